@@ -1,0 +1,266 @@
+"""`FoxSession.as_completed`: many requests in, outcomes out in the order in which they end.
+
+A `Feed` does the work and outlives its iterator: what was submitted is paid for and goes on, whether or not anybody
+still reads. The iterator holds the feed, never the other way round, so that dropping it (a `break`) is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import weakref
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from typing import Any, Self
+
+from foxapi_async._errors import FoxError, InvalidRequestError, RateLimitError
+from foxapi_async._events import Outcome
+from foxapi_async._retry import CAP_SECONDS
+from foxapi_async._task import TaskHandle
+from foxapi_async.models import GenerationRequest, parse_request
+
+Item = GenerationRequest | Mapping[str, Any]
+Items = Iterable[Item] | AsyncIterable[Item]
+
+_log = logging.getLogger("foxapi_async")
+
+
+class Feed:
+    """Pulls the source, submits, and collects outcomes; at most `room` items are submitted and not handed out.
+
+    Args:
+        items: the source; only the feeder task pulls and closes it.
+        room: how many items at a time.
+        submit: submits one request.
+        spawn: starts a task of the session.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        room: int,
+        submit: Callable[[GenerationRequest], Awaitable[TaskHandle]],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._source = _Source(items)
+        self._room = room
+        self._submit = submit
+        self._spawn = spawn
+        self._feeder: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+        self._running = 0
+        self._ready: collections.deque[Outcome] = collections.deque()
+        self._failure: Exception | None = None
+        self._news = asyncio.Event()
+        self._free = asyncio.Event()
+        self.left = False
+        self.handles: dict[int, TaskHandle] = {}
+
+    def start(self) -> None:
+        """Begin to pull and submit."""
+        if self._feeder is None:
+            self._feeder = self._spawn(self._feed())
+
+    def stop(self) -> None:
+        """Pull and submit no more."""
+        self._stopped.set()
+        if self._feeder is None:
+            self.start()  # it alone closes the source
+        else:
+            self._feeder.cancel()
+
+    def leave(self) -> None:
+        """Stop, with nobody to hand anything out to any more."""
+        if not self.left:
+            self.left = True
+            self.stop()
+            for outcome in self._ready:
+                _log_unread(outcome)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an item is still under way."""
+        return self._running > 0
+
+    async def closed(self) -> None:
+        """Wait until the source is closed."""
+        if self._feeder is not None:
+            await asyncio.wait([self._feeder])
+
+    async def next(self) -> Outcome | None:
+        """The next outcome; None at the end.
+
+        Raises:
+            Exception: what the source raised, once everything submitted has been handed out.
+        """
+        while not self._ready:
+            if self._feeder is not None and self._feeder.done() and not self._running:
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure
+                return None
+            self._news.clear()
+            await self._news.wait()
+        outcome = self._ready.popleft()
+        self.handles.pop(outcome.index, None)
+        self._free.set()
+        return outcome
+
+    async def _feed(self) -> None:
+        index = 0
+        try:
+            while not self._stopped.is_set():
+                await self._room_to_submit()
+                self._begin(index, await self._source.pull())
+                index += 1
+                await asyncio.sleep(0)  # an endless plain iterator must not keep the loop from the submits
+        except StopAsyncIteration:
+            pass
+        except Exception as error:  # the source is the user's: its error is theirs to see
+            self._failure = error
+        finally:
+            # Once this task is done, so that `next` finds it so.
+            asyncio.get_running_loop().call_soon(self._news.set)
+            await self._source.close()
+
+    async def _room_to_submit(self) -> None:
+        while self._running + len(self._ready) >= self._room:
+            self._free.clear()
+            await self._free.wait()
+
+    def _begin(self, index: int, item: Item) -> None:
+        self._running += 1
+        self._spawn(self._run(index, item))
+
+    async def _run(self, index: int, item: Item) -> None:
+        outcome = await self._outcome(index, item)
+        self._running -= 1
+        self._ready.append(outcome)
+        self._news.set()
+        if self.left:
+            _log_unread(outcome)
+
+    async def _outcome(self, index: int, item: Item) -> Outcome:
+        request: GenerationRequest | None = None
+        result = None
+        error: Exception | None = None
+        try:
+            request = item if isinstance(item, GenerationRequest) else parse_request(item)
+            self.handles[index] = handle = await self._submit_when_allowed(request)
+            result = await handle
+        except Exception as caught:  # an item's error is in its outcome, never its neighbours' problem
+            error = caught
+        task_id = self.handles[index].id if index in self.handles else getattr(error, "task_id", None)
+        return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
+
+    async def _submit_when_allowed(self, request: GenerationRequest) -> TaskHandle:
+        """Submit, and wait out every 429: it slows a batch down, it does not fail it."""
+        while True:
+            try:
+                return await self._submit(request)
+            except RateLimitError as error:
+                refusal = error
+            seconds = CAP_SECONDS if refusal.retry_after is None else refusal.retry_after
+            _log.warning("as_completed is held back for %.1f s: %s", seconds, refusal)
+            if await self._stopped_within(seconds):
+                raise refusal
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopped.wait()
+        except TimeoutError:
+            return False
+
+
+def _log_unread(outcome: Outcome) -> None:
+    """Nobody will see this outcome: if money may be at stake, the log is the last place to say so."""
+    if isinstance(outcome.error, FoxError) and outcome.error.charged != "no" and outcome.task_id is None:
+        _log.warning("item %d of a left as_completed: %s", outcome.index, outcome.error)
+
+
+class _Source:
+    """The user's requests, one at a time, whichever kind of iterable they come in."""
+
+    def __init__(self, items: Items) -> None:
+        if isinstance(items, str | bytes | Mapping | GenerationRequest):
+            raise InvalidRequestError(
+                f"requests is one {type(items).__name__}: give a list, a generator or another iterable of requests"
+            )
+        if isinstance(items, AsyncIterable):
+            self._later: AsyncIterator[Item] | None = aiter(items)
+        elif isinstance(items, Iterable):
+            self._later = None
+            self._now = iter(items)
+        else:
+            raise InvalidRequestError(
+                f"requests={items!r} cannot be iterated over: give an iterable of requests"
+            )
+
+    async def pull(self) -> Item:
+        """The next item; raises StopAsyncIteration at the end."""
+        if self._later is not None:
+            return await anext(self._later)
+        for item in self._now:
+            return item
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Let a generator run its `finally`."""
+        if isinstance(self._later, AsyncGenerator):
+            await self._later.aclose()
+        elif self._later is None and isinstance(self._now, Generator):
+            self._now.close()
+
+
+class Completed:
+    """What `FoxSession.as_completed` gives: an async iterator of `Outcome`.
+
+    `stop()` ends the submitting and yields the rest. `break` ends the submitting too, at once under
+    `contextlib.aclosing`; what was submitted goes on and stays in `FoxSession.unfinished`.
+    """
+
+    def __init__(self, feed: Feed, leave: Callable[[Feed], None]) -> None:
+        self._feed = feed
+        self._leave = leave
+        loop = asyncio.get_running_loop()
+        self._dropped = weakref.finalize(self, _leave_soon, loop, leave, feed)
+        self._dropped.atexit = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        self._feed.start()
+        outcome = await self._feed.next()
+        if outcome is None:
+            self._dropped.detach()
+            self._leave(self._feed)
+            raise StopAsyncIteration
+        return outcome
+
+    def stop(self) -> None:
+        """Submit no more; iterating goes on until what was submitted has ended."""
+        self._feed.stop()
+
+    async def aclose(self) -> None:
+        """End the submitting at once, with nobody to read the rest; returns when the source is closed."""
+        self._dropped.detach()
+        self._leave(self._feed)
+        await self._feed.closed()
+
+
+def _leave_soon(loop: asyncio.AbstractEventLoop, leave: Callable[[Feed], None], feed: Feed) -> None:
+    # The garbage collector may run in any thread.
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(leave, feed)

@@ -1,0 +1,153 @@
+"""Between the service's JSON and our values: the whole wire dialect in one place.
+
+- unknown fields are ignored by the values and kept whole in `.raw`;
+- a field that is missing, null or of the wrong type becomes None or empty: only `id` is indispensable
+  (no field is marked required in the vendor's own specification);
+- numbers may come as text; NaN and infinity count as missing;
+- `results` is a list of objects (FoxAPI), of URL strings (its sister gateway), or null; the older
+  documentation has `output: {url, urls}` instead;
+- `estimated_time` lies in `task_info`;
+- `error` is an object or a text;
+- only http and https result URLs are taken: nothing else may be opened by `save`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from foxapi_async._events import TaskProblem, TaskSnapshot, UploadedFile
+from foxapi_async._results import GeneratedImage
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+Raw = Mapping[str, Any]
+
+
+@functools.cache
+def make_converter() -> Converter:
+    """The one converter; cattrs is imported at first use because it doubles our own import time."""
+    import cattrs  # noqa: PLC0415
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+
+    converter = cattrs.Converter()
+
+    def hook(read: Any, name: str | None = None) -> Any:
+        return override(rename=name, struct_hook=lambda value, _: read(value))
+
+    number, text, mapping = hook(read_number), hook(read_text), hook(read_mapping)
+    shapes: dict[type, dict[str, Any]] = {
+        TaskSnapshot: {
+            "id": hook(str),
+            "model": hook(lambda value: read_text(value) or ""),
+            "status": hook(lambda value: read_text(value) or "pending"),
+            "progress": number,
+            "estimated_time": hook(_read_estimate, "task_info"),
+            "created": number,
+            "images": hook(_read_images, "results"),
+            "error": hook(_read_problem),
+            "usage": mapping,
+            "raw": hook(dict),
+            "has_results": hook(bool),
+        },
+        UploadedFile: {
+            "url": hook(str),
+            "id": text,
+            "filename": text,
+            "size": hook(_read_whole),
+            "created": number,
+            "raw": hook(dict),
+        },
+    }
+    for cls, fields in shapes.items():
+        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **fields))
+    return converter
+
+
+def structure_snapshot(raw: Raw) -> TaskSnapshot:
+    """The reading in a task object whose `id` has been checked."""
+    results = _results_of(raw)
+    whole = {**raw, "results": results, "raw": raw, "has_results": bool(results)}
+    return make_converter().structure(whole, TaskSnapshot)
+
+
+def structure_upload(raw: Raw) -> UploadedFile:
+    """The file in an upload's reply whose `url` has been checked."""
+    return make_converter().structure({**raw, "raw": raw}, UploadedFile)
+
+
+def read_number(value: object) -> float | None:
+    """A finite number, also from text; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return value if isinstance(value, int) else number
+
+
+def read_text(value: object) -> str | None:
+    """A text, also from a number (some codes are); else None."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def read_mapping(value: object) -> Raw | None:
+    """A JSON object; else None."""
+    return value if isinstance(value, Mapping) else None
+
+
+def _read_whole(value: object) -> int | None:
+    number = read_number(value)
+    return None if number is None else int(number)
+
+
+def _read_estimate(task_info: object) -> float | None:
+    return read_number((read_mapping(task_info) or {}).get("estimated_time"))
+
+
+def _results_of(raw: Raw) -> list[Any]:
+    """The result list in any of its documented shapes; an object or text with nothing in it is no result."""
+    results = raw.get("results")
+    if isinstance(results, Mapping | str):
+        results = [results]
+    if not isinstance(results, list) or not results:
+        results = _older_output(raw.get("output"))
+    return [item for item in results if isinstance(item, Mapping | str) and item]
+
+
+def _older_output(output: object) -> list[Any]:
+    """`output: {url, urls}` of the oldest get-task-detail page."""
+    if not isinstance(output, Mapping):
+        return []
+    urls = output.get("urls")
+    return [url for url in urls if url] if isinstance(urls, list) and urls else [output.get("url")]
+
+
+def _read_images(results: Iterable[Any]) -> tuple[GeneratedImage, ...]:
+    objects = (item if isinstance(item, Mapping) else {"url": item} for item in results)
+    return tuple(_read_image(item) for item in objects if _is_link(item.get("url")))
+
+
+def _read_image(item: Raw) -> GeneratedImage:
+    return GeneratedImage(item["url"], read_text(item.get("content_type")), raw=item)
+
+
+def _is_link(url: object) -> bool:
+    return isinstance(url, str) and url.lower().startswith(("http://", "https://"))
+
+
+def _read_problem(error: object) -> TaskProblem | None:
+    if isinstance(error, str) and error:
+        return TaskProblem(message=error)
+    if not isinstance(error, Mapping) or not error:
+        return None
+    code, kind = read_text(error.get("code")), read_text(error.get("type"))
+    return TaskProblem(code=code, message=read_text(error.get("message")) or "", type=kind)

@@ -1,0 +1,224 @@
+"""What runs while a session is open: the task groups, the POSTs and the poller, and the order in which they end.
+
+The groups belong to one task of the session's own, which enters and leaves them; the user's task only asks for
+things and waits. So a session may be entered in one task and left in another, an error of the user's block leaves as
+itself, and a fault in here never cancels the user's code.
+
+There are two groups, one inside the other. The inner one holds the poller: leaving the session cancels it at once.
+The outer one holds the POSTs: each may bring the id of a task that is already paid for, so it is given its grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from foxapi_async._api import Api
+from foxapi_async._cadence import Cadence
+from foxapi_async._completed import Feed
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._hooks import Hooks
+from foxapi_async._poller import Poller
+from foxapi_async._post import Post
+from foxapi_async._streams import Streams
+from foxapi_async._task import TaskHandle
+from foxapi_async._transport import Transport
+from foxapi_async._uploads import Uploads
+from foxapi_async.models import GenerationRequest
+
+_log = logging.getLogger("foxapi_async")
+
+
+class Engine:
+    """The running half of a session, on one event loop, for one stay.
+
+    Args:
+        transport: moves the bytes; opened and closed here.
+        api: the verbs over it.
+        cadence: when to poll.
+        connections: polls under way at a time.
+        hooks: called with every event.
+        grace: seconds that a POST without a caller may still take.
+    """
+
+    def __init__(
+        self, transport: Transport, api: Api, cadence: Cadence, connections: int, hooks: Hooks, grace: float
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.api = api
+        self.streams = Streams()
+        self.feeds: set[Feed] = set()
+        self.left = asyncio.Event()
+        self._transport = transport
+        self._hooks = hooks
+        self._grace = grace
+        self.poller = Poller(api, cadence, connections, self._publish)
+        self._posts: dict[Post, None] = {}
+        self._work: asyncio.TaskGroup | None = None
+        self._bug: BaseException | None = None
+        self._main: asyncio.Task[None] | None = None
+        self.uploads = Uploads(api)
+
+    # Coming and going.
+
+    async def start(self) -> None:
+        """Open the connections and begin to poll."""
+        self._transport.open()
+        ready = self.loop.create_future()
+        self._main = asyncio.create_task(self._run(ready), name="foxapi session")
+        await ready
+
+    async def finish(self) -> None:
+        """Leave: refuse new work, end the handles, give the POSTs their grace, close the connections.
+
+        Being cancelled meanwhile ends the grace at once; everything is closed all the same.
+
+        Raises:
+            Exception: a fault of this package, bare.
+        """
+        self._close_doors()
+        cancelled: asyncio.CancelledError | None = None
+        while self._main is not None and not self._main.done():
+            try:
+                await asyncio.wait([self._main])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._end_grace()
+        self._log_unfinished()
+        if cancelled is not None:
+            raise cancelled
+        if self._bug is not None:
+            raise self._bug
+
+    def _close_doors(self) -> None:
+        """The synchronous half of leaving: nothing here can be interrupted."""
+        self.left.set()
+        self.poller.close()
+        for feed in list(self.feeds):
+            feed.leave()
+        for post in list(self._posts):
+            post.orphan()
+        self.streams.close()
+
+    def _end_grace(self) -> None:
+        for post in list(self._posts):
+            if post.task is not None:
+                post.task.cancel()
+
+    def _log_unfinished(self) -> None:
+        ids = [handle.id for handle in self.unfinished]
+        if ids:
+            shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
+            _log.warning(
+                "the session was left with %d unfinished tasks; they go on and stay billed, attach(id) looks again: %s",
+                len(ids),
+                shown,
+                extra={"task_ids": ids},
+            )
+
+    async def _run(self, ready: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._work:
+                await self._poll_until_left(ready)
+                await self.left.wait()
+        finally:
+            await self._transport.close()
+
+    async def _poll_until_left(self, ready: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.TaskGroup() as polls:
+                runner = polls.create_task(self.poller.run(polls), name="foxapi poller")
+                ready.set_result(None)
+                await self.left.wait()
+                runner.cancel()
+        except* Exception as faults:
+            self._bug = _first(faults)
+        if self._bug is not None:
+            _log.error("the poller stopped on an internal error: %r", self._bug)
+            self.poller.close(self._bug)
+
+    @property
+    def unfinished(self) -> tuple[TaskHandle, ...]:
+        """See `FoxSession.unfinished`."""
+        unread = [handle for feed in self.feeds if feed.left for handle in feed.handles.values()]
+        return tuple(dict.fromkeys([*self.poller.unfinished, *unread]))
+
+    def leave_feed(self, feed: Feed) -> None:
+        """Nobody reads `feed` any more; it is forgotten once nothing of it is unread."""
+        feed.leave()
+        if not feed.busy and not feed.handles:
+            self.feeds.discard(feed)
+
+    def _publish(self, event: TaskEvent) -> None:
+        self._hooks(event)
+        self.streams.put(event)
+
+    # Work.
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that the session waits for when it is left; it must not raise."""
+        assert self._work is not None  # noqa: S101 - `start` came first
+        return self._work.create_task(work)
+
+    async def submit(
+        self, request: GenerationRequest, deadline: float | None, timeout: float | None
+    ) -> TaskHandle:
+        """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
+        if self._bug is not None:
+            raise ConfigurationError(
+                "the poller has stopped on an internal error: leave the session and report it"
+            )
+        post = Post(deadline, self._grace)
+        self._posts[post] = None
+        assert self._work is not None  # noqa: S101 - `start` came first
+        task = post.task = self._work.create_task(self._deliver(request, post, timeout), name="foxapi submit")
+        try:
+            await asyncio.wait([task], timeout=None if deadline is None else deadline - self.loop.time())
+        finally:
+            # Cancelled or out of time: the child goes on for its grace. Done: this changes nothing.
+            if not task.done():
+                post.orphan()
+        if not task.done() or task.cancelled():
+            raise post.given_up("the session was left" if self.left.is_set() else "the time is over")
+        outcome = task.result()
+        if isinstance(outcome, TaskHandle):
+            return outcome
+        raise outcome
+
+    async def _deliver(
+        self, request: GenerationRequest, post: Post, timeout: float | None
+    ) -> TaskHandle | Exception:
+        """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
+        try:
+            snapshot = await self.api.submit(await self.uploads.replace_in(request), post)
+            return self._take_on(snapshot, post, timeout)
+        except asyncio.CancelledError:
+            if post.maybe_sent:
+                _log.warning("%s", post.given_up("its grace is over"))
+            raise
+        except Exception as error:  # it is raised where `submit` is awaited
+            if post.orphaned and post.maybe_uncertain(error):
+                _log.warning("a submit whose caller has gone: %s", error)
+            return error
+        finally:
+            self._posts.pop(post, None)
+
+    def _take_on(self, snapshot: TaskSnapshot, post: Post, timeout: float | None) -> TaskHandle:
+        if post.orphaned:
+            _log.warning(
+                "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
+                snapshot.id,
+                extra={"task_id": snapshot.id},
+            )
+        return self.poller.adopt(snapshot, post.deadline, timeout)
+
+
+def _first(faults: BaseExceptionGroup[Any]) -> BaseException:
+    """The fault inside nested groups."""
+    fault: BaseException = faults
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault

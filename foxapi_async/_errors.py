@@ -1,0 +1,264 @@
+"""Every error this package raises, and what each says about your money.
+
+The tree is split by whose turn it is to act::
+
+    FoxError
+    ├── InvalidRequestError (ValueError)   fix the request: nothing was sent
+    ├── ConfigurationError                 fix the set-up: nothing was sent
+    ├── APIError                           the service refused, with an HTTP status
+    │   ├── BadRequestError 400, UnprocessableError 422, PayloadTooLargeError 413
+    │   ├── AuthenticationError 401, InsufficientQuotaError 402, PermissionDeniedError 403
+    │   ├── NotFoundError 404
+    │   ├── RateLimitError 429             wait `.retry_after` seconds
+    │   └── ServiceUnavailableError 503, ServerError other 5xx
+    ├── ConnectionFailedError              the network: nothing was sent
+    ├── UncertainSubmitError               sent, no usable answer: may be billed
+    ├── ResponseDecodeError                an answer that cannot be read
+    ├── TaskError                          one task, by its id
+    │   ├── TaskFailedError, TaskCancelledError   the service ended it
+    │   └── TaskTimeoutError, TaskAbandonedError  we stopped looking: it goes on
+    ├── DownloadError                      the image exists, the file could not be had
+    └── LedgerError                        the journal of a batch
+
+`FoxError.charged` and `FoxError.retryable` depend on what was asked, not on the class alone: a 401
+that answers a poll concerns a task that is already paid for. One rule joins the two, and a property
+test holds it: whatever is `retryable` has `charged == "no"`.
+
+Each error survives `pickle` and `copy`, and holds no key, no request headers and no foreign exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+Charged = Literal["no", "yes", "unknown"]
+
+
+class FoxError(Exception):
+    """The root of all errors of this package.
+
+    Attributes:
+        task_id: the id of the task concerned; None before the service has given one.
+        charged: whether the generation that this call asked for may be billed: "no", "yes" or "unknown".
+        retryable: True only where the same call, unchanged, may succeed and cannot bill the same work twice.
+    """
+
+    default_charged: ClassVar[Charged] = "no"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        task_id: str | None = None,
+        charged: Charged | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+        self.charged: Charged = self.default_charged if charged is None else charged
+        self.retryable = retryable and self.charged == "no"
+
+    def with_task(self, task_id: str, charged: Charged | None = None) -> FoxError:
+        """The same error once the task it concerns is known."""
+        self.task_id = task_id
+        if charged is not None:
+            self.charged = charged
+        self.retryable = self.retryable and self.charged == "no"
+        return self
+
+
+class InvalidRequestError(FoxError, ValueError):
+    """A request, or an argument, that would be refused; raised before anything is sent.
+
+    `.problems` holds one line for each fault: the field, the value and what is allowed.
+    """
+
+    def __init__(self, message: str = "", *, problems: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.problems = tuple(problems) or ((message,) if message else ())
+
+
+class ConfigurationError(FoxError):
+    """The session cannot work as it is set up: no key, an unsafe URL, not open, another event loop."""
+
+
+class APIError(FoxError):
+    """The service answered with an HTTP error.
+
+    Attributes:
+        status: the HTTP status.
+        type: `error.type` of the reply, such as "invalid_request_error"; None if it had none.
+        code: `error.code` of the reply as text, such as "model_not_found"; None if it had none.
+        message: the service's own words, shortened; the exception's text adds status and request id.
+        request_id: what to quote to the service's support; None if the reply had none.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        type: str | None = None,  # noqa: A002 - the name on the wire
+        code: str | None = None,
+        detail: str = "",
+        request_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.message = detail or message
+        self.request_id = request_id
+
+
+class BadRequestError(APIError):
+    """400: the service could not read the request."""
+
+
+class AuthenticationError(APIError):
+    """401: the key is missing, wrong or expired."""
+
+
+class InsufficientQuotaError(APIError):
+    """402: the balance is too low; top up, then repeat."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the key may not do this, the upload storage is full, or the edge refused the client."""
+
+
+class NotFoundError(APIError):
+    """404: the service does not know this id or path."""
+
+
+class PayloadTooLargeError(APIError):
+    """413: the file or body is too large."""
+
+
+class UnprocessableError(APIError):
+    """422: a field or the model is not accepted; see `.code`."""
+
+
+class RateLimitError(APIError):
+    """429: too many requests.
+
+    `.retry_after` is the number of seconds the service asked to wait, or None if it named none.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.retry_after = retry_after
+
+
+class ServiceUnavailableError(APIError):
+    """503, or 422 of that type: no channel for the model right now.
+
+    `.retry_after` is the number of seconds the service asked to wait, or None if it named none.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.retry_after = retry_after
+
+
+class ServerError(APIError):
+    """Another 5xx: the service failed."""
+
+
+class ConnectionFailedError(FoxError):
+    """The service could not be reached. On a submit it says more: nothing was sent."""
+
+
+class UncertainSubmitError(FoxError):
+    """A submit that was sent, wholly or in part, and has no usable answer: it may have been accepted and billed.
+
+    It is never sent again by itself. Look at your account before you repeat it, or allow it for good with
+    `RetryPolicy(resubmit_uncertain=True)`.
+
+    Attributes:
+        status: the HTTP status if there was an answer, else None.
+        idempotency_key: what the submit carried; undocumented by the service, useful to its support.
+    """
+
+    default_charged: ClassVar[Charged] = "unknown"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.status = status
+        self.idempotency_key = idempotency_key
+
+
+class ResponseDecodeError(FoxError):
+    """An answer that is no JSON object, or lacks what it must have; too large or malformed."""
+
+
+class TaskError(FoxError):
+    """One task has ended badly, or we have stopped looking at it.
+
+    `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
+    """
+
+    default_charged: ClassVar[Charged] = "yes"
+
+    def __init__(self, message: str = "", *, snapshot: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.snapshot = snapshot
+
+
+class TaskFailedError(TaskError):
+    """The service reports that the generation failed; whether that is refunded is not documented.
+
+    `.code` is the service's open-ended reason such as "content_policy_violation" (None if it gave none),
+    `.message` its words.
+    """
+
+    default_charged: ClassVar[Charged] = "unknown"
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, detail: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.code = code
+        self.message = detail or message
+
+
+class TaskCancelledError(TaskError):
+    """The service reports that the task was cancelled; whether that is refunded is not documented."""
+
+    default_charged: ClassVar[Charged] = "unknown"
+
+
+class TaskTimeoutError(TaskError):
+    """We have waited as long as allowed. The task goes on and stays billed: `FoxSession.attach(task_id)`.
+
+    Not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
+    """
+
+
+class TaskAbandonedError(TaskError):
+    """Nobody polls this task any more (stopped, or the session was left): `FoxSession.attach(task_id)`.
+
+    You get this one when *you* stopped looking, and `TaskTimeoutError` when the time ran out.
+    """
+
+
+class DownloadError(FoxError):
+    """An image exists but could not be fetched or written. `.url` is where it is (for 24 h); the image is paid for."""
+
+    default_charged: ClassVar[Charged] = "yes"
+
+    def __init__(self, message: str = "", *, url: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.url = url
+
+
+class LedgerError(FoxError):
+    """The journal of a batch cannot be used: locked by another run, from a newer version, damaged."""

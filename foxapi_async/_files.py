@@ -1,0 +1,235 @@
+"""Writes and reads files in threads of its own: a slow disk never stalls the loop, nor name look-up, which needs
+the loop's default executor.
+
+A file appears under its name only when it is whole: its bytes go to `.<name>.<random>.part` beside it, and the
+rename is the last step. A cancelled step waits for its thread, so that nothing writes behind our back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import io
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Enough to keep a disk busy; each holds one buffer.
+_THREADS = 4
+_BUFFER_BYTES = 256 * 1024
+
+
+@functools.cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
+
+
+async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `func` in a file thread. When cancelled, wait for it all the same, then be cancelled."""
+    call = functools.partial(func, *args, **kwargs)
+    future = asyncio.get_running_loop().run_in_executor(_executor(), call)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        raise
+
+
+class PartFile:
+    """A file being written, not yet under its name. Use `part_file` to have one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.head = b""
+        self._file = path.open("xb")
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    async def write(self, piece: bytes) -> None:
+        """Append `piece`."""
+        self.size += len(piece)
+        if len(self.head) < _HEAD_BYTES:
+            self.head += piece[: _HEAD_BYTES - len(self.head)]
+        self._pending.append(piece)
+        self._pending_bytes += len(piece)
+        if self._pending_bytes >= _BUFFER_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Hand what was appended to the operating system."""
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending:
+            await in_thread(self._file.write, b"".join(pending))
+
+    async def restart(self) -> None:
+        """Forget everything written so far."""
+        self._pending, self._pending_bytes = [], 0
+        self.size, self.head = 0, b""
+        await in_thread(self._truncate)
+
+    def _truncate(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+
+    async def commit(self, path: Path, *, overwrite: bool) -> None:
+        """Give the whole file its name.
+
+        Raises:
+            FileExistsError: the name is taken, and `overwrite` is not set.
+        """
+        await self.flush()
+        await in_thread(self._commit, path, overwrite)
+
+    def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if overwrite:
+            self.path.replace(path)
+        else:
+            _rename_to_free_name(self.path, path)
+
+    def close(self) -> None:
+        """Close and remove the part, if it is still there."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+_HEAD_BYTES = 512
+
+
+class MemoryFile:
+    """A file held in memory, with the same verbs as a part file."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return len(self.data)
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes, by which content is known."""
+        return bytes(self.data[:_HEAD_BYTES])
+
+    async def write(self, piece: bytes) -> None:
+        """Append `piece`."""
+        self.data += piece
+
+    async def restart(self) -> None:
+        """Forget everything written so far."""
+        self.data.clear()
+
+
+def _rename_to_free_name(part: Path, path: Path) -> None:
+    """Rename without replacing: a hard link fails where the name is taken, `rename` would overwrite silently."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        path.open("xb").close()
+        part.replace(path)
+    else:
+        part.unlink()
+
+
+@contextlib.asynccontextmanager
+async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
+    """A part file beside the future file `name` in `directory`, which is made if missing; gone at the end unless
+    it was committed.
+    """
+    await in_thread(functools.partial(directory.mkdir, parents=True, exist_ok=True))
+    part = await in_thread(PartFile, directory / f".{name[:80]}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    finally:
+        await in_thread(part.close)
+
+
+async def existing(paths: list[Path]) -> Path | None:
+    """The first of the paths that exists."""
+    return await in_thread(lambda: next((path for path in paths if os.path.lexists(path)), None))
+
+
+async def is_directory(path: Path) -> bool:
+    """Whether the path is a directory."""
+    return await in_thread(path.is_dir)
+
+
+class Source:
+    """An input file to be streamed, from its beginning at each try.
+
+    Args:
+        file: a path, bytes, or a binary file object that can seek.
+    """
+
+    def __init__(self, file: str | os.PathLike[str] | bytes | BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+        self.name = "upload.bin"
+        self._start = 0
+
+    def __str__(self) -> str:
+        return str(self._file) if isinstance(self._file, str | os.PathLike) else self.name
+
+    async def measure(self) -> None:
+        """Find out `size` in bytes and `name`.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        await in_thread(self._measure)
+
+    def _measure(self) -> None:
+        file = self._file
+        if isinstance(file, bytes | bytearray | memoryview):
+            self.size = len(bytes(file))
+        elif isinstance(file, str | os.PathLike):
+            self.name = Path(file).name
+            with Path(file).open("rb") as opened:
+                self.size = os.fstat(opened.fileno()).st_size
+        else:
+            self._start = file.tell()
+            self.size = file.seek(0, os.SEEK_END) - self._start
+            self.name = os.path.basename(str(getattr(file, "name", self.name)))  # noqa: PTH119 - may be no path at all
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, piece by piece, from the beginning.
+
+        Raises:
+            OSError: it cannot be read, or became shorter or longer since it was measured.
+        """
+        left = self.size
+        opened = await in_thread(self._open)
+        try:
+            while left and (piece := await in_thread(opened.read, min(left, _BUFFER_BYTES))):
+                left -= len(piece)
+                yield piece
+            if left:
+                raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
+        finally:
+            if opened is not self._file:
+                opened.close()
+
+    def _open(self) -> BinaryIO:
+        file = self._file
+        if isinstance(file, bytes | bytearray | memoryview):
+            return io.BytesIO(file)
+        if isinstance(file, str | os.PathLike):
+            return Path(file).open("rb")
+        file.seek(self._start)
+        return file

@@ -1,0 +1,115 @@
+"""The settings of a session, as frozen values that refuse what cannot work."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Final, Literal
+
+import attrs
+
+from foxapi_async._errors import ConfigurationError, FoxError, InvalidRequestError
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: no value was given, where None already means something."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final[Literal[Unset.UNSET]] = Unset.UNSET
+
+Timeout = float | None | Literal[Unset.UNSET]
+"""Seconds, None for no limit, or UNSET for the session's `task_timeout`."""
+
+
+def check_timeout(seconds: float | None) -> float | None:
+    """A timeout in seconds as given, refused by name unless it is positive (None: no limit).
+
+    Raises:
+        InvalidRequestError: it is zero, negative, NaN or no number.
+    """
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidRequestError(f"timeout={seconds!r}: give positive seconds, or None for no limit")
+    return None if math.isinf(seconds) else float(seconds)
+
+
+def _need(condition: bool, text: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not condition:
+        raise ConfigurationError(text)
+
+
+def check_count(name: str, count: object, error: type[FoxError] = ConfigurationError) -> None:
+    """Refuse a count that is no whole number of at least 1, by name."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise error(f"{name}={count!r}: give a whole number of at least 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_rate(name: str, rate: float | None) -> None:
+    text = f"Limits.{name}={rate!r}: give a positive number per second, or None for no limit"
+    _need(rate is None or (_is_number(rate) and rate > 0), text)
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much of the service one session uses at once; None means unlimited.
+
+    Attributes:
+        connections: status reads under way at a time, each on a connection that is kept.
+        max_in_flight: default of `FoxSession.as_completed(max_in_flight=)`.
+        submits_per_second: pace of submits, without bursts above it.
+        polls_per_second: pace of status reads, without bursts above it.
+
+    Raises:
+        ConfigurationError: a limit is zero, negative or no number.
+    """
+
+    connections: int = 100
+    max_in_flight: int | None = None
+    submits_per_second: float | None = None
+    polls_per_second: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_count("Limits.connections", self.connections)
+        if self.max_in_flight is not None:
+            check_count("Limits.max_in_flight", self.max_in_flight)
+        _check_rate("submits_per_second", self.submits_per_second)
+        _check_rate("polls_per_second", self.polls_per_second)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """The bounds of one exchange with the service. Times are in seconds.
+
+    Attributes:
+        tries: how often one submit, fetch, upload or download is tried at most; polls have no count,
+            they are repeated until the task's deadline.
+        connect_timeout: until the connection stands and the request goes out.
+        reply_timeout: from there until the whole answer is in.
+        grace: how long a POST whose caller has gone may still finish, so that its task id is not lost.
+        resubmit_uncertain: send a submit again although the first one may have been accepted and billed.
+
+    Raises:
+        ConfigurationError: a bound is not positive.
+    """
+
+    tries: int = 5
+    connect_timeout: float = 10.0
+    reply_timeout: float = 60.0
+    grace: float = 10.0
+    resubmit_uncertain: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        check_count("RetryPolicy.tries", self.tries)
+        for name in ("connect_timeout", "reply_timeout", "grace"):
+            value = getattr(self, name)
+            _need(_is_number(value) and value > 0, f"RetryPolicy.{name}={value!r}: give positive seconds")

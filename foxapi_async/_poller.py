@@ -1,0 +1,349 @@
+"""Looks at every task of a session at the moments the cadence names, and tells the handles.
+
+One coroutine holds the only timer: it takes what is due, starts a poll for each in the task group, and sleeps until
+the next moment. At most as many polls run as there are connections; what is due beyond that waits in the schedule
+and not inside aiohttp. Handles of one id share one `Watch`, which is polled once for all of them.
+
+What can go wrong with a task is recorded in its handles. Only a fault of this package raises inside the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+
+from foxapi_async import _wire
+from foxapi_async._cadence import Cadence, is_usable, median_remaining
+from foxapi_async._errors import FoxError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._results import TaskResult
+from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
+from foxapi_async._schedule import Schedule
+from foxapi_async._state import Signal
+from foxapi_async._task import Ending, TaskHandle
+from foxapi_async._verdicts import Verdict
+from foxapi_async._wire import Sighting
+
+# How long a 404 may mean that the replica asked has not heard of the task yet.
+FRESH_AFTER_SUBMIT = 10.0
+FRESH_AFTER_ATTACH = 2.0
+
+# "completed" without results: they follow within seconds, so look soon, then less and less.
+EMPTY_SECONDS = 0.25
+
+
+class Looks(Protocol):
+    """What the poller needs of the API."""
+
+    polls: Gate
+
+    async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
+        """One status read."""
+        ...
+
+
+@attrs.define(eq=False)
+class Watch:
+    """One remote task: the poll stream that all handles of its id share. Moments are loop time in seconds."""
+
+    id: str
+    born: float
+    estimated_time: float | None
+    fresh_until: float
+    age_known: bool
+    failures: int = 0
+    empties: int = 0
+    begun: bool = False
+    event: TaskEvent | None = None
+    poll: asyncio.Task[None] | None = None
+    handles: list[TaskHandle] = attrs.Factory(list)
+
+
+class Poller:
+    """The watches of one session.
+
+    Args:
+        api: answers status reads.
+        cadence: says when.
+        connections: polls under way at a time, at most.
+        publish: is given every event, once.
+    """
+
+    def __init__(
+        self, api: Looks, cadence: Cadence, connections: int, publish: Callable[[TaskEvent], None]
+    ) -> None:
+        self._api = api
+        self._cadence = cadence
+        self._room = connections
+        self._publish = publish
+        self._loop = asyncio.get_running_loop()
+        self._group: asyncio.TaskGroup | None = None
+        self._watches: dict[str, Watch] = {}
+        self._due: Schedule[Watch] = Schedule()
+        self._deadlines: Schedule[TaskHandle] = Schedule()
+        self._timeouts: dict[TaskHandle, float] = {}
+        # Ended here while the task was not known to be over: the last handle of each id.
+        self._given_up: dict[str, TaskHandle] = {}
+        self._left: list[TaskHandle] = []
+        self._wake: asyncio.Future[None] | None = None
+        self._wake_at = 0.0
+        self._closed_by: BaseException | None = None
+        self._closed = False
+
+    # Taking tasks on: plain functions, so that an id is never between two owners.
+
+    def adopt(self, snapshot: TaskSnapshot, deadline: float | None, timeout: float | None) -> TaskHandle:
+        """Begin to watch a task that was just submitted."""
+        now = self._loop.time()
+        handle = TaskHandle(snapshot.id, self._retire)
+        watch = self._watches.get(snapshot.id) or Watch(
+            id=snapshot.id,
+            born=now,
+            estimated_time=None,
+            fresh_until=now + FRESH_AFTER_SUBMIT,
+            age_known=True,
+        )
+        self._join(handle, watch, deadline, timeout)
+        self._saw(watch, Sighting(snapshot), now)
+        return handle
+
+    def attach(self, task_id: str, estimated_time: float | None, timeout: float | None) -> TaskHandle:
+        """Begin to watch a task of another time or place, with a look at once unless it is watched already."""
+        now = self._loop.time()
+        handle = TaskHandle(task_id, self._retire)
+        watch = self._watches.get(task_id)
+        if watch is None:
+            fresh_until = now + FRESH_AFTER_ATTACH
+            watch = Watch(task_id, now, estimated_time, fresh_until, age_known=False)
+            self._put(watch, now)
+        self._join(handle, watch, None if timeout is None else now + timeout, timeout)
+        if watch.event is not None:
+            handle.observe(watch.event, None)
+        return handle
+
+    def _join(self, handle: TaskHandle, watch: Watch, deadline: float | None, timeout: float | None) -> None:
+        self._watches[watch.id] = watch
+        watch.handles.append(handle)
+        if deadline is not None and timeout is not None:
+            self._timeouts[handle] = timeout
+            self._deadlines.put(handle, deadline)
+            self._nudge(deadline)
+        if self._closed:
+            self._leave([handle])
+
+    # The loop of the one timer.
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Poll until cancelled."""
+        self._group = group
+        while True:
+            now = self._loop.time()
+            for handle in self._deadlines.take_due(now):
+                self._expire(handle)
+            self._start_due(now)
+            await self._sleep(self._next_moment(now))
+
+    def _start_due(self, now: float) -> None:
+        gate = self._api.polls
+        while self._room > 0 and gate.open_at(now) <= now and (due := self._due.take_due(now, 1)):
+            gate.take(now)
+            self._room -= 1
+            assert self._group is not None  # noqa: S101 - only `run` calls this
+            due[0].poll = self._group.create_task(self._poll(due[0]))
+
+    def _next_moment(self, now: float) -> float | None:
+        moments = [self._deadlines.next_when()]
+        due = self._due.next_when()
+        if due is not None and self._room > 0:
+            moments.append(max(due, self._api.polls.open_at(now)))
+        return min((when for when in moments if when is not None), default=None)
+
+    async def _sleep(self, until: float | None) -> None:
+        self._wake = self._loop.create_future()
+        self._wake_at = float("inf") if until is None else until
+        timer = None if until is None else self._loop.call_at(until, _set, self._wake)
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+            if timer is not None:
+                timer.cancel()
+
+    def _nudge(self, when: float) -> None:
+        """Wake the timer's loop if `when` comes before what it sleeps for."""
+        if self._wake is not None and when < self._wake_at:
+            _set(self._wake)
+
+    def _put(self, watch: Watch, when: float) -> None:
+        self._due.put(watch, when)
+        self._nudge(when)
+
+    # One poll.
+
+    async def _poll(self, watch: Watch) -> None:
+        try:
+            seen = await self._api.poll(watch.id, fresh=self._loop.time() < watch.fresh_until)
+        finally:
+            watch.poll = None
+            self._room += 1
+        now = self._loop.time()
+        if self._room == 1:
+            self._nudge(now)  # others were waiting for a connection
+        if self._watches.get(watch.id) is not watch:
+            return
+        if isinstance(seen, Verdict):
+            self._missed(watch, seen, now)
+        else:
+            self._saw(watch, seen, now)
+
+    def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
+        snapshot = sighting.snapshot
+        watch.failures = 0
+        if not watch.age_known:
+            watch.born = now - _wire.age_at_reply(snapshot, sighting.date)
+            watch.age_known = True
+        if not is_usable(watch.estimated_time):
+            watch.estimated_time = snapshot.estimated_time
+        watch.event = event = self._event_of(watch, snapshot, now)
+        ending = _ending_of(snapshot, event.elapsed) if event.final else None
+        for handle in watch.handles:
+            handle.observe(event, ending)
+        if ending is None:
+            self._put(watch, self._next_poll(watch, snapshot.signal, now))
+        else:
+            self._given_up.pop(watch.id, None)
+            self._drop(watch)
+        self._publish(event)
+
+    def _next_poll(self, watch: Watch, signal: Signal, now: float) -> float:
+        age = max(0.0, now - watch.born)
+        # The phase keeps tasks that were submitted together from polling together.
+        step = 1.0 if watch.begun else random.random()  # noqa: S311 - no secret
+        watch.begun = True
+        gap = self._cadence.next_poll(age, watch.estimated_time, step) - age
+        if signal is not Signal.EMPTY:
+            return now + gap
+        watch.empties += 1
+        return now + min(gap, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
+
+    def _event_of(self, watch: Watch, snapshot: TaskSnapshot, now: float) -> TaskEvent:
+        age, final = max(0.0, now - watch.born), snapshot.finished
+        return TaskEvent(
+            task_id=watch.id,
+            model=snapshot.model,
+            status=snapshot.status,
+            progress=snapshot.progress,
+            elapsed=age,
+            remaining=0.0 if final else median_remaining(age, watch.estimated_time),
+            final=final,
+            snapshot=snapshot,
+        )
+
+    def _missed(self, watch: Watch, verdict: Verdict, now: float) -> None:
+        watch.failures += 1
+        if not verdict.again:
+            for handle in list(watch.handles):
+                self._end(handle, Signal.REFUSAL, verdict.error)
+            self._drop(watch)
+            return
+        wait = wait_seconds(verdict, watch.failures)
+        if verdict.hold or verdict.retry_after is not None:
+            self._api.polls.hold(now + wait, verdict.error)
+        self._put(watch, now + min(wait, backoff_seconds(watch.failures)))
+
+    # Endings.
+
+    def _expire(self, handle: TaskHandle) -> None:
+        status = handle.snapshot.status if handle.snapshot else "not read yet"
+        self._end(
+            handle,
+            Signal.DEADLINE,
+            TaskTimeoutError(
+                f"task {handle.id} has not finished within {self._timeouts[handle]:g} s (last status: {status}); "
+                f"it goes on and stays billed: attach({handle.id!r}) looks again",
+                task_id=handle.id,
+                snapshot=handle.snapshot,
+            ),
+        )
+        self._retire(handle)
+
+    def _end(self, handle: TaskHandle, signal: Signal, error: FoxError) -> None:
+        self._forget_deadline(handle)
+        handle.end(signal, copy.copy(error))
+        self._given_up[handle.id] = handle
+
+    def _retire(self, handle: TaskHandle) -> None:
+        """Take a handle that ended here off its watch; a watch without handles is not polled any more."""
+        self._forget_deadline(handle)
+        self._given_up[handle.id] = handle
+        watch = self._watches.get(handle.id)
+        if watch is None or handle not in watch.handles:
+            return
+        watch.handles.remove(handle)
+        if not watch.handles:
+            self._drop(watch)
+
+    def _drop(self, watch: Watch) -> None:
+        self._watches.pop(watch.id, None)
+        self._due.discard(watch)
+        for handle in watch.handles:
+            self._forget_deadline(handle)
+        watch.handles = []
+        if watch.poll is not None:
+            watch.poll.cancel()
+
+    def _forget_deadline(self, handle: TaskHandle) -> None:
+        self._deadlines.discard(handle)
+        self._timeouts.pop(handle, None)
+
+    def close(self, bug: BaseException | None = None) -> None:
+        """End every handle, and with the last of each watch its polls; a `bug` is the cause of what they raise."""
+        if self._closed:
+            return
+        self._closed, self._closed_by = True, bug
+        waiting = [handle for watch in self._watches.values() for handle in watch.handles]
+        self._leave(waiting)
+
+    def _leave(self, handles: Iterable[TaskHandle]) -> None:
+        for handle in list(handles):
+            why = "the poller stopped on an internal error" if self._closed_by else "the session was left"
+            text = f"{why} before task {handle.id} finished; it goes on: attach({handle.id!r}) looks again"
+            error = TaskAbandonedError(text, task_id=handle.id, snapshot=handle.snapshot)
+            error.__cause__ = self._closed_by
+            handle.end(Signal.LEAVE, error)
+            self._left.append(handle)
+            self._retire(handle)
+
+    def current_events(self) -> list[TaskEvent]:
+        """The last event of every task that is watched."""
+        return [watch.event for watch in self._watches.values() if watch.event is not None]
+
+    @property
+    def unfinished(self) -> list[TaskHandle]:
+        """Every handle whose task is not known to be over; of those that were given up, the last for each id."""
+        waiting = [handle for watch in self._watches.values() for handle in watch.handles]
+        return list(dict.fromkeys([*waiting, *self._given_up.values(), *self._left]))
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _ending_of(snapshot: TaskSnapshot, elapsed: float) -> Ending:
+    """The result or the error that a finished task stands for."""
+    if snapshot.signal is not Signal.COMPLETED:
+        return _wire.task_failure(snapshot)
+    return TaskResult(
+        task_id=snapshot.id,
+        model=snapshot.model,
+        images=snapshot.images,
+        usage=snapshot.usage or {},
+        elapsed=elapsed,
+        raw=snapshot.raw,
+    )

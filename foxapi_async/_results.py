@@ -1,0 +1,147 @@
+"""What a finished task leaves behind: values without key or connection, that can be saved and pickled.
+
+An image knows its URL and, while its session is open, through whom to fetch it. That `Downloads` port is all
+this module knows of the network: the session binds its own, and an image without one (unpickled, or outliving
+its session) takes the stand-alone port that `_downloads` puts into `standalone`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from foxapi_async._errors import DownloadError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
+"""Endings under which an image may be saved; a name with one of them is a file, not a directory."""
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Where one image goes: `stem` plus the ending its content asks for, or exactly `path`."""
+
+    path: Path
+    exact: bool
+    overwrite: bool = False
+
+
+class Downloads(Protocol):
+    """Fetches result files: no key is ever sent along."""
+
+    async def save(self, image: GeneratedImage, target: Target) -> Path:
+        """Stream the file to `target`; see `GeneratedImage.save`."""
+        ...
+
+    async def read(self, image: GeneratedImage) -> bytes:
+        """The file's bytes; see `GeneratedImage.read`."""
+        ...
+
+
+standalone: list[Callable[[], Downloads]] = []
+"""At most one maker of a port that opens a short-lived connection for each call."""
+
+
+@attrs.frozen
+class GeneratedImage:
+    """One image of a finished task.
+
+    Attributes:
+        url: where the file is; FoxAPI keeps it for 24 hours (docs.foxapi.cc get-task-detail).
+        content_type: the MIME type if the reply named one; mostly None.
+        task_id: the task that made it, None if not known.
+        raw: the whole result object of the reply, with fields this package does not know.
+    """
+
+    url: str
+    content_type: str | None = None
+    task_id: str | None = attrs.field(default=None, kw_only=True)
+    raw: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False, hash=False)
+    _downloads: Downloads | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+
+    async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Stream the image into the file `path` and return that path.
+
+        A path without an ending gets the one of its content. The file appears under its name only when it is
+        whole. Missing folders are made.
+
+        Raises:
+            DownloadError: the file exists already (found before anything is fetched) and `overwrite` is not
+                set, the URL does not give an image, or nothing can be written there. `charged` is "yes".
+        """
+        target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
+        return await self._port().save(self, target)
+
+    async def read(self) -> bytes:
+        """The image file as bytes, held in memory.
+
+        Raises:
+            DownloadError: it cannot be fetched. `charged` is "yes".
+        """
+        return await self._port().read(self)
+
+    def bound(self, downloads: Downloads, task_id: str) -> GeneratedImage:
+        """The same image of task `task_id`, fetched through `downloads`."""
+        return attrs.evolve(self, downloads=downloads, task_id=task_id)
+
+    def _port(self) -> Downloads:
+        return self._downloads or standalone[-1]()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (self.url, self.content_type, self.task_id, dict(self.raw))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        names = ("url", "content_type", "task_id", "raw", "_downloads")
+        for name, value in zip(names, (*state, None), strict=True):
+            object.__setattr__(self, name, value)
+
+
+@attrs.frozen(kw_only=True)
+class TaskResult:
+    """A task that completed.
+
+    Attributes:
+        task_id: its id.
+        model: the model that was used; it may differ from the one asked for.
+        images: one for each output, in the order of the reply.
+        usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
+        elapsed: seconds from the submit (for an attached task: from its creation) until completion was noticed.
+        raw: the whole reply.
+    """
+
+    task_id: str
+    model: str
+    images: tuple[GeneratedImage, ...]
+    usage: Mapping[str, Any]
+    elapsed: float
+    raw: Mapping[str, Any] = attrs.field(repr=False)
+
+    async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+        """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths, n counting from 1.
+
+        The ending follows the content. The directory is made if it is missing.
+
+        Raises:
+            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`.
+        """
+        folder = Path(directory)
+        if folder.suffix.lower() in IMAGE_SUFFIXES:
+            raise DownloadError(
+                f"save({str(directory)!r}): a task may have several images, so this takes a directory; "
+                "use result.images[0].save(path) for one file",
+                task_id=self.task_id,
+            )
+        stems = [folder / f"{safe_name(self.task_id)}-{n}" for n in range(1, len(self.images) + 1)]
+        return [
+            await image._port().save(image, Target(path=stem, exact=False, overwrite=overwrite))  # noqa: SLF001 - siblings of one module
+            for image, stem in zip(self.images, stems, strict=True)
+        ]
+
+
+def safe_name(task_id: str) -> str:
+    """A file name made of an id from a stranger: no separator, no leading dot, at most 100 characters."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in task_id)
+    return kept.lstrip(".")[:100] or "task"

@@ -1,0 +1,139 @@
+"""The only place where anything is tried again: back-off, the shared gate, and the deadline.
+
+The loop itself is the `backoff` package's. What it cannot do is added by the wait generator and the gate:
+
+- full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies to our own waits only. Laid over a
+  `Retry-After` it would call before the time the service asked for; there, a little is added instead;
+- a wait that does not fit before the deadline is not begun: the refusal is raised at once;
+- a 429 holds back every request of the session, not only the one that got it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import Awaitable, Callable, Generator
+from typing import TypeVar, cast
+
+import backoff
+
+from foxapi_async._errors import FoxError
+from foxapi_async._verdicts import Verdict
+
+T = TypeVar("T")
+
+BASE_SECONDS = 0.25
+CAP_SECONDS = 8.0
+
+
+def backoff_seconds(failures: int) -> float:
+    """A full-jitter wait after the given number of failures in a row."""
+    return random.uniform(0, min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(failures - 1, 16)))  # noqa: S311 - no secret
+
+
+def wait_seconds(verdict: Verdict, failures: int) -> float:
+    """Seconds until the next try: never less than what the service asked for."""
+    asked = verdict.retry_after
+    if asked is None:
+        return backoff_seconds(failures)
+    return asked + random.uniform(0, 0.1 * asked + 0.05)  # noqa: S311 - no secret
+
+
+class Gate:
+    """Where the requests of one kind queue up: in order, evenly paced, and shut while the service asks for it.
+
+    Args:
+        rate: requests a second, without bursts above it; None for no pace.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self._gap = 0.0 if rate is None else 1.0 / rate
+        self._next = 0.0
+        self._refusal: FoxError | None = None
+        self._turn = asyncio.Lock()
+
+    def hold(self, until: float, refusal: FoxError) -> None:
+        """Let nothing through before `until` (loop time), because of `refusal`."""
+        if until > self._next:
+            self._next, self._refusal = until, refusal
+
+    def open_at(self, now: float) -> float:
+        """When the next request may go; `now` if at once."""
+        return max(now, self._next)
+
+    def take(self, now: float) -> None:
+        """Note that a request goes now."""
+        self._next = now + self._gap
+        self._refusal = None
+
+    def refusal_beyond(self, now: float, time_left: float) -> FoxError | None:
+        """A copy of the refusal that keeps the gate shut for longer than the time left; else None."""
+        if self._refusal is None or self._next - now < time_left:
+            return None
+        return copy.copy(self._refusal)
+
+    async def passage(self) -> None:
+        """Wait for one's turn. The lock is fair, and a hold that begins meanwhile keeps the whole queue back."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            while (now := loop.time()) < self._next:  # noqa: ASYNC110 - a moment that may move is waited for
+                await asyncio.sleep(self._next - now)
+            self.take(now)
+
+
+class Again(Exception):  # noqa: N818 - a signal to the loop below
+    """Raised by an attempt that may be repeated."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[T]], *, tries: int, time_left: Callable[[], float], gate: Gate
+) -> T:
+    """What `attempt` returns, tried up to `tries` times while it raises `Again`.
+
+    Args:
+        attempt: one try.
+        tries: how many at most.
+        time_left: seconds until the deadline (infinity: none).
+        gate: what each try passes first.
+
+    Raises:
+        FoxError: the last verdict's, when no try or no time is left.
+    """
+    loop = asyncio.get_running_loop()
+
+    def waits() -> Generator[float, Again, None]:
+        again = yield 0.0  # the first value only starts the generator
+        failures = 0
+        while True:
+            failures += 1
+            seconds = wait_seconds(again.verdict, failures)
+            if again.verdict.hold:
+                gate.hold(loop.time() + seconds, again.verdict.error)
+            if seconds >= time_left():
+                return
+            again = yield seconds
+
+    @backoff.on_exception(
+        cast("Callable[..., Generator[float, None, None]]", waits),
+        Again,
+        max_tries=tries,
+        jitter=None,
+        logger=None,
+    )
+    async def run() -> T:
+        if refusal := gate.refusal_beyond(loop.time(), time_left()):
+            raise refusal
+        await gate.passage()
+        return await attempt()
+
+    error: FoxError
+    try:
+        return await run()
+    except Again as again:
+        error = again.verdict.error
+    raise error

@@ -1,0 +1,99 @@
+"""The life of a handle as data: which signal moves it from which state to which.
+
+Rule 1: every transition is in the table below; nothing else in the package compares statuses to decide
+whether a handle is over. Rule 2: this file does not know where a signal comes from.
+
+A handle begins WAITING. Readings of the task either leave it there or end it with what the service says;
+the four local signals end it without any claim about the remote task, which goes on and stays billed.
+The README shows the picture that `mermaid` draws from the table, and a test keeps the two in step.
+
+The statuses are those of docs.foxapi.cc get-task-detail: pending, processing, completed, failed, and
+`cancelled` of its older version. Any other status counts as still running, because the service may grow some.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from foxapi_async._errors import FoxError
+
+
+class State(enum.Enum):
+    """Where a handle stands; all but WAITING are final."""
+
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"
+    ABANDONED = "abandoned"
+    REFUSED = "refused"
+
+
+class Signal(enum.Enum):
+    """What can happen to a handle: five readings of the task, four local events."""
+
+    RUNNING = "still running"
+    EMPTY = "completed, results missing"
+    COMPLETED = "completed"
+    FAILURE = "failed"
+    CANCELLATION = "cancelled"
+    DEADLINE = "deadline"
+    STOP = "stop()"
+    LEAVE = "session left"
+    REFUSAL = "poll refused"
+
+
+TRANSITIONS: dict[State, dict[Signal, State]] = {
+    State.WAITING: {
+        Signal.RUNNING: State.WAITING,
+        # Observed: "completed" can come seconds before its results. Not finished yet.
+        Signal.EMPTY: State.WAITING,
+        Signal.COMPLETED: State.SUCCEEDED,
+        Signal.FAILURE: State.FAILED,
+        Signal.CANCELLATION: State.CANCELLED,
+        Signal.DEADLINE: State.TIMED_OUT,
+        Signal.STOP: State.ABANDONED,
+        Signal.LEAVE: State.ABANDONED,
+        Signal.REFUSAL: State.REFUSED,
+    },
+}
+
+_READINGS = {"failed": Signal.FAILURE, "cancelled": Signal.CANCELLATION, "canceled": Signal.CANCELLATION}
+
+REMOTELY_OVER = frozenset({Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION})
+
+
+def reading(status: str, *, has_results: bool) -> Signal:
+    """What a status on the wire tells."""
+    if status == "completed":
+        return Signal.COMPLETED if has_results else Signal.EMPTY
+    return _READINGS.get(status, Signal.RUNNING)
+
+
+def advance(state: State, signal: Signal) -> State:
+    """The state after `signal`.
+
+    Raises:
+        FoxError: the table has no such transition: a handle that is over stays as it is.
+    """
+    try:
+        return TRANSITIONS[state][signal]
+    except KeyError:
+        pass
+    raise FoxError(f"no transition from {state.name} by {signal.name}")
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", "    [*] --> waiting: submit or attach"]
+    for source, moves in TRANSITIONS.items():
+        for signal, target in moves.items():
+            lines.append(f"    {_node(source)} --> {_node(target)}: {signal.value}")
+    ends = (state for state in State if state not in TRANSITIONS)
+    lines += [f"    {_node(state)} --> [*]" for state in ends]
+    return "\n".join(lines)
+
+
+def _node(state: State) -> str:
+    return state.value.replace(" ", "_")

@@ -1,0 +1,66 @@
+"""Local files on their way into a request: each is stored once for the session, however many requests name it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from foxapi_async import _files
+from foxapi_async._api import Api
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async.models import GenerationRequest
+
+# Uploads are kept for 72 hours (file-management/upload-stream); what is older than this is stored anew.
+FRESH_SECONDS = 48 * 3600.0
+
+Identity = tuple[str, int, int]
+
+
+class Uploads:
+    """The files that this session has stored.
+
+    Args:
+        api: stores them.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._stored: dict[Identity, tuple[str, float]] = {}
+        self._turns: dict[Identity, asyncio.Lock] = {}
+
+    async def replace_in(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with URLs in place of its local files.
+
+        Raises:
+            InvalidRequestError: a file cannot be read.
+            FoxError: a file could not be stored; nothing is billed.
+        """
+        files = request.local_files()
+        if not files:
+            return request
+        return request.with_files({file: await self._url_of(file) for file in files})
+
+    async def _url_of(self, file: os.PathLike[str]) -> str:
+        identity = await _files.in_thread(_identify, file)
+        now = asyncio.get_running_loop().time()
+        # Requests that name one file at the same time wait for the one that stores it.
+        async with self._turns.setdefault(identity, asyncio.Lock()):
+            url, when = self._stored.get(identity, ("", 0.0))
+            if not url or now - when > FRESH_SECONDS:
+                url = (await self._api.upload(_files.Source(file), None)).url
+                self._stored[identity] = (url, now)
+        return url
+
+
+def _identify(file: os.PathLike[str]) -> Identity:
+    """What tells whether a file is still the one that was stored."""
+    problem = ""
+    try:
+        path = Path(file).resolve(strict=True)
+        facts = path.stat()
+    except OSError as error:
+        problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
+    if problem:
+        raise InvalidRequestError(problem)
+    return (str(path), facts.st_mtime_ns, facts.st_size)

@@ -1,0 +1,170 @@
+"""What an exchange that did not go well means: is it repeated, and what may it have cost.
+
+A *refusal* proves that nothing was billed; an answer that is
+missing or unusable after the request was handed over proves nothing, and is *uncertain*.
+
+===========  ==========================================  =====================================
+request      what happened                               verdict
+===========  ==========================================  =====================================
+submit       nothing was sent                            again; ConnectionFailedError
+submit       429                                         again, all submits held; RateLimitError
+submit       other 3xx, 4xx                              refused at once
+submit       sent, no whole answer; 408, 5xx;            UncertainSubmitError, never again
+             409 on a repeat; 2xx without an id          (`resubmit_uncertain` opts in)
+poll         network, 408, 429, 5xx, unreadable          again until the deadline
+poll         404 in the first seconds                    again (replicas lag behind)
+poll         401, 402, 403, 404, other 3xx and 4xx       the handle fails; the task is paid for
+fetch,       network, 408, 429, 5xx, unreadable          again, a few times
+upload
+===========  ==========================================  =====================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import attrs
+
+from foxapi_async import _errors, _wire
+from foxapi_async._errors import ConnectionFailedError, FoxError, ResponseDecodeError, UncertainSubmitError
+from foxapi_async._events import TaskSnapshot
+from foxapi_async._wire import Failure, Reply
+
+T = TypeVar("T")
+Kind = Literal["fetch", "upload", "poll"]
+
+
+@attrs.frozen
+class Verdict:
+    """What is raised if the exchange is not repeated, and whether it may be.
+
+    Attributes:
+        error: what to raise.
+        again: whether to try again.
+        hold: whether every request of this kind in the session should wait as well (429).
+    """
+
+    error: FoxError
+    again: bool = False
+    hold: bool = False
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the service asked to wait, or None."""
+        return getattr(self.error, "retry_after", None)
+
+
+def is_transient(status: int) -> bool:
+    """Whether a status says "later" rather than "no"."""
+    return status in {408, 429} or status >= 500
+
+
+def judge_submit(
+    outcome: Reply | Failure, key: str, *, earlier: int = 0, tainted: bool = False, resubmit: bool = False
+) -> TaskSnapshot | Verdict:
+    """The accepted task, or the verdict on a submit that was not seen to be accepted.
+
+    Args:
+        outcome: what the transport gave.
+        key: its idempotency key.
+        earlier: how often this submit was tried before.
+        tainted: one of these tries was uncertain, so no later refusal proves anything.
+        resubmit: `RetryPolicy.resubmit_uncertain`.
+    """
+    judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
+    if isinstance(judged, TaskSnapshot) or not tainted or isinstance(judged.error, UncertainSubmitError):
+        return judged
+    words = f"an earlier try had no answer, and the last one gave: {judged.error}"
+    return attrs.evolve(judged, error=_uncertain(words, key, getattr(judged.error, "status", None)))
+
+
+def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bool) -> TaskSnapshot | Verdict:
+    if isinstance(outcome, Failure):
+        if not outcome.sent:
+            return Verdict(_not_sent(outcome), again=True)
+        return Verdict(_uncertain(f"no answer ({outcome.reason})", key), again=resubmit)
+    if 200 <= outcome.status < 300:
+        return _judge_accepted(outcome, key, resubmit=resubmit)
+    error = _wire.read_error(outcome)
+    if outcome.status == 429:
+        return Verdict(_free_to_repeat(error), again=True, hold=True)
+    # A conflict on a repeated key says that an earlier try did arrive.
+    if outcome.status >= 500 or outcome.status == 408 or (outcome.status == 409 and earlier):
+        return Verdict(_uncertain(str(error), key, outcome.status), again=resubmit)
+    return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error)
+
+
+def _judge_accepted(reply: Reply, key: str, *, resubmit: bool) -> TaskSnapshot | Verdict:
+    try:
+        return _wire.read_task(reply)
+    except ResponseDecodeError as error:
+        words = str(error)
+    return Verdict(_uncertain(words, key, reply.status), again=resubmit)
+
+
+def _clears_by_itself(error: FoxError) -> bool:
+    return isinstance(error, _errors.ServiceUnavailableError)
+
+
+def _free_to_repeat(error: FoxError) -> FoxError:
+    """A refusal proves that nothing was billed, and this one may be over later."""
+    error.retryable = error.charged == "no"
+    return error
+
+
+def _uncertain(what: str, key: str, status: int | None = None) -> UncertainSubmitError:
+    return UncertainSubmitError(
+        f"the submit was sent but its outcome is unknown: {what}. It may have been accepted and billed; "
+        "it is not sent again (RetryPolicy(resubmit_uncertain=True) would)",
+        status=status,
+        idempotency_key=key,
+    )
+
+
+def _not_sent(failure: Failure) -> ConnectionFailedError:
+    return ConnectionFailedError(
+        f"could not reach the service: {failure.reason}; nothing was sent", retryable=True
+    )
+
+
+def judge_read(
+    outcome: Reply | Failure,
+    read: Callable[[Reply], T],
+    kind: Kind,
+    task_id: str | None = None,
+    *,
+    fresh: bool = False,
+) -> T | Verdict:
+    """What a status read, a fetch or an upload gave, or the verdict on its failure.
+
+    Args:
+        outcome: what the transport gave.
+        read: makes the value of a 2xx reply, or raises `ResponseDecodeError`: as good as no answer.
+        kind: what was asked; a poll's task is paid for, whatever its status read says.
+        task_id: the task concerned.
+        fresh: the task was submitted a moment ago: a 404 may be a replica that lags behind.
+    """
+    if isinstance(outcome, Failure):
+        lost = ConnectionFailedError(f"could not reach the service: {outcome.reason}")
+        return _read_verdict(lost, kind, task_id, again=True)
+    if not 200 <= outcome.status < 300:
+        again = is_transient(outcome.status) or (fresh and outcome.status == 404)
+        return _read_verdict(
+            _wire.read_error(outcome), kind, task_id, again=again, hold=outcome.status == 429
+        )
+    try:
+        return read(outcome)
+    except ResponseDecodeError as error:
+        unreadable = error
+    return _read_verdict(unreadable, kind, task_id, again=True)
+
+
+def _read_verdict(
+    error: FoxError, kind: Kind, task_id: str | None, *, again: bool, hold: bool = False
+) -> Verdict:
+    if kind == "poll":
+        error.charged = "unknown" if isinstance(error, _errors.NotFoundError) else "yes"
+    error.task_id = task_id
+    error.retryable = again and error.charged == "no"
+    return Verdict(error, again=again, hold=hold)
