@@ -1,0 +1,96 @@
+"""The command: `python -m foxapi_async.emulator`."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+
+from ._emulator import Emulator
+from ._faults import Fault
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the emulator's options to a parser, so that another command can offer it too."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8765, help="port, 0 for any free one (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, help="median duration of a task (default: about 12)")
+    parser.add_argument("--key", help="API key to demand (default: a random one)")
+    parser.add_argument(
+        "--fault-rate",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of requests, 0 to 1, to refuse: polls and files with 503, submits and uploads with 429",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        args: What a parser prepared by `add_arguments` made of the command line.
+
+    Returns:
+        The exit status: 0 after a signal, 1 when the address cannot be had, 2 for impossible options.
+    """
+    try:
+        emulator = Emulator(
+            host=args.host,
+            port=args.port,
+            seconds=args.seconds,
+            key=args.key,
+            faults=_faults(args.fault_rate),
+        )
+    except ValueError as error:
+        return _complain(error, 2)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # where loops take no signal handlers
+            asyncio.run(_serve(emulator))
+    except OSError as error:
+        return _complain(error, 1)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse a command line and serve."""
+    parser = argparse.ArgumentParser(
+        prog="python -m foxapi_async.emulator",
+        description="A stand-in of the FoxAPI service on this machine.",
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+def _faults(rate: float) -> tuple[Fault, ...]:
+    if not rate:
+        return ()
+    reads = (Fault.rate("poll", rate), Fault.rate("file", rate))
+    return (*reads, Fault.rate("submit", rate, status=429), Fault.rate("upload", rate, status=429))
+
+
+def _complain(error: Exception, status: int) -> int:
+    sys.stderr.write(f"foxapi emulator: {error}\n")
+    return status
+
+
+async def _serve(emulator: Emulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stop.set)
+    async with emulator:
+        sys.stdout.write(
+            f"The emulator listens on {emulator.url}; stop it with Ctrl-C.\n"
+            f"export FOXAPI_API_KEY={emulator.key}\n"
+            f"export FOXAPI_BASE_URL={emulator.url}\n"
+        )
+        sys.stdout.flush()
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

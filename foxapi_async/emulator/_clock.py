@@ -1,0 +1,34 @@
+"""The one source of time: the loop's clock for progress, and a calendar that follows it."""
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Moments in seconds of the running loop, and the Unix time that belongs to them.
+
+    The wall clock is read once. From then on the calendar moves with the loop, so that `created` and the
+    `Date` header agree with the progress of tasks even on a loop whose time jumps.
+    """
+
+    def __init__(self) -> None:
+        self._read: Callable[[], float] = lambda: 0.0
+        self._offset = time.time()
+
+    def start(self, read: Callable[[], float]) -> None:
+        """Follow `read`, the `time` method of a running loop."""
+        self._offset = time.time() - read()
+        self._read = read
+
+    def stop(self) -> None:
+        """Stand still: the loop may be closed from here on, the tasks may still be looked at."""
+        last = self._read()
+        self._read = lambda: last
+
+    def now(self) -> float:
+        """The present moment in seconds of the loop."""
+        return self._read()
+
+    def unix(self) -> float:
+        """The present moment in Unix seconds."""
+        return self._offset + self._read()

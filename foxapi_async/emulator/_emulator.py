@@ -1,0 +1,219 @@
+"""The emulator as users hold it: an asynchronous context manager over a server on this loop."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self, TypedDict
+
+from aiohttp import web
+
+from ._faults import Fault
+from ._server import Routes
+from ._service import Options, RequestRecord, Service
+from ._tasks import Progress, TaskView, view
+
+# An idle connection is closed by nobody: on a loop whose time jumps, any limit would pass in an instant.
+_NO_LIMIT_SECONDS = 1e9
+# The connections are already gone when this wait begins.
+_SHUTDOWN_SECONDS = 0.05
+
+
+class EmulatorOptions(TypedDict, total=False):
+    """The arguments of `Emulator`, for those who pass them on."""
+
+    seconds: float | None
+    faults: Iterable[Fault]
+    host: str
+    port: int
+    key: str | None
+    seed: int
+    progress: Progress
+    idempotent: bool
+    models: Iterable[str]
+
+
+class TaskMap(Mapping[str, TaskView]):
+    """The tasks by id, each frozen at the moment it is looked at."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def __getitem__(self, task_id: str) -> TaskView:
+        service = self._service
+        return view(service.tasks[task_id], service.clock.now(), service.options.progress)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._service.tasks))  # a copy: the server may be in another thread
+
+    def __len__(self) -> int:
+        return len(self._service.tasks)
+
+
+class Inspection:
+    """What a test may look at and change, while the emulator runs and afterwards."""
+
+    _service: Service
+    _address: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the emulator listens: the base URL for a client.
+
+        Raises:
+            RuntimeError: It was never started.
+        """
+        if self._address is None:
+            raise RuntimeError("the emulator has no address before it is entered with `with`")
+        return self._address
+
+    @property
+    def key(self) -> str:
+        """The API key that every API route demands."""
+        return self._service.key
+
+    @property
+    def billed(self) -> int:
+        """How many submits were accepted and billed."""
+        return self._service.billed
+
+    @property
+    def billed_images(self) -> int:
+        """How many outputs were billed: the sum of `num_outputs`."""
+        return self._service.billed_images
+
+    @property
+    def tasks(self) -> Mapping[str, TaskView]:
+        """Every accepted task by id, in the order of acceptance."""
+        return TaskMap(self._service)
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request seen, oldest first; after 200,000 the older half is forgotten."""
+        return self._service.requests
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections were accepted."""
+        return self._service.connections
+
+    @property
+    def faults_fired(self) -> int:
+        """How often a fault of the script struck."""
+        return self._service.script.fired
+
+    def add_fault(self, fault: Fault) -> None:
+        """Append a fault to the script, also while the emulator runs."""
+        self._service.script.add(fault)
+
+
+class Emulator(Inspection):
+    """The service on this machine: `async with Emulator() as emulator`.
+
+    Args:
+        seconds: The median duration of a task; durations vary around it by about a quarter. None takes
+            twelve seconds and announces fifteen, much as the real service does.
+        faults: The fault script; see `Fault`.
+        host: The address to listen on.
+        port: The port; 0 takes any free one.
+        key: The API key to demand; a random one by default.
+        seed: Decides durations, task ids and the faults left to chance.
+        progress: How `progress` moves: in small steps, in quarters, or not at all before the end.
+        idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task and no
+            second bill. The service documents nothing of the kind, so it is off.
+        models: Ids to accept beside the documented ones.
+
+    Raises:
+        ValueError: `seconds` is negative or not finite, or `progress` is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float | None = None,
+        faults: Iterable[Fault] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        key: str | None = None,
+        seed: int = 0,
+        progress: Progress = "linear",
+        idempotent: bool = False,
+        models: Iterable[str] = (),
+    ) -> None:
+        options = Options(
+            seconds=seconds,
+            faults=tuple(faults),
+            key=key,
+            seed=seed,
+            progress=progress,
+            idempotent=idempotent,
+            models=tuple(models),
+        )
+        self._service = Service(options)
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._address is not None:
+            raise RuntimeError("an emulator runs once; make another one")
+        loop = asyncio.get_running_loop()
+        self._service.clock.start(loop.time)
+        routes = Routes(self._service)
+        server = await self._set_up(routes)
+        try:
+            accept = _counting(server, routes)
+            self._listener = await loop.create_server(accept, self._host, self._port, backlog=1024)
+        except OSError:  # the port is taken, or the host is not ours
+            await self._stop()
+            raise
+        port = self._listener.sockets[0].getsockname()[1]
+        self._address = f"http://{_reachable(self._host)}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        await self._stop()
+
+    async def _set_up(self, routes: Routes) -> web.Server:
+        self._runner = web.AppRunner(
+            routes.app(),
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=_NO_LIMIT_SECONDS,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await self._runner.setup()
+        assert self._runner.server is not None  # noqa: S101 (setup made it)
+        return self._runner.server
+
+    async def _stop(self) -> None:
+        runner = self._runner
+        if runner is None or runner.server is None:
+            return
+        # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
+        for connection in runner.server.connections:
+            if connection.transport is not None:  # pragma: no branch (lost at this very moment)
+                connection.transport.abort()
+        await asyncio.sleep(0)  # the loss of a connection is told in the loop's next turn
+        await runner.cleanup()
+        self._service.gallery.close()
+        self._service.clock.stop()
+
+
+def _counting(server: web.Server, routes: Routes) -> Callable[[], asyncio.Protocol]:
+    def accept() -> asyncio.Protocol:
+        protocol = server()
+        routes.connected(protocol)
+        return protocol
+
+    return accept
+
+
+def _reachable(host: str) -> str:
+    if host in ("", "0.0.0.0"):  # noqa: S104 (compared, not bound)
+        return "127.0.0.1"
+    return f"[{'::1' if host == '::' else host}]" if ":" in host else host

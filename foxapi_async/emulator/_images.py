@@ -1,0 +1,172 @@
+"""The pictures: what is on them, who paints them, and a bounded memory of those already painted.
+
+Pillow paints them when it is there. Without it they come from the standard library alone, smaller in
+charm and always PNG, which is said once in the log.
+"""
+
+import asyncio
+import colorsys
+import functools
+import hashlib
+import importlib
+import io
+import logging
+import random
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import attrs
+
+Format = Literal["png", "jpg", "webp"]
+
+CONTENT_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# A few dozen pictures of 1K, a handful of 4K.
+_MEMORY_BYTES = 48 * 1024 * 1024
+
+logger = logging.getLogger("foxapi_async.emulator")
+
+Colour = tuple[int, int, int]
+
+
+@attrs.frozen(kw_only=True)
+class Picture:
+    """Everything that decides what a picture looks like."""
+
+    prompt: str
+    caption: str
+    index: int
+    width: int
+    height: int
+    format: Format
+    edited: bool = False
+
+
+@attrs.frozen
+class Blob:
+    """A disc: centre and radius as shares of width, height and the longer edge."""
+
+    x: float
+    y: float
+    radius: float
+    colour: Colour
+
+
+@attrs.frozen
+class Scene:
+    """A composition without pixels, the same for every painter."""
+
+    top: Colour
+    bottom: Colour
+    blobs: tuple[Blob, ...]
+
+
+def compose(picture: Picture) -> Scene:
+    """The composition that belongs to a prompt and an output index, always the same one."""
+    digest = hashlib.sha256(picture.prompt.encode("utf-8", "surrogatepass")).digest()
+    # Reproducible chance from the prompt, nothing secret.
+    chance = random.Random(digest + bytes([picture.index % 256]))  # noqa: S311
+    # The golden angle keeps the hues of neighbouring outputs apart; an edit takes the opposite one.
+    hue = digest[0] / 256 + picture.index * 0.381966 + (0.5 if picture.edited else 0.0)
+    blobs = (
+        Blob(
+            chance.random(),
+            chance.uniform(0.05, 0.75),
+            chance.uniform(0.05, 0.24),
+            _colour(hue + chance.uniform(-0.09, 0.13), chance.uniform(0.3, 0.65), chance.uniform(0.7, 1.0)),
+        )
+        for _ in range(7)
+    )
+    return Scene(_colour(hue, 0.45, 0.92), _colour(hue + 0.12, 0.72, 0.42), tuple(blobs))
+
+
+def _colour(hue: float, saturation: float, value: float) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def have_pillow() -> bool:
+    """Whether the optional painter can be imported."""
+    try:
+        importlib.import_module("PIL.Image")
+    except ImportError:
+        return False
+    return True
+
+
+def usable_format(asked: object, default: Format) -> Format:
+    """The format that will really be served for an `output_format`."""
+    names: dict[object, Format] = {"jpg": "jpg", "jpeg": "jpg", "webp": "webp", "png": "png"}
+    wanted = names.get(asked, default)
+    if wanted != "png" and not have_pillow():
+        _say_once(wanted)
+        return "png"
+    return wanted
+
+
+@functools.cache
+def _say_once(wanted: str) -> None:
+    logger.warning(
+        "Pillow is not installed, so the emulator serves PNG instead of %s: pip install 'foxapi-async[emulator]'",
+        wanted,
+    )
+
+
+def render(picture: Picture) -> bytes:
+    """Paint a picture and encode it."""
+    scene = compose(picture)
+    if have_pillow():
+        from ._pillow import paint  # noqa: PLC0415 (optional)
+
+        return paint(picture, scene)
+    from ._plain import paint as paint_plain  # noqa: PLC0415 (either painter, never both)
+
+    return paint_plain(picture, scene)
+
+
+def measure(data: bytes) -> tuple[int, int] | None:
+    """Width and height of an image file, or None if it is none; without Pillow only PNG is understood."""
+    if data.startswith(_SIGNATURE) and len(data) >= 24:
+        return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if not have_pillow():
+        return None
+    from PIL import Image  # noqa: PLC0415 (optional)
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+class Gallery:
+    """Paints in threads of its own and remembers the latest pictures within a fixed amount of memory.
+
+    The loop's default executor stays free for the client under test, which may share the loop.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="foxapi-emulator")
+        self._known: OrderedDict[Picture, bytes] = OrderedDict()
+        self._size = 0
+
+    async def get(self, picture: Picture) -> bytes:
+        """The encoded picture."""
+        if picture in self._known:
+            self._known.move_to_end(picture)
+            return self._known[picture]
+        data = await asyncio.get_running_loop().run_in_executor(self._threads, render, picture)
+        self._remember(picture, data)
+        return data
+
+    def _remember(self, picture: Picture, data: bytes) -> None:
+        if picture not in self._known:  # two requests may have painted the same one
+            self._known[picture] = data
+            self._size += len(data)
+        while self._size > _MEMORY_BYTES:
+            self._size -= len(self._known.popitem(last=False)[1])
+
+    def close(self) -> None:
+        """Give up what waits to be painted; a thread at work ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,153 @@
+"""How an answer leaves the server: as JSON, as a file, or through a fault."""
+
+import asyncio
+import email.utils
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ._faults import Fault
+from ._refusal import envelope
+
+Make = Callable[[], web.Response]
+
+_DRIPS = 20
+
+
+def json_reply(
+    body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON body; a lone surrogate of the request travels back escaped, as it came."""
+    return web.Response(
+        text=json.dumps(body), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def http_date(unix: float) -> str:
+    """A moment as the `Date` header writes it."""
+    return email.utils.formatdate(unix, usegmt=True)
+
+
+def file_reply(request: web.Request, data: bytes, content_type: str) -> web.Response:
+    """The whole file, or the range asked for if it is still the same file."""
+    etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": etag}
+    wanted = _range(request, etag, len(data))
+    if wanted is None:
+        return web.Response(body=data, headers=headers, content_type=content_type)
+    start, stop = wanted
+    if start >= stop:
+        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return web.Response(body=data[start:stop], status=206, headers=headers, content_type=content_type)
+
+
+def _range(request: web.Request, etag: str, length: int) -> tuple[int, int] | None:
+    if "Range" not in request.headers or request.headers.get("If-Range", etag) != etag:
+        return None
+    try:
+        start, stop, _ = request.http_range.indices(length)
+    except ValueError:  # RFC 9110: a range that cannot be read is ignored
+        return None
+    return start, stop
+
+
+async def play(fault: Fault | None, request: web.Request, make: Make) -> web.StreamResponse:
+    """Answer a request, through the fault that strikes it if there is one.
+
+    Args:
+        fault: What goes wrong.
+        request: The request; its body has been read.
+        make: Does the work and gives the proper answer. Not called when the fault refuses the work.
+    """
+    if fault is None:
+        return make()
+    answer = make() if fault.accepted else web.Response()
+    return await _PLAYERS[fault.kind](fault, request, answer)
+
+
+async def _status(fault: Fault, _request: web.Request, _answer: web.Response) -> web.Response:
+    headers = {} if fault.retry_after is None else {"Retry-After": _seconds(fault.retry_after)}
+    if fault.body is not None:
+        return _scripted(fault, headers)
+    body = envelope(fault.http_status, fault.message, fault.code)
+    return json_reply(body, fault.http_status, headers)
+
+
+def _scripted(fault: Fault, headers: Mapping[str, str]) -> web.Response:
+    headers = {**headers, "Content-Type": fault.content_type}
+    return web.Response(body=fault.body, status=fault.http_status, headers=headers)
+
+
+def _seconds(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+async def _redirect(fault: Fault, _request: web.Request, _answer: web.Response) -> web.Response:
+    return web.Response(status=fault.http_status, headers={"Location": fault.location})
+
+
+async def _cut(_fault: Fault, request: web.Request, _answer: web.Response) -> web.StreamResponse:
+    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
+        request.transport.abort()
+    return await _gone()
+
+
+async def _hang(_fault: Fault, _request: web.Request, _answer: web.Response) -> web.StreamResponse:
+    return await _gone()
+
+
+async def _gone() -> web.StreamResponse:
+    # The server cancels the handler of a connection that is lost, and every handler when it stops.
+    endless: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+    return await endless
+
+
+async def _slow(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    await asyncio.sleep(fault.seconds)
+    return answer
+
+
+async def _garbage(fault: Fault, _request: web.Request, _answer: web.Response) -> web.Response:
+    return _scripted(fault, {})
+
+
+async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
+    data, stream = await _open(request, answer)
+    await stream.write(data[: len(data) // 2])
+    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
+        request.transport.close()  # unlike abort, this first delivers the half
+    return await _gone()
+
+
+async def _drip(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
+    data, stream = await _open(request, answer)
+    size = -(-len(data) // _DRIPS) or 1
+    for start in range(0, len(data), size):
+        await asyncio.sleep(fault.seconds / _DRIPS)
+        await stream.write(data[start : start + size])
+    return stream
+
+
+async def _open(request: web.Request, answer: web.Response) -> tuple[bytes, web.StreamResponse]:
+    body = answer.body
+    data = body if isinstance(body, bytes) else b""
+    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+    stream.content_length = len(data)
+    await stream.prepare(request)
+    return data, stream
+
+
+_PLAYERS: dict[str, Callable[[Fault, web.Request, web.Response], Awaitable[web.StreamResponse]]] = {
+    "status": _status,
+    "redirect": _redirect,
+    "cut": _cut,
+    "hang": _hang,
+    "slow": _slow,
+    "garbage": _garbage,
+    "short": _short,
+    "drip": _drip,
+}

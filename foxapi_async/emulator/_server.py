@@ -1,0 +1,210 @@
+"""The routes: which request does what, who may ask, and the envelope of every refusal."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+from . import _bodies, _uploads
+from ._images import CONTENT_TYPES
+from ._refusal import RefusalError, envelope
+from ._replies import file_reply, http_date, json_reply, play
+from ._service import RequestRecord, Service
+from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Base64 of the largest file, and some room for the fields beside it.
+_MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
+
+
+class Routes:
+    """The handlers over one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._connections: dict[int, int] = {}
+
+    def app(self) -> web.Application:
+        """The application with everything in place."""
+        app = web.Application(middlewares=[self._guard], client_max_size=_MOST_BODY_BYTES)
+        app.on_response_prepare.append(self._sign)
+        for path in _bodies.MEDIA:
+            app.router.add_post(path, self._submit)
+        app.router.add_get("/v1/tasks/{id}", self._poll)
+        app.router.add_post("/v1/files/upload/stream", self._upload_stream)
+        app.router.add_post("/v1/files/upload/base64", self._upload_base64)
+        app.router.add_post("/v1/files/upload/url", self._upload_url)
+        app.router.add_get("/files/results/{id}/{name}", self._result_file)
+        app.router.add_get("/files/uploads/{id}/{name}", self._uploaded_file)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/account/credits", self._credits)
+        return app
+
+    def connected(self, protocol: object) -> None:
+        """Count a TCP connection and remember its number by its protocol."""
+        self._service.connections += 1
+        # A protocol's id is used again after its end, and then overwritten here.
+        self._connections[id(protocol)] = self._service.connections
+
+    async def _sign(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers["Date"] = http_date(self._service.clock.unix())
+        response.headers["Server"] = "foxapi-emulator"
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._record(request)
+        try:
+            if not request.path.startswith("/files/"):
+                self._check_key(request)
+            return await handler(request)
+        except RefusalError as refusal:
+            return json_reply(refusal.body, refusal.status)
+        except web.HTTPRequestEntityTooLarge as error:
+            return json_reply(envelope(413, str(error)), 413)
+        except web.HTTPException:  # no such route, or not with this method
+            return json_reply(envelope(404, f"invalid URL ({request.method} {request.path})"), 404)
+
+    def _record(self, request: web.Request) -> None:
+        record = RequestRecord(
+            method=request.method,
+            path=request.raw_path,
+            headers=tuple(name.lower() for name in request.headers),
+            authorized="Authorization" in request.headers,
+            connection=self._connections.get(id(request.protocol), 0),
+            when=self._service.clock.now(),
+        )
+        self._service.record(record)
+
+    def _check_key(self, request: web.Request) -> None:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        given, wanted = (text.encode("utf-8", "surrogateescape") for text in (key, self._service.key))
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
+            raise RefusalError(401, "the API key is missing, invalid or expired")
+
+    async def _submit(self, request: web.Request) -> web.StreamResponse:
+        service = self._service
+        body = _bodies.parse(await request.read(), request.content_type)
+        _bodies.check(request.path, body, service.options.models)
+
+        def accept() -> web.Response:
+            task, replayed = service.accept(request.path, body, request.headers.get("Idempotency-Key"))
+            headers = {"idempotency-replayed": "true"} if replayed else None
+            return json_reply(submit_reply(task), headers=headers)
+
+        fault = service.script.take("submit", body["model"], _bodies.prompt_of(body))
+        return await play(fault, request, accept)
+
+    async def _poll(self, request: web.Request) -> web.StreamResponse:
+        # sync_upstream=true asks for a fresh look, and here every look is fresh.
+        service, task = self._service, self._task(request)
+        fault = service.script.take("poll", task.model, task.prompt)
+        if fault is not None and not fault.accepted:
+            task.polls += 1  # asked all the same
+        return await play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
+
+    def _task(self, request: web.Request) -> Task:
+        task = self._service.tasks.get(request.match_info["id"])
+        if task is None:
+            raise RefusalError(404, "task not found")
+        return task
+
+    async def _upload_stream(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type != "multipart/form-data":
+            raise RefusalError(400, "Content-Type must be multipart/form-data")
+        data: bytes | None = None
+        fields: dict[str, str | None] = {}
+        try:
+            async for part in await request.multipart():
+                if not isinstance(part, BodyPartReader):
+                    raise RefusalError(400, "nested multipart is not expected")
+                if part.name == "file":
+                    data, fields["filename"] = await _read_part(part), part.filename
+                else:
+                    fields[part.name or ""] = await part.text()
+        except ValueError as error:
+            raise RefusalError(400, f"invalid multipart body: {error}") from None
+        if data is None:
+            raise RefusalError(400, "file: field required")
+        name = fields.get("file_name") or fields.get("filename")
+        return await self._store(request, data, name, fields.get("auto_cleanup") or True)
+
+    async def _upload_base64(self, request: web.Request) -> web.StreamResponse:
+        body = _bodies.parse(await request.read(), request.content_type)
+        data, media_type = _uploads.decode(body.get("file_data"))
+        name = body.get("file_name") or (f"upload.{media_type.rpartition('/')[2]}" if media_type else None)
+        return await self._store(request, data, name, body.get("auto_cleanup", True))
+
+    async def _upload_url(self, request: web.Request) -> web.StreamResponse:
+        body = _bodies.parse(await request.read(), request.content_type)
+        _, found, rest = str(body.get("url")).partition("/files/uploads/")
+        known = (
+            self._service.uploads.find(rest.partition("/")[0], self._service.clock.now()) if found else None
+        )
+        if known is None:
+            raise RefusalError(400, "url: the emulator fetches nothing but files uploaded to it")
+        name = body.get("file_name") or known.filename
+        return await self._store(request, known.data, name, body.get("auto_cleanup", True))
+
+    async def _store(
+        self, request: web.Request, data: bytes, name: Any, auto_cleanup: Any
+    ) -> web.StreamResponse:
+        service = self._service
+
+        def store() -> web.Response:
+            upload = service.uploads.add(
+                data,
+                str(name) if name else None,
+                auto_cleanup=str(auto_cleanup).lower() not in ("false", "0"),
+                now=service.clock.now(),
+                created=int(service.clock.unix()),
+            )
+            return json_reply(upload.reply(_origin(request)))
+
+        return await play(service.script.take("upload"), request, store)
+
+    async def _result_file(self, request: web.Request) -> web.StreamResponse:
+        task = self._task(request)
+        picture = self._service.picture(task, request.match_info["name"])
+        if picture is None:
+            raise RefusalError(404, "no such file, or it has expired")
+        data = await self._service.gallery.get(picture)
+        return await self._send(request, data, CONTENT_TYPES[picture.format], task)
+
+    async def _uploaded_file(self, request: web.Request) -> web.StreamResponse:
+        upload = self._service.uploads.find(request.match_info["id"], self._service.clock.now())
+        if upload is None or upload.filename != request.match_info["name"]:
+            raise RefusalError(404, "no such file, or it has expired")
+        return await self._send(request, upload.data, _uploads.content_type(upload.data), None)
+
+    async def _send(
+        self, request: web.Request, data: bytes, kind: str, task: Task | None
+    ) -> web.StreamResponse:
+        about = (task.model, task.prompt) if task is not None else (None, None)
+        fault = self._service.script.take("file", *about)
+        return await play(fault, request, lambda: file_reply(request, data, kind))
+
+    async def _models(self, _request: web.Request) -> web.StreamResponse:
+        ids = (*_bodies.IMAGE_MODELS, *self._service.options.models)
+        rows = [{"id": name, "owned_by": "emulator", "supported_endpoint_types": ["image"]} for name in ids]
+        return json_reply({"object": "list", "data": rows})
+
+    async def _credits(self, _request: web.Request) -> web.StreamResponse:
+        # The page exists, its fields could not be read: these names are the emulator's own.
+        used = self._service.billed_images * CREDITS_PER_OUTPUT
+        return json_reply({"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)})
+
+
+async def _read_part(part: BodyPartReader) -> bytes:
+    data = bytearray()
+    while chunk := await part.read_chunk(64 * 1024):
+        data += chunk
+        if len(data) > _uploads.MOST_BYTES:
+            raise RefusalError(413, f"the file exceeds the limit of {_uploads.MOST_BYTES} bytes")
+    return bytes(data)
+
+
+def _origin(request: web.Request) -> str:
+    # The caller's own word for this server is one it can reach; in a container 127.0.0.1 would not be.
+    return f"{request.scheme}://{request.host}"

@@ -1,0 +1,167 @@
+"""The service without its HTTP: tasks, money, files and the record of what was asked.
+
+Everything here is synchronous, so a request's decision is never torn apart by another one's.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from . import _bodies, _tasks
+from ._clock import Clock
+from ._faults import Fault, Script
+from ._images import Format, Gallery, Picture, usable_format
+from ._refusal import RefusalError
+from ._sizes import asked_size
+from ._tasks import Progress, Task
+from ._uploads import Uploads
+
+# A load test may ask millions of times; the record keeps the latest of them.
+_MOST_RECORDS = 200_000
+# Result URLs live 24 hours; counted from the end of the task, since the service does not say.
+_RESULT_SECONDS = 24 * 3600
+
+
+@attrs.frozen(kw_only=True)
+class RequestRecord:
+    """One request as it arrived."""
+
+    method: str
+    "The HTTP method."
+    path: str
+    "The path with its query, as it was sent."
+    headers: tuple[str, ...]
+    "The names of the headers, in lower case; never their values."
+    authorized: bool
+    "Whether an `Authorization` header came along, on whatever route."
+    connection: int
+    "Which TCP connection it came over, counted from 1."
+    when: float
+    "When it arrived, in seconds of the loop."
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How an emulator behaves; the arguments of `Emulator` without its address."""
+
+    seconds: float | None
+    faults: tuple[Fault, ...]
+    key: str | None
+    seed: int
+    progress: Progress
+    idempotent: bool
+    models: tuple[str, ...]
+
+    def __attrs_post_init__(self) -> None:
+        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
+            raise ValueError(f"seconds={self.seconds} must be a finite number, zero or more")
+        if self.progress not in ("linear", "steps", "none"):
+            raise ValueError(f"progress={self.progress!r} is none of linear, steps, none")
+
+
+class Service:
+    """What the server knows."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.key = options.key or f"sk-{secrets.token_hex(24)}"
+        self.clock = Clock()
+        self.script = Script(options.faults, options.seed)
+        self.gallery = Gallery()
+        self.uploads = Uploads()
+        self.tasks: dict[str, Task] = {}
+        self.requests: list[RequestRecord] = []
+        self.connections = 0
+        self.billed = 0
+        self.billed_images = 0
+        self._by_key: dict[str, tuple[str, Task]] = {}
+
+    def record(self, record: RequestRecord) -> None:
+        """Note a request, forgetting the older half when there are too many."""
+        self.requests.append(record)
+        if len(self.requests) > _MOST_RECORDS:
+            del self.requests[: _MOST_RECORDS // 2]
+
+    def accept(self, path: str, body: dict[str, Any], key: str | None) -> tuple[Task, bool]:
+        """Accept and bill a checked body, or find the task that this idempotency key already made.
+
+        Returns:
+            The task, and whether it is a replay.
+
+        Raises:
+            RefusalError: 422 when the key was used before with another body.
+        """
+        print_ = path + json.dumps(body, sort_keys=True)
+        if self.options.idempotent and key is not None and key in self._by_key:
+            known, task = self._by_key[key]
+            if known != print_:
+                raise RefusalError(
+                    422, "Idempotency-Key: used before with another body", "idempotency_key_reused"
+                )
+            return task, True
+        task = self._create(path, body, key)
+        if self.options.idempotent and key is not None:
+            self._by_key[key] = print_, task
+        return task, False
+
+    def _create(self, path: str, body: dict[str, Any], key: str | None) -> Task:
+        self.billed += 1
+        media, created, options = _bodies.MEDIA[path], int(self.clock.unix()), self.options
+        task = Task(
+            id=_tasks.task_id(media, created, options.seed, self.billed),
+            media=media,
+            model=body["model"],
+            body=body,
+            accepted=self.clock.now(),
+            created=created,
+            duration=_tasks.draw_duration(options.seconds, options.seed, self.billed),
+            estimated_time=_tasks.estimate(options.seconds),
+            num_outputs=_bodies.outputs(body),
+            extension=_format(body),
+            fault=self.script.take("task", body["model"], _bodies.prompt_of(body)),
+            idempotency_key=key,
+        )
+        self.billed_images += task.num_outputs
+        self.tasks[task.id] = task
+        return task
+
+    def poll(self, task: Task, origin: str) -> dict[str, Any]:
+        """The reply to a query about a task."""
+        task.polls += 1
+        reply = _tasks.poll_reply(task, self.clock.now(), self.options.progress, origin)
+        if reply["status"] == "completed" and self.script.take("result", task.model, task.prompt):
+            # Seen on the real service: completed, nothing to show, and a percentage from the middle.
+            reply |= {"results": None, "progress": 50}
+        return reply
+
+    def picture(self, task: Task, name: str) -> Picture | None:
+        """The picture behind a result's file name, while there is one to fetch."""
+        stem, _, extension = name.partition(".")
+        now = self.clock.now()
+        known = extension == task.extension and stem in {str(n) for n in range(task.num_outputs)}
+        if not known or _tasks.status(task, now) != "completed":
+            return None
+        if now - task.accepted - task.duration >= _RESULT_SECONDS:
+            return None
+        return self._picture(task, int(stem))
+
+    def _picture(self, task: Task, index: int) -> Picture:
+        width, height = asked_size(task.body, lambda url: self.uploads.measure(url, self.clock.now()))
+        return Picture(
+            prompt=task.prompt,
+            caption=f"{task.model}   {index + 1} / {task.num_outputs}   {width} x {height}",
+            index=index,
+            width=width,
+            height=height,
+            format=task.extension,
+            edited=bool(task.body.get("image_urls")),
+        )
+
+
+def _format(body: Mapping[str, Any]) -> Format:
+    # The Grok page states jpeg as its default; the Gemini page states none, and png loses nothing.
+    default: Format = "jpg" if body["model"] == "grok-imagine-image" else "png"
+    return usable_format(body.get("output_format"), default)

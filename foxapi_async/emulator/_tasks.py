@@ -1,0 +1,208 @@
+"""The life of a task: a pure function of the time since it was accepted.
+
+Nothing runs in the background. A task is pending for the first tenth of its duration, processing until
+the end of it, and completed or failed from then on.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from ._bodies import Media, prompt_of
+from ._faults import Fault
+from ._images import Format
+
+Progress = Literal["linear", "steps", "none"]
+
+# Image models take ten-odd seconds; the service's estimate errs on the long side.
+_USUAL_SECONDS = 12.0
+_PESSIMISM = 1.25
+# Spread of the logarithm of durations: most tasks lie within a quarter of the median.
+_SIGMA = 0.25
+_PENDING_SHARE = 0.1
+# What the page's sample shows for one image.
+CREDITS_PER_OUTPUT = 5
+
+
+@attrs.frozen(kw_only=True)
+class TaskView:
+    """A task as it stood when it was looked at; times are in seconds."""
+
+    id: str
+    "The task id."
+    type: str
+    "What it makes: image, video, audio, llm or document."
+    model: str
+    "The model it was submitted to."
+    body: Mapping[str, Any]
+    "The request as it was received."
+    status: str
+    "pending, processing, completed or failed."
+    progress: int
+    "From 0 to 100."
+    created: int
+    "Unix time of acceptance."
+    duration: float
+    "How long it takes; infinite if it never finishes."
+    estimated_time: float
+    "What the submit reply announced."
+    polls: int
+    "How often its status was asked."
+    num_outputs: int
+    "How many results were billed."
+    idempotency_key: str | None
+    "The header of the submit, if there was one."
+
+
+@attrs.define(kw_only=True)
+class Task:
+    """A task and its fate; only the count of polls ever changes."""
+
+    id: str
+    media: Media
+    model: str
+    body: dict[str, Any]
+    accepted: float
+    created: int
+    duration: float
+    estimated_time: float
+    num_outputs: int
+    extension: Format
+    fault: Fault | None = None
+    idempotency_key: str | None = None
+    polls: int = 0
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, or an empty text."""
+        return prompt_of(self.body)
+
+
+def draw_duration(seconds: float | None, seed: int, number: int) -> float:
+    """How long the task of this number takes: lognormal with `seconds` as its median."""
+    # Reproducible chance for tests, nothing secret.
+    spread = random.Random(f"duration {seed} {number}").gauss(0.0, _SIGMA)  # noqa: S311
+    return (_USUAL_SECONDS if seconds is None else seconds) * math.exp(spread)
+
+
+def estimate(seconds: float | None) -> float:
+    """The `estimated_time` of every task: whole seconds as on the pages, or exact when tasks are short."""
+    median = _USUAL_SECONDS if seconds is None else seconds
+    return round(median * _PESSIMISM) if median >= 5 else round(median, 3)
+
+
+def task_id(media: Media, created: int, seed: int, number: int) -> str:
+    """An id of the service's form."""
+    # Reproducible chance for tests, nothing secret.
+    letters = random.Random(f"id {seed} {number}").choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8)  # noqa: S311
+    return f"task-{'llm' if media.type == 'llm' else 'unified'}-{created}-{''.join(letters)}"
+
+
+def share(task: Task, now: float) -> float:
+    """How much of the task is done, from 0 to 1."""
+    elapsed = now - task.accepted
+    if task.fault is not None and task.fault.kind == "never":
+        # Approaches the end and does not arrive; no end of the clock makes it finish.
+        return min(elapsed / (elapsed + task.duration or 1.0), 0.99)
+    return 1.0 if elapsed >= task.duration else elapsed / task.duration
+
+
+def status(task: Task, now: float) -> str:
+    """Where the task stands."""
+    done = share(task, now)
+    if done >= 1:
+        return "failed" if task.fault is not None and task.fault.kind == "fail" else "completed"
+    return "pending" if done < _PENDING_SHARE else "processing"
+
+
+def progress(task: Task, now: float, style: Progress = "linear") -> int:
+    """The percentage the service would show; the full hundred only at the end."""
+    done = share(task, now)
+    if done >= 1:
+        return 100
+    if style == "none":
+        return 0
+    percent = 100 * max(0.0, (done - _PENDING_SHARE) / (1 - _PENDING_SHARE))
+    return min(int(percent), 99) if style == "linear" else int(percent) // 25 * 25
+
+
+def view(task: Task, now: float, style: Progress) -> TaskView:
+    """The task frozen at `now`."""
+    never = task.fault is not None and task.fault.kind == "never"
+    return TaskView(
+        id=task.id,
+        type=task.media.type,
+        model=task.model,
+        body=dict(task.body),
+        status=status(task, now),
+        progress=progress(task, now, style),
+        created=task.created,
+        duration=math.inf if never else task.duration,
+        estimated_time=task.estimated_time,
+        polls=task.polls,
+        num_outputs=task.num_outputs,
+        idempotency_key=task.idempotency_key,
+    )
+
+
+def submit_reply(task: Task) -> dict[str, Any]:
+    """The reply to an accepted submit."""
+    return {
+        **_head(task, "pending", 0),
+        "task_info": {"can_cancel": True, "estimated_time": task.estimated_time},
+        "usage": _usage(task),
+    }
+
+
+def poll_reply(task: Task, now: float, style: Progress, origin: str) -> dict[str, Any]:
+    """The reply to a query; `origin` is where the caller reaches this server."""
+    state = status(task, now)
+    return {
+        **_head(task, state, progress(task, now, style)),
+        "results": _results(task, origin) if state == "completed" else None,
+        "error": _error(task.fault) if state == "failed" and task.fault is not None else None,
+        "usage": _usage(task),
+    }
+
+
+def _head(task: Task, state: str, percent: int) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "object": f"{task.media.type}.generation.task",
+        "type": task.media.type,
+        "model": task.model,
+        "status": state,
+        "progress": percent,
+        "created": task.created,
+    }
+
+
+def _usage(task: Task) -> dict[str, Any]:
+    return {"credits_reserved": CREDITS_PER_OUTPUT * task.num_outputs, "user_group": "default"}
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    return {"code": fault.code, "message": fault.message, "type": "task_error"}
+
+
+def _results(task: Task, origin: str) -> list[dict[str, Any]]:
+    if task.model == "phota-create-profile":  # the one image model whose result is no picture
+        return [{"result_type": "profile", "profile_id": task.id.rpartition("-")[2]}]
+    if task.media.type == "llm":
+        return [_completion(task)]
+    urls = (f"{origin}/files/results/{task.id}/{n}.{task.extension}" for n in range(task.num_outputs))
+    return [{"url": url} for url in urls]
+
+
+def _completion(task: Task) -> dict[str, Any]:
+    message = {"role": "assistant", "content": f"An answer to: {task.prompt}"}
+    return {
+        "id": f"chatcmpl-{task.id}",
+        "object": "chat.completion",
+        "created": task.created,
+        "model": task.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
