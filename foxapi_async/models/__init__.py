@@ -1,0 +1,25 @@
+"""Requests: one class for each known model, `RawRequest` for all others, and the way from and to mappings."""
+
+from foxapi_async.models._base import GenerationRequest
+from foxapi_async.models._describe import describe
+from foxapi_async.models._fields import FieldSpec
+from foxapi_async.models._model import MODELS, ModelRequest
+from foxapi_async.models._parse import parse_request
+from foxapi_async.models._raw import RawRequest
+from foxapi_async.models._values import ImageInput
+from foxapi_async.models.gemini import Gemini3ProImage, Gemini31FlashImage
+from foxapi_async.models.grok import GrokImagineImage
+
+__all__ = [
+    "MODELS",
+    "FieldSpec",
+    "Gemini3ProImage",
+    "Gemini31FlashImage",
+    "GenerationRequest",
+    "GrokImagineImage",
+    "ImageInput",
+    "ModelRequest",
+    "RawRequest",
+    "describe",
+    "parse_request",
+]

@@ -1,0 +1,109 @@
+"""What a model's class gets from its fields alone.
+
+A model is one small file: its id, its fields, and the rules between fields as `_check`. The rest
+follows from that definition: the check when an object is made, the wire form, the command line's
+options and the documentation.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import attrs
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async.models._fields import FieldSpec, option, read_specs
+from foxapi_async.models._values import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_RAW_HINT = 'RawRequest sends what this class does not know (a mapping becomes one by a "path" key)'
+
+_models: dict[str, type[ModelRequest]] = {}
+MODELS: Mapping[str, type[ModelRequest]] = MappingProxyType(_models)
+"""The class of each known model, by model id. A new `ModelRequest` enters by being defined."""
+
+
+@attrs.frozen
+class ModelRequest(GenerationRequest):
+    """The base of the classes that know their model's fields; subclass it with `@attrs.frozen` to add a model.
+
+    Args:
+        prompt: what to generate, or how to edit the input images.
+
+    Raises:
+        InvalidRequestError: with a line in `.problems` for each field that is wrong.
+    """
+
+    path: ClassVar[str] = "/v1/images/generations"
+
+    prompt: str = attrs.field(metadata=option("What to generate, or how to edit the input images."))
+
+    def __attrs_post_init__(self) -> None:
+        """Collect what is wrong with any field, then with their combination, and raise it at once."""
+        problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
+        problems += self._check()
+        if problems:
+            raise refusal(problems, _RAW_HINT)
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Enter a class that names a model of its own into `MODELS`."""
+        if isinstance(model := cls.__dict__.get("model"), str):
+            _models[model] = cls
+
+    @classmethod
+    def fields(cls) -> tuple[FieldSpec, ...]:
+        """What each field may hold, in the order of the definition."""
+        return _read_once(cls)
+
+    @classmethod
+    def from_fields(cls, given: Mapping[Any, Any]) -> Self:
+        """The request with these fields; None means not set.
+
+        Raises:
+            InvalidRequestError: all wrong values and unknown names at once.
+        """
+        names = {spec.name: spec for spec in cls.fields()}
+        problems = [_unknown_field(name, names, cls.model) for name in given if name not in names]
+        values: dict[str, Any] = {name: given.get(name) for name in names}
+        try:
+            request = cls(**values)
+        except InvalidRequestError as error:
+            problems += error.problems
+        if problems:
+            raise refusal(problems, _RAW_HINT)
+        return request
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {spec.name: getattr(self, spec.name) for spec in self.fields()}
+        given = {name: value for name, value in values.items() if value is not None}
+        return {
+            "model": self.model,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
+        }
+
+    def _check(self) -> Iterable[str]:
+        """One line for each rule between fields that is broken; a field may still hold any value here."""
+        return ()
+
+    def _with_images(self, images: list[Any]) -> Self:
+        changes: dict[str, Any] = {"image_urls": images}
+        return attrs.evolve(self, **changes)
+
+
+@functools.cache
+def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
+    return read_specs(cls)
+
+
+def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+    close = get_close_matches(name[:60], known, cutoff=0.5) if isinstance(name, str) else []
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; its fields are {', '.join(known)}"
+    return f"{shown(name)}: no field of {model}{hint}"

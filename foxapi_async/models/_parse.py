@@ -1,0 +1,48 @@
+"""`parse_request`: a mapping to a request, the way back from `GenerationRequest.to_dict`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async.models._model import MODELS
+from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
+from foxapi_async.models._values import shown
+
+
+def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
+    """The request that a JSON line, an HTTP body or a database row describes.
+
+    `model` chooses the class; a model that is not in `MODELS` gives a `RawRequest`, and so does any mapping
+    with a "path". None means not set, except in the other fields of a mapping with a "path": there it is
+    sent as null, as `RawRequest.params` does. A string in "image_urls" is a URL, never a path.
+
+    Raises:
+        InvalidRequestError: with a line in `.problems` for each field that is wrong, missing or unknown.
+    """
+    if not isinstance(mapping, Mapping):
+        raise refusal(
+            [f'a request is a mapping such as {{"model": ..., "prompt": ...}}, not {shown(mapping)}']
+        )
+    given = dict(mapping)
+    model, path = given.pop("model", None), given.pop("path", None)
+    if path is not None:
+        return _make_raw(model, path, given)
+    given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(model, str) and model in MODELS:
+        return MODELS[model].from_fields(given)
+    return _make_raw(model, DEFAULT_PATH, given)
+
+
+def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
+    prompt = given.pop("prompt", None)
+    if model is not None:
+        return RawRequest(model, prompt, params=given, path=path)
+    problems = [f"model: missing; known are {', '.join(map(repr, MODELS))}"]
+    try:
+        RawRequest("unknown", prompt, params=given, path=path)
+    except InvalidRequestError as error:
+        problems += error.problems
+    raise refusal(problems)

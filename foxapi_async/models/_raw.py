@@ -1,0 +1,123 @@
+"""`RawRequest`: any model on any generation endpoint, with the fields that you name."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
+
+DEFAULT_PATH = "/v1/images/generations"
+
+# Every documented submit, from /v1/images/generations to /v1/run/generations. No host, dot, query or escape:
+# a path from a database row must not lead anywhere else.
+_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
+_OWN = ("model", "prompt", "path")
+# Deep enough for every documented field; orjson refuses at 255.
+_DEEPEST = 100
+
+
+@attrs.frozen
+class RawRequest(GenerationRequest):
+    """Any model, any generation endpoint: what the typed classes do not know, sent as given.
+
+    Args:
+        model: the model id.
+        prompt: the prompt; left out for a model that takes none.
+        params: the other fields, as JSON values; copied. None in it is sent as null, for you asked for it.
+            `params["image_urls"]` may list local files as paths; they are uploaded first.
+        path: the endpoint, which ends in "/generations".
+
+    Raises:
+        InvalidRequestError: something cannot be sent as it is. Whether the service knows it is not checked.
+    """
+
+    model: str
+    prompt: str | None = None
+    params: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, hash=False, repr=shown)
+    path: str = attrs.field(default=DEFAULT_PATH, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be sent; keep a copy of `params` that the caller's changes do not reach."""
+        problems: list[str] = []
+        if not isinstance(self.model, str) or not self.model.strip() or not self.model.isprintable():
+            problems.append(f"model={shown(self.model)}: must be a model id without control characters")
+        if self.prompt is not None:
+            problems += _prompt_problems(self.prompt)
+        if not isinstance(self.path, str) or not _PATH.fullmatch(self.path):
+            problems.append(f'path={shown(self.path)}: must be an endpoint such as "{DEFAULT_PATH}"')
+        params = _copy_params(self.params, problems)
+        if problems:
+            raise refusal(problems)
+        object.__setattr__(self, "params", params)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request as a mapping; its key "path" tells `parse_request` that it is a raw one."""
+        prompt = {} if self.prompt is None else {"prompt": self.prompt}
+        return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
+
+    def _with_images(self, images: list[Any]) -> Self:
+        return attrs.evolve(self, params={**self.params, "image_urls": images})
+
+
+def _prompt_problems(prompt: object) -> list[str]:
+    if not isinstance(prompt, str) or not prompt.strip():
+        return [f"prompt={shown(prompt)}: allowed are non-blank texts, or leave it out"]
+    return [] if is_sendable(prompt) else [f"prompt={shown(prompt)}: {NOT_UTF8}"]
+
+
+def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
+    if not isinstance(params, Mapping):
+        problems.append(f"params={shown(params)}: must be a mapping of field names to JSON values")
+        return {}
+    problems += [f"params[{key!r}]: give it as the argument {key}" for key in _OWN if key in params]
+    copied: dict[str, Any] = {}
+    for key, value in params.items():
+        if _is_name(key, "params", problems):
+            copied[key] = _copy(value, f"params[{shown(key)}]", problems, files=key == "image_urls")
+    return copied
+
+
+def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
+    """A deep copy in JSON's own types, and a line for each value that JSON cannot hold."""
+    if depth > _DEEPEST:
+        problems.append(f"{where}: nested too deeply")
+    elif isinstance(value, Mapping):
+        return {
+            key: _copy(item, f"{where}[{shown(key)}]", problems, depth + 1)
+            for key, item in value.items()
+            if _is_name(key, where, problems)
+        }
+    elif isinstance(value, list | tuple):
+        return [
+            item
+            if files and isinstance(item, os.PathLike)
+            else _copy(item, f"{where}[{place}]", problems, depth + 1)
+            for place, item in enumerate(value)
+        ]
+    elif fault := _fault(value):
+        problems.append(f"{where}={shown(value)}: {fault}")
+    return value
+
+
+def _is_name(key: object, where: str, problems: list[str]) -> bool:
+    good = isinstance(key, str) and is_sendable(key)
+    if not good:
+        problems.append(f"{where}: the field name {shown(key)} must be a text")
+    return good
+
+
+def _fault(value: object) -> str | None:
+    if isinstance(value, os.PathLike):
+        return 'a local file can only be an item of params["image_urls"]'
+    if isinstance(value, float) and not math.isfinite(value):
+        return "JSON has no such number"
+    if isinstance(value, str) and not is_sendable(value):
+        return NOT_UTF8
+    return None if value is None or isinstance(value, str | int | float) else "not a JSON value"

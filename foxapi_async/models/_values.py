@@ -1,0 +1,62 @@
+"""Single values: how one is shown in a message, and what may stand in a list of images."""
+
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+ImageInput: TypeAlias = str | os.PathLike[str]
+"""An input image: an http(s) URL or `data:` URI as a string, or a local file as a path. A string is never a path."""
+
+NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
+
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+# RFC 2397: the comma before the data is required, all before it may be left out. What stands there is a media
+# type; the bound keeps the search short in megabytes that have no comma.
+_DATA_URI = re.compile(r"data:[^,\s]{0,1000},\S", re.IGNORECASE)
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxdict = 20
+
+
+def shown(value: object) -> str:
+    """The value for a message or a repr: never longer than a few lines, whatever it is."""
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python refuses to print an integer of more than 4300 digits
+        return f"<{type(value).__name__} too long to show>"
+
+
+def is_sendable(text: str) -> bool:
+    """Whether the text can travel as UTF-8: a lone surrogate (from a file name, say) cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_images(images: Iterable[ImageInput] | None) -> tuple[ImageInput, ...] | None:
+    """A tuple of any iterable; what cannot be a list of images stays as it is, for the check to name it."""
+    if isinstance(images, Iterable) and not isinstance(
+        images, str | bytes | bytearray | os.PathLike | Mapping
+    ):
+        return tuple(images)
+    return images  # type: ignore[return-value]
+
+
+def image_fault(item: object) -> str | None:
+    """What is wrong with one item of a list of images, None if nothing is."""
+    if isinstance(item, os.PathLike):
+        return None
+    if not isinstance(item, str):
+        return "an image is a URL as text, or a local file as a pathlib.Path"
+    if not is_sendable(item):
+        return NOT_UTF8
+    if _WEB_ADDRESS.fullmatch(item) or _DATA_URI.match(item):
+        return None
+    return "neither an http(s) URL nor a data URI; wrap a local file in pathlib.Path"
