@@ -24,6 +24,7 @@ import attrs
 
 from foxapi_async._durations import Durations, LogNormal
 from foxapi_async._errors import ConfigurationError
+from foxapi_async._options import is_number
 
 # What is believed before anything is learned. Most tasks take about as long as the service says, give or take
 # a factor of 1.8; some finish almost at once (cached, or an estimate that is a default), so an early look pays.
@@ -58,7 +59,7 @@ class Cadence:
     def __attrs_post_init__(self) -> None:
         for name in ("poll_price", "shortest", "longest"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            if not is_number(value) or value <= 0:
                 raise ConfigurationError(f"Cadence.{name}={value!r}: give positive seconds")
         if self.shortest > self.longest:
             raise ConfigurationError(f"Cadence.shortest={self.shortest} exceeds longest={self.longest}")
@@ -67,7 +68,7 @@ class Cadence:
         """The age at which to look at a task next.
 
         Args:
-            age: seconds since the task was created.
+            age: seconds since the task was created; what is negative or no number counts as 0.
             estimated_time: seconds that the service expects it to take in all; None, zero, negative or absurd
                 values count as unknown.
             step: polls to go: 1, or for a task's first poll its phase, a random number from 0 to 1.
@@ -76,9 +77,10 @@ class Cadence:
             An age in seconds, from `age + shortest` to `age + longest`.
         """
         scale, durations = _durations_of(estimated_time)
-        age = max(age, 0.0)
-        polls_per_unit = math.sqrt(scale / (2 * self.poll_price))
-        integral = durations.poll_integral(age / scale) + step / polls_per_unit
+        age = _usable_age(age)
+        # One poll's share of G. Two roots, because 2c alone can be too large for a float.
+        share = math.sqrt(self.poll_price) * math.sqrt(2 / scale)
+        integral = durations.poll_integral(age / scale) + step * share
         when = scale * durations.inverse_poll_integral(integral)
         return min(max(when, age + self.shortest), age + self.longest)
 
@@ -88,12 +90,18 @@ def median_remaining(age: float, estimated_time: float | None) -> float | None:
     if not is_usable(estimated_time):
         return None
     scale, durations = _durations_of(estimated_time)
-    return scale * durations.median_residual(max(age, 0.0) / scale)
+    return scale * durations.median_residual(_usable_age(age) / scale)
+
+
+def _usable_age(age: float) -> float:
+    return age if 0 < age < math.inf else 0.0
 
 
 def is_usable(estimated_time: float | None) -> bool:
     """Whether an estimate can be taken at its word."""
-    return estimated_time is not None and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+    return (
+        isinstance(estimated_time, int | float) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+    )
 
 
 def _durations_of(estimated_time: float | None) -> tuple[float, Durations]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from typing import Final, Literal
 
 import attrs
@@ -34,9 +35,11 @@ def check_timeout(seconds: float | None) -> float | None:
     """
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    if seconds == math.inf:
+        return None
+    if not is_number(seconds) or seconds <= 0:
         raise InvalidRequestError(f"timeout={seconds!r}: give positive seconds, or None for no limit")
-    return None if math.isinf(seconds) else float(seconds)
+    return float(seconds)
 
 
 def _need(condition: bool, text: str) -> None:  # noqa: FBT001 - reads as an assertion
@@ -50,13 +53,16 @@ def check_count(name: str, count: object, error: type[FoxError] = ConfigurationE
         raise error(f"{name}={count!r}: give a whole number of at least 1")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; no bool, and no integer beyond the range of floats."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _check_rate(name: str, rate: float | None) -> None:
     text = f"Limits.{name}={rate!r}: give a positive number per second, or None for no limit"
-    _need(rate is None or (_is_number(rate) and rate > 0), text)
+    _need(rate is None or (is_number(rate) and rate > 0), text)
 
 
 @attrs.frozen(kw_only=True)
@@ -112,4 +118,4 @@ class RetryPolicy:
         check_count("RetryPolicy.tries", self.tries)
         for name in ("connect_timeout", "reply_timeout", "grace"):
             value = getattr(self, name)
-            _need(_is_number(value) and value > 0, f"RetryPolicy.{name}={value!r}: give positive seconds")
+            _need(is_number(value) and value > 0, f"RetryPolicy.{name}={value!r}: give positive seconds")

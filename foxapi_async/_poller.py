@@ -92,6 +92,7 @@ class Poller:
         self._left: list[TaskHandle] = []
         self._wake: asyncio.Future[None] | None = None
         self._wake_at = 0.0
+        self._fault: Exception | None = None
         self._closed_by: BaseException | None = None
         self._closed = False
 
@@ -109,7 +110,11 @@ class Poller:
             age_known=True,
         )
         self._join(handle, watch, deadline, timeout)
-        self._saw(watch, Sighting(snapshot), now)
+        try:
+            self._saw(watch, Sighting(snapshot), now)
+        except Exception as fault:  # ours: it must not cost the caller an id that is paid for
+            self._fault = fault
+            self._nudge(now)
         return handle
 
     def attach(self, task_id: str, estimated_time: float | None, timeout: float | None) -> TaskHandle:
@@ -142,6 +147,8 @@ class Poller:
         """Poll until cancelled."""
         self._group = group
         while True:
+            if self._fault is not None:
+                raise self._fault
             now = self._loop.time()
             for handle in self._deadlines.take_due(now):
                 self._expire(handle)
@@ -225,11 +232,10 @@ class Poller:
         # The phase keeps tasks that were submitted together from polling together.
         step = 1.0 if watch.begun else random.random()  # noqa: S311 - no secret
         watch.begun = True
-        gap = self._cadence.next_poll(age, watch.estimated_time, step) - age
-        if signal is not Signal.EMPTY:
-            return now + gap
-        watch.empties += 1
-        return now + min(gap, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
+        if signal is Signal.EMPTY:
+            watch.empties += 1
+            return now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
+        return now + self._cadence.next_poll(age, watch.estimated_time, step) - age
 
     def _event_of(self, watch: Watch, snapshot: TaskSnapshot, now: float) -> TaskEvent:
         age, final = max(0.0, now - watch.born), snapshot.finished

@@ -115,9 +115,9 @@ class TaskResult:
     task_id: str
     model: str
     images: tuple[GeneratedImage, ...]
-    usage: Mapping[str, Any]
+    usage: Mapping[str, Any] = attrs.field(hash=False)
     elapsed: float
-    raw: Mapping[str, Any] = attrs.field(repr=False)
+    raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
 
     async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths, n counting from 1.

@@ -36,12 +36,12 @@ class Schedule(Generic[K]):
         ticket = next(self._ticket)
         self._current[key] = ticket
         heapq.heappush(self._heap, (when, ticket, key))
-        if len(self._heap) > 2 * len(self._current) + 64:
-            self._rebuild()
+        self._bury_dead()
 
     def discard(self, key: K) -> None:
         """Forget `key`; unknown keys are fine."""
         self._current.pop(key, None)
+        self._bury_dead()
 
     def take_due(self, now: float, room: int | None = None) -> list[K]:
         """Remove and return the keys that are due, earliest first, at most `room` of them."""
@@ -61,6 +61,9 @@ class Schedule(Generic[K]):
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def _rebuild(self) -> None:
+    def _bury_dead(self) -> None:
+        """Rebuild the heap once it is mostly entries of keys that moved or went: each keeps its key alive."""
+        if len(self._heap) <= 2 * len(self._current) + 64:
+            return
         self._heap = [entry for entry in self._heap if self._current.get(entry[2]) == entry[1]]
         heapq.heapify(self._heap)

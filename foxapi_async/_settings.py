@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -39,15 +40,19 @@ def resolve_account(
             to another machine.
     """
     key = _check_key(environ.get("FOXAPI_API_KEY") if api_key is None else api_key)
-    url = (base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL).strip().rstrip("/")
+    url = _text("base_url", base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
     plain = _check_url(url, allow_http=allow_http or environ.get("FOXAPI_ALLOW_HTTP") == "1")
     return Account(key, url, plain)
 
 
-def _check_key(key: object) -> str:
-    if key is not None and not isinstance(key, str):
-        raise ConfigurationError(f"the API key is a {type(key).__name__}, not a text")
-    key = (key or "").strip()
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}, not a text")
+    return value.strip()
+
+
+def _check_key(given: object) -> str:
+    key = _text("the API key", "" if given is None else given)
     if not key:
         raise ConfigurationError(
             "no API key: set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)"
@@ -66,7 +71,8 @@ def _check_url(url: str, *, allow_http: bool) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host is None or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+    odd = any(c in "?#" or c.isspace() or not c.isprintable() for c in url)
+    if host is None or parts.scheme not in {"http", "https"} or odd:
         raise ConfigurationError(f"base_url={_redacted(url)!r}: give an address such as {DEFAULT_BASE_URL}")
     if parts.username or parts.password:
         raise ConfigurationError(
@@ -85,8 +91,9 @@ def _check_url(url: str, *, allow_http: bool) -> bool:
 
 
 def _redacted(url: str) -> str:
-    """The URL without what may be a password before an @."""
-    return f"…@{url.rsplit('@', 1)[1]}" if "@" in url else url
+    """The URL without what may be a secret: a password before an @, anything after a `?` or `#`."""
+    shown = re.sub(r"[?#].*", "…", url, flags=re.DOTALL)
+    return f"…@{shown.rsplit('@', 1)[1]}" if "@" in shown else shown
 
 
 def is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ class EventStream:
 
     def __init__(self, current: Iterable[TaskEvent]) -> None:
         self._pending = {event.task_id: event for event in current}
-        self._waiter: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -28,8 +28,8 @@ class EventStream:
         while not self._pending:
             if self._closed:
                 raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            self._news.clear()
+            await self._news.wait()
         return self._pending.pop(next(iter(self._pending)))
 
     async def aclose(self) -> None:
@@ -42,16 +42,12 @@ class EventStream:
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
-            self._wake()
+            self._news.set()
 
     def close(self) -> None:
         """Let no further event in; what is pending can still be read."""
         self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._news.set()
 
 
 class Streams:

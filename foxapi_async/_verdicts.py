@@ -43,16 +43,23 @@ class Verdict:
         error: what to raise.
         again: whether to try again.
         hold: whether every request of this kind in the session should wait as well (429).
+        answer: what the service said, where `error` says that the outcome is unknown in spite of it.
     """
 
     error: FoxError
     again: bool = False
     hold: bool = False
+    answer: FoxError | None = None
+
+    @property
+    def refusal(self) -> FoxError:
+        """The service's own words, if there were any: what other requests may be told when they are held."""
+        return self.answer or self.error
 
     @property
     def retry_after(self) -> float | None:
         """Seconds that the service asked to wait, or None."""
-        return getattr(self.error, "retry_after", None)
+        return getattr(self.refusal, "retry_after", None)
 
 
 def is_transient(status: int) -> bool:
@@ -76,7 +83,8 @@ def judge_submit(
     if isinstance(judged, TaskSnapshot) or not tainted or isinstance(judged.error, UncertainSubmitError):
         return judged
     words = f"an earlier try had no answer, and the last one gave: {judged.error}"
-    return attrs.evolve(judged, error=_uncertain(words, key, getattr(judged.error, "status", None)))
+    error = _uncertain(words, key, getattr(judged.error, "status", None))
+    return attrs.evolve(judged, error=error, answer=judged.error)
 
 
 def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bool) -> TaskSnapshot | Verdict:
@@ -91,7 +99,7 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
         return Verdict(_free_to_repeat(error), again=True, hold=True)
     # A conflict on a repeated key says that an earlier try did arrive.
     if outcome.status >= 500 or outcome.status == 408 or (outcome.status == 409 and earlier):
-        return Verdict(_uncertain(str(error), key, outcome.status), again=resubmit)
+        return Verdict(_uncertain(str(error), key, outcome.status), again=resubmit, answer=error)
     return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error)
 
 

@@ -7,9 +7,9 @@ to do about an error is decided in `_verdicts`. The pages named beside the rules
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -84,7 +84,7 @@ def dump(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-_UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f]")
+_UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f]")
 
 
 def check_task_id(task_id: object) -> str:
@@ -240,7 +240,7 @@ def read_error(reply: Reply, wall_now: float | None = None) -> APIError:
     extra: dict[str, Any] = {}
     if issubclass(cls, _errors.RateLimitError | _errors.ServiceUnavailableError):
         extra["retry_after"] = retry_after(reply.headers, envelope, wall_now)
-    text = _error_text(reply.status, code or kind, words, request_id)
+    text = _error_text(reply.status, _shorten(code or kind or "", 100), words, request_id)
     return cls(text, status=reply.status, type=kind, code=code, detail=words, request_id=request_id, **extra)
 
 
@@ -251,7 +251,7 @@ def _class_of(status: int, kind: str | None) -> type[APIError]:
     return _CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
 
 
-def _error_text(status: int, code: str | None, words: str, request_id: str | None) -> str:
+def _error_text(status: int, code: str, words: str, request_id: str | None) -> str:
     parts = [f"HTTP {status}", f" {code}" if code else "", f": {words}" if words else ""]
     parts += [
         f" ({_ADVICE[status]})" if status in _ADVICE else "",
@@ -282,9 +282,9 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     The body forms are the sister gateway's: `retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`.
     """
     header = headers.get("Retry-After")
-    if header is not None:
-        seconds = _seconds(header)
-        return _date_distance(header, headers, wall_now) if seconds is None else seconds
+    asked = _seconds(header) if _seconds(header) is not None else _date_distance(header, headers, wall_now)
+    if asked is not None:
+        return asked
     hint = _seconds(envelope.get("retry_after"))
     words = f"{envelope.get('fallback_suggestion', '')} {envelope.get('message', '')}"
     found = re.search(r"(?:retry|try again) (?:after|in) (\d{1,6}(?:\.\d+)?) ?s", words, re.IGNORECASE)
@@ -296,7 +296,7 @@ def _seconds(value: object) -> float | None:
     return None if number is None else max(0.0, float(number))
 
 
-def _date_distance(text: str, headers: Headers, wall_now: float | None) -> float | None:
+def _date_distance(text: str | None, headers: Headers, wall_now: float | None) -> float | None:
     when, now = parse_date(text), parse_date(headers.get("Date"))
     now = wall_now if now is None else now
     return None if when is None or now is None else max(0.0, when - now)
@@ -307,18 +307,22 @@ def parse_date(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        seconds = parsedate_to_datetime(text).timestamp()
+        moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) else None
+    # HTTP dates are GMT (RFC 9110 section 5.6.7): one without a zone is not this machine's local time.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def age_at_reply(snapshot: TaskSnapshot, date: str | None) -> float:
-    """Seconds since the task was created, both moments on the service's clock; 0 where it does not say."""
-    now = parse_date(date)
-    if now is None or snapshot.created is None:
+    """Seconds since the task was created, both moments on the service's clock; 0 where it does not say.
+
+    `created: 0` does not say: it is what a gateway sends that never filled the field in.
+    """
+    now, created = parse_date(date), snapshot.created or 0
+    if now is None or created <= 0:
         return 0.0
-    return max(0.0, now - snapshot.created)
+    return max(0.0, now - created)
 
 
 _TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -345,7 +349,8 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
     problem = snapshot.error
     code, words = (problem.code, _shorten(problem.message)) if problem else (None, "")
     if snapshot.status == "failed":
-        text = f"task {snapshot.id} failed" + (f" ({code})" if code else "") + (f": {words}" if words else "")
+        why = f" ({_shorten(code, 100)})" if code else ""
+        text = f"task {snapshot.id} failed{why}" + (f": {words}" if words else "")
         return _errors.TaskFailedError(text, code=code, detail=words, task_id=snapshot.id, snapshot=snapshot)
     text = f"task {snapshot.id} was cancelled at the service" + (f": {words}" if words else "")
     return _errors.TaskCancelledError(text, task_id=snapshot.id, snapshot=snapshot)

@@ -1,0 +1,43 @@
+"""What several test files need: a session at an emulator, and a few ways to look at time."""
+
+import asyncio
+
+from foxapi_async import Cadence, FoxSession, GrokImagineImage
+
+
+def session_at(emulator, **options):
+    """A session that talks to `emulator`."""
+    return FoxSession(emulator.key, base_url=emulator.url, **options)
+
+
+def fox_request(text="a red fox", **fields):
+    """A valid request."""
+    return GrokImagineImage(text, **fields)
+
+
+def now():
+    """The loop's time in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+async def settle(rounds=20):
+    """Let everything that is ready run, without letting time pass."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+def posts(emulator):
+    """The submits that the service saw."""
+    return [record for record in emulator.requests if record.method == "POST" and record.path.endswith("/generations")]
+
+
+def polls(emulator):
+    """The status reads that the service saw."""
+    return [record for record in emulator.requests if record.path.startswith("/v1/tasks/")]
+
+
+class Broken(Cadence):
+    """A cadence with a fault in it."""
+
+    def next_poll(self, age, estimated_time, step=1.0):
+        raise ZeroDivisionError("a fault of ours")

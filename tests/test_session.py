@@ -1,0 +1,677 @@
+"""The promises of FoxSession and TaskHandle, on a loop whose clock jumps, with a real service on the same loop."""
+
+import asyncio
+import contextlib
+import logging
+
+import pytest
+from helpers import Broken, fox_request, now, polls, posts, session_at, settle
+
+from foxapi_async import (
+    AuthenticationError,
+    Cadence,
+    ConfigurationError,
+    FoxSession,
+    InvalidRequestError,
+    NotFoundError,
+    RawRequest,
+    TaskAbandonedError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
+from foxapi_async.emulator import Emulator, Fault
+
+pytestmark = pytest.mark.virtual
+
+
+@pytest.fixture
+async def emulator():
+    async with Emulator(seconds=20) as running:
+        yield running
+
+
+@pytest.fixture
+async def fox(emulator):
+    async with session_at(emulator) as session:
+        yield session
+
+
+async def test_generate_submits_once_and_waits(emulator, fox):
+    """`generate` bills one task and returns its images."""
+    result = await fox.generate(fox_request(num_outputs=2))
+
+    assert 1 == emulator.billed
+    assert 2 == len(result.images)
+    assert result.task_id in emulator.tasks
+    assert {"credits_reserved": 10, "user_group": "default"} == result.usage
+    assert result.raw["status"] == "completed"
+
+
+async def test_detection_lag_is_small(emulator, fox):
+    """A finished task is noticed within a few seconds, with few reads."""
+    result = await fox.generate(fox_request())
+
+    task = emulator.tasks[result.task_id]
+    assert 0 <= result.elapsed - task.duration < 6
+    assert task.polls < 15
+
+
+async def test_iteration_tells_the_story(fox):
+    """Iterating yields the current state, then each reading, and ends after the final one."""
+    handle = await fox.submit(fox_request())
+
+    events = [event async for event in handle]
+
+    assert "pending" == events[0].status
+    assert "completed" == events[-1].status
+    assert [False] * (len(events) - 1) + [True] == [event.final for event in events]
+    assert sorted(event.elapsed for event in events) == [event.elapsed for event in events]
+    assert 0 == events[-1].remaining
+    assert all(event.remaining > 0 for event in events[:-1])
+    assert (await handle).images == events[-1].snapshot.images
+
+
+async def test_a_late_iterator_starts_with_the_current_state(fox):
+    """An iterator begun after the end yields the final event alone."""
+    handle = await fox.submit(fox_request())
+    await handle
+
+    assert ["completed"] == [event.status async for event in handle]
+
+
+async def test_a_slow_iterator_skips_to_the_latest_state(emulator, fox):
+    """A slow reader delays no poll, and still gets the final event."""
+    handle = await fox.submit(fox_request())
+    statuses = []
+    async for event in handle:
+        statuses.append(event.status)
+        await asyncio.sleep(1000)
+
+    assert ["pending", "completed"] == statuses
+    assert (await handle).elapsed < 60
+
+
+async def test_several_iterators_read_one_handle(fox):
+    """Each iterator of a handle sees the final event."""
+    handle = await fox.submit(fox_request())
+
+    async def last():
+        return [event async for event in handle][-1]
+
+    seen = await asyncio.gather(*(last() for _ in range(3)))
+
+    assert [True] * 3 == [event.final for event in seen]
+
+
+async def test_cancelling_one_waiter_disturbs_no_other(fox):
+    """Several tasks may await one handle; cancelling one leaves the others and the polling alone."""
+    handle = await fox.submit(fox_request())
+    first, second = (asyncio.create_task(handle.wait()) for _ in range(2))
+    await settle()
+    first.cancel()
+
+    result = await second
+
+    assert first.cancelled()
+    assert handle.done()
+    assert result is await handle
+
+
+async def test_each_waiter_gets_an_error_of_its_own(emulator, fox):
+    """A failed task raises a fresh exception object for each waiter, with code, snapshot and id."""
+    emulator.add_fault(Fault.fails("content_policy_violation", "no foxes"))
+    handle = await fox.submit(fox_request())
+
+    errors = await asyncio.gather(handle.wait(), handle.wait(), return_exceptions=True)
+
+    assert isinstance(errors[0], TaskFailedError)
+    assert errors[0] is not errors[1]
+    assert ("content_policy_violation", "no foxes") == (errors[0].code, errors[0].message)
+    assert handle.id == errors[0].task_id == errors[0].snapshot.id
+    assert "unknown" == errors[0].charged
+
+
+async def test_iterating_a_failed_task_ends_with_its_event(emulator, fox):
+    """After a failed task iteration ends with that event; only awaiting raises."""
+    emulator.add_fault(Fault.fails())
+    handle = await fox.submit(fox_request())
+
+    events = [event async for event in handle]
+
+    assert "failed" == events[-1].status
+    with pytest.raises(TaskFailedError):
+        await handle
+
+
+async def test_the_handles_timeout_is_exact(emulator, fox):
+    """A handle's timeout counts from the call and is not overshot, and the task goes on."""
+    emulator.add_fault(Fault.never_finishes())
+    handle = await fox.submit(fox_request(), timeout=33.3)
+
+    with pytest.raises(TaskTimeoutError) as caught:
+        await handle
+
+    assert 33.3 == pytest.approx(now(), abs=0.01)
+    assert handle.id == caught.value.task_id
+    assert "yes" == caught.value.charged
+    assert not isinstance(caught.value, TimeoutError)
+    assert (handle,) == fox.unfinished
+
+
+async def test_a_timeout_is_kept_while_a_poll_hangs(emulator, fox):
+    """A service that hangs on a status read does not delay the deadline."""
+    emulator.add_fault(Fault.hang("poll", times=None))
+    handle = await fox.submit(fox_request(), timeout=60)
+
+    with pytest.raises(TaskTimeoutError):
+        await handle
+
+    assert 60 == pytest.approx(now(), abs=0.01)
+
+
+async def test_a_timed_out_handle_ends_its_iterators_without_an_event(emulator, fox):
+    """A handle ended by its deadline ends its iterators, and says nothing further about the task."""
+    emulator.add_fault(Fault.never_finishes())
+    handle = await fox.submit(fox_request(), timeout=50)
+
+    events = [event async for event in handle]
+
+    assert not any(event.final for event in events)
+    assert [] == [event async for event in handle]
+
+
+async def test_a_waiters_timeout_is_its_own(fox):
+    """`wait(timeout)` ends that waiter alone; the handle goes on."""
+    handle = await fox.submit(fox_request())
+
+    with pytest.raises(TaskTimeoutError) as caught:
+        await handle.wait(timeout=1)
+
+    assert handle.id == caught.value.task_id
+    assert not handle.done()
+    assert (await handle.wait(timeout=1000)).images
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", True])
+async def test_a_senseless_timeout_is_refused_before_anything_is_sent(emulator, fox, timeout):
+    """A timeout that is not positive seconds is refused by name, and nothing is billed."""
+    with pytest.raises(InvalidRequestError, match="timeout="):
+        await fox.submit(fox_request(), timeout=timeout)
+    with pytest.raises(InvalidRequestError, match="timeout="):
+        fox.attach("task-1", timeout=timeout)
+
+    assert 0 == emulator.billed
+
+
+async def test_stop_ends_the_looking_only(emulator, fox):
+    """`stop()` raises TaskAbandonedError at once, polls no more, and leaves the remote task alone."""
+    handle = await fox.submit(fox_request())
+    handle.stop()
+    handle.stop()
+    looked = len(polls(emulator))
+
+    with pytest.raises(TaskAbandonedError, match="attach"):
+        await handle
+    await asyncio.sleep(500)
+
+    assert looked == len(polls(emulator))
+    assert "completed" == (await fox.fetch(handle.id)).status
+    assert [] == [event async for event in handle]
+    assert "abandoned" in repr(handle)
+
+
+async def test_handles_of_one_id_share_their_polls(emulator, fox):
+    """Two handles of one id cost the polls of one; each has its own deadline and stop."""
+    first = await fox.submit(fox_request())
+    second = fox.attach(first.id, timeout=1)
+    third = fox.attach(first.id)
+    third.stop()
+    with pytest.raises(TaskTimeoutError):
+        await second
+
+    result = await first
+
+    assert result.elapsed == pytest.approx(now(), abs=0.5)
+    assert emulator.tasks[first.id].polls < 15
+    with pytest.raises(TaskAbandonedError):
+        await third
+
+
+async def test_attach_to_a_watched_task_starts_with_its_state(emulator, fox):
+    """A handle attached to a task under way has its snapshot at once, without a poll."""
+    first = await fox.submit(fox_request())
+    looked = len(polls(emulator))
+    second = fox.attach(first.id)
+
+    assert second.snapshot is first.snapshot
+    assert looked == len(polls(emulator))
+
+
+async def test_attach_goes_on_where_another_process_stopped(emulator):
+    """An attached task is looked at at once, and its age is that on the service's clock."""
+    async with session_at(emulator) as before:
+        handle = await before.submit(fox_request())
+    await asyncio.sleep(8)
+    async with session_at(emulator) as fox:
+        began = now()
+        attached = fox.attach(handle.id, estimated_time=20)
+        first = await anext(aiter(attached))
+        result = await attached
+
+    assert began == pytest.approx(now() - (result.elapsed - first.elapsed), abs=0.1)
+    assert 8 == pytest.approx(first.elapsed, abs=1.1)
+    assert handle.id == result.task_id
+    assert 1 == emulator.billed
+
+
+async def test_attach_to_a_finished_task_gives_its_result(emulator, fox):
+    """A task that is over already is read once."""
+    result = await fox.generate(fox_request())
+    looked = emulator.tasks[result.task_id].polls
+
+    again = await fox.attach(result.task_id)
+
+    assert again.images == result.images
+    assert looked + 1 == emulator.tasks[result.task_id].polls
+
+
+async def test_attach_to_an_unknown_id_fails_soon(emulator, fox):
+    """An id the service does not know is a NotFoundError after a short grace for lagging replicas."""
+    handle = fox.attach("task-unified-1-nobody")
+
+    with pytest.raises(NotFoundError) as caught:
+        await handle
+
+    assert now() < 5
+    assert ("task-unified-1-nobody", "unknown") == (caught.value.task_id, caught.value.charged)
+    assert not caught.value.retryable
+    assert [] == [event async for event in handle]
+
+
+@pytest.mark.parametrize("task_id", ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2fb", "a\nb", 7, None])
+async def test_an_id_that_cannot_be_one_is_refused_before_any_request(emulator, fox, task_id):
+    """An id that is no single path segment is refused by name, and nothing is sent."""
+    with pytest.raises(InvalidRequestError, match="task_id="):
+        fox.attach(task_id)
+    with pytest.raises(InvalidRequestError, match="task_id="):
+        await fox.fetch(task_id)
+
+    assert [] == emulator.requests
+
+
+async def test_a_404_just_after_the_submit_is_waited_out(emulator, fox):
+    """Replicas lag behind: a 404 in the first seconds of a task means nothing."""
+    emulator.add_fault(Fault.not_found("poll", times=2))
+
+    # An estimate of a quarter of a second brings the first polls into the grace.
+    async with Emulator(seconds=0.25, faults=[Fault.not_found("poll", times=2)]) as quick, session_at(quick) as other:
+        assert (await other.generate(fox_request())).images
+
+
+async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
+    """Leaving ends handles at once with TaskAbandonedError, and logs their ids once; they stay readable."""
+    async with session_at(emulator) as fox:
+        handle = await fox.submit(fox_request())
+        waiter = asyncio.create_task(handle.wait())
+        await settle()
+    looked = len(polls(emulator))
+
+    with pytest.raises(TaskAbandonedError) as caught:
+        await waiter
+    await asyncio.sleep(100)
+
+    assert handle.id == caught.value.task_id
+    assert (handle,) == fox.unfinished
+    assert looked == len(polls(emulator))
+    assert 1 == sum(handle.id in record.getMessage() for record in caplog.records)
+
+
+async def test_a_session_may_be_left_in_another_task(emulator):
+    """A session may be entered and left in different tasks, as fixtures and dependency injection do."""
+    fox = session_at(emulator)
+    await asyncio.create_task(fox.__aenter__())
+    handle = await fox.submit(fox_request())
+    await asyncio.create_task(fox.__aexit__(None, None, None))
+
+    with pytest.raises(TaskAbandonedError):
+        await handle
+
+
+async def test_an_error_of_the_body_leaves_as_itself(emulator):
+    """An exception of the `async with` body is never wrapped in a group."""
+    with pytest.raises(KeyError, match="mine"):
+        async with session_at(emulator) as fox:
+            await fox.submit(fox_request())
+            raise KeyError("mine")
+
+
+async def test_a_fault_of_ours_reaches_handles_and_exit_but_not_the_body(emulator, fox):
+    """A bug in the poller cancels nothing of the user's: handles tell, submits are refused, leaving raises it bare."""
+    task = await fox.submit(fox_request())
+    body_finished = False
+    with pytest.raises(ZeroDivisionError):
+        async with session_at(emulator, cadence=Broken()) as faulty:
+            handle = faulty.attach(task.id)
+            with pytest.raises(TaskAbandonedError) as caught:
+                await handle
+            assert isinstance(caught.value.__cause__, ZeroDivisionError)
+            with pytest.raises(ConfigurationError, match="internal error"):
+                await faulty.submit(fox_request())
+            with pytest.raises(TaskAbandonedError):
+                await faulty.attach("task-y")
+            await asyncio.sleep(10)
+            body_finished = True
+
+    assert body_finished
+    assert (1, task.id) == (emulator.billed, faulty.unfinished[0].id)
+
+
+async def test_a_fault_of_ours_costs_no_id(emulator):
+    """Where the poller fails on the very reply to a submit, the caller still gets the handle with its id."""
+    with pytest.raises(ZeroDivisionError):
+        async with session_at(emulator, cadence=Broken()) as faulty:
+            handle = await faulty.submit(fox_request())
+            with pytest.raises(TaskAbandonedError, match="internal error"):
+                await handle
+
+    assert [handle.id] == list(emulator.tasks)
+
+
+async def test_a_fault_of_ours_does_not_hide_the_bodys_error(emulator, caplog):
+    """Where the body raises as well, its own error leaves and the fault is logged."""
+    with pytest.raises(KeyError, match="mine"):
+        async with session_at(emulator, cadence=Broken()) as faulty:
+            with contextlib.suppress(TaskAbandonedError):
+                await (await faulty.submit(fox_request()))
+            raise KeyError("mine")
+
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_session_is_made_without_a_loop():
+    """Constructing a FoxSession needs no running loop, and its repr shows no key."""
+    fox = FoxSession("sk-secret", base_url="https://example.com/fox")
+
+    assert "<FoxSession https://example.com/fox new>" == repr(fox)
+    assert () == fox.unfinished
+
+
+async def test_a_session_that_is_not_open_says_so(emulator):
+    """Before entering, after leaving and on a second entry: a ConfigurationError, and nothing is sent."""
+    fox = session_at(emulator)
+    with pytest.raises(ConfigurationError, match="not open"):
+        await fox.submit(fox_request())
+    async with fox:
+        assert "open" in repr(fox)
+    for use in (fox.submit(fox_request()), fox.fetch("task-1"), fox.upload(b"x"), fox.__aenter__()):
+        with pytest.raises(ConfigurationError):
+            await use
+    for call in (fox.events, lambda: fox.as_completed([]), lambda: fox.attach("task-1")):
+        with pytest.raises(ConfigurationError, match="was left"):
+            call()
+
+    assert [] == emulator.requests
+    assert "left" in repr(fox)
+
+
+async def test_another_loop_is_refused(emulator, fox):
+    """A session and its handles belong to one event loop."""
+    handle = await fox.submit(fox_request())
+
+    def elsewhere():
+        async def use():
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await fox.fetch("task-1")
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await handle
+            with pytest.raises(ConfigurationError, match="another event loop"):
+                await anext(aiter(handle))
+
+        asyncio.run(use())
+
+    await asyncio.get_running_loop().run_in_executor(None, elsewhere)
+
+
+@pytest.mark.parametrize("request_", ["a red fox", {"prompt": "a red fox"}, None])
+async def test_what_is_no_request_is_refused(emulator, fox, request_):
+    """Submitting anything but a request says what to give instead."""
+    with pytest.raises(InvalidRequestError, match="parse_request"):
+        await fox.submit(request_)
+
+    assert [] == emulator.requests
+
+
+async def test_completed_without_results_is_not_finished(emulator, fox):
+    """`completed` with empty results is polled on until they are there."""
+    emulator.add_fault(Fault.empty_results(times=3))
+    handle = await fox.submit(fox_request())
+    events = [event async for event in handle]
+
+    empty = [event for event in events if event.status == "completed" and not event.final]
+    assert 3 == len(empty)
+    assert (await handle).images
+    assert events[-1].elapsed - empty[0].elapsed < 5
+
+
+async def test_results_that_never_come_end_with_the_deadline(emulator, fox):
+    """A task that stays `completed` without results times out, and is not polled hard meanwhile."""
+    emulator.add_fault(Fault.empty_results(times=10_000))
+
+    with pytest.raises(TaskTimeoutError, match="completed"):
+        await fox.generate(fox_request(), timeout=600)
+
+    assert next(iter(emulator.tasks.values())).polls < 120
+
+
+async def test_an_unknown_status_counts_as_running(emulator, fox):
+    """A status this package does not know is kept as it is, and the task is polled on."""
+    emulator.add_fault(Fault.garbage("poll", body=b'{"status":"upscaling","progress":"41"}'))
+    handle = await fox.submit(fox_request())
+    events = [event async for event in handle]
+
+    odd = [event for event in events if event.status == "upscaling"]
+    assert [41] == [event.progress for event in odd]
+    assert handle.id == odd[0].snapshot.id
+    assert not odd[0].snapshot.finished
+
+
+async def test_a_task_cancelled_at_the_service_says_so(emulator, fox):
+    """`cancelled` is final."""
+    emulator.add_fault(Fault.garbage("poll", body=b'{"status":"cancelled"}'))
+
+    with pytest.raises(Exception, match="cancelled") as caught:
+        await fox.generate(fox_request())
+
+    assert ("TaskCancelledError", "unknown") == (type(caught.value).__name__, caught.value.charged)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.status("poll", 500, times=3),
+        Fault.status("poll", 408, times=2),
+        Fault.status("poll", 503, times=3, retry_after=2),
+        Fault.status("poll", 429, times=3),
+        Fault.garbage("poll", times=3),
+        Fault.html("poll", status=502, times=3),
+        Fault.cut_before("poll", times=3),
+        Fault.hang("poll", times=1),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.http_status}",
+)
+async def test_a_lost_poll_is_repeated(emulator, fox, fault):
+    """A status read that fails says nothing about the task; it is read again."""
+    emulator.add_fault(fault)
+
+    result = await fox.generate(fox_request())
+
+    assert result.images
+    assert fault.times == emulator.faults_fired
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 400, 307])
+async def test_a_refused_poll_fails_the_handle_with_its_id(emulator, fox, status):
+    """A refusal of a status read ends the handle; the task is paid for, so nothing is retryable."""
+    emulator.add_fault(Fault.status("poll", status))
+    handle = await fox.submit(fox_request())
+
+    with pytest.raises(Exception, match=f"HTTP {status}") as caught:
+        await handle
+
+    assert (status, handle.id, "yes", False) == (
+        caught.value.status,
+        caught.value.task_id,
+        caught.value.charged,
+        caught.value.retryable,
+    )
+    assert (handle,) == fox.unfinished
+
+
+async def test_a_429_on_a_poll_holds_back_every_poll(emulator, fox):
+    """`Retry-After` on one status read keeps all reads of the session back."""
+    first = await fox.submit(fox_request())
+    await fox.submit(fox_request())
+    emulator.add_fault(Fault.status("poll", 429, retry_after=15))
+    async for event in first:
+        if event.elapsed:
+            break
+
+    times = sorted(record.when for record in polls(emulator))
+    assert times[1] - times[0] >= 15
+
+
+async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
+    """Hooks are called with each event; one that raises is logged once and called on."""
+    seen = []
+
+    def broken(event):
+        raise RuntimeError("a hook of the user's")
+
+    async with session_at(emulator, hooks=[broken, seen.append]) as fox:
+        handle = await fox.submit(fox_request())
+        events = [event async for event in handle]
+
+    assert events == seen
+    assert 1 == sum("a hook raised" in record.getMessage() for record in caplog.records)
+
+
+async def test_one_stream_tells_of_all_tasks(emulator):
+    """`events()` yields the current state of tasks under way, each final event, and ends with the session."""
+    async with session_at(emulator) as fox:
+        early = await fox.submit(fox_request())
+        stream = fox.events()
+        idle = fox.events()
+        await idle.aclose()
+        late = await fox.submit(fox_request())
+        await asyncio.gather(early.wait(), late.wait())
+    events = [event async for event in stream]
+
+    assert {early.id, late.id} == {event.task_id for event in events if event.final}
+    assert 2 == len(events)
+    assert [] == [event async for event in idle]
+
+
+async def test_a_waiting_stream_wakes_for_each_event(emulator, fox):
+    """A reader of `events()` that waits is woken by the next event."""
+    stream = fox.events()
+    reading = asyncio.create_task(anext(stream))
+    await settle()
+    handle = await fox.submit(fox_request())
+
+    assert handle.id == (await reading).task_id
+
+
+async def test_fetch_reads_once(emulator, fox):
+    """`fetch` gives the task as it stands, without polling, and its images can be saved."""
+    handle = await fox.submit(fox_request())
+    snapshot = await fox.fetch(handle.id)
+    await handle
+    done = await fox.fetch(handle.id)
+
+    assert ("pending", False) == (snapshot.status, snapshot.finished)
+    assert (True, handle.id) == (done.finished, done.images[0].task_id)
+    assert await done.images[0].read()
+
+
+async def test_fetch_tries_again_and_then_says_why(emulator, fox):
+    """`fetch` survives a passing fault; what it raises in the end is not charged."""
+    emulator.add_fault(Fault.status("poll", 500, times=2))
+    handle = await fox.submit(fox_request())
+    assert "pending" == (await fox.fetch(handle.id)).status
+    handle.stop()
+    emulator.add_fault(Fault.status("poll", 401))
+
+    with pytest.raises(AuthenticationError) as caught:
+        await fox.fetch(handle.id)
+
+    assert ("no", handle.id) == (caught.value.charged, caught.value.task_id)
+
+
+async def test_a_raw_request_is_sent_as_it_is(emulator, fox):
+    """`RawRequest` reaches any model and any generation endpoint."""
+    result = await fox.generate(RawRequest("gpt-image-2", "a fox", params={"quality": "low"}))
+
+    assert {"model": "gpt-image-2", "prompt": "a fox", "quality": "low"} == dict(
+        emulator.tasks[result.task_id].body
+    )
+
+
+async def test_nothing_but_what_was_set_is_sent(emulator, fox):
+    """A typed request sends no default and no null."""
+    result = await fox.generate(fox_request(num_outputs=1))
+
+    assert {"model", "prompt", "num_outputs"} == set(emulator.tasks[result.task_id].body)
+
+
+async def test_tasks_submitted_together_do_not_poll_together(emulator, fox):
+    """A random phase for each task spreads the first polls of a burst."""
+    handles = [await fox.submit(fox_request()) for _ in range(20)]
+    await asyncio.gather(*(handle.wait() for handle in handles))
+
+    times = sorted(record.when for record in polls(emulator))
+    assert max(times[i + 3] - times[i] for i in range(len(times) - 3)) > 0
+    assert len({round(when, 1) for when in times}) > len(times) / 3
+
+
+async def test_polls_run_no_more_than_connections_at_a_time(emulator):
+    """What is due beyond the connections waits in the schedule, and is polled all the same."""
+    from foxapi_async import Limits
+
+    async with session_at(emulator, limits=Limits(connections=2), cadence=Cadence(poll_price=0.5)) as fox:
+        emulator.add_fault(Fault.slow("poll", 3, times=None))
+        handles = [await fox.submit(fox_request()) for _ in range(12)]
+        results = await asyncio.gather(*(handle.wait() for handle in handles))
+
+    assert 12 == len({result.task_id for result in results})
+
+
+async def test_polls_keep_their_pace(emulator):
+    """`polls_per_second` is never exceeded."""
+    from foxapi_async import Limits
+
+    async with session_at(emulator, limits=Limits(polls_per_second=2.0)) as fox:
+        handles = [await fox.submit(fox_request()) for _ in range(10)]
+        await asyncio.gather(*(handle.wait() for handle in handles))
+
+    times = sorted(record.when for record in polls(emulator))
+    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 0.499
+
+
+async def test_submits_keep_their_pace_and_order(emulator):
+    """`submits_per_second` is never exceeded, and nobody overtakes."""
+    from foxapi_async import Limits
+
+    async with session_at(emulator, limits=Limits(submits_per_second=4.0)) as fox:
+        await asyncio.gather(*(fox.submit(fox_request(f"fox {i}")) for i in range(9)))
+
+    times = [record.when for record in posts(emulator)]
+    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 0.249
+    assert [f"fox {i}" for i in range(9)] == [task.body["prompt"] for task in emulator.tasks.values()]
+
+
+async def test_nothing_is_logged_in_a_quiet_session(emulator, caplog):
+    """A session in which all goes well logs nothing at WARNING."""
+    async with session_at(emulator) as fox:
+        await fox.generate(fox_request())
+
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
