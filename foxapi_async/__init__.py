@@ -1,46 +1,54 @@
-"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, bill never twice."""
+"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, bill never twice.
 
-from foxapi_async._cadence import Cadence
-from foxapi_async._errors import (
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    ConnectionFailedError,
-    DownloadError,
-    FoxError,
-    InsufficientQuotaError,
-    InvalidRequestError,
-    LedgerError,
-    NotFoundError,
-    PayloadTooLargeError,
-    PermissionDeniedError,
-    RateLimitError,
-    ResponseDecodeError,
-    ServerError,
-    ServiceUnavailableError,
-    TaskAbandonedError,
-    TaskCancelledError,
-    TaskError,
-    TaskFailedError,
-    TaskTimeoutError,
-    UncertainSubmitError,
-    UnprocessableError,
-)
-from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
-from foxapi_async._options import UNSET, Limits, RetryPolicy
-from foxapi_async._results import GeneratedImage, TaskResult
-from foxapi_async._session import FoxSession
-from foxapi_async._task import TaskHandle
-from foxapi_async._version import __version__
-from foxapi_async.models import (
-    Gemini3ProImage,
-    Gemini31FlashImage,
-    GenerationRequest,
-    GrokImagineImage,
-    RawRequest,
-    parse_request,
-)
+Names are imported when they are first used (PEP 562), so that naming the package costs nothing: every pytest run of an
+environment that has it does so, because of the fixture in `foxapi_async.pytest_plugin`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foxapi_async._cadence import Cadence
+    from foxapi_async._errors import (
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConnectionFailedError,
+        DownloadError,
+        FoxError,
+        InsufficientQuotaError,
+        InvalidRequestError,
+        LedgerError,
+        NotFoundError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RateLimitError,
+        ResponseDecodeError,
+        ServerError,
+        ServiceUnavailableError,
+        TaskAbandonedError,
+        TaskCancelledError,
+        TaskError,
+        TaskFailedError,
+        TaskTimeoutError,
+        UncertainSubmitError,
+        UnprocessableError,
+    )
+    from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
+    from foxapi_async._options import UNSET, Limits, RetryPolicy
+    from foxapi_async._results import GeneratedImage, TaskResult
+    from foxapi_async._session import FoxSession
+    from foxapi_async._task import TaskHandle
+    from foxapi_async._version import __version__
+    from foxapi_async.models import (
+        Gemini3ProImage,
+        Gemini31FlashImage,
+        GenerationRequest,
+        GrokImagineImage,
+        RawRequest,
+        parse_request,
+    )
 
 __all__ = [
     "UNSET",
@@ -88,3 +96,39 @@ __all__ = [
     "__version__",
     "parse_request",
 ]
+
+# Where the names live that are no errors; a test holds that this agrees with the imports above.
+_HOMES = {
+    "Cadence": "_cadence",
+    "FoxSession": "_session",
+    "GeneratedImage": "_results",
+    "GenerationRequest": "models",
+    "Gemini31FlashImage": "models",
+    "Gemini3ProImage": "models",
+    "GrokImagineImage": "models",
+    "Limits": "_options",
+    "Outcome": "_events",
+    "RawRequest": "models",
+    "RetryPolicy": "_options",
+    "TaskEvent": "_events",
+    "TaskHandle": "_task",
+    "TaskProblem": "_events",
+    "TaskResult": "_results",
+    "TaskSnapshot": "_events",
+    "UNSET": "_options",
+    "UploadedFile": "_events",
+    "__version__": "_version",
+    "parse_request": "models",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'foxapi_async' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"foxapi_async.{_HOMES.get(name, '_errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -83,8 +83,11 @@ class Downloads:
                 async with self._connection() as client:
                     return await self._pull(client, image, sink, known)
             except Broken as error:
-                reason = error.reason
-            raise Again(Verdict(_error(image, f"cannot download: {reason}"), again=True))
+                broken = error
+            failure = _error(image, f"cannot download: {broken.reason}")
+            if broken.final:
+                raise failure
+            raise Again(Verdict(failure, again=True))
 
         # A gate of its own: files come from another host, whose refusals say nothing about the API.
         await retried(attempt, tries=self._retry.tries, time_left=lambda: float("inf"), gate=Gate())

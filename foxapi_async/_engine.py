@@ -113,7 +113,7 @@ class Engine:
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
             _log.warning(
-                "the session was left with %d unfinished tasks; they go on and stay billed, attach(id) looks again: %s",
+                "the session was left with %d tasks unfinished or never handed out; they are billed, attach(id) goes on: %s",
                 len(ids),
                 shown,
                 extra={"task_ids": ids},

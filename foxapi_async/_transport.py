@@ -42,11 +42,12 @@ _NETWORK = (aiohttp.ClientError, OSError)
 
 
 class Broken(Exception):  # noqa: N818 - a signal inside the package, never a user's error
-    """A connection that could not be had or broke; `reason` says how, in words without secrets."""
+    """A connection that could not be had or broke: `reason` says how, without secrets; `final` ones stay broken."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.final = final
 
 
 class Scope:
@@ -137,7 +138,7 @@ class Transport:
             ConfigurationError: the session that was brought along cannot be used.
         """
         if self._given is not None:
-            if self._given.closed or self._given.auth is not None:
+            if self._given.closed or getattr(self._given, "auth", None) is not None:
                 raise ConfigurationError(
                     "http= is closed or has an `auth` of its own: give an open session without"
                 )
@@ -295,11 +296,12 @@ class FileClient:
                     return
                 url = check_hop(url, urljoin(url, location))
                 await stack.aclose()
-            raise Broken("too many redirects")
+            raise Broken("too many redirects", final=True)
 
     async def _open(self, url: str, headers: Mapping[str, str], seconds: float) -> aiohttp.ClientResponse:
         # Compressed images gain nothing, and a length that is counted after decompression proves nothing.
         own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        final = False
         try:
             async with asyncio.timeout(seconds):
                 return await self._session.get(
@@ -314,9 +316,11 @@ class FileClient:
             reason = f"no answer in {seconds:g} s"
         except Broken as error:
             reason = error.reason
-        except (*_NETWORK, ValueError) as error:  # ValueError: a URL that is none
+        except ValueError:  # aiohttp's InvalidURL among them
+            reason, final = "no address of a file", True
+        except _NETWORK as error:
             reason = describe(error)
-        raise Broken(reason)
+        raise Broken(reason, final=final)
 
 
 def check_hop(source: str, target: str) -> str:
@@ -327,7 +331,7 @@ def check_hop(source: str, target: str) -> str:
     """
     schemes = urlsplit(source).scheme.lower(), urlsplit(target).scheme.lower()
     if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
-        raise Broken(f"a redirect from {schemes[0]} to {schemes[1]}, which is not followed")
+        raise Broken(f"a redirect from {schemes[0]} to {schemes[1]}, which is not followed", final=True)
     return target
 
 

@@ -1,0 +1,136 @@
+"""The whole way over a real loop and the clock on the wall: asyncio, and uvloop in the session that asks for it."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import fox_request, session_at
+
+from foxapi_async import Cadence, FoxSession, TaskFailedError, TaskTimeoutError
+from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
+
+
+async def test_the_fixture_serves_a_session_without_settings(foxapi_emulator, tmp_path):
+    """With the pytest fixture, `FoxSession()` alone finds the emulator, and images come within a second or so."""
+    async with FoxSession() as fox:
+        result = await fox.generate(fox_request(num_outputs=2))
+        paths = await result.save(tmp_path)
+
+    assert 2 == len(paths)
+    assert 1 == foxapi_emulator.billed
+
+
+def test_the_fixture_serves_a_synchronous_test(foxapi_emulator, tmp_path):
+    """A test without a loop of its own can run one against the fixture."""
+
+    async def make():
+        async with FoxSession() as fox:
+            return await (await fox.generate(fox_request())).save(tmp_path)
+
+    assert asyncio.run(make())[0].exists()
+
+
+async def test_a_crowd_over_real_sockets():
+    """Two hundred tasks at a time finish, each billed once, with their errors in their outcomes."""
+    faults = [
+        Fault.rate("poll", 0.05),
+        Fault.rate("poll", 0.02, status=429),
+        Fault.fails(times=3, after=20),
+        Fault.cut_after("submit", times=2, after=50),
+    ]
+    async with Emulator(seconds=0.5, faults=faults) as emulator, session_at(emulator) as fox:
+        outcomes = [o async for o in fox.as_completed((fox_request(f"fox {i}") for i in range(200)))]
+
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    assert (200, 200) == (len(outcomes), emulator.billed)
+    assert 3 == sum(isinstance(error, TaskFailedError) for error in failed)
+    assert ["unknown"] * 5 == [error.charged for error in failed]
+
+
+async def test_a_deadline_is_overshot_by_less_than_50_ms():
+    """The handle's deadline holds on a real clock."""
+    async with Emulator(seconds=60) as emulator, session_at(emulator, cadence=Cadence()) as fox:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(TaskTimeoutError):
+            await fox.generate(fox_request(), timeout=0.3)
+
+        assert -0.002 <= loop.time() - began - 0.3 < 0.05
+
+
+async def test_a_session_of_ones_own_is_used_and_left_open():
+    """`http=` is used for everything, kept free of our key, and not closed."""
+    import aiohttp
+
+    async with Emulator(seconds=0.2) as emulator, aiohttp.ClientSession() as own:
+        async with session_at(emulator, http=own) as fox:
+            result = await fox.generate(fox_request())
+            assert await result.images[0].read()
+        assert not own.closed
+        assert not own.headers
+    assert emulator.connections < 4
+
+
+async def test_a_session_of_ones_own_that_cannot_be_used_is_refused():
+    """A closed `http=`, or one with credentials of its own, is a ConfigurationError on entering."""
+    import aiohttp
+
+    from foxapi_async import ConfigurationError
+
+    closed = aiohttp.ClientSession()
+    await closed.close()
+    with pytest.warns(DeprecationWarning, match="BasicAuth"):
+        credentials = aiohttp.BasicAuth("a", "b")
+    async with aiohttp.ClientSession(auth=credentials) as with_auth:
+        for own in (closed, with_auth):
+            with pytest.raises(ConfigurationError, match="http="):
+                async with FoxSession("sk-test", http=own):
+                    raise AssertionError("entered")
+
+
+async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
+    """An allowed plain connection to another machine is told once, on entering."""
+    async with FoxSession("sk-test", base_url="http://fox.example", allow_http=True):
+        pass
+
+    assert "unencrypted" in caplog.text
+
+
+def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
+    """A session left by Ctrl-C logs the ids of what is paid for and still running."""
+    script = tmp_path / "app.py"
+    script.write_text(
+        "import asyncio, os, signal, logging\n"
+        "from foxapi_async import FoxSession, GrokImagineImage\n"
+        "logging.basicConfig()\n"
+        "async def main():\n"
+        "    async with FoxSession() as fox:\n"
+        "        await fox.submit(GrokImagineImage('a fox'))\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        await asyncio.sleep(30)\n"
+        "asyncio.run(main())\n"
+    )
+    with ThreadedEmulator(seconds=30) as emulator:
+        env = {**os.environ, "FOXAPI_API_KEY": emulator.key, "FOXAPI_BASE_URL": emulator.url}
+        done = subprocess.run([sys.executable, script], env=env, capture_output=True, text=True, timeout=60)
+        (task_id,) = emulator.tasks
+
+    assert task_id in done.stderr
+    assert emulator.key not in done.stderr
+    assert 1 == done.stderr.count("the session was left with")
+
+
+async def test_debug_mode_of_asyncio_finds_nothing(caplog):
+    """asyncio's debug mode reports no slow callback, no coroutine never awaited, no task destroyed."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    caplog.set_level(logging.WARNING, logger="asyncio")
+    async with Emulator(seconds=0.2) as emulator, session_at(emulator) as fox:
+        await fox.generate(fox_request())
+    loop.set_debug(False)
+
+    slow = [record for record in caplog.records if record.name == "asyncio" and "foxapi_async/_" in record.getMessage()]
+    assert [] == slow
