@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -57,11 +58,29 @@ class Downloads:
         self._client = client
         self._retry = retry
 
-    async def save(self, image: GeneratedImage, target: Target) -> Path:
-        """Stream the file to `target`; see `GeneratedImage.save`."""
+    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[Path]:
+        """Stream each file to its target; see `GeneratedImage.save`. What was saved stays if another fails."""
+        for image, target in wanted:
+            with _disk_errors(image, target.path):
+                await _refuse_taken(image, target)
+        async with asyncio.TaskGroup() as group:
+            saving = [group.create_task(self._save_or_error(image, target)) for image, target in wanted]
+        outcomes = [task.result() for task in saving]
+        for outcome in outcomes:
+            if isinstance(outcome, DownloadError):
+                raise outcome
+        return [path for path in outcomes if isinstance(path, Path)]
+
+    async def _save_or_error(self, image: GeneratedImage, target: Target) -> Path | DownloadError:
+        """One file; its error is returned, because it is not its siblings' problem."""
+        try:
+            return await self._save(image, target)
+        except DownloadError as error:
+            return error
+
+    async def _save(self, image: GeneratedImage, target: Target) -> Path:
         path = target.path
         with _disk_errors(image, path):
-            await _refuse_taken(image, target)
             async with _files.part_file(path.parent, path.name) as part:
                 ending = await self._fetch(image, part)
                 final = path if target.exact else Path(f"{path}{ending}")

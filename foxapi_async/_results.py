@@ -8,7 +8,7 @@ its session) takes the stand-alone port that `_downloads` puts into `standalone`
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ class Target:
 class Downloads(Protocol):
     """Fetches result files: no key is ever sent along."""
 
-    async def save(self, image: GeneratedImage, target: Target) -> Path:
-        """Stream the file to `target`; see `GeneratedImage.save`."""
+    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[Path]:
+        """Stream each file to its target, at the same time, once all names are found free."""
         ...
 
     async def read(self, image: GeneratedImage) -> bytes:
@@ -73,7 +73,7 @@ class GeneratedImage:
                 set, the URL does not give an image, or nothing can be written there. `charged` is "yes".
         """
         target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
-        return await self._port().save(self, target)
+        return (await self._port().save([(self, target)]))[0]
 
     async def read(self) -> bytes:
         """The image file as bytes, held in memory.
@@ -134,11 +134,12 @@ class TaskResult:
                 "use result.images[0].save(path) for one file",
                 task_id=self.task_id,
             )
-        stems = [folder / f"{safe_name(self.task_id)}-{n}" for n in range(1, len(self.images) + 1)]
-        return [
-            await image._port().save(image, Target(path=stem, exact=False, overwrite=overwrite))  # noqa: SLF001 - siblings of one module
-            for image, stem in zip(self.images, stems, strict=True)
+        stem = safe_name(self.task_id)
+        wanted = [
+            (image, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=overwrite))
+            for n, image in enumerate(self.images, 1)
         ]
+        return await self.images[0]._port().save(wanted) if wanted else []  # noqa: SLF001 - its own images
 
 
 def safe_name(task_id: str) -> str:

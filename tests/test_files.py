@@ -109,7 +109,7 @@ async def test_a_chosen_name_is_kept_and_a_bare_one_gets_an_ending(result, tmp_p
 
 async def test_an_existing_file_is_refused_before_anything_is_fetched(emulator, result, tmp_path):
     """A taken name is a DownloadError before a byte is fetched, whichever ending it has; `overwrite` allows it."""
-    (tmp_path / f"{result.task_id}-1.webp").write_bytes(b"mine")
+    (tmp_path / f"{result.task_id}-2.webp").write_bytes(b"mine")
     (tmp_path / "fox.png").write_bytes(b"mine")
 
     for saving in (result.save(tmp_path), result.images[0].save(tmp_path / "fox.png")):

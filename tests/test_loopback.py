@@ -82,9 +82,9 @@ async def test_a_session_of_ones_own_that_cannot_be_used_is_refused():
 
     closed = aiohttp.ClientSession()
     await closed.close()
-    with pytest.warns(DeprecationWarning, match="BasicAuth"):
-        credentials = aiohttp.BasicAuth("a", "b")
-    async with aiohttp.ClientSession(auth=credentials) as with_auth:
+    with pytest.warns(DeprecationWarning):
+        with_auth = aiohttp.ClientSession(auth=aiohttp.BasicAuth("a", "b"))
+    async with with_auth:
         for own in (closed, with_auth):
             with pytest.raises(ConfigurationError, match="http="):
                 async with FoxSession("sk-test", http=own):
