@@ -1,0 +1,59 @@
+"""The command `foxapi`: standard output has data alone, everything for people goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Sequence
+
+from foxapi_async._errors import FoxError
+from foxapi_async.cli import _commands, _exits
+from foxapi_async.cli._logs import logging_to
+from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._screen import Screen
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status; it never raises and shows no traceback unless asked to.
+
+    Args:
+        argv: the words after the program's name; default those of this process.
+
+    Returns:
+        0 all done, 1 some task failed, 2 a wrong command line or request, 3 the configuration or the account,
+        130 interrupted (Ctrl-C), 143 terminated.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(words)
+    try:
+        args = parser.parse_args(words)
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else _exits.USAGE
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return _exits.USAGE
+    return _run(args)
+
+
+def _run(args: Namespace) -> int:
+    with Screen(as_json=args.json, quiet=args.quiet) as screen, logging_to(screen, verbose=args.verbose):
+        try:
+            return _commands.COMMANDS[args.command](args, screen)
+        except FoxError as error:
+            _trace(args)
+            return _exits.report(error, screen)
+        except KeyboardInterrupt:
+            return _exits.INTERRUPTED
+        except Exception as error:  # a bug of ours: the user gets one line all the same
+            _trace(args)
+            hint = "please report it" if args.debug else "--debug shows where"
+            screen.complain(f"internal error: {type(error).__name__}: {error} ({hint})")
+            return _exits.FAILED
+
+
+def _trace(args: Namespace) -> None:
+    if args.debug:
+        traceback.print_exc()

@@ -1,0 +1,121 @@
+"""The commands: each takes the parsed options and a screen, and returns its exit status."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._events import TaskSnapshot
+from foxapi_async._session import FoxSession
+from foxapi_async._wire import check_task_id
+from foxapi_async.cli import _exits, _inputs, _listing
+from foxapi_async.cli._job import Job
+from foxapi_async.cli._running import run
+from foxapi_async.cli._screen import Screen
+from foxapi_async.cli._text import counted
+
+
+def generate(args: Namespace, screen: Screen) -> int:
+    """Submit one request, wait, save."""
+    request = _inputs.read_request(args)
+    job = Job(args, screen)
+    job.folder = _inputs.open_folder(args.out)
+
+    async def work(fox: FoxSession) -> int:
+        return await job.finish([await job.submit(fox, request)])
+
+    return run(job.in_session(work), screen)
+
+
+def wait(args: Namespace, screen: Screen) -> int:
+    """Attach to tasks, wait, save."""
+    ids = list(dict.fromkeys(check_task_id(task_id) for task_id in args.ids))
+    job = Job(args, screen)
+    job.folder = _inputs.open_folder(args.out)
+
+    async def work(fox: FoxSession) -> int:
+        return await job.finish([job.attach(fox, task_id) for task_id in ids])
+
+    return run(job.in_session(work), screen)
+
+
+def status(args: Namespace, screen: Screen) -> int:
+    """Look at a task once."""
+    check_task_id(args.id)
+
+    async def work(fox: FoxSession) -> int:
+        snapshot = await fox.fetch(args.id)
+        screen.line(_snapshot_line(snapshot))
+        screen.data(_snapshot_object(snapshot))
+        return _exits.DONE
+
+    return run(Job(args, screen).in_session(work), screen)
+
+
+def upload(args: Namespace, screen: Screen) -> int:
+    """Store a file."""
+    path = _inputs.read_image(args.file)
+    if isinstance(path, str):
+        raise InvalidRequestError(f"upload {path}: this is a URL already; give it to --image as it is")
+
+    async def work(fox: FoxSession) -> int:
+        stored = await fox.upload(path)
+        screen.line(stored.url)
+        names = ("url", "id", "filename", "size", "created")
+        screen.data({name: getattr(stored, name) for name in names})
+        screen.note("the service keeps the file for 72 hours")
+        return _exits.DONE
+
+    return run(Job(args, screen).in_session(work), screen)
+
+
+def models(_args: Namespace, screen: Screen) -> int:
+    """List the models."""
+    for item in _listing.objects():
+        screen.data(item)
+    for line in _listing.lines():
+        screen.line(line)
+    return _exits.DONE
+
+
+def emulator(args: Namespace, _screen: Screen) -> int:
+    """Serve the stand-in."""
+    from foxapi_async.emulator.__main__ import run as serve  # noqa: PLC0415 - a web server, rarely needed
+
+    return serve(args)
+
+
+COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
+    "generate": generate,
+    "status": status,
+    "wait": wait,
+    "upload": upload,
+    "models": models,
+    "emulator": emulator,
+}
+
+
+def _snapshot_line(snapshot: TaskSnapshot) -> str:
+    progress = None if snapshot.progress is None or snapshot.finished else f"{snapshot.progress:g} %"
+    images = counted(len(snapshot.images), "image") if snapshot.images else None
+    problem = snapshot.error and ": ".join(filter(None, (snapshot.error.code, snapshot.error.message)))
+    told = (snapshot.id, snapshot.status, progress, images, problem, snapshot.model)
+    return "  ".join(part for part in told if part)
+
+
+def _snapshot_object(snapshot: TaskSnapshot) -> dict[str, Any]:
+    problem = snapshot.error
+    return {
+        "task_id": snapshot.id,
+        "model": snapshot.model,
+        "status": snapshot.status,
+        "finished": snapshot.finished,
+        "progress": snapshot.progress,
+        "estimated_time": snapshot.estimated_time,
+        "created": snapshot.created,
+        "images": [{"url": image.url, "content_type": image.content_type} for image in snapshot.images],
+        "error": problem and {"code": problem.code, "message": problem.message, "type": problem.type},
+        "usage": snapshot.usage,
+    }

@@ -1,0 +1,149 @@
+"""One command's dealings with the service: a session, tasks followed on the screen, and an account of what is left."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from foxapi_async._errors import FoxError
+from foxapi_async._options import UNSET, Timeout
+from foxapi_async._results import TaskResult
+from foxapi_async._session import FoxSession
+from foxapi_async._task import TaskHandle
+from foxapi_async.cli import _exits
+from foxapi_async.cli._screen import Screen
+from foxapi_async.cli._text import counted, duration, resume_command
+from foxapi_async.models import GenerationRequest
+
+Work = Callable[[FoxSession], Awaitable[int]]
+
+_SENDING = "submit"
+
+
+class Job:
+    """What one command does at the service.
+
+    Args:
+        args: the parsed options.
+        screen: where to tell of it.
+
+    Raises:
+        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+    """
+
+    def __init__(self, args: Namespace, screen: Screen) -> None:
+        self.folder = Path()
+        self._args = args
+        self._screen = screen
+        # Made before anything else happens, since it says what is wrong with the key; it needs no loop.
+        self._session = None if args.emulator else FoxSession()
+        self._unsaved: dict[str, None] = {}
+
+    async def in_session(self, work: Work) -> int:
+        """Run `work` in an open session, of the service or of an emulator made for it."""
+        if self._session is not None:
+            return await self._run(self._session, work)
+        from foxapi_async.emulator import Emulator  # noqa: PLC0415 - a web server, rarely needed
+
+        async with Emulator(seconds=self._args.emulator_seconds) as emulator:
+            return await self._run(FoxSession(emulator.key, base_url=emulator.url), work)
+
+    async def _run(self, fox: FoxSession, work: Work) -> int:
+        try:
+            async with fox, self._screen.view.ticking():
+                return await work(fox)
+        except asyncio.CancelledError:
+            self._tell_unfinished(fox)
+            raise
+
+    @property
+    def _timeout(self) -> Timeout:
+        return UNSET if self._args.timeout is None else float(self._args.timeout)
+
+    async def submit(self, fox: FoxSession, request: GenerationRequest) -> TaskHandle:
+        """Submit, with a row on the screen for as long as it takes."""
+        view = self._screen.view
+        view.begin(_SENDING, "uploading and sending" if request.local_files() else "sending")
+        try:
+            handle = await fox.submit(request, timeout=self._timeout)
+        finally:
+            view.end(_SENDING)
+        self._screen.note(f"submitted {handle.id} to {request.model}")
+        return handle
+
+    def attach(self, fox: FoxSession, task_id: str) -> TaskHandle:
+        """Take up a task of an earlier run."""
+        return fox.attach(task_id, timeout=self._timeout)
+
+    async def finish(self, handles: Iterable[TaskHandle]) -> int:
+        """Follow all tasks at once and save what they make; the exit status is that of the worst of them."""
+        return max(await asyncio.gather(*map(self._finish_one, handles)))
+
+    async def _finish_one(self, handle: TaskHandle) -> int:
+        try:
+            result = await self._follow(handle)
+            self._unsaved[result.task_id] = None
+            paths = await result.save(self.folder, overwrite=self._args.overwrite)
+        except FoxError as error:
+            return self._report(error)
+        finally:
+            self._screen.view.end(handle.id)
+        del self._unsaved[result.task_id]
+        self._deliver(result, paths)
+        return _exits.DONE
+
+    async def _follow(self, handle: TaskHandle) -> TaskResult:
+        self._screen.view.begin(handle.id, handle.id)
+        async for event in handle:
+            self._screen.view.take(event)
+        return await handle
+
+    def _deliver(self, result: TaskResult, paths: list[Path]) -> None:
+        for path in paths:
+            self._screen.line(str(path))
+        pairs = zip(paths, result.images, strict=True)
+        self._screen.data(
+            {
+                "task_id": result.task_id,
+                "model": result.model,
+                "status": "completed",
+                "files": [{"path": str(path), "url": image.url} for path, image in pairs],
+                "usage": dict(result.usage),
+                "elapsed": round(result.elapsed, 3),
+            }
+        )
+        cost = ", made by the emulator: nothing is billed" if self._args.emulator else _credits(result.usage)
+        made = counted(len(paths), "image")
+        self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
+
+    def _report(self, error: FoxError) -> int:
+        code = _exits.report(error, self._screen)
+        if error.task_id is not None and _exits.is_resumable(error) and not self._args.emulator:
+            saving = error.task_id in self._unsaved
+            self._resume("finished, but not saved" if saving else "still running (and billed)", error.task_id)
+        return code
+
+    def _tell_unfinished(self, fox: FoxSession) -> None:
+        """Say what an interrupted command leaves behind, and how to go on with it."""
+        if self._args.emulator:
+            self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
+            return
+        for task_id in dict.fromkeys(handle.id for handle in fox.unfinished):
+            self._resume("still running (and billed)", task_id)
+        for task_id in self._unsaved:
+            self._resume("finished, but not saved", task_id)
+
+    def _resume(self, what: str, task_id: str) -> None:
+        # Some images of a task may have been saved already; those would be in the way.
+        overwrite = self._args.overwrite or task_id in self._unsaved
+        command = resume_command(task_id, self._args.out, overwrite=overwrite)
+        self._screen.complain(f"{what}: {task_id}  resume: {command}")
+
+
+def _credits(usage: Mapping[str, Any]) -> str:
+    """What the service reserved for the task, if it says so."""
+    reserved = usage.get("credits_reserved")
+    return f", {reserved} credits" if isinstance(reserved, int | float) else ""

@@ -1,0 +1,237 @@
+"""The options, made from the fields of the models: a model that is added brings its options along."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from foxapi_async._version import __version__
+from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelRequest
+
+DEFAULT_MODEL = GrokImagineImage.model
+DEFAULT_OUT = "out"
+EMULATOR_SECONDS = 4.0
+
+# Options that are called otherwise than their field; the prompt is no option.
+_NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",)}
+_METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors take one line, and no option is guessed from its beginning: tomorrow's options would change it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Lines(argparse.HelpFormatter):
+    """Keeps the line breaks of a help text."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [
+            part
+            for line in text.splitlines()
+            for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
+        ]
+
+
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of `foxapi`; `words` are what it will parse, to import the emulator only where it is meant."""
+    parser = _Parser(
+        prog="foxapi",
+        description="Make images with FoxAPI.",
+        epilog="The key is read from FOXAPI_API_KEY, the service's address from FOXAPI_BASE_URL.",
+    )
+    parser.add_argument("--version", action="version", version=f"foxapi-async {__version__}")
+    _add_common(parser, top=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
+    _add_generate(_command(commands, "generate", "make images from a prompt, wait for them and save them"))
+    _add_status(_command(commands, "status", "look at a task once"))
+    _add_wait(_command(commands, "wait", "go on with tasks of an earlier run, and save their images"))
+    _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
+    _command(commands, "models", "list the known models and their fields")
+    _add_emulator(
+        _command(commands, "emulator", "serve a stand-in of FoxAPI on this machine"), "emulator" in words
+    )
+    return parser
+
+
+def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
+    description = f"{meaning[0].upper()}{meaning[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=description)
+    _add_common(parser, top=False)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
+    """Options that stand before or after the command; after it, an absent one leaves what stood before."""
+    default = False if top else argparse.SUPPRESS
+    for names, meaning in (
+        (("--json",), "print one JSON object for each line of data"),
+        (("-q", "--quiet"), "no progress and no remarks, only warnings and errors"),
+        (("-v", "--verbose"), "say more of what is going on"),
+        (("--debug",), "show the traceback of an error"),
+    ):
+        parser.add_argument(*names, action="store_true", default=default, help=meaning)
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", metavar="PROMPT", help="what to generate; - reads it from standard input")
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
+    fields = parser.add_argument_group(
+        "the model's fields", "Only what is given is sent; `foxapi models` lists them by model."
+    )
+    for name, specs in fields_by_name().items():
+        if name != "prompt":
+            _add_field(fields, name, specs)
+    raw = parser.add_argument_group("other models and fields", "These are sent without being checked.")
+    raw.add_argument(
+        "--param",
+        metavar="KEY=VALUE",
+        action="append",
+        type=_pair,
+        help="send any field; VALUE is JSON, or else text (repeatable)",
+    )
+    raw.add_argument("--path", help="another generation endpoint, such as /v1/videos/generations")
+    _add_waiting(parser)
+    _add_service(parser)
+
+
+def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
+    """For each field that any known model has: the models that have it, with what each allows."""
+    found: dict[str, dict[str, FieldSpec]] = {}
+    for model, cls in default_first():
+        for spec in cls.fields():
+            found.setdefault(spec.name, {})[model] = spec
+    return found
+
+
+def default_first() -> list[tuple[str, type[ModelRequest]]]:
+    """The known models, the one that is meant where none is named before the others."""
+    return sorted(MODELS.items(), key=lambda item: item[0] != DEFAULT_MODEL)
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The option that sets a field, short form first; the prompt has none."""
+    return ("PROMPT",) if name == "prompt" else _NAMES.get(name, (f"--{name.replace('_', '-')}",))
+
+
+def _add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldSpec]) -> None:
+    spec = next(iter(specs.values()))
+    meaning = "\n".join(_help_lines(specs)).replace("%", "%%")
+    metavar = _METAVARS.get(name, name.upper())
+    options = options_of(name)
+    match spec.kind:
+        case "flag":
+            group.add_argument(*options, dest=name, action=argparse.BooleanOptionalAction, help=meaning)
+        case "images":
+            group.add_argument(*options, dest=name, action="append", metavar="PATH_OR_URL", help=meaning)
+        case "integer":
+            group.add_argument(*options, dest=name, type=int, metavar=metavar, help=meaning)
+        case _:
+            group.add_argument(*options, dest=name, metavar=metavar, help=meaning)
+
+
+def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
+    """The meaning, once where all models agree on it, and what each model that has the field allows."""
+    spec = next(iter(specs.values()))
+    meanings = {each.help for each in specs.values()}
+    if len(meanings) == 1:
+        yield spec.help
+    if spec.kind == "flag":
+        yield f"for {', '.join(specs)}"
+        return
+    for model, each in specs.items():
+        yield f"{model}: {allowed(each)}{f'. {each.help}' if len(meanings) > 1 else ''}"
+    if spec.kind == "images":
+        yield "(repeatable)"
+
+
+def allowed(spec: FieldSpec) -> str:
+    """What a field may hold, as it is typed on a command line."""
+    match spec.kind:
+        case "text":
+            words = f"at most {spec.maximum} characters" if spec.maximum else "any text"
+        case "choice":
+            words = ", ".join(spec.choices)
+        case "integer":
+            words = f"{spec.minimum} to {spec.maximum}"
+        case "flag":
+            words = "yes or no"
+        case _:
+            words = f"at most {spec.maximum}" if spec.maximum else "any number of them"
+    return f"{words} (default {spec.default})" if spec.default else words
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="task id")
+    _add_service(parser)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", metavar="ID", nargs="+", help="task id")
+    _add_waiting(parser)
+    _add_service(parser)
+
+
+def _add_upload(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the image, at most 100 MB")
+    _add_service(parser)
+
+
+def _add_emulator(parser: argparse.ArgumentParser, meant: bool) -> None:  # noqa: FBT001 - private
+    if meant:
+        from foxapi_async.emulator.__main__ import add_arguments  # noqa: PLC0415 - a web server, rarely needed
+
+        add_arguments(parser)
+
+
+def _add_waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--out", metavar="DIR", default=DEFAULT_OUT, help="folder for the images (default: %(default)s)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="stop waiting after this time; the task itself goes on (default: 3600)",
+    )
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--emulator",
+        action="store_true",
+        help="use a stand-in of the service inside this command: no key, no bill",
+    )
+    parser.add_argument(
+        "--emulator-seconds",
+        metavar="SECONDS",
+        type=_seconds,
+        default=EMULATOR_SECONDS,
+        help="how long its tasks take (default: about 4)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value

@@ -1,0 +1,58 @@
+"""Runs a command's coroutine: on the fastest loop there is, until it ends or a signal asks it to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foxapi_async.cli._screen import Screen
+
+# Leaving takes longer than this only where a submit still waits for its answer.
+_SOON = 0.5
+_WAITING = "waiting for the answer to what was just sent; Ctrl-C again leaves at once"
+
+
+def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
+    """The exit status of `work`; 128 and the signal's number if one ended it."""
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(_until_signal(work, screen))
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
+    """Cancel `work` at the first signal, so that it can tell what is still running; a second one hastens it."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    received: list[int] = []
+    explanation: list[asyncio.TimerHandle] = []
+
+    def interrupt(number: int) -> None:
+        if not received:
+            explanation.append(loop.call_later(_SOON, screen.complain, _WAITING))
+        received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows, and threads other than the first, keep the interpreter's own handling.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, interrupt, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
+    finally:
+        for timer in explanation:
+            timer.cancel()
