@@ -72,7 +72,7 @@ class Api:
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
-        outcome = await self._transport.read(_wire.task_call(task_id), self._read_scope())
+        outcome = await self._transport.read(_wire.task_call(task_id), Scope.whole(POLL_SECONDS))
         judged = judge_read(
             outcome, lambda reply: _wire.read_status(reply, task_id), "poll", task_id, fresh=fresh
         )
@@ -90,7 +90,7 @@ class Api:
         call = _wire.task_call(task_id)
 
         async def attempt() -> TaskSnapshot:
-            outcome = await self._transport.read(call, self._read_scope())
+            outcome = await self._transport.read(call, Scope.whole(POLL_SECONDS))
             return _unless_refused(
                 judge_read(outcome, lambda reply: _wire.read_status(reply, task_id), "fetch", task_id)
             )
@@ -115,9 +115,6 @@ class Api:
             return _unless_refused(judge_read(outcome, _wire.read_upload, "upload"))
 
         return await self._retried(attempt, self._uploads)
-
-    def _read_scope(self) -> Scope:
-        return Scope(self._retry.connect_timeout, POLL_SECONDS)
 
     def _retried(
         self,

@@ -9,8 +9,9 @@ rate h(t) / (2 n(t)) + c · n(t) while the task runs, which is least for
 
 This is the asymptotically optimal inspection policy of Barlow, Hunter & Proschan (1963, "Optimum checking
 procedures") in Keller's continuous form (1974, "Optimum checking schedules for systems subject to random
-failure"). The k-th poll lies where the integral of n reaches k, from a phase that is random for each task, so
-that tasks submitted together do not poll together.
+failure"). Each poll lies where the integral of n has grown by one since the last. The first has a phase that is
+random for each task, so that tasks submitted together do not poll together; within `FIRST_STEPS` it costs nothing
+that matters.
 
 The distribution of t is that of x = t / `task_info.estimated_time`. With G(x) = ∫ √h over that ratio, the
 integral of n is √(e / 2c) · G(t / e): one table serves every estimate e.
@@ -19,6 +20,8 @@ integral of n is √(e / 2c) · G(t / e): one table serves every estimate e.
 from __future__ import annotations
 
 import math
+import sys
+from typing import TypeGuard
 
 import attrs
 
@@ -33,6 +36,11 @@ PRIOR = Durations((LogNormal(0.95, 0.0, 0.6), LogNormal(0.05, math.log(0.12), 1.
 # Without a usable estimate: image models take 10 to 60 s, and nobody knows which.
 NO_ESTIMATE_SECONDS = 20.0
 NO_ESTIMATE = Durations((LogNormal(0.95, 0.0, 1.1), LogNormal(0.05, math.log(0.12), 1.2)))
+
+# Where the integral of n stands at the first poll. The asymptotic law does not say; the exact optimum, computed by
+# dynamic programming for lognormals and mixtures of them, lies between 0.8 and 1.5, and anywhere in this range the
+# cost is within 1 to 2 % of it (a phase that is even from 0 to 1 costs up to 7 %).
+FIRST_STEPS = (0.8, 1.4)
 
 # An estimate outside these is a default, a unit mistaken for another, or a fault.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
@@ -71,7 +79,7 @@ class Cadence:
             age: seconds since the task was created; what is negative or no number counts as 0.
             estimated_time: seconds that the service expects it to take in all; None, zero, negative or absurd
                 values count as unknown.
-            step: polls to go: 1, or for a task's first poll its phase, a random number from 0 to 1.
+            step: how far the integral of n is to grow: 1, or for a task's first poll a number in `FIRST_STEPS`.
 
         Returns:
             An age in seconds, from `age + shortest` to `age + longest`.
@@ -87,24 +95,21 @@ class Cadence:
 
 def median_remaining(age: float, estimated_time: float | None) -> float | None:
     """The median of the seconds that a running task still needs; None where no usable estimate is known."""
-    if not is_usable(estimated_time):
-        return None
     scale, durations = _durations_of(estimated_time)
+    if durations is NO_ESTIMATE:
+        return None
     return scale * durations.median_residual(_usable_age(age) / scale)
 
 
-def _usable_age(age: float) -> float:
-    return age if 0 < age < math.inf else 0.0
-
-
-def is_usable(estimated_time: float | None) -> bool:
+def is_usable(estimated_time: object) -> TypeGuard[float]:
     """Whether an estimate can be taken at its word."""
-    return (
-        isinstance(estimated_time, int | float) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
-    )
+    return is_number(estimated_time) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
 
 
 def _durations_of(estimated_time: float | None) -> tuple[float, Durations]:
-    if estimated_time is None or not is_usable(estimated_time):
-        return NO_ESTIMATE_SECONDS, NO_ESTIMATE
-    return estimated_time, PRIOR
+    return (estimated_time, PRIOR) if is_usable(estimated_time) else (NO_ESTIMATE_SECONDS, NO_ESTIMATE)
+
+
+def _usable_age(age: float) -> float:
+    """The age in seconds; 0 for what is negative or no number."""
+    return float(age) if 0 < age <= sys.float_info.max else 0.0

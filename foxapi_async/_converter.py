@@ -29,54 +29,53 @@ Raw = Mapping[str, Any]
 
 @functools.cache
 def make_converter() -> Converter:
-    """The one converter; cattrs is imported at first use because it doubles our own import time."""
+    """The one converter, imported at first use. Its two hooks are plain functions, one constructor call each: a poll
+    is read in half the time that generated code with a hook for every field takes.
+    """
     import cattrs  # noqa: PLC0415
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
 
     converter = cattrs.Converter()
-
-    def hook(read: Any, name: str | None = None) -> Any:
-        return override(rename=name, struct_hook=lambda value, _: read(value))
-
-    number, text, mapping = hook(read_number), hook(read_text), hook(read_mapping)
-    shapes: dict[type, dict[str, Any]] = {
-        TaskSnapshot: {
-            "id": hook(str),
-            "model": hook(lambda value: read_text(value) or ""),
-            "status": hook(lambda value: read_text(value) or "pending"),
-            "progress": number,
-            "estimated_time": hook(_read_estimate, "task_info"),
-            "created": number,
-            "images": hook(_read_images, "results"),
-            "error": hook(_read_problem),
-            "usage": mapping,
-            "raw": hook(dict),
-            "has_results": hook(bool),
-        },
-        UploadedFile: {
-            "url": hook(str),
-            "id": text,
-            "filename": text,
-            "size": hook(_read_whole),
-            "created": number,
-            "raw": hook(dict),
-        },
-    }
-    for cls, fields in shapes.items():
-        converter.register_structure_hook(cls, make_dict_structure_fn(cls, converter, **fields))
+    converter.register_structure_hook(TaskSnapshot, lambda raw, _: _read_snapshot(raw))
+    converter.register_structure_hook(UploadedFile, lambda raw, _: _read_upload(raw))
     return converter
 
 
 def structure_snapshot(raw: Raw) -> TaskSnapshot:
     """The reading in a task object whose `id` has been checked."""
-    results = _results_of(raw)
-    whole = {**raw, "results": results, "raw": raw, "has_results": bool(results)}
-    return make_converter().structure(whole, TaskSnapshot)
+    return make_converter().structure(raw, TaskSnapshot)
 
 
 def structure_upload(raw: Raw) -> UploadedFile:
     """The file in an upload's reply whose `url` has been checked."""
-    return make_converter().structure({**raw, "raw": raw}, UploadedFile)
+    return make_converter().structure(raw, UploadedFile)
+
+
+def _read_snapshot(raw: Raw) -> TaskSnapshot:
+    results = _results_of(raw)
+    return TaskSnapshot(
+        id=raw["id"],
+        model=read_text(raw.get("model")) or "",
+        status=read_text(raw.get("status")) or "pending",
+        progress=read_number(raw.get("progress")),
+        estimated_time=_read_estimate(raw.get("task_info")),
+        created=read_number(raw.get("created")),
+        images=_read_images(results) if results else (),
+        error=_read_problem(raw.get("error")),
+        usage=read_mapping(raw.get("usage")),
+        raw=raw,
+        has_results=bool(results),
+    )
+
+
+def _read_upload(raw: Raw) -> UploadedFile:
+    return UploadedFile(
+        url=raw["url"],
+        id=read_text(raw.get("id")),
+        filename=read_text(raw.get("filename")),
+        size=_read_whole(raw.get("size")),
+        created=read_number(raw.get("created")),
+        raw=raw,
+    )
 
 
 def read_number(value: object) -> float | None:
@@ -101,7 +100,7 @@ def read_text(value: object) -> str | None:
 
 def read_mapping(value: object) -> Raw | None:
     """A JSON object; else None."""
-    return value if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else None
 
 
 def _read_whole(value: object) -> int | None:

@@ -66,10 +66,12 @@ class Downloads:
         async with asyncio.TaskGroup() as group:
             saving = [group.create_task(self._save_or_error(image, target)) for image, target in wanted]
         outcomes = [task.result() for task in saving]
+        saved = [outcome for outcome in outcomes if isinstance(outcome, Path)]
         for outcome in outcomes:
             if isinstance(outcome, DownloadError):
+                outcome.saved = tuple(saved)
                 raise outcome
-        return [path for path in outcomes if isinstance(path, Path)]
+        return saved
 
     async def _save_or_error(self, image: GeneratedImage, target: Target) -> Path | DownloadError:
         """One file; its error is returned, because it is not its siblings' problem."""

@@ -53,7 +53,11 @@ def _log_sum(logs: list[float]) -> float:
     return top + math.log(sum(math.exp(value - top) for value in logs))
 
 
-@attrs.frozen
+# Points x, and at each G(x) and -ln S(x).
+Table = tuple[list[float], list[float], list[float]]
+
+
+@attrs.frozen(slots=False)
 class Durations:
     """A mixture of lognormals, with its table."""
 
@@ -69,42 +73,40 @@ class Durations:
         """ln S(x)."""
         return _log_sum([part.log_survival(log_x) for part in self.parts])
 
+    @functools.cached_property
+    def table(self) -> Table:
+        """All three growing; the first point is 0, 0, 0."""
+        xs, integrals, fallen = [0.0], [0.0], [0.0]
+        root_before = 0.0
+        for i in range(round((_HIGHEST - _LOWEST) / _STEP) + 1):
+            log_x = _LOWEST + i * _STEP
+            x = math.exp(log_x)
+            root = math.sqrt(self.hazard(x))
+            integrals.append(integrals[-1] + (x - xs[-1]) * (root + root_before) / 2 + 1e-12)
+            fallen.append(max(-self.log_survival(log_x), fallen[-1] + 1e-12))
+            xs.append(x)
+            root_before = root
+        return xs, integrals, fallen
+
     def poll_integral(self, x: float) -> float:
         """G(x), linear between the points of the table and beyond its end."""
-        xs, integrals = _table(self)[:2]
+        xs, integrals, _ = self.table
         return _interpolate(xs, integrals, x)
 
     def inverse_poll_integral(self, value: float) -> float:
         """The x at which G(x) is `value`."""
-        xs, integrals = _table(self)[:2]
+        xs, integrals, _ = self.table
         return _interpolate(integrals, xs, value)
 
     def median_residual(self, x: float) -> float:
         """The median of what a task still needs that has run for x: S(x + m) = S(x) / 2."""
-        xs, _, fallen = _table(self)
+        xs, _, fallen = self.table
         half = _interpolate(xs, fallen, x) + math.log(2)
         return max(0.0, _interpolate(fallen, xs, half) - x)
 
 
-@functools.lru_cache(maxsize=256)
-def _table(durations: Durations) -> tuple[list[float], list[float], list[float]]:
-    """Points x, and at each G(x) and -ln S(x), all three growing; the first point is 0, 0, 0."""
-    xs, integrals, fallen = [0.0], [0.0], [0.0]
-    steps = round((_HIGHEST - _LOWEST) / _STEP)
-    root_before = 0.0
-    for i in range(steps + 1):
-        log_x = _LOWEST + i * _STEP
-        x = math.exp(log_x)
-        root = math.sqrt(durations.hazard(x))
-        integrals.append(integrals[-1] + (x - xs[-1]) * (root + root_before) / 2 + 1e-12)
-        fallen.append(max(-durations.log_survival(log_x), fallen[-1] + 1e-12))
-        xs.append(x)
-        root_before = root
-    return xs, integrals, fallen
-
-
 def _interpolate(points: list[float], values: list[float], at: float) -> float:
     """Linear between growing points, with the last slope beyond the end."""
-    i = min(max(bisect.bisect_right(points, at), 1), len(points) - 1)
+    i = bisect.bisect_right(points, at, 1, len(points) - 1)
     slope = (values[i] - values[i - 1]) / (points[i] - points[i - 1])
     return values[i - 1] + (at - points[i - 1]) * slope

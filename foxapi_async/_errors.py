@@ -29,6 +29,7 @@ Each error survives `pickle` and `copy`, and holds no key, no request headers an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 Charged = Literal["no", "yes", "unknown"]
@@ -251,13 +252,21 @@ class TaskAbandonedError(TaskError):
 
 
 class DownloadError(FoxError):
-    """An image exists but could not be fetched or written. `.url` is where it is (for 24 h); the image is paid for."""
+    """An image exists but could not be fetched or written; it is paid for.
+
+    Attributes:
+        url: where it is, for 24 hours.
+        saved: paths of the other images of the same call that were saved.
+    """
 
     default_charged: ClassVar[Charged] = "yes"
 
-    def __init__(self, message: str = "", *, url: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, message: str = "", *, url: str | None = None, saved: tuple[Path, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init__(message, **kwargs)
         self.url = url
+        self.saved = saved
 
 
 class LedgerError(FoxError):

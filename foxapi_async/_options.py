@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import sys
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 import attrs
 
@@ -53,7 +53,7 @@ def check_count(name: str, count: object, error: type[FoxError] = ConfigurationE
         raise error(f"{name}={count!r}: give a whole number of at least 1")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number; no bool, and no integer beyond the range of floats."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False

@@ -18,7 +18,7 @@ from typing import Protocol
 import attrs
 
 from foxapi_async import _wire
-from foxapi_async._cadence import Cadence, is_usable, median_remaining
+from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable, median_remaining
 from foxapi_async._errors import FoxError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._results import TaskResult
@@ -58,10 +58,15 @@ class Watch:
     age_known: bool
     failures: int = 0
     empties: int = 0
-    begun: bool = False
+    step: float = 1.0
     event: TaskEvent | None = None
     poll: asyncio.Task[None] | None = None
     handles: list[TaskHandle] = attrs.Factory(list)
+
+    def take_step(self) -> float:
+        """How far the poll integral grows until the next poll: the phase once, then 1."""
+        step, self.step = self.step, 1.0
+        return step
 
 
 class Poller:
@@ -108,6 +113,7 @@ class Poller:
             estimated_time=None,
             fresh_until=now + FRESH_AFTER_SUBMIT,
             age_known=True,
+            step=random.uniform(*FIRST_STEPS),  # noqa: S311 - no secret
         )
         self._join(handle, watch, deadline, timeout)
         try:
@@ -228,14 +234,11 @@ class Poller:
         self._publish(event)
 
     def _next_poll(self, watch: Watch, signal: Signal, now: float) -> float:
-        age = max(0.0, now - watch.born)
-        # The phase keeps tasks that were submitted together from polling together.
-        step = 1.0 if watch.begun else random.random()  # noqa: S311 - no secret
-        watch.begun = True
         if signal is Signal.EMPTY:
             watch.empties += 1
             return now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
-        return now + self._cadence.next_poll(age, watch.estimated_time, step) - age
+        age = max(0.0, now - watch.born)
+        return now + self._cadence.next_poll(age, watch.estimated_time, watch.take_step()) - age
 
     def _event_of(self, watch: Watch, snapshot: TaskSnapshot, now: float) -> TaskEvent:
         age, final = max(0.0, now - watch.born), snapshot.finished

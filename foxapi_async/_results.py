@@ -7,6 +7,7 @@ its session) takes the stand-alone port that `_downloads` puts into `standalone`
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,9 @@ class GeneratedImage:
         return attrs.evolve(self, downloads=downloads, task_id=task_id)
 
     def _port(self) -> Downloads:
+        if self._downloads is None and not standalone:
+            # An unpickled value where nothing else of the package was used: by name, because imports go downward.
+            importlib.import_module("foxapi_async._downloads")
         return self._downloads or standalone[-1]()
 
     def __getstate__(self) -> tuple[Any, ...]:

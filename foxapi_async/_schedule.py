@@ -52,6 +52,7 @@ class Schedule(Generic[K]):
             key = heapq.heappop(self._heap)[2]
             del self._current[key]
             due.append(key)
+        self._bury_dead()
         return due
 
     def next_when(self) -> float | None:

@@ -92,8 +92,8 @@ def _check_url(url: str, *, allow_http: bool) -> bool:
 
 def _redacted(url: str) -> str:
     """The URL without what may be a secret: a password before an @, anything after a `?` or `#`."""
-    shown = re.sub(r"[?#].*", "…", url, flags=re.DOTALL)
-    return f"…@{shown.rsplit('@', 1)[1]}" if "@" in shown else shown
+    shown = f"…@{url.rsplit('@', 1)[1]}" if "@" in url else url
+    return re.sub(r"[?#].*", "…", shown, flags=re.DOTALL)
 
 
 def is_loopback(host: str) -> bool:

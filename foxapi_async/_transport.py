@@ -69,6 +69,13 @@ class Scope:
         self._last = float("inf")
         self._timeout: asyncio.Timeout | None = None
 
+    @classmethod
+    def whole(cls, seconds: float) -> Scope:
+        """The time of an exchange of which it does not matter what was sent."""
+        scope = cls(seconds, seconds)
+        scope.sent = True
+        return scope
+
     def hand_over(self) -> None:
         """Note that bytes of the request are about to go out."""
         self.sent = True
@@ -84,15 +91,14 @@ class Scope:
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(self._when)
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Bounds the body by this scope; raises TimeoutError."""
-        async with asyncio.timeout_at(self._when) as timeout:
-            self._timeout = timeout
-            try:
-                yield
-            finally:
-                self._timeout = None
+    def open(self) -> asyncio.Timeout:
+        """The timeout to enter round the exchange."""
+        self._timeout = asyncio.timeout_at(self._when)
+        return self._timeout
+
+    def close(self) -> None:
+        """The exchange is over: nothing is left to move."""
+        self._timeout = None
 
 
 class _Body(aiohttp.BytesPayload):
@@ -162,8 +168,7 @@ class Transport:
         return None if self._reads is None or self._reads.closed else FileClient(self._reads)
 
     async def read(self, call: Call, scope: Scope) -> Reply | Failure:
-        """A GET that may be repeated: one bound for the whole, and a connection that is kept."""
-        scope.hand_over()
+        """A GET that may be repeated, over a connection that is kept; it is bounded as a whole (`Scope.whole`)."""
         return await self._attempt(self._reads, call, None, scope)
 
     async def submit(self, call: Call, scope: Scope) -> Reply | Failure:
@@ -186,7 +191,7 @@ class Transport:
         if session is None or session.closed:
             return Failure(reason="the session is closed", sent=False)
         try:
-            async with scope.running():
+            async with scope.open():
                 return await self._request(session, call, body)
         except TimeoutError:
             reason = "no answer in time" if scope.sent else "no connection in time"
@@ -194,6 +199,8 @@ class Transport:
             reason = error.reason
         except _NETWORK as error:
             reason = describe(error)
+        finally:
+            scope.close()
         return Failure(reason=reason, sent=scope.sent)
 
     async def _request(self, session: aiohttp.ClientSession, call: Call, body: Any) -> Reply:
@@ -223,7 +230,7 @@ async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
     chunks: list[bytes] = []
     size, whole = 0, True
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             size += len(chunk)
             if size > MAX_JSON_BYTES:
                 whole = False

@@ -84,7 +84,8 @@ def dump(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-_UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f]")
+# Control characters and lone surrogates among them: the latter cannot be encoded at all.
+_UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_task_id(task_id: object) -> str:
@@ -95,15 +96,11 @@ def check_task_id(task_id: object) -> str:
     """
     if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > 512:
         raise InvalidRequestError(f"task_id={_short(task_id)}: give the id that a submit returned")
-    if _UNSAFE_IN_ID.search(task_id) or not _encodable(task_id):
+    if _UNSAFE_IN_ID.search(task_id):
         raise InvalidRequestError(
             f"task_id={_short(task_id)}: an id is one path segment, without / \\ ? # % or control characters"
         )
     return task_id
-
-
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def multipart_frame(filename: str, boundary: str) -> tuple[bytes, bytes]:
@@ -137,7 +134,7 @@ def read_object(reply: Reply) -> Mapping[str, Any]:
     value: object = None
     if not problem:
         try:
-            value = json.loads(reply.body, parse_constant=_refuse_constant)
+            value = _DECODER.decode(reply.body.decode(json.detect_encoding(reply.body)))
         except (ValueError, RecursionError) as error:
             problem = f"not JSON ({type(error).__name__})"
     if not problem and not isinstance(value, dict):
@@ -151,6 +148,9 @@ def read_object(reply: Reply) -> Mapping[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def read_task(reply: Reply) -> TaskSnapshot:

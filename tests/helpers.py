@@ -28,7 +28,11 @@ async def settle(rounds=20):
 
 def posts(emulator):
     """The submits that the service saw."""
-    return [record for record in emulator.requests if record.method == "POST" and record.path.endswith("/generations")]
+    return [
+        record
+        for record in emulator.requests
+        if record.method == "POST" and record.path.endswith("/generations")
+    ]
 
 
 def polls(emulator):

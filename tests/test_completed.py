@@ -160,7 +160,7 @@ async def test_a_source_that_raises_is_told_after_everything_submitted(emulator,
     seen = []
     with pytest.raises(OSError, match="the source broke"):
         async for outcome in outcomes:
-            seen.append(outcome.result)
+            seen.append(outcome.result)  # noqa: PERF401 - what came before the error counts
 
     assert 3 == len(seen)
     assert [] == [outcome async for outcome in outcomes]
@@ -196,7 +196,7 @@ async def test_break_under_aclosing_ends_the_submitting_at_once(emulator, fox):
     """After `break` nothing more is submitted, and what was stays in `unfinished`, also once it has ended."""
     source = Source()
     async with contextlib.aclosing(fox.as_completed(source.later(), max_in_flight=6)) as outcomes:
-        async for outcome in outcomes:
+        async for outcome in outcomes:  # noqa: B007 - used below
             break
     billed = emulator.billed
     await asyncio.sleep(500)

@@ -199,7 +199,7 @@ async def test_progress_styles(style, expected):
     async with running(seconds=1.0, progress=style) as (emulator, http):
         _, accepted, _ = await submit(http)
         task = emulator._service.tasks[accepted["id"]]
-    moments = [task.accepted + task.duration * share for share in (0, 0.05, 0.5, 0.9999, 1)]
+    moments = [task.accepted + task.duration * share for share in (0, 0.05, 0.5, 0.9999, 1.001)]
 
     assert expected == [_tasks.progress(task, moment, style) for moment in moments]
 

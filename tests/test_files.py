@@ -261,7 +261,7 @@ async def test_a_stalled_download_is_given_up(emulator, fox, result):
     async with session_at(emulator, retry=RetryPolicy(tries=2)) as other:
         image = (await other.fetch(result.task_id)).images[0]
         began = now()
-        with pytest.raises(DownloadError, match="no byte in 30 s|no answer"):
+        with pytest.raises(DownloadError, match=r"no byte in 30 s|no answer"):
             await image.read()
 
     assert now() - began < 200
@@ -453,3 +453,14 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_noticed(emulator, fox, tm
     with pytest.raises(OSError, match="shorter"):
         [piece async for piece in source.pieces()]
     assert str(tmp_path / "fox.bin") == str(source)
+
+
+async def test_a_half_saved_result_tells_what_was_saved(emulator, fox, result, tmp_path):
+    """If one image of several cannot be had, the error names the files of the others, which stay."""
+    emulator.add_fault(Fault.status("file", 404))
+
+    with pytest.raises(DownloadError, match="404") as caught:
+        await result.save(tmp_path)
+
+    assert [path.name for path in caught.value.saved] == names_in(tmp_path)
+    assert 1 == len(caught.value.saved)

@@ -42,7 +42,7 @@ async def test_a_crowd_over_real_sockets():
         Fault.cut_after("submit", times=2, after=50),
     ]
     async with Emulator(seconds=0.5, faults=faults) as emulator, session_at(emulator) as fox:
-        outcomes = [o async for o in fox.as_completed((fox_request(f"fox {i}") for i in range(200)))]
+        outcomes = [o async for o in fox.as_completed(fox_request(f"fox {i}") for i in range(200))]
 
     failed = [outcome.error for outcome in outcomes if outcome.error]
     assert (200, 200) == (len(outcomes), emulator.billed)
@@ -132,5 +132,9 @@ async def test_debug_mode_of_asyncio_finds_nothing(caplog):
         await fox.generate(fox_request())
     loop.set_debug(False)
 
-    slow = [record for record in caplog.records if record.name == "asyncio" and "foxapi_async/_" in record.getMessage()]
+    slow = [
+        record
+        for record in caplog.records
+        if record.name == "asyncio" and "foxapi_async/_" in record.getMessage()
+    ]
     assert [] == slow

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 
 import pytest
@@ -304,7 +305,10 @@ async def test_a_404_just_after_the_submit_is_waited_out(emulator, fox):
     emulator.add_fault(Fault.not_found("poll", times=2))
 
     # An estimate of a quarter of a second brings the first polls into the grace.
-    async with Emulator(seconds=0.25, faults=[Fault.not_found("poll", times=2)]) as quick, session_at(quick) as other:
+    async with (
+        Emulator(seconds=0.25, faults=[Fault.not_found("poll", times=2)]) as quick,
+        session_at(quick) as other,
+    ):
         assert (await other.generate(fox_request())).images
 
 
@@ -654,7 +658,7 @@ async def test_polls_keep_their_pace(emulator):
         await asyncio.gather(*(handle.wait() for handle in handles))
 
     times = sorted(record.when for record in polls(emulator))
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 0.499
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.499
 
 
 async def test_submits_keep_their_pace_and_order(emulator):
@@ -665,7 +669,7 @@ async def test_submits_keep_their_pace_and_order(emulator):
         await asyncio.gather(*(fox.submit(fox_request(f"fox {i}")) for i in range(9)))
 
     times = [record.when for record in posts(emulator)]
-    assert min(later - earlier for earlier, later in zip(times, times[1:], strict=False)) >= 0.249
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.249
     assert [f"fox {i}" for i in range(9)] == [task.body["prompt"] for task in emulator.tasks.values()]
 
 

@@ -1,6 +1,7 @@
 """One logical submit: what is sent, what it costs, and what its caller learns, on a loop whose clock jumps."""
 
 import asyncio
+import itertools
 import logging
 
 import pytest
@@ -120,7 +121,7 @@ async def test_a_429_is_waited_out_for_as_long_as_asked(emulator, fox):
 
     times = [record.when for record in posts(emulator)]
     assert 3 == len(times)
-    assert all(later - earlier >= 7 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 7 for earlier, later in itertools.pairwise(times))
     assert 1 == emulator.billed
 
 
@@ -335,7 +336,9 @@ async def test_an_orphan_that_is_refused_is_no_matter(emulator, fox, caplog):
     submitting.cancel()
     await asyncio.sleep(20)
 
-    assert "" == "".join(r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING and "caller" in r.msg)
+    assert "" == "".join(
+        r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING and "caller" in r.msg
+    )
 
 
 async def test_resubmitting_the_uncertain_is_opted_into(emulator):

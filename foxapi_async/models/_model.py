@@ -104,6 +104,6 @@ def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
 def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
-    close = get_close_matches(name[:60], known, cutoff=0.5) if isinstance(name, str) else []
+    close = get_close_matches(name[:60], known, cutoff=0.6) if isinstance(name, str) else []
     hint = f"; did you mean {' or '.join(close)}?" if close else f"; its fields are {', '.join(known)}"
     return f"{shown(name)}: no field of {model}{hint}"

@@ -1,0 +1,69 @@
+"""One command per intention: `nox -s tests`, `uvloop`, `coverage`, `lint`, `types`, `bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+VERSIONS = nox.project.python_versions(PROJECT)  # the classifiers'
+
+
+def install(session: nox.Session, extras: str = "dev", *groups: str) -> None:
+    """Install the package with extras, and dependency groups beyond that."""
+    session.install("-e", f".[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(python=VERSIONS)
+def tests(session: nox.Session) -> None:
+    """The test suite, on each Python version that is installed."""
+    install(session)
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def uvloop(session: nox.Session) -> None:
+    """The loopback tests on uvloop."""
+    install(session, "dev,speed")
+    session.run("pytest", "-q", *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The test suite with branch coverage, which must be complete."""
+    install(session, "dev,speed", "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types."""
+    install(session, "dev,speed")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark, each with its table; figures to read, not to pass. Names as arguments choose."""
+    session.install("-e", ".")
+    for script in sorted(Path("benchmarks").glob("[!_]*.py")):
+        if not session.posargs or script.stem in session.posargs:
+            session.run("python", str(script))

@@ -1,0 +1,47 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import aioresponses.core as aioresponses_core
+from loops import pytest_asyncio_loop_factories  # noqa: F401 - a hook of pytest-asyncio
+
+# aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
+if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
+
+    class MockableResponse(aiohttp.ClientResponse):
+        """A response that does without the request it answers."""
+
+        def __init__(self, *args: Any, stream_writer: Any = None, **kwargs: Any) -> None:
+            writer = stream_writer or SimpleNamespace(output_size=0)
+            super().__init__(*args, stream_writer=writer, **kwargs)
+
+    class StillParser:
+        """A parser with nothing to parse."""
+
+        def pause_reading(self) -> None:
+            """The body is all there."""
+
+        def resume_reading(self) -> None:
+            """The body is all there."""
+
+        def feed_data(self, _: bytes) -> tuple[tuple[()], bool, bytes]:
+            """No message, no upgrade, nothing left."""
+            return (), False, b""
+
+    make_reader = aioresponses_core.stream_reader_factory
+
+    def make_reader_with_parser(loop: Any = None) -> aiohttp.StreamReader:
+        """A reader that may hold a large body: pausing asks the protocol's parser."""
+        reader = make_reader(loop)
+        protocol = reader._protocol
+        if getattr(protocol, "_parser", None) is None:
+            protocol._parser = StillParser()
+        return reader
+
+    aioresponses_core.ClientResponse = MockableResponse
+    aioresponses_core.stream_reader_factory = make_reader_with_parser

@@ -1,0 +1,268 @@
+"""The one door: what it offers, what each thing is called, and what it costs to open."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import foxapi_async
+from foxapi_async import UNSET, Cadence, FoxSession, GenerationRequest, Limits, RetryPolicy, TaskHandle
+from foxapi_async.models import MODELS
+
+NAMES = [
+    "FoxSession",
+    "GrokImagineImage",
+    "Gemini3ProImage",
+    "Gemini31FlashImage",
+    "RawRequest",
+    "parse_request",
+    "GenerationRequest",
+    "Cadence",
+    "Limits",
+    "RetryPolicy",
+    "UNSET",
+    "TaskHandle",
+    "TaskEvent",
+    "TaskSnapshot",
+    "TaskResult",
+    "GeneratedImage",
+    "Outcome",
+    "UploadedFile",
+    "FoxError",
+    "InvalidRequestError",
+    "ConfigurationError",
+    "APIError",
+    "BadRequestError",
+    "AuthenticationError",
+    "InsufficientQuotaError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "UnprocessableError",
+    "RateLimitError",
+    "ServiceUnavailableError",
+    "ServerError",
+    "ConnectionFailedError",
+    "UncertainSubmitError",
+    "ResponseDecodeError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskCancelledError",
+    "TaskTimeoutError",
+    "TaskAbandonedError",
+    "DownloadError",
+    "LedgerError",
+    "__version__",
+]
+SOURCE = Path(foxapi_async.__file__).read_text()
+
+
+def in_order(names: list[str]) -> list[str]:
+    """As ruff's RUF022 sorts: constants, then classes, then the rest, each with numbers by their value."""
+
+    def key(name: str) -> tuple[object, ...]:
+        kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
+        return kind, [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+    return sorted(names, key=key)
+
+
+def test_the_list_is_sorted():
+    """`__all__` has each name once, in the order in which it is looked up."""
+    assert in_order(foxapi_async.__all__) == foxapi_async.__all__
+    assert len(set(foxapi_async.__all__)) == len(foxapi_async.__all__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_documented_names_exist(name):
+    """Every name of the documentation can be imported from the package."""
+    assert name in foxapi_async.__all__
+    assert getattr(foxapi_async, name) is not None
+
+
+def test_dir_offers_what_is_public():
+    """`dir()` lists exactly `__all__`, and nothing else in the package is public but its submodules."""
+    public = {
+        name
+        for name, value in vars(foxapi_async).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+
+    assert sorted(foxapi_async.__all__) == dir(foxapi_async)
+    assert public - {"TYPE_CHECKING"} <= set(foxapi_async.__all__)
+
+
+def test_star_import():
+    """`from foxapi_async import *` gives every public name."""
+    namespace: dict[str, object] = {}
+    exec("from foxapi_async import *", namespace)
+
+    assert set(foxapi_async.__all__) <= set(namespace)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """A misspelt name fails as it does everywhere."""
+    with pytest.raises(AttributeError, match="'foxapi_async' has no attribute 'FoxSesion'"):
+        foxapi_async.FoxSesion  # noqa: B018
+
+
+def test_lazy_names_are_the_ones_that_type_checkers_see():
+    """Each name comes from the module that the imports for type checkers name."""
+    tree = ast.parse(SOURCE)
+    guard = next(node for node in tree.body if isinstance(node, ast.If))
+    homes = {
+        alias.name: node.module
+        for node in guard.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert sorted(homes) == sorted(foxapi_async.__all__)
+    for name, module in homes.items():
+        assert getattr(importlib.import_module(module), name) is getattr(foxapi_async, name)
+        assert foxapi_async._HOMES.get(name, "_errors") == module.removeprefix("foxapi_async.")
+
+
+@pytest.mark.parametrize("name", [name for name in foxapi_async.__all__ if name != "__version__"])
+def test_everything_is_documented(name):
+    """Every public name has a docstring of its own, and so has every public method and property of a class."""
+    value = getattr(foxapi_async, name)
+
+    assert (value.__doc__ or "").strip()
+    if inspect.isclass(value):
+        assert value.__doc__ != next((base.__doc__ for base in value.__mro__[1:] if base.__doc__), None)
+        for method, member in vars(value).items():
+            if not method.startswith("_") and (callable(member) or isinstance(member, property)):
+                assert inspect.getdoc(getattr(value, method)), method
+
+
+def test_the_version_is_one():
+    """`__version__` is the text that the distribution has."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", foxapi_async.__version__)
+
+
+NO_DEFAULT = inspect.Parameter.empty
+SIGNATURES = {
+    FoxSession: (
+        ["api_key"],
+        {
+            "api_key": None,
+            "base_url": None,
+            "cadence": Cadence(),
+            "retry": RetryPolicy(),
+            "limits": Limits(),
+            "task_timeout": 3600.0,
+            "http": None,
+            "hooks": (),
+            "allow_http": False,
+        },
+    ),
+    FoxSession.submit: (["self", "request"], {"timeout": UNSET}),
+    FoxSession.generate: (["self", "request"], {"timeout": UNSET}),
+    FoxSession.attach: (["self", "task_id"], {"estimated_time": None, "timeout": UNSET}),
+    FoxSession.fetch: (["self", "task_id"], {}),
+    FoxSession.as_completed: (["self", "requests"], {"max_in_flight": None}),
+    FoxSession.events: (["self"], {}),
+    FoxSession.upload: (["self", "file"], {"filename": None}),
+    TaskHandle.wait: (["self", "timeout"], {"timeout": None}),
+    TaskHandle.stop: (["self"], {}),
+    TaskHandle.done: (["self"], {}),
+    foxapi_async.GeneratedImage.save: (["self", "path"], {"overwrite": False}),
+    foxapi_async.GeneratedImage.read: (["self"], {}),
+    foxapi_async.TaskResult.save: (["self", "directory"], {"overwrite": False}),
+    foxapi_async.RawRequest: (
+        ["model", "prompt"],
+        {"prompt": None, "params": NO_DEFAULT, "path": "/v1/images/generations"},
+    ),
+    Limits: (
+        [],
+        {"connections": 100, "max_in_flight": None, "submits_per_second": None, "polls_per_second": None},
+    ),
+    RetryPolicy: (
+        [],
+        {
+            "tries": 5,
+            "connect_timeout": 10.0,
+            "reply_timeout": 60.0,
+            "grace": 10.0,
+            "resubmit_uncertain": False,
+        },
+    ),
+    foxapi_async.parse_request: (["mapping"], {}),
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "positional", "defaults"),
+    [(function, *expected) for function, expected in SIGNATURES.items()],
+    ids=[function.__qualname__ for function in SIGNATURES],
+)
+def test_signatures(function, positional, defaults):
+    """Names, order and defaults are the documented ones; whatever is not listed as positional is keyword-only."""
+    parameters = inspect.signature(function).parameters
+    keywords = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+    given = {p.name: p.default for p in parameters.values() if p.default is not NO_DEFAULT}
+
+    assert positional == [name for name in parameters if name not in keywords]
+    assert set(defaults) | set(positional) == set(parameters)
+    for name, default in defaults.items():
+        assert default is NO_DEFAULT or default == given[name], name
+
+
+def test_waiting_verbs_are_coroutines():
+    """What touches the network is awaited; what only begins something is not."""
+    waiting = [FoxSession.submit, FoxSession.generate, FoxSession.fetch, FoxSession.upload, TaskHandle.wait]
+    plain = [FoxSession.attach, FoxSession.as_completed, FoxSession.events, TaskHandle.stop, TaskHandle.done]
+
+    assert all(map(inspect.iscoroutinefunction, waiting))
+    assert not any(map(inspect.iscoroutinefunction, plain))
+    assert isinstance(FoxSession.unfinished, property)
+    assert isinstance(TaskHandle.snapshot, property)
+
+
+@pytest.mark.parametrize("cls", MODELS.values(), ids=MODELS)
+def test_models_take_the_prompt_by_position(cls):
+    """Every model's prompt may be positional; every other field is keyword-only."""
+    parameters = list(inspect.signature(cls).parameters.values())
+
+    assert parameters[0].name == "prompt"
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[1:])
+    assert issubclass(cls, GenerationRequest)
+
+
+OPTIONAL = [
+    "cattrs",
+    "rich",
+    "PIL",
+    "uvloop",
+    "orjson",
+    "sqlite3",
+    "fastapi",
+    "foxapi_async.emulator",
+    "foxapi_async.cli",
+]
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh process has after running `code`."""
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_opening_the_door_is_cheap():
+    """Everything public is imported without what only some users need; the bare name loads no aiohttp either."""
+    everything = loaded("from foxapi_async import *")
+    bare = loaded("import foxapi_async")
+
+    assert set(OPTIONAL) & everything == set()
+    assert "aiohttp" in everything
+    assert not {"aiohttp", "attrs", "attr", "asyncio"} & bare
