@@ -12,7 +12,7 @@ from typing import TypeVar
 import attrs
 
 from foxapi_async import _wire
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._events import TaskSnapshot, UploadedFile
 from foxapi_async._files import Source
 from foxapi_async._options import Limits, RetryPolicy
@@ -20,7 +20,7 @@ from foxapi_async._post import Post
 from foxapi_async._results import Downloads
 from foxapi_async._retry import Again, Gate, retried
 from foxapi_async._transport import Scope, Transport
-from foxapi_async._verdicts import Verdict, judge_read, judge_submit
+from foxapi_async._verdicts import Verdict, judge_read, judge_submit, still_uncertain
 from foxapi_async._wire import Sighting
 from foxapi_async.models import GenerationRequest
 
@@ -68,7 +68,13 @@ class Api:
             post.conclude(judged)
             return _unless_refused(judged)
 
-        return self._bound(await self._retried(attempt, self.submits, post.time_left))
+        def refuse(refusal: FoxError) -> FoxError:
+            return still_uncertain(refusal, post.key) if post.tainted else refusal
+
+        accepted = await retried(
+            attempt, tries=self._retry.tries, time_left=post.time_left, gate=self.submits, refuse=refuse
+        )
+        return self._bound(accepted)
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
@@ -116,13 +122,8 @@ class Api:
 
         return await self._retried(attempt, self._uploads)
 
-    def _retried(
-        self,
-        attempt: Callable[[], Awaitable[T]],
-        gate: Gate,
-        time_left: Callable[[], float] = lambda: float("inf"),
-    ) -> Awaitable[T]:
-        return retried(attempt, tries=self._retry.tries, time_left=time_left, gate=gate)
+    def _retried(self, attempt: Callable[[], Awaitable[T]], gate: Gate) -> Awaitable[T]:
+        return retried(attempt, tries=self._retry.tries, time_left=lambda: float("inf"), gate=gate)
 
     def _bound(self, snapshot: TaskSnapshot) -> TaskSnapshot:
         """The reading with images that can fetch themselves."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import logging
 import weakref
 from collections.abc import (
@@ -25,12 +26,16 @@ from typing import Any, Self
 
 from foxapi_async._errors import FoxError, InvalidRequestError, RateLimitError
 from foxapi_async._events import Outcome
+from foxapi_async._post import Post
 from foxapi_async._retry import CAP_SECONDS
 from foxapi_async._task import TaskHandle
 from foxapi_async.models import GenerationRequest, parse_request
 
 Item = GenerationRequest | Mapping[str, Any]
 Items = Iterable[Item] | AsyncIterable[Item]
+
+# What a source may take to clean up behind itself.
+CLEANUP_SECONDS = 10.0
 
 _log = logging.getLogger("foxapi_async")
 
@@ -41,6 +46,7 @@ class Feed:
     Args:
         items: the source; only the feeder task pulls and closes it.
         room: how many items at a time.
+        new_post: makes the record of a submit to come.
         submit: submits one request.
         spawn: starts a task of the session.
     """
@@ -49,18 +55,22 @@ class Feed:
         self,
         items: Items,
         room: int,
-        submit: Callable[[GenerationRequest], Awaitable[TaskHandle]],
+        new_post: Callable[[], Post],
+        submit: Callable[[GenerationRequest, Post], Awaitable[TaskHandle]],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._source = _Source(items)
         self._room = room
+        self._new_post = new_post
         self._submit = submit
         self._spawn = spawn
         self._feeder: asyncio.Task[None] | None = None
+        self._pulling = False
         self._stopped = asyncio.Event()
         self._running = 0
+        self._posts: dict[int, Post] = {}
         self._ready: collections.deque[Outcome] = collections.deque()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._news = asyncio.Event()
         self._free = asyncio.Event()
         self.left = False
@@ -70,13 +80,22 @@ class Feed:
         """Begin to pull and submit."""
         if self._feeder is None:
             self._feeder = self._spawn(self._feed())
+            self._feeder.add_done_callback(lambda _: self._news.set())
 
     def stop(self) -> None:
-        """Pull and submit no more."""
+        """Pull no more, and send nothing more: what was sent goes on, what only waited for its turn ends."""
+        if self._stopped.is_set():
+            return
         self._stopped.set()
-        if self._feeder is None:
-            self.start()  # it alone closes the source
-        else:
+        self.start()  # it alone closes the source
+        if self._pulling:
+            self.hasten()
+        for post in list(self._posts.values()):
+            post.withdraw()
+
+    def hasten(self) -> None:
+        """Interrupt the source, also in its cleaning up."""
+        if self._feeder is not None:
             self._feeder.cancel()
 
     def leave(self) -> None:
@@ -117,21 +136,31 @@ class Feed:
         return outcome
 
     async def _feed(self) -> None:
-        index = 0
         try:
-            while not self._stopped.is_set():
-                await self._room_to_submit()
-                self._begin(index, await self._source.pull())
-                index += 1
-                await asyncio.sleep(0)  # an endless plain iterator must not keep the loop from the submits
+            await self._pull_all()
         except StopAsyncIteration:
             pass
+        except asyncio.CancelledError as error:
+            if not self._stopped.is_set():
+                self._failure = error  # raised by the source itself
         except Exception as error:  # the source is the user's: its error is theirs to see
             self._failure = error
-        finally:
-            # Once this task is done, so that `next` finds it so.
-            asyncio.get_running_loop().call_soon(self._news.set)
-            await self._source.close()
+        self._pulling = False
+        try:
+            async with asyncio.timeout(CLEANUP_SECONDS) as limit:
+                await self._source.close()
+        except Exception as error:
+            late = TimeoutError(f"the source of requests did not clean up within {CLEANUP_SECONDS:g} s")
+            self._failure = self._failure or (late if limit.expired() else error)
+
+    async def _pull_all(self) -> None:
+        self._pulling = True
+        for index in itertools.count():
+            if self._stopped.is_set():
+                return
+            await self._room_to_submit()
+            self._begin(index, await self._source.pull())
+            await asyncio.sleep(0)  # an endless plain iterator must not keep the loop from the submits
 
     async def _room_to_submit(self) -> None:
         while self._running + len(self._ready) >= self._room:
@@ -156,21 +185,27 @@ class Feed:
         error: Exception | None = None
         try:
             request = item if isinstance(item, GenerationRequest) else parse_request(item)
-            self.handles[index] = handle = await self._submit_when_allowed(request)
+            self.handles[index] = handle = await self._submit_when_allowed(index, request)
             result = await handle
         except Exception as caught:  # an item's error is in its outcome, never its neighbours' problem
             error = caught
         task_id = self.handles[index].id if index in self.handles else getattr(error, "task_id", None)
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
-    async def _submit_when_allowed(self, request: GenerationRequest) -> TaskHandle:
-        """Submit, and wait out every 429: it slows a batch down, it does not fail it."""
+    async def _submit_when_allowed(self, index: int, request: GenerationRequest) -> TaskHandle:
+        """Submit, and wait out every 429: it slows a series down, it does not fail it."""
         while True:
+            post = self._new_post()
+            if self._stopped.is_set():
+                raise post.given_up("the series was stopped")
+            self._posts[index] = post
             try:
-                return await self._submit(request)
+                return await self._submit(request, post)
             except RateLimitError as error:
                 refusal = error
-            seconds = CAP_SECONDS if refusal.retry_after is None else refusal.retry_after
+            finally:
+                del self._posts[index]
+            seconds = refusal.retry_after or CAP_SECONDS
             _log.warning("as_completed is held back for %.1f s: %s", seconds, refusal)
             if await self._stopped_within(seconds):
                 raise refusal

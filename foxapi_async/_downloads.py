@@ -130,7 +130,7 @@ class Downloads:
     async def _pull(self, client: FileClient, image: GeneratedImage, sink: Sink, known: _Known) -> None:
         seconds = self._retry.connect_timeout + self._retry.reply_timeout
         async with client.get(image.url, known.resume_headers(sink.size), seconds) as stream:
-            _check_status(image, stream)
+            _check_status(image, stream, resuming=known.can_resume(sink.size))
             if sink.size and not known.continues(stream, sink.size):
                 await sink.restart()
             known.note(stream)
@@ -150,14 +150,19 @@ class _Known:
     def note(self, stream: FileStream) -> None:
         self.content_type = stream.headers.get("Content-Type")
         etag = stream.headers.get("ETag", "")
-        # A weak validator cannot vouch for bytes (RFC 9110 section 13.1.5).
+        # A weak validator cannot vouch for bytes (RFC 9110 section 13.1.5), and of an encoded body we count other
+        # bytes than the server does.
         self.validator = etag if etag.startswith('"') else stream.headers.get("Last-Modified")
+        if stream.headers.get("Content-Encoding", "identity") != "identity":
+            self.validator = None
 
     def resume_headers(self, size: int) -> dict[str, str]:
         """Ask for the rest only where the server can tell that the file is still the same one."""
-        if not size or self.validator is None:
-            return {}
-        return {"Range": f"bytes={size}-", "If-Range": self.validator}
+        return {"Range": f"bytes={size}-", "If-Range": self.validator or ""} if self.can_resume(size) else {}
+
+    def can_resume(self, size: int) -> bool:
+        """Whether what we have so far can be continued."""
+        return size > 0 and self.validator is not None
 
     def continues(self, stream: FileStream, size: int) -> bool:
         """Whether the reply goes on where we stopped."""
@@ -185,13 +190,13 @@ async def _refuse_taken(image: GeneratedImage, target: Target) -> None:
         raise _error(image, f"{taken} exists already: save elsewhere, or with overwrite=True")
 
 
-def _check_status(image: GeneratedImage, stream: FileStream) -> None:
+def _check_status(image: GeneratedImage, stream: FileStream, *, resuming: bool) -> None:
     status = stream.status
-    if status in {200, 206}:
+    if status == 200 or (status == 206 and resuming):
         return
     hint = "; result files live for 24 hours" if status in {403, 404, 410} else ""
     error = _error(image, f"cannot download: HTTP {status}{hint}")
-    if is_transient(status):
+    if is_transient(status) or status == 206:  # a part that was not asked for
         raise Again(Verdict(error, again=True))
     raise error
 

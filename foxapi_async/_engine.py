@@ -18,8 +18,8 @@ from typing import Any
 from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
 from foxapi_async._completed import Feed
-from foxapi_async._errors import ConfigurationError
-from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._errors import ConfigurationError, FoxError
+from foxapi_async._events import TaskEvent
 from foxapi_async._hooks import Hooks
 from foxapi_async._poller import Poller
 from foxapi_async._post import Post
@@ -69,7 +69,11 @@ class Engine:
         self._transport.open()
         ready = self.loop.create_future()
         self._main = asyncio.create_task(self._run(ready), name="foxapi session")
-        await ready
+        try:
+            await ready
+        except BaseException:  # cancelled while entering: nobody will leave
+            await self.finish()
+            raise
 
     async def finish(self) -> None:
         """Leave: refuse new work, end the handles, give the POSTs their grace, close the connections.
@@ -107,6 +111,8 @@ class Engine:
         for post in list(self._posts):
             if post.task is not None:
                 post.task.cancel()
+        for feed in self.feeds:
+            feed.hasten()
 
     def _log_unfinished(self) -> None:
         ids = [handle.id for handle in self.unfinished]
@@ -131,14 +137,21 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as polls:
                 runner = polls.create_task(self.poller.run(polls), name="foxapi poller")
-                ready.set_result(None)
+                if not ready.done():  # cancelled while entering
+                    ready.set_result(None)
                 await self.left.wait()
                 runner.cancel()
         except* Exception as faults:
             self._bug = _first(faults)
         if self._bug is not None:
-            _log.error("the poller stopped on an internal error: %r", self._bug)
-            self.poller.close(self._bug)
+            self._break_down(self._bug)
+
+    def _break_down(self, bug: BaseException) -> None:
+        """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""
+        self._bug = bug
+        _log.error("the session stopped on an internal error: %r", bug)
+        self.poller.close(bug)
+        self.streams.close()
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
@@ -159,61 +172,88 @@ class Engine:
     # Work.
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that the session waits for when it is left; it must not raise."""
+        """Start a task that the session waits for when it is left."""
         assert self._work is not None  # noqa: S101 - `start` came first
-        return self._work.create_task(work)
+        return self._work.create_task(self._guarded(work))
 
-    async def submit(
-        self, request: GenerationRequest, deadline: float | None, timeout: float | None
-    ) -> TaskHandle:
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """In a task group, one that raises would cancel the POSTs of all others."""
+        try:
+            await work
+        except Exception as bug:
+            self._break_down(bug)
+
+    def new_post(self, timeout: float | None) -> Post:
+        """A submit to come, whose time counts from now."""
+        return Post(timeout, self._grace)
+
+    async def submit(self, request: GenerationRequest, post: Post) -> TaskHandle:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
         if self._bug is not None:
-            raise ConfigurationError(
-                "the poller has stopped on an internal error: leave the session and report it"
-            )
-        post = Post(deadline, self._grace)
-        self._posts[post] = None
+            raise ConfigurationError("the session has stopped on an internal error: leave it and report that")
         assert self._work is not None  # noqa: S101 - `start` came first
-        task = post.task = self._work.create_task(self._deliver(request, post, timeout), name="foxapi submit")
+        task = post.task = self._work.create_task(self._deliver(request, post), name="foxapi submit")
+        self._posts[post] = None
+        task.add_done_callback(lambda _: self._posts.pop(post, None))
+        left = None if post.deadline is None else post.deadline - self.loop.time()
         try:
-            await asyncio.wait([task], timeout=None if deadline is None else deadline - self.loop.time())
-        finally:
-            # Cancelled or out of time: the child goes on for its grace. Done: this changes nothing.
-            if not task.done():
-                post.orphan()
+            await asyncio.wait([task], timeout=left)
+        except BaseException:
+            self._let_go(post, task)
+            raise
+        if not task.done():
+            post.orphan()
         if not task.done() or task.cancelled():
-            raise post.given_up("the session was left" if self.left.is_set() else "the time is over")
+            why = "the session was left" if self.left.is_set() else "the waiting was ended"
+            raise post.given_up(why)
         outcome = task.result()
         if isinstance(outcome, TaskHandle):
             return outcome
         raise outcome
 
-    async def _deliver(
-        self, request: GenerationRequest, post: Post, timeout: float | None
-    ) -> TaskHandle | Exception:
+    def _let_go(self, post: Post, task: asyncio.Task[TaskHandle | Exception]) -> None:
+        """The caller is cancelled. Its child may have ended in this very turn: then nobody else sees how."""
+        if not task.done():
+            post.orphan()
+        elif not task.cancelled():
+            _tell_of_orphan(post, task.result())
+
+    async def _deliver(self, request: GenerationRequest, post: Post) -> TaskHandle | Exception:
         """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
+        outcome: TaskHandle | Exception
         try:
             snapshot = await self.api.submit(await self.uploads.replace_in(request), post)
-            return self._take_on(snapshot, post, timeout)
+            outcome = self.poller.adopt(snapshot, post.deadline, post.timeout)
         except asyncio.CancelledError:
-            if post.maybe_sent:
+            if post.maybe_billed:
                 _log.warning("%s", post.given_up("its grace is over"))
             raise
         except Exception as error:  # it is raised where `submit` is awaited
-            if post.orphaned and post.maybe_uncertain(error):
-                _log.warning("a submit whose caller has gone: %s", error)
-            return error
-        finally:
-            self._posts.pop(post, None)
-
-    def _take_on(self, snapshot: TaskSnapshot, post: Post, timeout: float | None) -> TaskHandle:
+            outcome = error
         if post.orphaned:
-            _log.warning(
-                "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
-                snapshot.id,
-                extra={"task_id": snapshot.id},
-            )
-        return self.poller.adopt(snapshot, post.deadline, timeout)
+            _tell_of_orphan(post, outcome)
+        return outcome
+
+
+def tell_of_left(handle: TaskHandle) -> None:
+    """Log the id of a task whose waiter has gone: it is billed, and may be over before anybody asks."""
+    _log.warning(
+        "generate() was cancelled; task %s goes on and stays billed: attach(id) looks again",
+        handle.id,
+        extra={"task_id": handle.id},
+    )
+
+
+def _tell_of_orphan(post: Post, outcome: TaskHandle | Exception) -> None:
+    """Log what became of a submit whose caller has gone, unless it cost nothing."""
+    if isinstance(outcome, TaskHandle):
+        _log.warning(
+            "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
+            outcome.id,
+            extra={"task_id": outcome.id},
+        )
+    elif post.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
+        _log.warning("a submit whose caller has gone: %s", outcome)
 
 
 def _first(faults: BaseExceptionGroup[Any]) -> BaseException:

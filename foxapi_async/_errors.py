@@ -59,14 +59,6 @@ class FoxError(Exception):
         self.charged: Charged = self.default_charged if charged is None else charged
         self.retryable = retryable and self.charged == "no"
 
-    def with_task(self, task_id: str, charged: Charged | None = None) -> FoxError:
-        """The same error once the task it concerns is known."""
-        self.task_id = task_id
-        if charged is not None:
-            self.charged = charged
-        self.retryable = self.retryable and self.charged == "no"
-        return self
-
 
 class InvalidRequestError(FoxError, ValueError):
     """A request, or an argument, that would be refused; raised before anything is sent.

@@ -14,6 +14,7 @@ import functools
 import io
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,9 +53,13 @@ class PartFile:
         self.path = path
         self.size = 0
         self.head = b""
-        self._file = path.open("xb")
+        self._file: BinaryIO | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+
+    def open(self) -> None:
+        """Make the file."""
+        self._file = self.path.open("xb")
 
     async def write(self, piece: bytes) -> None:
         """Append `piece`."""
@@ -70,7 +75,7 @@ class PartFile:
         """Hand what was appended to the operating system."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if pending:
-            await in_thread(self._file.write, b"".join(pending))
+            await in_thread(self._opened.write, b"".join(pending))
 
     async def restart(self) -> None:
         """Forget everything written so far."""
@@ -79,8 +84,13 @@ class PartFile:
         await in_thread(self._truncate)
 
     def _truncate(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        self._opened.seek(0)
+        self._opened.truncate()
+
+    @property
+    def _opened(self) -> BinaryIO:
+        assert self._file is not None  # noqa: S101 - `part_file` opens before it yields
+        return self._file
 
     async def commit(self, path: Path, *, overwrite: bool) -> None:
         """Give the whole file its name.
@@ -92,9 +102,9 @@ class PartFile:
         await in_thread(self._commit, path, overwrite)
 
     def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self._opened.close()
         if overwrite:
             self.path.replace(path)
         else:
@@ -102,8 +112,9 @@ class PartFile:
 
     def close(self) -> None:
         """Close and remove the part, if it is still there."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
 
 
 _HEAD_BYTES = 512
@@ -153,8 +164,9 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
     it was committed.
     """
     await in_thread(functools.partial(directory.mkdir, parents=True, exist_ok=True))
-    part = await in_thread(PartFile, directory / f".{name[:80]}.{secrets.token_hex(4)}.part")
+    part = PartFile(directory / f".{name[:80]}.{secrets.token_hex(4)}.part")
     try:
+        await in_thread(part.open)  # within the `try`: a cancelled thread has opened it all the same
         yield part
     finally:
         await in_thread(part.close)
@@ -168,6 +180,18 @@ async def existing(paths: list[Path]) -> Path | None:
 async def is_directory(path: Path) -> bool:
     """Whether the path is a directory."""
     return await in_thread(path.is_dir)
+
+
+def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
+    """What is known of a regular file.
+
+    Raises:
+        OSError: it is missing, or no regular file: opening a pipe would block until somebody writes to it.
+    """
+    facts = Path(path).stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return facts
 
 
 class Source:
@@ -200,8 +224,8 @@ class Source:
             self.size = len(bytes(file))
         elif isinstance(file, str | os.PathLike):
             self.name = Path(file).name
-            with Path(file).open("rb") as opened:
-                self.size = os.fstat(opened.fileno()).st_size
+            self.size = facts_of(file).st_size
+            Path(file).open("rb").close()
         else:
             self._start = file.tell()
             self.size = file.seek(0, os.SEEK_END) - self._start
@@ -214,22 +238,22 @@ class Source:
             OSError: it cannot be read, or became shorter or longer since it was measured.
         """
         left = self.size
-        opened = await in_thread(self._open)
+        holder = contextlib.ExitStack()
         try:
+            opened = await in_thread(self._open, holder)
             while left and (piece := await in_thread(opened.read, min(left, _BUFFER_BYTES))):
                 left -= len(piece)
                 yield piece
             if left:
                 raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
         finally:
-            if opened is not self._file:
-                opened.close()
+            holder.close()  # also what a cancelled thread has opened; a file that was handed in stays open
 
-    def _open(self) -> BinaryIO:
+    def _open(self, holder: contextlib.ExitStack) -> BinaryIO:
         file = self._file
         if isinstance(file, bytes | bytearray | memoryview):
             return io.BytesIO(file)
         if isinstance(file, str | os.PathLike):
-            return Path(file).open("rb")
+            return holder.enter_context(Path(file).open("rb"))
         file.seek(self._start)
         return file

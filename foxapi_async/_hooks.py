@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Iterable
 
@@ -24,15 +26,15 @@ class Hooks:
         self._hooks = tuple(hooks)
         self._reported: set[int] = set()
         for hook in self._hooks:
-            if not callable(hook):
-                raise ConfigurationError(f"hooks: {hook!r} is no function of one event")
+            if not callable(hook) or inspect.iscoroutinefunction(hook):
+                raise ConfigurationError(f"hooks: {hook!r} is no plain function of one event")
 
     def __call__(self, event: TaskEvent) -> None:
         """Give the event to each hook; what one raises is logged the first time, and goes no further."""
         for number, hook in enumerate(self._hooks):
             try:
                 hook(event)
-            except Exception:
+            except (Exception, asyncio.CancelledError):  # the latter: `result()` of a cancelled future, say
                 if number not in self._reported:
                     self._reported.add(number)
                     _log.exception(

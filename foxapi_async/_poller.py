@@ -121,6 +121,7 @@ class Poller:
         except Exception as fault:  # ours: it must not cost the caller an id that is paid for
             self._fault = fault
             self._nudge(now)
+        self._leave_if_closed(handle)
         return handle
 
     def attach(self, task_id: str, estimated_time: float | None, timeout: float | None) -> TaskHandle:
@@ -135,6 +136,7 @@ class Poller:
         self._join(handle, watch, None if timeout is None else now + timeout, timeout)
         if watch.event is not None:
             handle.observe(watch.event, None)
+        self._leave_if_closed(handle)
         return handle
 
     def _join(self, handle: TaskHandle, watch: Watch, deadline: float | None, timeout: float | None) -> None:
@@ -144,8 +146,6 @@ class Poller:
             self._timeouts[handle] = timeout
             self._deadlines.put(handle, deadline)
             self._nudge(deadline)
-        if self._closed:
-            self._leave([handle])
 
     # The loop of the one timer.
 
@@ -167,7 +167,9 @@ class Poller:
             gate.take(now)
             self._room -= 1
             assert self._group is not None  # noqa: S101 - only `run` calls this
-            due[0].poll = self._group.create_task(self._poll(due[0]))
+            poll = due[0].poll = self._group.create_task(self._poll(due[0]))
+            # Not in the poll itself: one that is cancelled before its first step never runs its `finally`.
+            poll.add_done_callback(self._free_room)
 
     def _next_moment(self, now: float) -> float | None:
         moments = [self._deadlines.next_when()]
@@ -193,26 +195,28 @@ class Poller:
             _set(self._wake)
 
     def _put(self, watch: Watch, when: float) -> None:
+        if watch.poll is not None:
+            return  # under way: its answer sets the next moment
         self._due.put(watch, when)
         self._nudge(when)
 
     # One poll.
 
     async def _poll(self, watch: Watch) -> None:
-        try:
-            seen = await self._api.poll(watch.id, fresh=self._loop.time() < watch.fresh_until)
-        finally:
-            watch.poll = None
-            self._room += 1
+        seen = await self._api.poll(watch.id, fresh=self._loop.time() < watch.fresh_until)
         now = self._loop.time()
-        if self._room == 1:
-            self._nudge(now)  # others were waiting for a connection
+        watch.poll = None
         if self._watches.get(watch.id) is not watch:
             return
         if isinstance(seen, Verdict):
             self._missed(watch, seen, now)
         else:
             self._saw(watch, seen, now)
+
+    def _free_room(self, _: asyncio.Task[None]) -> None:
+        self._room += 1
+        if self._room == 1:
+            self._nudge(self._loop.time())  # others were waiting for a connection
 
     def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
         snapshot = sighting.snapshot
@@ -317,6 +321,11 @@ class Poller:
         self._closed, self._closed_by = True, bug
         waiting = [handle for watch in self._watches.values() for handle in watch.handles]
         self._leave(waiting)
+
+    def _leave_if_closed(self, handle: TaskHandle) -> None:
+        """An id that comes while the session is being left is kept, but looked at no more."""
+        if self._closed and not handle.done():
+            self._leave([handle])
 
     def _leave(self, handles: Iterable[TaskHandle]) -> None:
         for handle in list(handles):

@@ -13,42 +13,36 @@ from foxapi_async._verdicts import Verdict
 
 
 class Post:
-    """One logical submit, as its caller and its child task see it: what was sent, and how long it may go on.
+    """One logical submit, as its caller and its child task see it.
 
     Args:
-        deadline: loop time in seconds at which its caller stops waiting; None for never.
+        timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
     """
 
-    def __init__(self, deadline: float | None, grace: float) -> None:
+    def __init__(self, timeout: float | None, grace: float) -> None:
+        self._loop = asyncio.get_running_loop()
         self.key = secrets.token_hex(16)
-        self.deadline = deadline
+        self.timeout = timeout
+        self.deadline = None if timeout is None else self._loop.time() + timeout
         self.task: asyncio.Task[object] | None = None
         self.orphaned = False
         self.tries = 0
+        self.tainted = False
         self._grace = grace
-        self._loop = asyncio.get_running_loop()
+        self._last_try = False
+        self._accepted = False
         self._scope: Scope | None = None
-        self._tainted = False
         self._refusal: FoxError | None = None
 
     @property
-    def tainted(self) -> bool:
-        """Whether an earlier try may have been accepted."""
-        return self._tainted
-
-    @property
-    def maybe_sent(self) -> bool:
-        """Whether the service may have accepted it without our knowing."""
-        return self._tainted or (self._scope is not None and self._scope.sent)
-
-    def maybe_uncertain(self, error: Exception) -> bool:
-        """Whether `error`, which ended this submit, leaves it open what was billed."""
-        return not isinstance(error, FoxError) or error.charged != "no"
+    def maybe_billed(self) -> bool:
+        """Whether the service has accepted it, or may have without our knowing."""
+        return self._accepted or self.tainted or (self._scope is not None and self._scope.sent)
 
     def time_left(self) -> float:
         """Seconds for which another try may be waited for."""
-        if self.orphaned:
+        if self._last_try:
             return 0.0
         return float("inf") if self.deadline is None else self.deadline - self._loop.time()
 
@@ -61,23 +55,32 @@ class Post:
         """End a try: what it proves is now known."""
         self._scope = None
         self.tries += 1
-        if isinstance(judged, Verdict):
-            self._refusal = judged.error
-            self._tainted = self._tainted or isinstance(judged.error, UncertainSubmitError)
+        if isinstance(judged, TaskSnapshot):
+            self._accepted = True
+            return
+        self._refusal = judged.error
+        self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
+
+    def withdraw(self) -> None:
+        """Send nothing more: a try that has gone out may finish, anything before that ends now."""
+        self._last_try = True
+        if self._scope is not None and not self._scope.revoke():
+            return
+        if self.task is not None and not self._accepted:
+            self.task.cancel()
 
     def orphan(self) -> None:
-        """The caller has gone: what is sent may finish within the grace, so that its id is not lost."""
+        """The caller has gone: what was sent may finish within the grace, so that its id is not lost."""
         if self.orphaned:
             return
         self.orphaned = True
         if self._scope is not None and self._scope.sent:
             self._scope.end_by(self._loop.time() + self._grace)
-        elif self.task is not None:
-            self.task.cancel()
+        self.withdraw()
 
     def given_up(self, why: str) -> FoxError:
         """What the caller gets who stops waiting before there is an id."""
-        if self.maybe_sent:
+        if self.maybe_billed:
             return UncertainSubmitError(
                 f"{why} and the submit has no answer yet: it may have been accepted and billed. If its id still "
                 "arrives, it is logged and in FoxSession.unfinished",

@@ -34,10 +34,11 @@ def backoff_seconds(failures: int) -> float:
 
 def wait_seconds(verdict: Verdict, failures: int) -> float:
     """Seconds until the next try: never less than what the service asked for."""
-    asked = verdict.retry_after
+    asked, own = verdict.retry_after, backoff_seconds(failures)
     if asked is None:
-        return backoff_seconds(failures)
-    return asked + random.uniform(0, 0.1 * asked + 0.05)  # noqa: S311 - no secret
+        return own
+    # Some services ask for 0 seconds, and would be hammered.
+    return max(own, asked + random.uniform(0, 0.1 * asked + 0.05))  # noqa: S311 - no secret
 
 
 class Gate:
@@ -83,15 +84,25 @@ class Gate:
 
 
 class Again(Exception):  # noqa: N818 - a signal to the loop below
-    """Raised by an attempt that may be repeated."""
+    """Raised by an attempt that may be repeated, after `seconds`."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()
         self.verdict = verdict
+        self.seconds = 0.0
+
+
+def _as_it_is(refusal: FoxError) -> FoxError:
+    return refusal
 
 
 async def retried(
-    attempt: Callable[[], Awaitable[T]], *, tries: int, time_left: Callable[[], float], gate: Gate
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    tries: int,
+    time_left: Callable[[], float],
+    gate: Gate,
+    refuse: Callable[[FoxError], FoxError] = _as_it_is,
 ) -> T:
     """What `attempt` returns, tried up to `tries` times while it raises `Again`.
 
@@ -100,23 +111,18 @@ async def retried(
         tries: how many at most.
         time_left: seconds until the deadline (infinity: none).
         gate: what each try passes first.
+        refuse: what is raised for another request's refusal that keeps the gate shut for too long.
 
     Raises:
         FoxError: the last verdict's, when no try or no time is left.
     """
     loop = asyncio.get_running_loop()
+    failures = 0
 
     def waits() -> Generator[float, Again, None]:
         again = yield 0.0  # the first value only starts the generator
-        failures = 0
-        while True:
-            failures += 1
-            seconds = wait_seconds(again.verdict, failures)
-            if again.verdict.hold:
-                gate.hold(loop.time() + seconds, again.verdict.error)
-            if seconds >= time_left():
-                return
-            again = yield seconds
+        while again.seconds < time_left():
+            again = yield again.seconds
 
     @backoff.on_exception(
         cast("Callable[..., Generator[float, None, None]]", waits),
@@ -126,10 +132,18 @@ async def retried(
         logger=None,
     )
     async def run() -> T:
+        nonlocal failures
         if refusal := gate.refusal_beyond(loop.time(), time_left()):
-            raise refusal
+            raise refuse(refusal)
         await gate.passage()
-        return await attempt()
+        try:
+            return await attempt()
+        except Again as again:
+            failures += 1
+            again.seconds = wait_seconds(again.verdict, failures)
+            if again.verdict.hold:  # also after the last try: the others are to wait all the same
+                gate.hold(loop.time() + again.seconds, again.verdict.refusal)
+            raise
 
     error: FoxError
     try:

@@ -14,12 +14,12 @@ from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
 from foxapi_async._completed import Completed, Feed, Items
 from foxapi_async._downloads import Downloads
-from foxapi_async._engine import Engine
+from foxapi_async._engine import Engine, tell_of_left
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._events import TaskEvent, TaskSnapshot, UploadedFile
 from foxapi_async._files import Source
 from foxapi_async._hooks import Hook, Hooks
-from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout
+from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._results import TaskResult
 from foxapi_async._settings import resolve_account
 from foxapi_async._streams import EventStream
@@ -135,9 +135,7 @@ class FoxSession:
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
                 "parse_request(mapping) makes one of a mapping"
             )
-        seconds = self._seconds(timeout)
-        deadline = None if seconds is None else engine.loop.time() + seconds
-        return await engine.submit(request, deadline, seconds)
+        return await engine.submit(request, engine.new_post(self._seconds(timeout)))
 
     async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.
@@ -145,7 +143,12 @@ class FoxSession:
         Raises:
             FoxError: what `submit` and `TaskHandle.wait` raise.
         """
-        return await (await self.submit(request, timeout=timeout))
+        handle = await self.submit(request, timeout=timeout)
+        try:
+            return await handle
+        except asyncio.CancelledError:
+            tell_of_left(handle)
+            raise
 
     def attach(
         self, task_id: str, *, estimated_time: float | None = None, timeout: Timeout = UNSET
@@ -164,6 +167,8 @@ class FoxSession:
             InvalidRequestError: the id cannot be one.
             ConfigurationError: the session is not open.
         """
+        if estimated_time is not None and not is_number(estimated_time):
+            raise InvalidRequestError(f"estimated_time={estimated_time!r}: give seconds, or None if unknown")
         engine = self._open_engine()
         return engine.poller.attach(_wire.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
@@ -197,7 +202,8 @@ class FoxSession:
         engine = self._open_engine()
         room = max_in_flight if max_in_flight is not None else self._limits.max_in_flight or DEFAULT_IN_FLIGHT
         check_count("max_in_flight", room, InvalidRequestError)
-        feed = Feed(requests, room, self.submit, engine.spawn)
+        seconds = self._task_timeout
+        feed = Feed(requests, room, lambda: engine.new_post(seconds), engine.submit, engine.spawn)
         engine.feeds.add(feed)
         return Completed(feed, engine.leave_feed)
 

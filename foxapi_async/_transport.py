@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from foxapi_async._errors import ConfigurationError
@@ -25,8 +26,9 @@ from foxapi_async._settings import Account
 from foxapi_async._version import __version__
 from foxapi_async._wire import Call, Failure, Reply
 
-# A status reply has some hundred bytes, one with inline text results some hundred kB.
-MAX_JSON_BYTES = 8 * 1024 * 1024
+# A status reply has some hundred bytes, one with inline text results some hundred kB. Reading one blocks the loop, and
+# a hostile one of this size does so for a fifth of a second.
+MAX_JSON_BYTES = 1024 * 1024
 
 CLOSE_SECONDS = 1.0
 
@@ -63,6 +65,7 @@ class Scope:
 
     def __init__(self, connect: float, reply: float) -> None:
         self.sent = False
+        self._revoked = False
         self._reply = reply
         self._loop = asyncio.get_running_loop()
         self._when = self._loop.time() + connect
@@ -77,14 +80,28 @@ class Scope:
         return scope
 
     def hand_over(self) -> None:
-        """Note that bytes of the request are about to go out."""
+        """Note that bytes of the request are about to go out.
+
+        Raises:
+            Broken: they may not any more; what is buffered so far never leaves.
+        """
+        if self._revoked:
+            raise Broken("given up before it was sent")
         self.sent = True
         self._move(self._loop.time() + self._reply)
 
     def end_by(self, when: float) -> None:
-        """Let the exchange end at `when` (loop time) at the latest; at once if nothing was sent yet."""
-        self._last = when if self.sent else self._loop.time()
+        """Let the exchange end at `when` (loop time) at the latest."""
+        self._last = when
         self._move(self._when)
+
+    def revoke(self) -> bool:
+        """Take the request back; whether that was in time. Then it is certain that nothing is sent.
+
+        Cancelling alone is not enough: aiohttp writes in a task of its own, which may have been scheduled already.
+        """
+        self._revoked = not self.sent
+        return self._revoked
 
     def _move(self, when: float) -> None:
         self._when = min(when, self._last)
@@ -133,6 +150,7 @@ class Transport:
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
+        self._key = account.key
         self._headers = {"User-Agent": USER_AGENT, "Authorization": f"Bearer {account.key}"}
         # A session that was brought along keeps its own middlewares: ours stands next to the wire.
         self._middlewares = (*(getattr(http, "_middlewares", None) or ()), _never_repeat)
@@ -215,7 +233,16 @@ class Transport:
             timeout=_NO_TIMEOUT,
             middlewares=self._middlewares,
         ) as response:
-            return await _read_reply(response)
+            return self._redacted(await _read_reply(response))
+
+    def _redacted(self, reply: Reply) -> Reply:
+        """The reply without our key, which an edge's error page may echo and every error would then carry on."""
+        key = self._key
+        if reply.status >= 300 or key.encode() in reply.body:
+            headers = {name: value.replace(key, "***") for name, value in reply.headers.items()}
+            body = reply.body.replace(key.encode(), b"***")
+            return Reply(status=reply.status, headers=CIMultiDict(headers), body=body, whole=reply.whole)
+        return reply
 
 
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
@@ -301,7 +328,7 @@ class FileClient:
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
                     yield FileStream(response)
                     return
-                url = check_hop(url, urljoin(url, location))
+                url = check_hop(url, location)
                 await stack.aclose()
             raise Broken("too many redirects", final=True)
 
@@ -330,13 +357,17 @@ class FileClient:
         raise Broken(reason, final=final)
 
 
-def check_hop(source: str, target: str) -> str:
+def check_hop(source: str, location: str) -> str:
     """The target of a redirect, if it is no worse than where it comes from.
 
     Raises:
-        Broken: it leads to another scheme than http and https, or from https to http.
+        Broken: it leads nowhere, to another scheme than http and https, or from https to http.
     """
-    schemes = urlsplit(source).scheme.lower(), urlsplit(target).scheme.lower()
+    try:
+        target = urljoin(source, location)
+        schemes = urlsplit(source).scheme.lower(), urlsplit(target).scheme.lower()
+    except ValueError:
+        target, schemes = "", ("", "no address")
     if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
         raise Broken(f"a redirect from {schemes[0]} to {schemes[1]}, which is not followed", final=True)
     return target

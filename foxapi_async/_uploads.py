@@ -58,7 +58,7 @@ def _identify(file: os.PathLike[str]) -> Identity:
     problem = ""
     try:
         path = Path(file).resolve(strict=True)
-        facts = path.stat()
+        facts = _files.facts_of(path)
     except OSError as error:
         problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
     if problem:

@@ -82,9 +82,7 @@ def judge_submit(
     judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
     if isinstance(judged, TaskSnapshot) or not tainted or isinstance(judged.error, UncertainSubmitError):
         return judged
-    words = f"an earlier try had no answer, and the last one gave: {judged.error}"
-    error = _uncertain(words, key, getattr(judged.error, "status", None))
-    return attrs.evolve(judged, error=error, answer=judged.error)
+    return attrs.evolve(judged, error=still_uncertain(judged.error, key), answer=judged.error)
 
 
 def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bool) -> TaskSnapshot | Verdict:
@@ -97,8 +95,9 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
     error = _wire.read_error(outcome)
     if outcome.status == 429:
         return Verdict(_free_to_repeat(error), again=True, hold=True)
-    # A conflict on a repeated key says that an earlier try did arrive.
-    if outcome.status >= 500 or outcome.status == 408 or (outcome.status == 409 and earlier):
+    # A conflict on a repeated key says that an earlier try did arrive. What is no proper status proves nothing.
+    refused = 300 <= outcome.status < 500 and outcome.status != 408
+    if not refused or (outcome.status == 409 and earlier):
         return Verdict(_uncertain(str(error), key, outcome.status), again=resubmit, answer=error)
     return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error)
 
@@ -119,6 +118,12 @@ def _free_to_repeat(error: FoxError) -> FoxError:
     """A refusal proves that nothing was billed, and this one may be over later."""
     error.retryable = error.charged == "no"
     return error
+
+
+def still_uncertain(refusal: FoxError, key: str) -> UncertainSubmitError:
+    """What a refusal is for a submit of which an earlier try had no answer."""
+    words = f"an earlier try had no answer, and the last one gave: {refusal}"
+    return _uncertain(words, key, getattr(refusal, "status", None))
 
 
 def _uncertain(what: str, key: str, status: int | None = None) -> UncertainSubmitError:

@@ -11,6 +11,7 @@ from foxapi_async import (
     InvalidRequestError,
     Limits,
     RateLimitError,
+    RetryPolicy,
     TaskAbandonedError,
     TaskFailedError,
     UncertainSubmitError,
@@ -293,3 +294,129 @@ async def test_submits_of_a_series_go_out_together(emulator, fox):
 
     times = [record.when for record in posts(emulator)]
     assert max(times) - min(times) < 1
+
+
+async def test_what_only_waited_for_its_turn_is_not_sent_after_the_end(emulator):
+    """`stop()` and leaving end the items whose POST has not gone out; nothing is billed later."""
+    async with session_at(emulator, limits=Limits(submits_per_second=1)) as fox:
+        outcomes = fox.as_completed([fox_request(f"fox {i}") for i in range(30)])
+        reading = asyncio.create_task(anext(outcomes))
+        await asyncio.sleep(1.5)
+        outcomes.stop()
+        billed = emulator.billed
+        rest = [await reading, *[outcome async for outcome in outcomes]]
+        async with contextlib.aclosing(fox.as_completed([fox_request("a"), fox_request("b")])) as second:
+            reading = asyncio.create_task(anext(second))
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(500)
+        reading.cancel()
+
+    assert 2 == billed
+    assert billed <= emulator.billed <= billed + 1
+    assert 30 == len(rest)
+    assert {"no"} == {outcome.error.charged for outcome in rest if outcome.error}
+
+
+async def test_stop_may_be_called_at_any_time_and_twice(fox):
+    """Stopping twice, or in the turn of the first step, ends the series all the same."""
+    for stops in (1, 2):
+        outcomes = fox.as_completed(Source().later())
+        for _ in range(stops):
+            outcomes.stop()
+        assert [] == [outcome async for outcome in outcomes]
+    outcomes = fox.as_completed(Source().later())
+    reading = asyncio.create_task(anext(outcomes, None))
+    await asyncio.sleep(0)
+    outcomes.stop()
+
+    assert None is await reading
+
+
+async def test_a_source_that_cleans_up_slowly_is_waited_for_but_not_for_ever(fox):
+    """The series ends when its source has cleaned up, or after ten seconds; nothing hangs."""
+    cleaned = []
+
+    async def slow(seconds):
+        try:
+            yield fox_request()
+        finally:
+            await asyncio.sleep(seconds)
+            cleaned.append(seconds)
+
+    for seconds in (5, 1000):
+        outcomes = fox.as_completed(slow(seconds), max_in_flight=1)
+        await anext(outcomes)
+        outcomes.stop()
+        with contextlib.suppress(TimeoutError):
+            assert [] == [outcome async for outcome in outcomes]
+
+    assert [5] == cleaned
+    assert now() < 100
+
+
+async def test_a_source_that_fails_in_cleaning_up_harms_nobody_else(emulator, fox):
+    """An error in the source's `finally` is raised at the end of its own series; other tasks go on."""
+
+    def bad():
+        try:
+            yield fox_request()
+            yield fox_request()
+        finally:
+            raise ValueError("a source's own")
+
+    other = await fox.submit(fox_request())
+    outcomes = fox.as_completed(bad(), max_in_flight=1)
+    await anext(outcomes)
+    outcomes.stop()
+    with pytest.raises(ValueError, match="a source's own"):
+        async for _ in outcomes:
+            pass
+
+    assert (await other).images
+
+
+async def test_a_source_that_is_cancelled_itself_is_told(fox):
+    """A source whose own awaiting is cancelled ends the series with that, not silently."""
+
+    async def awaits_a_cancelled():
+        yield fox_request()
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    seen = []
+    with pytest.raises(asyncio.CancelledError):
+        async for outcome in fox.as_completed(awaits_a_cancelled()):
+            seen.append(outcome)  # noqa: PERF401 - what came before the error counts
+
+    assert 1 == len(seen)
+
+
+async def test_a_service_that_asks_for_no_wait_is_not_hammered(emulator, fox):
+    """`Retry-After: 0` on every submit does not make a busy loop."""
+    emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=0))
+    emulator.add_fault(Fault.status("poll", 429, times=None, retry_after=0))
+    outcomes = fox.as_completed([fox_request()])
+    reading = asyncio.create_task(anext(outcomes))
+    fox.attach("task-x")
+    await asyncio.sleep(60)
+    reading.cancel()
+
+    assert len(emulator.requests) < 120
+
+
+async def test_a_submit_behind_anothers_refusal_is_told_by_the_service(emulator):
+    """An uncertain submit stays uncertain at a gate that another's 429 shut; one that sent nothing is just refused."""
+    emulator.add_fault(Fault.cut_after("submit", prompt="first"))
+    emulator.add_fault(Fault.status("submit", 429, retry_after=100, prompt="second"))
+    async with session_at(emulator, retry=RetryPolicy(resubmit_uncertain=True)) as fox:
+        first = asyncio.create_task(fox.submit(fox_request("first"), timeout=30))
+        second = asyncio.create_task(fox.submit(fox_request("second"), timeout=300))
+        await asyncio.sleep(0)
+        await asyncio.wait([first])
+        with pytest.raises(RateLimitError) as third:
+            await fox.submit(fox_request("third"), timeout=5)
+        await second
+
+    assert isinstance(first.exception(), UncertainSubmitError)
+    assert "no" == third.value.charged

@@ -94,17 +94,6 @@ def test_what_is_retryable_was_not_billed(error):
     assert error.charged == "no" or not error.retryable
 
 
-@given(errors(), st.text(), st.sampled_from([None, "no", "yes", "unknown"]))
-def test_naming_the_task_keeps_the_rule(error, task_id, charged):
-    """An error that learns its task's id keeps `retryable` only while nothing is billed."""
-    before = error.charged
-
-    assert error.with_task(task_id, charged) is error
-    assert task_id == error.task_id
-    assert (charged or before) == error.charged
-    assert error.charged == "no" or not error.retryable
-
-
 @given(errors(), st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_pickle_keeps_everything(error, protocol):
     """An unpickled error has the class, text and every attribute of the original."""

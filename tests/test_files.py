@@ -3,12 +3,14 @@
 import asyncio
 import copy
 import errno
+import gzip
 import io
 import os
 import pickle
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from helpers import fox_request, now, posts, session_at
 from PIL import Image
 
@@ -464,3 +466,99 @@ async def test_a_half_saved_result_tells_what_was_saved(emulator, fox, result, t
 
     assert [path.name for path in caught.value.saved] == names_in(tmp_path)
     assert 1 == len(caught.value.saved)
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "javascript:alert(1)"])
+async def test_a_redirect_to_nowhere_is_told(emulator, fox, result, tmp_path, location):
+    """A malformed redirect is a DownloadError, from `read` and from `save`, and is not tried again."""
+    emulator.add_fault(Fault.redirect("file", location, times=None))
+    for fetching in (result.images[0].read(), result.images[0].save(tmp_path / "fox.png")):
+        with pytest.raises(DownloadError, match=r"not followed|no address"):
+            await fetching
+
+    assert 2 == len(files_of(emulator))
+
+
+async def test_a_pipe_is_no_input_file(emulator, fox, tmp_path):
+    """A named pipe, which would block a thread until somebody writes, is refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidRequestError, match="not a regular file"):
+        await fox.upload(tmp_path / "pipe")
+    with pytest.raises(InvalidRequestError, match="not a regular file"):
+        await fox.submit(fox_request(image_urls=[tmp_path / "pipe"]))
+
+    assert [] == emulator.requests
+
+
+class FileHost:
+    """A file server that answers as it is told."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.ranges = []
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_get("/fox", self.serve)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        self.image = GeneratedImage(f"http://127.0.0.1:{self.runner.addresses[0][1]}/fox")
+        return self
+
+    async def __aexit__(self, *_):
+        await self.runner.cleanup()
+
+    async def serve(self, request):
+        self.ranges.append(request.headers.get("Range"))
+        return await self.answer(request)
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
+
+
+async def test_an_encoded_body_is_not_resumed():
+    """Of a compressed body we count other bytes than the server: it is fetched anew, and is whole."""
+    packed = gzip.compress(PICTURE)
+
+    async def answer(request):
+        headers = {"Content-Encoding": "gzip", "ETag": '"one"', "Content-Length": str(len(packed))}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        await response.write(packed if len(host.ranges) > 1 else packed[:-200])
+        if len(host.ranges) == 1:
+            request.transport.close()
+        return response
+
+    async with FileHost(answer) as host:
+        assert PICTURE == await host.image.read()
+    assert [None, None] == host.ranges
+
+
+async def test_a_part_that_was_not_asked_for_is_not_the_file():
+    """A 206 without a Range in the request is tried again."""
+
+    async def answer(request):
+        if len(host.ranges) == 1:
+            return web.Response(status=206, body=PICTURE[:100])
+        return web.Response(body=PICTURE)
+
+    async with FileHost(answer) as host:
+        assert PICTURE == await host.image.read()
+
+
+async def test_a_file_that_changed_is_fetched_anew():
+    """If the file is another one when a download is resumed, it is taken from its beginning."""
+
+    async def answer(request):
+        if len(host.ranges) > 1:
+            return web.Response(body=PICTURE, headers={"ETag": '"two"'})
+        response = web.StreamResponse(headers={"ETag": '"one"', "Content-Length": "5000"})
+        await response.prepare(request)
+        await response.write(b"GIF89a" * 100)
+        request.transport.close()
+        return response
+
+    async with FileHost(answer) as host:
+        assert PICTURE == await host.image.read()
+    assert [None, "bytes=600-"] == host.ranges

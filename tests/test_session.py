@@ -14,6 +14,7 @@ from foxapi_async import (
     ConfigurationError,
     FoxSession,
     InvalidRequestError,
+    Limits,
     NotFoundError,
     RawRequest,
     TaskAbandonedError,
@@ -639,8 +640,6 @@ async def test_tasks_submitted_together_do_not_poll_together(emulator, fox):
 
 async def test_polls_run_no_more_than_connections_at_a_time(emulator):
     """What is due beyond the connections waits in the schedule, and is polled all the same."""
-    from foxapi_async import Limits
-
     async with session_at(emulator, limits=Limits(connections=2), cadence=Cadence(poll_price=0.5)) as fox:
         emulator.add_fault(Fault.slow("poll", 3, times=None))
         handles = [await fox.submit(fox_request()) for _ in range(12)]
@@ -651,8 +650,6 @@ async def test_polls_run_no_more_than_connections_at_a_time(emulator):
 
 async def test_polls_keep_their_pace(emulator):
     """`polls_per_second` is never exceeded."""
-    from foxapi_async import Limits
-
     async with session_at(emulator, limits=Limits(polls_per_second=2.0)) as fox:
         handles = [await fox.submit(fox_request()) for _ in range(10)]
         await asyncio.gather(*(handle.wait() for handle in handles))
@@ -663,8 +660,6 @@ async def test_polls_keep_their_pace(emulator):
 
 async def test_submits_keep_their_pace_and_order(emulator):
     """`submits_per_second` is never exceeded, and nobody overtakes."""
-    from foxapi_async import Limits
-
     async with session_at(emulator, limits=Limits(submits_per_second=4.0)) as fox:
         await asyncio.gather(*(fox.submit(fox_request(f"fox {i}")) for i in range(9)))
 
@@ -679,3 +674,109 @@ async def test_nothing_is_logged_in_a_quiet_session(emulator, caplog):
         await fox.generate(fox_request())
 
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_poll_that_never_began_frees_its_connection(emulator):
+    """Stopping a handle in the turn in which its poll was to begin costs no connection."""
+    async with session_at(emulator, limits=Limits(connections=1)) as fox:
+        for _ in range(3):
+            handle = fox.attach("task-x")
+            for _ in range(2):
+                await asyncio.sleep(0)
+            handle.stop()
+
+        assert (await fox.generate(fox_request())).images
+
+
+async def test_one_id_is_polled_once_at_a_time(emulator):
+    """A task that is given twice, by a gateway that replays, is one watch with one poll under way."""
+    async with Emulator(seconds=20, faults=[Fault.hang("poll", times=None)]) as slow, session_at(slow) as fox:
+        handle = await fox.submit(fox_request())
+        await asyncio.sleep(12)
+        again = fox._engine.poller.adopt(handle.snapshot, None, None)
+        await asyncio.sleep(1)
+        assert 1 == len(polls(slow))
+        began = now()
+
+    assert handle.id == again.id
+    assert now() - began < 0.5
+
+
+async def test_streams_end_with_a_fault_of_ours(emulator, caplog):
+    """A reader of `events()` does not hang when the session breaks down."""
+    with pytest.raises(ZeroDivisionError):
+        async with session_at(emulator, cadence=Broken()) as fox:
+            stream = fox.events()
+            await fox.submit(fox_request())
+            async for _ in stream:
+                pass
+
+
+async def test_a_hook_that_raises_a_cancellation_harms_nobody(emulator, caplog):
+    """`CancelledError` out of a hook, as `result()` of a cancelled future raises it, goes no further."""
+
+    def cancelled(event):
+        raise asyncio.CancelledError
+
+    async with session_at(emulator, hooks=[cancelled]) as fox:
+        assert (await fox.generate(fox_request())).images
+
+
+async def test_what_is_no_plain_function_is_no_hook():
+    """A coroutine function as a hook would never be awaited: it is refused when the session is made."""
+
+    async def hook(event):
+        pass
+
+    with pytest.raises(ConfigurationError, match="hooks"):
+        FoxSession("sk-test", hooks=[hook])
+
+
+@pytest.mark.parametrize("estimate", ["45", float("nan"), [45]])
+async def test_an_estimate_is_a_number(fox, estimate):
+    """`attach` takes seconds, or None."""
+    with pytest.raises(InvalidRequestError, match="estimated_time"):
+        fox.attach("task-1", estimated_time=estimate)
+
+
+async def test_a_cancelled_generate_logs_its_id(emulator, fox, caplog):
+    """The id of a task whose `generate` was cancelled is in the log, also once it is over."""
+    generating = asyncio.create_task(fox.generate(fox_request()))
+    await asyncio.sleep(1)
+    generating.cancel()
+    await asyncio.wait([generating])
+
+    (task_id,) = emulator.tasks
+    assert task_id in caplog.text
+
+
+async def test_a_handle_that_comes_while_leaving_has_its_snapshot(emulator):
+    """An id that arrives in the grace of an exit comes with the reading of its reply."""
+    emulator.add_fault(Fault.slow("submit", 2))
+    async with session_at(emulator) as fox:
+        submitting = asyncio.create_task(fox.submit(fox_request()))
+        await asyncio.sleep(1)
+
+    assert "pending" == (await submitting).snapshot.status
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.status("submit", 401, body=b'{"error":{"message":"bad token {key}"}}'),
+        Fault.status("submit", 401, body=b'{"error":{"message":"no","code":"{key}"}}'),
+        Fault.garbage("submit", body=b"<title>{key}</title>", status=502),
+        Fault.garbage("submit", body=b'{"id": "{key}/x"}'),
+    ],
+    ids=["message", "code", "page", "id"],
+)
+async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault, caplog):
+    """A reply that quotes the key makes an error that does not."""
+    import attrs
+
+    emulator.add_fault(attrs.evolve(fault, body=fault.body.replace(b"{key}", emulator.key.encode())))
+    with pytest.raises(Exception, match=r".") as caught:
+        await fox.submit(fox_request())
+
+    assert emulator.key not in f"{caught.value!r} {vars(caught.value)}"
+    assert "***" in f"{caught.value!r} {vars(caught.value)}"
