@@ -18,7 +18,7 @@ from foxapi_async._files import Source
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._post import Post
 from foxapi_async._results import Downloads
-from foxapi_async._retry import Again, Gate, retried
+from foxapi_async._retry import Again, Gate, Patience, retried
 from foxapi_async._transport import Scope, Transport
 from foxapi_async._verdicts import Verdict, judge_read, judge_submit, still_uncertain
 from foxapi_async._wire import Sighting
@@ -71,10 +71,10 @@ class Api:
         def refuse(refusal: FoxError) -> FoxError:
             return still_uncertain(refusal, post.key) if post.tainted else refusal
 
-        accepted = await retried(
-            attempt, tries=self._retry.tries, time_left=post.time_left, gate=self.submits, refuse=refuse
+        patience = Patience(post.time_left, refuse)
+        return self._bound(
+            await retried(attempt, tries=self._retry.tries, gate=self.submits, patience=patience)
         )
-        return self._bound(accepted)
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
@@ -123,7 +123,7 @@ class Api:
         return await self._retried(attempt, self._uploads)
 
     def _retried(self, attempt: Callable[[], Awaitable[T]], gate: Gate) -> Awaitable[T]:
-        return retried(attempt, tries=self._retry.tries, time_left=lambda: float("inf"), gate=gate)
+        return retried(attempt, tries=self._retry.tries, gate=gate)
 
     def _bound(self, snapshot: TaskSnapshot) -> TaskSnapshot:
         """The reading with images that can fetch themselves."""

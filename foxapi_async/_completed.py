@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import itertools
+import contextlib
 import logging
 import weakref
 from collections.abc import (
@@ -76,11 +76,12 @@ class Feed:
         self.left = False
         self.handles: dict[int, TaskHandle] = {}
 
-    def start(self) -> None:
-        """Begin to pull and submit."""
+    def start(self) -> asyncio.Task[None]:
+        """Begin to pull and submit; the task that does."""
         if self._feeder is None:
             self._feeder = self._spawn(self._feed())
             self._feeder.add_done_callback(lambda _: self._news.set())
+        return self._feeder
 
     def stop(self) -> None:
         """Pull no more, and send nothing more: what was sent goes on, what only waited for its turn ends."""
@@ -95,8 +96,7 @@ class Feed:
 
     def hasten(self) -> None:
         """Interrupt the source, also in its cleaning up."""
-        if self._feeder is not None:
-            self._feeder.cancel()
+        self.start().cancel()
 
     def leave(self) -> None:
         """Stop, with nobody to hand anything out to any more."""
@@ -113,8 +113,7 @@ class Feed:
 
     async def closed(self) -> None:
         """Wait until the source is closed."""
-        if self._feeder is not None:
-            await asyncio.wait([self._feeder])
+        await asyncio.wait([self.start()])
 
     async def next(self) -> Outcome | None:
         """The next outcome; None at the end.
@@ -155,11 +154,11 @@ class Feed:
 
     async def _pull_all(self) -> None:
         self._pulling = True
-        for index in itertools.count():
-            if self._stopped.is_set():
-                return
+        index = 0
+        while not self._stopped.is_set():
             await self._room_to_submit()
             self._begin(index, await self._source.pull())
+            index += 1
             await asyncio.sleep(0)  # an endless plain iterator must not keep the loop from the submits
 
     async def _room_to_submit(self) -> None:
@@ -194,28 +193,23 @@ class Feed:
 
     async def _submit_when_allowed(self, index: int, request: GenerationRequest) -> TaskHandle:
         """Submit, and wait out every 429: it slows a series down, it does not fail it."""
-        while True:
-            post = self._new_post()
-            if self._stopped.is_set():
-                raise post.given_up("the series was stopped")
-            self._posts[index] = post
+        error: FoxError = self._new_post().given_up("the series was stopped")
+        while not self._stopped.is_set():
+            post = self._posts[index] = self._new_post()
             try:
                 return await self._submit(request, post)
-            except RateLimitError as error:
-                refusal = error
+            except RateLimitError as refusal:
+                error, seconds = refusal, refusal.retry_after or CAP_SECONDS
             finally:
                 del self._posts[index]
-            seconds = refusal.retry_after or CAP_SECONDS
-            _log.warning("as_completed is held back for %.1f s: %s", seconds, refusal)
-            if await self._stopped_within(seconds):
-                raise refusal
+            _log.warning("as_completed is held back for %.1f s: %s", seconds, error)
+            await self._stopped_within(seconds)
+        raise error
 
-    async def _stopped_within(self, seconds: float) -> bool:
-        try:
+    async def _stopped_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._stopped.wait()
-        except TimeoutError:
-            return False
+                await self._stopped.wait()
 
 
 def _log_unread(outcome: Outcome) -> None:

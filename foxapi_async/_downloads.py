@@ -111,7 +111,7 @@ class Downloads:
             raise Again(Verdict(failure, again=True))
 
         # A gate of its own: files come from another host, whose refusals say nothing about the API.
-        await retried(attempt, tries=self._retry.tries, time_left=lambda: float("inf"), gate=Gate())
+        await retried(attempt, tries=self._retry.tries, gate=Gate())
         ending = _content.ending(sink.head, known.content_type)
         if ending is None:
             shown = known.content_type or "of unknown type"

@@ -56,7 +56,7 @@ class Engine:
         self._hooks = hooks
         self._grace = grace
         self.poller = Poller(api, cadence, connections, self._publish)
-        self._posts: dict[Post, None] = {}
+        self._posts: dict[Post, asyncio.Task[TaskHandle | Exception]] = {}
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
@@ -108,9 +108,8 @@ class Engine:
         self.streams.close()
 
     def _end_grace(self) -> None:
-        for post in list(self._posts):
-            if post.task is not None:
-                post.task.cancel()
+        for task in list(self._posts.values()):
+            task.cancel()
         for feed in self.feeds:
             feed.hasten()
 
@@ -193,7 +192,7 @@ class Engine:
             raise ConfigurationError("the session has stopped on an internal error: leave it and report that")
         assert self._work is not None  # noqa: S101 - `start` came first
         task = post.task = self._work.create_task(self._deliver(request, post), name="foxapi submit")
-        self._posts[post] = None
+        self._posts[post] = task
         task.add_done_callback(lambda _: self._posts.pop(post, None))
         left = None if post.deadline is None else post.deadline - self.loop.time()
         try:
@@ -215,7 +214,7 @@ class Engine:
         """The caller is cancelled. Its child may have ended in this very turn: then nobody else sees how."""
         if not task.done():
             post.orphan()
-        elif not task.cancelled():
+        elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
             _tell_of_orphan(post, task.result())
 
     async def _deliver(self, request: GenerationRequest, post: Post) -> TaskHandle | Exception:

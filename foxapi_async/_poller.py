@@ -206,8 +206,6 @@ class Poller:
         seen = await self._api.poll(watch.id, fresh=self._loop.time() < watch.fresh_until)
         now = self._loop.time()
         watch.poll = None
-        if self._watches.get(watch.id) is not watch:
-            return
         if isinstance(seen, Verdict):
             self._missed(watch, seen, now)
         else:
@@ -294,9 +292,7 @@ class Poller:
         """Take a handle that ended here off its watch; a watch without handles is not polled any more."""
         self._forget_deadline(handle)
         self._given_up[handle.id] = handle
-        watch = self._watches.get(handle.id)
-        if watch is None or handle not in watch.handles:
-            return
+        watch = self._watches[handle.id]
         watch.handles.remove(handle)
         if not watch.handles:
             self._drop(watch)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar, cast
 
+import attrs
 import backoff
 
 from foxapi_async._errors import FoxError
@@ -92,26 +94,29 @@ class Again(Exception):  # noqa: N818 - a signal to the loop below
         self.seconds = 0.0
 
 
-def _as_it_is(refusal: FoxError) -> FoxError:
-    return refusal
+@attrs.frozen
+class Patience:
+    """How long a call may be tried.
+
+    Attributes:
+        time_left: seconds until its deadline (infinity: none).
+        refuse: what it raises for another request's refusal that keeps the gate shut for longer than that.
+    """
+
+    time_left: Callable[[], float] = lambda: math.inf
+    refuse: Callable[[FoxError], FoxError] = lambda refusal: refusal
 
 
 async def retried(
-    attempt: Callable[[], Awaitable[T]],
-    *,
-    tries: int,
-    time_left: Callable[[], float],
-    gate: Gate,
-    refuse: Callable[[FoxError], FoxError] = _as_it_is,
+    attempt: Callable[[], Awaitable[T]], *, tries: int, gate: Gate, patience: Patience = Patience()
 ) -> T:
     """What `attempt` returns, tried up to `tries` times while it raises `Again`.
 
     Args:
         attempt: one try.
         tries: how many at most.
-        time_left: seconds until the deadline (infinity: none).
         gate: what each try passes first.
-        refuse: what is raised for another request's refusal that keeps the gate shut for too long.
+        patience: how long in all.
 
     Raises:
         FoxError: the last verdict's, when no try or no time is left.
@@ -121,7 +126,7 @@ async def retried(
 
     def waits() -> Generator[float, Again, None]:
         again = yield 0.0  # the first value only starts the generator
-        while again.seconds < time_left():
+        while again.seconds < patience.time_left():
             again = yield again.seconds
 
     @backoff.on_exception(
@@ -133,8 +138,8 @@ async def retried(
     )
     async def run() -> T:
         nonlocal failures
-        if refusal := gate.refusal_beyond(loop.time(), time_left()):
-            raise refuse(refusal)
+        if refusal := gate.refusal_beyond(loop.time(), patience.time_left()):
+            raise patience.refuse(refusal)
         await gate.passage()
         try:
             return await attempt()

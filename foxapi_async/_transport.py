@@ -68,9 +68,8 @@ class Scope:
         self._revoked = False
         self._reply = reply
         self._loop = asyncio.get_running_loop()
-        self._when = self._loop.time() + connect
         self._last = float("inf")
-        self._timeout: asyncio.Timeout | None = None
+        self.timeout = asyncio.timeout_at(self._loop.time() + connect)
 
     @classmethod
     def whole(cls, seconds: float) -> Scope:
@@ -91,9 +90,13 @@ class Scope:
         self._move(self._loop.time() + self._reply)
 
     def end_by(self, when: float) -> None:
-        """Let the exchange end at `when` (loop time) at the latest."""
+        """Let the exchange, which was sent, end at `when` (loop time) at the latest."""
         self._last = when
-        self._move(self._when)
+        self._move(self.timeout.when() or when)
+
+    def _move(self, when: float) -> None:
+        if not self.timeout.expired():
+            self.timeout.reschedule(min(when, self._last))
 
     def revoke(self) -> bool:
         """Take the request back; whether that was in time. Then it is certain that nothing is sent.
@@ -102,20 +105,6 @@ class Scope:
         """
         self._revoked = not self.sent
         return self._revoked
-
-    def _move(self, when: float) -> None:
-        self._when = min(when, self._last)
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(self._when)
-
-    def open(self) -> asyncio.Timeout:
-        """The timeout to enter round the exchange."""
-        self._timeout = asyncio.timeout_at(self._when)
-        return self._timeout
-
-    def close(self) -> None:
-        """The exchange is over: nothing is left to move."""
-        self._timeout = None
 
 
 class _Body(aiohttp.BytesPayload):
@@ -209,7 +198,7 @@ class Transport:
         if session is None or session.closed:
             return Failure(reason="the session is closed", sent=False)
         try:
-            async with scope.open():
+            async with scope.timeout:
                 return await self._request(session, call, body)
         except TimeoutError:
             reason = "no answer in time" if scope.sent else "no connection in time"
@@ -217,8 +206,6 @@ class Transport:
             reason = error.reason
         except _NETWORK as error:
             reason = describe(error)
-        finally:
-            scope.close()
         return Failure(reason=reason, sent=scope.sent)
 
     async def _request(self, session: aiohttp.ClientSession, call: Call, body: Any) -> Reply:

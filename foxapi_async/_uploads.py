@@ -46,11 +46,12 @@ class Uploads:
         now = asyncio.get_running_loop().time()
         # Requests that name one file at the same time wait for the one that stores it.
         async with self._turns.setdefault(identity, asyncio.Lock()):
-            url, when = self._stored.get(identity, ("", 0.0))
-            if not url or now - when > FRESH_SECONDS:
-                url = (await self._api.upload(_files.Source(file), None)).url
-                self._stored[identity] = (url, now)
-        return url
+            url, when = self._stored.get(identity, ("", now - FRESH_SECONDS))
+            if now - when < FRESH_SECONDS:
+                return url
+            url = (await self._api.upload(_files.Source(file), None)).url
+            self._stored[identity] = (url, now)
+            return url
 
 
 def _identify(file: os.PathLike[str]) -> Identity:

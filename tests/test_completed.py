@@ -420,3 +420,40 @@ async def test_a_submit_behind_anothers_refusal_is_told_by_the_service(emulator)
 
     assert isinstance(first.exception(), UncertainSubmitError)
     assert "no" == third.value.charged
+
+
+async def test_a_second_cancel_interrupts_a_sources_cleaning_up(emulator):
+    """A source that cleans up for ever does not hold a hastened exit."""
+
+    async def endless():
+        try:
+            yield fox_request()
+            yield fox_request()
+        finally:
+            await asyncio.sleep(1e9)
+
+    async def use():
+        async with session_at(emulator) as fox:
+            await anext(fox.as_completed(endless(), max_in_flight=1))
+
+    user = asyncio.create_task(use())
+    await asyncio.sleep(100)
+    while not user.done():
+        user.cancel()
+        await settle()
+
+    assert now() < 130
+
+
+async def test_a_fault_of_ours_in_an_item_ends_the_session_openly(emulator, caplog):
+    """A bug in a background task does not cancel the POSTs of others: everything is told, leaving raises it."""
+
+    async def broken():
+        raise ZeroDivisionError("a fault of ours")
+
+    with pytest.raises(ZeroDivisionError):
+        async with session_at(emulator) as fox:
+            handle = await fox.submit(fox_request())
+            fox._engine.spawn(broken())
+            with pytest.raises(TaskAbandonedError, match="internal error"):
+                await handle

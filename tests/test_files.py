@@ -562,3 +562,35 @@ async def test_a_file_that_changed_is_fetched_anew():
     async with FileHost(answer) as host:
         assert PICTURE == await host.image.read()
     assert [None, "bytes=600-"] == host.ranges
+
+
+async def test_a_large_file_is_written_as_it_comes_and_begun_again_where_it_must(tmp_path):
+    """A file of many pieces reaches the disk whole, also when its first half was of another file."""
+
+    async def answer(request):
+        headers = {"ETag": f'"{len(host.ranges)}"', "Content-Length": str(len(PICTURE))}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        await response.write(PICTURE if len(host.ranges) > 1 else bytes(400_000))
+        if len(host.ranges) == 1:
+            request.transport.close()
+        return response
+
+    async with FileHost(answer) as host:
+        path = await host.image.save(tmp_path / "fox.png")
+
+    assert PICTURE == path.read_bytes()
+    assert ["fox.png"] == names_in(tmp_path)
+
+
+async def test_a_folder_that_cannot_be_written_to_is_told(result, tmp_path, monkeypatch):
+    """Where no file can be made, the error says why, and nothing is left."""
+
+    def refused(self, mode="r"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(DownloadError, match=r"cannot write .*Permission denied"):
+        await result.save(tmp_path)
+
+    assert [] == names_in(tmp_path)

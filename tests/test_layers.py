@@ -116,7 +116,6 @@ def test_no_cycles():
     )
 
 
-@pytest.mark.xfail(reason="the painters import the scene's classes from the module that imports the painters")
 def test_no_cycles_in_the_emulator():
     """Nor do the emulator's modules import each other in a circle."""
     assert cycles([module for module in MODULES if part_of(module) == "emulator"]) == set()

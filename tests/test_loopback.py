@@ -9,7 +9,15 @@ import sys
 import pytest
 from helpers import fox_request, session_at
 
-from foxapi_async import Cadence, FoxSession, TaskFailedError, TaskTimeoutError
+from foxapi_async import (
+    Cadence,
+    ConnectionFailedError,
+    FoxSession,
+    RetryPolicy,
+    TaskFailedError,
+    TaskTimeoutError,
+    UncertainSubmitError,
+)
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 
 
@@ -138,3 +146,29 @@ async def test_debug_mode_of_asyncio_finds_nothing(caplog):
         if record.name == "asyncio" and "foxapi_async/_" in record.getMessage()
     ]
     assert [] == slow
+
+
+async def test_a_session_of_ones_own_that_is_closed_meanwhile_is_told():
+    """Closing `http=` under an open session makes errors, not hangs."""
+    import aiohttp
+
+    async with Emulator(seconds=0.2) as emulator:
+        own = aiohttp.ClientSession()
+        async with session_at(emulator, http=own, retry=RetryPolicy(tries=1)) as fox:
+            await own.close()
+            for use in (fox.submit(fox_request()), fox.fetch("task-1"), fox.upload(b"GIF89a")):
+                with pytest.raises(ConnectionFailedError, match="closed"):
+                    await use
+
+    assert 0 == emulator.billed
+
+
+async def test_an_answer_that_breaks_off_is_uncertain_or_read_again():
+    """Half a reply to a submit leaves it unknown, with its status; half a reply to a poll is read again."""
+    faults = [Fault.short_body("submit"), Fault.short_body("poll", times=2)]
+    async with Emulator(seconds=0.3, faults=faults) as emulator, session_at(emulator) as fox:
+        with pytest.raises(UncertainSubmitError) as caught:
+            await fox.submit(fox_request())
+        assert (await fox.generate(fox_request())).images
+
+    assert (200, 2) == (caught.value.status, emulator.billed)

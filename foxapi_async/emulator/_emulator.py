@@ -16,6 +16,7 @@ from ._tasks import Progress, TaskView, view
 _NO_LIMIT_SECONDS = 1e9
 # The connections are already gone when this wait begins.
 _SHUTDOWN_SECONDS = 0.05
+_TURNS_TO_ACCEPT = 5
 
 
 class EmulatorOptions(TypedDict, total=False):
@@ -194,6 +195,9 @@ class Emulator(Inspection):
         runner = self._runner
         if runner is None or runner.server is None:
             return
+        # asyncio takes a few turns from accepting a connection to giving it a transport, which alone closes it.
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
         for connection in runner.server.connections:
             if connection.transport is not None:  # pragma: no branch (lost at this very moment)

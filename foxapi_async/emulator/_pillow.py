@@ -9,7 +9,7 @@ import io
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ._images import Picture, Scene
+from ._scene import Picture, Scene
 
 _SKETCH_EDGE = 512
 _MOST_LINES = 6

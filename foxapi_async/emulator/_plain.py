@@ -7,7 +7,7 @@ enlarged, so that time and file size hardly depend on the size of the picture.
 import struct
 import zlib
 
-from ._images import Colour, Picture, Scene
+from ._scene import Colour, Picture, Scene
 
 _CELLS = 112
 _SHADES = 24

@@ -13,8 +13,9 @@ import attrs
 from . import _bodies, _tasks
 from ._clock import Clock
 from ._faults import Fault, Script
-from ._images import Format, Gallery, Picture, usable_format
+from ._images import Gallery, usable_format
 from ._refusal import RefusalError
+from ._scene import Format, Picture
 from ._sizes import asked_size
 from ._tasks import Progress, Task
 from ._uploads import Uploads

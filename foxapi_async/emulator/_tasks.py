@@ -13,7 +13,7 @@ import attrs
 
 from ._bodies import Media, prompt_of
 from ._faults import Fault
-from ._images import Format
+from ._scene import Format
 
 Progress = Literal["linear", "steps", "none"]
 
