@@ -107,9 +107,9 @@ class Feed:
                 _log_unread(outcome)
 
     @property
-    def busy(self) -> bool:
-        """Whether an item is still under way."""
-        return self._running > 0
+    def forgettable(self) -> bool:
+        """Whether nobody reads it any more and nothing of it is under way or unread."""
+        return self.left and self.start().done() and not self._running and not self.handles
 
     async def closed(self) -> None:
         """Wait until the source is closed."""

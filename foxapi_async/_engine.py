@@ -159,10 +159,9 @@ class Engine:
         return tuple(dict.fromkeys([*self.poller.unfinished, *unread]))
 
     def leave_feed(self, feed: Feed) -> None:
-        """Nobody reads `feed` any more; it is forgotten once nothing of it is unread."""
+        """Nobody reads `feed` any more. It is forgotten, sooner or later, once nothing of it is left."""
         feed.leave()
-        if not feed.busy and not feed.handles:
-            self.feeds.discard(feed)
+        self.feeds = {feed for feed in self.feeds if not feed.forgettable}
 
     def _publish(self, event: TaskEvent) -> None:
         self._hooks(event)

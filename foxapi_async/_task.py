@@ -99,13 +99,14 @@ class TaskHandle:
         """
         limit = check_timeout(timeout)
         self._check_loop()
-        if not self.done() and not await self._ended_within(limit):
-            raise TaskTimeoutError(
-                f"task {self.id} has not finished within this waiter's {timeout:g} s; its handle goes on",
-                task_id=self.id,
-                snapshot=self.snapshot,
-            )
+        ended = self.done() or await self._ended_within(limit)
+        if not ended:
+            raise self._waited_out(limit)
         return self._outcome()
+
+    def _waited_out(self, limit: float | None) -> TaskTimeoutError:
+        text = f"task {self.id} has not finished within this waiter's {limit} s; its handle goes on"
+        return TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
 
     async def _ended_within(self, limit: float | None) -> bool:
         try:

@@ -95,7 +95,7 @@ class Scope:
         self._move(self.timeout.when() or when)
 
     def _move(self, when: float) -> None:
-        if not self.timeout.expired():
+        if not self.timeout.expired():  # pragma: no branch - it expires in this very turn
             self.timeout.reschedule(min(when, self._last))
 
     def revoke(self) -> bool:

@@ -175,6 +175,10 @@ class Emulator(Inspection):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # asyncio takes a few turns from accepting a connection to giving it a transport, which alone closes it, and
+        # drops it unclosed if the listener has gone meanwhile.
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         if self._listener is not None:
             self._listener.close()
         await self._stop()
@@ -195,9 +199,6 @@ class Emulator(Inspection):
         runner = self._runner
         if runner is None or runner.server is None:
             return
-        # asyncio takes a few turns from accepting a connection to giving it a transport, which alone closes it.
-        for _ in range(_TURNS_TO_ACCEPT):
-            await asyncio.sleep(0)
         # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
         for connection in runner.server.connections:
             if connection.transport is not None:  # pragma: no branch (lost at this very moment)
