@@ -25,14 +25,15 @@ def install(session: nox.Session, extras: str = "dev", *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on each Python version that is installed."""
     install(session)
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def uvloop(session: nox.Session) -> None:
-    """The loopback tests on uvloop."""
+    """The tests that run on a loop of the machine's own, on uvloop."""
     install(session, "dev,speed")
-    session.run("pytest", "-q", *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
+    files = [f"tests/test_{name}.py" for name in ("loopback", "emulator", "reply_mapping", "hooks_streams")]
+    session.run("pytest", "-q", "-n", "auto", *files, *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
 
 
 @nox.session
@@ -40,7 +41,7 @@ def coverage(session: nox.Session) -> None:
     """The test suite with branch coverage, which must be complete."""
     install(session, "dev,speed", "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

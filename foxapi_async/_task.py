@@ -8,6 +8,7 @@ object of its own, because a traceback grows on every raise.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
@@ -99,29 +100,21 @@ class TaskHandle:
         """
         limit = check_timeout(timeout)
         self._check_loop()
-        ended = self.done() or await self._ended_within(limit)
-        if not ended:
-            raise self._waited_out(limit)
-        return self._outcome()
+        if not self.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._park(self._ended)
+        return self._outcome(limit)
 
-    def _waited_out(self, limit: float | None) -> TaskTimeoutError:
-        text = f"task {self.id} has not finished within this waiter's {limit} s; its handle goes on"
-        return TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
-
-    async def _ended_within(self, limit: float | None) -> bool:
-        try:
-            async with asyncio.timeout(limit):
-                await self._park(self._ended)
-        except TimeoutError:
-            return self.done()
-        return True
-
-    def _outcome(self) -> TaskResult:
+    def _outcome(self, limit: float | None) -> TaskResult:
         ending = self._ending
         if isinstance(ending, TaskResult):
             return ending
-        error = copy.copy(ending) or FoxError()
-        error.__cause__ = getattr(ending, "__cause__", None)
+        if ending is None:
+            text = f"task {self.id} has not finished within this waiter's {limit} s; its handle goes on"
+            raise TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
+        error = copy.copy(ending)
+        error.__cause__ = ending.__cause__
         raise error
 
     def __aiter__(self) -> AsyncIterator[TaskEvent]:
