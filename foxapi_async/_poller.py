@@ -19,7 +19,7 @@ import attrs
 
 from foxapi_async import _wire
 from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable, median_remaining
-from foxapi_async._errors import FoxError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._results import TaskResult
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
@@ -265,7 +265,10 @@ class Poller:
         wait = wait_seconds(verdict, watch.failures)
         if verdict.hold or verdict.retry_after is not None:
             self._api.polls.hold(now + wait, verdict.error)
-        self._put(watch, now + min(wait, backoff_seconds(watch.failures)))
+        when = now + min(wait, backoff_seconds(watch.failures))
+        if isinstance(verdict.error, NotFoundError):
+            when = min(when, watch.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
+        self._put(watch, when)
 
     # Endings.
 
