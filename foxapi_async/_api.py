@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import attrs
 
-from foxapi_async import _wire
+from foxapi_async import _calls, _wire
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._events import TaskSnapshot, UploadedFile
 from foxapi_async._files import Source
@@ -19,7 +19,8 @@ from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._post import Post
 from foxapi_async._results import Downloads
 from foxapi_async._retry import Again, Gate, Patience, retried
-from foxapi_async._transport import Scope, Transport
+from foxapi_async._scope import Scope
+from foxapi_async._transport import Transport
 from foxapi_async._verdicts import Verdict, judge_read, judge_submit, still_uncertain
 from foxapi_async._wire import Sighting
 from foxapi_async.models import GenerationRequest
@@ -58,7 +59,7 @@ class Api:
         Raises:
             FoxError: as DESIGN's table of submits says: a refusal, nothing sent, or the outcome unknown.
         """
-        call = _wire.submit_call(request.path, request.wire(), post.key)
+        call = _calls.submit_call(request.path, request.wire(), post.key)
 
         async def attempt() -> TaskSnapshot:
             scope = post.begin(Scope(self._retry.connect_timeout, self._retry.reply_timeout))
@@ -78,13 +79,13 @@ class Api:
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
-        outcome = await self._transport.read(_wire.task_call(task_id), Scope.whole(POLL_SECONDS))
+        outcome = await self._transport.read(_calls.task_call(task_id), Scope.whole(POLL_SECONDS))
         judged = judge_read(
             outcome, lambda reply: _wire.read_status(reply, task_id), "poll", task_id, fresh=fresh
         )
         if isinstance(judged, Verdict):
             return judged
-        assert isinstance(outcome, _wire.Reply)  # noqa: S101 - a snapshot was read from it
+        assert isinstance(outcome, _calls.Reply)  # noqa: S101 - a snapshot was read from it
         return Sighting(self._bound(judged), outcome.headers.get("Date"))
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
@@ -93,7 +94,7 @@ class Api:
         Raises:
             FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
         """
-        call = _wire.task_call(task_id)
+        call = _calls.task_call(task_id)
 
         async def attempt() -> TaskSnapshot:
             outcome = await self._transport.read(call, Scope.whole(POLL_SECONDS))
@@ -112,8 +113,8 @@ class Api:
         """
         await _measure(source)
         boundary = secrets.token_hex(16)
-        head, tail = _wire.multipart_frame(filename or source.name, boundary)
-        call = _wire.upload_call(boundary, len(head) + source.size + len(tail))
+        head, tail = _calls.multipart_frame(filename or source.name, boundary)
+        call = _calls.upload_call(boundary, len(head) + source.size + len(tail))
 
         async def attempt() -> UploadedFile:
             scope = Scope(self._retry.connect_timeout, self._retry.reply_timeout)

@@ -12,10 +12,11 @@ import attrs
 
 from foxapi_async import _content, _files, _results
 from foxapi_async._errors import DownloadError
+from foxapi_async._file_client import FileClient, FileStream
 from foxapi_async._options import RetryPolicy
 from foxapi_async._results import GeneratedImage, Target
 from foxapi_async._retry import Again, Gate, retried
-from foxapi_async._transport import Broken, FileClient, FileStream
+from foxapi_async._scope import Broken
 from foxapi_async._verdicts import Verdict, is_transient
 
 # An uncompressed 4K image has 64 MB; videos that come through RawRequest are larger.

@@ -17,9 +17,9 @@ from typing import Any
 
 from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
-from foxapi_async._completed import Feed
 from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._events import TaskEvent
+from foxapi_async._feed import Feed
 from foxapi_async._hooks import Hooks
 from foxapi_async._poller import Poller
 from foxapi_async._post import Post

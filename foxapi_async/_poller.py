@@ -15,18 +15,16 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import attrs
-
 from foxapi_async import _wire
-from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable, median_remaining
+from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable
 from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._events import TaskEvent, TaskSnapshot
-from foxapi_async._results import TaskResult
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
 from foxapi_async._schedule import Schedule
 from foxapi_async._state import Signal
-from foxapi_async._task import Ending, TaskHandle
+from foxapi_async._task import TaskHandle
 from foxapi_async._verdicts import Verdict
+from foxapi_async._watch import Watch, ending_of
 from foxapi_async._wire import Sighting
 
 # How long a 404 may mean that the replica asked has not heard of the task yet.
@@ -45,28 +43,6 @@ class Looks(Protocol):
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read."""
         ...
-
-
-@attrs.define(eq=False)
-class Watch:
-    """One remote task: the poll stream that all handles of its id share. Moments are loop time in seconds."""
-
-    id: str
-    born: float
-    estimated_time: float | None
-    fresh_until: float
-    age_known: bool
-    failures: int = 0
-    empties: int = 0
-    step: float = 1.0
-    event: TaskEvent | None = None
-    poll: asyncio.Task[None] | None = None
-    handles: list[TaskHandle] = attrs.Factory(list)
-
-    def take_step(self) -> float:
-        """How far the poll integral grows until the next poll: the phase once, then 1."""
-        step, self.step = self.step, 1.0
-        return step
 
 
 class Poller:
@@ -224,8 +200,8 @@ class Poller:
             watch.age_known = True
         if not is_usable(watch.estimated_time):
             watch.estimated_time = snapshot.estimated_time
-        watch.event = event = self._event_of(watch, snapshot, now)
-        ending = _ending_of(snapshot, event.elapsed) if event.final else None
+        watch.event = event = watch.event_of(snapshot, now)
+        ending = ending_of(snapshot, event.elapsed) if event.final else None
         for handle in watch.handles:
             handle.observe(event, ending)
         if ending is None:
@@ -241,19 +217,6 @@ class Poller:
             return now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
         age = max(0.0, now - watch.born)
         return now + self._cadence.next_poll(age, watch.estimated_time, watch.take_step()) - age
-
-    def _event_of(self, watch: Watch, snapshot: TaskSnapshot, now: float) -> TaskEvent:
-        age, final = max(0.0, now - watch.born), snapshot.finished
-        return TaskEvent(
-            task_id=watch.id,
-            model=snapshot.model,
-            status=snapshot.status,
-            progress=snapshot.progress,
-            elapsed=age,
-            remaining=0.0 if final else median_remaining(age, watch.estimated_time),
-            final=final,
-            snapshot=snapshot,
-        )
 
     def _missed(self, watch: Watch, verdict: Verdict, now: float) -> None:
         watch.failures += 1
@@ -350,17 +313,3 @@ class Poller:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _ending_of(snapshot: TaskSnapshot, elapsed: float) -> Ending:
-    """The result or the error that a finished task stands for."""
-    if snapshot.signal is not Signal.COMPLETED:
-        return _wire.task_failure(snapshot)
-    return TaskResult(
-        task_id=snapshot.id,
-        model=snapshot.model,
-        images=snapshot.images,
-        usage=snapshot.usage or {},
-        elapsed=elapsed,
-        raw=snapshot.raw,
-    )

@@ -8,7 +8,7 @@ import secrets
 
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
-from foxapi_async._transport import Scope
+from foxapi_async._scope import Scope
 from foxapi_async._verdicts import Verdict
 
 

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from foxapi_async import _wire
+from foxapi_async import _calls
 from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
-from foxapi_async._completed import Completed, Feed, Items
+from foxapi_async._completed import Completed
 from foxapi_async._downloads import Downloads
 from foxapi_async._engine import Engine, tell_of_left
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._events import TaskEvent, TaskSnapshot, UploadedFile
+from foxapi_async._feed import Feed, Items
 from foxapi_async._files import Source
 from foxapi_async._hooks import Hook, Hooks
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
@@ -170,7 +171,7 @@ class FoxSession:
         if estimated_time is not None and not is_number(estimated_time):
             raise InvalidRequestError(f"estimated_time={estimated_time!r}: give seconds, or None if unknown")
         engine = self._open_engine()
-        return engine.poller.attach(_wire.check_task_id(task_id), estimated_time, self._seconds(timeout))
+        return engine.poller.attach(_calls.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
         """The task as it stands now: one read, tried again a few times where the network or the service fails.
@@ -180,7 +181,7 @@ class FoxSession:
             FoxError: it could not be read; `charged` is "no", since nothing was asked to be made.
         """
         engine = self._open_engine()
-        return await engine.api.fetch(_wire.check_task_id(task_id))
+        return await engine.api.fetch(_calls.check_task_id(task_id))
 
     def as_completed(self, requests: Items, *, max_in_flight: int | None = None) -> Completed:
         """Submit many requests and get each outcome as it ends.

@@ -1,4 +1,4 @@
-"""Moves bytes. The only module besides the emulator that knows aiohttp; it decides nothing.
+"""Moves bytes to the API and back; it decides nothing.
 
 Two connectors: submits go over a fresh connection each (`force_close`), because a kept one may just have been
 closed by the server, which looks exactly like a billed request that got no answer; reads keep theirs. The key
@@ -12,99 +12,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from foxapi_async._calls import Call, Failure, Reply
 from foxapi_async._errors import ConfigurationError
+from foxapi_async._file_client import FileClient
+from foxapi_async._http import NETWORK, NO_TIMEOUT, USER_AGENT, describe, make_session, never_repeat
+from foxapi_async._scope import Broken, Scope
 from foxapi_async._settings import Account
-from foxapi_async._version import __version__
-from foxapi_async._wire import Call, Failure, Reply
 
 # A status reply has some hundred bytes, one with inline text results some hundred kB. Reading one blocks the loop, and
 # a hostile one of this size does so for a fifth of a second.
 MAX_JSON_BYTES = 1024 * 1024
 
 CLOSE_SECONDS = 1.0
-
-MAX_HOPS = 5
-
-# aiohttp rounds limits above 5 s up to whole seconds and ends every download at 300 s: ours are asyncio's.
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
-
-# Default agents such as Python-urllib's are refused by the service's edge (403, "error code: 1010").
-USER_AGENT = f"foxapi-async/{__version__} python/{platform.python_version()}"
-
-_NETWORK = (aiohttp.ClientError, OSError)
-
-
-class Broken(Exception):  # noqa: N818 - a signal inside the package, never a user's error
-    """A connection that could not be had or broke: `reason` says how, without secrets; `final` ones stay broken."""
-
-    def __init__(self, reason: str, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.final = final
-
-
-class Scope:
-    """The time of one exchange, and whether its request was handed over to the connection.
-
-    That is noted when it happens, because no exception tells: `TimeoutError` and `ServerDisconnectedError` both
-    occur before and after sending.
-
-    Args:
-        connect: seconds until the request must have gone out.
-        reply: seconds from there until the answer must be in.
-    """
-
-    def __init__(self, connect: float, reply: float) -> None:
-        self.sent = False
-        self._revoked = False
-        self._reply = reply
-        self._loop = asyncio.get_running_loop()
-        self._last = float("inf")
-        self.timeout = asyncio.timeout_at(self._loop.time() + connect)
-
-    @classmethod
-    def whole(cls, seconds: float) -> Scope:
-        """The time of an exchange of which it does not matter what was sent."""
-        scope = cls(seconds, seconds)
-        scope.sent = True
-        return scope
-
-    def hand_over(self) -> None:
-        """Note that bytes of the request are about to go out.
-
-        Raises:
-            Broken: they may not any more; what is buffered so far never leaves.
-        """
-        if self._revoked:
-            raise Broken("given up before it was sent")
-        self.sent = True
-        self._move(self._loop.time() + self._reply)
-
-    def end_by(self, when: float) -> None:
-        """Let the exchange, which was sent, end at `when` (loop time) at the latest."""
-        self._last = when
-        self._move(self.timeout.when() or when)
-
-    def _move(self, when: float) -> None:
-        if not self.timeout.expired():  # pragma: no branch - it expires in this very turn
-            self.timeout.reschedule(min(when, self._last))
-
-    def revoke(self) -> bool:
-        """Take the request back; whether that was in time. Then it is certain that nothing is sent.
-
-        Cancelling alone is not enough: aiohttp writes in a task of its own, which may have been scheduled already.
-        """
-        self._revoked = not self.sent
-        return self._revoked
 
 
 class _Body(aiohttp.BytesPayload):
@@ -119,17 +45,6 @@ class _Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-async def _never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
-    """Keep aiohttp from sending a GET again on its own when a kept connection was dropped: one layer retries."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        reason = describe(error)
-    raise Broken(reason)
-
-
 class Transport:
     """The connections of one session, within the event loop it was opened on."""
 
@@ -142,7 +57,7 @@ class Transport:
         self._key = account.key
         self._headers = {"User-Agent": USER_AGENT, "Authorization": f"Bearer {account.key}"}
         # A session that was brought along keeps its own middlewares: ours stands next to the wire.
-        self._middlewares = (*(getattr(http, "_middlewares", None) or ()), _never_repeat)
+        self._middlewares = (*(getattr(http, "_middlewares", None) or ()), never_repeat)
 
     def open(self) -> None:
         """Make the connectors, on the running loop.
@@ -204,7 +119,7 @@ class Transport:
             reason = "no answer in time" if scope.sent else "no connection in time"
         except Broken as error:
             reason = error.reason
-        except _NETWORK as error:
+        except NETWORK as error:
             reason = describe(error)
         return Failure(reason=reason, sent=scope.sent)
 
@@ -217,7 +132,7 @@ class Transport:
             allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
             raise_for_status=False,
             auto_decompress=True,
-            timeout=_NO_TIMEOUT,
+            timeout=NO_TIMEOUT,
             middlewares=self._middlewares,
         ) as response:
             return self._redacted(await _read_reply(response))
@@ -232,13 +147,6 @@ class Transport:
         return reply
 
 
-def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    """A client session without cookies, key or total timeout."""
-    return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=_NO_TIMEOUT
-    )
-
-
 async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
     """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
     chunks: list[bytes] = []
@@ -250,131 +158,8 @@ async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
                 whole = False
                 break
             chunks.append(chunk)
-    except _NETWORK:
+    except NETWORK:
         whole = False
     if not whole:
         response.close()
     return Reply(status=response.status, headers=response.headers, body=b"".join(chunks), whole=whole)
-
-
-class FileStream:
-    """A result file on its way: `status`, `headers`, and its bytes in `pieces`."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._content = response.content
-
-    async def pieces(self, idle: float) -> AsyncIterator[bytes]:
-        """The bytes as they come, at most `idle` seconds apart.
-
-        Raises:
-            Broken: they stop, or the body is shorter than announced.
-        """
-        while True:
-            try:
-                async with asyncio.timeout(idle):
-                    piece = await self._content.readany()
-            except TimeoutError:
-                reason = f"no byte in {idle:g} s"
-                break
-            except _NETWORK as error:
-                reason = describe(error)
-                break
-            if not piece:
-                return
-            yield piece
-        raise Broken(reason)
-
-
-class FileClient:
-    """Fetches files from wherever the service put them; it knows no key."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def short_lived(cls) -> AsyncIterator[FileClient]:
-        """A client with a connection of its own, for a value that outlives its session."""
-        async with make_session(aiohttp.TCPConnector(limit=1)) as session:
-            yield cls(session)
-
-    @contextlib.asynccontextmanager
-    async def get(self, url: str, headers: Mapping[str, str], seconds: float) -> AsyncIterator[FileStream]:
-        """The file at `url`, once its headers are in, within `seconds`. Redirects are followed by hand.
-
-        Raises:
-            Broken: no answer, too many redirects, or one to a scheme that is not followed.
-        """
-        async with contextlib.AsyncExitStack() as stack:
-            for _ in range(MAX_HOPS):
-                response = await self._open(url, headers, seconds)
-                stack.callback(response.close)
-                location = response.headers.get("Location")
-                if response.status not in {301, 302, 303, 307, 308} or location is None:
-                    yield FileStream(response)
-                    return
-                url = check_hop(url, location)
-                await stack.aclose()
-            raise Broken("too many redirects", final=True)
-
-    async def _open(self, url: str, headers: Mapping[str, str], seconds: float) -> aiohttp.ClientResponse:
-        # Compressed images gain nothing, and a length that is counted after decompression proves nothing.
-        own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        final = False
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._session.get(
-                    URL(url, encoded="%" in url),
-                    headers={**own, **headers},
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=_NO_TIMEOUT,
-                    middlewares=(_never_repeat,),
-                )
-        except TimeoutError:
-            reason = f"no answer in {seconds:g} s"
-        except Broken as error:
-            reason = error.reason
-        except ValueError:  # aiohttp's InvalidURL among them
-            reason, final = "no address of a file", True
-        except _NETWORK as error:
-            reason = describe(error)
-        raise Broken(reason, final=final)
-
-
-def check_hop(source: str, location: str) -> str:
-    """The target of a redirect, if it is no worse than where it comes from.
-
-    Raises:
-        Broken: it leads nowhere, to another scheme than http and https, or from https to http.
-    """
-    try:
-        target = urljoin(source, location)
-        schemes = urlsplit(source).scheme.lower(), urlsplit(target).scheme.lower()
-    except ValueError:
-        target, schemes = "", ("", "no address")
-    if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
-        raise Broken(f"a redirect from {schemes[0]} to {schemes[1]}, which is not followed", final=True)
-    return target
-
-
-def describe(error: BaseException) -> str:
-    """A failure in words, without what aiohttp's exceptions carry of the request."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the TLS certificate of {error.host}:{error.port} is not accepted"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error.strerror or type(error.os_error).__name__
-        return f"cannot connect to {error.host}:{error.port} ({cause})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return _WORDS.get(type(error).__name__, type(error).__name__)
-
-
-_WORDS = {
-    "ServerDisconnectedError": "the server closed the connection",
-    "ClientPayloadError": "the body broke off",
-    "ClientConnectionResetError": "the connection was reset",
-    "ClientOSError": "the connection broke",
-}

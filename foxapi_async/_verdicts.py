@@ -26,10 +26,10 @@ from typing import Literal, TypeVar
 
 import attrs
 
-from foxapi_async import _errors, _wire
+from foxapi_async import _errors, _refusals, _wire
+from foxapi_async._calls import Failure, Reply
 from foxapi_async._errors import ConnectionFailedError, FoxError, ResponseDecodeError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
-from foxapi_async._wire import Failure, Reply
 
 T = TypeVar("T")
 Kind = Literal["fetch", "upload", "poll"]
@@ -92,7 +92,7 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
         return Verdict(_uncertain(f"no answer ({outcome.reason})", key), again=resubmit)
     if 200 <= outcome.status < 300:
         return _judge_accepted(outcome, key, resubmit=resubmit)
-    error = _wire.read_error(outcome)
+    error = _refusals.read_error(outcome)
     if outcome.status == 429:
         return Verdict(_free_to_repeat(error), again=True, hold=True)
     # A conflict on a repeated key says that an earlier try did arrive. What is no proper status proves nothing.
@@ -164,7 +164,7 @@ def judge_read(
     if not 200 <= outcome.status < 300:
         again = is_transient(outcome.status) or (fresh and outcome.status == 404)
         return _read_verdict(
-            _wire.read_error(outcome), kind, task_id, again=again, hold=outcome.status == 429
+            _refusals.read_error(outcome), kind, task_id, again=again, hold=outcome.status == 429
         )
     try:
         return read(outcome)

@@ -8,7 +8,11 @@ from typing import Any
 
 import aiohttp
 import aioresponses.core as aioresponses_core
+import pytest
+from helpers import session_at
 from loops import pytest_asyncio_loop_factories  # noqa: F401 - a hook of pytest-asyncio
+
+from foxapi_async.emulator import Emulator
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
@@ -45,3 +49,17 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
 
     aioresponses_core.ClientResponse = MockableResponse
     aioresponses_core.stream_reader_factory = make_reader_with_parser
+
+
+@pytest.fixture
+async def emulator():
+    """A service whose tasks take about 20 s."""
+    async with Emulator(seconds=20) as running:
+        yield running
+
+
+@pytest.fixture
+async def fox(emulator):
+    """A session at that service."""
+    async with session_at(emulator) as session:
+        yield session

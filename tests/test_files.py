@@ -26,21 +26,9 @@ from foxapi_async import (
     _downloads,
     _files,
 )
-from foxapi_async.emulator import Emulator, Fault
+from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
-
-
-@pytest.fixture
-async def emulator():
-    async with Emulator(seconds=20) as running:
-        yield running
-
-
-@pytest.fixture
-async def fox(emulator):
-    async with session_at(emulator) as session:
-        yield session
 
 
 @pytest.fixture

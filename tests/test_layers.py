@@ -15,10 +15,10 @@ ROOT = Path(foxapi_async.__file__).parent
 # From the bottom to the top; a folder stands for all its modules.
 LAYERS = {
     "words": "_version _errors _options _state _results _events models",
-    "rules": "_settings _schedule _durations _estimates _cadence _content _converter _wire _verdicts",
-    "edges": "_transport _retry _files _hooks _ledger",
-    "verbs": "_downloads _post _api _task _poller _streams _uploads",
-    "rooms": "_completed _engine _session _batch",
+    "rules": "_settings _schedule _durations _estimates _cadence _content _calls _converter _wire _refusals _verdicts",
+    "edges": "_scope _http _file_client _transport _retry _files _hooks _ledger",
+    "verbs": "_downloads _post _api _task _watch _poller _streams _uploads",
+    "rooms": "_feed _completed _engine _session _batch",
     "door": "foxapi_async",
     "optional doors": "__main__ cli pytest_plugin fastapi telemetry report cluster page emulator",
 }
@@ -129,8 +129,8 @@ def test_the_emulator_stands_alone():
 
 
 def test_libraries_stay_in_their_places():
-    """aiohttp is known to the transport and the emulator alone, backoff to the retry module."""
-    assert importers("aiohttp") <= {"_transport", "emulator"}
+    """aiohttp is known to three edge modules and the emulator alone, backoff to the retry module."""
+    assert importers("aiohttp") <= {"_http", "_transport", "_file_client", "emulator"}
     assert importers("backoff") == {"_retry"}
     assert importers("cattrs") == {"_converter"}
 

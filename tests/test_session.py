@@ -26,18 +26,6 @@ from foxapi_async.emulator import Emulator, Fault
 pytestmark = pytest.mark.virtual
 
 
-@pytest.fixture
-async def emulator():
-    async with Emulator(seconds=20) as running:
-        yield running
-
-
-@pytest.fixture
-async def fox(emulator):
-    async with session_at(emulator) as session:
-        yield session
-
-
 async def test_generate_submits_once_and_waits(emulator, fox):
     """`generate` bills one task and returns its images."""
     result = await fox.generate(fox_request(num_outputs=2))

@@ -23,18 +23,6 @@ from foxapi_async.emulator import Emulator, Fault
 pytestmark = pytest.mark.virtual
 
 
-@pytest.fixture
-async def emulator():
-    async with Emulator(seconds=20) as running:
-        yield running
-
-
-@pytest.fixture
-async def fox(emulator):
-    async with session_at(emulator) as session:
-        yield session
-
-
 async def failure_of(awaitable):
     """The exception it raises."""
     try:

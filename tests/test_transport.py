@@ -5,7 +5,7 @@ import ssl
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 
-from foxapi_async import TaskHandle, _transport
+from foxapi_async import TaskHandle, _http
 
 KEY = ConnectionKey("fox.example", 443, True, True, None, None, None)
 
@@ -14,23 +14,23 @@ def test_a_refused_connection_names_its_host():
     """Host, port and the system's reason are named."""
     error = aiohttp.ClientConnectorError(KEY, OSError(111, "Connection refused"))
 
-    assert "cannot connect to fox.example:443 (Connection refused)" == _transport.describe(error)
+    assert "cannot connect to fox.example:443 (Connection refused)" == _http.describe(error)
 
 
 def test_a_bad_certificate_is_told_as_such():
     """A certificate that is not accepted is told in these words."""
     error = aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError("expired"))
 
-    assert "the TLS certificate of fox.example:443 is not accepted" == _transport.describe(error)
+    assert "the TLS certificate of fox.example:443 is not accepted" == _http.describe(error)
 
 
 def test_an_error_without_words_is_named_by_its_class():
     """What we have no words for is named by its class, never by its arguments."""
     secret = aiohttp.ClientError("Authorization: Bearer sk-secret")
 
-    assert "ClientError" == _transport.describe(secret)
-    assert "the body broke off" == _transport.describe(aiohttp.ClientPayloadError("sk-secret"))
-    assert "Broken pipe" == _transport.describe(OSError(32, "Broken pipe"))
+    assert "ClientError" == _http.describe(secret)
+    assert "the body broke off" == _http.describe(aiohttp.ClientPayloadError("sk-secret"))
+    assert "Broken pipe" == _http.describe(OSError(32, "Broken pipe"))
 
 
 async def test_an_events_reader_is_its_own_iterator():

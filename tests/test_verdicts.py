@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import _errors
+from foxapi_async._calls import Failure, Reply
 from foxapi_async._errors import (
     APIError,
     ConnectionFailedError,
@@ -19,7 +20,7 @@ from foxapi_async._errors import (
 )
 from foxapi_async._events import TaskSnapshot, UploadedFile
 from foxapi_async._verdicts import Verdict, is_transient, judge_read, judge_submit
-from foxapi_async._wire import Failure, Reply, read_status, read_upload
+from foxapi_async._wire import read_status, read_upload
 
 ID = "task-1"
 KEY = "k" * 32

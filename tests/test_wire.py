@@ -12,24 +12,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foxapi_async import _errors
-from foxapi_async._errors import APIError, FoxError, InvalidRequestError, ResponseDecodeError
-from foxapi_async._events import TaskProblem, TaskSnapshot, UploadedFile
-from foxapi_async._wire import (
+from foxapi_async._calls import (
     Reply,
-    age_at_reply,
     check_task_id,
     is_task_id,
     multipart_frame,
-    parse_date,
-    read_error,
-    read_status,
-    read_task,
-    read_upload,
     submit_call,
     task_call,
-    task_failure,
     upload_call,
 )
+from foxapi_async._errors import APIError, FoxError, InvalidRequestError, ResponseDecodeError
+from foxapi_async._events import TaskProblem, TaskSnapshot, UploadedFile
+from foxapi_async._refusals import read_error
+from foxapi_async._wire import age_at_reply, parse_date, read_status, read_task, read_upload, task_failure
 
 ID = "task-unified-1754380800-ab12cd34"
 URL = "https://cdn.foxapi.cc/results/a.png"

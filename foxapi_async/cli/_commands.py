@@ -6,10 +6,10 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from foxapi_async._calls import check_task_id
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._session import FoxSession
-from foxapi_async._wire import check_task_id
 from foxapi_async.cli import _exits, _inputs, _listing
 from foxapi_async.cli._job import Job
 from foxapi_async.cli._running import run

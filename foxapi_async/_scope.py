@@ -1,0 +1,69 @@
+"""The time of one exchange, and the fact that its request was handed over: no aiohttp in here."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Broken(Exception):  # noqa: N818 - a signal inside the package, never a user's error
+    """A connection that could not be had or broke: `reason` says how, without secrets; `final` ones stay broken."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.final = final
+
+
+class Scope:
+    """The time of one exchange, and whether its request was handed over to the connection.
+
+    That is noted when it happens, because no exception tells: `TimeoutError` and `ServerDisconnectedError` both
+    occur before and after sending.
+
+    Args:
+        connect: seconds until the request must have gone out.
+        reply: seconds from there until the answer must be in.
+    """
+
+    def __init__(self, connect: float, reply: float) -> None:
+        self.sent = False
+        self._revoked = False
+        self._reply = reply
+        self._loop = asyncio.get_running_loop()
+        self._last = float("inf")
+        self.timeout = asyncio.timeout_at(self._loop.time() + connect)
+
+    @classmethod
+    def whole(cls, seconds: float) -> Scope:
+        """The time of an exchange of which it does not matter what was sent."""
+        scope = cls(seconds, seconds)
+        scope.sent = True
+        return scope
+
+    def hand_over(self) -> None:
+        """Note that bytes of the request are about to go out.
+
+        Raises:
+            Broken: they may not any more; what is buffered so far never leaves.
+        """
+        if self._revoked:
+            raise Broken("given up before it was sent")
+        self.sent = True
+        self._move(self._loop.time() + self._reply)
+
+    def end_by(self, when: float) -> None:
+        """Let the exchange, which was sent, end at `when` (loop time) at the latest."""
+        self._last = when
+        self._move(self.timeout.when() or when)
+
+    def _move(self, when: float) -> None:
+        if not self.timeout.expired():  # pragma: no branch - it expires in this very turn
+            self.timeout.reschedule(min(when, self._last))
+
+    def revoke(self) -> bool:
+        """Take the request back; whether that was in time. Then it is certain that nothing is sent.
+
+        Cancelling alone is not enough: aiohttp writes in a task of its own, which may have been scheduled already.
+        """
+        self._revoked = not self.sent
+        return self._revoked
