@@ -3,9 +3,11 @@
 import ssl
 
 import aiohttp
+import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from foxapi_async import TaskHandle, _http
+from foxapi_async._scope import Broken, Scope
 
 KEY = ConnectionKey("fox.example", 443, True, True, None, None, None)
 
@@ -38,3 +40,15 @@ async def test_an_events_reader_is_its_own_iterator():
     reader = aiter(TaskHandle("task-1", lambda _: None))
 
     assert reader is aiter(reader)
+
+
+async def test_a_request_that_was_taken_back_is_never_handed_over():
+    """After `revoke` no byte goes out, whoever was about to write it; what was sent cannot be taken back."""
+    waiting, sent = Scope(10, 60), Scope(10, 60)
+    async with sent.timeout:
+        sent.hand_over()
+
+        assert (True, False) == (waiting.revoke(), sent.revoke())
+        with pytest.raises(Broken, match="given up"):
+            waiting.hand_over()
+    assert (False, True) == (waiting.sent, sent.sent)
