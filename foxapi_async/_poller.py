@@ -1,8 +1,8 @@
 """Looks at every task of a session at the moments the cadence names, and tells the handles.
 
-One coroutine holds the only timer: it takes what is due, starts a poll for each in the task group, and sleeps until
-the next moment. At most as many polls run as there are connections; what is due beyond that waits in the schedule
-and not inside aiohttp. Handles of one id share one `Watch`, which is polled once for all of them.
+There is one timer for all: its turn takes what is due, hands it to a crew of tasks in the task group, and sets the
+timer to the next moment. At most as many polls run as there are connections; what is due beyond that waits in the
+schedule and not inside aiohttp. Handles of one id share one `Watch`, which is polled once for all of them.
 
 What can go wrong with a task is recorded in its handles. Only a fault of this package raises inside the group.
 """
@@ -17,10 +17,11 @@ from typing import Protocol
 
 from foxapi_async import _wire
 from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable
+from foxapi_async._crew import Crew
 from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
-from foxapi_async._schedule import Schedule
+from foxapi_async._schedule import SLACK_SECONDS, Schedule
 from foxapi_async._state import Signal
 from foxapi_async._task import TaskHandle
 from foxapi_async._verdicts import Verdict
@@ -33,6 +34,8 @@ FRESH_AFTER_ATTACH = 2.0
 
 # "completed" without results: they follow within seconds, so look soon, then less and less.
 EMPTY_SECONDS = 0.25
+
+_NEVER = float("inf")
 
 
 class Looks(Protocol):
@@ -60,10 +63,13 @@ class Poller:
     ) -> None:
         self._api = api
         self._cadence = cadence
-        self._room = connections
+        self._connections = connections
         self._publish = publish
         self._loop = asyncio.get_running_loop()
-        self._group: asyncio.TaskGroup | None = None
+        self._crew: Crew[Watch] | None = None
+        self._trouble: asyncio.Future[None] = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
         self._watches: dict[str, Watch] = {}
         self._due: Schedule[Watch] = Schedule()
         self._deadlines: Schedule[TaskHandle] = Schedule()
@@ -71,9 +77,6 @@ class Poller:
         # Ended here while the task was not known to be over: the last handle of each id.
         self._given_up: dict[str, TaskHandle] = {}
         self._left: list[TaskHandle] = []
-        self._wake: asyncio.Future[None] | None = None
-        self._wake_at = 0.0
-        self._fault: Exception | None = None
         self._closed_by: BaseException | None = None
         self._closed = False
 
@@ -95,8 +98,7 @@ class Poller:
         try:
             self._saw(watch, Sighting(snapshot), now)
         except Exception as fault:  # ours: it must not cost the caller an id that is paid for
-            self._fault = fault
-            self._nudge(now)
+            self._report(fault)
         self._leave_if_closed(handle)
         return handle
 
@@ -123,52 +125,62 @@ class Poller:
             self._deadlines.put(handle, deadline)
             self._nudge(deadline)
 
-    # The loop of the one timer.
+    # The one timer.
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Poll until cancelled."""
-        self._group = group
-        while True:
-            if self._fault is not None:
-                raise self._fault
+        """Poll until cancelled; raises a fault of the poller."""
+        self._crew = crew = Crew(group, self._connections, self._poll, self._turn_soon)
+        self._turn_soon()
+        try:
+            await self._trouble
+        finally:
+            self._crew = None
+            self._arm(None)
+            crew.dismiss()
+
+    def _turn_soon(self) -> None:
+        self._nudge(self._loop.time())
+
+    def _turn(self) -> None:
+        """Do all that is due now, and set the timer to the next moment."""
+        self._timer, self._timer_at = None, _NEVER
+        try:
             now = self._loop.time()
             for handle in self._deadlines.take_due(now):
                 self._expire(handle)
             self._start_due(now)
-            await self._sleep(self._next_moment(now))
+            self._arm(self._next_moment(now))
+        except Exception as fault:
+            self._report(fault)
+
+    def _report(self, fault: Exception) -> None:
+        """Raise a fault of ours where it can be seen: in the task group."""
+        if not self._trouble.done():
+            self._trouble.set_exception(fault)
 
     def _start_due(self, now: float) -> None:
-        gate = self._api.polls
-        while self._room > 0 and gate.open_at(now) <= now and (due := self._due.take_due(now, 1)):
+        gate, crew, soon = self._api.polls, self._crew, now + SLACK_SECONDS
+        while crew and crew.room > 0 and gate.open_at(now) <= soon and (due := self._due.take_due(now, 1)):
             gate.take(now)
-            self._room -= 1
-            assert self._group is not None  # noqa: S101 - only `run` calls this
-            poll = due[0].poll = self._group.create_task(self._poll(due[0]))
-            # Not in the poll itself: one that is cancelled before its first step never runs its `finally`.
-            poll.add_done_callback(self._free_room)
+            due[0].poll = crew.hand(due[0])
 
     def _next_moment(self, now: float) -> float | None:
         moments = [self._deadlines.next_when()]
         due = self._due.next_when()
-        if due is not None and self._room > 0:
+        if due is not None and self._crew and self._crew.room > 0:
             moments.append(max(due, self._api.polls.open_at(now)))
         return min((when for when in moments if when is not None), default=None)
 
-    async def _sleep(self, until: float | None) -> None:
-        self._wake = self._loop.create_future()
-        self._wake_at = float("inf") if until is None else until
-        timer = None if until is None else self._loop.call_at(until, _set, self._wake)
-        try:
-            await self._wake
-        finally:
-            self._wake = None
-            if timer is not None:
-                timer.cancel()
+    def _arm(self, when: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if when is None else self._loop.call_at(when, self._turn)
+        self._timer_at = _NEVER if when is None else when
 
     def _nudge(self, when: float) -> None:
-        """Wake the timer's loop if `when` comes before what it sleeps for."""
-        if self._wake is not None and when < self._wake_at:
-            _set(self._wake)
+        """Let the timer fire at `when` if that comes before what it is set to."""
+        if self._crew is not None and when < self._timer_at:
+            self._arm(when)
 
     def _put(self, watch: Watch, when: float) -> None:
         if watch.poll is not None:
@@ -186,11 +198,6 @@ class Poller:
             self._missed(watch, seen, now)
         else:
             self._saw(watch, seen, now)
-
-    def _free_room(self, _: asyncio.Task[None]) -> None:
-        self._room += 1
-        if self._room == 1:
-            self._nudge(self._loop.time())  # others were waiting for a connection
 
     def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
         snapshot = sighting.snapshot
@@ -308,8 +315,3 @@ class Poller:
         """Every handle whose task is not known to be over; of those that were given up, the last for each id."""
         waiting = [handle for watch in self._watches.values() for handle in watch.handles]
         return list(dict.fromkeys([*waiting, *self._given_up.values(), *self._left]))
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

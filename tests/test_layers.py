@@ -17,7 +17,7 @@ LAYERS = {
     "words": "_version _errors _options _state _results _events models",
     "rules": "_settings _schedule _durations _estimates _cadence _content _calls _converter _wire _refusals _verdicts",
     "edges": "_scope _http _file_client _transport _retry _files _hooks _ledger",
-    "verbs": "_downloads _post _api _task _watch _poller _streams _uploads",
+    "verbs": "_downloads _post _api _task _crew _watch _poller _streams _uploads",
     "rooms": "_feed _completed _engine _session _batch",
     "door": "foxapi_async",
     "optional doors": "__main__ cli pytest_plugin fastapi telemetry report cluster page emulator",
