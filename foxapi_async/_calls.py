@@ -59,7 +59,7 @@ def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Cal
 
 def task_call(task_id: str) -> Call:
     """A status read (task-management/get-task-detail)."""
-    return Call(method="GET", path=f"/v1/tasks/{quote(check_task_id(task_id), safe='')}", headers=_ACCEPT)
+    return Call(method="GET", path=f"/v1/tasks/{quote(check_task_id(task_id), safe='')}")
 
 
 _ACCEPT = {"Accept": JSON}

@@ -54,10 +54,11 @@ class Transport:
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
-        self._key = account.key
-        self._headers = {"User-Agent": USER_AGENT, "Authorization": f"Bearer {account.key}"}
+        self._key = account.key.encode()
+        self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Authorization": f"Bearer {account.key}"})
         # A session that was brought along keeps its own middlewares: ours stands next to the wire.
-        self._middlewares = (*(getattr(http, "_middlewares", None) or ()), never_repeat)
+        given = getattr(http, "_middlewares", None) or ()
+        self._middlewares = None if http is None else (*given, never_repeat)
 
     def open(self) -> None:
         """Make the connectors, on the running loop.
@@ -127,7 +128,7 @@ class Transport:
         async with session.request(
             call.method,
             URL(self._root + call.path, encoded=True),
-            headers={**self._headers, **call.headers},
+            headers={**self._headers, **call.headers} if call.headers else self._headers,
             data=body,
             allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
             raise_for_status=False,
@@ -139,10 +140,10 @@ class Transport:
 
     def _redacted(self, reply: Reply) -> Reply:
         """The reply without our key, which an edge's error page may echo and every error would then carry on."""
-        key = self._key
-        if reply.status >= 300 or key.encode() in reply.body:
+        if reply.status >= 300 or self._key in reply.body:
+            key = self._key.decode()
             headers = {name: value.replace(key, "***") for name, value in reply.headers.items()}
-            body = reply.body.replace(key.encode(), b"***")
+            body = reply.body.replace(self._key, b"***")
             return Reply(status=reply.status, headers=CIMultiDict(headers), body=body, whole=reply.whole)
         return reply
 

@@ -172,3 +172,34 @@ async def test_an_answer_that_breaks_off_is_uncertain_or_read_again():
         assert (await fox.generate(fox_request())).images
 
     assert (200, 2) == (caught.value.status, emulator.billed)
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_nothing_below_repeats_a_request(own):
+    """A status read over a kept connection that the server drops is sent once: aiohttp's own repeat is off."""
+    import aiohttp
+
+    seen = []
+
+    async def serve(reader, writer):
+        for _ in range(2):
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(seen) == 2:
+                break
+            body = b'{"id": "task-1", "status": "pending"}'
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    http = aiohttp.ClientSession() if own else None
+    async with FoxSession("sk-test", base_url=url, http=http, retry=RetryPolicy(tries=1)) as fox:
+        assert "pending" == (await fox.fetch("task-1")).status
+        with pytest.raises(ConnectionFailedError):
+            await fox.fetch("task-1")
+    server.close()
+    if http is not None:
+        await http.close()
+
+    assert 2 == len(seen)
