@@ -63,7 +63,7 @@ class Streams:
 
     def put(self, event: TaskEvent) -> None:
         """Give an event to every stream."""
-        for stream in self._streams if self._streams else ():
+        for stream in self._streams or ():
             stream.put(event)
 
     def close(self) -> None:
