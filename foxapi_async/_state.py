@@ -65,7 +65,8 @@ REMOTELY_OVER = frozenset({Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION
 
 
 def reading(status: str, *, has_results: bool) -> Signal:
-    """What a status on the wire tells."""
+    """What a status on the wire tells, in whichever case it is written."""
+    status = status.lower()
     if status == "completed":
         return Signal.COMPLETED if has_results else Signal.EMPTY
     return _READINGS.get(status, Signal.RUNNING)

@@ -20,6 +20,7 @@ from foxapi_async._calls import Reply, is_task_id, short, shorten
 from foxapi_async._converter import structure_snapshot, structure_upload
 from foxapi_async._errors import FoxError, ResponseDecodeError
 from foxapi_async._events import TaskSnapshot, UploadedFile
+from foxapi_async._state import Signal
 
 
 @attrs.frozen
@@ -138,7 +139,7 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
     """The error that a task which failed or was cancelled stands for."""
     problem = snapshot.error
     code, words = (problem.code, shorten(problem.message)) if problem else (None, "")
-    if snapshot.status == "failed":
+    if snapshot.signal is Signal.FAILURE:
         why = f" ({shorten(code, 100)})" if code else ""
         text = f"task {snapshot.id} failed{why}" + (f": {words}" if words else "")
         return _errors.TaskFailedError(text, code=code, detail=words, task_id=snapshot.id, snapshot=snapshot)

@@ -15,6 +15,7 @@ from foxapi_async import _errors
 from foxapi_async._calls import (
     Reply,
     check_task_id,
+    dump,
     is_task_id,
     multipart_frame,
     submit_call,
@@ -191,7 +192,7 @@ def test_the_oldest_shape():
     assert [image.url for image in task(status="completed", output={"url": URL}).images] == [URL]
 
 
-@pytest.mark.parametrize("status", ["pending", "processing", "queued", "in_progress", "COMPLETED", "完成"])
+@pytest.mark.parametrize("status", ["pending", "processing", "queued", "in_progress", "完成"])
 def test_open_statuses(status):
     """A status that is not known to be an end is kept as it is, and the task still runs."""
     snapshot = task(status=status, results=[{"url": URL}])
@@ -823,3 +824,15 @@ def test_only_links_become_images(body):
     assert all(isinstance(image.content_type, str | None) for image in snapshot.images)
     assert set(snapshot.raw) == {*body, "id"}
     assert not snapshot.images or snapshot.has_results
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "Completed"])
+def test_the_case_of_a_status_does_not_matter(status):
+    """A service that writes its statuses in capitals is understood; the word is kept as it is."""
+    done = read_status(
+        Reply(status=200, headers={}, body=dump({"status": status, "results": [{"url": URL}]})), ID
+    )
+    failed = read_status(Reply(status=200, headers={}, body=dump({"status": "FAILED"})), ID)
+
+    assert (done.finished, done.status) == (True, status)
+    assert isinstance(task_failure(failed), _errors.TaskFailedError)
