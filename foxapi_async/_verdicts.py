@@ -111,7 +111,8 @@ def _judge_accepted(reply: Reply, key: str, *, resubmit: bool) -> TaskSnapshot |
 
 
 def _clears_by_itself(error: FoxError) -> bool:
-    return isinstance(error, _errors.ServiceUnavailableError)
+    # No channel takes these options, now or later (error-codes, submission stage): leave them out.
+    return isinstance(error, _errors.ServiceUnavailableError) and error.code != "unsupported_advanced_options"
 
 
 def _free_to_repeat(error: FoxError) -> FoxError:

@@ -396,3 +396,15 @@ async def test_the_key_is_in_no_error_and_no_log(emulator, fox, caplog):
 
     assert emulator.key not in caplog.text
     assert emulator.key not in repr(fox)
+
+
+async def test_options_that_no_channel_takes_are_not_repeated(emulator, fox):
+    """422 `unsupported_advanced_options` does not clear by itself: leaving the option out does."""
+    body = (
+        b'{"error":{"message":"no","type":"service_unavailable_error","code":"unsupported_advanced_options"}}'
+    )
+    emulator.add_fault(Fault.status("submit", 422, body=body))
+
+    error = await failure_of(fox.submit(fox_request()))
+
+    assert ("no", False) == (error.charged, error.retryable)

@@ -14,7 +14,7 @@ from foxapi_async.cli import _exits, _inputs, _listing
 from foxapi_async.cli._job import Job
 from foxapi_async.cli._running import run
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cli._text import counted
+from foxapi_async.cli._text import counted, plain
 
 
 def generate(args: Namespace, screen: Screen) -> int:
@@ -102,7 +102,7 @@ def _snapshot_line(snapshot: TaskSnapshot) -> str:
     images = counted(len(snapshot.images), "image") if snapshot.images else None
     problem = snapshot.error and ": ".join(filter(None, (snapshot.error.code, snapshot.error.message)))
     told = (snapshot.id, snapshot.status, progress, images, problem, snapshot.model)
-    return "  ".join(part for part in told if part)
+    return plain("  ".join(part for part in told if part))
 
 
 def _snapshot_object(snapshot: TaskSnapshot) -> dict[str, Any]:
