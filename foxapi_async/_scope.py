@@ -67,3 +67,7 @@ class Scope:
         """
         self._revoked = not self.sent
         return self._revoked
+
+    def close(self) -> None:
+        """The exchange is over: what `sent` says now stays true, because nothing goes out any more."""
+        self._revoked = True

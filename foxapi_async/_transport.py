@@ -122,6 +122,8 @@ class Transport:
             reason = error.reason
         except NETWORK as error:
             reason = describe(error)
+        finally:
+            scope.close()  # a writer that is scheduled already must not send what is about to be called unsent
         return Failure(reason=reason, sent=scope.sent)
 
     async def _request(self, session: aiohttp.ClientSession, call: Call, body: Any) -> Reply:

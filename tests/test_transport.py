@@ -52,3 +52,13 @@ async def test_a_request_that_was_taken_back_is_never_handed_over():
         with pytest.raises(Broken, match="given up"):
             waiting.hand_over()
     assert (False, True) == (waiting.sent, sent.sent)
+
+
+async def test_nothing_is_handed_over_once_the_exchange_has_ended():
+    """What a failure says of sending stays true: a writer that comes late is refused."""
+    scope = Scope(10, 60)
+    scope.close()
+
+    with pytest.raises(Broken):
+        scope.hand_over()
+    assert not scope.sent
