@@ -170,3 +170,25 @@ def test_no_moment_of_saving_leaves_a_part(interruption, tmp_path):
         names = [path.suffix for path in folder.iterdir()] if folder.exists() else []
         assert names in ([], [".jpg"]), f"after callback {at}"
     assert at > 20
+
+
+@pytest.mark.parametrize("fault", ["answered", "answered late", "refused once"])
+def test_no_connect_timeout_bills_twice(interruption, fault):
+    """A connect timeout in any turn of the loop, also in that of the writing, is retried only if nothing went out."""
+
+    async def scenario(at):
+        async with Emulator(seconds=3, faults=FAULTS[fault]()) as emulator:
+            async with session_at(emulator, retry=RetryPolicy(tries=3, connect_timeout=2)) as fox:
+                user = asyncio.create_task(fox.submit(fox_request()))
+                interruption.after(at, jump_ahead)
+                await asyncio.wait([user])
+                fired = interruption.fired()
+            error = user.exception()
+            assert emulator.billed <= 1, f"after callback {at}"
+            assert error is None or emulator.billed == 0 or error.charged != "no", f"after callback {at}"
+            return fired
+
+    at = 1
+    while run_virtual(scenario(at)) and at < 200:
+        at += 1
+    assert at > 20
