@@ -35,8 +35,10 @@ if TYPE_CHECKING:
         UncertainSubmitError,
         UnprocessableError,
     )
+    from foxapi_async._estimates import Estimates
     from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
     from foxapi_async._options import UNSET, Limits, RetryPolicy
+    from foxapi_async._plan import PlannedPoll, PollPlan
     from foxapi_async._results import GeneratedImage, TaskResult
     from foxapi_async._session import FoxSession
     from foxapi_async._task import TaskHandle
@@ -59,6 +61,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "DownloadError",
+    "Estimates",
     "FoxError",
     "FoxSession",
     "Gemini3ProImage",
@@ -74,6 +77,8 @@ __all__ = [
     "Outcome",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "PlannedPoll",
+    "PollPlan",
     "RateLimitError",
     "RawRequest",
     "ResponseDecodeError",
@@ -100,6 +105,9 @@ __all__ = [
 # Where the names live that are no errors; a test holds that this agrees with the imports above.
 _HOMES = {
     "Cadence": "_cadence",
+    "Estimates": "_estimates",
+    "PlannedPoll": "_plan",
+    "PollPlan": "_plan",
     "FoxSession": "_session",
     "GeneratedImage": "_results",
     "GenerationRequest": "models",

@@ -18,6 +18,7 @@ from typing import Any
 from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
 from foxapi_async._errors import ConfigurationError, FoxError
+from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent
 from foxapi_async._feed import Feed
 from foxapi_async._hooks import Hooks
@@ -39,13 +40,21 @@ class Engine:
         transport: moves the bytes; opened and closed here.
         api: the verbs over it.
         cadence: when to poll.
+        estimates: what is known of how long tasks take.
         connections: polls under way at a time.
         hooks: called with every event.
         grace: seconds that a POST without a caller may still take.
     """
 
     def __init__(
-        self, transport: Transport, api: Api, cadence: Cadence, connections: int, hooks: Hooks, grace: float
+        self,
+        transport: Transport,
+        api: Api,
+        cadence: Cadence,
+        estimates: Estimates,
+        connections: int,
+        hooks: Hooks,
+        grace: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
@@ -55,7 +64,7 @@ class Engine:
         self._transport = transport
         self._hooks = hooks
         self._grace = grace
-        self.poller = Poller(api, cadence, connections, self._publish)
+        self.poller = Poller(api, cadence, estimates, connections, self._publish)
         self._posts: dict[Post, asyncio.Task[TaskHandle | Exception]] = {}
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None

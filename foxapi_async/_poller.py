@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from foxapi_async import _wire
-from foxapi_async._cadence import FIRST_STEPS, Cadence, is_usable
+from foxapi_async._cadence import FIRST_STEPS, Cadence
 from foxapi_async._crew import Crew
 from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._pace import Demand
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
 from foxapi_async._schedule import SLACK_SECONDS, Schedule
 from foxapi_async._state import Signal
@@ -54,15 +56,23 @@ class Poller:
     Args:
         api: answers status reads.
         cadence: says when.
+        estimates: what is known of how long tasks take, and learned.
         connections: polls under way at a time, at most.
         publish: is given every event, once.
     """
 
     def __init__(
-        self, api: Looks, cadence: Cadence, connections: int, publish: Callable[[TaskEvent], None]
+        self,
+        api: Looks,
+        cadence: Cadence,
+        estimates: Estimates,
+        connections: int,
+        publish: Callable[[TaskEvent], None],
     ) -> None:
         self._api = api
         self._cadence = cadence
+        self.estimates = estimates
+        self._demand = Demand()
         self._connections = connections
         self._publish = publish
         self._loop = asyncio.get_running_loop()
@@ -91,12 +101,11 @@ class Poller:
             born=now,
             estimated_time=None,
             fresh_until=now + FRESH_AFTER_SUBMIT,
-            age_known=True,
-            step=random.uniform(*FIRST_STEPS),  # noqa: S311 - no secret
+            whole=True,
         )
         self._join(handle, watch, deadline, timeout)
         try:
-            self._saw(watch, Sighting(snapshot), now)
+            self._saw(watch, Sighting(snapshot), now, random.uniform(*FIRST_STEPS))  # noqa: S311 - no secret
         except Exception as fault:  # ours: it must not cost the caller an id that is paid for
             self._report(fault)
         self._leave_if_closed(handle)
@@ -109,7 +118,7 @@ class Poller:
         watch = self._watches.get(task_id)
         if watch is None:
             fresh_until = now + FRESH_AFTER_ATTACH
-            watch = Watch(task_id, now, estimated_time, fresh_until, age_known=False)
+            watch = Watch(task_id, now, estimated_time, fresh_until, whole=False)
             self._put(watch, now)
         self._join(handle, watch, None if timeout is None else now + timeout, timeout)
         if watch.event is not None:
@@ -159,16 +168,22 @@ class Poller:
             self._trouble.set_exception(fault)
 
     def _start_due(self, now: float) -> None:
-        gate, crew, soon = self._api.polls, self._crew, now + SLACK_SECONDS
-        while crew and crew.room > 0 and gate.open_at(now) <= soon and (due := self._due.take_due(now, 1)):
+        crew, gate, soon = self._crew, self._api.polls, now + SLACK_SECONDS
+        while crew and crew.room > 0 and gate.open_at(now) <= soon and (first := self._due.first()):
+            when, watch = first
+            if min(when, watch.earliest) > soon:
+                return
+            self._due.discard(watch)
             gate.take(now)
-            due[0].poll = crew.hand(due[0])
+            watch.poll = crew.hand(watch)
 
     def _next_moment(self, now: float) -> float | None:
         moments = [self._deadlines.next_when()]
-        due = self._due.next_when()
-        if due is not None and self._crew and self._crew.room > 0:
-            moments.append(max(due, self._api.polls.open_at(now)))
+        first = self._due.first()
+        if first is not None and self._crew and self._crew.room > 0:
+            when, watch = first
+            # A place that is free, though places are scarce, is not wasted.
+            moments.append(max(min(when, watch.earliest), self._api.polls.open_at(now)))
         return min((when for when in moments if when is not None), default=None)
 
     def _arm(self, when: float | None) -> None:
@@ -182,11 +197,12 @@ class Poller:
         if self._crew is not None and when < self._timer_at:
             self._arm(when)
 
-    def _put(self, watch: Watch, when: float) -> None:
+    def _put(self, watch: Watch, when: float, earliest: float | None = None) -> None:
         if watch.poll is not None:
             return  # under way: its answer sets the next moment
+        watch.earliest = when if earliest is None else earliest
         self._due.put(watch, when)
-        self._nudge(when)
+        self._nudge(watch.earliest)
 
     # One poll.
 
@@ -199,31 +215,35 @@ class Poller:
         else:
             self._saw(watch, seen, now)
 
-    def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
+    def _saw(self, watch: Watch, sighting: Sighting, now: float, step: float = 1.0) -> None:
         snapshot = sighting.snapshot
         watch.failures = 0
-        if not watch.age_known:
-            watch.born = now - _wire.age_at_reply(snapshot, sighting.date)
-            watch.age_known = True
-        if not is_usable(watch.estimated_time):
-            watch.estimated_time = snapshot.estimated_time
+        watch.learn(sighting, self.estimates, now)
         watch.event = event = watch.event_of(snapshot, now)
         ending = ending_of(snapshot, event.elapsed) if event.final else None
         for handle in watch.handles:
             handle.observe(event, ending)
-        if ending is None:
-            self._put(watch, self._next_poll(watch, snapshot.signal, now))
-        else:
+        if ending is not None:
             self._given_up.pop(watch.id, None)
             self._drop(watch)
+        elif snapshot.signal is Signal.EMPTY:
+            watch.empties += 1
+            self._put(watch, now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16)))
+        else:
+            self._plan(watch, now, step)
         self._publish(event)
 
-    def _next_poll(self, watch: Watch, signal: Signal, now: float) -> float:
-        if signal is Signal.EMPTY:
-            watch.empties += 1
-            return now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16))
-        age = max(0.0, now - watch.born)
-        return now + self._cadence.next_poll(age, watch.estimated_time, watch.take_step()) - age
+    def _plan(self, watch: Watch, now: float, step: float) -> None:
+        """Set the next poll of a task that runs, at the price that all tasks share."""
+        scarcity = self._demand.scarcity(self._api.polls.rate(now))
+        gap = watch.gap(self._cadence, now, step=step, scarcity=scarcity)
+        free_gap = gap / math.sqrt(scarcity)
+        self._ask(watch, 1 / free_gap)
+        self._put(watch, now + gap, now + free_gap)
+
+    def _ask(self, watch: Watch, demand: float) -> None:
+        self._demand.change(watch.demand, demand)
+        watch.demand = demand
 
     def _missed(self, watch: Watch, verdict: Verdict, now: float) -> None:
         watch.failures += 1
@@ -273,6 +293,8 @@ class Poller:
     def _drop(self, watch: Watch) -> None:
         self._watches.pop(watch.id, None)
         self._due.discard(watch)
+        self._ask(watch, 0.0)
+        watch.forget()
         for handle in watch.handles:
             self._forget_deadline(handle)
         watch.handles = []

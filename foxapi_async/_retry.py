@@ -21,6 +21,7 @@ import attrs
 import backoff
 
 from foxapi_async._errors import FoxError
+from foxapi_async._pace import Pace
 from foxapi_async._verdicts import Verdict
 
 T = TypeVar("T")
@@ -47,17 +48,22 @@ class Gate:
     """Where the requests of one kind queue up: in order, evenly paced, and shut while the service asks for it.
 
     Args:
-        rate: requests a second, without bursts above it; None for no pace.
+        limit: requests a second, without bursts above it; None for no limit of our own.
     """
 
-    def __init__(self, rate: float | None = None) -> None:
-        self._gap = 0.0 if rate is None else 1.0 / rate
+    def __init__(self, limit: float | None = None) -> None:
+        self._pace = Pace(limit)
         self._next = 0.0
         self._refusal: FoxError | None = None
         self._turn = asyncio.Lock()
 
+    def rate(self, now: float) -> float | None:
+        """Requests a second that may go; None for as many as one likes."""
+        return self._pace.rate(now)
+
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Let nothing through before `until` (loop time), because of `refusal`."""
+        """Let nothing through before `until` (loop time), because of `refusal`; from then on go slower."""
+        self._pace.cut(asyncio.get_running_loop().time())
         if until > self._next:
             self._next, self._refusal = until, refusal
 
@@ -67,7 +73,9 @@ class Gate:
 
     def take(self, now: float) -> None:
         """Note that a request goes now."""
-        self._next = now + self._gap
+        self._pace.count(now)
+        rate = self._pace.rate(now)
+        self._next = now if rate is None else now + 1 / rate
         self._refusal = None
 
     def refusal_beyond(self, now: float, time_left: float) -> FoxError | None:

@@ -43,6 +43,11 @@ class Schedule(Generic[K]):
         self._current.pop(key, None)
         self._bury_dead()
 
+    def first(self) -> tuple[float, K] | None:
+        """The key that falls due next, and when; None if there is no key."""
+        when = self.next_when()
+        return None if when is None else (when, self._heap[0][2])
+
     def take_due(self, now: float, room: int | None = None) -> list[K]:
         """Remove and return the keys that are due, earliest first, at most `room` of them."""
         due: list[K] = []

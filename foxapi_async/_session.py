@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -16,6 +17,8 @@ from foxapi_async._completed import Completed
 from foxapi_async._downloads import Downloads
 from foxapi_async._engine import Engine, tell_of_left
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._estimates import Estimates
+from foxapi_async._estimates_file import load_estimates, save_estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot, UploadedFile
 from foxapi_async._feed import Feed, Items
 from foxapi_async._files import Source
@@ -48,6 +51,9 @@ class FoxSession:
         cadence: how eagerly tasks are polled.
         retry: the bounds of one exchange.
         limits: how much of the service is used at once.
+        estimates: what earlier sessions learned of how long tasks take, so that the first polls are not guesses: an
+            `Estimates`, which goes on learning, or the path of a file that is read on entering, if it is there, and
+            written on leaving.
         task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
         http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. It is not closed by us and nothing
             is put into its defaults. It costs one guarantee: over a connection that it keeps alive, a submit may meet
@@ -59,7 +65,8 @@ class FoxSession:
         allow_http: let the key travel over plain http beyond this machine (also FOXAPI_ALLOW_HTTP=1).
 
     Raises:
-        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting.
+        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a file of
+            estimates that is not one.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class FoxSession:
         cadence: Cadence = Cadence(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        estimates: Estimates | str | os.PathLike[str] | None = None,
         task_timeout: float | None = 3600.0,
         http: aiohttp.ClientSession | None = None,
         hooks: Iterable[Hook] = (),
@@ -79,6 +87,7 @@ class FoxSession:
         self._cadence = cadence
         self._retry = retry
         self._limits = limits
+        self._estimates = _check_estimates(estimates)
         self._task_timeout = check_timeout(task_timeout)
         self._http = http
         self._hooks = Hooks(hooks)
@@ -93,10 +102,14 @@ class FoxSession:
             raise ConfigurationError("a FoxSession is entered once: make another one")
         if self._account.plain:
             _log.warning("the API key travels unencrypted to %s, as allowed", self._account.base_url)
-        limits = self._limits
+        limits, estimates = self._limits, self._estimates
+        if isinstance(estimates, Path):
+            estimates = await load_estimates(estimates)
         transport = Transport(self._account, connections=limits.connections, http=self._http)
         api = Api(transport, self._retry, limits, Downloads(transport.files, self._retry))
-        engine = Engine(transport, api, self._cadence, limits.connections, self._hooks, self._retry.grace)
+        engine = Engine(
+            transport, api, self._cadence, estimates, limits.connections, self._hooks, self._retry.grace
+        )
         await engine.start()
         self._engine = engine
         return self
@@ -112,6 +125,9 @@ class FoxSession:
             if error is None:
                 raise
             _log.error("the session also failed: %r", fault)
+        finally:
+            if isinstance(self._estimates, Path):
+                await save_estimates(engine.poller.estimates, self._estimates)
 
     async def submit(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskHandle:
         """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
@@ -257,3 +273,18 @@ class FoxSession:
         if asyncio.get_running_loop() is not engine.loop:
             raise ConfigurationError("the session belongs to another event loop: make one for each loop")
         return engine
+
+
+def _check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:
+    """What is given, or none yet; a path as such.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if given is None:
+        return Estimates()
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, Estimates):
+        return given
+    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file to keep one in")

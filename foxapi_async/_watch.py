@@ -7,44 +7,100 @@ import asyncio
 import attrs
 
 from foxapi_async import _wire
-from foxapi_async._cadence import median_remaining
+from foxapi_async._beliefs import is_usable
+from foxapi_async._cadence import Cadence
+from foxapi_async._course import Course
+from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._results import TaskResult
 from foxapi_async._state import Signal
 from foxapi_async._task import Ending, TaskHandle
+from foxapi_async._wire import Sighting
 
 
 @attrs.define(eq=False)
 class Watch:
-    """One remote task: the poll stream that all handles of its id share. Moments are loop time in seconds."""
+    """One remote task: the poll stream that all handles of its id share. Moments are loop time in seconds.
+
+    Attributes:
+        id: the task's.
+        born: when it was created, as far as is known.
+        estimated_time: what the caller of `attach` knows of it.
+        fresh_until: until then a 404 may mean that the replica asked has not heard of it.
+        whole: whether it is watched from its beginning; else its age comes with the first reading.
+        course: what foretells its end; None before the first reading.
+        failures: polls in a row that told nothing.
+        empties: readings in a row of "completed" without results.
+        event: the last reading, as users see it.
+        poll: the poll under way.
+        earliest: when the next poll is worth its own price, though not yet that of a scarce one.
+        demand: its share of the polls that all tasks would take at their own price, a second.
+        handles: whoever waits for it.
+    """
 
     id: str
     born: float
     estimated_time: float | None
     fresh_until: float
-    age_known: bool
+    whole: bool
+    course: Course | None = None
     failures: int = 0
     empties: int = 0
-    step: float = 1.0
     event: TaskEvent | None = None
     poll: asyncio.Task[None] | None = None
+    earliest: float = 0.0
+    demand: float = 0.0
     handles: list[TaskHandle] = attrs.Factory(list)
 
-    def take_step(self) -> float:
-        """How far the poll integral grows until the next poll: the phase once, then 1."""
-        step, self.step = self.step, 1.0
-        return step
+    def age(self, now: float) -> float:
+        """Seconds since it was created."""
+        return max(0.0, now - self.born)
+
+    def learn(self, sighting: Sighting, estimates: Estimates, now: float) -> None:
+        """Take in a reading of the task."""
+        snapshot = sighting.snapshot
+        if self.course is None and not self.whole:
+            self.born = now - _wire.age_at_reply(snapshot, sighting.date)
+        course = self._course_of(snapshot, estimates)
+        if snapshot.finished:
+            course.ended(self.age(now))
+        elif snapshot.signal is Signal.RUNNING:
+            course.runs(self.age(now), snapshot.progress)
+
+    def _course_of(self, snapshot: TaskSnapshot, estimates: Estimates) -> Course:
+        """The course so far, or a new one where this is the first reading, or the first with an estimate."""
+        course = self.course
+        estimate = self.estimated_time if is_usable(self.estimated_time) else snapshot.estimated_time
+        if course is None or (not course.timed and is_usable(estimate)):
+            self.forget()
+            model = estimates.of(snapshot.model)
+            self.course = course = Course(model, estimate, learned_from=self.whole)
+        return course
+
+    def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float) -> float:
+        """Seconds until the next poll; the earliest of what its forecasts ask for."""
+        assert self.course is not None  # noqa: S101 - there was a reading
+        age = self.age(now)
+        moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.course.forecasts]
+        return min(moments) - age
+
+    def forget(self) -> None:
+        """Learn nothing more of it."""
+        if self.course is not None:
+            self.course.leave()
+        self.course = None
 
     def event_of(self, snapshot: TaskSnapshot, now: float) -> TaskEvent:
         """What a reading tells users."""
-        age, final = max(0.0, now - self.born), snapshot.finished
+        age, final = self.age(now), snapshot.finished
+        remaining = self.course.remaining(age) if self.course and not final else None
         return TaskEvent(
             task_id=self.id,
             model=snapshot.model,
             status=snapshot.status,
             progress=snapshot.progress,
             elapsed=age,
-            remaining=0.0 if final else median_remaining(age, self.estimated_time),
+            remaining=0.0 if final else remaining,
             final=final,
             snapshot=snapshot,
         )

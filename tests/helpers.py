@@ -43,5 +43,5 @@ def polls(emulator):
 class Broken(Cadence):
     """A cadence with a fault in it."""
 
-    def next_poll(self, age, estimated_time, step=1.0):
+    def next_look(self, age, forecast, *, step=1.0, scarcity=1.0):
         raise ZeroDivisionError("a fault of ours")

@@ -25,7 +25,7 @@ def test_defaults():
     assert RetryPolicy() == RetryPolicy(
         tries=5, connect_timeout=10.0, reply_timeout=60.0, grace=10.0, resubmit_uncertain=False
     )
-    assert Cadence().poll_price == 0.1
+    assert Cadence().poll_price == 0.075
 
 
 @pytest.mark.parametrize("cls", [Limits, RetryPolicy, Cadence])
