@@ -64,7 +64,10 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark, each with its table; figures to read, not to pass. Names as arguments choose."""
-    session.install("-e", ".")
-    for script in sorted(Path("benchmarks").glob("[!_]*.py")):
-        if not session.posargs or script.stem in session.posargs:
-            session.run("python", str(script))
+    scripts = {script.stem: script for script in sorted(Path("benchmarks").glob("[!_]*.py"))}
+    chosen = [name for name in scripts if not session.posargs or name in session.posargs]
+    # A group of a benchmark's name holds what it compares with.
+    groups = [name for name in chosen if name in PROJECT["dependency-groups"]]
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+    for name in chosen:
+        session.run("python", str(scripts[name]))

@@ -6,6 +6,7 @@ round from one round to the next, and the median of the rounds is quoted, never 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import TypeVar
@@ -35,6 +36,11 @@ def paired(figures: Sequence[float], base: Sequence[float]) -> float:
     return median(figure / other for figure, other in zip(figures, base, strict=True))
 
 
+def p95(figures: Sequence[float]) -> float:
+    """What 95 % of the figures do not exceed: one of them, the nearest rank."""
+    return sorted(figures)[math.ceil(0.95 * len(figures)) - 1]
+
+
 def spread(figures: Sequence[float]) -> str:
     """The least and the largest figure, as a hint how noisy the machine was."""
     return f"{min(figures):.1f}–{max(figures):.1f}"
@@ -52,6 +58,15 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: 
         return "  ".join([first, *figures]).rstrip()
 
     print(title, line(head), "  ".join("-" * width for width in widths), *map(line, rows), *notes, sep="\n")
+
+
+def show_markdown(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()
+) -> None:
+    """Print the same table for a page in Markdown."""
+    rule = ["---", *("--:" for _ in head[1:])]
+    lines = ["| " + " | ".join(row) + " |" for row in [head, rule, *rows]]
+    print(f"{title}\n", *lines, "", *(f"- {note}" for note in notes), sep="\n")
 
 
 def against(name: str, ratio: float, target: float) -> str:

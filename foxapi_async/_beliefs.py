@@ -41,7 +41,8 @@ def _widening(width: float, steps: int, growth: float, far: float) -> tuple[floa
     return (*(-value for value in reversed(values[1:])), *values)
 
 
-_TIME_GRID = Grid(tuple(-5.5 + 0.1 * i for i in range(96)))
+# Up to hours where seconds were announced: beyond its last point all tasks would seem to end there, and be polled so.
+_TIME_GRID = Grid(_widening(0.04, 15, 1.1, 9.0))
 # A linear progress in whole per cents foretells the total to one or two in a hundred.
 _PROGRESS_GRID = Grid(_widening(0.008, 10, 1.2, 3.0))
 

@@ -82,9 +82,12 @@ class Course:
         estimated_time: the service's estimate in seconds, as it gave it; None if it gave none.
         learned_from: False for a task that was not watched from its beginning: that it has lasted until now is why it
             is seen at all, so it would bias what is learned (left truncation).
+
+    Attributes:
+        age: seconds from its creation to when it was last seen running; 0 before that.
     """
 
-    __slots__ = ("_age", "_by_progress", "_by_time", "_model", "_progress")
+    __slots__ = ("_by_progress", "_by_time", "_model", "_progress", "age")
 
     def __init__(
         self, model: ModelEstimates, estimated_time: float | None, *, learned_from: bool = True
@@ -96,7 +99,7 @@ class Course:
         self._by_time = _Record(estimator, scale, estimator.born() if learned_from else None)
         # By the group of the progress, the newest last; None until there is one: most tasks of some services.
         self._by_progress: dict[int, _Record] | None = None
-        self._age = 0.0
+        self.age = 0.0
         self._progress = 0.0
 
     @property
@@ -156,13 +159,13 @@ class Course:
             records.pop(group).close()
         estimator = self._model.by_progress[group]
         log_weight = estimator.born()
-        estimator.enters(log_weight, self._age / total)
+        estimator.enters(log_weight, self.age / total)
         records[group] = _Record(estimator, total, log_weight)
 
     def _see(self, age: float, *, ended: bool) -> None:
-        if age <= self._age:
+        if age <= self.age:
             return
-        by_time = self._by_time.see(self._age, age, ended=ended)
+        by_time = self._by_time.see(self.age, age, ended=ended)
         for group, record in (self._by_progress or {}).items():
-            self._model.score(group, record.see(self._age, age, ended=ended) - by_time)
-        self._age = age
+            self._model.score(group, record.see(self.age, age, ended=ended) - by_time)
+        self.age = age

@@ -15,6 +15,7 @@ from foxapi_async._durations import Durations, LogNormal, log_sum
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._lifetable import LifeTable
 from foxapi_async._mixture import Moments, expect, fit, predictive
+from foxapi_async._options import is_number
 
 # How many tasks are remembered, beside those in flight: 150 leave 1 to 2 % above the optimum for noise.
 MEMORY = 150.0
@@ -34,6 +35,9 @@ _SAVED_TASKS = 50.0
 # By how much log-likelihood progress must be the better guide: odds of 20 to 1.
 PROOF = 3.0
 _LARGEST_TRUST = 20.0
+
+# So many models are remembered, those that were asked for last: a service that makes names up costs no more.
+MOST_MODELS = 256
 
 FORMAT = 1
 
@@ -82,10 +86,13 @@ class Estimator:
     def ended(self, log_weight: float, before: float, x: float) -> None:
         """A task that ran at `before` had ended at x."""
         self._note_pace(self._hazard_between(before, x))
-        self._table.ended(log_weight, before, self._shares(before, x))
+        if before > 0:
+            self._table.ended(log_weight, before, self._shares(before, x))
+        else:
+            self._table.ended_before(log_weight, x)
         self._ended += 1
         if self._ended >= self._fit_at:
-            self._fit(4 if self._ended < 20 else 1)
+            self._fit(4 if self._ended < 20 else 2)
 
     def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
         """How likely it was, to one who saw a task running at `before`, that it had ended at x, or had not."""
@@ -136,7 +143,7 @@ class Estimator:
         rows = self._table.rows()
         self._parts = fit(rows, self._prior, self._parts, passes)
         moments: list[Moments] = expect(rows, self._parts)
-        ended = sum(row.ended for row in rows)
+        ended = sum(row.ended + row.ended_before for row in rows)
         self.durations = Durations(predictive(moments, self._prior, self._parts, ended))
         self._fit_at = self._ended + max(1.0, _REFIT_AFTER * min(self._ended, MEMORY))
 
@@ -153,7 +160,7 @@ class Estimator:
             ValueError, TypeError, KeyError: it is none.
         """
         self._table.load(saved, _SAVED_TASKS)
-        self._ended = sum(row.ended for row in self._table.rows())
+        self._ended = sum(row.ended + row.ended_before for row in self._table.rows())
         self._fit(30)
 
 
@@ -201,7 +208,9 @@ class ModelEstimates:
         for estimator, table in zip(self.by_progress, saved["by_progress"], strict=True):
             estimator.load(table)
         for group, trust in enumerate(saved["trust"]):
-            self.score(group, float(trust))
+            if not is_number(trust):
+                raise ValueError(f"a trust of {trust!r}")
+            self.score(group, trust)
 
 
 class Estimates:
@@ -218,9 +227,11 @@ class Estimates:
 
     def of(self, model: str) -> ModelEstimates:
         """What is known of one model."""
-        if model not in self._models:
-            self._models[model] = ModelEstimates()
-        return self._models[model]
+        known = self._models.pop(model, None) or ModelEstimates()
+        self._models[model] = known
+        if len(self._models) > MOST_MODELS:
+            del self._models[next(iter(self._models))]
+        return known
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it, a few kilobytes for each model."""

@@ -41,5 +41,6 @@ async def save_estimates(estimates: Estimates, path: Path) -> None:
         async with part_file(path.parent, path.name) as part:
             await part.write(body)
             await part.commit(path, overwrite=True)
-    except OSError as error:
-        _log.warning("what was learned could not be kept in %s: %s", path, error.strerror or error)
+    except (OSError, ValueError) as error:  # ValueError: no name that a file can have
+        why = getattr(error, "strerror", None) or error
+        _log.warning("what was learned could not be kept in %s: %s", path, why)

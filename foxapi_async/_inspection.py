@@ -33,7 +33,10 @@ _SMALL_CHANCE = 0.05
 
 
 def completions_per_poll(price_rate: float) -> float:
-    """The y with e^y - y - 1 = c · h, by one step of Newton's method from its expansion: exact to 1e-4."""
+    """The y with e^y - y - 1 = c · h, by one step of Newton's method from its expansion.
+
+    It is exact to 1e-4 up to c · h = 0.4, and to a hundredth everywhere.
+    """
     y = math.log1p(math.sqrt(2 * price_rate) + 2 * price_rate / 3)
     if y < 1e-3:
         return y
@@ -48,50 +51,61 @@ def next_inspection(durations: Durations, x: float, price: float, step: float = 
         durations: of the ratio `actual / estimated`.
         x: where it was looked at last; 0 for a new task.
         price: c in units of the estimate.
-        step: how much more or less than the optimal share of completions to await.
+        step: how much more or less than the optimal share of completions to await, once it is clear where.
 
     Returns:
         A ratio above `x`.
     """
-    table, fallen = durations.table, durations.cumulative_hazard(x)
-    first = at = _due(
-        table, fallen, price, step, bisect.bisect_left(table.fallen, fallen + _LEAST_CHANCE * price)
-    )
-    while at < len(table.xs) and not _pays(
-        durations, _crossing(table, fallen, price, step, at), fallen, price
-    ):
-        at = _due(table, fallen, price, step, _not_due(table, fallen, price, step, at))
-    best = first if at == len(table.xs) else at
-    return max(_crossing(table, fallen, price, step, best), math.nextafter(x, math.inf))
+    fallen = durations.cumulative_hazard(x)
+    best = _best(durations, fallen, price)
+    if step != 1.0:
+        best = durations.quantile(fallen + step * (durations.cumulative_hazard(best) - fallen))
+    return max(best, math.nextafter(x, math.inf))
 
 
-def _surplus(table: Table, fallen: float, price: float, step: float, i: int) -> float:
+def _best(durations: Durations, fallen: float, price: float) -> float:
+    """The first point at which a poll is due, and pays; where none pays, the first at which one is due."""
+    table = durations.table
+    due = _first_due(table, fallen, price)
+    first = best = _crossing(table, fallen, price, due)
+    while due < len(table.xs) and not _pays(durations, best, fallen, price):
+        due = _due(table, fallen, price, _not_due(table, fallen, price, due))
+        best = _crossing(table, fallen, price, due)
+    return best if due < len(table.xs) else first
+
+
+def _first_due(table: Table, fallen: float, price: float) -> int:
+    """The first point at which a poll is due, for a task that has come through the cumulative hazard `fallen`."""
+    return _due(table, fallen, price, bisect.bisect_left(table.fallen, fallen + _LEAST_CHANCE * price))
+
+
+def _surplus(table: Table, fallen: float, price: float, i: int) -> float:
     """By how much the completions since the last poll exceed what is worth a poll at point i."""
-    return table.fallen[i] - fallen - step * completions_per_poll(price * table.hazards[i])
+    return table.fallen[i] - fallen - completions_per_poll(price * table.hazards[i])
 
 
-def _due(table: Table, fallen: float, price: float, step: float, i: int) -> int:
+def _due(table: Table, fallen: float, price: float, i: int) -> int:
     """The first point from i on at which a poll is due; one beyond the last if there is none."""
     end = len(table.xs)
-    while i < end and _surplus(table, fallen, price, step, i) < 0:
+    while i < end and _surplus(table, fallen, price, i) < 0:
         i += 1
     return i
 
 
-def _not_due(table: Table, fallen: float, price: float, step: float, i: int) -> int:
+def _not_due(table: Table, fallen: float, price: float, i: int) -> int:
     """The first point from i on at which none is due: behind a lull, the next mode of a mixture begins."""
     end = len(table.xs)
-    while i < end and _surplus(table, fallen, price, step, i) >= 0:
+    while i < end and _surplus(table, fallen, price, i) >= 0:
         i += 1
     return i
 
 
-def _crossing(table: Table, fallen: float, price: float, step: float, i: int) -> float:
+def _crossing(table: Table, fallen: float, price: float, i: int) -> float:
     """Where between the points i - 1 and i the poll falls due; beyond the table, by its last hazard."""
     if i == len(table.xs):
-        gap = step * completions_per_poll(price * table.hazards[-1]) / table.hazards[-1]
+        gap = completions_per_poll(price * table.hazards[-1]) / table.hazards[-1]
         return table.xs[-1] + max(0.0, gap - (table.fallen[-1] - fallen) / table.hazards[-1])
-    before, after = _surplus(table, fallen, price, step, i - 1), _surplus(table, fallen, price, step, i)
+    before, after = _surplus(table, fallen, price, i - 1), _surplus(table, fallen, price, i)
     share = 1.0 if before >= 0 else before / (before - after)
     return table.xs[i - 1] + share * (table.xs[i] - table.xs[i - 1])
 
@@ -101,7 +115,6 @@ def _pays(durations: Durations, x: float, fallen: float, price: float) -> bool:
     chance = durations.cumulative_hazard(x) - fallen
     if chance >= _SMALL_CHANCE:
         return True
-    table, then = durations.table, durations.cumulative_hazard(x)
-    start = bisect.bisect_left(table.fallen, then + _LEAST_CHANCE * price)
-    after = _crossing(table, then, price, 1.0, _due(table, then, price, 1.0, start))
+    table, then = durations.table, fallen + chance
+    after = _crossing(table, then, price, _first_due(table, then, price))
     return math.expm1(chance) * (after - x) >= price

@@ -1,8 +1,9 @@
 """What was seen of tasks' lifetimes, as an actuary keeps it: a life table on a grid of ln x.
 
-Nobody sees a task finish: it finished somewhere between two polls (*interval-censored*), or it has not finished when it
-was last looked at (*right-censored*). Both are kept, as the shares of tasks that ended, and that were last seen running,
-at each point of the grid. Leaving out either biases what is learned: only tasks that were quick have finished yet.
+Nobody sees a task finish: it finished somewhere between two polls (*interval-censored*), before the first one
+(*left-censored*), or it has not finished when it was last looked at (*right-censored*). All are kept, at the points of
+a grid; an interval between two polls is short, and what ends there is divided among its points. Leaving out any of them
+biases what is learned: only tasks that were quick have finished yet.
 
 Each task counts with the weight it was born with, which grows from birth to birth, so that old ones fade against new
 ones. A weight that depended on when a task *ended* would itself favour the quick ones.
@@ -18,6 +19,8 @@ import attrs
 
 # Weights grow by exp(1 / memory) from birth to birth: before they leave the range of floats, all are scaled.
 _REBASE_AT = 200.0
+
+_NAMES = ("ended", "ended_before", "running")
 
 # Shares below this, in tasks, say nothing.
 _NEGLIGIBLE = 1e-6
@@ -51,10 +54,11 @@ class Grid:
 
 @attrs.frozen
 class Row:
-    """At one value of ln x: how many tasks ended, and how many were last seen running."""
+    """At one value of ln x: how many tasks ended, ended somewhere before it, and were last seen running."""
 
     log_x: float
     ended: float
+    ended_before: float
     running: float
     grouping: float
 
@@ -64,8 +68,7 @@ class LifeTable:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self._ended = [0.0] * len(grid.points)
-        self._running = [0.0] * len(grid.points)
+        self._ended, self._ended_before, self._running = ([0.0] * len(grid.points) for _ in range(3))
         self._now = 0.0
         self._base = 0.0
 
@@ -92,33 +95,38 @@ class LifeTable:
         for position, share in shares:
             _spread(self._ended, position, weight * share)
 
+    def ended_before(self, log_weight: float, x: float) -> None:
+        """A task that was never seen running had ended at x."""
+        _spread(self._ended_before, self.grid.position(x), self._weight(log_weight))
+
     def rows(self) -> list[Row]:
         """All that is not empty, in tasks of the present weight."""
         return list(self._rows())
 
     def _rows(self) -> Iterator[Row]:
         scale = math.exp(self._base - self._now)
-        for i, (ended, running) in enumerate(zip(self._ended, self._running, strict=True)):
-            row = Row(self.grid.points[i], ended * scale, max(0.0, running * scale), self.grid.grouping(i))
-            if row.ended > _NEGLIGIBLE or row.running > _NEGLIGIBLE:
-                yield row
+        for i, shares in enumerate(zip(*self._columns(), strict=True)):
+            ended, before, running = (max(0.0, share * scale) for share in shares)
+            if ended + before + running > _NEGLIGIBLE:
+                yield Row(self.grid.points[i], ended, before, running, self.grid.grouping(i))
+
+    def _columns(self) -> tuple[list[float], list[float], list[float]]:
+        return self._ended, self._ended_before, self._running
 
     def _weight(self, log_weight: float) -> float:
         return math.exp(log_weight - self._base)
 
     def _scale(self, factor: float) -> None:
-        self._ended = [share * factor for share in self._ended]
-        self._running = [share * factor for share in self._running]
+        for column in self._columns():
+            column[:] = [share * factor for share in column]
 
     # Saved and loaded.
 
     def to_dict(self) -> dict[str, list[float]]:
         """The shares, in tasks of the present weight, as JSON can hold them."""
         scale = math.exp(self._base - self._now)
-        return {
-            "ended": [round(share * scale, 4) for share in self._ended],
-            "running": [round(max(0.0, share) * scale, 4) for share in self._running],
-        }
+        columns = ([round(max(0.0, share) * scale, 4) for share in column] for column in self._columns())
+        return dict(zip(_NAMES, columns, strict=True))
 
     def load(self, saved: Mapping[str, Sequence[float]], most: float) -> None:
         """Take saved shares as one's own, as at most `most` tasks.
@@ -126,12 +134,14 @@ class LifeTable:
         Raises:
             ValueError: they are no shares on this grid.
         """
-        ended, running = ([float(share) for share in saved[name]] for name in ("ended", "running"))
-        total = sum(ended) + sum(running)
-        sizes = {len(ended), len(running)}
-        if sizes != {len(self.grid.points)} or not math.isfinite(total) or min(*ended, *running) < 0:
+        columns = [[float(share) for share in saved[name]] for name in _NAMES]
+        total = sum(map(sum, columns))
+        right = all(len(column) == len(self.grid.points) and min(column) >= 0 for column in columns)
+        if not right or not math.isfinite(total):
             raise ValueError("no life table on this grid")
-        self._ended, self._running, self._base = ended, running, self._now
+        for own, column in zip(self._columns(), columns, strict=True):
+            own[:] = column
+        self._base = self._now
         self._scale(min(1.0, most / max(total, 1.0)))
 
 

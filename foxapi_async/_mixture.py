@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from foxapi_async._durations import LogNormal, normal_hazard
+from foxapi_async._durations import LogNormal, log_normal_survival, normal_hazard
 from foxapi_async._lifetable import Row
 
 # Shares of a task below this change nothing that is worth the time.
@@ -81,7 +81,10 @@ def expect(rows: Iterable[Row], parts: Sequence[LogNormal]) -> list[Moments]:
         if row.ended > 0:
             _expect_ended(moments, parts, row)
         if row.running > 0:
-            _expect_running(moments, parts, row)
+            _expect_beyond(moments, parts, row.log_x, row.running)
+        if row.ended_before > 0:
+            # What lies below a point lies beyond it in the mirror.
+            _expect_beyond(moments, parts, row.log_x, row.ended_before, mirror=-1.0)
     return moments
 
 
@@ -91,21 +94,25 @@ def _expect_ended(moments: list[Moments], parts: Sequence[LogNormal], row: Row) 
         moment.add(row.ended * share, row.log_x, row.log_x * row.log_x - row.grouping)
 
 
-def _expect_running(moments: list[Moments], parts: Sequence[LogNormal], row: Row) -> None:
-    shares = _responsibilities([part.log_survival(row.log_x) for part in parts])
-    for moment, share, part in zip(moments, shares, parts, strict=True):
-        if row.running * share > _NEGLIGIBLE:
-            moment.add(row.running * share, *_tail_moments(part, row.log_x))
+def _expect_beyond(
+    moments: list[Moments], parts: Sequence[LogNormal], log_x: float, count: float, mirror: float = 1.0
+) -> None:
+    zs = [mirror * (log_x - part.centre) / part.spread for part in parts]
+    shares = _responsibilities(
+        [math.log(part.weight) + log_normal_survival(z) for part, z in zip(parts, zs, strict=True)]
+    )
+    for moment, share, part, z in zip(moments, shares, parts, zs, strict=True):
+        if count * share > _NEGLIGIBLE:
+            moment.add(count * share, *_tail_moments(part.centre, mirror * part.spread, z))
 
 
-def _tail_moments(part: LogNormal, log_x: float) -> tuple[float, float]:
-    """The means of ln x and of its square beyond a point."""
-    z = (log_x - part.centre) / part.spread
+def _tail_moments(centre: float, spread: float, z: float) -> tuple[float, float]:
+    """The means of ln x and of its square beyond z standard deviations."""
     mean = normal_hazard(z)
     square = 1 + z * mean
     return (
-        part.centre + part.spread * mean,
-        part.centre**2 + 2 * part.centre * part.spread * mean + part.spread**2 * square,
+        centre + spread * mean,
+        centre**2 + 2 * centre * spread * mean + spread**2 * square,
     )
 
 
@@ -123,7 +130,9 @@ def maximise(moments: Sequence[Moments], prior: Prior) -> Iterable[LogNormal]:
         count, known = moment.count, belief.centre_tasks
         centre = (moment.first + known * belief.centre) / (count + known)
         about = moment.second - 2 * centre * moment.first + centre * centre * count
-        imagined = known * (centre - belief.centre) ** 2 + belief.spread_tasks * belief.spread**2
+        # A group that lies elsewhere than believed is not therefore a wide one.
+        apart = min(abs(centre - belief.centre), belief.spread)
+        imagined = known * apart**2 + belief.spread_tasks * belief.spread**2
         variance = (max(0.0, about) + imagined) / (count + belief.spread_tasks)
         spread = max(_LEAST_SPREAD, math.sqrt(variance))
         yield LogNormal((count + belief.tasks) / tasks, centre, spread)

@@ -77,7 +77,8 @@ class Demand:
 
     def scarcity(self, rate: float | None) -> float:
         """How many times its own price a poll costs: 1 where there is no limit or enough of it."""
-        return 1.0 if rate is None else max(1.0, self._total / rate) ** 2
+        times = 1.0 if rate is None else max(1.0, self._total / rate)
+        return times * times  # a power would raise where this is infinite
 
     def change(self, before: float, after: float) -> None:
         """One task's share, in polls a second, changes."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -105,7 +104,7 @@ class Poller:
         )
         self._join(handle, watch, deadline, timeout)
         try:
-            self._saw(watch, Sighting(snapshot), now, random.uniform(*FIRST_STEPS))  # noqa: S311 - no secret
+            self._saw(watch, Sighting(snapshot), now)
         except Exception as fault:  # ours: it must not cost the caller an id that is paid for
             self._report(fault)
         self._leave_if_closed(handle)
@@ -215,8 +214,10 @@ class Poller:
         else:
             self._saw(watch, seen, now)
 
-    def _saw(self, watch: Watch, sighting: Sighting, now: float, step: float = 1.0) -> None:
+    def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
         snapshot = sighting.snapshot
+        # Tasks that are submitted or attached together are not polled together.
+        step = random.uniform(*FIRST_STEPS) if watch.event is None else 1.0  # noqa: S311 - no secret
         watch.failures = 0
         watch.learn(sighting, self.estimates, now)
         watch.event = event = watch.event_of(snapshot, now)
@@ -236,9 +237,10 @@ class Poller:
     def _plan(self, watch: Watch, now: float, step: float) -> None:
         """Set the next poll of a task that runs, at the price that all tasks share."""
         scarcity = self._demand.scarcity(self._api.polls.rate(now))
-        gap = watch.gap(self._cadence, now, step=step, scarcity=scarcity)
-        free_gap = gap / math.sqrt(scarcity)
-        self._ask(watch, 1 / free_gap)
+        gap = free_gap = watch.gap(self._cadence, now, step=step)
+        if scarcity > 1:
+            gap = watch.gap(self._cadence, now, step=step, scarcity=scarcity)
+        self._ask(watch, 1 / max(free_gap, SLACK_SECONDS))
         self._put(watch, now + gap, now + free_gap)
 
     def _ask(self, watch: Watch, demand: float) -> None:

@@ -75,7 +75,8 @@ class Gate:
         """Note that a request goes now."""
         self._pace.count(now)
         rate = self._pace.rate(now)
-        self._next = now if rate is None else now + 1 / rate
+        # From its own moment: a request that went within the timer's slack before it brings the next no forward.
+        self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None
 
     def refusal_beyond(self, now: float, time_left: float) -> FoxError | None:

@@ -72,12 +72,14 @@ class Watch:
         course = self.course
         estimate = self.estimated_time if is_usable(self.estimated_time) else snapshot.estimated_time
         if course is None or (not course.timed and is_usable(estimate)):
+            seen_running = 0.0 if course is None else course.age
             self.forget()
             model = estimates.of(snapshot.model)
             self.course = course = Course(model, estimate, learned_from=self.whole)
+            course.runs(seen_running, None)
         return course
 
-    def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float) -> float:
+    def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
         """Seconds until the next poll; the earliest of what its forecasts ask for."""
         assert self.course is not None  # noqa: S101 - there was a reading
         age = self.age(now)

@@ -10,9 +10,14 @@ import aiohttp
 import aioresponses.core as aioresponses_core
 import pytest
 from helpers import session_at
+from hypothesis import settings
 from loops import pytest_asyncio_loop_factories  # noqa: F401 - a hook of pytest-asyncio
 
 from foxapi_async.emulator import Emulator
+
+# No test depends on how fast a machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:

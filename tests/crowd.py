@@ -1,0 +1,149 @@
+"""A made-up service in this process, for a poller without a session: what it is asked, and when, to the microsecond."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import attrs
+
+from foxapi_async import Cadence, Estimates, RateLimitError
+from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._poller import Poller
+from foxapi_async._retry import Gate
+from foxapi_async._task import TaskHandle
+from foxapi_async._verdicts import Verdict
+from foxapi_async._wire import Sighting
+
+
+@attrs.define
+class Remote:
+    """A task of the service; its moments are loop time."""
+
+    id: str
+    born: float
+    duration: float
+    estimate: float | None
+    model: str = "fox"
+    progress: Callable[[float], float | None] = lambda _: None
+    polls: list[float] = attrs.Factory(list)
+
+    def snapshot(self, now: float) -> TaskSnapshot:
+        age = now - self.born
+        if age >= self.duration:
+            return TaskSnapshot(id=self.id, model=self.model, status="completed", has_results=True)
+        return TaskSnapshot(
+            id=self.id,
+            model=self.model,
+            status="processing",
+            progress=self.progress(age / self.duration),
+            estimated_time=self.estimate,
+        )
+
+
+class Service:
+    """What the poller needs of the API, without a network.
+
+    Attributes:
+        polls: the gate that it passes.
+        asked: when each poll came.
+        answers: what to say instead of the truth, by id; an answer is used once.
+    """
+
+    def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
+        self.polls = Gate(limit)
+        self.latency = latency
+        self.asked: list[float] = []
+        self.answers: dict[str, list[Sighting | Verdict]] = {}
+        self.tasks: dict[str, Remote] = {}
+        self.under_way = self.most_under_way = 0
+        self._loop = asyncio.get_running_loop()
+
+    def create(self, duration: float, estimate: float | None = 45.0, **fields) -> Remote:
+        """A new task."""
+        remote = Remote(f"task-{len(self.tasks)}", self._loop.time(), duration, estimate, **fields)
+        self.tasks[remote.id] = remote
+        return remote
+
+    async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
+        remote, now = self.tasks[task_id], self._loop.time()
+        self.asked.append(now)
+        remote.polls.append(now)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            if self.latency:
+                await asyncio.sleep(self.latency)
+        finally:
+            self.under_way -= 1
+        if answers := self.answers.get(task_id):
+            return answers.pop(0)
+        return Sighting(remote.snapshot(now))
+
+    def busiest(self, seconds: float) -> int:
+        """The most polls in any window of so many seconds."""
+        most = start = 0
+        for end, moment in enumerate(self.asked):
+            while self.asked[start] <= moment - seconds:
+                start += 1
+            most = max(most, end - start + 1)
+        return most
+
+
+def too_fast(retry_after: float | None = None) -> Verdict:
+    """A 429."""
+    error = RateLimitError("too fast", status=429, retry_after=retry_after)
+    return Verdict(error, again=True, hold=True)
+
+
+class Room:
+    """A poller at work, and the service it asks."""
+
+    def __init__(self, service: Service, poller: Poller, events: list[TaskEvent]) -> None:
+        self.service = service
+        self.poller = poller
+        self.events = events
+
+    def submit(self, duration: float, estimate: float | None = 45.0, *, timeout=None, **fields) -> TaskHandle:
+        """A new task at the service, adopted."""
+        remote = self.service.create(duration, estimate, **fields)
+        now = remote.born
+        deadline = None if timeout is None else now + timeout
+        return self.poller.adopt(remote.snapshot(now), deadline, timeout)
+
+    @property
+    def in_flight(self) -> list[int]:
+        """Of each table of every model, how many tasks it believes to be in flight."""
+        models = self.poller.estimates._models.values()
+        return [e._in_flight for m in models for e in (m.timed, m.untimed, *m.by_progress)]
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is left of any task."""
+        poller = self.poller
+        nothing = not poller._watches and not len(poller._due) and not len(poller._deadlines)
+        return nothing and poller._demand._total < 1e-6 and not any(self.in_flight)
+
+
+@contextlib.asynccontextmanager
+async def room(
+    service: Service,
+    *,
+    cadence: Cadence = Cadence(),
+    estimates: Estimates | None = None,
+    connections: int = 100,
+    keep_events: bool = True,
+) -> AsyncIterator[Room]:
+    """A poller at that service, running; a fault of it is raised at the end."""
+    events: list[TaskEvent] = []
+    publish = events.append if keep_events else lambda _: None
+    poller = Poller(service, cadence, estimates or Estimates(), connections, publish)
+    async with asyncio.TaskGroup() as group:
+        runner = group.create_task(poller.run(group))
+        await asyncio.sleep(0)
+        try:
+            yield Room(service, poller, events)
+        finally:
+            poller.close()
+            runner.cancel()

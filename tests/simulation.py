@@ -1,0 +1,100 @@
+"""Tasks of a made-up service, looked at as the cadence says, with no loop and no clock."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from foxapi_async import Cadence
+from foxapi_async._course import Course
+from foxapi_async._estimates import ModelEstimates
+
+Progress = Callable[[float], float]
+
+
+class Simulated:
+    """One task, and what became of it.
+
+    Attributes:
+        looks: how often it was looked at.
+        first: its age at the first look.
+        lag: from its end to the look that saw it; NaN until then.
+    """
+
+    def __init__(
+        self,
+        model: ModelEstimates,
+        duration: float,
+        estimate: Any,
+        progress: Progress | None = None,
+        cadence: Cadence = Cadence(),
+    ) -> None:
+        self.course = Course(model, estimate)
+        self.looks = 0
+        self.first = math.nan
+        self.lag = math.nan
+        self._duration = duration
+        self._progress = progress
+        self._cadence = cadence
+        self._age = 0.0
+
+    def next_age(self) -> float:
+        """When it is looked at next."""
+        return min(self._cadence.next_look(self._age, forecast) for forecast in self.course.forecasts)
+
+    def look(self, age: float) -> bool:
+        """Look at it; returns whether it still runs."""
+        self.looks += 1
+        self._age = age
+        self.first = age if self.looks == 1 else self.first
+        if age < self._duration:
+            self.course.runs(age, self._progress(age / self._duration) if self._progress else None)
+            return True
+        self.lag = age - self._duration
+        self.course.ended(age)
+        self.course.leave()
+        return False
+
+    def watch(self, until: float = math.inf) -> None:
+        """Look at it as the cadence says, until it ends or grows older than that."""
+        while (age := self.next_age()) < until and self.look(age):
+            pass
+
+
+def simulate(
+    model: ModelEstimates,
+    durations: Iterator[float],
+    count: int,
+    *,
+    estimate: Any,
+    every: float = math.inf,
+    progress: Progress | None = None,
+) -> list[Simulated]:
+    """Submit `count` tasks, one `every` so many seconds (infinity: one after the other), and watch them to their end.
+
+    Those of two submits are looked at in the order of time, so that each is learned from while others are in flight.
+    """
+    tasks: list[Simulated] = []
+    if every == math.inf:
+        for duration in itertools.islice(durations, count):
+            tasks.append(Simulated(model, duration, estimate, progress))
+            tasks[-1].watch()
+        return tasks
+    turns: list[tuple[float, int, float]] = []
+    for i in range(count):
+        born = i * every
+        _look_until(born, turns, tasks)
+        tasks.append(Simulated(model, next(durations), estimate, progress))
+        heapq.heappush(turns, (born + tasks[-1].next_age(), i, born))
+    _look_until(math.inf, turns, tasks)
+    return tasks
+
+
+def _look_until(moment: float, turns: list[tuple[float, int, float]], tasks: list[Simulated]) -> None:
+    while turns and turns[0][0] <= moment:
+        when, i, born = heapq.heappop(turns)
+        if tasks[i].look(when - born):
+            heapq.heappush(turns, (born + tasks[i].next_age(), i, born))
