@@ -18,14 +18,10 @@ from foxapi_async._estimates import Estimator, ModelEstimates
 
 @attrs.frozen
 class Forecast:
-    """A task's total is `scale` seconds times a ratio that is distributed as `durations` says.
-
-    It is `founded` on an estimate, on progress or on other tasks; else on nothing but a belief.
-    """
+    """A task's total is `scale` seconds times a ratio that is distributed as `durations` says."""
 
     scale: float
     durations: Durations
-    founded: bool = True
 
     def remaining(self, age: float) -> float:
         """The median of the seconds that a task of that age still needs."""
@@ -44,7 +40,7 @@ def forecast_by_time(model: ModelEstimates, estimated_time: float | None) -> For
     """What is expected of a new task: by the service's estimate, where it is usable."""
     if is_usable(estimated_time):
         return Forecast(estimated_time, model.timed.durations)
-    return Forecast(NO_ESTIMATE_SECONDS, model.untimed.durations, founded=model.untimed.learned)
+    return Forecast(NO_ESTIMATE_SECONDS, model.untimed.durations)
 
 
 @attrs.define(eq=False)
@@ -55,14 +51,15 @@ class _Record:
     scale: float
     log_weight: float | None
 
-    def see(self, before: float, age: float, *, ended: bool) -> float:
-        """Enter what was seen; returns how likely it was."""
-        old, new = before / self.scale, age / self.scale
-        likely = self.estimator.log_likelihood(old, new, ended=ended)
+    def enter(self, before: float, age: float, *, ended: bool) -> None:
+        """Learn from what was seen at an age, after the task was seen running at the age `before`."""
         if self.log_weight is not None:
-            enter = self.estimator.ended if ended else self.estimator.runs
-            enter(self.log_weight, old, new)
-        return likely
+            learn = self.estimator.ended if ended else self.estimator.runs
+            learn(self.log_weight, before / self.scale, age / self.scale)
+
+    def log_likelihood(self, before: float, age: float, *, ended: bool) -> float:
+        """How likely that was."""
+        return self.estimator.log_likelihood(before / self.scale, age / self.scale, ended=ended)
 
     def close(self) -> None:
         """Nothing more will be seen of the task."""
@@ -114,19 +111,22 @@ class Course:
         Where progress has proved the better guide for this model it speaks alone; until then both do, and the earlier
         look counts, because progress that jumps may foretell an end long after the true one.
         """
-        by_time = attrs.evolve(self._by_time.forecast, founded=self.timed or self._by_time.estimator.learned)
-        if self._by_progress is None:
-            return [by_time]
-        group = next(reversed(self._by_progress))
-        by_progress = self._by_progress[group].forecast
-        if self._model.trusts(group):
-            return [by_progress]
-        return [by_time, by_progress] if self._model.doubts(group) else [by_time]
+        return [guide.forecast for guide in self._guides()]
 
     def remaining(self, age: float) -> float | None:
         """The median of the seconds that the task still needs; None where neither the service nor any task has told."""
-        forecast = self.forecasts[0]
-        return forecast.remaining(age) if forecast.founded else None
+        guide = self._guides()[0]
+        if guide is self._by_time and not (self.timed or guide.estimator.learned):
+            return None
+        return guide.forecast.remaining(age)
+
+    def _guides(self) -> list[_Record]:
+        if not self._by_progress:
+            return [self._by_time]
+        group, by_progress = next(reversed(self._by_progress.items()))
+        if self._model.trusts(group):
+            return [by_progress]
+        return [self._by_time, by_progress] if self._model.doubts(group) else [self._by_time]
 
     def runs(self, age: float, progress: float | None) -> None:
         """It was seen running, at an age in seconds, with a progress in per cent."""
@@ -165,7 +165,14 @@ class Course:
     def _see(self, age: float, *, ended: bool) -> None:
         if age <= self.age:
             return
-        by_time = self._by_time.see(self.age, age, ended=ended)
-        for group, record in (self._by_progress or {}).items():
-            self._model.score(group, record.see(self.age, age, ended=ended) - by_time)
+        if self._by_progress:
+            self._compare(age, ended=ended)
+        for record in self._records():
+            record.enter(self.age, age, ended=ended)
         self.age = age
+
+    def _compare(self, age: float, *, ended: bool) -> None:
+        """Score what progress foretold against what time did, before either learns how it came."""
+        by_time = self._by_time.log_likelihood(self.age, age, ended=ended)
+        for group, record in (self._by_progress or {}).items():
+            self._model.score(group, record.log_likelihood(self.age, age, ended=ended) - by_time)

@@ -145,7 +145,9 @@ class Estimator:
         moments: list[Moments] = expect(rows, self._parts)
         ended = sum(row.ended + row.ended_before for row in rows)
         self.durations = Durations(predictive(moments, self._prior, self._parts, ended))
-        self._fit_at = self._ended + max(1.0, _REFIT_AFTER * min(self._ended, MEMORY))
+        # Of a crowd all are remembered: then a fit for every twenty-odd ends would take half of the processor's time.
+        remembered = min(self._ended, MEMORY + 2 * self._in_flight)
+        self._fit_at = self._ended + max(1.0, _REFIT_AFTER * remembered)
 
     # Saved and loaded.
 
