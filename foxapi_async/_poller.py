@@ -23,7 +23,7 @@ from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._pace import Demand
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
 from foxapi_async._schedule import SLACK_SECONDS, Schedule
-from foxapi_async._state import Signal
+from foxapi_async._state import REMOTELY_OVER, Signal
 from foxapi_async._task import TaskHandle
 from foxapi_async._verdicts import Verdict
 from foxapi_async._watch import Watch, ending_of
@@ -35,6 +35,9 @@ FRESH_AFTER_ATTACH = 2.0
 
 # "completed" without results: they follow within seconds, so look soon, then less and less.
 EMPTY_SECONDS = 0.25
+
+# Before a handle's time is over its task is looked at once more: it is paid for, and may be done.
+LAST_LOOK = 1.0
 
 _NEVER = float("inf")
 
@@ -199,7 +202,7 @@ class Poller:
     def _put(self, watch: Watch, when: float, earliest: float | None = None) -> None:
         if watch.poll is not None:
             return  # under way: its answer sets the next moment
-        watch.earliest = when if earliest is None else earliest
+        watch.earliest = when if earliest is None else min(earliest, when)
         self._due.put(watch, when)
         self._nudge(watch.earliest)
 
@@ -218,16 +221,17 @@ class Poller:
         snapshot = sighting.snapshot
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if watch.event is None else 1.0  # noqa: S311 - no secret
+        signal = snapshot.signal
         watch.failures = 0
-        watch.learn(sighting, self.estimates, now)
-        watch.event = event = watch.event_of(snapshot, now)
+        watch.learn(sighting, signal, self.estimates, now)
+        watch.event = event = watch.event_of(snapshot, now, final=signal in REMOTELY_OVER)
         ending = ending_of(snapshot, event.elapsed) if event.final else None
         for handle in watch.handles:
             handle.observe(event, ending)
         if ending is not None:
             self._given_up.pop(watch.id, None)
             self._drop(watch)
-        elif snapshot.signal is Signal.EMPTY:
+        elif signal is Signal.EMPTY:
             watch.empties += 1
             self._put(watch, now + min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(watch.empties, 16)))
         else:
@@ -241,7 +245,10 @@ class Poller:
         if scarcity > 1:
             gap = watch.gap(self._cadence, now, step=step, scarcity=scarcity)
         self._ask(watch, 1 / max(free_gap, SLACK_SECONDS))
-        self._put(watch, now + gap, now + free_gap)
+        when, last = now + gap, watch.deadline - LAST_LOOK
+        if now < last < when:
+            when = last
+        self._put(watch, when, now + free_gap)
 
     def _ask(self, watch: Watch, demand: float) -> None:
         self._demand.change(watch.demand, demand)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import attrs
 
@@ -13,7 +14,7 @@ from foxapi_async._course import Course
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._results import TaskResult
-from foxapi_async._state import Signal
+from foxapi_async._state import REMOTELY_OVER, Signal
 from foxapi_async._task import Ending, TaskHandle
 from foxapi_async._wire import Sighting
 
@@ -33,6 +34,7 @@ class Watch:
         empties: readings in a row of "completed" without results.
         event: the last reading, as users see it.
         poll: the poll under way.
+        deadline: when the first of its handles that has one ends.
         earliest: when the next poll is worth its own price, though not yet that of a scarce one.
         demand: its share of the polls that all tasks would take at their own price, a second.
         handles: whoever waits for it.
@@ -48,6 +50,7 @@ class Watch:
     empties: int = 0
     event: TaskEvent | None = None
     poll: asyncio.Task[None] | None = None
+    deadline: float = math.inf
     earliest: float = 0.0
     demand: float = 0.0
     handles: list[TaskHandle] = attrs.Factory(list)
@@ -56,15 +59,15 @@ class Watch:
         """Seconds since it was created."""
         return max(0.0, now - self.born)
 
-    def learn(self, sighting: Sighting, estimates: Estimates, now: float) -> None:
-        """Take in a reading of the task."""
+    def learn(self, sighting: Sighting, signal: Signal, estimates: Estimates, now: float) -> None:
+        """Take in a reading of the task, and what it tells."""
         snapshot = sighting.snapshot
         if self.course is None and not self.whole:
             self.born = now - _wire.age_at_reply(snapshot, sighting.date)
         course = self._course_of(snapshot, estimates)
-        if snapshot.finished:
+        if signal in REMOTELY_OVER:
             course.ended(self.age(now))
-        elif snapshot.signal is Signal.RUNNING:
+        elif signal is Signal.RUNNING:
             course.runs(self.age(now), snapshot.progress)
 
     def _course_of(self, snapshot: TaskSnapshot, estimates: Estimates) -> Course:
@@ -92,9 +95,9 @@ class Watch:
             self.course.leave()
         self.course = None
 
-    def event_of(self, snapshot: TaskSnapshot, now: float) -> TaskEvent:
+    def event_of(self, snapshot: TaskSnapshot, now: float, *, final: bool) -> TaskEvent:
         """What a reading tells users."""
-        age, final = self.age(now), snapshot.finished
+        age = self.age(now)
         remaining = self.course.remaining(age) if self.course and not final else None
         return TaskEvent(
             task_id=self.id,
