@@ -1,7 +1,7 @@
 """Draws `law.svg`, the picture in the README: when a task is polled, and what that is worth against a fixed interval.
 
 The service is simulated: its estimate is 45 s, and its tasks take that, give or take a quarter. The SDK has learned it
-from two hundred tasks.
+from four hundred tasks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from _simulation import MODEL, Plan, draw, simulate
 from foxapi_async import Cadence, Estimates, PollPlan
 
 ESTIMATE, LATEST = 45.0, 90.0
-TASKS = 200
+TASKS = 400
 WIDTH, LEFT, RIGHT = 760, 92, 16
 PANEL, GAP, TOP = 84, 34, 46
 
@@ -102,7 +102,9 @@ def teeth(ages: Sequence[float], base: float, top: float) -> list[tuple[float, f
     points: list[tuple[float, float]] = []
     for start, end in pairwise([0.0, *ages]):
         if start <= LATEST:
-            points += [(across(start), base - PANEL * min(1.0, (end - start) / top)), (across(end), base)]
+            lag = min(end - start, top)  # what is longer runs along the upper edge until it is not
+            points += [(across(age), base - PANEL * lag / top) for age in (start, end - lag)]
+            points.append((across(end), base))
     return points
 
 

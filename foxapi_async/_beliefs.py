@@ -52,7 +52,7 @@ def _by_time(apart: float, spread: float) -> Belief:
     prior = (
         PriorPart(1.4, -apart, spread),
         PriorPart(1.4, apart, spread),
-        PriorPart(0.15, math.log(0.06), 0.7, centre_tasks=2.0, spread_tasks=4.0),
+        PriorPart(0.08, math.log(0.06), 0.7, centre_tasks=2.0, spread_tasks=4.0),
         PriorPart(0.06, math.log(4.0), 0.7),
     )
     return Belief(prior, _TIME_GRID)

@@ -19,6 +19,10 @@ from foxapi_async._plan import PollPlan, make_plan
 FIRST_STEPS = (0.8, 1.2)
 
 
+# A ratio that no task lives to see, and whose hazards are still floats.
+_OLDEST = 1e100
+
+
 @attrs.frozen
 class Cadence:
     """How eagerly tasks are polled.
@@ -70,7 +74,8 @@ class Cadence:
         """
         age = float(age) if 0 < age <= sys.float_info.max else 0.0
         price = min(self.poll_price * scarcity / forecast.scale, sys.float_info.max)
-        when = forecast.scale * next_inspection(forecast.durations, age / forecast.scale, price, step)
+        ratio = min(age / forecast.scale, _OLDEST)
+        when = forecast.scale * next_inspection(forecast.durations, ratio, price, step)
         return min(max(when, age + self.shortest), age + self.longest)
 
     def explain(

@@ -133,6 +133,7 @@ class Poller:
         watch.handles.append(handle)
         if deadline is not None and timeout is not None:
             self._timeouts[handle] = timeout
+            watch.deadline = min(watch.deadline, deadline)
             self._deadlines.put(handle, deadline)
             self._nudge(deadline)
 

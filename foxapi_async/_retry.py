@@ -63,7 +63,7 @@ class Gate:
 
     def hold(self, until: float, refusal: FoxError) -> None:
         """Let nothing through before `until` (loop time), because of `refusal`; from then on go slower."""
-        self._pace.cut(asyncio.get_running_loop().time())
+        self._pace.cut(asyncio.get_running_loop().time(), until)
         if until > self._next:
             self._next, self._refusal = until, refusal
 

@@ -46,12 +46,13 @@ async def test_detection_lag_is_small(emulator, fox):
     assert task.polls < 15
 
 
-async def test_a_short_timeout_ends_with_a_last_look(emulator, fox):
+async def test_a_short_timeout_ends_with_a_last_look(emulator):
     """Before a handle's time is over its task is looked at once, though nobody would have looked so early."""
-    began = now()
-    handle = await fox.submit(fox_request(), timeout=4)
-    with pytest.raises(TaskTimeoutError):
-        await handle
+    async with session_at(emulator, cadence=Cadence(poll_price=10)) as fox:
+        began = now()
+        handle = await fox.submit(fox_request(), timeout=4)
+        with pytest.raises(TaskTimeoutError):
+            await handle
 
     assert [3.0] == [round(record.when - began, 1) for record in polls(emulator)]
 
