@@ -155,11 +155,13 @@ class Course:
         The record it takes the place of stays in its table as running: that was no choice of the task's end.
         """
         self._by_progress = records = self._by_progress or {}
+        estimator, log_weight = self._model.by_progress[group], None
         if group in records:
-            records.pop(group).close()
-        estimator = self._model.by_progress[group]
-        log_weight = estimator.born()
-        estimator.enters(log_weight, self.age / total)
+            log_weight = records.pop(group).log_weight
+        elif self._by_time.log_weight is not None:
+            log_weight = estimator.born()
+        if log_weight is not None:
+            estimator.enters(log_weight, self.age / total)
         records[group] = _Record(estimator, total, log_weight)
 
     def _see(self, age: float, *, ended: bool) -> None:

@@ -17,11 +17,11 @@ from foxapi_async._lifetable import LifeTable
 from foxapi_async._mixture import Moments, expect, fit, predictive
 from foxapi_async._options import is_number
 
-# How many tasks are remembered, beside those in flight: 150 leave 1 to 2 % above the optimum for noise.
+# How many tasks are remembered, beside those in flight: noise in what they teach leaves 1 to 2 % above the optimum.
 MEMORY = 150.0
 
-# Of so many ended tasks the pace is compared with what was expected; a difference beyond two standard deviations shortens
-# the memory, down to the last few.
+# Of so many ended tasks the pace is compared with what was expected; a difference beyond so many standard deviations
+# shortens the memory, down to the last few.
 RECENT = 25.0
 SURPRISE = 2.0
 SHORTEST_MEMORY = 10.0

@@ -31,6 +31,8 @@ _LEAST_CHANCE = 1 / 50
 # Where the cumulative hazard has grown by this, no price is too high for a poll (and e to it is still a float).
 _CERTAIN = 700.0
 
+_LEAST_HAZARD = 1e-100
+
 # Below this chance it is asked whether the poll pays at all; the answer is always yes where the hazard is steady.
 _SMALL_CHANCE = 0.05
 
@@ -112,8 +114,9 @@ def _is_due(table: Table, fallen: float, price: float, i: int) -> bool:
 def _crossing(table: Table, fallen: float, price: float, i: int) -> float:
     """Where between the points i - 1 and i the poll falls due; beyond the table, by its last hazard."""
     if i == len(table.xs):
-        gap = completions_per_poll(price * table.hazards[-1]) / table.hazards[-1]
-        return table.xs[-1] + max(0.0, gap - (table.fallen[-1] - fallen) / table.hazards[-1])
+        hazard = max(table.hazards[-1], _LEAST_HAZARD)
+        gap = completions_per_poll(price * hazard) / hazard
+        return table.xs[-1] + max(0.0, gap - (table.fallen[-1] - fallen) / hazard)
     before, after = _surplus(table, fallen, price, i - 1), _surplus(table, fallen, price, i)
     # Neither sign is certain to the last digits.
     share = 1.0 if before >= 0 or after <= 0 else before / (before - after)

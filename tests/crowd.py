@@ -16,6 +16,8 @@ from foxapi_async._task import TaskHandle
 from foxapi_async._verdicts import Verdict
 from foxapi_async._wire import Sighting
 
+USUAL = Cadence()
+
 
 @attrs.define
 class Remote:
@@ -49,12 +51,14 @@ class Service:
         polls: the gate that it passes.
         asked: when each poll came.
         answers: what to say instead of the truth, by id; an answer is used once.
+        answered: when each of these was said.
     """
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
         self.polls = Gate(limit)
         self.latency = latency
         self.asked: list[float] = []
+        self.answered: list[float] = []
         self.answers: dict[str, list[Sighting | Verdict]] = {}
         self.tasks: dict[str, Remote] = {}
         self.under_way = self.most_under_way = 0
@@ -78,6 +82,7 @@ class Service:
         finally:
             self.under_way -= 1
         if answers := self.answers.get(task_id):
+            self.answered.append(self._loop.time())
             return answers.pop(0)
         return Sighting(remote.snapshot(now))
 
@@ -130,7 +135,7 @@ class Room:
 async def room(
     service: Service,
     *,
-    cadence: Cadence = Cadence(),
+    cadence: Cadence = USUAL,
     estimates: Estimates | None = None,
     connections: int = 100,
     keep_events: bool = True,

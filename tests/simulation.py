@@ -14,6 +14,8 @@ from foxapi_async._estimates import ModelEstimates
 
 Progress = Callable[[float], float]
 
+USUAL = Cadence()
+
 
 class Simulated:
     """One task, and what became of it.
@@ -30,7 +32,7 @@ class Simulated:
         duration: float,
         estimate: Any,
         progress: Progress | None = None,
-        cadence: Cadence = Cadence(),
+        cadence: Cadence = USUAL,
     ) -> None:
         self.course = Course(model, estimate)
         self.looks = 0

@@ -89,7 +89,8 @@ def test_the_bounds_hold_whatever_was_learned(cadence, age, durations, scale, st
     assert start + cadence.shortest <= when <= start + cadence.longest
 
 
-UNUSABLE = [None, 0, 0.0, -1, -45, math.nan, math.inf, -math.inf, 0.009, 21601, 1e300, 10**400, "45", True]
+HUGE = pytest.param(10**400, id="huge")
+UNUSABLE = [None, 0, 0.0, -1, -45, math.nan, math.inf, -math.inf, 0.009, 21601, 1e300, HUGE, "45", True]
 
 
 @pytest.mark.parametrize("estimate", UNUSABLE)
@@ -107,7 +108,7 @@ def test_usable_estimates(estimate):
     assert Cadence(longest=1e9).next_poll(0.0, estimate) != Cadence(longest=1e9).next_poll(0.0, None)
 
 
-@pytest.mark.parametrize("age", [-1, -math.inf, math.nan, math.inf, 10**400])
+@pytest.mark.parametrize("age", [-1, -math.inf, math.nan, math.inf, HUGE])
 def test_an_age_that_is_none_counts_as_0(age):
     """A clock that went mad does not stop the polls."""
     assert Cadence().next_poll(0.0, 45) == Cadence().next_poll(age, 45)
@@ -136,7 +137,7 @@ def test_a_task_far_beyond_its_estimate_is_still_looked_at(estimate, times):
 
 
 @pytest.mark.parametrize("name", ["poll_price", "shortest", "longest"])
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, None, "1", True, 10**400])
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, None, "1", True, HUGE])
 def test_a_setting_that_is_no_positive_number_is_refused(name, value):
     """By name, with its value."""
     with pytest.raises(ConfigurationError, match=name):
@@ -147,6 +148,15 @@ def test_bounds_the_wrong_way_round_are_refused():
     """`shortest` may not exceed `longest`."""
     with pytest.raises(ConfigurationError, match="exceeds"):
         Cadence(shortest=2, longest=1)
+
+
+@pytest.mark.parametrize("step", [0.8, 1.0, 1.2])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 45.0])
+def test_an_age_beyond_all_ages_is_a_number_still(scale, step):
+    """Where the arithmetic of hazards would leave the floats, the bounds decide."""
+    sharp = Durations((LogNormal(1.0, 0.0, 0.004),))
+
+    assert LARGEST == Cadence().next_look(LARGEST, Forecast(scale, sharp), step=step)
 
 
 # Price and units.
@@ -166,9 +176,7 @@ def test_gaps_grow_as_the_price_rises(estimate, age, factor):
 @pytest.mark.parametrize("estimate", [5, 45, 600, None])
 def test_polls_fall_as_the_price_rises(estimate):
     """Each doubling of the price takes polls from a task, and adds lag."""
-    plans = [
-        Cadence(poll_price=0.005 * 2**i, shortest=1e-6, longest=1e6).explain(estimate) for i in range(9)
-    ]
+    plans = [Cadence(poll_price=0.005 * 2**i, shortest=1e-6, longest=1e6).explain(estimate) for i in range(9)]
 
     assert all(one.mean_polls > other.mean_polls for one, other in itertools.pairwise(plans))
     assert all(one.mean_lag < other.mean_lag for one, other in itertools.pairwise(plans))
@@ -251,6 +259,13 @@ def test_a_plan_beats_the_fixed_interval(estimate):
     """At the same mean number of polls, its mean lag is smaller than with a fixed interval, which is half of it."""
     plan = Cadence(longest=1e6).explain(estimate)
 
+    parts = forecast_by_time(ModelEstimates(), estimate).durations.parts
+    mean = (estimate or NO_ESTIMATE_SECONDS) * sum(
+        part.weight * math.exp(part.centre + part.spread**2 / 2) for part in parts
+    )
+
+    # With an even phase an interval d takes t/d + 1/2 polls.
+    assert math.isclose(plan.mean_polls, mean / plan.interval + 0.5, rel_tol=0.04)
     assert plan.interval / 2 == plan.interval_lag
     assert plan.mean_lag < plan.interval_lag
 

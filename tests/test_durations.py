@@ -72,11 +72,11 @@ def test_a_sum_of_logarithms_does_not_overflow(logs):
 
 @given(mixtures, st.floats(0, 10))
 def test_the_table_follows_the_cumulative_hazard(durations, x):
-    """The table's H is -ln S to a hundredth of a completion, or a hundredth of itself."""
+    """The table's H is -ln S to a hundredth of a completion, or a few hundredths of itself."""
     survival = textbook.survival(durations, x)
     assume(survival > 1e-15)
 
-    assert math.isclose(-math.log(survival), durations.cumulative_hazard(x), rel_tol=0.01, abs_tol=0.012)
+    assert math.isclose(-math.log(survival), durations.cumulative_hazard(x), rel_tol=0.03, abs_tol=0.012)
 
 
 @given(mixtures)

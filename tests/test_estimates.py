@@ -73,7 +73,7 @@ def test_tasks_in_flight_do_not_bias_it(seed):
     assert 0.9 < median(model.timed) < 1.12
 
 
-@pytest.mark.parametrize("estimate", [None, 0, 0.0, -5, math.nan, 1e9, 10**400])
+@pytest.mark.parametrize("estimate", [None, 0, 0.0, -5, math.nan, 1e9, pytest.param(10**400, id="huge")])
 def test_without_a_usable_estimate_the_service_is_learned_by_itself(estimate):
     """Absent, zero, negative and absurd estimates share one distribution, of seconds; usable ones are left alone."""
     model = ModelEstimates()
@@ -84,7 +84,7 @@ def test_without_a_usable_estimate_the_service_is_learned_by_itself(estimate):
     assert not is_usable(estimate)
     assert before == median(model.timed)
     assert 66 < forecast_by_time(model, estimate).remaining(0.0) < 74
-    assert forecast_by_time(model, estimate).founded
+    assert 66 < Course(model, estimate).remaining(0.0) < 74
 
 
 @pytest.mark.parametrize("ratio", [0.02, 0.1, 10, 100, 1000])
@@ -104,7 +104,9 @@ def test_cache_hits_get_a_component_of_their_own():
     model = ModelEstimates()
     chance = random.Random(8)
     durations = (
-        0.8 * math.exp(chance.gauss(0, 0.3)) if chance.random() < 0.25 else 45 * math.exp(chance.gauss(0, 0.12))
+        0.8 * math.exp(chance.gauss(0, 0.3))
+        if chance.random() < 0.25
+        else 45 * math.exp(chance.gauss(0, 0.12))
         for _ in itertools.count()
     )
     tasks = simulate(model, durations, 300, estimate=45.0)
@@ -210,7 +212,11 @@ def test_what_is_in_flight_is_counted():
     model = ModelEstimates()
     chance = random.Random(3)
     simulate(
-        model, (45 * x for x in lognormal(chance, 0.0, 0.3)), 30, estimate=45.0, progress=lambda done: 100 * done
+        model,
+        (45 * x for x in lognormal(chance, 0.0, 0.3)),
+        30,
+        estimate=45.0,
+        progress=lambda done: 100 * done,
     )
     course = Course(model, 45.0)
     course.runs(10.0, 25.0)
@@ -298,7 +304,10 @@ def test_a_round_trip_keeps_what_was_learned():
 
     for model, estimate in (("fox", 45.0), ("owl", None)):
         polls = [
-            [cadence.next_look(age, forecast_by_time(known.of(model), estimate)) for age in (27.0, 30.0, 40.0)]
+            [
+                cadence.next_look(age, forecast_by_time(known.of(model), estimate))
+                for age in (27.0, 30.0, 40.0)
+            ]
             for known in (before, after)
         ]
         plans = [cadence.explain(estimate, estimates=known, model=model) for known in (before, after)]
@@ -440,8 +449,8 @@ def test_a_task_that_ended_counts_once(x, y):
     estimator.runs(weight, 0.0, before)
     estimator.ended(weight, before, after)
 
-    assert 1 == pytest.approx(sum(row.ended for row in estimator._table.rows()))
-    assert 0 == pytest.approx(sum(row.running for row in estimator._table.rows()))
+    assert 1 == pytest.approx(sum(row.ended for row in estimator._table.rows()), abs=1e-4)
+    assert 0 == pytest.approx(sum(row.running for row in estimator._table.rows()), abs=1e-4)
 
 
 def test_the_share_of_an_interval_follows_what_is_known():

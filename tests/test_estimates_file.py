@@ -1,9 +1,9 @@
 """What a session has learned is kept in a file, and nothing about that file can hurt."""
 
+import errno
 import json
 import logging
 import os
-import stat
 
 import pytest
 from helpers import fox_request, session_at
@@ -38,7 +38,7 @@ async def test_what_is_learned_is_written_on_leaving_and_read_on_entering(emulat
     assert 3 == pytest.approx(ended(first), abs=0.1)
     assert 5 == pytest.approx(ended(second), abs=0.2)
     assert f"<Estimates of {fox_request().model}>" == repr(second)
-    assert ["estimates.json"] == os.listdir(path.parent)
+    assert ["estimates.json"] == [file.name for file in path.parent.iterdir()]
 
 
 async def test_learning_shows_in_the_number_of_polls(tmp_path):
@@ -123,21 +123,22 @@ async def test_a_name_that_no_file_can_have_is_a_warning(emulator, caplog):
     assert "null" in record.getMessage()
 
 
-async def test_a_full_disk_leaves_the_old_file(emulator, tmp_path, caplog):
-    """The old state stays whole where the new one cannot be written."""
+async def test_a_full_disk_leaves_the_old_file(emulator, tmp_path, caplog, monkeypatch):
+    """The old state stays whole where the new one cannot be written, and nothing lies beside it."""
+
+    def no_space(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     path = tmp_path / "estimates.json"
     await generate(emulator, count=1, estimates=path)
     before = path.read_text()
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    try:
-        if os.access(tmp_path, os.W_OK):
-            pytest.skip("root may write anywhere")
-        await generate(emulator, count=1, estimates=path)
-    finally:
-        tmp_path.chmod(stat.S_IRWXU)
+    monkeypatch.setattr(os, "fsync", no_space)
+    await generate(emulator, count=1, estimates=path)
 
     assert before == path.read_text()
+    assert ["estimates.json"] == [file.name for file in tmp_path.iterdir()]
     assert "could not be kept" in caplog.text
+    assert os.strerror(errno.ENOSPC) in caplog.text
 
 
 async def test_two_sessions_may_share_what_they_learn(emulator):

@@ -189,6 +189,20 @@ def test_one_group_is_found(seed, spread):
     assert part.weight == 1
 
 
+def test_a_coarse_grid_widens_nothing():
+    """A group that is narrower than the grid's steps keeps its spread: what counting by steps adds is taken off."""
+    chance = random.Random(4)
+    grid = Grid(tuple(-3 + 0.1 * i for i in range(61)))
+    table = LifeTable(grid)
+    for _ in range(3000):
+        position = grid.position(math.exp(chance.gauss(-0.27, 0.05)))
+        table.ended(table.born(1e12), 0.0, [(position, 1.0)])
+    prior = (PriorPart(1.0, -0.27, 0.05),)
+    (part,) = fit(table.rows(), prior, start(prior), 5)
+
+    assert math.isclose(0.05, part.spread, rel_tol=0.1)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_tasks_that_still_run_are_no_bias(seed):
     """Where all that is known of half of the tasks is that they still run, the centre is found all the same."""

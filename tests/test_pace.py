@@ -38,7 +38,7 @@ def test_a_refusal_cuts_the_pace_to_seven_tenths(per_second, seconds):
     """Of what it really was, not of a limit that was never reached."""
     pace = Pace(1000.0)
     now = running(pace, per_second, seconds)
-    pace.cut(now)
+    pace.cut(now, now)
 
     assert math.isclose(0.7 * per_second, pace.rate(now), rel_tol=0.12)
 
@@ -48,16 +48,51 @@ def test_a_burst_of_refusals_is_one_refusal():
     pace = Pace()
     now = running(pace, 50, 30)
     for i in range(40):
-        pace.cut(now + i / 1000)
+        pace.cut(now + i / 1000, now + i / 1000)
 
     assert math.isclose(0.7 * 50, pace.rate(now + 0.04), rel_tol=0.05)
+
+
+@pytest.mark.parametrize("pause", [0.5, 5, 60, 600])
+def test_the_pause_counts_for_nothing(pause):
+    """However long nothing may go, the pace after it is that of before, cut once, and grows only from then on."""
+    pace = Pace()
+    now = running(pace, 50, 30)
+    pace.cut(now, now + pause)
+    pace.cut(now + 0.1, now + pause)
+    cut_to = pace.rate(now + pause)
+
+    assert math.isclose(0.7 * 50, cut_to, rel_tol=0.06)
+    assert math.isclose(1.2 * cut_to, pace.rate(now + pause + 10), rel_tol=1e-9)
+
+
+def test_a_pause_of_a_young_session_counts_for_nothing_either():
+    """A pace that was kept for a few seconds, in two stretches, is as fast as it was in them."""
+    pace = Pace()
+    now = running(pace, 50, 3)
+    pace.cut(now, now + 60)
+    now = running(pace, 35, 1.5, now + 60)
+    pace.cut(now, now)
+
+    assert math.isclose(0.7 * 0.7 * 50, pace.rate(now), rel_tol=0.1)
+
+
+def test_the_next_refusal_cuts_again():
+    """Of what is allowed by then, even if few requests went since: six refusals find a tenth of the pace."""
+    pace = Pace()
+    now = running(pace, 50, 30)
+    for _ in range(6):
+        pace.cut(now, now + 5)
+        now = running(pace, 10, 1.5, now + 5)
+
+    assert 50 * 0.7**6 < pace.rate(now) < 1.2 * 50 * 0.7**6
 
 
 def test_the_pace_grows_back_slowly_and_the_cut_is_forgotten():
     """By a fiftieth of itself a second; once it would be four times as fast, there is no limit but the user's."""
     pace, limited = Pace(), Pace(20.0)
     for each in (pace, limited):
-        each.cut(running(each, 10, 60))
+        each.cut(running(each, 10, 60), 60.0)
     cut_to = pace.rate(60.0)
     end = 60.0 + (FORGET_AT - 1) / REGAIN_PER_SECOND
 
@@ -73,7 +108,7 @@ def test_a_refusal_of_the_first_request_leaves_some_pace():
     fresh, one = Pace(), Pace()
     one.count(5.0)
     for each in (fresh, one):
-        each.cut(5.0)
+        each.cut(5.0, 5.0)
 
     assert CUT == fresh.rate(5.0) == one.rate(5.0)
 
@@ -84,7 +119,7 @@ def test_whatever_happens_something_may_go(steps, limit):
     pace, now = Pace(limit), 0.0
     for wait, refused in steps:
         now += wait
-        pace.cut(now) if refused else pace.count(now)
+        pace.cut(now, now + wait) if refused else pace.count(now)
         rate = pace.rate(now)
         assert rate is None or 0 < rate <= (limit or math.inf)
 
