@@ -37,7 +37,7 @@ PRICE = Cadence().poll_price
 CADENCE = Cadence(shortest=1e-3, longest=1e6)
 
 LEVELS = 25
-ARRIVALS, ARRIVED = 20.0, 10_000
+ARRIVALS, ARRIVED = 20.0, 20_000
 WARM_TARGET, COLD_TARGET, BUDGET_TARGET = 1.03, 1.15, 1.05
 
 
@@ -103,8 +103,8 @@ def least_costs(case: Case, seconds: Sequence[float]) -> list[float]:
     ]
 
 
-def ratio(runs: Sequence[Run], least: Sequence[float]) -> tuple[float, float]:
-    """Both sums, to be added up over the seeds."""
+def sums(runs: Sequence[Run], least: Sequence[float]) -> tuple[float, float]:
+    """Our costs and the least, to be added up over the seeds."""
     return math.fsum(run.cost(PRICE) for run in runs), math.fsum(least)
 
 
@@ -116,23 +116,24 @@ def compare(case: Case) -> tuple[float, float, float]:
         least = least_costs(case, seconds)
         steady = Plan(estimate=ESTIMATE, cadence=CADENCE, in_flight=IN_FLIGHT)
         runs = simulate(seconds, steady, Estimates(), seed)
-        cold.append(ratio(runs[:COLD], least[:COLD]))
-        warm.append(ratio(runs[COLD:], least[COLD:]))
+        cold.append(sums(runs[:COLD], least[:COLD]))
+        warm.append(sums(runs[COLD:], least[COLD:]))
         at_once = Plan(estimate=ESTIMATE, cadence=CADENCE, in_flight=COLD)
-        burst.append(ratio(simulate(seconds[:COLD], at_once, Estimates(), seed), least[:COLD]))
+        burst.append(sums(simulate(seconds[:COLD], at_once, Estimates(), seed), least[:COLD]))
     return over(warm), over(cold), over(burst)
 
 
-def over(sums: Sequence[tuple[float, float]]) -> float:
+def over(both: Sequence[tuple[float, float]]) -> float:
     """The ratio of the totals."""
-    return sum(ours for ours, _ in sums) / sum(least for _, least in sums)
+    return sum(ours for ours, _ in both) / sum(least for _, least in both)
 
 
 def rationed(case: Case) -> tuple[float, float]:
     """Cost and lag under half the polls a second that tasks would take freely, over the best allocation's.
 
-    The best allocation knows the distribution, and lets every poll cost the one price at which the polls fit on average:
-    a bound from below, because it may exceed the limit for a while, which the SDK never does.
+    The best allocation knows the distribution, and lets every poll cost the one price at which the polls fit on average;
+    it may exceed the limit for a while, which the SDK never does. Only tasks are counted that begin long after the first and
+    long before the last, when the limit is felt throughout.
     """
     free = optimum(case, 0)
     best = schedule_with(case.distribution, free.mean_polls / 2)
@@ -142,10 +143,13 @@ def rationed(case: Case) -> tuple[float, float]:
     simulate(seconds[:COLD], steady, estimates, seed=1)
     limit = ARRIVALS * best.mean_polls
     plan = Plan(estimate=ESTIMATE, cadence=CADENCE, arrivals=ARRIVALS, limit=limit)
-    runs = simulate(seconds, plan, estimates, seed=1)[ARRIVED // 4 : -ARRIVED // 8]
-    lag, polls = fmean(run.lag for run in runs), fmean(run.polls for run in runs)
-    least_lag = ESTIMATE * best.mean_lag
-    return (lag + PRICE * polls) / (least_lag + PRICE * best.mean_polls), lag / least_lag
+    counted = slice(2 * ARRIVED // 5, -2 * ARRIVED // 5)
+    runs = simulate(seconds, plan, estimates, seed=1)[counted]
+    costs, lags = (
+        [ESTIMATE * best.cost_of(each / ESTIMATE, price / ESTIMATE) for each in seconds[counted]]
+        for price in (PRICE, 0.0)
+    )
+    return over([sums(runs, costs)]), fmean(run.lag for run in runs) / fmean(lags)
 
 
 def row(case: Case) -> tuple[list[str], tuple[float, float, float]]:

@@ -134,10 +134,10 @@ def test_progress_that_misleads_does_little_harm(progress, seed):
 
 @pytest.mark.parametrize("progress", LIARS.values(), ids=LIARS)
 def test_the_first_tasks_are_not_harmed_either(progress):
-    """Of a burst of fifty tasks of a model that nobody knows, lag and polls cost at most a quarter more."""
+    """Of a burst of fifty tasks of an unknown model, lag and polls cost at most a quarter more, and no lag doubles."""
     with_it, without = made(progress, 50, every=0.0), made(None, 50, every=0.0)
 
-    assert lag(with_it) < 1.6 * lag(without)
+    assert lag(with_it) < 2 * lag(without)
     assert cost(with_it) < 1.25 * cost(without)
 
 
