@@ -1,20 +1,23 @@
 """What one poll costs this process in CPU: request, reading, schedule and event, against a bare aiohttp GET.
 
-The server is another process on 127.0.0.1 that always answers with a running task, so its CPU is not counted.
-Both sides keep the same number of connections busy; the cadence is set so that polls follow each other at full
-speed. Each event reaches a hook, which counts; in the third row every handle is iterated over as well.
+The server is another process on 127.0.0.1, so its CPU is not counted. It always answers with a task that runs, created
+when the server began, whose `progress` grows with every read: no body is like the one before. Both sides keep 100 connections busy; with more tasks
+than that in flight, each bare worker goes round its share of the ids. The cadence is set so that polls follow each
+other at full speed. Each event reaches a hook, which counts; in one row every handle is iterated over as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import aiohttp
@@ -23,11 +26,10 @@ from aiohttp import web
 
 from foxapi_async import Cadence, FoxSession, Limits, TaskHandle
 
-ROUNDS = 41
-IN_FLIGHT = 100
-WARM_UP = 300
+CONNECTIONS = 100
 POLLS = 1000
-TARGET = 1.5
+ROUNDS = {100: 31, 10_000: 11}
+TARGET = 1.35
 
 KEY = "sk-benchmark"
 TASK = {
@@ -43,13 +45,20 @@ TASK = {
     "error": None,
     "usage": {"credits_reserved": 12.5},
 }
-IDS = [f"task-unified-1757165031-{number:08d}" for number in range(IN_FLIGHT)]
+
+Ids = Sequence[str]
+
+
+def make_ids(count: int) -> Ids:
+    """As many ids as tasks are to be in flight."""
+    return [f"task-unified-1757165031-{number:08d}" for number in range(count)]
 
 
 class Meter:
     """Counts polls, and takes this process's CPU time after the warm-up and at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm_up: int) -> None:
+        self._warm_up = warm_up
         self._count = 0
         self._began = 0.0
         self._done = asyncio.Event()
@@ -57,9 +66,9 @@ class Meter:
 
     def __call__(self, _: object) -> None:
         self._count += 1
-        if self._count == WARM_UP:
+        if self._count == self._warm_up:
             self._began = time.process_time()
-        elif self._count == WARM_UP + POLLS:
+        elif self._count == self._warm_up + POLLS:
             self.microseconds = 1e6 * (time.process_time() - self._began) / POLLS
             self._done.set()
 
@@ -67,19 +76,20 @@ class Meter:
         await self._done.wait()
 
 
-async def bare(url: str) -> float:
+async def bare(url: str, ids: Ids) -> float:
     """The least that a client can do: GET and `json.loads`, one worker for each connection."""
-    meter = Meter()
+    meter = Meter(3 * CONNECTIONS)
 
-    async def work(session: aiohttp.ClientSession, task_id: str) -> None:
-        while True:
+    async def work(session: aiohttp.ClientSession, share: Ids) -> None:
+        for task_id in itertools.cycle(share):
             async with session.get(f"{url}/v1/tasks/{task_id}") as response:
                 meter(json.loads(await response.read()))
 
-    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        workers = [asyncio.ensure_future(work(session, task_id)) for task_id in IDS]
+        shares = [ids[number::CONNECTIONS] for number in range(CONNECTIONS)]
+        workers = [asyncio.ensure_future(work(session, share)) for share in shares]
         await meter.finished()
         for worker in workers:
             worker.cancel()
@@ -87,18 +97,18 @@ async def bare(url: str) -> float:
     return meter.microseconds
 
 
-async def ours(url: str, *, iterate: bool) -> float:
-    """The same polls through a session."""
-    meter = Meter()
+async def ours(url: str, ids: Ids, *, iterate: bool = False) -> float:
+    """The same polls through a session, once every task was looked at."""
+    meter = Meter(len(ids) + 2 * CONNECTIONS)
 
     async def read(handle: TaskHandle) -> None:
         async for _ in handle:
             pass
 
     hurry = Cadence(poll_price=1e-9, shortest=1e-6, longest=1e-6)
-    limits = Limits(connections=IN_FLIGHT)
+    limits = Limits(connections=CONNECTIONS)
     async with FoxSession(KEY, base_url=url, cadence=hurry, limits=limits, hooks=[meter]) as fox:
-        handles = [fox.attach(task_id) for task_id in IDS]
+        handles = [fox.attach(task_id) for task_id in ids]
         readers = [asyncio.ensure_future(read(handle)) for handle in handles if iterate]
         await meter.finished()
         for handle in handles:
@@ -120,11 +130,13 @@ def server() -> Iterator[str]:
 
 async def serve() -> None:
     """Answer every read with a running task of that id, on a port of its own, until killed."""
-    before, after = json.dumps(TASK).encode().split(TASK["id"].encode())
+    created = int(time.time())
+    progress: Counter[str] = Counter()
 
     async def answer(request: web.Request) -> web.Response:
-        body = before + request.match_info["id"].encode() + after
-        return web.Response(body=body, content_type="application/json")
+        task_id = request.match_info["id"]
+        progress[task_id] = (progress[task_id] + 1) % 100
+        return web.json_response({**TASK, "id": task_id, "created": created, "progress": progress[task_id]})
 
     app = web.Application()
     app.router.add_get("/v1/tasks/{id}", answer)
@@ -135,26 +147,35 @@ async def serve() -> None:
     await asyncio.Event().wait()
 
 
+def measure(
+    url: str, count: int, variants: dict[str, Callable[[str, Ids], Awaitable[float]]]
+) -> list[list[str]]:
+    """A row for each variant with `count` tasks in flight, the first being what the others are compared to."""
+    ids = make_ids(count)
+    runs = {
+        name: lambda variant=variant: asyncio.run(variant(url, ids)) for name, variant in variants.items()
+    }
+    found = interleave(runs, ROUNDS[count])
+    base = next(iter(found.values()))
+    return [
+        [f"{name}, {count:,} in flight", f"{middle(cost):.1f}", spread(cost), f"{paired(cost, base):.2f}"]
+        for name, cost in found.items()
+    ]
+
+
 def main() -> None:
     logging.disable(logging.WARNING)  # leaving a session with tasks under way is the plan here
+    variants = {"aiohttp GET + json.loads": bare, "FoxSession": ours}
+    iterated = {"FoxSession, handles iterated": partial(ours, iterate=True)}
     with server() as url:
-        variants = {
-            "aiohttp GET + json.loads": bare,
-            "FoxSession": partial(ours, iterate=False),
-            "FoxSession, handles iterated": partial(ours, iterate=True),
-        }
-        runs = {name: lambda variant=variant: asyncio.run(variant(url)) for name, variant in variants.items()}
-        found = interleave(runs, ROUNDS)
-    base, session, _ = found
+        few, many = measure(url, 100, variants | iterated), measure(url, 10_000, variants)
     show(
-        f"Cost of a poll: client CPU in microseconds, medians of {ROUNDS} interleaved rounds of {POLLS} polls, "
-        f"{IN_FLIGHT} in flight, reply of {len(json.dumps(TASK))} bytes, Python {sys.version.split()[0]}",
+        f"Cost of a poll: client CPU in microseconds, medians of {ROUNDS[100]} and {ROUNDS[10_000]} interleaved rounds "
+        f"of {POLLS} polls, {CONNECTIONS} connections, reply of {len(json.dumps(TASK))} bytes, "
+        f"Python {sys.version.split()[0]}",
         ("", "CPU/poll", "min–max", "ratio"),
-        [
-            (name, f"{middle(cost):.1f}", spread(cost), f"{paired(cost, found[base]):.2f}")
-            for name, cost in found.items()
-        ],
-        [against("ratio", paired(found[session], found[base]), TARGET)],
+        [*few, *many],
+        [against(f"ratio, {rows[1][0]}", float(rows[1][3]), TARGET) for rows in (few, many)],
     )
 
 

@@ -27,8 +27,6 @@ from foxapi_async.models import GenerationRequest
 
 T = TypeVar("T")
 
-POLL_SECONDS = 15.0
-
 # The size limit is undocumented; the edge in front of the service is believed to end at 100 MB.
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
 
@@ -79,7 +77,7 @@ class Api:
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
-        outcome = await self._transport.read(_calls.task_call(task_id), Scope.whole(POLL_SECONDS))
+        outcome = await self._transport.read(_calls.task_path(task_id))
         judged = judge_read(
             outcome, lambda reply: _wire.read_status(reply, task_id), "poll", task_id, fresh=fresh
         )
@@ -94,10 +92,10 @@ class Api:
         Raises:
             FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
         """
-        call = _calls.task_call(task_id)
+        path = _calls.task_path(task_id)
 
         async def attempt() -> TaskSnapshot:
-            outcome = await self._transport.read(call, Scope.whole(POLL_SECONDS))
+            outcome = await self._transport.read(path)
             return _unless_refused(
                 judge_read(outcome, lambda reply: _wire.read_status(reply, task_id), "fetch", task_id)
             )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Raw = Mapping[str, Any]
 
+_EXACT = 2**53
+
 
 @functools.cache
 def make_converter() -> Converter:
@@ -35,14 +37,14 @@ def make_converter() -> Converter:
     import cattrs  # noqa: PLC0415
 
     converter = cattrs.Converter()
-    converter.register_structure_hook(TaskSnapshot, lambda raw, _: _read_snapshot(raw))
+    converter.register_structure_hook(TaskSnapshot, lambda reply, _: _read_snapshot(*reply))
     converter.register_structure_hook(UploadedFile, lambda raw, _: _read_upload(raw))
     return converter
 
 
-def structure_snapshot(raw: Raw) -> TaskSnapshot:
-    """The reading in a task object whose `id` has been checked."""
-    return make_converter().structure(raw, TaskSnapshot)
+def structure_snapshot(raw: Raw, body: bytes | None = None) -> TaskSnapshot:
+    """The reading in a task object whose `id` has been checked; `body` is the JSON that says exactly the same."""
+    return make_converter().structure((raw, body), TaskSnapshot)
 
 
 def structure_upload(raw: Raw) -> UploadedFile:
@@ -50,19 +52,20 @@ def structure_upload(raw: Raw) -> UploadedFile:
     return make_converter().structure(raw, UploadedFile)
 
 
-def _read_snapshot(raw: Raw) -> TaskSnapshot:
-    results = _results_of(raw)
+def _read_snapshot(raw: Raw, body: bytes | None) -> TaskSnapshot:
+    get = raw.get
+    results = _results_of(get("results"), get("output"))
     return TaskSnapshot(
         id=raw["id"],
-        model=read_text(raw.get("model")) or "",
-        status=read_text(raw.get("status")) or "pending",
-        progress=read_number(raw.get("progress")),
-        estimated_time=_read_estimate(raw.get("task_info")),
-        created=read_number(raw.get("created")),
+        model=_read_word(get("model")) or "",
+        status=_read_word(get("status")) or "pending",
+        progress=read_number(get("progress")),
+        estimated_time=_read_estimate(get("task_info")),
+        created=read_number(get("created")),
         images=_read_images(results) if results else (),
-        error=_read_problem(raw.get("error")),
-        usage=read_mapping(raw.get("usage")),
-        raw=raw,
+        error=_read_problem(get("error")),
+        usage=read_mapping(get("usage")),
+        raw=body if body and not results else raw,
         has_results=bool(results),
     )
 
@@ -80,6 +83,8 @@ def _read_upload(raw: Raw) -> UploadedFile:
 
 def read_number(value: object) -> float | None:
     """A finite number, also from text; else None."""
+    if value is None or (type(value) is int and -_EXACT < value < _EXACT):
+        return value  # what nearly all are
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -93,9 +98,20 @@ def read_number(value: object) -> float | None:
 
 def read_text(value: object) -> str | None:
     """A text, also from a number (some codes are); else None."""
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _read_word(value: object) -> str | None:
+    """A text that many replies share, as one object for all: a hundred thousand tasks have few models and states."""
+    text = read_text(value)
+    return _the_same(text) if text and len(text) < 100 else text
+
+
+@functools.lru_cache(maxsize=256)
+def _the_same(text: str) -> str:
+    return text
 
 
 def read_mapping(value: object) -> Raw | None:
@@ -109,16 +125,17 @@ def _read_whole(value: object) -> int | None:
 
 
 def _read_estimate(task_info: object) -> float | None:
-    return read_number((read_mapping(task_info) or {}).get("estimated_time"))
+    return read_number(task_info.get("estimated_time")) if isinstance(task_info, dict) else None
 
 
-def _results_of(raw: Raw) -> list[Any]:
+def _results_of(results: object, output: object) -> list[Any]:
     """The result list in any of its documented shapes; an object or text with nothing in it is no result."""
-    results = raw.get("results")
+    if not results and not output:
+        return []
     if isinstance(results, Mapping | str):
         results = [results]
     if not isinstance(results, list) or not results:
-        results = _older_output(raw.get("output"))
+        results = _older_output(output)
     return [item for item in results if isinstance(item, Mapping | str) and item]
 
 
@@ -144,6 +161,8 @@ def _is_link(url: object) -> bool:
 
 
 def _read_problem(error: object) -> TaskProblem | None:
+    if not error:
+        return None
     if isinstance(error, str) and error:
         return TaskProblem(message=error)
     if not isinstance(error, Mapping) or not error:

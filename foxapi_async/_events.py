@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,11 @@ class TaskProblem:
     type: str | None = None
 
 
+def _parsed(reply: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
+    value: Mapping[str, Any] = json.loads(reply) if isinstance(reply, bytes) else reply
+    return value
+
+
 @attrs.frozen(kw_only=True)
 class TaskSnapshot:
     """One reading of a task, as docs.foxapi.cc get-task-detail describes it.
@@ -40,7 +46,7 @@ class TaskSnapshot:
         images: the results that have a URL; empty until there are any.
         error: why it failed, or None.
         usage: the `usage` object, or None.
-        raw: the whole reply, with fields this package does not know.
+        raw: the whole reply, with fields this package does not know; given as a mapping, or as the JSON that it came in.
         has_results: whether the reply had results at all; some tasks have results without a URL (see `raw`).
     """
 
@@ -53,8 +59,14 @@ class TaskSnapshot:
     images: tuple[GeneratedImage, ...] = ()
     error: TaskProblem | None = None
     usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
+    # Mostly as it came: parsed, it takes five times the memory, and of each task in flight one is kept.
+    _raw: Mapping[str, Any] | bytes = attrs.field(factory=dict, repr=False, hash=False, eq=_parsed)
     has_results: bool = False
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The whole reply; where it is kept as JSON it is parsed at each access."""
+        return _parsed(self._raw)
 
     @property
     def signal(self) -> _state.Signal:
@@ -78,7 +90,7 @@ class TaskEvent:
         progress: 0–100 as the service gives it, or None.
         elapsed: since the submit (for an attached task: since its creation).
         remaining: the median of what the task still needs, given that it is not done yet; 0 when it is over,
-            None if the service gave no estimate.
+            None as long as neither an estimate nor another task of the model tells.
         final: whether the task is over; no event of this task follows.
         snapshot: the reading behind the event.
     """

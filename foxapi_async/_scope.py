@@ -1,4 +1,4 @@
-"""The time of one exchange, and the fact that its request was handed over: no aiohttp in here."""
+"""The time of an exchange, and the fact that its request was handed over: no aiohttp in here."""
 
 from __future__ import annotations
 
@@ -33,13 +33,6 @@ class Scope:
         self._last = float("inf")
         self.timeout = asyncio.timeout_at(self._loop.time() + connect)
 
-    @classmethod
-    def whole(cls, seconds: float) -> Scope:
-        """The time of an exchange of which it does not matter what was sent."""
-        scope = cls(seconds, seconds)
-        scope.sent = True
-        return scope
-
     def hand_over(self) -> None:
         """Note that bytes of the request are about to go out.
 
@@ -71,3 +64,57 @@ class Scope:
     def close(self) -> None:
         """The exchange is over: what `sent` says now stays true, because nothing goes out any more."""
         self._revoked = True
+
+
+class Span:
+    """The time of one exchange among many of the same length, of which it does not matter what was sent."""
+
+    __slots__ = ("_spans", "timeout")
+    sent = True
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+        self.timeout = asyncio.timeout(None)
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self._spans.end(self)
+
+
+class Spans:
+    """Ends each of many exchanges after the same time, with one timer for all of them.
+
+    They run out in the order in which they began, so the timer need only know the oldest that is open.
+
+    Args:
+        seconds: how long each may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._open: dict[Span, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> Span:
+        """The time of an exchange that is entered at once."""
+        loop = asyncio.get_running_loop()
+        span = Span(self)
+        self._open[span] = when = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(when, self._ring)
+        return span
+
+    def end(self, span: Span) -> None:
+        """Forget one; without any there is no timer either."""
+        self._open.pop(span, None)
+        if self._timer is not None and not self._open:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        """The oldest has run out: its own timeout does the rest."""
+        oldest = next(iter(self._open))
+        oldest.timeout.reschedule(self._open.pop(oldest))
+        following = next(iter(self._open.values()), None)
+        loop = asyncio.get_running_loop()
+        self._timer = None if following is None else loop.call_at(following, self._ring)

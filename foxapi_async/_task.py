@@ -8,7 +8,6 @@ object of its own, because a traceback grows on every raise.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
@@ -58,8 +57,9 @@ class TaskHandle:
         self._version = 0
         self._retire = retire
         self._loop = asyncio.get_running_loop()
-        self._ended: list[asyncio.Future[None]] = []
-        self._news: list[asyncio.Future[None]] = []
+        # None until somebody waits: of a hundred thousand handles most are not even looked at.
+        self._ended: list[asyncio.Future[None]] | None = None
+        self._news: list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id} {self._state.value}>"
@@ -101,9 +101,8 @@ class TaskHandle:
         limit = check_timeout(timeout)
         self._check_loop()
         if not self.done():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limit):
-                    await self._park(self._ended)
+            self._ended = self._ended or []
+            await self._park(self._ended, limit)
         return self._outcome(limit)
 
     def _outcome(self, limit: float | None) -> TaskResult:
@@ -135,16 +134,21 @@ class TaskHandle:
                 return self._version, self._event
             if self.done():
                 return None
+            self._news = self._news or []
             await self._park(self._news)
 
-    async def _park(self, waiters: list[asyncio.Future[None]]) -> None:
+    async def _park(self, waiters: list[asyncio.Future[None]], limit: float | None = None) -> None:
+        """Wait until woken, or for `limit` seconds."""
         waiter = self._loop.create_future()
         waiters.append(waiter)
+        timer = None if limit is None else self._loop.call_later(limit, _wake, [waiter])
         try:
             await waiter
         finally:
             if waiter in waiters:
                 waiters.remove(waiter)
+            if timer is not None:
+                timer.cancel()
 
     # What follows is called by the poller alone.
 
@@ -166,11 +170,12 @@ class TaskHandle:
         _wake(self._news)
 
 
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
+def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
+    for waiter in waiters or ():
         if not waiter.done():
             waiter.set_result(None)
-    waiters.clear()
+    if waiters:
+        waiters.clear()
 
 
 class _Events:

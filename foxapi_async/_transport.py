@@ -19,16 +19,19 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from foxapi_async._calls import Call, Failure, Reply
+from foxapi_async._calls import Call, Failure, Headers, Reply
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._file_client import FileClient
 from foxapi_async._http import NETWORK, NO_TIMEOUT, USER_AGENT, describe, make_session, never_repeat
-from foxapi_async._scope import Broken, Scope
+from foxapi_async._scope import Broken, Scope, Span, Spans
 from foxapi_async._settings import Account
 
 # A status reply has some hundred bytes, one with inline text results some hundred kB. Reading one blocks the loop, and
 # a hostile one of this size does so for a fifth of a second.
 MAX_JSON_BYTES = 1024 * 1024
+
+# A status read that takes longer is repeated; the retry of a poll is the schedule's business.
+READ_SECONDS = 15.0
 
 CLOSE_SECONDS = 1.0
 
@@ -55,6 +58,7 @@ class Transport:
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
         self._key = account.key.encode()
+        self._spans = Spans(READ_SECONDS)
         self._headers = CIMultiDict({"User-Agent": USER_AGENT, "Authorization": f"Bearer {account.key}"})
         # A session that was brought along keeps its own middlewares: ours stands next to the wire.
         given = getattr(http, "_middlewares", None) or ()
@@ -90,13 +94,13 @@ class Transport:
         """Fetches result files over our connections, without the key; None once closed."""
         return None if self._reads is None or self._reads.closed else FileClient(self._reads)
 
-    async def read(self, call: Call, scope: Scope) -> Reply | Failure:
-        """A GET that may be repeated, over a connection that is kept; it is bounded as a whole (`Scope.whole`)."""
-        return await self._attempt(self._reads, call, None, scope)
+    async def read(self, path: str) -> Reply | Failure:
+        """A GET that may be repeated, over a connection that is kept; it is bounded as a whole (`READ_SECONDS`)."""
+        return await self._exchange(self._reads, "GET", path, self._headers, None, self._spans.begin())
 
     async def submit(self, call: Call, scope: Scope) -> Reply | Failure:
         """A billed POST, over a connection of its own."""
-        return await self._attempt(self._submits, call, _Body(call.body or b"", scope.hand_over), scope)
+        return await self._post(call, _Body(call.body or b"", scope.hand_over), scope)
 
     async def upload(self, call: Call, chunks: AsyncIterator[bytes], scope: Scope) -> Reply | Failure:
         """A POST whose body is streamed; its Content-Length is in the call's headers."""
@@ -106,16 +110,37 @@ class Transport:
                 scope.hand_over()  # each piece renews the time until the answer
                 yield chunk
 
-        return await self._attempt(self._submits, call, noted(), scope)
+        return await self._post(call, noted(), scope)
 
-    async def _attempt(
-        self, session: aiohttp.ClientSession | None, call: Call, body: Any, scope: Scope
+    async def _post(self, call: Call, body: Any, scope: Scope) -> Reply | Failure:
+        headers = {**self._headers, **call.headers}
+        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession | None,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: Any,
+        scope: Scope | Span,
     ) -> Reply | Failure:
-        if session is None or session.closed:
-            return Failure(reason="the session is closed", sent=False)
         try:
+            if session is None or session.closed:
+                return Failure(reason="the session is closed", sent=False)
             async with scope.timeout:
-                return await self._request(session, call, body)
+                response = await session.request(
+                    method,
+                    URL(self._root + path, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    timeout=NO_TIMEOUT,
+                    middlewares=self._middlewares,
+                )
+                return self._redacted(await _read_reply(response))
         except TimeoutError:
             reason = "no answer in time" if scope.sent else "no connection in time"
         except Broken as error:
@@ -126,43 +151,26 @@ class Transport:
             scope.close()  # a writer that is scheduled already must not send what is about to be called unsent
         return Failure(reason=reason, sent=scope.sent)
 
-    async def _request(self, session: aiohttp.ClientSession, call: Call, body: Any) -> Reply:
-        async with session.request(
-            call.method,
-            URL(self._root + call.path, encoded=True),
-            headers={**self._headers, **call.headers} if call.headers else self._headers,
-            data=body,
-            allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
-            raise_for_status=False,
-            auto_decompress=True,
-            timeout=NO_TIMEOUT,
-            middlewares=self._middlewares,
-        ) as response:
-            return self._redacted(await _read_reply(response))
-
     def _redacted(self, reply: Reply) -> Reply:
         """The reply without our key, which an edge's error page may echo and every error would then carry on."""
-        if reply.status >= 300 or self._key in reply.body:
-            key = self._key.decode()
-            headers = {name: value.replace(key, "***") for name, value in reply.headers.items()}
-            body = reply.body.replace(self._key, b"***")
-            return Reply(status=reply.status, headers=CIMultiDict(headers), body=body, whole=reply.whole)
-        return reply
+        if reply.status < 300 and self._key not in reply.body:
+            return reply
+        key = self._key.decode()
+        headers = CIMultiDict({name: value.replace(key, "***") for name, value in reply.headers.items()})
+        return reply._replace(headers=headers, body=reply.body.replace(self._key, b"***"))
 
 
 async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
     """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
-    chunks: list[bytes] = []
-    size, whole = 0, True
+    content, chunks, size, whole = response.content, [], 0, True
     try:
-        while chunk := await response.content.readany():
-            size += len(chunk)
-            if size > MAX_JSON_BYTES:
-                whole = False
-                break
-            chunks.append(chunk)
+        while whole and not content.at_eof():
+            chunks.append(await content.readany())
+            size += len(chunks[-1])
+            whole = size <= MAX_JSON_BYTES
     except NETWORK:
         whole = False
-    if not whole:
-        response.close()
-    return Reply(status=response.status, headers=response.headers, body=b"".join(chunks), whole=whole)
+    finally:
+        if not response.closed:  # what was read to its end has given its connection back already
+            response.close()
+    return Reply(response.status, response.headers, b"".join(chunks), whole)
