@@ -49,10 +49,10 @@ class LogNormal:
 
 
 def log_normal_survival(z: float) -> float:
-    """ln of the standard normal's upper tail; beyond z = 30, where it underflows, by Mills' ratio (1926)."""
+    """ln of the standard normal's upper tail; beyond z = 30, where it underflows, by the asymptotic series of Mills' ratio (1926)."""
     if z < 30:
         return math.log(0.5 * math.erfc(z / _ROOT_TWO))
-    return -z * z / 2 - _LOG_ROOT_TWO_PI - math.log(z) - 1 / (z * z)
+    return -z * z / 2 - _LOG_ROOT_TWO_PI - math.log(z) - 1 / (z * z) + 2.5 / z**4
 
 
 def normal_hazard(z: float) -> float:
