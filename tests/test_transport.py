@@ -1,13 +1,19 @@
 """What the transport says of a failure: words that help, without what aiohttp's exceptions carry along."""
 
+import asyncio
 import ssl
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from helpers import now
 
-from foxapi_async import TaskHandle, _http
-from foxapi_async._scope import Broken, Scope
+from foxapi_async import TaskHandle, _http, _transport
+from foxapi_async._calls import Reply
+from foxapi_async._scope import Broken, Scope, Spans
+from foxapi_async._settings import Account
+from foxapi_async._transport import Transport
 
 KEY = ConnectionKey("fox.example", 443, True, True, None, None, None)
 
@@ -62,3 +68,83 @@ async def test_nothing_is_handed_over_once_the_exchange_has_ended():
     with pytest.raises(Broken):
         scope.hand_over()
     assert not scope.sent
+
+
+async def _hang(spans, seconds):
+    """An exchange that begins after some seconds and does not end by itself; how long it took."""
+    await asyncio.sleep(seconds)
+    began, span = now(), spans.begin()
+    try:
+        async with span.timeout:
+            await asyncio.sleep(100)
+    except TimeoutError:
+        return now() - began
+    finally:
+        span.close()
+
+
+@pytest.mark.virtual
+async def test_each_of_many_exchanges_ends_after_its_own_time():
+    """One timer serves all, and each exchange ends exactly its time after its own beginning."""
+    spans = Spans(15.0)
+
+    assert [15.0] * 4 == await asyncio.gather(*(_hang(spans, seconds) for seconds in (0, 0, 3, 20)))
+
+
+@pytest.mark.virtual
+async def test_exchanges_that_end_in_time_leave_no_timer():
+    """The timer goes with the last exchange that is open, in whichever order they end."""
+    loop, spans = asyncio.get_running_loop(), Spans(15.0)
+    first, second = spans.begin(), spans.begin()
+    first.close()
+    assert [15.0] == [timer.when() for timer in loop._scheduled if not timer.cancelled()]
+    second.close()
+    second.close()
+
+    assert [] == [timer for timer in loop._scheduled if not timer.cancelled()]
+
+
+@pytest.mark.virtual
+async def test_a_cancelled_exchange_stays_cancelled():
+    """Cancelling the task of an exchange is no timeout, and disturbs no other exchange."""
+    spans = Spans(15.0)
+    first, second = (asyncio.create_task(_hang(spans, 0)) for _ in range(2))
+    await asyncio.sleep(1)
+    first.cancel()
+
+    assert 15.0 == await second
+    assert first.cancelled()
+
+
+def _transport_with(key):
+    return Transport(Account(key, "https://fox.example"), connections=1, http=None)
+
+
+def test_a_key_in_a_reply_is_blotted_out():
+    """Wherever a reply repeats the key, stars stand instead, in its headers too."""
+    reply = Reply(401, {"X-Echo": "Bearer sk-secret-1"}, b"no such key: sk-secret-1")
+    clean = _transport_with("sk-secret-1")._redacted(reply)
+
+    assert ({"X-Echo": "Bearer ***"}, b"no such key: ***") == (dict(clean.headers), clean.body)
+    assert b"***" == _transport_with("sk-secret-1")._redacted(Reply(200, {}, b"sk-secret-1")).body
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_only_a_body_read_to_its_end_leaves_its_connection_open(monkeypatch, whole):
+    """A body beyond the limit is given up with its connection; one that ended has given it back before."""
+    monkeypatch.setattr(_transport, "MAX_JSON_BYTES", 10)
+    pieces, closed = [b"x" * 6, b"y" * (4 if whole else 5)], []
+
+    async def readany():
+        return pieces.pop(0)
+
+    response = SimpleNamespace(
+        status=200,
+        headers={},
+        closed=whole,
+        close=lambda: closed.append(True),
+        content=SimpleNamespace(readany=readany, at_eof=lambda: not pieces),
+    )
+    reply = await _transport._read_reply(response)
+
+    assert (whole, [] if whole else [True]) == (reply.whole, closed)

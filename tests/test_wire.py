@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -96,6 +98,9 @@ def test_a_submit_carries_its_idempotency_key():
         ("ключ", "/v1/tasks/%D0%BA%D0%BB%D1%8E%D1%87"),
         ("a:b@c&d=e+f", "/v1/tasks/a%3Ab%40c%26d%3De%2Bf"),
         ("...", "/v1/tasks/..."),
+        (".a", "/v1/tasks/.a"),
+        ("a.b-c_d~e", "/v1/tasks/a.b-c_d~e"),
+        ("x" * 512, f"/v1/tasks/{'x' * 512}"),
     ],
 )
 def test_a_task_id_is_one_quoted_path_segment(task_id, path):
@@ -356,6 +361,50 @@ def test_unknown_fields_are_kept():
     assert snapshot.estimated_time is None
 
 
+RUNNING = {
+    **SUBMITTED,
+    "status": "processing",
+    "progress": 40,
+    "results": None,
+    "usage": {"credits_reserved": 5},
+}
+
+
+def test_a_reading_of_a_running_task_keeps_the_bytes_of_its_reply():
+    """Of a task in flight the reply is kept as it came, a fifth of the parsed one's size; that shows nowhere."""
+    body = json.dumps(RUNNING).encode()
+    snapshot = read_status(reply(body), ID)
+    same = attrs.evolve(snapshot, raw=RUNNING)
+
+    assert body is snapshot._raw
+    assert RUNNING == snapshot.raw
+    assert RUNNING == pickle.loads(pickle.dumps(snapshot)).raw
+    assert (same, hash(same), repr(same)) == (snapshot, hash(snapshot), repr(snapshot))
+    assert snapshot != attrs.evolve(snapshot, raw={**RUNNING, "x": 1})
+
+
+def test_a_reading_with_results_keeps_its_reply_parsed():
+    """What is asked for its fields is parsed once."""
+    snapshot = read_status(reply(COMPLETED), ID)
+
+    assert snapshot.raw is snapshot.raw
+
+
+def test_a_reply_to_another_id_is_kept_under_ours():
+    """`raw` has the id that was asked for, whatever the reply says."""
+    assert {**RUNNING, "id": ID} == read_status(reply({**RUNNING, "id": "another"}), ID).raw
+    assert {**RUNNING, "id": "5"} == read_task(reply({**RUNNING, "id": 5})).raw
+
+
+def test_words_that_many_replies_share_are_kept_once():
+    """Models, states and the id are one object in all readings; words that no service uses are not remembered."""
+    first, second = (read_status(reply(RUNNING), ID) for _ in range(2))
+    long = [task(status="s" * 100) for _ in range(2)]
+
+    assert all(getattr(first, name) is getattr(second, name) for name in ("id", "model", "status"))
+    assert long[0].status is not long[1].status
+
+
 def test_everything_may_be_missing_but_the_id():
     """A reply with an id alone is a task that runs."""
     assert read_task(reply({"id": ID})) == TaskSnapshot(id=ID, raw={"id": ID})
@@ -405,6 +454,7 @@ UNREADABLE = {
     "null": b"null",
     "html": b"<html><title>Bad Gateway</title></html>",
     "not utf-8": b'{"id":"\xff"}',
+    "two": b'{"id":"a","status":"b","url":"c"} {}',
     "deep": DEEP,
     "huge integer": b'{"id":' + b"1" * 5000 + b"}",
 }
@@ -435,6 +485,14 @@ def test_a_byte_order_mark_is_fine():
     """JSON with a byte order mark, or in UTF-16, is still JSON."""
     assert read_task(reply(b"\xef\xbb\xbf" + json.dumps(SUBMITTED).encode())).id == ID
     assert read_task(reply(json.dumps(SUBMITTED).encode("utf-16"))).id == ID
+
+
+def test_white_space_round_a_reply_is_fine():
+    """White space before and after the object is JSON's business."""
+    body = json.dumps(SUBMITTED).encode()
+
+    assert ID == read_task(reply(body + b"\r\n")).id
+    assert ID == read_task(reply(b" \n" + body + b"\t")).id
 
 
 # Uploads.
