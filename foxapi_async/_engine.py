@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from foxapi_async._api import Api
+from foxapi_async._breaker import PROBE_SECONDS, Breaker
 from foxapi_async._cadence import Cadence
 from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._estimates import Estimates
@@ -66,6 +67,7 @@ class Engine:
         self._grace = grace
         self.poller = Poller(api, cadence, estimates, connections, self._publish)
         self._posts: dict[Post, asyncio.Task[TaskHandle | Exception]] = {}
+        self._breaker = Breaker()
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
@@ -198,8 +200,9 @@ class Engine:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
         if self._bug is not None:
             raise ConfigurationError("the session has stopped on an internal error: leave it and report that")
+        epoch = self._breaker.admit(self.loop.time())
         assert self._work is not None  # noqa: S101 - `start` came first
-        task = post.task = self._work.create_task(self._deliver(request, post), name="foxapi submit")
+        task = post.task = self._work.create_task(self._deliver(request, post, epoch), name="foxapi submit")
         self._posts[post] = task
         task.add_done_callback(lambda _: self._posts.pop(post, None))
         left = None if post.deadline is None else post.deadline - self.loop.time()
@@ -225,21 +228,47 @@ class Engine:
         elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
             _tell_of_orphan(post, task.result())
 
-    async def _deliver(self, request: GenerationRequest, post: Post) -> TaskHandle | Exception:
+    async def _deliver(self, request: GenerationRequest, post: Post, epoch: int) -> TaskHandle | Exception:
         """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
         outcome: TaskHandle | Exception
         try:
             snapshot = await self.api.submit(await self.uploads.replace_in(request), post)
             outcome = self.poller.adopt(snapshot, post.deadline, post.timeout)
+            self._accepted(epoch)
         except asyncio.CancelledError:
             if post.maybe_billed:
                 _log.warning("%s", post.given_up("its grace is over"))
             raise
         except Exception as error:  # it is raised where `submit` is awaited
             outcome = error
+            self._refused(error, epoch, post)
         if post.orphaned:
             _tell_of_orphan(post, outcome)
         return outcome
+
+    # What concerns the account and not one submit.
+
+    def resume(self) -> None:
+        """See `FoxSession.resume`."""
+        if self._breaker.reset():
+            _log.info("submits pass again, as asked for by resume()")
+
+    def _accepted(self, epoch: int) -> None:
+        if self._breaker.accepted(epoch):
+            _log.info("a submit was accepted: all pass again")
+
+    def _refused(self, error: Exception, epoch: int, by: Post) -> None:
+        """Tell what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
+        if not isinstance(error, FoxError) or not self._breaker.refused(error, epoch, self.loop.time()):
+            return
+        _log.warning(
+            "the service refused the account: %s. What waits to be sent fails with that, and one submit passes every "
+            "%g s as a probe until one is accepted or resume() is called",
+            error,
+            PROBE_SECONDS,
+        )
+        for post in self._posts.keys() - {by}:
+            post.refuse(error)
 
 
 def tell_of_left(handle: TaskHandle) -> None:

@@ -61,6 +61,11 @@ class Post:
         self._refusal = judged.error
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
 
+    def refuse(self, refusal: FoxError) -> None:
+        """Send nothing more: the service refused the account, which concerns this submit as well."""
+        self._refusal = refusal
+        self.withdraw()
+
     def withdraw(self) -> None:
         """Send nothing more: a try that has gone out may finish, anything before that ends now."""
         self._last_try = True

@@ -143,7 +143,7 @@ class FoxSession:
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.
             ConnectionFailedError: nothing was sent, after a few tries.
-            APIError: refused, by class; nothing is billed.
+            APIError: refused, by class; nothing is billed. After a 401 or 402 also without being sent: see `resume`.
             UncertainSubmitError: sent, but without a usable answer; may be billed, and is not sent again.
         """
         engine = self._open_engine()
@@ -258,6 +258,18 @@ class FoxSession:
         """
         engine = self._open_engine()
         return await engine.api.upload(Source(file), filename)
+
+    def resume(self) -> None:
+        """Let submits pass again at once after the account was refused: the key works, or credits were bought.
+
+        A 401 or 402 on a submit, or on the upload of its files, holds for all of them: those that wait to be sent
+        and those that come later raise it without being sent (`charged` is "no"). One passes every 30 s as a
+        probe, and the first that is accepted ends it, so a server that runs for months need not call this.
+
+        Raises:
+            ConfigurationError: the session is not open.
+        """
+        self._open_engine().resume()
 
     def _seconds(self, timeout: Timeout) -> float | None:
         return self._task_timeout if timeout is UNSET else check_timeout(timeout)

@@ -15,7 +15,7 @@ ROOT = Path(foxapi_async.__file__).parent
 # From the bottom to the top; a folder stands for all its modules.
 LAYERS = {
     "words": "_version _errors _options _state _results _events models",
-    "rules": "_settings _schedule _durations _inspection _lifetable _mixture _beliefs _estimates _course _plan _cadence _pace _content _calls _converter _wire _refusals _verdicts",
+    "rules": "_settings _schedule _durations _inspection _lifetable _mixture _beliefs _estimates _course _plan _cadence _pace _breaker _content _calls _converter _wire _refusals _verdicts",
     "edges": "_scope _http _file_client _transport _retry _files _estimates_file _hooks _ledger",
     "verbs": "_downloads _post _api _task _crew _watch _poller _streams _uploads",
     "rooms": "_feed _completed _engine _session _batch",
