@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
     from foxapi_async._options import UNSET, Limits, RetryPolicy
     from foxapi_async._plan import PlannedPoll, PollPlan
-    from foxapi_async._results import GeneratedImage, TaskResult
+    from foxapi_async._results import GeneratedImage, SavedFile, TaskResult
     from foxapi_async._session import FoxSession
     from foxapi_async._task import TaskHandle
     from foxapi_async._version import __version__
@@ -87,6 +87,7 @@ __all__ = [
     "ServiceUnavailableError",
     "TaskAbandonedError",
     "TaskCancelledError",
+    "SavedFile",
     "TaskError",
     "TaskEvent",
     "TaskFailedError",
@@ -124,6 +125,7 @@ _HOMES = {
     "TaskResult": "_results",
     "TaskSnapshot": "_events",
     "UNSET": "_options",
+    "SavedFile": "_results",
     "UploadedFile": "_events",
     "__version__": "_version",
     "parse_request": "models",

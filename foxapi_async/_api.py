@@ -17,7 +17,7 @@ from foxapi_async._events import TaskSnapshot, UploadedFile
 from foxapi_async._files import Source
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._post import Post
-from foxapi_async._results import Downloads
+from foxapi_async._results import Downloads, Place
 from foxapi_async._retry import Again, Gate, Patience, retried
 from foxapi_async._scope import Scope
 from foxapi_async._transport import Transport
@@ -128,7 +128,11 @@ class Api:
         """The reading with images that can fetch themselves."""
         if not snapshot.images:
             return snapshot
-        images = tuple(image.bound(self._downloads, snapshot.id) for image in snapshot.images)
+        count = len(snapshot.images)
+        images = tuple(
+            image.bound(self.downloads, snapshot.id, Place(index, count))
+            for index, image in enumerate(snapshot.images)
+        )
         return attrs.evolve(snapshot, images=images)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 # (offset, bytes, ending), from the formats' own specifications; the first that fits wins.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
@@ -49,14 +51,36 @@ def ending(head: bytes, content_type: str | None) -> str | None:
         if head.startswith(signature, offset):
             return name
     declared = (content_type or "").partition(";")[0].strip().lower()
+    if declared == "image/svg+xml":
+        return ".svg" if _is_drawing(head) else None
     if declared in _TYPES:
-        return _TYPES[declared] if declared == "image/svg+xml" or not _is_text(head) else None
-    is_text = (
-        declared.startswith("text/") or declared in {"application/json", "application/xml"} or _is_text(head)
-    )
-    return None if is_text else ".bin"
+        return None if _is_markup(head) or _is_words(head) else _TYPES[declared]
+    is_text = declared.startswith("text/") or declared in {"application/json", "application/xml"}
+    return None if is_text or _is_markup(head) else ".bin"
 
 
-def _is_text(head: bytes) -> bool:
+def _is_markup(head: bytes) -> bool:
     """Whether the bytes begin like markup or JSON, or are nothing at all."""
-    return head.lstrip()[:1] in {b"<", b"{", b"["} or not head.strip()
+    return _text(head)[:1] in {b"", b"<", b"{", b"["}
+
+
+def _is_drawing(head: bytes) -> bool:
+    """Whether the bytes begin like markup that is no web page."""
+    return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _is_words(head: bytes) -> bool:
+    """Whether the bytes are plain text, which no other declared type is: UTF-8, and no byte that text never has."""
+    try:
+        codecs.utf_8_decode(head)  # the last character may be cut off
+    except UnicodeDecodeError:
+        return False
+    return _NOT_IN_TEXT.isdisjoint(head)
+
+
+def _text(head: bytes) -> bytes:
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()
+
+
+# The "binary data bytes" of the WHATWG's MIME Sniffing Standard.
+_NOT_IN_TEXT = frozenset({*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+import attrs
 from yarl import URL
 
 from foxapi_async._http import NETWORK, NO_TIMEOUT, USER_AGENT, describe, make_session, never_repeat
@@ -60,15 +62,19 @@ class FileClient:
             yield cls(session)
 
     @contextlib.asynccontextmanager
-    async def get(self, url: str, headers: Mapping[str, str], seconds: float) -> AsyncIterator[FileStream]:
-        """The file at `url`, once its headers are in, within `seconds`. Redirects are followed by hand.
+    async def get(
+        self, url: str, headers: Mapping[str, str], seconds: float, connect: float
+    ) -> AsyncIterator[FileStream]:
+        """The file at `url`, once its headers are in, within `seconds`, of which the connection may take `connect`.
+
+        Redirects are followed by hand.
 
         Raises:
             Broken: no answer, too many redirects, or one to a scheme that is not followed.
         """
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MAX_HOPS):
-                response = await self._open(url, headers, seconds)
+                response = await self._open(url, headers, seconds, connect)
                 stack.callback(response.close)
                 location = response.headers.get("Location")
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
@@ -78,10 +84,14 @@ class FileClient:
                 await stack.aclose()
             raise Broken("too many redirects", final=True)
 
-    async def _open(self, url: str, headers: Mapping[str, str], seconds: float) -> aiohttp.ClientResponse:
+    async def _open(
+        self, url: str, headers: Mapping[str, str], seconds: float, connect: float
+    ) -> aiohttp.ClientResponse:
         # Compressed images gain nothing, and a length that is counted after decompression proves nothing.
         own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         final = False
+        if self._session.closed:  # the session was left between two hops
+            raise Broken("the session was closed")
         try:
             async with asyncio.timeout(seconds):
                 return await self._session.get(
@@ -89,13 +99,18 @@ class FileClient:
                     headers={**own, **headers},
                     allow_redirects=False,
                     raise_for_status=False,
-                    timeout=NO_TIMEOUT,
+                    # Without the threshold aiohttp would round it up.
+                    timeout=attrs.evolve(NO_TIMEOUT, sock_connect=connect, ceil_threshold=math.inf),
                     middlewares=(never_repeat,),
                 )
+        except aiohttp.ConnectionTimeoutError:
+            reason = f"no connection in {connect:g} s"
         except TimeoutError:
             reason = f"no answer in {seconds:g} s"
         except Broken as error:
             reason = error.reason
+        except aiohttp.ClientConnectorError as error:  # of a certificate it is a ValueError as well
+            reason = describe(error)
         except ValueError:  # aiohttp's InvalidURL among them
             reason, final = "no address of a file", True
         except NETWORK as error:

@@ -3,6 +3,8 @@ the loop's default executor.
 
 A file appears under its name only when it is whole: its bytes go to `.<name>.<random>.part` beside it, and the
 rename is the last step. A cancelled step waits for its thread, so that nothing writes behind our back.
+
+Whether two names are one is the file system's business: where `Fox.png` and `fox.png` are, the second is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import hashlib
 import io
 import os
 import secrets
@@ -54,6 +57,7 @@ class PartFile:
         self.size = 0
         self.head = b""
         self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
 
@@ -75,7 +79,16 @@ class PartFile:
         """Hand what was appended to the operating system."""
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if pending:
-            await in_thread(self._opened.write, b"".join(pending))
+            await in_thread(self._append, b"".join(pending))
+
+    def _append(self, data: bytes) -> None:
+        self._opened.write(data)
+        self._hash.update(data)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, in hexadecimal, of what was flushed."""
+        return self._hash.hexdigest()
 
     async def restart(self) -> None:
         """Forget everything written so far."""
@@ -86,6 +99,7 @@ class PartFile:
     def _truncate(self) -> None:
         self._opened.seek(0)
         self._opened.truncate()
+        self._hash = hashlib.sha256()
 
     @property
     def _opened(self) -> BinaryIO:
@@ -111,10 +125,16 @@ class PartFile:
             _rename_to_free_name(self.path, path)
 
     def close(self) -> None:
-        """Close and remove the part, if it is still there."""
+        """Close and remove the part, if it is still there.
+
+        That may fail, because closing writes what is still buffered: nobody wants those bytes any more, and the
+        error that led here is the one to tell.
+        """
         if self._file is not None:
-            self._file.close()
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.close()
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
 
 _HEAD_BYTES = 512
@@ -151,9 +171,13 @@ def _rename_to_free_name(part: Path, path: Path) -> None:
         path.hardlink_to(part)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError:  # a file system without hard links: take the name first
         path.open("xb").close()
-        part.replace(path)
+        try:
+            part.replace(path)
+        except OSError:
+            path.unlink()  # the name alone is no file
+            raise
     else:
         part.unlink()
 
@@ -164,7 +188,8 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
     it was committed.
     """
     await in_thread(functools.partial(directory.mkdir, parents=True, exist_ok=True))
-    part = PartFile(directory / f".{name[:80]}.{secrets.token_hex(4)}.part")
+    # A character has up to four bytes, and a name up to 255.
+    part = PartFile(directory / f".{name[:40]}.{secrets.token_hex(4)}.part")
     try:
         await in_thread(part.open)  # within the `try`: a cancelled thread has opened it all the same
         yield part
@@ -178,8 +203,23 @@ async def existing(paths: list[Path]) -> Path | None:
 
 
 async def is_directory(path: Path) -> bool:
-    """Whether the path is a directory."""
-    return await in_thread(path.is_dir)
+    """Whether the path is a directory.
+
+    Raises:
+        OSError: no file can be there: a name too long or with a character that the system cannot have, a file in
+            place of a folder, or a folder that is not ours to look into.
+    """
+    return await in_thread(_is_directory, path)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        problem = str(error)
+    raise OSError(errno.EINVAL, problem)
 
 
 def facts_of(path: str | os.PathLike[str]) -> os.stat_result:

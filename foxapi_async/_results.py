@@ -30,10 +30,33 @@ class Target:
     overwrite: bool = False
 
 
+@attrs.frozen
+class SavedFile:
+    """A file that was written, whole.
+
+    Attributes:
+        path: where it is.
+        sha256: the SHA-256 of its content, in hexadecimal, taken of what was written.
+        bytes: its size in bytes.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+
+
+@attrs.frozen
+class Place:
+    """Where an image stands in its result: `index` from 0, among `count`."""
+
+    index: int
+    count: int
+
+
 class Downloads(Protocol):
     """Fetches result files: no key is ever sent along."""
 
-    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[Path]:
+    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[SavedFile]:
         """Stream each file to its target, at the same time, once all names are found free."""
         ...
 
@@ -62,16 +85,26 @@ class GeneratedImage:
     task_id: str | None = attrs.field(default=None, kw_only=True)
     raw: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False, hash=False)
     _downloads: Downloads | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    _place: Place | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Stream the image into the file `path` and return that path.
 
         A path without an ending gets the one of its content. The file appears under its name only when it is
-        whole. Missing folders are made.
+        whole. Missing folders are made. Where the URL has expired, an image of an open session reads its task once
+        for a fresh one.
 
         Raises:
             DownloadError: the file exists already (found before anything is fetched) and `overwrite` is not
                 set, the URL does not give an image, or nothing can be written there. `charged` is "yes".
+        """
+        return (await self.download(path, overwrite=overwrite)).path
+
+    async def download(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> SavedFile:
+        """Do what `save` does, and return size in bytes and checksum with the path.
+
+        Raises:
+            DownloadError: as `save` does.
         """
         target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
         return (await self._port().save([(self, target)]))[0]
@@ -84,9 +117,18 @@ class GeneratedImage:
         """
         return await self._port().read(self)
 
-    def bound(self, downloads: Downloads, task_id: str) -> GeneratedImage:
-        """The same image of task `task_id`, fetched through `downloads`."""
-        return attrs.evolve(self, downloads=downloads, task_id=task_id)
+    def bound(self, downloads: Downloads, task_id: str, place: Place | None = None) -> GeneratedImage:
+        """The same image of task `task_id`, in whose result it has that place, fetched through `downloads`."""
+        return attrs.evolve(self, downloads=downloads, task_id=task_id, place=place)
+
+    def counterpart(self, images: Sequence[GeneratedImage]) -> GeneratedImage | None:
+        """This image at the address that a later reading of its task gives it; None where that cannot be told.
+
+        Among another number of images the same place may be another image's.
+        """
+        if self._place is None or self._place.count != len(images):
+            return None
+        return attrs.evolve(self, url=images[self._place.index].url)
 
     def _port(self) -> Downloads:
         if self._downloads is None and not standalone:
@@ -98,8 +140,8 @@ class GeneratedImage:
         return (self.url, self.content_type, self.task_id, dict(self.raw))
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        names = ("url", "content_type", "task_id", "raw", "_downloads")
-        for name, value in zip(names, (*state, None), strict=True):
+        names = ("url", "content_type", "task_id", "raw", "_downloads", "_place")
+        for name, value in zip(names, (*state, None, None), strict=True):
             object.__setattr__(self, name, value)
 
 
@@ -129,7 +171,18 @@ class TaskResult:
         The ending follows the content. The directory is made if it is missing.
 
         Raises:
-            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`.
+            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`; `.saved` has the paths
+                of the images that were saved all the same.
+        """
+        return [file.path for file in await self.download(directory, overwrite=overwrite)]
+
+    async def download(
+        self, directory: str | os.PathLike[str], *, overwrite: bool = False
+    ) -> list[SavedFile]:
+        """Do what `save` does, and return size in bytes and checksum with each path.
+
+        Raises:
+            DownloadError: as `save` does.
         """
         folder = Path(directory)
         if folder.suffix.lower() in IMAGE_SUFFIXES:

@@ -106,7 +106,8 @@ class FoxSession:
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
         transport = Transport(self._account, connections=limits.connections, http=self._http)
-        api = Api(transport, self._retry, limits, Downloads(transport.files, self._retry))
+        downloads = Downloads(transport.files, self._retry, lambda task_id: api.fetch(task_id))  # noqa: PLW0108 - made below
+        api = Api(transport, self._retry, limits, downloads)
         engine = Engine(
             transport, api, self._cadence, estimates, limits.connections, self._hooks, self._retry.grace
         )

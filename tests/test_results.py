@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from foxapi_async import _results
 from foxapi_async._errors import DownloadError
 from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
-from foxapi_async._results import IMAGE_SUFFIXES, GeneratedImage, Target, TaskResult, safe_name
+from foxapi_async._results import (
+    IMAGE_SUFFIXES,
+    GeneratedImage,
+    Place,
+    SavedFile,
+    Target,
+    TaskResult,
+    safe_name,
+)
 
 URL = "https://cdn.test/a.png"
 
@@ -31,10 +39,11 @@ class FakeDownloads:
     def __reduce__(self):
         raise AssertionError("a connection must not be pickled")
 
-    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[Path]:
+    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[SavedFile]:
         targets = [target for _, target in wanted]
         self.asked += targets
-        return [target.path if target.exact else Path(f"{target.path}.png") for target in targets]
+        paths = [target.path if target.exact else Path(f"{target.path}.png") for target in targets]
+        return [SavedFile(path, "ab" * 32, 5) for path in paths]
 
     async def read(self, image: GeneratedImage) -> bytes:
         return image.url.encode()
@@ -76,7 +85,8 @@ def values() -> list[object]:
         snapshot=snapshot,
     )
     outcome = Outcome(index=0, request=None, task_id="task-1", result=result(port), error=None)
-    return [image(port), result(port), snapshot, event, outcome, UploadedFile(url=URL, raw={"c": 3})]
+    saved = SavedFile(Path("out/task-1-1.png"), "ab" * 32, 5)
+    return [image(port), result(port), snapshot, event, outcome, UploadedFile(url=URL, raw={"c": 3}), saved]
 
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
@@ -150,8 +160,41 @@ async def test_overwriting_is_passed_on():
     """`overwrite=True` reaches every file."""
     port = FakeDownloads()
     await result(port).save(Path("out"), overwrite=True)
+    await result(port).download(Path("out"), overwrite=True)
 
-    assert [target.overwrite for target in port.asked] == [True, True]
+    assert [target.overwrite for target in port.asked] == [True] * 4
+
+
+async def test_saving_is_downloading_without_the_checksums():
+    """`save` gives the paths of what `download` gives, for a result and for an image."""
+    port = FakeDownloads()
+    files = await result(port).download("out")
+    file = await image(port).download("fox.png")
+
+    assert files == [SavedFile(Path(f"out/task-1-{n}.png"), "ab" * 32, 5) for n in (1, 2)]
+    assert file == SavedFile(Path("fox.png"), "ab" * 32, 5)
+    assert await result(port).save("out") == [saved.path for saved in files]
+    assert await image(port).save("fox.png") == file.path
+    assert await result(port, count=0).download("out") == []
+
+
+@pytest.mark.parametrize(
+    ("place", "count", "url"),
+    [
+        (Place(0, 2), 2, "u0"),
+        (Place(1, 2), 2, "u1"),
+        (Place(0, 2), 1, None),
+        (Place(0, 1), 2, None),
+        (None, 1, None),
+    ],
+)
+def test_a_counterpart_stands_in_the_same_place_among_as_many(place, count, url):
+    """A later reading tells an image's address by its place, and where the number of images differs not at all."""
+    later = [GeneratedImage(f"u{n}", "image/gif") for n in range(count)]
+    found = image().bound(FakeDownloads(), "task-1", place).counterpart(later)
+
+    assert (found and found.url) == url
+    assert found is None or found == attrs.evolve(image(FakeDownloads()), url=url)
 
 
 @pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".PNG"])
