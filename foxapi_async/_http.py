@@ -58,4 +58,5 @@ _WORDS = {
     "ClientPayloadError": "the body broke off",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke",
+    "ClientResponseError": "the answer is no HTTP",
 }

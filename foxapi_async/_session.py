@@ -83,7 +83,11 @@ class FoxSession:
         hooks: Iterable[Hook] = (),
         allow_http: bool = False,
     ) -> None:
-        self._account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
+        account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
+        del api_key, base_url  # whoever logs a traceback with its locals would show them
+        if isinstance(account, ConfigurationError):
+            raise account
+        self._account = account
         self._cadence = cadence
         self._retry = retry
         self._limits = limits

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._settings import DEFAULT_BASE_URL, is_loopback, resolve_account
+from foxapi_async._settings import DEFAULT_BASE_URL, Blotter, is_loopback, resolve_account
 
 KEY = "sk-0123456789abcdef"
 
 
 def account(api_key=KEY, base_url=None, *, allow_http=False, **environ):
-    return resolve_account(api_key, base_url, allow_http=allow_http, environ=environ)
+    """The account, or its problem raised: what a session does with it."""
+    made = resolve_account(api_key, base_url, allow_http=allow_http, environ=environ)
+    if isinstance(made, ConfigurationError):
+        raise made
+    return made
 
 
 def test_arguments_come_before_the_environment():
@@ -141,20 +145,59 @@ def test_plain_http_beyond_this_machine_needs_permission(host):
         "https://user:hunter2@[::1",
         "https://api.test?token=hunter2",
         "https://api.test#hunter2",
+        "hunter2",
+        "sk-hunter2",
     ],
 )
 def test_secrets_in_a_url_are_refused_and_not_shown(url):
-    """A password in the address is refused, and no error repeats it."""
+    """A password in the address is refused, and so is a key in its place; no error repeats it."""
     with pytest.raises(ConfigurationError) as caught:
         account(base_url=url)
 
     assert "hunter2" not in str(caught.value)
 
 
+def test_what_is_wrong_with_an_address_is_shown():
+    """An address without a secret in it is repeated in the error, so that its mistake can be found."""
+    with pytest.raises(ConfigurationError, match=r"base_url='api\.foxapi\.cc'"):
+        account(base_url="api.foxapi.cc")
+
+
 def test_the_key_is_never_shown():
-    """An account's repr hides the key."""
-    assert KEY not in repr(account())
-    assert KEY in pickle.loads(pickle.dumps(account())).key
+    """An account's repr hides the key, and so does that of anything that holds it, also after a pickle."""
+    copied = pickle.loads(pickle.dumps(account()))
+
+    assert "'***'" == repr(copied.key)
+    assert KEY not in f"{copied!r} {[copied.key]} { {'Authorization': copied.key} }"
+    assert KEY == copied.key
+
+
+def test_what_is_wrong_is_returned():
+    """A bad setting is no exception yet: it is raised where neither the key nor the environment is in reach."""
+    made = resolve_account("sk-a b", None, allow_http=False, environ={})
+
+    assert isinstance(made, ConfigurationError)
+    assert made.__traceback__ is None
+
+
+@pytest.mark.parametrize(
+    "echo",
+    ["sk-a/b+c&d", "sk-a\\/b+c&d", "sk-a/b+c&amp;d", "sk-a%2Fb%2Bc%26d"],
+    ids=["plain", "JSON", "HTML", "URL"],
+)
+def test_the_key_is_blotted_out_as_others_spell_it(echo):
+    """Stars stand for the key wherever a text repeats it, as it is or escaped for JSON, HTML or a URL."""
+    blotter = Blotter("sk-a/b+c&d")
+
+    assert "key=***." == blotter.text(f"key={echo}.")
+    assert b"key=***." == blotter.data(f"key={echo}.".encode())
+
+
+def test_a_text_without_the_key_stays_the_same_object():
+    """Nothing is copied where there is nothing to hide."""
+    data = b'{"id": "task-1"}'
+
+    assert Blotter(KEY).data(data) is data
 
 
 @given(st.text() | st.just("0"), st.none() | st.text(), st.booleans())
