@@ -76,6 +76,8 @@ def dump(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
+MAX_ID = 512
+
 # Control characters and lone surrogates among them: the latter cannot be encoded at all.
 _UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -86,7 +88,7 @@ def check_task_id(task_id: object) -> str:
     Raises:
         InvalidRequestError: it is empty, `.`, `..`, too long, or has a slash, `? # %` or a control character.
     """
-    if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > 512:
+    if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > MAX_ID:
         raise InvalidRequestError(f"task_id={short(task_id)}: give the id that a submit returned")
     if _UNSAFE_IN_ID.search(task_id):
         raise InvalidRequestError(

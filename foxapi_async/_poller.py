@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from foxapi_async._cadence import FIRST_STEPS, Cadence
+from foxapi_async._calls import shorten
 from foxapi_async._crew import Crew
-from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._errors import NotFoundError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._pace import Demand
@@ -38,6 +39,10 @@ EMPTY_SECONDS = 0.25
 
 # Before a handle's time is over its task is looked at once more: it is paid for, and may be done.
 LAST_LOOK = 1.0
+
+# What was given up this long ago is forgotten: if its task has ended, its files are gone (they live for 24 hours), and a
+# server runs for months.
+KEPT_SECONDS = 48 * 3600.0
 
 _NEVER = float("inf")
 
@@ -86,8 +91,8 @@ class Poller:
         self._due: Schedule[Watch] = Schedule()
         self._deadlines: Schedule[TaskHandle] = Schedule()
         self._timeouts: dict[TaskHandle, float] = {}
-        # Ended here while the task was not known to be over: the last handle of each id.
-        self._given_up: dict[str, TaskHandle] = {}
+        # Ended here while the task was not known to be over: the last handle of each id, and when.
+        self._given_up: dict[str, tuple[TaskHandle, float]] = {}
         self._left: list[TaskHandle] = []
         self._closed_by: BaseException | None = None
         self._closed = False
@@ -259,8 +264,8 @@ class Poller:
         watch.failures += 1
         if not verdict.again:
             for handle in list(watch.handles):
-                self._end(handle, Signal.REFUSAL, verdict.error)
-            self._drop(watch)
+                handle.end(Signal.REFUSAL, copy.copy(verdict.error))
+                self._retire(handle)
             return
         wait = wait_seconds(verdict, watch.failures)
         if verdict.hold or verdict.retry_after is not None:
@@ -273,32 +278,31 @@ class Poller:
     # Endings.
 
     def _expire(self, handle: TaskHandle) -> None:
-        status = handle.snapshot.status if handle.snapshot else "not read yet"
-        self._end(
-            handle,
-            Signal.DEADLINE,
-            TaskTimeoutError(
-                f"task {handle.id} has not finished within {self._timeouts[handle]:g} s (last status: {status}); "
-                f"it goes on and stays billed: attach({handle.id!r}) looks again",
-                task_id=handle.id,
-                snapshot=handle.snapshot,
-            ),
+        status = shorten(handle.snapshot.status, 100) if handle.snapshot else "not read yet"
+        error = TaskTimeoutError(
+            f"task {handle.id} has not finished within {self._timeouts[handle]:g} s (last status: {status}); "
+            f"it goes on and stays billed: attach({handle.id!r}) looks again",
+            task_id=handle.id,
+            snapshot=handle.snapshot,
         )
+        handle.end(Signal.DEADLINE, error)
         self._retire(handle)
-
-    def _end(self, handle: TaskHandle, signal: Signal, error: FoxError) -> None:
-        self._forget_deadline(handle)
-        handle.end(signal, copy.copy(error))
-        self._given_up[handle.id] = handle
 
     def _retire(self, handle: TaskHandle) -> None:
         """Take a handle that ended here off its watch; a watch without handles is not polled any more."""
         self._forget_deadline(handle)
-        self._given_up[handle.id] = handle
+        self._give_up(handle, self._loop.time())
         watch = self._watches[handle.id]
         watch.handles.remove(handle)
         if not watch.handles:
             self._drop(watch)
+
+    def _give_up(self, handle: TaskHandle, now: float) -> None:
+        """Keep the last handle of each id, the oldest first, as long as its id may be of use."""
+        self._given_up.pop(handle.id, None)
+        self._given_up[handle.id] = (handle, now)
+        while now - self._given_up[oldest := next(iter(self._given_up))][1] > KEPT_SECONDS:
+            del self._given_up[oldest]
 
     def _drop(self, watch: Watch) -> None:
         self._watches.pop(watch.id, None)
@@ -346,4 +350,5 @@ class Poller:
     def unfinished(self) -> list[TaskHandle]:
         """Every handle whose task is not known to be over; of those that were given up, the last for each id."""
         waiting = [handle for watch in self._watches.values() for handle in watch.handles]
-        return list(dict.fromkeys([*waiting, *self._given_up.values(), *self._left]))
+        given_up = [handle for handle, _ in self._given_up.values()]
+        return list(dict.fromkeys([*waiting, *given_up, *self._left]))

@@ -28,6 +28,9 @@ _CLASSES: dict[int, type[APIError]] = {
     503: _errors.ServiceUnavailableError,
 }
 
+# An error that says more is not parsed, only quoted: it would hold up the loop, and helps nobody.
+MAX_ENVELOPE_BYTES = 64 * 1024
+
 _ADVICE = {
     401: "check FOXAPI_API_KEY",
     402: "top up the account's credits, then repeat",
@@ -72,6 +75,8 @@ def _error_text(status: int, code: str, words: str, request_id: str | None) -> s
 
 
 def _envelope(reply: Reply) -> Mapping[str, Any]:
+    if len(reply.body) > MAX_ENVELOPE_BYTES:
+        return {}
     try:
         error = read_object(reply).get("error")
     except ResponseDecodeError:
@@ -97,7 +102,7 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     if asked is not None:
         return asked
     hint = _seconds(envelope.get("retry_after"))
-    words = f"{envelope.get('fallback_suggestion', '')} {envelope.get('message', '')}"
+    words = " ".join(read_text(envelope.get(name)) or "" for name in ("fallback_suggestion", "message"))
     found = re.search(r"(?:retry|try again) (?:after|in) (\d{1,6}(?:\.\d+)?) ?s", words, re.IGNORECASE)
     return hint if hint is not None or found is None else float(found[1])
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 import random
 from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar, cast
@@ -28,6 +27,9 @@ T = TypeVar("T")
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 8.0
+
+# A call without a deadline does not wait longer than this for its next try, whatever the service asks for.
+LONGEST_WAIT = 120.0
 
 
 def backoff_seconds(failures: int) -> float:
@@ -108,11 +110,11 @@ class Patience:
     """How long a call may be tried.
 
     Attributes:
-        time_left: seconds until its deadline (infinity: none).
+        time_left: seconds until its deadline; for a call without one, how long it may wait for its next try.
         refuse: what it raises for another request's refusal that keeps the gate shut for longer than that.
     """
 
-    time_left: Callable[[], float] = lambda: math.inf
+    time_left: Callable[[], float] = lambda: LONGEST_WAIT
     refuse: Callable[[FoxError], FoxError] = lambda refusal: refusal
 
 

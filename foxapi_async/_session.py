@@ -232,8 +232,8 @@ class FoxSession:
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """Handles whose task is not known to be over, also those that timed out or were stopped (the last for each
-        id), and those of a left `as_completed` that were never yielded. Still readable after the session is left:
-        each id is a paid task to `attach` to.
+        id, for two days), and those of a left `as_completed` that were never yielded. Still readable after the
+        session is left: each id is a paid task to `attach` to.
         """
         return () if self._engine is None else self._engine.unfinished
 

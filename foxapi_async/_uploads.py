@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from pathlib import Path
 
 from foxapi_async import _files
@@ -27,7 +28,7 @@ class Uploads:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._stored: dict[Identity, tuple[str, float]] = {}
-        self._turns: dict[Identity, asyncio.Lock] = {}
+        self._turns: weakref.WeakValueDictionary[Identity, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def replace_in(self, request: GenerationRequest) -> GenerationRequest:
         """The request with URLs in place of its local files.
@@ -50,8 +51,15 @@ class Uploads:
             if now - when < FRESH_SECONDS:
                 return url
             url = (await self._api.upload(_files.Source(file), None)).url
-            self._stored[identity] = (url, now)
+            self._remember(identity, url, now)
             return url
+
+    def _remember(self, identity: Identity, url: str, now: float) -> None:
+        """Keep what is stored, the oldest first, and forget what has to be stored anew."""
+        self._stored.pop(identity, None)
+        self._stored[identity] = (url, now)
+        while now - self._stored[oldest := next(iter(self._stored))][1] >= FRESH_SECONDS:
+            del self._stored[oldest]
 
 
 def _identify(file: os.PathLike[str]) -> Identity:

@@ -106,8 +106,10 @@ def _judge_accepted(reply: Reply, key: str, *, resubmit: bool) -> TaskSnapshot |
     try:
         return _wire.read_task(reply)
     except ResponseDecodeError as error:
-        words = str(error)
-    return Verdict(_uncertain(words, key, reply.status), again=resubmit)
+        words, task_id = str(error), error.task_id
+    uncertain = _uncertain(words, key, reply.status)
+    uncertain.task_id = task_id  # one that cannot be asked for, but can be told to the service's support
+    return Verdict(uncertain, again=resubmit)
 
 
 def _clears_by_itself(error: FoxError) -> bool:

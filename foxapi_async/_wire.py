@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from foxapi_async import _errors
-from foxapi_async._calls import Reply, is_task_id, short, shorten
+from foxapi_async._calls import MAX_ID, Reply, is_task_id, short, shorten
 from foxapi_async._converter import structure_snapshot, structure_upload
 from foxapi_async._errors import FoxError, ResponseDecodeError
 from foxapi_async._events import TaskSnapshot, UploadedFile
@@ -55,33 +55,60 @@ def _refuse_constant(name: str) -> None:
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
+# Whoever copies, compares, pickles or prints a value goes down into it by recursion, from wherever the stack stands
+# by then. The documented replies have four levels.
+MAX_DEPTH = 100
+
 
 def _parse(body: bytes) -> object:
     if not body.startswith(b'{"'):
-        return _DECODER.decode(body.decode(json.detect_encoding(body)))
-    # Nearly always: two ASCII characters leave no encoding but UTF-8. Not to search for it, nor for white space in
-    # front, takes a third off `json.loads`.
-    text = body.decode()
-    value, end = _DECODER.raw_decode(text)
-    if text[end:].strip(" \t\r\n"):
-        raise ValueError("extra data")
+        text = body.decode(json.detect_encoding(body))
+        value = _DECODER.decode(text)
+    else:
+        # Nearly always: two ASCII characters leave no encoding but UTF-8. Not to search for it, nor for white space
+        # in front, takes a third off `json.loads`.
+        text = body.decode()
+        value, end = _DECODER.raw_decode(text)
+        if text[end:].strip(" \t\r\n"):
+            raise ValueError("extra data")
+    # Few brackets cannot be deep.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+        raise RecursionError
     return value
+
+
+def _is_deep(value: object) -> bool:
+    """Whether containers lie more than `MAX_DEPTH` deep in one another."""
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        insides = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for inside in insides for inner in inside if isinstance(inner, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def read_task(reply: Reply) -> TaskSnapshot:
     """The task in the reply to a submit or a status read.
 
     Raises:
-        ResponseDecodeError: it is unreadable, or has no id that can travel in a path.
+        ResponseDecodeError: it is unreadable, or has no id that can travel in a path; what it has is in `.task_id`.
     """
     raw = read_object(reply)
     value = raw.get("id")
     task_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(task_id, str) or not is_task_id(task_id):
         raise ResponseDecodeError(
-            f"HTTP {reply.status} with an answer that has no usable task id: id={short(value)}"
+            f"HTTP {reply.status} with an answer that has no usable task id: id={short(value)}",
+            task_id=_to_quote(task_id),
         )
     return _snapshot(raw, reply.body, task_id)
+
+
+def _to_quote(value: object) -> str | None:
+    """An id that cannot be asked for is still what to name to the service's support; None if it is no name at all."""
+    named = isinstance(value, str) and value.isprintable() and value.strip() and len(value) <= MAX_ID
+    return str(value) if named else None
 
 
 def read_status(reply: Reply, task_id: str) -> TaskSnapshot:
@@ -140,14 +167,15 @@ def age_at_reply(snapshot: TaskSnapshot, date: str | None) -> float:
     return max(0.0, now - created)
 
 
-_TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+# It matches wherever a title begins: a search for its end as well would take the square of many beginnings.
+_TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
 
 
 def excerpt(reply: Reply) -> str:
     """A few words of a body that is not our JSON: an HTML page's title, or the beginning of a text."""
     text = reply.body[:4096].decode("utf-8", "replace")
     title = _TITLE.search(text)
-    return shorten(title[1] if title else text) or "empty body"
+    return (title and shorten(title[1])) or shorten(text) or "empty body"
 
 
 def task_failure(snapshot: TaskSnapshot) -> FoxError:

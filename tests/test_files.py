@@ -3,14 +3,12 @@
 import asyncio
 import copy
 import errno
-import gzip
 import io
 import os
 import pickle
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from helpers import fox_request, now, posts, session_at
 from PIL import Image
 
@@ -153,19 +151,6 @@ async def test_what_the_disk_says_is_told_in_one_line(result, tmp_path):
     with pytest.raises(DownloadError, match=r"cannot write .*Not a directory|exists already"):
         await result.save(tmp_path / "file")
     assert ["file"] == names_in(tmp_path)
-
-
-async def test_a_full_disk_leaves_nothing(result, tmp_path, monkeypatch):
-    """When writing fails, the part is removed and the error says why."""
-
-    def full(self, path, overwrite):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(_files.PartFile, "_commit", full)
-    with pytest.raises(DownloadError, match="No space left"):
-        await result.save(tmp_path)
-
-    assert [] == names_in(tmp_path)
 
 
 async def test_results_outlive_their_session(emulator, tmp_path):
@@ -420,6 +405,18 @@ async def test_a_stored_file_is_stored_anew_when_it_is_old(emulator, fox, tmp_pa
     assert 2 == len([record for record in emulator.requests if "upload" in record.path])
 
 
+async def test_files_that_are_old_are_forgotten(emulator, fox, tmp_path):
+    """What would be stored anew takes no memory: of one file every 30 hours two are remembered."""
+    for n in range(5):
+        path = tmp_path / f"{n}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([n]))
+        await fox.submit(fox_request(image_urls=[path]), timeout=1)
+        await asyncio.sleep(30 * 3600)
+    uploads = fox._engine.uploads
+
+    assert (2, 0) == (len(uploads._stored), len(uploads._turns))
+
+
 async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
     """A path that cannot be read, or whose upload fails, ends the submit before the POST."""
     with pytest.raises(InvalidRequestError, match=r"image_urls: cannot read .*no\.png"):
@@ -476,99 +473,6 @@ async def test_a_pipe_is_no_input_file(emulator, fox, tmp_path):
         await fox.submit(fox_request(image_urls=[tmp_path / "pipe"]))
 
     assert [] == emulator.requests
-
-
-class FileHost:
-    """A file server that answers as it is told."""
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.ranges = []
-
-    async def __aenter__(self):
-        app = web.Application()
-        app.router.add_get("/fox", self.serve)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.image = GeneratedImage(f"http://127.0.0.1:{self.runner.addresses[0][1]}/fox")
-        return self
-
-    async def __aexit__(self, *_):
-        await self.runner.cleanup()
-
-    async def serve(self, request):
-        self.ranges.append(request.headers.get("Range"))
-        return await self.answer(request)
-
-
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000
-
-
-async def test_an_encoded_body_is_not_resumed():
-    """Of a compressed body we count other bytes than the server: it is fetched anew, and is whole."""
-    packed = gzip.compress(PICTURE)
-
-    async def answer(request):
-        headers = {"Content-Encoding": "gzip", "ETag": '"one"', "Content-Length": str(len(packed))}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        await response.write(packed if len(host.ranges) > 1 else packed[:-200])
-        if len(host.ranges) == 1:
-            request.transport.close()
-        return response
-
-    async with FileHost(answer) as host:
-        assert PICTURE == await host.image.read()
-    assert [None, None] == host.ranges
-
-
-async def test_a_part_that_was_not_asked_for_is_not_the_file():
-    """A 206 without a Range in the request is tried again."""
-
-    async def answer(request):
-        if len(host.ranges) == 1:
-            return web.Response(status=206, body=PICTURE[:100])
-        return web.Response(body=PICTURE)
-
-    async with FileHost(answer) as host:
-        assert PICTURE == await host.image.read()
-
-
-async def test_a_file_that_changed_is_fetched_anew():
-    """If the file is another one when a download is resumed, it is taken from its beginning."""
-
-    async def answer(request):
-        if len(host.ranges) > 1:
-            return web.Response(body=PICTURE, headers={"ETag": '"two"'})
-        response = web.StreamResponse(headers={"ETag": '"one"', "Content-Length": "5000"})
-        await response.prepare(request)
-        await response.write(b"GIF89a" * 100)
-        request.transport.close()
-        return response
-
-    async with FileHost(answer) as host:
-        assert PICTURE == await host.image.read()
-    assert [None, "bytes=600-"] == host.ranges
-
-
-async def test_a_large_file_is_written_as_it_comes_and_begun_again_where_it_must(tmp_path):
-    """A file of many pieces reaches the disk whole, also when its first half was of another file."""
-
-    async def answer(request):
-        headers = {"ETag": f'"{len(host.ranges)}"', "Content-Length": str(len(PICTURE))}
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        await response.write(PICTURE if len(host.ranges) > 1 else bytes(400_000))
-        if len(host.ranges) == 1:
-            request.transport.close()
-        return response
-
-    async with FileHost(answer) as host:
-        path = await host.image.save(tmp_path / "fox.png")
-
-    assert PICTURE == path.read_bytes()
-    assert ["fox.png"] == names_in(tmp_path)
 
 
 async def test_a_folder_that_cannot_be_written_to_is_told(result, tmp_path, monkeypatch):

@@ -312,6 +312,20 @@ async def test_a_404_just_after_the_submit_is_waited_out(emulator, fox):
         assert (await other.generate(fox_request())).images
 
 
+async def test_what_was_given_up_is_kept_for_two_days(emulator, fox):
+    """A handle that timed out stays in `unfinished` while its id may be of use, and is forgotten after two days."""
+    handles = [await fox.submit(fox_request(), timeout=1)]
+    await asyncio.sleep(40 * 3600)
+    handles.append(await fox.submit(fox_request(), timeout=1))
+    await asyncio.sleep(2)
+    assert set(handles) == set(fox.unfinished)
+    await asyncio.sleep(10 * 3600)
+    handles.append(await fox.submit(fox_request(), timeout=1))
+    await asyncio.sleep(2)
+
+    assert set(handles[1:]) == set(fox.unfinished)
+
+
 async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
     """Leaving ends handles at once with TaskAbandonedError, and logs their ids once; they stay readable."""
     async with session_at(emulator) as fox:
