@@ -32,8 +32,7 @@ def tests(session: nox.Session) -> None:
 def uvloop(session: nox.Session) -> None:
     """The tests that run on a loop of the machine's own, on uvloop."""
     install(session, "dev,speed")
-    files = [f"tests/test_{name}.py" for name in ("loopback", "emulator", "reply_mapping", "hooks_streams")]
-    session.run("pytest", "-q", "-n", "auto", *files, *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
+    session.run("pytest", "-q", "-n", "auto", *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
 
 
 @nox.session

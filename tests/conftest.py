@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,11 @@ import aioresponses.core as aioresponses_core
 import pytest
 from helpers import session_at
 from hypothesis import settings
-from loops import pytest_asyncio_loop_factories  # noqa: F401 - a hook of pytest-asyncio
+from loops import (  # hooks of pytest-asyncio and pytest
+    make_loop,
+    pytest_asyncio_loop_factories,  # noqa: F401
+    pytest_collection_modifyitems,  # noqa: F401
+)
 
 from foxapi_async.emulator import Emulator
 
@@ -54,6 +59,18 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
 
     aioresponses_core.ClientResponse = MockableResponse
     aioresponses_core.stream_reader_factory = make_reader_with_parser
+
+
+@pytest.fixture(autouse=True)
+def _same_chances_each_time(request):
+    """Jitter and phases are drawn anew in each test, and the same in each run of it: a failure can be repeated."""
+    random.seed(request.node.nodeid)
+
+
+@pytest.fixture
+def new_loop():
+    """Makes a loop of the machine's own, for a synchronous test that runs one: `asyncio.Runner(loop_factory=new_loop)`."""
+    return make_loop
 
 
 @pytest.fixture

@@ -2,14 +2,15 @@
 
 `VirtualLoop` runs an hour of waiting in milliseconds and with exact times. A module asks for it with
 `pytestmark = pytest.mark.virtual`; everything else runs on asyncio, or on uvloop with FOXAPI_TEST_LOOP=uvloop
-(where virtual tests are skipped: its clock is not ours).
+(where virtual tests are left out, because its clock is not ours, and those that run no loop). A synchronous test that
+runs a loop of its own takes the fixture `new_loop` for it.
 """
 
 import asyncio
 import os
 import selectors
 
-import pytest
+import pytest_asyncio
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -54,15 +55,35 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._threads -= 1
 
 
+def wants_uvloop():
+    """Whether this run is about uvloop."""
+    return os.environ.get("FOXAPI_TEST_LOOP") == "uvloop"
+
+
+def make_loop():
+    """A loop of the machine's own, of the kind that this run is about."""
+    if not wants_uvloop():
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
 def pytest_asyncio_loop_factories(config, item):
     """The loop of each test."""
-    wants_uvloop = os.environ.get("FOXAPI_TEST_LOOP") == "uvloop"
     if item.get_closest_marker("virtual"):
-        if wants_uvloop:
-            item.add_marker(pytest.mark.skip(reason="virtual time needs a loop with a clock of its own"))
         return {"virtual": VirtualLoop}
-    if wants_uvloop:
-        import uvloop
+    return {"uvloop" if wants_uvloop() else "asyncio": make_loop}
 
-        return {"uvloop": uvloop.new_event_loop}
-    return {"asyncio": asyncio.new_event_loop}
+
+def pytest_collection_modifyitems(config, items):
+    """A run on uvloop leaves out what would prove nothing about it: virtual time, and tests without a loop."""
+    if wants_uvloop():
+        config.hook.pytest_deselected(items=[item for item in items if not runs_on_uvloop(item)])
+        items[:] = [item for item in items if runs_on_uvloop(item)]
+
+
+def runs_on_uvloop(item):
+    """Whether the test is made of coroutines without virtual time, or asks for the loop's maker by the fixture."""
+    has_a_loop = pytest_asyncio.is_async_test(item) or "new_loop" in item.fixturenames
+    return has_a_loop and not item.get_closest_marker("virtual")

@@ -31,14 +31,15 @@ async def test_the_fixture_serves_a_session_without_settings(foxapi_emulator, tm
     assert 1 == foxapi_emulator.billed
 
 
-def test_the_fixture_serves_a_synchronous_test(foxapi_emulator, tmp_path):
+def test_the_fixture_serves_a_synchronous_test(foxapi_emulator, new_loop, tmp_path):
     """A test without a loop of its own can run one against the fixture."""
 
     async def make():
         async with FoxSession() as fox:
             return await (await fox.generate(fox_request())).save(tmp_path)
 
-    assert asyncio.run(make())[0].exists()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(make())[0].exists()
 
 
 async def test_a_crowd_over_real_sockets():
