@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from loops import VirtualLoop
 from PIL import Image
 
 import foxapi_async.emulator
@@ -44,48 +44,6 @@ IMAGES = "/v1/images/generations"
 GROK = {"model": "grok-imagine-image", "prompt": "a fox"}
 PRO = {"model": "gemini-3-pro-image-preview", "prompt": "a fox"}
 FLASH = {"model": "gemini-3.1-flash-image-preview", "prompt": "a fox"}
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Jumps to the next timer once nothing is ready and no thread works for it."""
-
-    def __init__(self):
-        self.virtual = 0.0
-        self.working = 0
-        selector = selectors.DefaultSelector()
-        wait = selector.select
-
-        def select(timeout=None):
-            if timeout is not None and timeout <= 0:
-                return wait(0)
-            if timeout is None or self.working:
-                return wait(None)
-            ready = wait(0)
-            if not ready:
-                self.virtual += timeout
-            return ready
-
-        selector.select = select
-        super().__init__(selector)
-
-    def time(self):
-        return self.virtual
-
-    def run_in_executor(self, executor, func, *args):
-        future = super().run_in_executor(executor, func, *args)
-        self.working += 1
-        future.add_done_callback(lambda _: self.leave())
-        return future
-
-    async def shutdown_default_executor(self, *args):
-        self.working += 1
-        try:
-            await super().shutdown_default_executor(*args)
-        finally:
-            self.working -= 1
-
-    def leave(self):
-        self.working -= 1
 
 
 def client(emulator, **options):
@@ -925,6 +883,43 @@ async def test_file_faults():
     assert (page[0], page[2]["Content-Type"]) == (200, "text/html")
     assert gone[0] == 404
     assert whole[:2] == drips[:2] and whole[2]["Content-Type"] == drips[2]["Content-Type"]
+
+
+async def test_stale():
+    """A kept connection is closed as the next request on it arrives; that one is seen, and not accepted."""
+    async with running(Fault.stale("submit")) as (emulator, http):
+        status, _, _ = await submit(http)
+        http._retry_connection = False
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await get(http, "/v1/models")
+        await submit(http)
+
+    assert (200, 2) == (status, emulator.billed)
+    assert [1, 1, 2] == [record.connection for record in emulator.requests]
+
+
+async def test_huge():
+    """A body that is too large is the proper one to whoever reads it all."""
+    async with running(Fault.huge("submit", size=3_000_000)) as (emulator, http):
+        _, accepted, headers = await submit(http)
+
+    assert list(emulator.tasks) == [accepted["id"]]
+    assert 3_000_000 < int(headers["Content-Length"]) < 3_001_000
+
+
+async def test_bomb():
+    """A bomb is small on the wire, and says how it is packed."""
+    async with running(Fault.bomb("poll"), Fault.bomb("file", size=1_000_000)) as (_, http):
+        _, accepted, _ = await submit(http)
+        async with http.get(f"/v1/tasks/{accepted['id']}") as reply:
+            unpacked = await reply.read()
+        state = json.loads(unpacked)
+        _, image, _ = await get(http, state["results"][0]["url"])
+
+    assert ("gzip", "completed") == (reply.headers["Content-Encoding"], state["status"])
+    assert int(reply.headers["Content-Length"]) < 100_000
+    assert len(unpacked) > 64 * 1024 * 1024
+    assert image.startswith(b"\xff\xd8") and image.endswith(b" " * 1_000_000)
 
 
 async def test_drip_of_nothing():

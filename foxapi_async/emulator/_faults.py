@@ -14,7 +14,20 @@ import attrs
 On = Literal["submit", "poll", "upload", "file", "task", "result"]
 Request = Literal["submit", "poll", "upload", "file"]
 Kind = Literal[
-    "status", "redirect", "cut", "slow", "hang", "garbage", "short", "drip", "never", "fail", "empty"
+    "status",
+    "redirect",
+    "cut",
+    "stale",
+    "slow",
+    "hang",
+    "garbage",
+    "short",
+    "huge",
+    "bomb",
+    "drip",
+    "never",
+    "fail",
+    "empty",
 ]
 
 _HTML = (
@@ -77,6 +90,8 @@ class Fault:
     "The `error.message` of the envelope or of the failed task."
     location: str = ""
     "Where a redirection points."
+    size: int = 0
+    "How many bytes follow the proper body where it is too large."
 
     def __attrs_post_init__(self) -> None:
         if self.on not in get_args(On) or self.kind not in get_args(Kind):
@@ -160,6 +175,15 @@ class Fault:
         return cls(on=on, kind="cut", **scope)
 
     @classmethod
+    def stale(cls, on: Request, **scope: Unpack[Scope]) -> Self:
+        """Answer and keep the connection, then close it as the next request on it arrives.
+
+        That next request, of whatever kind, gets no answer and is not accepted: what a client sees when it
+        sends over a kept connection in the moment in which the server gives it up.
+        """
+        return cls(on=on, kind="stale", **scope)
+
+    @classmethod
     def slow(cls, on: Request, seconds: float, **scope: Unpack[Scope]) -> Self:
         """Do the work at once and answer only after so many seconds."""
         return cls(on=on, kind="slow", seconds=seconds, **scope)
@@ -191,6 +215,19 @@ class Fault:
     def short_body(cls, on: Request = "file", **scope: Unpack[Scope]) -> Self:
         """Announce the whole length, send half of it and close."""
         return cls(on=on, kind="short", **scope)
+
+    @classmethod
+    def huge(cls, on: Request, *, size: int = 2 * 1024 * 1024, **scope: Unpack[Scope]) -> Self:
+        """Do the work and answer with a body that is too large: the proper one, and `size` spaces behind it.
+
+        It is good JSON to whoever reads it all.
+        """
+        return cls(on=on, kind="huge", size=size, **scope)
+
+    @classmethod
+    def bomb(cls, on: Request, *, size: int = 64 * 1024 * 1024, **scope: Unpack[Scope]) -> Self:
+        """As `huge`, compressed with gzip whether asked for or not: a thousandth of `size` on the wire."""
+        return cls(on=on, kind="bomb", size=size, **scope)
 
     @classmethod
     def drip(cls, on: Request, seconds: float, **scope: Unpack[Scope]) -> Self:

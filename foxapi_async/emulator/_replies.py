@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -91,6 +92,11 @@ async def _redirect(fault: Fault, _request: web.Request, _answer: web.Response) 
 
 
 async def _cut(_fault: Fault, request: web.Request, _answer: web.Response) -> web.StreamResponse:
+    return await cut(request)
+
+
+async def cut(request: web.Request) -> web.StreamResponse:
+    """Close the connection of a request instead of answering it."""
     if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
         request.transport.abort()
     return await _gone()
@@ -106,6 +112,10 @@ async def _gone() -> web.StreamResponse:
     return await endless
 
 
+async def _proper(_fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    return answer  # a stale connection is dropped later, by the routes
+
+
 async def _slow(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
     await asyncio.sleep(fault.seconds)
     return answer
@@ -113,6 +123,24 @@ async def _slow(fault: Fault, _request: web.Request, answer: web.Response) -> we
 
 async def _garbage(fault: Fault, _request: web.Request, _answer: web.Response) -> web.Response:
     return _scripted(fault, {})
+
+
+async def _huge(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    return _repacked(answer, _padded(fault, answer), {})
+
+
+async def _bomb(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    packed = await asyncio.to_thread(gzip.compress, _padded(fault, answer), 9)
+    return _repacked(answer, packed, {"Content-Encoding": "gzip"})
+
+
+def _padded(fault: Fault, answer: web.Response) -> bytes:
+    return _bytes_of(answer) + b" " * fault.size
+
+
+def _repacked(answer: web.Response, body: bytes, headers: Mapping[str, str]) -> web.Response:
+    kept = {name: value for name, value in answer.headers.items() if name != "Content-Length"}
+    return web.Response(body=body, status=answer.status, headers={**kept, **headers})
 
 
 async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
@@ -133,21 +161,27 @@ async def _drip(fault: Fault, request: web.Request, answer: web.Response) -> web
 
 
 async def _open(request: web.Request, answer: web.Response) -> tuple[bytes, web.StreamResponse]:
-    body = answer.body
-    data = body if isinstance(body, bytes) else b""
+    data = _bytes_of(answer)
     stream = web.StreamResponse(status=answer.status, headers=answer.headers)
     stream.content_length = len(data)
     await stream.prepare(request)
     return data, stream
 
 
+def _bytes_of(answer: web.Response) -> bytes:
+    return answer.body if isinstance(answer.body, bytes) else b""
+
+
 _PLAYERS: dict[str, Callable[[Fault, web.Request, web.Response], Awaitable[web.StreamResponse]]] = {
     "status": _status,
     "redirect": _redirect,
     "cut": _cut,
+    "stale": _proper,
     "hang": _hang,
     "slow": _slow,
     "garbage": _garbage,
     "short": _short,
+    "huge": _huge,
+    "bomb": _bomb,
     "drip": _drip,
 }

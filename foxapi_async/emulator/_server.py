@@ -7,9 +7,10 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from . import _bodies, _uploads
+from ._faults import Fault
 from ._images import CONTENT_TYPES
 from ._refusal import RefusalError, envelope
-from ._replies import file_reply, http_date, json_reply, play
+from ._replies import Make, cut, file_reply, http_date, json_reply, play
 from ._service import RequestRecord, Service
 from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
 
@@ -25,6 +26,7 @@ class Routes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._connections: dict[int, int] = {}
+        self._stale: set[int] = set()
 
     def app(self) -> web.Application:
         """The application with everything in place."""
@@ -55,6 +57,8 @@ class Routes:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._record(request)
+        if self._number(request) in self._stale:
+            return await cut(request)
         try:
             if not request.path.startswith("/files/"):
                 self._check_key(request)
@@ -72,10 +76,18 @@ class Routes:
             path=request.raw_path,
             headers=tuple(name.lower() for name in request.headers),
             authorized="Authorization" in request.headers,
-            connection=self._connections.get(id(request.protocol), 0),
+            connection=self._number(request),
             when=self._service.clock.now(),
         )
         self._service.record(record)
+
+    def _number(self, request: web.Request) -> int:
+        return self._connections.get(id(request.protocol), 0)
+
+    async def _play(self, fault: Fault | None, request: web.Request, make: Make) -> web.StreamResponse:
+        if fault is not None and fault.kind == "stale":
+            self._stale.add(self._number(request))
+        return await play(fault, request, make)
 
     def _check_key(self, request: web.Request) -> None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
@@ -94,7 +106,7 @@ class Routes:
             return json_reply(submit_reply(task), headers=headers)
 
         fault = service.script.take("submit", body["model"], _bodies.prompt_of(body))
-        return await play(fault, request, accept)
+        return await self._play(fault, request, accept)
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
         # sync_upstream=true asks for a fresh look, and here every look is fresh.
@@ -102,7 +114,7 @@ class Routes:
         fault = service.script.take("poll", task.model, task.prompt)
         if fault is not None and not fault.accepted:
             task.polls += 1  # asked all the same
-        return await play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
+        return await self._play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
 
     def _task(self, request: web.Request) -> Task:
         task = self._service.tasks.get(request.match_info["id"])
@@ -162,7 +174,7 @@ class Routes:
             )
             return json_reply(upload.reply(_origin(request)))
 
-        return await play(service.script.take("upload"), request, store)
+        return await self._play(service.script.take("upload"), request, store)
 
     async def _result_file(self, request: web.Request) -> web.StreamResponse:
         task = self._task(request)
@@ -183,7 +195,7 @@ class Routes:
     ) -> web.StreamResponse:
         about = (task.model, task.prompt) if task is not None else (None, None)
         fault = self._service.script.take("file", *about)
-        return await play(fault, request, lambda: file_reply(request, data, kind))
+        return await self._play(fault, request, lambda: file_reply(request, data, kind))
 
     async def _models(self, _request: web.Request) -> web.StreamResponse:
         ids = (*_bodies.IMAGE_MODELS, *self._service.options.models)

@@ -1,0 +1,1051 @@
+"""What every kind of request does under every failure: a table, and a runner that plays it.
+
+Each row is a failure; each of its columns says what the package promises to make of it (DESIGN.md, section 4).
+A cell is played twice: the failure strikes once, and it never ends. The sockets, the TLS and the HTTP are real,
+the clock is that of a `VirtualLoop`, so the time spent is exact, and chance is taken out: every wait is as long as
+it may be.
+
+`summary()` is the table in short, `run_all()` plays it all and counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import select
+import socket
+import ssl
+import struct
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+from unittest.mock import patch
+
+import aiohttp.connector
+import attrs
+import trustme
+from helpers import now, settle
+from loops import VirtualLoop
+
+from foxapi_async import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    DownloadError,
+    FoxError,
+    FoxSession,
+    Gemini31FlashImage,
+    GeneratedImage,
+    InsufficientQuotaError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseDecodeError,
+    ServerError,
+    ServiceUnavailableError,
+    TaskTimeoutError,
+    UncertainSubmitError,
+    UnprocessableError,
+    _downloads,
+    _poller,
+    _retry,
+)
+from foxapi_async.emulator import Emulator, Fault
+from foxapi_async.emulator._tasks import draw_duration
+
+Kind = Literal["submit", "poll", "fetch", "upload", "download"]
+KINDS: tuple[Kind, ...] = ("submit", "poll", "fetch", "upload", "download")
+
+# What `RetryPolicy()` says of its own accord.
+TRIES = 5
+CONNECT_SECONDS = 10
+REPLY_SECONDS = 60
+# A read is bounded as a whole.
+READ_SECONDS = 15
+
+# The longest wait after the first, second, ... failure: full jitter below 0.25 s, doubled each time, 8 s at most.
+WAITS = (0.25, 0.5, 1.0, 2.0)
+
+# A 429 also slows the pace of what follows, however long the wait was: by so much at most.
+SLOWER = 2
+
+# The tasks that are polled take about so long, and their handles live for so long.
+TASK_SECONDS = 4
+DURATION = draw_duration(TASK_SECONDS, 0, 1)
+HANDLE_SECONDS = 60
+# How late a finished task may be noticed where polls come as the cadence asks.
+LAG_SECONDS = 4
+# A 404 on a poll means that a replica lags behind, until a task is so old.
+FRESH_SECONDS = 10
+
+# A file may be larger than a reply; here not by much, so that a bomb need not be.
+MOST_FILE_BYTES = 1024 * 1024
+
+# The service is asked more than once, and not hammered.
+MANY_POLLS = (2, 20)
+
+Range = tuple[float, float]
+
+
+# What is promised.
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """The package's answer to a failure of one kind of request.
+
+    Attributes:
+        words: the same in few words.
+        how: whether the request is repeated: never; up to `TRIES` times; over a fresh connection; until the task's
+            deadline; or while the task is so young that a replica may lag behind. Or nothing is wrong with it.
+        error: what is raised in the end, exactly this class; None if there is a value all the same.
+        charged: the error's.
+        retryable: the error's.
+        billed: submits that the service bills under a failure that does not end.
+    """
+
+    words: str
+    how: Literal["never", "tries", "afresh", "deadline", "young", "fine"]
+    error: type[FoxError] | None = None
+    charged: str = "no"
+    retryable: bool = False
+    billed: int = 0
+
+
+def again(error: type[FoxError], *, charged: str = "no") -> Answer:
+    """Repeated with back-off, `TRIES` times in all; then `error`, which may be repeated if that costs nothing."""
+    words = f"again, {TRIES} tries"
+    return Answer(words=words, how="tries", error=error, charged=charged, retryable=charged == "no")
+
+
+def at_once(error: type[FoxError], *, charged: str = "no", words: str = "refused at once") -> Answer:
+    """`error` after the first try: it would be the same again."""
+    return Answer(words=words, how="never", error=error, charged=charged)
+
+
+def uncertain(*, billed: int) -> Answer:
+    """Sent, and no proof that it was refused: never sent again, whether it was billed or not."""
+    return attrs.evolve(
+        at_once(UncertainSubmitError, charged="unknown", words="uncertain, never again"), billed=billed
+    )
+
+
+def fine(words: str = "no harm", *, billed: int = 0) -> Answer:
+    """A value, as if nothing had happened."""
+    return Answer(words=words, how="fine", billed=billed)
+
+
+BILLED_AND_UNCERTAIN = uncertain(billed=1)
+UNTIL_THE_DEADLINE = Answer(
+    words="again until the deadline", how="deadline", error=TaskTimeoutError, charged="yes"
+)
+WHILE_IT_IS_YOUNG = Answer(
+    words=f"again for {FRESH_SECONDS} s, then refused", how="young", error=NotFoundError, charged="unknown"
+)
+NOT_A_FILE = at_once(DownloadError, charged="yes", words="an error, not a file")
+AFRESH = Answer(words="again over a new connection", how="afresh")
+
+
+# What goes wrong.
+
+
+@attrs.frozen
+class Spot:
+    """A place in the network that the client's connections end up at instead of the service."""
+
+    name: Literal[
+        "unknown host", "closed", "full", "resetting", "resetting TLS", "self-signed", "plain", "strange"
+    ]
+    door: Literal["plain", "name", "tls"] = "plain"
+    says: bytes = b""
+
+
+def strange(says: bytes) -> Spot:
+    """Something else that listens there, and says this to whatever it is asked."""
+    return Spot("strange", says=says)
+
+
+Script = Callable[..., Fault]
+"""Makes the fault of the service; called with the occasion and `times`."""
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One failure, and what each kind of request makes of it.
+
+    Attributes:
+        name: the failure.
+        trouble: where connections end up, or what the service does.
+        submit, poll, fetch, upload, download: the answers; several where each is right.
+        status: what the service answers, if it does; several where each is right.
+        asked: the seconds that `Retry-After` asks for.
+        each: seconds that one struck try lasts, by kind.
+        uses: how often the request is made; the failure strikes between the first two if there are more.
+        elsewhere: whether the failure is a redirection that a download follows.
+    """
+
+    name: str
+    trouble: Spot | Script
+    submit: Answer | tuple[Answer, ...]
+    poll: Answer
+    fetch: Answer
+    upload: Answer
+    download: Answer
+    status: int | tuple[int | None, ...] | None = None
+    asked: float | None = None
+    each: Mapping[str, float] = attrs.Factory(dict)
+    uses: int = 1
+    elsewhere: bool = False
+
+    def answers(self, kind: Kind) -> tuple[Answer, ...]:
+        """What a request of this kind may make of it."""
+        answer = getattr(self, kind)
+        return answer if isinstance(answer, tuple) else (answer,)
+
+
+def lost(name: str, trouble: Spot | Script, *, submit: Answer | tuple[Answer, ...], **rest: Any) -> Row:
+    """A request without an answer: reads and uploads are free to repeat; of a submit it matters what was sent."""
+    return transient(name, trouble, ConnectionFailedError, submit=submit, **rest)
+
+
+def transient(
+    name: str,
+    trouble: Spot | Script,
+    error: type[FoxError],
+    *,
+    submit: Answer | tuple[Answer, ...],
+    **rest: Any,
+) -> Row:
+    """What may be over in a moment, for all that cost nothing."""
+    answers: dict[str, Any] = {
+        "poll": UNTIL_THE_DEADLINE,
+        "fetch": again(error),
+        "upload": again(error),
+        "download": again(DownloadError, charged="yes"),
+    }
+    return Row(name=name, trouble=trouble, submit=submit, **(answers | rest))
+
+
+def unreadable(name: str, trouble: Script, **rest: Any) -> Row:
+    """A success that says nothing: for a submit it is as good as no answer, and a file it is not."""
+    answers: dict[str, Any] = {"submit": BILLED_AND_UNCERTAIN, "download": NOT_A_FILE, "status": 200}
+    return transient(name, trouble, ResponseDecodeError, **(answers | rest))
+
+
+def broken_off(name: str, trouble: Spot | Script, **rest: Any) -> Row:
+    """A success whose body breaks off: not read to its end, a file may still be had."""
+    answers: dict[str, Any] = {"submit": uncertain(billed=0), "status": 200}
+    return transient(name, trouble, ResponseDecodeError, **(answers | rest))
+
+
+def refusal(status: int, error: type[FoxError], **rest: Any) -> Row:
+    """A status that says no: nothing was billed by it, and nothing is repeated."""
+    refused = at_once(error)
+    answers: dict[str, Any] = {
+        "submit": refused,
+        "poll": attrs.evolve(refused, charged="yes"),
+        "fetch": refused,
+        "upload": refused,
+        "download": at_once(DownloadError, charged="yes"),
+    }
+    return Row(name=str(status), trouble=says(status), status=status, **(answers | rest))
+
+
+def sorry(status: int, error: type[FoxError], *, accepted: bool = False) -> Row:
+    """A status that says "later", and of a submit nothing: it may be said after the bill."""
+    return transient(
+        f"{status}, billed all the same" if accepted else str(status),
+        says(status, accepted=accepted),
+        error,
+        submit=uncertain(billed=int(accepted)),
+        status=status,
+    )
+
+
+def says(status: int, **options: Any) -> Script:
+    """The service answers with a status."""
+    return lambda on, **scope: Fault.status(on, status, **options, **scope)
+
+
+def answers(body: str, kind: str = "application/json") -> Script:
+    """The service does the work and answers 200 with this body."""
+    return lambda on, **scope: Fault.garbage(on, body=body.encode(), content_type=kind, **scope)
+
+
+def nothing(status: int) -> Script:
+    """The service does the work and answers with an empty body."""
+    return lambda on, **scope: Fault.garbage(on, body=b"", status=status, **scope)
+
+
+def drips(seconds: float) -> Script:
+    """The service sends its answer in twenty pieces spread over so many seconds."""
+    return lambda on, **scope: Fault.drip(on, seconds, **scope)
+
+
+def bombs(size: int) -> Script:
+    """The service answers with what unpacks to so many bytes."""
+    return lambda on, **scope: Fault.bomb(on, size=size, **scope)
+
+
+def points(status: int) -> Script:
+    """The service points to another origin, where the file is as well."""
+    return lambda on, location, **scope: Fault.redirect(on, location, status=status, **scope)
+
+
+@attrs.frozen
+class Group:
+    """Failures that the README shows as one."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+# The table.
+
+NOTHING_SENT = again(ConnectionFailedError)
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# Whether a reset is noticed before or after the hand-over is for the operating system to say.
+SENT_OR_NOT = (NOTHING_SENT, uncertain(billed=0))
+
+# A submit, an upload and a file have 10 s to get a connection, a read has 15 s in all.
+NO_CONNECTION = {
+    **dict.fromkeys(("submit", "upload", "download"), CONNECT_SECONDS),
+    **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
+}
+# From there 60 s for the answer; for the head of a file it is both limits together.
+NO_ANSWER = {
+    **dict.fromkeys(("submit", "upload"), REPLY_SECONDS),
+    **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
+    "download": CONNECT_SECONDS + REPLY_SECONDS,
+}
+
+TABLE = (
+    Group(
+        "nothing sent: DNS, refused, TLS, no connection",
+        (
+            lost("DNS error", Spot("unknown host", "name"), submit=NOTHING_SENT),
+            lost("refused", Spot("closed"), submit=NOTHING_SENT),
+            lost("connect timeout", Spot("full"), submit=NOTHING_SENT, each=NO_CONNECTION),
+            lost("certificate not accepted", Spot("self-signed", "tls"), submit=NOTHING_SENT),
+            lost("server without TLS", Spot("plain", "tls"), submit=NOTHING_SENT),
+            lost("reset in the TLS handshake", Spot("resetting TLS", "tls"), submit=NOTHING_SENT),
+        ),
+    ),
+    Group(
+        "reset as the connection stands", (lost("reset on accept", Spot("resetting"), submit=SENT_OR_NOT),)
+    ),
+    Group(
+        "no whole answer: cut, hang",
+        (
+            lost("cut before accepting", Fault.cut_before, submit=uncertain(billed=0)),
+            lost("cut after accepting", Fault.cut_after, submit=BILLED_AND_UNCERTAIN),
+            lost("hang past the timeout", Fault.hang, submit=BILLED_AND_UNCERTAIN, each=NO_ANSWER),
+            broken_off("body cut off", Fault.short_body, submit=BILLED_AND_UNCERTAIN),
+        ),
+    ),
+    Group(
+        "slow drip",
+        (
+            lost(
+                "slow drip",
+                drips(120),
+                submit=BILLED_AND_UNCERTAIN,
+                download=fine(),
+                status=(200, None),  # its head came, its body did not
+                each=NO_ANSWER | {"download": 120},
+            ),
+        ),
+    ),
+    Group(
+        "400, 401, 402, 403, 409, 413, 422",
+        (
+            refusal(400, BadRequestError),
+            refusal(401, AuthenticationError),
+            refusal(402, InsufficientQuotaError),
+            refusal(403, PermissionDeniedError),
+            refusal(409, APIError),
+            refusal(413, PayloadTooLargeError),
+            refusal(422, UnprocessableError),
+        ),
+    ),
+    Group("404", (refusal(404, NotFoundError, poll=WHILE_IT_IS_YOUNG),)),
+    Group(
+        "429",
+        (
+            transient("429", says(429), RateLimitError, submit=again(RateLimitError), status=429),
+            transient(
+                "429 with Retry-After",
+                says(429, retry_after=7),
+                RateLimitError,
+                submit=again(RateLimitError),
+                status=429,
+                asked=7,
+            ),
+        ),
+    ),
+    Group(
+        "408, 5xx",
+        (
+            sorry(408, APIError),
+            sorry(500, ServerError),
+            sorry(502, ServerError),
+            sorry(503, ServiceUnavailableError),
+            sorry(504, ServerError),
+            sorry(408, APIError, accepted=True),
+            sorry(500, ServerError, accepted=True),
+            sorry(502, ServerError, accepted=True),
+            sorry(503, ServiceUnavailableError, accepted=True),
+            sorry(504, ServerError, accepted=True),
+        ),
+    ),
+    Group(
+        "200 with HTML, text, broken or other JSON",
+        (
+            unreadable("HTML", Fault.html),
+            unreadable("plain text", answers("error code: 1010", "text/plain")),
+            unreadable("truncated JSON", answers('{"id": "task-unified-17')),
+            unreadable("an array", answers('[{"id": "task-1", "status": "pending", "url": "http://x/y"}]')),
+            unreadable("no id, status or url", answers('{"object": "image.generation.task"}')),
+            unreadable("204", nothing(204), status=204),
+            unreadable("id a list", answers('{"id": ["task-1"], "status": 5, "url": ["http://x/y"]}')),
+        ),
+    ),
+    Group(
+        "no HTTP that can be read",
+        (
+            lost("not HTTP", strange(b"SSH-2.0-OpenSSH_9.6\r\n"), submit=uncertain(billed=0)),
+            lost("endless header", strange(OK + b"X: " + bytes(200_000)), submit=uncertain(billed=0)),
+            lost(
+                "broken chunks",
+                strange(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+                submit=uncertain(billed=0),
+            ),
+            broken_off("not gzip", strange(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")),
+        ),
+    ),
+    Group(
+        "200 with an id, the rest of wrong types",
+        (
+            # Any 2xx with an id is accepted, and a status that is none tells nothing.
+            unreadable(
+                "status a number", answers('{"id": "task-1", "status": 5}'), submit=fine("accepted", billed=1)
+            ),
+            # A lone text is a result, as a list of texts is; it is no link, so there is no image.
+            unreadable(
+                "results a string",
+                answers('{"id": "task-1", "status": "completed", "results": "soon"}'),
+                submit=fine("accepted", billed=1),
+                poll=fine("taken as it is"),
+                fetch=fine("taken as it is"),
+            ),
+            # Completed without results: not finished yet.
+            unreadable(
+                "results a number",
+                answers('{"id": "task-1", "status": "completed", "results": 5}'),
+                submit=fine("accepted", billed=1),
+                fetch=fine("taken as it is"),
+            ),
+        ),
+    ),
+    Group(
+        "200 that is too large, or a decompression bomb",
+        (
+            unreadable("huge body", Fault.huge, download=NOT_A_FILE),
+            unreadable("decompression bomb", bombs(8 * 1024 * 1024), download=NOT_A_FILE),
+        ),
+    ),
+    Group(
+        "redirect to another origin",
+        tuple(
+            attrs.evolve(
+                refusal(status, APIError, download=fine("followed without the key")),
+                name=f"{status} to another origin",
+                trouble=points(status),
+                elsewhere=True,
+            )
+            for status in (302, 307)
+        ),
+    ),
+    Group(
+        "kept connection dropped",
+        (
+            lost(
+                "keep-alive dropped",
+                Fault.stale,
+                # Submits and uploads go over fresh connections: there is nothing to be dropped.
+                submit=fine("never kept", billed=2),
+                upload=fine("never kept"),
+                poll=AFRESH,
+                fetch=AFRESH,
+                download=AFRESH,
+                uses=2,
+            ),
+        ),
+    ),
+)
+
+ROWS = {row.name: row for group in TABLE for row in group.rows}
+
+# What a cell must come to, worked out of its row.
+
+
+@attrs.frozen
+class Cell:
+    """One kind of request under one failure, which strikes once or never ends."""
+
+    row: Row
+    kind: Kind
+    endless: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.row.name}-{'for ever' if self.endless else 'once'}".replace(" ", "_")
+
+
+CELLS = [Cell(row, kind, endless) for row in ROWS.values() for kind in KINDS for endless in (False, True)]
+
+
+@attrs.frozen(kw_only=True)
+class Expected:
+    """The outcome of a cell; of what is a range, the least and the most."""
+
+    error: type[FoxError] | None = None
+    charged: str = "no"
+    retryable: bool = False
+    tries: Range
+    seconds: Range
+    billed: int
+
+
+def expected(cell: Cell) -> tuple[Expected, ...]:
+    """What a cell may come to, one of these."""
+    return tuple(_expected(cell, answer) for answer in cell.row.answers(cell.kind))
+
+
+def _expected(cell: Cell, answer: Answer) -> Expected:
+    fails = answer.error is not None and (cell.endless or answer.how == "never")
+    how = (answer.error, answer.charged, answer.retryable) if fails else (None, "no", False)
+    tries, seconds = (_of_poll if cell.kind == "poll" else _of_call)(cell, answer)
+    billed = {"submit": answer.billed if fails else max(1, answer.billed), "upload": 0}.get(cell.kind, 1)
+    return Expected(
+        error=how[0], charged=how[1], retryable=how[2], tries=tries, seconds=seconds, billed=billed
+    )
+
+
+def _of_call(cell: Cell, answer: Answer) -> tuple[Range, Range]:
+    """Tries and seconds of a request that is made a few times at most."""
+    row, each = cell.row, cell.row.each.get(cell.kind, 0.0)
+    if answer.how == "tries":
+        struck = TRIES if cell.endless else 1
+        least, most = _waits(row.asked, TRIES - 1 if cell.endless else 1)
+        if row.status == 429 and cell.endless:
+            most *= SLOWER
+        tries = TRIES if cell.endless else 2
+        return (tries, tries), (struck * each + least, struck * each + most)
+    if answer.how == "afresh":  # the second use finds its connection dropped
+        return (row.uses + 1, row.uses + 1), (WAITS[0], WAITS[0])
+    return (row.uses, row.uses), (row.uses * each, row.uses * each)
+
+
+def _waits(asked: float | None, count: int) -> Range:
+    """The waits between tries in all: ours, or a little more than the service asks for."""
+    own = sum(WAITS[:count])
+    return (own, own) if asked is None else (count * asked, count * (1.1 * asked + 0.05))
+
+
+def _of_poll(cell: Cell, answer: Answer) -> tuple[Range, Range]:
+    """Polls and seconds since the submit."""
+    if answer.how in ("never", "fine"):
+        return (1, 1), (0, DURATION + LAG_SECONDS)
+    if cell.endless and answer.how == "deadline":
+        return MANY_POLLS, (HANDLE_SECONDS, HANDLE_SECONDS)
+    if cell.endless and answer.how == "young":
+        return MANY_POLLS, (FRESH_SECONDS, FRESH_SECONDS)
+    extra = cell.row.each.get("poll", 0) + (cell.row.asked or 0)
+    return MANY_POLLS, (DURATION, DURATION + LAG_SECONDS + extra)
+
+
+# The network.
+
+
+@attrs.define(eq=False)
+class Switchboard:
+    """Sends the next connections to the service's door to a bad spot instead.
+
+    Attributes:
+        left: how many more; infinity for ever.
+        struck: how many so far.
+    """
+
+    spot: Spot
+    address: tuple[str, int]
+    door: int
+    left: float = 0
+    struck: int = 0
+
+    def strikes(self) -> bool:
+        """Whether this connection is one of them."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        self.struck += 1
+        return True
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Stand between the client and the network of the running loop."""
+        loop = asyncio.get_running_loop()
+        connect = loop.sock_connect
+
+        async def sock_connect(sock: socket.socket, address: Any) -> None:
+            ours = address[1] == self.door and self.spot.name != "unknown host"
+            await connect(sock, self.address if ours and self.strikes() else address)
+
+        async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+            if self.spot.name == "unknown host" and self.strikes():
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))]
+
+        with patch.multiple(loop, create=True, sock_connect=sock_connect, getaddrinfo=getaddrinfo):
+            yield
+
+
+async def bad_address(spot: Spot, stack: contextlib.AsyncExitStack, service: int) -> tuple[str, int]:
+    """A real address at which this goes wrong."""
+    if spot.name in ("unknown host", "plain"):
+        return "127.0.0.1", service  # it answers, in plain HTTP
+    if spot.name in ("closed", "full"):
+        return stack.enter_context(_deaf(full=spot.name == "full"))
+    if spot.name == "self-signed":
+        return await _listen(stack, asyncio.Protocol, STRANGER)
+    if spot.name == "strange":
+        return await _listen(stack, lambda: Strange(spot.says))
+    return await _listen(stack, lambda: Resetting(at_once=spot.name == "resetting"))
+
+
+@contextlib.contextmanager
+def _deaf(*, full: bool) -> Iterator[tuple[str, int]]:
+    """A port that refuses connections, or whose queue has no room for one more: then Linux drops the SYN."""
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.socket())
+        sock.bind(("127.0.0.1", 0))
+        if full:
+            sock.listen(0)
+            while _is_answered(stack.enter_context(socket.socket()), sock.getsockname()):
+                pass
+        yield sock.getsockname()
+
+
+def _is_answered(sock: socket.socket, address: tuple[str, int]) -> bool:
+    """Whether a connection stands at once, as it does on the loopback unless the other side's queue is full."""
+    sock.setblocking(False)
+    sock.connect_ex(address)
+    return bool(select.select([], [sock], [], 0)[1])
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    protocol: Callable[[], asyncio.BaseProtocol],
+    tls: ssl.SSLContext | None = None,
+) -> tuple[str, int]:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=tls)
+    stack.callback(server.close)
+    address: tuple[str, int] = server.sockets[0].getsockname()
+    return address
+
+
+class Strange(asyncio.Protocol):
+    """Says the same to whatever it hears, and closes."""
+
+    def __init__(self, says: bytes) -> None:
+        self._says = says
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._says)
+            self._transport.close()
+
+
+class Resetting(asyncio.Protocol):
+    """Resets each connection: as it is accepted, or once the client has said its first words."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self._at_once = at_once
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        if self._at_once:
+            self._reset()
+
+    def data_received(self, data: bytes) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._transport.abort()
+
+
+def _server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def _client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+AUTHORITY = trustme.CA()
+SERVICE = _server_tls(AUTHORITY)
+STRANGER = _server_tls(trustme.CA())
+CLIENT = _client_tls(AUTHORITY)
+
+
+# The runner.
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
+REQUEST = Gemini31FlashImage("a red fox", resolution="512", output_format="jpg")
+OCCASIONS: dict[Kind, Any] = {
+    "submit": "submit",
+    "poll": "poll",
+    "fetch": "poll",
+    "upload": "upload",
+    "download": "file",
+}
+PATHS: dict[Kind, tuple[str, str]] = {
+    "submit": ("POST", "/v1/images/generations"),
+    "poll": ("GET", "/v1/tasks/"),
+    "fetch": ("GET", "/v1/tasks/"),
+    "upload": ("POST", "/v1/files/upload/"),
+    "download": ("GET", "/files/"),
+}
+
+
+@attrs.define
+class Seen:
+    """What came of a cell.
+
+    Attributes:
+        value: what was returned.
+        error: what was raised.
+        seconds: how long it took.
+        requests: those of the cell's kind that the service saw.
+        all_requests: with what led up to them.
+        struck: how often the failure struck.
+        cut_off: how many tries never arrived at the service.
+        billed: how many submits were.
+        elsewhere: for each request that the other origin saw, whether it had a key.
+        leaks: whether the error holds the key.
+        left_over: what still runs or lies about when all is closed.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+    requests: int = 0
+    all_requests: int = 0
+    struck: int = 0
+    cut_off: int = 0
+    billed: int = 0
+    elsewhere: tuple[bool, ...] = ()
+    leaks: bool = False
+    left_over: list[str] = attrs.Factory(list)
+
+
+async def play(cell: Cell) -> Seen:
+    """Play a cell on the running loop, which is virtual."""
+    seen = Seen()
+    with longest_waits(), tempfile.TemporaryDirectory() as folder:
+        async with Emulator(seconds=20) as other, contextlib.AsyncExitStack() as stack:
+            await Stage(cell, seen, Path(folder), other, stack).play()
+        await settle()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        seen.left_over += [repr(task) for task in tasks]
+        seen.left_over += _unfinished_files(Path(folder), 0 if seen.error else cell.row.uses)
+    return seen
+
+
+def _unfinished_files(folder: Path, whole: int) -> list[str]:
+    """The names in the folder if they are more than the files that were saved."""
+    names = [path.name for path in folder.iterdir()]
+    return names if len(names) > whole else []
+
+
+@contextlib.contextmanager
+def longest_waits() -> Iterator[None]:
+    """Take chance out of the waits, and trust the authority of the service's certificate."""
+    chance = SimpleNamespace(uniform=lambda _, high: high)
+    with (
+        patch.object(_retry, "random", chance),
+        patch.object(_poller, "random", chance),
+        patch.object(_downloads, "MAX_FILE_BYTES", MOST_FILE_BYTES),
+        patch.object(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", CLIENT),
+    ):
+        yield
+
+
+class Stage:
+    """One cell's service, network and client."""
+
+    def __init__(
+        self, cell: Cell, seen: Seen, folder: Path, other: Emulator, stack: contextlib.AsyncExitStack
+    ) -> None:
+        self.cell, self.seen, self.folder, self.other, self.stack = cell, seen, folder, other, stack
+        self.emulator = Emulator(seconds=0 if cell.kind == "download" else TASK_SECONDS)
+        self.board: Switchboard | None = None
+        self.url = self.elsewhere = ""
+
+    async def play(self) -> None:
+        """Set the stage, prepare what the request is about, let the failure in, and look."""
+        seen, emulator = self.seen, await self.stack.enter_async_context(self.emulator)
+        await self.open_door()
+        subject = await self.prepare()
+        if self.cell.row.elsewhere:
+            async with FoxSession(self.other.key, base_url=self.other.url) as there:
+                self.elsewhere = (await there.upload(PICTURE)).url
+        # An API that works, and files that may not.
+        url = emulator.url if self.cell.kind == "download" else self.url
+        async with FoxSession(emulator.key, base_url=url) as fox:
+            before, before_there = len(emulator.requests), len(self.other.requests)
+            began = now()
+            try:
+                seen.value = await self.use(fox, subject)
+            except Exception as error:
+                seen.error = error
+            seen.seconds = now() - began
+            seen.requests = sum(self.is_one(record) for record in emulator.requests[before:])
+        seen.billed, seen.all_requests = emulator.billed, len(emulator.requests)
+        seen.elsewhere = tuple(record.authorized for record in self.other.requests[before_there:])
+        seen.cut_off = 0 if self.board is None else self.board.struck
+        seen.struck = seen.cut_off + emulator.faults_fired
+        seen.leaks = emulator.key in told(seen.error)
+
+    async def open_door(self) -> None:
+        """Where the client knocks, and where it comes out while the failure lasts."""
+        spot = self.cell.row.trouble
+        self.url = self.emulator.url
+        if not isinstance(spot, Spot):
+            return
+        port = service = int(self.url.rpartition(":")[2])
+        if spot.door == "tls":
+            assert self.emulator._runner is not None
+            _, port = await _listen(self.stack, self.emulator._runner.server, SERVICE)
+            self.url = f"https://127.0.0.1:{port}"
+        elif spot.door == "name":
+            self.url = f"http://localhost:{port}"
+        self.board = Switchboard(spot, await bad_address(spot, self.stack, service), port)
+        self.stack.enter_context(self.board.installed())
+
+    async def prepare(self) -> str:
+        """The task that is fetched or whose image is downloaded, made in another session: its connections are not ours."""
+        if self.cell.kind not in ("fetch", "download"):
+            return ""
+        async with FoxSession(self.emulator.key, base_url=self.emulator.url) as fox:
+            handle = await fox.submit(REQUEST)
+            handle.stop()
+            return handle.id
+
+    async def find_image(self, fox: FoxSession, task_id: str) -> GeneratedImage:
+        """The image of a task; where the network is bad, under another name of its host, to which no connection is kept."""
+        (image,) = (await fox.fetch(task_id)).images
+        door = self.url.replace("http://127.0.0.1", "http://localhost")
+        return (
+            image
+            if self.board is None
+            else attrs.evolve(image, url=image.url.replace(self.emulator.url, door))
+        )
+
+    async def use(self, fox: FoxSession, subject: Any) -> Any:
+        """Make the request as often as the row says."""
+        if self.cell.kind == "poll":
+            handle = await fox.submit(REQUEST, timeout=HANDLE_SECONDS)
+            await self.let_in()
+            return await handle
+        if self.cell.kind == "download":
+            subject = await self.find_image(fox, subject)
+        await self.let_in()
+        for _ in range(self.cell.row.uses - 1):
+            await self.call(fox, subject, self.folder / "first")
+        return await self.call(fox, subject, self.folder / "image")
+
+    async def call(self, fox: FoxSession, subject: Any, path: Path) -> Any:
+        """Make the request once."""
+        if self.cell.kind == "submit":
+            return await fox.submit(REQUEST)
+        if self.cell.kind == "fetch":
+            return await fox.fetch(subject)
+        if self.cell.kind == "upload":
+            return await fox.upload(PICTURE)
+        return await subject.save(path)
+
+    async def let_in(self) -> None:
+        """From now on the failure strikes."""
+        row, times = self.cell.row, None if self.cell.endless else 1
+        if self.board is not None:
+            self.board.left = math.inf if times is None else times
+        else:
+            where = {"location": self.elsewhere} if row.elsewhere else {}
+            self.emulator.add_fault(row.trouble(OCCASIONS[self.cell.kind], times=times, **where))
+
+    def is_one(self, record: Any) -> bool:
+        """Whether a request is one of the cell's kind."""
+        method, path = PATHS[self.cell.kind]
+        return record.method == method and record.path.startswith(path)
+
+
+def told(error: BaseException | None) -> str:
+    """All that an error tells, and what hangs on it."""
+    if error is None:
+        return ""
+    chain = "".join(traceback.format_exception(error))
+    return f"{error!r} {error.args!r} {vars(error)!r} {error.__cause__!r} {error.__context__!r} {chain}"
+
+
+# The comparison.
+
+
+def problems(cell: Cell, seen: Seen) -> list[str]:
+    """What is wrong with a cell: against what holds in each, and against all that it may come to."""
+    verdicts = [list(_differences(cell, answer, seen)) for answer in expected(cell)]
+    return [*_broken(cell, seen), *min(verdicts, key=len)]
+
+
+def _differences(cell: Cell, answer: Expected, seen: Seen) -> Iterator[str]:
+    if type(seen.error) is not (answer.error or type(None)):
+        yield f"expected {answer.error or 'a value'}, not {seen.error!r}"
+    elif isinstance(seen.error, FoxError):
+        given, wanted = (seen.error.charged, seen.error.retryable), (answer.charged, answer.retryable)
+        if wanted != given:
+            yield f"expected charged, retryable = {wanted}, not {given}"
+        yield from _wrong_status(cell, seen.error)
+    if not _within(seen.requests + seen.cut_off, answer.tries):
+        yield f"expected {answer.tries} tries, not {seen.requests} seen and {seen.cut_off} cut off"
+    if not _within(seen.seconds, answer.seconds, 0.002):
+        yield f"expected {answer.seconds} seconds, not {seen.seconds}"
+    if answer.billed != seen.billed:
+        yield f"expected {answer.billed} billed, not {seen.billed}"
+
+
+def _within(figure: float, range_: Range, slack: float = 0.0) -> bool:
+    return range_[0] - slack <= figure <= range_[1] + slack
+
+
+def _wrong_status(cell: Cell, error: FoxError) -> Iterator[str]:
+    wanted, given = cell.row.status, getattr(error, "status", None)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    if isinstance(error, APIError | UncertainSubmitError) and given not in wanted:
+        yield f"expected status {wanted}, not {given}"
+    if cell.row.asked and isinstance(error, RateLimitError) and error.retry_after != cell.row.asked:
+        yield f"expected retry_after {cell.row.asked}, not {error.retry_after}"
+    if cell.kind in ("poll", "fetch", "download") and error.task_id is None:
+        yield "expected the task's id"
+
+
+def billed_twice(cell: Cell, seen: Seen) -> int:
+    """Submits that the service billed beyond what was asked for."""
+    asked = {"submit": cell.row.uses, "upload": 0}.get(cell.kind, 1)
+    return max(0, seen.billed - asked)
+
+
+def lost_images(cell: Cell, seen: Seen) -> int:
+    """Billed submits of which the caller has neither an id nor word that they may be billed."""
+    told_so = isinstance(seen.error, UncertainSubmitError) or getattr(seen.error, "task_id", None)
+    return 0 if seen.value is not None or told_so or cell.kind == "upload" else seen.billed
+
+
+def _broken(cell: Cell, seen: Seen) -> Iterator[str]:
+    if not seen.struck:
+        yield "the failure never struck"
+    if billed_twice(cell, seen):
+        yield "billed twice"
+    if lost_images(cell, seen):
+        yield "a paid image is lost"
+    if seen.error is not None and not isinstance(seen.error, FoxError):
+        yield f"no FoxError: {seen.error!r}"
+    if cell.kind == "submit" and getattr(seen.error, "charged", "") == "no" and seen.billed:
+        yield 'charged == "no" though billed'
+    if seen.leaks:
+        yield "the key is in the error"
+    if any(seen.elsewhere) or (seen.elsewhere and cell.kind != "download"):
+        yield f"another origin was asked: {seen.elsewhere}"
+    if seen.left_over:
+        yield f"left over: {seen.left_over}"
+
+
+# The table in short, and all of it at once.
+
+
+def summary() -> str:
+    """The table as Markdown, one line for each group of failures."""
+    columns: dict[str, tuple[Kind, ...]] = {
+        "submit": ("submit",),
+        "poll": ("poll",),
+        "fetch, upload": ("fetch", "upload"),
+        "download": ("download",),
+    }
+    lines = [f"| failure | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for group in TABLE:
+        words = [_words(group, kinds) for kinds in columns.values()]
+        lines.append(f"| {group.title} | {' | '.join(words)} |")
+    return "\n".join(lines)
+
+
+def _words(group: Group, kinds: tuple[Kind, ...]) -> str:
+    answers = [answer.words for kind in kinds for row in group.rows for answer in row.answers(kind)]
+    return "; or ".join(dict.fromkeys(answers))
+
+
+@attrs.frozen
+class Totals:
+    """What all cells came to.
+
+    Attributes:
+        cells: how many were played.
+        faults: how often a failure struck.
+        requests: all that were made, also those that never arrived.
+        billed_twice: submits that the service billed again.
+        lost: billed images of which the caller has no id and no word.
+        problems: what is not as the table says, by cell.
+    """
+
+    cells: int
+    faults: int
+    requests: int
+    billed_twice: int
+    lost: int
+    problems: Mapping[str, list[str]]
+
+    def __str__(self) -> str:
+        return f"{self.faults} faults, {self.requests} requests, {self.billed_twice} billed twice, {self.lost} lost"
+
+
+def run_all(cells: Iterable[Cell] = CELLS) -> Totals:
+    """Play the cells, each on a loop of its own, and count; no loop may be running."""
+    counts: Counter[str] = Counter()
+    wrong: dict[str, list[str]] = {}
+    for cell in cells:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            seen = runner.run(play(cell))
+        counts["faults"] += seen.struck
+        counts["requests"] += seen.all_requests + seen.cut_off
+        counts["twice"] += billed_twice(cell, seen)
+        counts["lost"] += lost_images(cell, seen)
+        if found := problems(cell, seen):
+            wrong[str(cell)] = found
+        counts["cells"] += 1
+    figures = (counts[name] for name in ("cells", "faults", "requests", "twice", "lost"))
+    return Totals(*figures, wrong)
