@@ -1,8 +1,9 @@
 """The clients that are compared: each submits a prompt and waits for its result, in a process of its own.
 
 A client is a context manager that opens it at the address of `_dialects.py` and gives its one function: prompt in,
-nothing out, an error if it fails. Everything is left at its defaults, except where a comment says why. The packages
-are imported when they are opened, so that nobody pays for the neighbours' imports.
+nothing out, an error if it fails. Everything is left at its defaults, except where a comment says why; `reply_seconds`
+shortens the time that it waits for an answer. The packages are imported when they are opened, so that nobody pays for
+the neighbours' imports.
 
 A line of JSON on stdout says when the await of each task returned, what the failures were, what CPU it took (and how
 much of it the probe for stalls), and how late the loop was at each look.
@@ -48,33 +49,41 @@ def learned() -> Estimates:
     return Estimates()
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """The options that are not None: the others stay at the client's defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 @contextlib.asynccontextmanager
-async def ours(url: str, *, warm: bool = False) -> AsyncIterator[Generate]:
+async def ours(
+    url: str, *, warm: bool = False, reply_seconds: float | None = None
+) -> AsyncIterator[Generate]:
     """This package; `warm` if it has seen the service before."""
-    from foxapi_async import FoxSession, GrokImagineImage
+    from foxapi_async import FoxSession, GrokImagineImage, RetryPolicy
 
     estimates = learned() if warm else None
-    async with FoxSession(KEY, base_url=f"{url}/fox", estimates=estimates) as fox:
+    retry = RetryPolicy(**given(reply_timeout=reply_seconds))
+    async with FoxSession(KEY, base_url=f"{url}/fox", estimates=estimates, retry=retry) as fox:
         yield lambda prompt: fox.generate(GrokImagineImage(prompt))
 
 
 @contextlib.asynccontextmanager
-async def fal(url: str) -> AsyncIterator[Generate]:
+async def fal(url: str, *, reply_seconds: float | None = None) -> AsyncIterator[Generate]:
     """fal_client, which reads every 0.1 s."""
     import fal_client
 
     # The host can be set from the environment, but the scheme is https in the source.
     fal_client.client.QUEUE_URL_FORMAT = f"{url}/fal/"
-    client = fal_client.AsyncClient(key=KEY)
+    client = fal_client.AsyncClient(key=KEY, **given(default_timeout=reply_seconds))
     yield lambda prompt: client.subscribe(MODEL, {"prompt": prompt})
 
 
 @contextlib.asynccontextmanager
-async def replicate(url: str) -> AsyncIterator[Generate]:
+async def replicate(url: str, *, reply_seconds: float | None = None) -> AsyncIterator[Generate]:
     """replicate, which asks the service to hold the answer to the submit."""
     from replicate.client import Client
 
-    client = Client(KEY, base_url=f"{url}/replicate")
+    client = Client(KEY, base_url=f"{url}/replicate", **given(timeout=reply_seconds))
     yield lambda prompt: client.async_run(MODEL, input={"prompt": prompt})
 
 
@@ -88,11 +97,12 @@ async def replicate_polling(url: str) -> AsyncIterator[Generate]:
 
 
 @contextlib.asynccontextmanager
-async def runway(url: str) -> AsyncIterator[Generate]:
+async def runway(url: str, *, reply_seconds: float | None = None) -> AsyncIterator[Generate]:
     """runwayml, which reads every 4.5 to 7.5 s."""
     from runwayml import AsyncRunwayML
 
-    async with AsyncRunwayML(api_key=KEY, base_url=f"{url}/runway") as client:
+    options = given(timeout=reply_seconds)
+    async with AsyncRunwayML(api_key=KEY, base_url=f"{url}/runway", **options) as client:
 
         async def generate(prompt: str) -> object:
             task = await client.text_to_image.create(
@@ -104,22 +114,25 @@ async def runway(url: str) -> AsyncIterator[Generate]:
 
 
 @contextlib.asynccontextmanager
-async def openai(url: str) -> AsyncIterator[Generate]:
+async def openai(url: str, *, reply_seconds: float | None = None) -> AsyncIterator[Generate]:
     """openai's videos, which are read every second; on aiohttp, the faster of its two transports."""
     from openai import AsyncOpenAI, DefaultAioHttpClient
 
-    transport = DefaultAioHttpClient()
-    async with AsyncOpenAI(api_key=KEY, base_url=f"{url}/openai/v1", http_client=transport) as client:
+    transport, options = DefaultAioHttpClient(), given(timeout=reply_seconds)
+    async with AsyncOpenAI(
+        api_key=KEY, base_url=f"{url}/openai/v1", http_client=transport, **options
+    ) as client:
         yield lambda prompt: client.videos.create_and_poll(prompt=prompt)
 
 
 @contextlib.asynccontextmanager
-async def genai(url: str) -> AsyncIterator[Generate]:
+async def genai(url: str, *, reply_seconds: float | None = None) -> AsyncIterator[Generate]:
     """google-genai, which has no waiting of its own: the loop of its documentation, every 10 s."""
     from google.genai import Client, types
 
     # Without vertexai=True it refuses to make videos at another address.
-    options = types.HttpOptions(base_url=f"{url}/genai")
+    milliseconds = None if reply_seconds is None else int(1000 * reply_seconds)
+    options = types.HttpOptions(base_url=f"{url}/genai", **given(timeout=milliseconds))
     async with Client(vertexai=True, api_key=KEY, http_options=options).aio as client:
 
         async def generate(prompt: str) -> None:
@@ -163,7 +176,7 @@ class Client:
     """
 
     label: str
-    opening: Callable[[str], AbstractAsyncContextManager[Generate]]
+    opening: Callable[..., AbstractAsyncContextManager[Generate]]
     linear: bool = False
     rehearsal: Sequence[float] = (0.1,)
 

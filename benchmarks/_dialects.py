@@ -6,10 +6,12 @@ what to do:
 - `task 17` is the task with number 17 of the run. How long it takes is drawn from the seed, so that every client
   waits for the same durations, and what is asked about it is counted.
 - `rehearsal 0.1` takes 0.1 seconds and is not counted.
+- `fault 503` is accepted, as far as anybody can tell, and answered with that: `reset` is a connection that is reset,
+  `hang` is silence, a number is an HTTP status. How many submits came with it is counted.
 
 The clock is `time.monotonic()`, which all processes of a machine share. The address is the first line on stdout.
-When stdin is closed, a line of JSON follows: how many requests and connections the counted tasks took, and when each
-of them was complete.
+When stdin is closed, a line of JSON follows: how many requests and connections the counted tasks took, when each
+of them was complete, and how many submits each fault has struck.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ import asyncio
 import json
 import math
 import random
+import socket
+import struct
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -268,6 +273,7 @@ class Service:
         self._jobs: dict[str, Job] = {}
         self._finishes: dict[int, float] = {}
         self._requests = 0
+        self.struck: Counter[str] = Counter()
         # The transports themselves: as long as they are kept, no two of them can be taken for one.
         self._connections: set[asyncio.Transport | None] = set()
 
@@ -299,6 +305,7 @@ class Service:
             "requests": self._requests,
             "connections": len(self._connections),
             "finishes": self._finishes,
+            "struck": self.struck,
         }
 
 
@@ -311,7 +318,12 @@ def submitting(service: Service, dialect: Dialect) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         multipart = request.content_type == "multipart/form-data"
         body = await (request.post() if multipart else request.json())
-        job = service.start(dialect.prompt(body), str(request.url.origin()))
+        prompt = dialect.prompt(body)
+        if prompt.startswith("fault "):
+            fault = prompt.removeprefix("fault ")
+            service.struck[fault] += 1
+            return await strike(fault, request)
+        job = service.start(prompt, str(request.url.origin()))
         service.count(job, request)
         # RFC 7240, section 4.3. Of these clients, replicate alone asks for it.
         if request.headers.get("Prefer") == "wait":
@@ -319,6 +331,29 @@ def submitting(service: Service, dialect: Dialect) -> Handler:
         return web.json_response(dialect.accepted(job))
 
     return answer
+
+
+# What stands between a client and a service says so in words of its own.
+PROXY_PAGE = (
+    "<html><head><title>{0}</title></head><body><center>{0}</center><hr><center>nginx</center></body></html>"
+)
+PROXY_STATUSES = {"502": "502 Bad Gateway", "503": "503 Service Unavailable", "504": "504 Gateway Time-out"}
+
+
+async def strike(fault: str, request: web.Request) -> web.Response:
+    """The answer to a submit that was read, and is to fail."""
+    if fault in PROXY_STATUSES:
+        page = PROXY_PAGE.format(PROXY_STATUSES[fault])
+        return web.Response(status=int(fault), text=page, content_type="text/html")
+    if fault.isdecimal():
+        error = {"message": "scripted", "type": "scripted", "code": "scripted"}
+        return web.json_response({"error": error, "detail": "scripted"}, status=int(fault))
+    if fault == "reset" and request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    await asyncio.Event().wait()  # until the connection is lost
+    raise AssertionError("unreachable")
 
 
 def reading(service: Service, describe: Callable[[Job], dict[str, Any]]) -> Handler:
@@ -345,7 +380,7 @@ def build_app(service: Service) -> web.Application:
 
 async def serve(service: Service) -> None:
     """Answer on a port of its own until stdin is closed, then report."""
-    runner = web.AppRunner(build_app(service), access_log=None)
+    runner = web.AppRunner(build_app(service), access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=BACKLOG).start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
