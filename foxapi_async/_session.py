@@ -20,13 +20,15 @@ from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._estimates import Estimates
 from foxapi_async._estimates_file import load_estimates, save_estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot, UploadedFile
-from foxapi_async._feed import Feed, Items
+from foxapi_async._feed import Feed
 from foxapi_async._files import Source
 from foxapi_async._hooks import Hook, Hooks
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._results import TaskResult
+from foxapi_async._series import Items, Series
 from foxapi_async._settings import resolve_account
 from foxapi_async._streams import EventStream
+from foxapi_async._supply import Supply
 from foxapi_async._task import TaskHandle
 from foxapi_async._transport import Transport
 from foxapi_async.models import GenerationRequest
@@ -221,11 +223,11 @@ class FoxSession:
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or `max_in_flight` is no positive number.
         """
-        engine = self._open_engine()
-        room = max_in_flight if max_in_flight is not None else self._limits.max_in_flight or DEFAULT_IN_FLIGHT
-        check_count("max_in_flight", room, InvalidRequestError)
-        seconds = self._task_timeout
-        feed = Feed(requests, room, lambda: engine.new_post(seconds), engine.submit, engine.spawn)
+        if max_in_flight is not None:
+            check_count("max_in_flight", max_in_flight, InvalidRequestError)
+        engine, room, seconds = self._for_series(max_in_flight)
+        series = Series(lambda: engine.new_post(seconds), engine.submit)
+        feed = Feed(Supply(requests), room, series, engine.spawn)
         engine.feeds.add(feed)
         return Completed(feed, engine.leave_feed)
 
@@ -275,6 +277,14 @@ class FoxSession:
             ConfigurationError: the session is not open.
         """
         self._open_engine().resume()
+
+    def _for_series(self, max_in_flight: int | None) -> tuple[Engine, int, float | None]:
+        """The engine, how many items at a time, and the seconds that each task is waited for."""
+        return (
+            self._open_engine(),
+            max_in_flight or self._limits.max_in_flight or DEFAULT_IN_FLIGHT,
+            self._task_timeout,
+        )
 
     def _seconds(self, timeout: Timeout) -> float | None:
         return self._task_timeout if timeout is UNSET else check_timeout(timeout)
