@@ -1,0 +1,119 @@
+"""Runs of their own for the tests of the ledger: `python ledger_child.py WHAT PATH`."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+
+from foxapi_async import LedgerError
+from foxapi_async._ledger import Ledger
+
+ROUNDS = 24
+WRITERS = 8
+
+
+def say(words):
+    """A line for the test."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+async def write(ledger, number, tell):
+    """Take items through their lives for ever, and tell each step once it is durable."""
+    step = 0
+    while True:
+        key = f"{os.getpid()}-{number}-{step}"
+        await ledger.submitting(key, "fox", f"key of {key}")
+        tell(key, "submitting")
+        await ledger.submitted(key, f"task of {key}", 1.0)
+        tell(key, "submitted")
+        if step % 3 == 0:
+            await (ledger.done if step % 2 else ledger.failed)(key, json.dumps({"id": key}))
+            tell(key, "ended")
+        step += 1
+
+
+async def write_for_ever(path, pipe):
+    """Eight writers at once."""
+
+    def tell(*words):
+        os.write(pipe, (json.dumps(words) + "\n").encode())
+
+    async with Ledger.opened(path) as ledger, asyncio.TaskGroup() as group:
+        for number in range(WRITERS):
+            group.create_task(write(ledger, number, tell))
+
+
+def kill(path):
+    """Fork writers and kill each after another number of steps; print what the killed one had been told."""
+    for turn in range(ROUNDS):
+        ours, theirs = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(ours)
+            asyncio.run(write_for_ever(path, theirs))
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as pipe:
+            told = [pipe.readline() for _ in range(turn * turn % 41)]
+            os.kill(child, signal.SIGKILL)
+            told += pipe.readlines()
+        os.waitpid(child, 0)
+        say(json.dumps([json.loads(line) for line in told if line]))
+        input()
+
+
+async def hold_open(path):
+    """Hold the ledger until the input ends."""
+    async with Ledger.opened(path) as ledger:
+        await ledger.submitting("held", "fox", "key")
+        say("open")
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def fill(path):
+    """Write until the file may not grow any more; say what was durable, and what the errors say."""
+    durable, errors = 0, []
+    try:
+        async with Ledger.opened(path) as ledger:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+            try:
+                while True:
+                    await ledger.submitting(f"item {durable}", "fox", "x" * 1000)
+                    durable += 1
+            except LedgerError as error:
+                errors.append(str(error))
+    except LedgerError as error:
+        errors.append(str(error))
+    say(json.dumps([durable, errors]))
+
+
+async def fork(path):
+    """Fork inside of a run: what the child meets, and whether it keeps the lock when its parent is gone."""
+    async with Ledger.opened(path) as ledger:
+        await ledger.submitting("before", "fox", "key")
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)  # noqa: ASYNC222 - nothing else runs here
+            await ledger.submitting("after", "fox", "key")
+            if not os.fork():
+                say(f"orphan {os.getpid()}")
+                sys.stdin.read()  # until the test is over, however it ends
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            await ledger.submitting("forked", "fox", "key")
+        except LedgerError as error:
+            say(error)
+    os._exit(0)  # the loop is the parent's too: closing it would leave the parent's deaf
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what is tried here
+    what, where = sys.argv[1:]
+    if what == "kill":
+        kill(where)
+    else:
+        asyncio.run({"hold": hold_open, "fill": fill, "fork": fork}[what](where))
