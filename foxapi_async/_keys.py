@@ -1,0 +1,75 @@
+"""By what an item of a batch is known: its request's fingerprint, its id, and the file name made of them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from pathlib import PurePath
+from typing import Any
+
+from foxapi_async._results import safe_name
+from foxapi_async.models import GenerationRequest
+
+_FINGERPRINT_LENGTH = 24
+_LONGEST_ID = 200
+
+_COUNTED = re.compile(rf"([0-9a-f]{{{_FINGERPRINT_LENGTH}}})#([0-9]+)")
+# Lower case alone: to macOS and Windows `Cat` and `cat` are one file.
+_PLAIN_STEM = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9_-])?")
+# Devices to Windows, with any ending.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def fingerprint(request: GenerationRequest) -> str:
+    """24 hexadecimal digits that are the same for equal requests, today and in every later version.
+
+    They are taken from the canonical JSON of what was set; a local file counts by its path, not its content.
+    A number written as 1 and one written as 1.0 are sent differently, and differ here too.
+    """
+    return hashlib.sha256(_canonical(request.to_dict()).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+
+
+def _as_json(value: Any) -> dict[str, str]:
+    """A local file: an object, so that no URL is ever equal to it."""
+    if not isinstance(value, os.PathLike):
+        raise TypeError(f"{type(value).__name__} is not a JSON value")
+    return {"file": value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value)}
+
+
+# Pure ASCII, so that a file name which is no UTF-8 can be hashed too.
+_canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
+).encode
+
+
+def counted_key(mark: str, n: int) -> str:
+    """The key of the `n`-th item (from 1) without an id whose request has the fingerprint `mark`."""
+    return f"{mark}#{n}"
+
+
+def id_problem(item_id: str) -> str | None:
+    """What is wrong with an explicit id, None if nothing is."""
+    if not 1 <= len(item_id) <= _LONGEST_ID:
+        return f"id: has {len(item_id)} characters; allowed are 1 to {_LONGEST_ID}"
+    if not item_id.isprintable() or item_id != item_id.strip():
+        return f"id={item_id!r}: allowed are printable characters, without blanks at its ends"
+    if _COUNTED.fullmatch(item_id):
+        return f"id={item_id!r}: this is how lines without an id are counted; leave it out, or take another"
+    return None
+
+
+def file_stem(key: str) -> str:
+    """A file name, without ending, made of an id or a counted key: safe on every file system, its own for each key.
+
+    A plain id is its own name. Any other one gets `~` and a hash of it; no plain id contains that sign.
+    """
+    if counted := _COUNTED.fullmatch(key):
+        return f"{counted[1]}~{counted[2]}"
+    device = _DEVICE.fullmatch(key.lower())
+    if _PLAIN_STEM.fullmatch(key) and not device:
+        return key
+    digest = base64.b32encode(hashlib.sha256(key.encode()).digest()).decode()[:12].lower()
+    return f"{'_' if device else ''}{safe_name(key).strip('-._') or 'item'}~{digest}"
