@@ -1,0 +1,103 @@
+"""Inline SVG: bars, with an axis. Colours come from the page's style, by class; sizes are attributes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from foxapi_async.report._figures import STATES, Histogram, Timeline
+
+_WIDTH, _HEIGHT = 480, 200
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 468, 26, 168
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds for a reader: "0.25 s", "7 s", "2:05 min", "3:00 h"."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    return (
+        f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"
+    )
+
+
+def moment_text(moment: float) -> str:
+    """A Unix time for a reader, in UTC."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def latency_chart(histogram: Histogram) -> str:
+    """The histogram, with a line at each percentile."""
+    columns = [((count,), _range_text(place, histogram.step)) for place, count in enumerate(histogram.counts)]
+    if histogram.beyond:
+        columns.append(
+            ((histogram.beyond,), f"longer than {seconds_text(len(histogram.counts) * histogram.step)}")
+        )
+    width = (_RIGHT - _LEFT) / len(columns)
+    marks = []
+    names = (("p50", histogram.p50), ("p95", histogram.p95), ("p99", histogram.p99))
+    for row, (name, value) in enumerate(names):
+        x = _LEFT + min(value / histogram.step, len(columns)) * width
+        side = "end" if x > (_LEFT + _RIGHT) / 2 else "start"
+        marks.append(
+            f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_BOTTOM}"/>'
+            f'<text class="mark" x="{x + (-4 if side == "end" else 4):.1f}" y="{_TOP + 12 + 15 * row}" '
+            f'text-anchor="{side}">{name} {html.escape(seconds_text(value))}</text>'
+        )
+    end = seconds_text(len(histogram.counts) * histogram.step) + (" and longer" if histogram.beyond else "")
+    return _chart("Latency of the finished items", columns, ("latency",), ("0 s", end), "".join(marks))
+
+
+def timeline_chart(timeline: Timeline) -> str:
+    """What ended when, stacked by status."""
+    columns = [(counts, _range_text(place, timeline.step)) for place, counts in enumerate(timeline.counts)]
+    ends = (moment_text(timeline.start), f"+{seconds_text(len(columns) * timeline.step)}")
+    return _chart(f"Items ended in each {seconds_text(timeline.step)}", columns, STATES, ends, "")
+
+
+def _range_text(place: int, step: float) -> str:
+    return f"{seconds_text(place * step)} to {seconds_text((place + 1) * step)}"
+
+
+def _chart(
+    title: str,
+    columns: Sequence[tuple[Sequence[int], str]],
+    classes: Sequence[str],
+    ends: tuple[str, str],
+    marks: str,
+) -> str:
+    highest = max(1, *(sum(counts) for counts, _ in columns))
+    width = (_RIGHT - _LEFT) / len(columns)
+    bars = "".join(
+        _column(_LEFT + n * width, width, column, classes, highest) for n, column in enumerate(columns)
+    )
+    name = html.escape(title)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}"><text class="title" x="4" y="14">{name}</text>'
+        f'<text x="{_LEFT - 6}" y="{_TOP + 10}" text-anchor="end">{highest}</text>'
+        f'<text x="{_LEFT - 6}" y="{_BOTTOM}" text-anchor="end">0</text>{bars}'
+        f'<line class="axis" x1="{_LEFT}" x2="{_RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>{marks}'
+        f'<text x="{_LEFT}" y="{_BOTTOM + 18}">{html.escape(ends[0])}</text>'
+        f'<text x="{_RIGHT}" y="{_BOTTOM + 18}" text-anchor="end">{html.escape(ends[1])}</text></svg>'
+    )
+
+
+def _column(
+    left: float, width: float, column: tuple[Sequence[int], str], classes: Sequence[str], highest: int
+) -> str:
+    counts, where = column
+    bottom, parts = float(_BOTTOM), []
+    for count, name in zip(counts, classes, strict=True):
+        if count:
+            # A single item among thousands is still to be seen.
+            height = max(count / highest * (_BOTTOM - _TOP), 1.5)
+            bottom -= height
+            told = html.escape(
+                f"{count} {'' if name == 'latency' else name + ' '}in {where}".replace("in longer", "longer")
+            )
+            parts.append(
+                f'<rect class="{name}" x="{left + 0.5:.1f}" y="{bottom:.1f}" width="{max(width - 1, 0.5):.1f}" '
+                f'height="{height:.1f}"><title>{told}</title></rect>'
+            )
+    return "".join(parts)

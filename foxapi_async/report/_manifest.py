@@ -1,0 +1,147 @@
+"""A manifest's lines as items: what is not of the kind it should be is left out, never trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+# More of a prompt or message makes the page heavy and nobody wiser.
+_LONGEST_TEXT = 2000
+_LARGEST = 1e15
+# The year 9999: what is later is no moment.
+_LAST_MOMENT = 253_402_300_799.0
+
+
+@attrs.frozen(kw_only=True)
+class Item:
+    """One item of a batch.
+
+    Attributes:
+        status: "done", "failed", "uncertain", or whatever the manifest says.
+        files: relative addresses for the page, percent-encoded.
+        credits: what was reserved for it, None if the service did not say.
+        elapsed: seconds from its submit to its end; None if not known.
+        finished: Unix time of its end; None if not known.
+        code: the error's code, "" without an error; so `message` and `charged`.
+    """
+
+    id: str
+    task_id: str = ""
+    status: str = ""
+    model: str = ""
+    prompt: str = ""
+    files: tuple[str, ...] = ()
+    credits: float | None = None
+    elapsed: float | None = None
+    finished: float | None = None
+    code: str = ""
+    message: str = ""
+    charged: str = ""
+
+
+@attrs.frozen
+class Manifest:
+    """All items, each id once, in the order of their last lines; and what could not be read."""
+
+    items: tuple[Item, ...]
+    torn: bool = False
+    unreadable: tuple[int, ...] = ()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `manifest.jsonl`; of several lines of one id the last counts.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    items: dict[str, Item] = {}
+    wrong: list[int] = []
+    ended, number = True, 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            ended = line.endswith(b"\n")
+            item = _read_line(line, number) if line.strip() else None
+            if item is not None:
+                items.pop(item.id, None)
+                items[item.id] = item
+            elif line.strip():
+                wrong.append(number)
+    torn = bool(wrong) and wrong[-1] == number and not ended
+    return Manifest(tuple(items.values()), torn, tuple(wrong[:-1] if torn else wrong))
+
+
+def _read_line(line: bytes, number: int) -> Item | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return _read_item(record, number) if isinstance(record, dict) else None
+
+
+def _read_item(record: Mapping[str, Any], number: int) -> Item:
+    usage, timings, error = (_mapping(record.get(name)) for name in ("usage", "timings", "error"))
+    prompt = record.get("prompt") or _mapping(record.get("request")).get("prompt")
+    submitted, finished = _moment(timings.get("submitted")), _moment(timings.get("finished"))
+    elapsed = _number(timings.get("elapsed"))
+    if elapsed is None and submitted is not None and finished is not None and finished >= submitted:
+        elapsed = finished - submitted
+    return Item(
+        id=_text(record.get("id")) or f"line {number}",
+        task_id=_text(record.get("task_id")),
+        status=_text(record.get("status")) or "unknown",
+        model=_text(record.get("model")),
+        prompt=_text(prompt),
+        files=_addresses(record.get("files")),
+        credits=_number(usage.get("credits_reserved")),
+        elapsed=elapsed,
+        finished=finished,
+        code=(_text(error.get("code")) or "no code") if error else "",
+        message=_text(error.get("message")),
+        charged=_text(error.get("charged")),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """A text that UTF-8 and HTML can hold; control characters would be errors in a page."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return ""
+    text = str(value)  # of an integer too: the JSON reader takes none that is too long for it
+    kept = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "\ufffd" for c in kept)
+
+
+def _number(value: Any) -> float | None:
+    """A number from zero on that sums and charts can hold; NaN fails every comparison."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value <= _LARGEST else None
+
+
+def _moment(value: Any) -> float | None:
+    moment = _number(value)
+    return moment if moment is not None and moment <= _LAST_MOMENT else None
+
+
+def _addresses(files: Any) -> tuple[str, ...]:
+    paths = [_mapping(file).get("path") for file in files] if isinstance(files, list) else []
+    return tuple(address for path in paths if (address := address_of(path)))
+
+
+def address_of(path: Any) -> str | None:
+    """The relative address of a file below the page's folder; None of any other path."""
+    if not isinstance(path, str) or not path or "\\" in path or not path.isprintable():
+        return None
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        return None
+    # A colon in the first part would make a scheme of it: `quote` leaves none.
+    return "/".join(quote(part, safe="") for part in parts)
