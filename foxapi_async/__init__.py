@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foxapi_async._batch import Batch
     from foxapi_async._cadence import Cadence
     from foxapi_async._errors import (
         APIError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from foxapi_async._estimates import Estimates
     from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
+    from foxapi_async._job import BatchOutcome
     from foxapi_async._options import UNSET, Limits, RetryPolicy
     from foxapi_async._plan import PlannedPoll, PollPlan
     from foxapi_async._results import GeneratedImage, SavedFile, TaskResult
@@ -57,6 +59,8 @@ __all__ = [
     "APIError",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchOutcome",
     "Cadence",
     "ConfigurationError",
     "ConnectionFailedError",
@@ -83,11 +87,11 @@ __all__ = [
     "RawRequest",
     "ResponseDecodeError",
     "RetryPolicy",
+    "SavedFile",
     "ServerError",
     "ServiceUnavailableError",
     "TaskAbandonedError",
     "TaskCancelledError",
-    "SavedFile",
     "TaskError",
     "TaskEvent",
     "TaskFailedError",
@@ -105,6 +109,8 @@ __all__ = [
 
 # Where the names live that are no errors; a test holds that this agrees with the imports above.
 _HOMES = {
+    "Batch": "_batch",
+    "BatchOutcome": "_job",
     "Cadence": "_cadence",
     "Estimates": "_estimates",
     "PlannedPoll": "_plan",
@@ -119,13 +125,13 @@ _HOMES = {
     "Outcome": "_events",
     "RawRequest": "models",
     "RetryPolicy": "_options",
+    "SavedFile": "_results",
     "TaskEvent": "_events",
     "TaskHandle": "_task",
     "TaskProblem": "_events",
     "TaskResult": "_results",
     "TaskSnapshot": "_events",
     "UNSET": "_options",
-    "SavedFile": "_results",
     "UploadedFile": "_events",
     "__version__": "_version",
     "parse_request": "models",

@@ -46,7 +46,7 @@ class Api:
     ) -> None:
         self._transport = transport
         self._retry = retry
-        self._downloads = downloads
+        self.downloads = downloads
         self.submits = Gate(limits.submits_per_second)
         self.polls = Gate(limits.polls_per_second)
         self._uploads = Gate()

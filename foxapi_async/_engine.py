@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from foxapi_async._api import Api
@@ -20,7 +20,7 @@ from foxapi_async._breaker import PROBE_SECONDS, Breaker
 from foxapi_async._cadence import Cadence
 from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._estimates import Estimates
-from foxapi_async._events import TaskEvent
+from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._feed import Feed
 from foxapi_async._hooks import Hooks
 from foxapi_async._poller import Poller
@@ -192,9 +192,14 @@ class Engine:
         except Exception as bug:
             self._break_down(bug)
 
-    def new_post(self, timeout: float | None) -> Post:
+    def new_post(
+        self,
+        timeout: float | None,
+        key: str | None = None,
+        accepted: Callable[[TaskSnapshot], object] | None = None,
+    ) -> Post:
         """A submit to come, whose time counts from now."""
-        return Post(timeout, self._grace)
+        return Post(timeout, self._grace, key, accepted)
 
     async def submit(self, request: GenerationRequest, post: Post) -> TaskHandle:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import secrets
+from collections.abc import Callable
 
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
@@ -18,11 +19,19 @@ class Post:
     Args:
         timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
+        key: its idempotency key, where an earlier process sent it already; default a new one.
+        accepted: told of the task at once, before anything else can happen, also if the caller has gone.
     """
 
-    def __init__(self, timeout: float | None, grace: float) -> None:
+    def __init__(
+        self,
+        timeout: float | None,
+        grace: float,
+        key: str | None = None,
+        accepted: Callable[[TaskSnapshot], object] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.key = secrets.token_hex(16)
+        self.key = secrets.token_hex(16) if key is None else key
         self.timeout = timeout
         self.deadline = None if timeout is None else self._loop.time() + timeout
         self.task: asyncio.Task[object] | None = None
@@ -32,6 +41,7 @@ class Post:
         self._grace = grace
         self._last_try = False
         self._accepted = False
+        self._tell = accepted
         self._scope: Scope | None = None
         self._refusal: FoxError | None = None
 
@@ -57,6 +67,8 @@ class Post:
         self.tries += 1
         if isinstance(judged, TaskSnapshot):
             self._accepted = True
+            if self._tell is not None:
+                self._tell(judged)
             return
         self._refusal = judged.error
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)

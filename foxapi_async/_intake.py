@@ -1,0 +1,199 @@
+"""From a batch's items to the jobs of this run: what the ledger knows as done is skipped, what runs is gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from foxapi_async._budget import Answer, Budget, kind_of
+from foxapi_async._entries import Entry, State
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._job import Job
+from foxapi_async._keys import counted_key, fingerprint, id_problem
+from foxapi_async._ledger import Ledger
+from foxapi_async._lines import Line
+from foxapi_async._lines_file import LinesFile
+from foxapi_async._supply import Supply
+from foxapi_async.models import GenerationRequest, parse_request
+
+BatchItem = GenerationRequest | Mapping[str, Any] | tuple[str | None, GenerationRequest | Mapping[str, Any]]
+BatchItems = Iterable[BatchItem] | AsyncIterable[BatchItem]
+
+_CHUNK = 500
+
+
+@attrs.frozen
+class Wanted:
+    """Which of the items that the ledger knows are done again."""
+
+    failed: bool = False
+    uncertain: bool = False
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states of items that ended and are done again."""
+        asked = ((State.FAILED, self.failed), (State.UNCERTAIN, self.uncertain))
+        return tuple(state for state, is_asked in asked if is_asked)
+
+    def admits(self, entry: Entry | None) -> bool:
+        """Whether an item is to be submitted."""
+        return entry is None or entry.state in {State.NEW, *self.states}
+
+
+class Intake:
+    """The jobs of one run, in the order in which they are begun.
+
+    Args:
+        items: what was given.
+        ledger: what was done before.
+        budget: what may be spent.
+        wanted: what is done again.
+        refused: told of what ends the intake before its time.
+    """
+
+    def __init__(
+        self,
+        items: BatchItems | LinesFile,
+        ledger: Ledger,
+        budget: Budget,
+        wanted: Wanted,
+        refused: Callable[[Answer, Job], None],
+    ) -> None:
+        self._items = items
+        self._ledger = ledger
+        self._budget = budget
+        self._wanted = wanted
+        self._refused = refused
+        self.skipped = 0
+        self.ended = False
+
+    async def jobs(self, settled: asyncio.Event) -> AsyncGenerator[Job, None]:
+        """First what is paid for and runs, then what is new.
+
+        Args:
+            settled: set whenever the budget may give another answer.
+        """
+        async for entry in self._ledger.entries(State.SUBMITTED):
+            yield _going_on(entry)
+        index = 0
+        async for chunk in _chunks(self._items):
+            for job in await self._identified(index, chunk):
+                admitted = job if job.error is not None else await self._admitted(job, settled)
+                if admitted is None:
+                    return
+                yield admitted
+            index += len(chunk)
+        self.ended = True
+
+    async def _identified(self, first: int, chunk: Sequence[BatchItem | Line]) -> list[Job]:
+        """The jobs in a chunk of items; what is done already, or given twice, is left out."""
+        jobs = [_read(index, item) for index, item in enumerate(chunk, first)]
+        numbers = iter(await self._ledger.number(itertools.chain.from_iterable(map(_names, jobs))))
+        jobs = [_numbered(job, [next(numbers) for _ in _names(job)]) for job in jobs]
+        known = await self._ledger.look_up(job.key for job in jobs if job.key is not None)
+        jobs = [_compared(job, None if job.key is None else known.get(job.key)) for job in jobs]
+        kept = [job for job in jobs if job.error is not None or (job.key and self._wanted.admits(job.entry))]
+        self.skipped += len(jobs) - len(kept)
+        return kept
+
+    async def _admitted(self, job: Job, settled: asyncio.Event) -> Job | None:
+        """The job with what the budget holds for it, as soon as there is room; None if there will be none."""
+        while (answer := self._budget.ask(job.kind)) is Answer.WAIT:
+            settled.clear()
+            await settled.wait()
+        if answer is Answer.GO:
+            return attrs.evolve(job, held=self._budget.take(job.kind))
+        self._refused(answer, job)
+        return None
+
+
+def _going_on(entry: Entry) -> Job:
+    opening = json.loads(entry.opening or "{}")
+    return Job(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
+
+
+def _read(index: int, item: Any) -> Job:
+    """An item as a job; its key is the explicit id, or not known yet."""
+    if isinstance(item, Line) and item.request is None:
+        words = f"line {item.number}: {'; '.join(item.problems)}"
+        return Job(index=index, error=InvalidRequestError(words, problems=item.problems))
+    try:
+        given, fields = _parts(item)
+        request = fields if isinstance(fields, GenerationRequest) else parse_request(fields)
+    except InvalidRequestError as fault:
+        return Job(index=index, error=fault)
+    if given is not None and (problem := id_problem(given)) is not None:
+        return Job(index=index, error=InvalidRequestError(problem))
+    mark = fingerprint(request)
+    return Job(index=index, key=given, fingerprint=mark, request=request, kind=kind_of(request))
+
+
+def _parts(item: Any) -> tuple[str | None, Any]:
+    """The explicit id, and the request or mapping."""
+    if isinstance(item, Line):
+        return item.id, item.request
+    if isinstance(item, tuple) and len(item) == 2:
+        given, fields = item
+        return None if given is None else str(given), fields
+    if isinstance(item, Mapping) and "id" in item:
+        return str(item["id"]), {name: value for name, value in item.items() if name != "id"}
+    return None, item
+
+
+def _names(job: Job) -> list[str]:
+    """What is counted of a job: equal requests, or the uses of an id, alone and with this request."""
+    if job.error is not None:
+        return []
+    return [job.fingerprint] if job.key is None else [job.key, f"{job.key}\n{job.fingerprint}"]
+
+
+def _numbered(job: Job, numbers: Sequence[int]) -> Job:
+    """The job with its key; without one where the same id and request came before."""
+    if job.error is not None:
+        return job
+    if job.key is None:
+        return attrs.evolve(job, key=counted_key(job.fingerprint, numbers[0]))
+    uses, same = numbers
+    if uses > same:
+        return _spoilt(job, f"id={job.key!r} is used twice, for different requests: give each its own")
+    return job if same == 1 else attrs.evolve(job, key=None)
+
+
+def _compared(job: Job, entry: Entry | None) -> Job:
+    """The job with what the ledger knows of it."""
+    if entry is not None and entry.fingerprint != job.fingerprint:
+        return _spoilt(
+            job,
+            f"id={job.key!r} was used in an earlier run for another request: give the changed one an id of its own",
+        )
+    return attrs.evolve(job, entry=entry)
+
+
+def _spoilt(job: Job, problem: str) -> Job:
+    return attrs.evolve(job, key=None, error=InvalidRequestError(problem))
+
+
+async def _chunks(items: BatchItems | LinesFile) -> AsyncGenerator[Sequence[BatchItem | Line], None]:
+    """The items as they can be had without waiting for more than is asked for: many of a list, one of a generator."""
+    if isinstance(items, list | tuple):
+        for start in range(0, len(items), _CHUNK):
+            yield items[start : start + _CHUNK]
+    elif isinstance(items, LinesFile):
+        async with contextlib.aclosing(items.chunks(_CHUNK)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    else:
+        async for item in _pulled(Supply(items)):
+            yield [item]
+
+
+async def _pulled(supply: Supply[BatchItem]) -> AsyncGenerator[BatchItem, None]:
+    with contextlib.suppress(StopAsyncIteration):
+        while True:
+            yield await supply.pull()

@@ -1,0 +1,216 @@
+"""One item of a batch from the ledger to its files: note it, submit it, wait, save its images, note how it ended.
+
+The order is the promise. A submit is durable in the ledger before the POST leaves; its task id is in the ledger's
+queue before anything else can happen; an item is done there once its files are whole. So a run that is killed at any
+moment knows of each item whether it may be submitted again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from foxapi_async._budget import Budget, credits_reserved
+from foxapi_async._entries import State
+from foxapi_async._errors import FoxError
+from foxapi_async._events import TaskSnapshot
+from foxapi_async._job import BatchOutcome, Job, closing_record, opening_record, state_after
+from foxapi_async._keys import file_stem
+from foxapi_async._ledger import Ledger
+from foxapi_async._manifest import Manifest
+from foxapi_async._post import Post
+from foxapi_async._results import Downloads, SavedFile, Target, TaskResult
+from foxapi_async._task import TaskHandle
+from foxapi_async.models import GenerationRequest
+
+IMAGES = "images"
+
+
+@attrs.frozen(kw_only=True)
+class Desk:
+    """What all items of a run share.
+
+    Attributes:
+        ledger: knows what was submitted.
+        manifest: says what ended.
+        budget: what may be spent.
+        out: the folder of the batch.
+        downloads: fetches files; `at_once` is how many items may do so.
+        new_post: makes the record of a submit with an idempotency key, told of the task at once.
+        submit: submits a request, with patience.
+        attach: goes on with a task.
+        settled: called when the budget may give another answer.
+    """
+
+    ledger: Ledger
+    manifest: Manifest
+    budget: Budget
+    out: Path
+    downloads: Downloads
+    at_once: asyncio.Semaphore
+    new_post: Callable[[str, Callable[[TaskSnapshot], object]], Post]
+    submit: Callable[[GenerationRequest, Callable[[], Post]], Awaitable[TaskHandle]]
+    attach: Callable[[str], TaskHandle]
+    settled: Callable[[], None]
+
+
+class Item:
+    """One job that is being done. Moments are unix seconds."""
+
+    def __init__(self, desk: Desk, job: Job, key: str) -> None:
+        self._desk = desk
+        self._job = job
+        self._key = key
+        self._request = job.request.to_dict() if job.request else _request_in(job)
+        self._task_id = job.task_id
+        self._submitted = 0.0 if job.entry is None else job.entry.changed
+        self._settled = job.task_id is not None
+        self.post: Post | None = None
+
+    async def handle(self) -> TaskHandle:
+        """The handle of its task: of the one that goes on, or of the one it is submitted as.
+
+        Raises:
+            FoxError: it was not accepted, or nobody knows.
+        """
+        if self._task_id is not None:
+            return self._desk.attach(self._task_id)
+        try:
+            return await self._submit()
+        except asyncio.CancelledError:
+            if not self._maybe_billed:
+                self._desk.ledger.released(self._key).add_done_callback(_heard)
+            raise
+        finally:
+            self._settle(None)
+
+    async def finish(self, handle: TaskHandle) -> BatchOutcome:
+        """Wait for the task, save its images, note it as done.
+
+        Raises:
+            FoxError: the task failed, or could not be waited for, or its images not be had.
+        """
+        result = await handle
+        finished = time.time()
+        files = await self._save(result)
+        saved = time.time() - finished
+        times = {
+            "submitted": self._submitted,
+            "finished": finished,
+            "elapsed": result.elapsed,
+            "saved": saved,
+        }
+        await self._close(State.DONE, times, result=result, files=files)
+        return self._outcome(result=result, files=files)
+
+    async def fail(self, error: FoxError) -> BatchOutcome | None:
+        """Note an error; None where it cost nothing and says nothing of the request: the item is as new."""
+        state = state_after(error)
+        if state is State.NEW:
+            await self._desk.ledger.released(self._key)
+            return None
+        if state is not None:
+            self._task_id = self._task_id or error.task_id
+            await self._close(state, {"submitted": self._submitted, "finished": time.time()}, error=error)
+        return self._outcome(error=error)
+
+    async def _submit(self) -> TaskHandle:
+        job, desk = self._job, self._desk
+        assert job.request is not None  # noqa: S101 - only a task that goes on has none
+        repeated = job.idempotency_key or secrets.token_hex(16)
+        await desk.ledger.submitting(self._key, job.fingerprint, repeated, job.held, opening_record(job))
+
+        def new_post() -> Post:
+            self.post = desk.new_post(repeated, self._accepted)
+            return self.post
+
+        return await desk.submit(job.request, new_post)
+
+    def _accepted(self, snapshot: TaskSnapshot) -> None:
+        """Keep the id, before anything else can happen."""
+        self._task_id, self._submitted = snapshot.id, time.time()
+        price = self._settle(credits_reserved(snapshot.usage))
+        self._desk.ledger.submitted(self._key, snapshot.id, price).add_done_callback(_heard)
+
+    @property
+    def _maybe_billed(self) -> bool:
+        return self.post is not None and self.post.maybe_billed
+
+    def _settle(self, stated: float | None) -> float | None:
+        """Tell the budget, once, what became of what it holds: the credits that the submit counts for."""
+        if self._settled:
+            return None
+        self._settled = True
+        price = None
+        if self._maybe_billed:
+            price = self._desk.budget.settle(self._job.kind, self._job.held, stated)
+        else:
+            self._desk.budget.release(self._job.held)
+        self._desk.settled()
+        return price
+
+    async def _save(self, result: TaskResult) -> tuple[SavedFile, ...]:
+        stem = self._desk.out / IMAGES / file_stem(self._key)
+        # What has these names is of an earlier run that was killed before it could note them.
+        wanted = [
+            (image, Target(path=stem.with_name(f"{stem.name}-{n}"), exact=False, overwrite=True))
+            for n, image in enumerate(result.images, 1)
+        ]
+        async with self._desk.at_once:
+            return tuple(await self._desk.downloads.save(wanted))
+
+    async def _close(self, state: State, times: Mapping[str, float], **facts: Any) -> None:
+        ledger = self._desk.ledger
+        record = closing_record(
+            self._job,
+            state,
+            request=self._request,
+            task_id=self._task_id,
+            folder=self._desk.out,
+            timings=times,
+            **facts,
+        )
+        error = facts.get("error")
+        price = 0.0 if error is not None and error.charged == "no" else None
+        note = {State.DONE: ledger.done, State.FAILED: ledger.failed, State.UNCERTAIN: ledger.uncertain}[
+            state
+        ]
+        await note(self._key, record, price)
+        await self._desk.manifest.append(record)
+
+    def _outcome(
+        self,
+        *,
+        result: TaskResult | None = None,
+        files: tuple[SavedFile, ...] = (),
+        error: FoxError | None = None,
+    ) -> BatchOutcome:
+        return BatchOutcome(
+            index=self._job.index,
+            request=self._job.request,
+            task_id=self._task_id,
+            result=result,
+            error=error,
+            key=self._key,
+            files=files,
+        )
+
+
+def _request_in(job: Job) -> Mapping[str, Any] | None:
+    """The request of a task that goes on, as the ledger kept it."""
+    record = json.loads((job.entry and job.entry.opening) or "{}")
+    request: Mapping[str, Any] | None = record.get("request")
+    return request
+
+
+def _heard(future: asyncio.Future[None]) -> None:
+    """A ledger that cannot be written says so to whoever waits for it next."""
+    if not future.cancelled():
+        future.exception()
