@@ -1,5 +1,7 @@
 """Every kind of request under every failure; the table with what is promised is in `matrix.py`."""
 
+from pathlib import Path
+
 import attrs
 import pytest
 from matrix import CELLS, KINDS, ROWS, TABLE, Cell, Seen, play, problems, run_all, summary
@@ -31,6 +33,11 @@ BODIES = {
 async def test_the_failure_comes_to_what_is_promised(cell):
     """Under each failure, struck once or for ever, a request ends as the table says, billed and tried so often."""
     assert [] == problems(cell, await play(cell))
+
+
+def test_the_readme_has_the_table():
+    """What the README shows is this table in short."""
+    assert summary() in (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_every_failure_is_in_the_table():
