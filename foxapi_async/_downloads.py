@@ -255,4 +255,6 @@ def _disk_errors(image: GeneratedImage, path: Path) -> Iterator[None]:
         words = f"{error.filename2 or error.filename or path} exists already: save elsewhere, or with overwrite=True"
     except OSError as error:
         words = f"cannot write {str(path)!r}: {error.strerror or error}"
-    raise _error(image, words)
+    failure = _error(image, words)
+    failure.local = True
+    raise failure

@@ -249,16 +249,24 @@ class DownloadError(FoxError):
     Attributes:
         url: where it is, for 24 hours.
         saved: paths of the other images of the same call that were saved.
+        local: whether this machine could not write it (a full disk, a taken name), and the next file may fare no better.
     """
 
     default_charged: ClassVar[Charged] = "yes"
 
     def __init__(
-        self, message: str = "", *, url: str | None = None, saved: tuple[Path, ...] = (), **kwargs: Any
+        self,
+        message: str = "",
+        *,
+        url: str | None = None,
+        saved: tuple[Path, ...] = (),
+        local: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.url = url
         self.saved = saved
+        self.local = local
 
 
 class LedgerError(FoxError):

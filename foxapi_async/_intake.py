@@ -79,16 +79,18 @@ class Intake:
         Args:
             settled: set whenever the budget may give another answer.
         """
-        async for entry in self._ledger.entries(State.SUBMITTED):
-            yield _going_on(entry)
+        async with contextlib.aclosing(self._ledger.entries(State.SUBMITTED)) as entries:
+            async for entry in entries:
+                yield _going_on(entry)
         index = 0
-        async for chunk in _chunks(self._items):
-            for job in await self._identified(index, chunk):
-                admitted = job if job.error is not None else await self._admitted(job, settled)
-                if admitted is None:
-                    return
-                yield admitted
-            index += len(chunk)
+        async with contextlib.aclosing(_chunks(self._items)) as chunks:
+            async for chunk in chunks:
+                for job in await self._identified(index, chunk):
+                    admitted = job if job.error is not None else await self._admitted(job, settled)
+                    if admitted is None:
+                        return
+                    yield admitted
+                index += len(chunk)
         self.ended = True
 
     async def _identified(self, first: int, chunk: Sequence[BatchItem | Line]) -> list[Job]:
@@ -189,11 +191,15 @@ async def _chunks(items: BatchItems | LinesFile) -> AsyncGenerator[Sequence[Batc
             async for chunk in chunks:
                 yield chunk
     else:
-        async for item in _pulled(Supply(items)):
-            yield [item]
+        async with contextlib.aclosing(_pulled(Supply(items))) as pulled:
+            async for item in pulled:
+                yield [item]
 
 
 async def _pulled(supply: Supply[BatchItem]) -> AsyncGenerator[BatchItem, None]:
-    with contextlib.suppress(StopAsyncIteration):
-        while True:
-            yield await supply.pull()
+    try:
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                yield await supply.pull()
+    finally:
+        await supply.close()

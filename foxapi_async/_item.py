@@ -19,7 +19,7 @@ import attrs
 
 from foxapi_async._budget import Budget, credits_reserved
 from foxapi_async._entries import State
-from foxapi_async._errors import FoxError
+from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._job import BatchOutcome, Job, closing_record, opening_record, state_after
 from foxapi_async._keys import file_stem
@@ -31,6 +31,9 @@ from foxapi_async._task import TaskHandle
 from foxapi_async.models import GenerationRequest
 
 IMAGES = "images"
+
+# Items from the thousandth on have folders of their own, a thousand each.
+FILES_IN_FOLDER = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -157,7 +160,7 @@ class Item:
         return price
 
     async def _save(self, result: TaskResult) -> tuple[SavedFile, ...]:
-        stem = self._desk.out / IMAGES / file_stem(self._key)
+        stem = self._desk.out / _folder_of(self._job.index) / file_stem(self._key)
         # What has these names is of an earlier run that was killed before it could note them.
         wanted = [
             (image, Target(path=stem.with_name(f"{stem.name}-{n}"), exact=False, overwrite=True))
@@ -185,6 +188,10 @@ class Item:
         await note(self._key, record, price)
         await self._desk.manifest.append(record)
 
+    def unwritten(self, fault: LedgerError) -> BatchOutcome | None:
+        """What is left to say where the ledger cannot be written: the id, if there is one."""
+        return None if self._task_id is None else self._outcome(error=fault)
+
     def _outcome(
         self,
         *,
@@ -201,6 +208,12 @@ class Item:
             key=self._key,
             files=files,
         )
+
+
+def _folder_of(index: int) -> Path:
+    """Where an item's images go: few folders list a hundred thousand files gladly."""
+    shard = index // FILES_IN_FOLDER
+    return Path(IMAGES) / f"{shard:04}" if shard else Path(IMAGES)
 
 
 def _request_in(job: Job) -> Mapping[str, Any] | None:

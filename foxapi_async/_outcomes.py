@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from foxapi_async._engine import Engine
+from foxapi_async._errors import ConfigurationError
 from foxapi_async._job import BatchOutcome
 from foxapi_async._run import Run
 
@@ -31,12 +32,13 @@ class Outcomes:
 
     async def __anext__(self) -> BatchOutcome:
         run = await self._keeper.begun()
-        outcome = await run.feed.next()
+        outcome = None if run is None else await run.feed.next()
         if isinstance(outcome, BatchOutcome):
             return outcome
         await self.aclose()
-        if run.error is not None:
-            raise run.error
+        if run is not None and run.error is not None:
+            error, run.error = run.error, None
+            raise error
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -62,14 +64,19 @@ class _Keeper:
         self._task: asyncio.Task[None] | None = None
         self._error: Exception | None = None
 
-    async def begun(self) -> Run:
-        """The run, once it is open; raises what keeps it from that."""
+    async def begun(self) -> Run | None:
+        """The run, once it is open; raises, once, what keeps it from that.
+
+        Raises:
+            ConfigurationError: the session was left before.
+        """
         if self._task is None:
+            if self._engine.left.is_set():
+                raise ConfigurationError("the session was left before the batch began")
             self._task = self._engine.spawn(self._keep())
         await self._news.wait()
         if self._run is None:
             await self.ended()
-        assert self._run is not None  # noqa: S101 - else there was an error
         return self._run
 
     def leave(self) -> None:

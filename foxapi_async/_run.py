@@ -15,6 +15,7 @@ from foxapi_async._budget import Answer, Budget
 from foxapi_async._engine import Engine
 from foxapi_async._entries import Entry, State
 from foxapi_async._errors import (
+    DownloadError,
     FoxError,
     InsufficientQuotaError,
     LedgerError,
@@ -139,24 +140,22 @@ class Run:
 
     async def _ended(self, index: int, item: Item) -> tuple[State, BatchOutcome | None]:
         try:
-            self.handles[index] = handle = await item.handle()
-            return State.DONE, await item.finish(handle)
-        except FoxError as caught:
-            error = caught
-        if isinstance(error, LedgerError):
-            self._pause(str(error), error)
-            return State.SUBMITTED, None
-        return await self._failed(item, error)
+            try:
+                self.handles[index] = handle = await item.handle()
+                return State.DONE, await item.finish(handle)
+            except LedgerError:
+                raise
+            except FoxError as error:
+                return await self._failed(item, error)
+        except LedgerError as fault:
+            self._pause(str(fault), fault)
+            return State.SUBMITTED, item.unwritten(fault)
 
     async def _failed(self, item: Item, error: FoxError) -> tuple[State, BatchOutcome | None]:
         state = state_after(error) or State.SUBMITTED
-        if state is State.NEW:
+        if state is State.NEW or (isinstance(error, DownloadError) and error.local):
             self._pause(_advice(error), error)
-        try:
-            return state, await item.fail(error)
-        except LedgerError as fault:
-            self._pause(str(fault), fault)
-            return State.SUBMITTED, None
+        return state, await item.fail(error)
 
     # Why it ends early.
 

@@ -1,9 +1,12 @@
 """Batches: each item once, however often the run is ended and begun again."""
 
 import asyncio
+import errno
+import gc
 import hashlib
 import json
 import socket
+import sqlite3
 
 import pytest
 from helpers import fox_request, now, posts, session_at
@@ -24,6 +27,8 @@ from foxapi_async import (
 )
 from foxapi_async._entries import State
 from foxapi_async._ledger import Ledger
+from foxapi_async._lines import Line
+from foxapi_async._lines_file import LinesFile
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -434,6 +439,157 @@ async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
     _, rest = await run(service, foxes(3), tmp_path)
 
     assert (3, 3) == (service.billed, len(rest))
+
+
+async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
+    """Images that cannot be written end the submitting: nothing more is paid for that could not be kept."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("foxapi_async._files.PartFile._commit", full)
+        batch = Batch(foxes(20), tmp_path, max_in_flight=4)
+        outcomes, raised = await drained(service, batch)
+    assert (DownloadError, True) == (type(raised), raised.local)
+    assert "No space left" in batch.paused
+    assert len(outcomes) == service.billed < 10
+    await run(service, foxes(20), tmp_path)
+
+    assert (20, 20) == (service.billed, len(manifest(tmp_path)))
+
+
+async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service, tmp_path, monkeypatch):
+    """When the ledger breaks under way no more is sent, and each id that it may not know is handed out."""
+
+    def full(connection, *_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    batch = Batch(foxes(9), tmp_path, max_in_flight=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("foxapi_async._ledger_rows.ended", full)
+        outcomes, raised = await drained(service, batch)
+
+    assert LedgerError is type(raised)
+    assert {outcome.task_id for outcome in outcomes} == set(service.tasks)
+    assert {LedgerError} == {type(outcome.error) for outcome in outcomes}
+    assert 3 == service.billed
+
+
+async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path, monkeypatch):
+    """The same holds for the manifest: what the ledger knows as done is not made again."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("foxapi_async._manifest.Manifest._write", full)
+        _, raised = await drained(service, Batch(foxes(3), tmp_path))
+    assert "No space left" in str(raised)
+    await run(service, foxes(3), tmp_path)
+
+    assert (3, 3) == (service.billed, len(manifest(tmp_path)))
+
+
+async def test_many_images_are_spread_over_folders(service, tmp_path, monkeypatch):
+    """From the thousandth item on each thousand has a folder of its own, which the manifest names."""
+    monkeypatch.setattr("foxapi_async._item.FILES_IN_FOLDER", 2)
+    await run(service, foxes(5), tmp_path)
+
+    folders = {line["index"]: line["files"][0]["path"].rsplit("/", 1)[0] for line in manifest(tmp_path)}
+    assert {0: "images", 1: "images", 2: "images/0001", 3: "images/0001", 4: "images/0002"} == folders
+
+
+async def test_a_run_that_was_not_begun_is_closed_without_a_trace(service, tmp_path):
+    """Closing what was never iterated over does nothing; a session that was left begins nothing."""
+    async with session_at(service) as fox:
+        await Batch(foxes(1), tmp_path / "a").run(fox).aclose()
+        late = Batch(foxes(1), tmp_path / "b").run(fox)
+    with pytest.raises(ConfigurationError, match="before the batch began"):
+        await anext(late)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_a_run_that_is_dropped_closes_its_ledger(service, tmp_path):
+    """Without `aclose`, a dropped iterator ends the run as well, and another may go on at once."""
+    async with session_at(service) as fox:
+        async for _ in Batch(foxes(4), tmp_path, max_in_flight=2).run(fox):
+            break
+        gc.collect()
+        await asyncio.sleep(1)
+        rest = [outcome async for outcome in Batch(foxes(4), tmp_path).run(fox)]
+
+    assert (4, 3) == (service.billed, len(rest))
+
+
+async def test_after_its_end_a_run_stays_ended(service, tmp_path):
+    """An error is raised once; whoever asks again is told that there is no more."""
+    (tmp_path / "out").write_text("")
+    async with session_at(service) as fox:
+        outcomes = Batch(foxes(1), tmp_path / "out").run(fox)
+        with pytest.raises(LedgerError):
+            await anext(outcomes)
+        with pytest.raises(StopAsyncIteration):
+            await anext(outcomes)
+
+
+async def test_a_file_is_validated_before_anything_is_sent(service, tmp_path):
+    """Wrong lines are named with their numbers, all of them, and nothing is billed."""
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "c", "num_outputs": 9}\n')
+    lines = LinesFile(file, defaults={"model": "grok-imagine-image"})
+    _, raised = await drained(service, Batch(lines, tmp_path / "out"))
+
+    assert InvalidRequestError is type(raised)
+    assert ["line 2", "line 3"] == [problem.partition(":")[0] for problem in raised.problems]
+    assert 0 == service.billed
+
+
+async def test_a_file_that_is_finished_is_not_read_again(service, tmp_path, monkeypatch):
+    """A second run of the same file looks at its checksum only; with another line it does that line."""
+    file = tmp_path / "in.txt"
+    file.write_text("a fox\nan owl\n")
+
+    def lines():
+        return LinesFile(file, defaults={"model": "grok-imagine-image"})
+
+    batch, outcomes = await run(service, lines(), tmp_path / "out")
+    assert (2, 2) == (batch.expected, len(outcomes))
+    with monkeypatch.context() as patched:
+        patched.setattr(LinesFile, "chunks", None)
+        batch, outcomes = await run(service, lines(), tmp_path / "out")
+    assert (2, []) == (batch.expected, outcomes)
+    with file.open("a") as more:
+        more.write("a lynx\n")
+    _, outcomes = await run(service, lines(), tmp_path / "out")
+
+    assert ["a lynx"] == [outcome.request.prompt for outcome in outcomes]
+
+
+async def test_a_finished_file_with_open_items_is_gone_through(tmp_path):
+    """Failed items of a finished file are found again by `retry_failed`."""
+    file = tmp_path / "in.txt"
+    file.write_text("a fox\nan owl\n")
+    async with Emulator(seconds=5, faults=[Fault.fails()]) as emulator:
+        for options in ({}, {"retry_failed": True}):
+            lines = LinesFile(file, defaults={"model": "grok-imagine-image"})
+            _, outcomes = await run(emulator, lines, tmp_path / "out", **options)
+
+        assert (1, 3) == (len(outcomes), emulator.billed)
+
+
+async def test_wrong_lines_of_a_pipe_are_outcomes(service, tmp_path):
+    """Lines that come as they are written are done as they come; a wrong one is told with its number."""
+    lines = [
+        Line(1, request=fox_request()),
+        Line(2, problems=("prompt: missing",)),
+        Line(3, "x", fox_request()),
+    ]
+    _, outcomes = await run(service, lines, tmp_path)
+
+    assert [None, "line 2: prompt: missing", None] == [o.error and str(o.error) for o in outcomes]
+    assert "x" == outcomes[2].key
 
 
 async def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(service, tmp_path):
