@@ -100,6 +100,8 @@ class FoxSession:
         self._engine: Engine | None = None
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_engine"):  # in a traceback of its constructor
+            return "<FoxSession refused>"
         state = "new" if self._engine is None else "left" if self._engine.left.is_set() else "open"
         return f"<FoxSession {self._account.base_url} {state}>"
 

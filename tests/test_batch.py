@@ -266,16 +266,16 @@ async def test_a_failed_item_is_rerun_when_asked(tmp_path):
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (402, InsufficientQuotaError)])
 async def test_a_refused_account_pauses_the_batch(tmp_path, status, error):
     """A 401 or 402 ends the submitting, hands out what runs, is raised, and everything can be resumed."""
-    faults = [Fault.status("submit", status, after=4, times=1)]
+    faults = [Fault.status("submit", status, after=2, times=1)]
     async with Emulator(seconds=5, faults=faults) as emulator:
-        batch = Batch(foxes(20), tmp_path, max_in_flight=4)
+        batch = Batch(foxes(6), tmp_path, max_in_flight=2)
         outcomes, raised = await drained(emulator, batch)
         assert error is type(raised)
-        assert (4, 4) == (len(outcomes), emulator.billed)
+        assert (2, 2) == (len(outcomes), emulator.billed)
         assert "run the batch again" in batch.paused
-        await run(emulator, foxes(20), tmp_path)
+        await run(emulator, foxes(6), tmp_path)
 
-        assert (20, 20) == (emulator.billed, len(list((tmp_path / "images").iterdir())))
+        assert (6, 6) == (emulator.billed, len(list((tmp_path / "images").iterdir())))
 
 
 async def test_a_429_slows_the_whole_batch(tmp_path):
@@ -449,14 +449,14 @@ async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr("foxapi_async._files.PartFile._commit", full)
-        batch = Batch(foxes(20), tmp_path, max_in_flight=4)
+        batch = Batch(foxes(8), tmp_path, max_in_flight=2)
         outcomes, raised = await drained(service, batch)
     assert (DownloadError, True) == (type(raised), raised.local)
     assert "No space left" in batch.paused
-    assert len(outcomes) == service.billed < 10
-    await run(service, foxes(20), tmp_path)
+    assert len(outcomes) == service.billed < 6
+    await run(service, foxes(8), tmp_path)
 
-    assert (20, 20) == (service.billed, len(manifest(tmp_path)))
+    assert (8, 8) == (service.billed, len(manifest(tmp_path)))
 
 
 async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service, tmp_path, monkeypatch):

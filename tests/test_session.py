@@ -809,3 +809,12 @@ async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
             with pytest.raises(TaskAbandonedError, match="internal error"):
                 await handle
             poller._report(KeyError("a second one"))
+
+
+def test_a_session_that_was_refused_can_be_shown():
+    """Whoever logs the traceback of a wrong setting sees a session, not another error."""
+    with pytest.raises(ConfigurationError) as caught:
+        FoxSession("sk-test", base_url="nonsense")
+
+    half_made = caught.traceback[-1].frame.f_locals["self"]
+    assert "<FoxSession refused>" == repr(half_made)
