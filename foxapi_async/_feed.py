@@ -26,7 +26,7 @@ class Work(Protocol):
     """What is done with each item."""
 
     handles: dict[int, TaskHandle]
-    "By the item's index, from the submit until the outcome is handed out."
+    "By the place in which an item was begun, from the submit until the outcome is handed out."
 
     async def run(self, index: int, item: Any) -> Outcome | None:
         """How one item ends, its errors in the outcome; None if there is nothing to hand out."""
@@ -62,7 +62,7 @@ class Feed:
         self._pulling = False
         self._stopped = False
         self._running = 0
-        self._ready: collections.deque[Outcome] = collections.deque()
+        self._ready: collections.deque[tuple[int, Outcome]] = collections.deque()
         self._failure: BaseException | None = None
         self._news = asyncio.Event()
         self._free = asyncio.Event()
@@ -95,7 +95,7 @@ class Feed:
         if not self.left:
             self._left.set()
             self.stop()
-            for outcome in self._ready:
+            for _, outcome in self._ready:
                 _log_unread(outcome)
 
     @property
@@ -130,8 +130,8 @@ class Feed:
                 return None
             self._news.clear()
             await self._news.wait()
-        outcome = self._ready.popleft()
-        self.handles.pop(outcome.index, None)
+        index, outcome = self._ready.popleft()
+        self.handles.pop(index, None)
         self._free.set()
         return outcome
 
@@ -184,7 +184,7 @@ class Feed:
             self.handles.pop(index, None)
             self._free.set()
         else:
-            self._ready.append(outcome)
+            self._ready.append((index, outcome))
             if self.left:
                 _log_unread(outcome)
         self._news.set()

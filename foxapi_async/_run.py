@@ -126,30 +126,33 @@ class Run:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         item = self._items[task] = Item(self._desk, job, job.key)
-        if job.entry is not None:
-            self.tally[job.entry.state] -= 1
-        self.tally[State.SUBMITTED] += 1
+        before = State.NEW if job.entry is None else job.entry.state
         ended = State.SUBMITTED
+        self.tally[before] -= job.entry is not None
+        self.tally[State.SUBMITTED] += 1
         try:
             ended, outcome = await self._ended(index, item)
             return outcome
         finally:
             self.tally[State.SUBMITTED] -= 1
-            self.tally[ended] += 1
+            self.tally[before if ended is State.NEW else ended] += 1
             del self._items[task]
 
     async def _ended(self, index: int, item: Item) -> tuple[State, BatchOutcome | None]:
         try:
-            try:
-                self.handles[index] = handle = await item.handle()
-                return State.DONE, await item.finish(handle)
-            except LedgerError:
-                raise
-            except FoxError as error:
-                return await self._failed(item, error)
+            return await self._concluded(index, item)
         except LedgerError as fault:
             self._pause(str(fault), fault)
             return State.SUBMITTED, item.unwritten(fault)
+
+    async def _concluded(self, index: int, item: Item) -> tuple[State, BatchOutcome | None]:
+        try:
+            self.handles[index] = handle = await item.handle()
+            return State.DONE, await item.finish(handle)
+        except LedgerError:
+            raise
+        except FoxError as error:
+            return await self._failed(item, error)
 
     async def _failed(self, item: Item, error: FoxError) -> tuple[State, BatchOutcome | None]:
         state = state_after(error) or State.SUBMITTED

@@ -416,6 +416,32 @@ async def test_a_source_is_pulled_as_far_as_there_is_room(service, tmp_path):
     assert "closed" == pulled[-1]
 
 
+async def test_nothing_is_kept_of_what_was_handed_out(service, tmp_path):
+    """Items of an earlier run and new ones leave no handle behind once their outcomes were handed out."""
+    async with session_at(service) as fox:
+        outcomes = Batch(foxes(3), tmp_path, max_in_flight=2).run(fox)
+        await anext(outcomes)
+        await outcomes.aclose()
+    async with session_at(service) as fox:
+        outcomes = [outcome async for outcome in Batch(foxes(6), tmp_path).run(fox)]
+        assert () == fox.unfinished
+        assert set() == {feed for feed in fox._engine.feeds if feed.handles}
+
+    assert 5 == len(outcomes)
+
+
+async def test_a_refused_resubmission_leaves_an_item_as_it_was(tmp_path):
+    """An uncertain item whose resubmission is refused for now stays uncertain."""
+    async with Emulator(seconds=5, faults=[Fault.cut_after("submit")]) as emulator:
+        await run(emulator, foxes(1), tmp_path)
+        emulator.add_fault(Fault.status("submit", 402))
+        batch = Batch(foxes(1), tmp_path, resubmit_uncertain=True)
+        _, raised = await drained(emulator, batch)
+
+        assert InsufficientQuotaError is type(raised)
+        assert (1, 0) == (batch.tally[State.UNCERTAIN], batch.tally[State.NEW])
+
+
 async def test_an_error_of_the_source_comes_last(service, tmp_path):
     """What was submitted is handed out, then the source's own error is raised."""
 
