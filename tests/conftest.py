@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import aioresponses.core as aioresponses_core
 import pytest
-from helpers import session_at
+from helpers import BRIEF, session_at
 from hypothesis import settings
 from loops import (  # hooks of pytest-asyncio and pytest
     make_loop,
@@ -22,7 +22,8 @@ from foxapi_async.emulator import Emulator
 
 # No test depends on how fast a machine is.
 settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+settings.register_profile("brief", deadline=None, max_examples=20)
+settings.load_profile("brief" if BRIEF else "unhurried")
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:

@@ -1,8 +1,12 @@
 """What several test files need: a session at an emulator, and a few ways to look at time."""
 
 import asyncio
+import os
 
 from foxapi_async import Cadence, FoxSession, GrokImagineImage
+
+BRIEF = os.environ.get("FOXAPI_TEST_BRIEF") == "1"
+"""Whether a run on a further Python takes fewer moments, tasks and examples than the first one."""
 
 
 def session_at(emulator, **options):

@@ -926,5 +926,5 @@ async def test_connections_that_are_closed_are_broken_not_a_bug():
         client = FileClient(closing)
 
     with pytest.raises(Broken, match="the session was closed"):
-        async with client.get("http://127.0.0.1:9/fox", {}, 10):
+        async with client.get("http://127.0.0.1:9/fox", {}, 10, 10):
             pass

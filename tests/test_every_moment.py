@@ -16,7 +16,7 @@ import logging
 import random
 
 import pytest
-from helpers import fox_request, now, posts, session_at
+from helpers import BRIEF, fox_request, now, posts, session_at
 from loops import VirtualLoop
 
 from foxapi_async import (
@@ -28,6 +28,11 @@ from foxapi_async import (
     UncertainSubmitError,
 )
 from foxapi_async.emulator import Emulator, Fault
+
+pytestmark = pytest.mark.thorough
+
+# How many moments lie between those that are taken, times the test's own step.
+PACE = 5 if BRIEF else 1
 
 FAULTS = {
     "answered": lambda: (),
@@ -97,7 +102,7 @@ def every_moment(scenario, *, least=20, most=1000, step=1):
     """Run `scenario(at)` for one moment after the other until its interruption comes too late."""
     at = 1
     while run_virtual(scenario(at)) and at < most:
-        at += step
+        at += step * PACE
     assert least <= at < most
 
 
@@ -159,7 +164,7 @@ def test_no_moment_loses_a_paid_task(interruption, caplog, fault, how, use):
     at = 0
     fired = True
     while fired and at < 400:
-        at += 1
+        at += PACE
         caplog.clear()
         fired, (problems, missing, told) = run_virtual(
             interrupted(interruption, at, FAULTS[fault](), use, how=how)
@@ -189,7 +194,7 @@ def test_no_moment_of_entering_leaves_anything_behind(interruption):
 
     at = 1
     while run_virtual(scenario(at)) and at < 100:
-        at += 1
+        at += PACE
     assert at > 5
 
 
@@ -206,7 +211,7 @@ def test_no_moment_of_saving_leaves_a_part(interruption, tmp_path):
 
     at, fired = 0, True
     while fired and at < 300:
-        at += 1
+        at += PACE
         folder = tmp_path / str(at)
         fired = run_virtual(scenario(at, folder))
         names = [path.suffix for path in folder.iterdir()] if folder.exists() else []
@@ -232,7 +237,7 @@ def test_no_connect_timeout_bills_twice(interruption, fault):
 
     at = 1
     while run_virtual(scenario(at)) and at < 200:
-        at += 1
+        at += PACE
     assert at > 20
 
 
