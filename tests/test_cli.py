@@ -1,5 +1,6 @@
 """The command line, run as `main([...])` in this process and, where signals and terminals matter, as a process."""
 
+import ast
 import asyncio
 import contextlib
 import fcntl
@@ -28,17 +29,19 @@ from foxapi_async import (
     ConfigurationError,
     ConnectionFailedError,
     DownloadError,
+    FoxError,
     FoxSession,
     InsufficientQuotaError,
     InvalidRequestError,
     NotFoundError,
+    TaskAbandonedError,
     TaskFailedError,
     TaskTimeoutError,
     UnprocessableError,
     __version__,
 )
 from foxapi_async._events import TaskEvent, TaskSnapshot
-from foxapi_async.cli import _exits, _inputs, _running, _screen, _text, _view, main
+from foxapi_async.cli import _exits, _inputs, _requests, _running, _screen, _text, _view, _words, main
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
@@ -78,14 +81,22 @@ def point_to(emulator, monkeypatch):
     monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
 
 
+# What a programmer would type, and nobody in a shell.
+PYTHON = re.compile(
+    r"=True|=None|pathlib|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
+)
+
+
 @pytest.fixture
 def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error."""
+    """Run a command line: its exit status, standard output and standard error, which speaks no Python."""
 
     def run(*words):
         code = main(words)
         out, err = capfd.readouterr()
-        assert "Traceback" not in err or "--debug" in words
+        if "--debug" not in words:
+            assert "Traceback" not in err
+            assert not PYTHON.search(err)
         return code, out, err
 
     return run
@@ -104,7 +115,7 @@ def no_sending(monkeypatch):
 def given(*words):
     """The request that a `generate` command line makes."""
     words = ["generate", *words]
-    return _inputs.read_request(build_parser(words).parse_args(words))
+    return _requests.read_request(build_parser(words).parse_args(words))
 
 
 def event(status="processing", *, progress=None, elapsed=0.0, remaining=None, final=False, task_id="t-1"):
@@ -288,6 +299,7 @@ REFUSALS = {
     "no number": (["generate", FOX, "-n", "two"], "invalid int value"),
     "no pair": (["generate", FOX, "--param", "x"], "KEY=VALUE"),
     "timeout": (["generate", FOX, "--timeout", "-1"], "positive number"),
+    "endless timeout": (["generate", FOX, "--timeout", "inf"], "positive number"),
     "timeout text": (["generate", FOX, "--timeout", "soon"], "positive number"),
     "abbreviation": (["generate", FOX, "--asp", "1:1"], "--asp"),
     "unknown command": (["paint", FOX], "paint"),
@@ -306,10 +318,26 @@ REFUSALS = {
     "out below a file": (["generate", FOX, "--out", f"{__file__}/x"], "Not a directory"),
     "out with a null": (["generate", FOX, "--out", "a\0b"], "embedded null"),
     "out as an image": (["generate", FOX, "--out", "fox.png"], "give one without .png"),
-    "a slash in an id": (["wait", "a/b"], "task_id='a/b'"),
+    "no data URI": (
+        ["generate", FOX, "--image", "data:x"],
+        "--image[0]='data:x': neither an http(s) URL nor a data URI",
+    ),
+    "a ratio without its image": (
+        ["generate", FOX, "-m", PRO, "--aspect-ratio", "match_input_image"],
+        "--aspect-ratio='match_input_image': allowed with --image only; give --image or another ratio",
+    ),
+    "a raw model": (["generate", FOX, "-m", "", "--param", "a=1"], "--model='': must be a model id"),
+    "a raw path": (["generate", FOX, "--path", "x"], "--path='x': must be an endpoint"),
+    "a raw number": (["generate", FOX, "--param", "a=NaN"], "--param['a']=nan: JSON has no such number"),
+    "a raw field": (
+        ["generate", FOX, "--param", "model=x"],
+        "--param['model']: give it as the command's own model",
+    ),
+    "a slash in an id": (["wait", "a/b"], "ID='a/b'"),
     "a slash in the id": (["status", "../b"], "one path segment"),
     "upload of a url": (["upload", "https://x.example/1.png"], "a URL already"),
-    "upload of nothing": (["upload", "none.png"], "No such file"),
+    "upload of nothing": (["upload", "none.png"], "FILE none.png: No such file"),
+    "upload of a strange scheme": (["upload", "ftp://x/1.png"], "FILE ftp://x/1.png: give a local file"),
 }
 
 
@@ -325,10 +353,25 @@ def test_bad_input_is_refused_in_one_line(foxapi, no_sending, words, text):
 
 
 ACCOUNTS = {
-    "no key": ({}, "--emulator"),
+    "no key": ({}, "no API key: set FOXAPI_API_KEY or use --emulator, which needs none"),
     "empty": ({"FOXAPI_API_KEY": " "}, "FOXAPI_API_KEY"),
     "line break": ({"FOXAPI_API_KEY": "a\nb"}, "in one piece"),
-    "http": ({"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"}, "unencrypted"),
+    "http": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
+        "FOXAPI_BASE_URL='http://x.example' would send the key unencrypted",
+    ),
+    "http and its permission": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
+        "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
+    ),
+    "no address": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "x.example"},
+        "FOXAPI_BASE_URL='x.example': give an",
+    ),
+    "a password": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "https://a:b@x.example"},
+        "FOXAPI_BASE_URL has a user",
+    ),
 }
 
 
@@ -378,7 +421,7 @@ def test_a_refused_submit(foxapi, service, status, code):
 
     got, out, err = foxapi("generate", FOX)
 
-    assert (code, "") == (got, out)
+    assert (code, "", 1) == (got, out, err.count("\n"))
     assert "\x1b" not in err
 
 
@@ -462,6 +505,125 @@ def test_an_unreachable_service(foxapi, monkeypatch):
     code, out, err = foxapi("status", "t-1")
 
     assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.endswith("; check the network and FOXAPI_BASE_URL\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hinted"),
+    [
+        (["-n", "9"], False),
+        (["--image", "data:x"], False),
+        (["-m", PRO, "--aspect-ratio", "match_input_image"], False),
+        (["--aspect-ratio", "7:7"], True),
+        (["--resolution", "2K"], True),
+    ],
+)
+def test_param_is_offered_where_the_service_may_know_more(foxapi, no_sending, words, hinted):
+    """Only a field or a choice that is new to us may be one that the service has meanwhile."""
+    _, _, err = foxapi("generate", FOX, *words)
+
+    assert hinted == ("--param KEY=VALUE" in err)
+
+
+def test_a_submit_without_an_answer(foxapi, service):
+    """What may have been billed is to be looked up, in the terms of the command line also as JSON."""
+    service.add_fault(Fault.cut_after("submit"))
+
+    code, out, err = foxapi("generate", FOX, "--json")
+
+    told = json.loads(out)["error"]
+    assert (1, "UncertainSubmitError", "unknown") == (code, told["type"], told["charged"])
+    assert "look at your account before you send it again" in err
+    assert not PYTHON.search(told["message"])
+
+
+def test_an_id_that_arrives_after_the_time_is_named(foxapi, service):
+    """A submit that was given up may still bring its id: the command that goes on with it is told."""
+    service.add_fault(Fault.slow("submit", 1.0))
+
+    code, out, err = foxapi("generate", FOX, "--timeout", "0.3")
+
+    (task_id,) = service.tasks
+    assert (1, "") == (code, out)
+    assert f"still running (and billed): {task_id}  resume: foxapi wait {task_id} --out out\n" in err
+
+
+def test_a_folder_in_the_way_of_an_image(foxapi, service):
+    """A folder with an image's name asks for another output folder."""
+    foxapi("generate", FOX, "-q")
+    (task_id,) = service.tasks
+    Path("else", f"{task_id}-1").mkdir(parents=True)
+
+    code, _, err = foxapi("wait", task_id, "--out", "else")
+
+    assert code == 1
+    assert "is a directory: choose another --out" in err
+
+
+def completed(service, foxapi, **fields):
+    """From now on every status read is of a completed task with one image."""
+    _, out, _ = foxapi("generate", FOX, "--json")
+    url = json.loads(out)["files"][0]["url"]
+    body = json.dumps({"status": "completed", "results": [{"url": url}], **fields}).encode()
+    service.add_fault(Fault.garbage("poll", body=body, times=None))
+
+
+@pytest.mark.parametrize(("count", "remark"), [("3", "foxapi: 3 asked for, 1 made\n"), ("1", "")])
+def test_fewer_images_than_asked_for_are_remarked(foxapi, service, count, remark):
+    """Images that were asked for and not made cost money: one line says so, also with --quiet."""
+    completed(service, foxapi)
+
+    code, out, err = foxapi("generate", FOX, "-n", count, "--quiet")
+
+    assert (0, 1, remark) == (code, len(out.splitlines()), err)
+
+
+@pytest.mark.parametrize("words", [["wait", "--out", "else"], ["status"]])
+def test_a_model_that_is_not_named_is_null(foxapi, service, words):
+    """With --json a model is a text or null, never an empty text."""
+    completed(service, foxapi)
+
+    (task_id,) = service.tasks
+
+    _, out, _ = foxapi(*words, task_id, "--json")
+
+    assert json.loads(out)["model"] is None
+
+
+def test_what_is_put_otherwise_stands_in_the_library():
+    """Every phrase that the command line replaces is still one of the library's."""
+    package = Path(_words.__file__).parents[1]
+    trees = [ast.parse(path.read_text()) for path in package.rglob("*.py") if path.parent.name != "cli"]
+    texts = [
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert [] == [phrase for phrase in _words._PHRASES if not any(phrase in text for text in texts)]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            TaskAbandonedError(
+                "the session was left before task t finished; it goes on: attach('t') looks again"
+            ),
+            "the session was left before task t finished; it goes on",
+        ),
+        (TaskTimeoutError("x", task_id="t"), "task t has not finished in time (last status: not read yet)"),
+        (DownloadError("a.png exists already: save elsewhere, or with overwrite=True"), None),
+        (FoxError(), "FoxError"),
+    ],
+)
+def test_lines_speak_of_commands(error, line):
+    """An error's one line has no Python in it, for people and as JSON."""
+    told = _exits.object_of(error)["error"]["message"]
+
+    assert (line or "a.png exists already: choose another --out, or give --overwrite") == told
+    assert not PYTHON.search(told)
 
 
 @pytest.mark.parametrize(
@@ -481,12 +643,12 @@ def test_an_unreachable_service(foxapi, monkeypatch):
 def test_what_errors_mean(error, code, resumable):
     """The exit status follows from whose turn it is, resuming from whether the task can still bring anything."""
     assert (code, resumable) == (_exits.status_of(error), _exits.is_resumable(error))
-    assert _exits.line_of(error)
+    assert _words.line_of(error)
 
 
 def test_a_bug_is_one_line(foxapi, monkeypatch):
     """An error of ours shows no traceback, and says how to see it."""
-    monkeypatch.setattr(_inputs, "read_request", lambda _: 1 / 0)
+    monkeypatch.setattr(_requests, "read_request", lambda _: 1 / 0)
 
     code, out, err = foxapi("generate", FOX)
     assert (code, out) == (1, "")
@@ -673,7 +835,7 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
         log.warning("ids", extra={"task_ids": ["t"]})
         raise InvalidRequestError("stop")
 
-    monkeypatch.setattr(_inputs, "read_request", read)
+    monkeypatch.setattr(_requests, "read_request", read)
     _, _, err = foxapi("generate", FOX)
     assert err == "foxapi: beware\\x1b[31m\\nnow\nfoxapi: stop\n"
 

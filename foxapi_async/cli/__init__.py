@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 all done, 1 some task failed, 2 a wrong command line or request, 3 the configuration or the account,
-        130 interrupted (Ctrl-C), 143 terminated.
+        4 the budget of a batch reached, 130 interrupted (Ctrl-C), 143 terminated.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(words)
@@ -35,11 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return _exits.USAGE
+    args.words = words
     return _run(args)
 
 
 def _run(args: Namespace) -> int:
-    with Screen(as_json=args.json, quiet=args.quiet) as screen, logging_to(screen, verbose=args.verbose):
+    calm = args.command == "batch"
+    with (
+        Screen(as_json=args.json, quiet=args.quiet) as screen,
+        logging_to(screen, verbose=args.verbose, calm=calm),
+    ):
         try:
             return _commands.COMMANDS[args.command](args, screen)
         except FoxError as error:

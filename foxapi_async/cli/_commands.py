@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from foxapi_async._calls import check_task_id
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._session import FoxSession
-from foxapi_async.cli import _exits, _inputs, _listing
+from foxapi_async.cli import _exits, _inputs, _listing, _requests
 from foxapi_async.cli._job import Job
 from foxapi_async.cli._running import run
 from foxapi_async.cli._screen import Screen
@@ -19,9 +20,10 @@ from foxapi_async.cli._text import counted, plain
 
 def generate(args: Namespace, screen: Screen) -> int:
     """Submit one request, wait, save."""
-    request = _inputs.read_request(args)
+    request = _requests.read_request(args)
     job = Job(args, screen)
     job.folder = _inputs.open_folder(args.out)
+    job.asked = _requests.images_asked(request)
 
     async def work(fox: FoxSession) -> int:
         return await job.finish([await job.submit(fox, request)])
@@ -41,8 +43,19 @@ def wait(args: Namespace, screen: Screen) -> int:
     return run(job.in_session(work), screen)
 
 
+def batch(args: Namespace, screen: Screen) -> int:
+    """Do many requests, once each."""
+    from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, for batches alone
+
+    return run(start_batch(args, screen), screen)
+
+
 def status(args: Namespace, screen: Screen) -> int:
-    """Look at a task once."""
+    """Look at a task, or at a batch, once."""
+    if (folder := Path(args.id)).is_dir():
+        from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, for batches alone
+
+        return run(show_status(folder, screen), screen)
     check_task_id(args.id)
 
     async def work(fox: FoxSession) -> int:
@@ -54,11 +67,23 @@ def status(args: Namespace, screen: Screen) -> int:
     return run(Job(args, screen).in_session(work), screen)
 
 
+def report(args: Namespace, screen: Screen) -> int:
+    """Make the page of a batch."""
+    from foxapi_async.report import write_report  # noqa: PLC0415 - for batches alone
+
+    path = write_report(Path(args.out))
+    screen.line(str(path))
+    screen.data({"path": str(path)})
+    return _exits.DONE
+
+
 def upload(args: Namespace, screen: Screen) -> int:
     """Store a file."""
-    path = _inputs.read_image(args.file)
+    path = _inputs.read_image("FILE", args.file)
     if isinstance(path, str):
-        raise InvalidRequestError(f"upload {path}: this is a URL already; give it to --image as it is")
+        raise InvalidRequestError(
+            f"FILE {path}: this is a URL already; `foxapi generate --image` takes it as it is"
+        )
 
     async def work(fox: FoxSession) -> int:
         stored = await fox.upload(path)
@@ -89,6 +114,8 @@ def emulator(args: Namespace, _screen: Screen) -> int:
 
 COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "generate": generate,
+    "batch": batch,
+    "report": report,
     "status": status,
     "wait": wait,
     "upload": upload,
@@ -109,7 +136,7 @@ def _snapshot_object(snapshot: TaskSnapshot) -> dict[str, Any]:
     problem = snapshot.error
     return {
         "task_id": snapshot.id,
-        "model": snapshot.model,
+        "model": snapshot.model or None,
         "status": snapshot.status,
         "finished": snapshot.finished,
         "progress": snapshot.progress,

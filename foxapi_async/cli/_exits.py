@@ -12,22 +12,30 @@ from foxapi_async._errors import (
     FoxError,
     InsufficientQuotaError,
     InvalidRequestError,
+    LedgerError,
     NotFoundError,
     PayloadTooLargeError,
     PermissionDeniedError,
     TaskCancelledError,
     TaskFailedError,
-    TaskTimeoutError,
     UnprocessableError,
 )
+from foxapi_async.cli._words import in_shell_words, line_of
 
 if TYPE_CHECKING:
     from foxapi_async.cli._screen import Screen
 
-DONE, FAILED, USAGE, ACCOUNT = 0, 1, 2, 3
+DONE, FAILED, USAGE, ACCOUNT, BUDGET = 0, 1, 2, 3, 4
 INTERRUPTED = 128 + signal.SIGINT
 
-_ACCOUNT = (ConfigurationError, AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
+# A ledger that is in use, or a disk that is full, is put right on this machine, and then the same command goes on.
+_ACCOUNT = (
+    ConfigurationError,
+    AuthenticationError,
+    InsufficientQuotaError,
+    PermissionDeniedError,
+    LedgerError,
+)
 _REFUSED = (BadRequestError, UnprocessableError, PayloadTooLargeError)
 # What the service has ended, or does not know, cannot be resumed.
 _OVER = (TaskFailedError, TaskCancelledError, NotFoundError)
@@ -48,25 +56,17 @@ def is_resumable(error: FoxError) -> bool:
     return error.task_id is not None and not isinstance(error, _OVER)
 
 
-def line_of(error: FoxError) -> str:
-    """The error in one line, in terms of the command line."""
-    if isinstance(error, TaskTimeoutError):
-        status = error.snapshot.status if error.snapshot else "not read yet"
-        return f"task {error.task_id} has not finished in time (last status: {status})"
-    return str(error) or type(error).__name__
-
-
 def object_of(error: FoxError) -> dict[str, Any]:
     """The error as `--json` prints it."""
     told: dict[str, Any] = {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": line_of(error),
         "task_id": error.task_id,
         "charged": error.charged,
         "retryable": error.retryable,
     }
     if isinstance(error, InvalidRequestError):
-        told["problems"] = list(error.problems)
+        told["problems"] = [in_shell_words(problem) for problem in error.problems]
     details = {name: getattr(error, name, None) for name in _DETAILS}
     # `type` is the name of the class here; the service's own word for it goes by another name.
     details["service_type"] = details.pop("type")

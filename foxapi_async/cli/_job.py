@@ -15,6 +15,7 @@ from foxapi_async._session import FoxSession
 from foxapi_async._task import TaskHandle
 from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
+from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted, duration, resume_command
 from foxapi_async.models import GenerationRequest
 
@@ -36,28 +37,28 @@ class Job:
 
     def __init__(self, args: Namespace, screen: Screen) -> None:
         self.folder = Path()
+        self.asked: int | None = None
         self._args = args
         self._screen = screen
-        # Made before anything else happens, since it says what is wrong with the key; it needs no loop.
-        self._session = None if args.emulator else FoxSession()
+        self._service = Service(args)
         self._unsaved: dict[str, None] = {}
+        self._told: set[str] = set()
 
     async def in_session(self, work: Work) -> int:
         """Run `work` in an open session, of the service or of an emulator made for it."""
-        if self._session is not None:
-            return await self._run(self._session, work)
-        from foxapi_async.emulator import Emulator  # noqa: PLC0415 - a web server, rarely needed
-
-        async with Emulator(seconds=self._args.emulator_seconds) as emulator:
-            return await self._run(FoxSession(emulator.key, base_url=emulator.url), work)
+        async with self._service.session() as fox:
+            return await self._run(fox, work)
 
     async def _run(self, fox: FoxSession, work: Work) -> int:
         try:
             async with fox, self._screen.view.ticking():
                 return await work(fox)
         except asyncio.CancelledError:
-            self._tell_unfinished(fox)
+            if self._args.emulator:
+                self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
             raise
+        finally:
+            self._tell_unfinished(fox)
 
     @property
     def _timeout(self) -> Timeout:
@@ -88,7 +89,7 @@ class Job:
             self._unsaved[result.task_id] = None
             paths = await result.save(self.folder, overwrite=self._args.overwrite)
         except FoxError as error:
-            return self._report(error)
+            return self._report(error, handle.id)
         finally:
             self._screen.view.end(handle.id)
         del self._unsaved[result.task_id]
@@ -108,7 +109,7 @@ class Job:
         self._screen.data(
             {
                 "task_id": result.task_id,
-                "model": result.model,
+                "model": result.model or None,
                 "status": "completed",
                 "files": [{"path": str(path), "url": image.url} for path, image in pairs],
                 "usage": dict(result.usage),
@@ -118,23 +119,29 @@ class Job:
         cost = ", made by the emulator: nothing is billed" if self._args.emulator else _credits(result.usage)
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
+        if self.asked is not None and len(paths) < self.asked:
+            self._screen.complain(f"{self.asked} asked for, {len(paths)} made")
 
-    def _report(self, error: FoxError) -> int:
+    def _report(self, error: FoxError, task_id: str) -> int:
         code = _exits.report(error, self._screen)
-        if error.task_id is not None and _exits.is_resumable(error) and not self._args.emulator:
-            saving = error.task_id in self._unsaved
-            self._resume("finished, but not saved" if saving else "still running (and billed)", error.task_id)
+        self._told.add(task_id)
+        if _exits.is_resumable(error) and not self._args.emulator:
+            saving = task_id in self._unsaved
+            self._resume("finished, but not saved" if saving else "still running (and billed)", task_id)
         return code
 
     def _tell_unfinished(self, fox: FoxSession) -> None:
-        """Say what an interrupted command leaves behind, and how to go on with it."""
+        """Say what an interrupted command, or a submit that was given up, leaves behind, and how to go on with it."""
         if self._args.emulator:
-            self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
             return
-        for task_id in dict.fromkeys(handle.id for handle in fox.unfinished):
-            self._resume("still running (and billed)", task_id)
-        for task_id in self._unsaved:
-            self._resume("finished, but not saved", task_id)
+        running = dict.fromkeys(handle.id for handle in fox.unfinished)
+        for what, ids in (
+            ("still running (and billed)", running),
+            ("finished, but not saved", self._unsaved),
+        ):
+            for task_id in ids:
+                if task_id not in self._told:
+                    self._resume(what, task_id)
 
     def _resume(self, what: str, task_id: str) -> None:
         # Some images of a task may have been saved already; those would be in the way.

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from foxapi_async._lines import SUFFIXES
 from foxapi_async._version import __version__
 from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelRequest
 
@@ -16,7 +17,7 @@ DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
 
 # Options that are called otherwise than their field; the prompt is no option.
-_NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",)}
+_NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
 _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
 
 
@@ -52,7 +53,9 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
     _add_generate(_command(commands, "generate", "make images from a prompt, wait for them and save them"))
-    _add_status(_command(commands, "status", "look at a task once"))
+    _add_batch(_command(commands, "batch", "make images from many prompts; the same command again goes on"))
+    _add_status(_command(commands, "status", "look at a task once, or at a batch"))
+    _add_report(_command(commands, "report", "make a page of what a batch has made"))
     _add_wait(_command(commands, "wait", "go on with tasks of an earlier run, and save their images"))
     _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
     _command(commands, "models", "list the known models and their fields")
@@ -83,10 +86,17 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", help="what to generate; - reads it from standard input")
+    _add_request(parser, "Only what is given is sent; `foxapi models` lists them by model.")
+    _add_out(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
+    _add_timeout(parser)
+    _add_service(parser)
+
+
+def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """What a request is made of, but for the prompt."""
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
-    fields = parser.add_argument_group(
-        "the model's fields", "Only what is given is sent; `foxapi models` lists them by model."
-    )
+    fields = parser.add_argument_group("the model's fields", meaning)
     for name, specs in fields_by_name().items():
         if name != "prompt":
             _add_field(fields, name, specs)
@@ -99,8 +109,54 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         help="send any field; VALUE is JSON, or else text (repeatable)",
     )
     raw.add_argument("--path", help="another generation endpoint, such as /v1/videos/generations")
-    _add_waiting(parser)
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="one request a line; - reads standard input as it comes")
+    parser.add_argument(
+        "--format",
+        choices=tuple(dict.fromkeys(SUFFIXES.values())),
+        help=f"how FILE is written (default: by its ending, {' '.join(SUFFIXES)}; of standard input, by its first line)",
+    )
+    _add_out(
+        parser,
+        "folder of the batch: images, manifest.jsonl, and the ledger that the same command goes on with",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read all of FILE, tell what is wrong and what it would make; send nothing",
+    )
+    _add_flow(parser.add_argument_group("flow and cost"))
+    _add_timeout(parser)
     _add_service(parser)
+    _add_request(parser, "For what a line does not say; `foxapi models` lists them by model.")
+
+
+def _add_flow(group: argparse._ArgumentGroup) -> None:
+    for name, metavar, kind, meaning in (
+        ("max-in-flight", "N", _count, "items under way at a time, at most (default: 100)"),
+        ("submits-per-second", "X", _rate, "submits a second, at most (default: no limit)"),
+        ("polls-per-second", "X", _rate, "looks at tasks a second, at most (default: no limit)"),
+        (
+            "budget",
+            "CREDITS",
+            _credits,
+            "never spend more, all runs of this folder together; then the exit status is 4",
+        ),
+        ("price", "CREDITS", _credits, "what one submit costs, where the service does not say"),
+    ):
+        group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
+    group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")
+    group.add_argument(
+        "--resubmit-uncertain",
+        action="store_true",
+        help="send again what was sent without an answer, and may have been billed already",
+    )
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="folder of a batch")
 
 
 def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
@@ -170,13 +226,15 @@ def allowed(spec: FieldSpec) -> str:
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="task id")
+    parser.add_argument("id", metavar="ID_OR_OUT", help="task id, or the folder of a batch")
     _add_service(parser)
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", metavar="ID", nargs="+", help="task id")
-    _add_waiting(parser)
+    _add_out(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
+    _add_timeout(parser)
     _add_service(parser)
 
 
@@ -192,16 +250,18 @@ def _add_emulator(parser: argparse.ArgumentParser, meant: bool) -> None:  # noqa
         add_arguments(parser)
 
 
-def _add_waiting(parser: argparse.ArgumentParser) -> None:
+def _add_out(parser: argparse.ArgumentParser, meaning: str = "folder for the images") -> None:
     parser.add_argument(
-        "-o", "--out", metavar="DIR", default=DEFAULT_OUT, help="folder for the images (default: %(default)s)"
+        "-o", "--out", metavar="DIR", default=DEFAULT_OUT, help=f"{meaning} (default: %(default)s)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
-        help="stop waiting after this time; the task itself goes on (default: 3600)",
+        help="stop waiting for a task after this time; the task itself goes on (default: 3600)",
     )
 
 
@@ -221,13 +281,36 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
+    if (value := _number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= (count := int(text[:12])) < 10**9):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return count
+
+
+def _rate(text: str) -> float:
+    if (value := _number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
+
+
+def _credits(text: str) -> float:
+    if (value := _number(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of credits, zero or more")
+    return value
+
+
+def _number(text: str) -> float:
+    """The number, or one below zero where it is none."""
     try:
         value = float(text)
     except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
-    return value
+        return -1.0
+    return value if math.isfinite(value) else -1.0
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,22 @@ if TYPE_CHECKING:
 
 # Leaving takes longer than this only where a submit still waits for its answer.
 _SOON = 0.5
+_STDERR = 2
 _WAITING = "waiting for the answer to what was just sent; Ctrl-C again leaves at once"
 
 
 def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
     """The exit status of `work`; 128 and the signal's number if one ended it."""
+    _occupy_standard_streams()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_until_signal(work, screen))
+
+
+def _occupy_standard_streams() -> None:
+    """Open nothing in the place of a closed stream (`<&-`): libuv aborts when it is given one of these numbers."""
+    while (file := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(file)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

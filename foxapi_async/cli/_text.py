@@ -19,14 +19,22 @@ def elided(text: str, room: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for a reader: "7 s", "2:05 min"."""
+    """Seconds for a reader: "7 s", "2:05 min", "3:20 h"."""
     whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
+    if whole < 3600:
+        return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def grouped(number: float) -> str:
+    """A number for a reader: "12,345", "0.5"; at most two decimals."""
+    text = f"{number:,.2f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def counted(count: int, thing: str) -> str:
     """A count with its noun: "1 image", "2 images"."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+    return f"{count} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:

@@ -87,6 +87,7 @@ class View:
     """Shows nothing: what `--quiet` gets, and the frame of the others."""
 
     live = False
+    period = TICK_SECONDS
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -139,7 +140,7 @@ class View:
             for row in self.rows.values():
                 row.move(now)
             self.draw()
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(self.period)
 
 
 class ChangesView(View):
@@ -201,13 +202,18 @@ def make_view(note: Callable[[str], None], *, quiet: bool) -> View:
     """The view for this terminal; `note` writes a line to standard error."""
     if quiet:
         return View()
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not is_watched():
         return ChangesView(note)
     try:
         from foxapi_async.cli._rich import BarsView  # noqa: PLC0415 - slow to import, and optional
     except ImportError:
         return LineView()
     return BarsView()
+
+
+def is_watched() -> bool:
+    """Whether somebody looks at standard error on a terminal that can rewrite a line."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _columns() -> int:

@@ -1,0 +1,142 @@
+"""The request that a command line describes; what is wrong with it is told by the names of its options."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async.cli._inputs import read_image, read_prompt
+from foxapi_async.cli._parser import fields_by_name, options_of
+from foxapi_async.cli._words import in_shell_words
+from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
+from foxapi_async.models._raw import DEFAULT_PATH
+
+# How a line of `InvalidRequestError.problems` begins.
+_FIELD = re.compile(r"^(\w+)(?=[=:\[])")
+# Near enough for a slip of the keyboard or a forgotten ending, far from every other documented model.
+_CLOSE = 0.75
+
+
+def read_request(args: Namespace) -> GenerationRequest:
+    """The request that the options describe.
+
+    Raises:
+        InvalidRequestError: it would be refused, or an input image cannot be read.
+    """
+    given = _given_fields(args)
+    given["prompt"] = read_prompt(args.prompt)
+    if args.param or args.path is not None:
+        return _make_raw(args, given)
+    if args.model in MODELS:
+        return _make_typed(args.model, given)
+    _refuse_typo(args.model)
+    return _make_raw(args, given)
+
+
+def read_defaults(args: Namespace) -> dict[str, Any]:
+    """The fields that the options set for every line of a batch that does not say otherwise.
+
+    Raises:
+        InvalidRequestError: a value fits no model, or an input image cannot be read.
+    """
+    given = _given_fields(args)
+    if images := given.get("image_urls"):
+        # A line means the same from whatever folder the command is run.
+        given["image_urls"] = [image.absolute() if isinstance(image, Path) else image for image in images]
+    if args.param or args.path is not None:
+        params = {key: _value(text) for key, text in args.param or ()}
+        return {"model": args.model, **given, **params, "path": args.path or DEFAULT_PATH}
+    if args.model not in MODELS:
+        _refuse_typo(args.model)
+    problems = tuple(_in_options(line) for name, value in given.items() for line in _misfits(name, value))
+    if problems:
+        raise InvalidRequestError("; ".join(problems), problems=problems)
+    return {"model": args.model, **given}
+
+
+def _given_fields(args: Namespace) -> dict[str, Any]:
+    """The fields that have an option and are set by it."""
+    given = {name: value for name in fields_by_name() if (value := getattr(args, name, None)) is not None}
+    given.pop("prompt", None)
+    if images := given.get("image_urls"):
+        given["image_urls"] = [read_image("--image", image) for image in images]
+    return given
+
+
+def _misfits(name: str, value: Any) -> list[str]:
+    """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
+    value = tuple(value) if isinstance(value, list) else value
+    found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
+    return found[0] if all(found) else []
+
+
+def images_asked(request: GenerationRequest) -> int | None:
+    """How many images the request asks for; None where it does not say."""
+    count = request.to_dict().get("num_outputs")
+    return count if isinstance(count, int) else None
+
+
+def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
+    cls = MODELS[model]
+    names = [spec.name for spec in cls.fields()]
+    its_options = ", ".join(options_of(name)[0] for name in names)
+    problems = [
+        f"{options_of(name)[0]}: {model} has no {name}; it takes {its_options}"
+        for name in given
+        if name not in names
+    ]
+    try:
+        request = cls.from_fields({name: value for name, value in given.items() if name in names})
+    except InvalidRequestError as error:
+        problems += [_in_options(line) for line in error.problems]
+    if not problems:
+        return request
+    hint = " (--param KEY=VALUE sends a field unchecked)" if _may_have_grown(cls, given) else ""
+    raise InvalidRequestError(f"{'; '.join(problems)}{hint}", problems=tuple(problems))
+
+
+def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
+    """Whether the service may know more than we do: another field of the model, or another choice."""
+    known = {spec.name: spec.choices for spec in cls.fields()}
+    return any(
+        name not in known or (known[name] and value not in known[name]) for name, value in given.items()
+    )
+
+
+def _in_options(problem: str) -> str:
+    """A line of `InvalidRequestError.problems` with the option in place of its field; the value stays as it is."""
+    text = _FIELD.sub(lambda found: options_of(found[1])[-1], problem)
+    value, colon, advice = text.rpartition(": ")
+    return in_shell_words(f"{value}{colon}{advice.replace('image_urls', '--image')}")
+
+
+def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
+    prompt = given.pop("prompt") or None
+    params = given | {key: _value(text) for key, text in args.param or ()}
+    try:
+        return RawRequest(args.model, prompt, params=params, path=args.path or DEFAULT_PATH)
+    except InvalidRequestError as error:
+        problems = tuple(map(_in_options, error.problems))
+    raise InvalidRequestError("; ".join(problems), problems=problems)
+
+
+def _value(text: str) -> Any:
+    """JSON where it is, text where it is not."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_typo(model: str) -> None:
+    close = difflib.get_close_matches(model[:100], MODELS, n=1, cutoff=_CLOSE)
+    # An id that has more than the known one (a vendor before it, a variant behind it) is meant.
+    if close and close[0] not in model:
+        raise InvalidRequestError(
+            f"--model {model}: did you mean {close[0]}? (--path {DEFAULT_PATH} sends any model unchecked)"
+        )
