@@ -111,7 +111,12 @@ class Batch:
                 Manifest.opened(self.out / MANIFEST, ledger) as manifest,
             ):
                 items = await self._items(ledger)
-                budget = Budget(self._limit, spent=await ledger.spent(), price=self._price)
+                budget = Budget(
+                    self._limit,
+                    spent=await ledger.spent(),
+                    price=self._price,
+                    unpriced=await ledger.unpriced(),
+                )
                 self._run = run = Run(engine, ledger, manifest, budget, self.out, timeout)
                 intake = Intake(items, ledger, budget, self._wanted, run.exhausted)
                 await run.begin(intake, room)

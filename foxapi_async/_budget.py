@@ -35,18 +35,27 @@ class Budget:
     Args:
         limit: credits that are never passed; None for no limit.
         spent: credits of what was submitted before, failed and uncertain items among them.
+        unpriced: submits before at a price that is not known: each counts as the dearest that is.
         price: credits of any submit, where the caller knows it; a price that the service states counts more.
     """
 
-    def __init__(self, limit: float | None, *, spent: float = 0.0, price: float | None = None) -> None:
+    def __init__(
+        self, limit: float | None, *, spent: float = 0.0, price: float | None = None, unpriced: int = 0
+    ) -> None:
         self.limit = math.inf if limit is None else limit
-        self.spent = spent
+        self._spent = spent
+        self._unpriced = unpriced
         self._default = price
         self._prices: dict[Hashable, float] = {}
         self._held = 0.0
         self._under_way = 0
         self._alone = False
         self._blind: set[Hashable] = set()
+
+    @property
+    def spent(self) -> float:
+        """Credits that count as spent."""
+        return self._spent + self._unpriced * max(self._prices.values(), default=self._default or 0.0)
 
     def price_of(self, kind: Hashable) -> float | None:
         """Credits of one submit of this kind, as far as is known."""
@@ -82,7 +91,8 @@ class Budget:
         elif held is None:
             self._blind.add(kind)
         cost = next((price for price in (stated, held, self.price_of(kind)) if price is not None), None)
-        self.spent += cost or 0.0
+        self._spent += cost or 0.0
+        self._unpriced += cost is None
         return cost
 
     def release(self, held: float | None) -> None:

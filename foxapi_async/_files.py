@@ -60,9 +60,11 @@ class PartFile:
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._committed = False
 
     def open(self) -> None:
-        """Make the file."""
+        """Make the file, and its folder if missing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("xb")
 
     async def write(self, piece: bytes) -> None:
@@ -73,21 +75,20 @@ class PartFile:
         self._pending.append(piece)
         self._pending_bytes += len(piece)
         if self._pending_bytes >= _BUFFER_BYTES:
-            await self.flush()
+            await in_thread(self._append, self._take())
 
-    async def flush(self) -> None:
-        """Hand what was appended to the operating system."""
+    def _take(self) -> list[bytes]:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
-        if pending:
-            await in_thread(self._append, b"".join(pending))
+        return pending
 
-    def _append(self, data: bytes) -> None:
-        self._opened.write(data)
-        self._hash.update(data)
+    def _append(self, pieces: list[bytes]) -> None:
+        for piece in pieces:  # not joined: copying them costs more than the calls
+            self._opened.write(piece)
+            self._hash.update(piece)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256, in hexadecimal, of what was flushed."""
+        """The SHA-256, in hexadecimal, of the file once it is committed."""
         return self._hash.hexdigest()
 
     async def restart(self) -> None:
@@ -112,8 +113,12 @@ class PartFile:
         Raises:
             FileExistsError: the name is taken, and `overwrite` is not set.
         """
-        await self.flush()
-        await in_thread(self._commit, path, overwrite)
+        await in_thread(self._finish, self._take(), path, overwrite)
+
+    def _finish(self, rest: list[bytes], path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
+        self._append(rest)
+        self._commit(path, overwrite)
+        self._committed = True
 
     def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
         self._opened.flush()
@@ -124,11 +129,14 @@ class PartFile:
         else:
             _rename_to_free_name(self.path, path)
 
-    def close(self) -> None:
-        """Close and remove the part, if it is still there.
+    async def close(self) -> None:
+        """Close and remove the part, unless it was committed."""
+        if not self._committed:
+            await in_thread(self._close)
 
-        That may fail, because closing writes what is still buffered: nobody wants those bytes any more, and the
-        error that led here is the one to tell.
+    def _close(self) -> None:
+        """May fail, because closing writes what is still buffered: nobody wants those bytes any more, and the error
+        that led here is the one to tell.
         """
         if self._file is not None:
             with contextlib.suppress(OSError):
@@ -187,14 +195,23 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
     """A part file beside the future file `name` in `directory`, which is made if missing; gone at the end unless
     it was committed.
     """
-    await in_thread(functools.partial(directory.mkdir, parents=True, exist_ok=True))
     # A character has up to four bytes, and a name up to 255.
     part = PartFile(directory / f".{name[:40]}.{secrets.token_hex(4)}.part")
     try:
         await in_thread(part.open)  # within the `try`: a cancelled thread has opened it all the same
         yield part
     finally:
-        await in_thread(part.close)
+        await part.close()
+
+
+async def remove_parts(directory: Path) -> None:
+    """Remove what killed processes left of files that they were writing in a folder and below, if nobody else does now."""
+
+    def remove() -> None:
+        for part in directory.glob("**/.*.part"):
+            part.unlink(missing_ok=True)
+
+    await in_thread(remove)
 
 
 async def existing(paths: list[Path]) -> Path | None:

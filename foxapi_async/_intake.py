@@ -15,7 +15,7 @@ from foxapi_async._budget import Answer, Budget, kind_of
 from foxapi_async._entries import Entry, State
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._job import Job
-from foxapi_async._keys import counted_key, fingerprint, id_problem
+from foxapi_async._keys import counted_key, fingerprint, id_conflict, id_problem
 from foxapi_async._ledger import Ledger
 from foxapi_async._lines import Line
 from foxapi_async._lines_file import LinesFile
@@ -98,11 +98,17 @@ class Intake:
         jobs = [_read(index, item) for index, item in enumerate(chunk, first)]
         numbers = iter(await self._ledger.number(itertools.chain.from_iterable(map(_names, jobs))))
         jobs = [_numbered(job, [next(numbers) for _ in _names(job)]) for job in jobs]
-        known = await self._ledger.look_up(job.key for job in jobs if job.key is not None)
-        jobs = [_compared(job, None if job.key is None else known.get(job.key)) for job in jobs]
-        kept = [job for job in jobs if job.error is not None or (job.key and self._wanted.admits(job.entry))]
+        known = await self._ledger.standings(job.key for job in jobs if job.key is not None)
+        kept = [job for job in jobs if self._is_left(job, known)]
         self.skipped += len(jobs) - len(kept)
-        return kept
+        return [_compared(job, None if job.key is None else known.get(job.key)) for job in kept]
+
+    def _is_left(self, job: Job, known: Mapping[str, Entry]) -> bool:
+        """Whether there is something to do or to say. Most items of a resumed batch end here, so it makes nothing."""
+        if job.key is None:
+            return job.error is not None
+        entry = known.get(job.key)
+        return entry is None or entry.fingerprint != job.fingerprint or self._wanted.admits(entry)
 
     async def _admitted(self, job: Job, settled: asyncio.Event) -> Job | None:
         """The job with what the budget holds for it, as soon as there is room; None if there will be none."""
@@ -132,8 +138,7 @@ def _read(index: int, item: Any) -> Job:
         return Job(index=index, error=fault)
     if given is not None and (problem := id_problem(given)) is not None:
         return Job(index=index, error=InvalidRequestError(problem))
-    mark = fingerprint(request)
-    return Job(index=index, key=given, fingerprint=mark, request=request, kind=kind_of(request))
+    return Job(index=index, key=given, fingerprint=fingerprint(request), request=request)
 
 
 def _parts(item: Any) -> tuple[str | None, Any]:
@@ -160,21 +165,22 @@ def _numbered(job: Job, numbers: Sequence[int]) -> Job:
     if job.error is not None:
         return job
     if job.key is None:
-        return attrs.evolve(job, key=counted_key(job.fingerprint, numbers[0]))
+        key = counted_key(job.fingerprint, numbers[0])
+        return Job(
+            index=job.index, key=key, fingerprint=job.fingerprint, request=job.request
+        )  # quicker than `evolve`
     uses, same = numbers
-    if uses > same:
-        return _spoilt(job, f"id={job.key!r} is used twice, for different requests: give each its own")
+    if problem := id_conflict(job.key, used=uses > same, known=False):
+        return _spoilt(job, problem)
     return job if same == 1 else attrs.evolve(job, key=None)
 
 
 def _compared(job: Job, entry: Entry | None) -> Job:
-    """The job with what the ledger knows of it."""
-    if entry is not None and entry.fingerprint != job.fingerprint:
-        return _spoilt(
-            job,
-            f"id={job.key!r} was used in an earlier run for another request: give the changed one an id of its own",
-        )
-    return attrs.evolve(job, entry=entry)
+    """The job with what the ledger knows of it, and with what its price depends on."""
+    changed = entry is not None and entry.fingerprint != job.fingerprint
+    if problem := id_conflict(job.key or "", used=False, known=changed):
+        return _spoilt(job, problem)
+    return attrs.evolve(job, entry=entry, kind=job.request and kind_of(job.request))
 
 
 def _spoilt(job: Job, problem: str) -> Job:

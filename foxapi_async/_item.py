@@ -75,6 +75,7 @@ class Item:
         self._task_id = job.task_id
         self._submitted = 0.0 if job.entry is None else job.entry.changed
         self._settled = job.task_id is not None
+        self._price: float | None = None
         self.post: Post | None = None
 
     async def handle(self) -> TaskHandle:
@@ -121,7 +122,8 @@ class Item:
             return None
         if state is not None:
             self._task_id = self._task_id or error.task_id
-            await self._close(state, {"submitted": self._submitted, "finished": time.time()}, error=error)
+            began = {"submitted": self._submitted} if self._submitted else {}
+            await self._close(state, {**began, "finished": time.time()}, error=error)
         return self._outcome(error=error)
 
     async def _submit(self) -> TaskHandle:
@@ -151,13 +153,12 @@ class Item:
         if self._settled:
             return None
         self._settled = True
-        price = None
         if self._maybe_billed:
-            price = self._desk.budget.settle(self._job.kind, self._job.held, stated)
+            self._price = self._desk.budget.settle(self._job.kind, self._job.held, stated)
         else:
             self._desk.budget.release(self._job.held)
         self._desk.settled()
-        return price
+        return self._price
 
     async def _save(self, result: TaskResult) -> tuple[SavedFile, ...]:
         stem = self._desk.out / _folder_of(self._job.index) / file_stem(self._key)
@@ -181,7 +182,7 @@ class Item:
             **facts,
         )
         error = facts.get("error")
-        price = 0.0 if error is not None and error.charged == "no" else None
+        price = 0.0 if error is not None and error.charged == "no" else self._price
         note = {State.DONE: ledger.done, State.FAILED: ledger.failed, State.UNCERTAIN: ledger.uncertain}[
             state
         ]

@@ -61,6 +61,15 @@ def id_problem(item_id: str) -> str | None:
     return None
 
 
+def id_conflict(item_id: str, *, used: bool, known: bool) -> str | None:
+    """What is wrong where an id stands for another request: `used` in the same input, or `known` from an earlier run."""
+    if used:
+        return f"id={item_id!r} is used twice, for different requests: give each its own"
+    if known:
+        return f"id={item_id!r} was used in an earlier run for another request: give the changed one an id of its own"
+    return None
+
+
 def file_stem(key: str) -> str:
     """A file name, without ending, made of an id or a counted key: safe on every file system, its own for each key.
 

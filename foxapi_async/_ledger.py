@@ -42,6 +42,17 @@ class LedgerView:
             found |= await self._writer.put(rows.look_up, chunk)
         return found
 
+    async def standings(self, keys: Iterable[str]) -> dict[str, Entry]:
+        """The same without `record` and `opening`, which are long and are not read: for many keys at a time.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        found: dict[str, Entry] = {}
+        for chunk in _chunks(keys):
+            found |= await self._writer.put(rows.standings, chunk)
+        return found
+
     async def entries(self, *states: State) -> AsyncGenerator[Entry, None]:
         """The entries in one of these states, or all, in the order in which they were first submitted.
 
@@ -71,6 +82,14 @@ class LedgerView:
             LedgerError: it cannot be read.
         """
         return await self._writer.put(rows.spent)
+
+    async def unpriced(self) -> int:
+        """How many submits may be billed at a price that is not known, and is not in `spent`.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await self._writer.put(rows.unpriced)
 
     async def meta(self, name: str) -> str | None:
         """What `set_meta` kept; `created` is there from the beginning, in unix seconds.

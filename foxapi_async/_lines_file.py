@@ -13,7 +13,7 @@ import stat
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -296,8 +296,14 @@ class Check:
         return sum(tally.images for tally in self.models.values())
 
 
-async def check(file: LinesFile) -> Check:
+async def check(
+    file: LinesFile, compared: Callable[[list[Line]], Awaitable[list[Line]]] | None = None
+) -> Check:
     """Read the whole input, look for its local files, and send nothing.
+
+    Args:
+        file: the input.
+        compared: gives the lines of a chunk back, with problems where they do not fit to what else is known.
 
     Raises:
         InvalidRequestError: it cannot be read.
@@ -305,7 +311,7 @@ async def check(file: LinesFile) -> Check:
     count = _Count()
     async with contextlib.aclosing(file.chunks()) as chunks:
         async for chunk in chunks:
-            await in_thread(count.add, chunk)
+            await in_thread(count.add, chunk if compared is None else await compared(chunk))
     return count.summary(file.checksum)
 
 

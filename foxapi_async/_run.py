@@ -23,8 +23,9 @@ from foxapi_async._errors import (
     UncertainSubmitError,
 )
 from foxapi_async._feed import Feed
+from foxapi_async._files import remove_parts
 from foxapi_async._intake import Intake
-from foxapi_async._item import Desk, Item
+from foxapi_async._item import IMAGES, Desk, Item
 from foxapi_async._job import BatchOutcome, Job, state_after
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
@@ -86,6 +87,7 @@ class Run:
 
     async def begin(self, intake: Intake, room: int) -> None:
         """Take stock, then begin to pull; what ends is in `feed`."""
+        await remove_parts(self._desk.out / IMAGES)
         ended = await self._taken_stock()
         supply = Supply(_chained(ended, intake.jobs(self._settled)))
         self.feed = Feed(supply, room, self, self._engine.spawn)

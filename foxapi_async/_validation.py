@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
+import attrs
+
 from foxapi_async._entries import State
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._keys import fingerprint, id_conflict
 from foxapi_async._ledger import Ledger
+from foxapi_async._lines import Line
 from foxapi_async._lines_file import LinesFile, check
 
 _VALIDATED = "validated"
@@ -21,7 +27,7 @@ async def validated(file: LinesFile, ledger: Ledger) -> int:
     digest, _, count = (await ledger.meta(_VALIDATED) or "").partition(" ")
     if digest == file.validation:
         return int(count)
-    found = await check(file)
+    found = await check(file, functools.partial(_compared, ledger))
     if found.wrong:
         problems = tuple(f"line {line.number}: {text}" for line in found.problems for text in line.problems)
         raise InvalidRequestError(
@@ -30,6 +36,24 @@ async def validated(file: LinesFile, ledger: Ledger) -> int:
         )
     await ledger.set_meta(_VALIDATED, f"{file.validation} {found.good}")
     return found.good
+
+
+async def _compared(ledger: Ledger, chunk: list[Line]) -> list[Line]:
+    """The lines, with a problem where an id stands for another request: in a line above, or in an earlier run."""
+    marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
+    # With a line break in front, which no id has: these are not the names under which the run itself counts.
+    names = [name for n, mark in marks.items() for name in (f"\n{chunk[n].id}", f"\n{chunk[n].id}\n{mark}")]
+    numbers = await ledger.number(names)
+    known = await ledger.standings(chunk[n].id or "" for n in marks)
+    lines = list(chunk)
+    for (n, mark), uses, same in zip(marks.items(), numbers[::2], numbers[1::2], strict=True):
+        line, entry = chunk[n], known.get(chunk[n].id or "")
+        problem = id_conflict(
+            line.id or "", used=uses > same, known=entry is not None and entry.fingerprint != mark
+        )
+        if problem:
+            lines[n] = attrs.evolve(line, request=None, problems=(problem,))
+    return lines
 
 
 async def is_finished(file: LinesFile, ledger: Ledger, *open_states: State) -> bool:

@@ -227,7 +227,12 @@ async def test_an_uncertain_item_is_shown_and_not_sent_again(tmp_path):
         _, (first,) = await run(emulator, foxes(1), tmp_path)
         batch, second = await run(emulator, foxes(1), tmp_path)
         assert (UncertainSubmitError, [], 1) == (type(first.error), second, len(posts(emulator)))
-        assert (1, "uncertain") == (batch.tally[State.UNCERTAIN], manifest(tmp_path)[0]["status"])
+        (line,) = manifest(tmp_path)
+        assert (1, "uncertain", {"finished"}) == (
+            batch.tally[State.UNCERTAIN],
+            line["status"],
+            set(line["timings"]),
+        )
         _, (third,) = await run(emulator, foxes(1), tmp_path, resubmit_uncertain=True)
 
         assert third.files
@@ -331,6 +336,16 @@ async def test_a_known_price_needs_no_trial(service, tmp_path):
     assert len({round(record.when, 3) for record in posts(service)}) == 1
 
 
+async def test_what_has_no_price_counts_as_the_dearest(tmp_path):
+    """Uncertain items of a run without prices count against a later budget as soon as a price is known."""
+    async with Emulator(seconds=5, faults=[Fault.cut_after("submit", times=2)]) as emulator:
+        await run(emulator, foxes(2), tmp_path)
+        batch, outcomes = await run(emulator, foxes(9), tmp_path, budget=22)
+
+        assert (2, 20) == (len(outcomes), batch.spent)
+        assert 20 == 5 * emulator.billed
+
+
 async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monkeypatch):
     """A reply that names no credits ends a run with a budget, and says what to give."""
     monkeypatch.setattr("foxapi_async._item.credits_reserved", lambda usage: None)
@@ -382,6 +397,17 @@ async def test_a_manifest_that_does_not_fit_is_made_anew(service, tmp_path, tear
     await run(service, foxes(3), tmp_path)
 
     assert sorted(whole.splitlines()) == sorted((tmp_path / "manifest.jsonl").read_text().splitlines())
+
+
+async def test_what_a_killed_download_left_is_removed(service, tmp_path):
+    """Parts of files that nobody writes any more go when the next run begins; the images stay."""
+    await run(service, foxes(1), tmp_path)
+    left = tmp_path / "images" / "0001" / ".fox-1.1234abcd.part"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    await run(service, foxes(1), tmp_path)
+
+    assert (False, 1) == (left.exists(), len(list((tmp_path / "images").glob("*.jpg"))))
 
 
 async def test_one_run_at_a_time(service, tmp_path):
@@ -570,6 +596,22 @@ async def test_a_file_is_validated_before_anything_is_sent(service, tmp_path):
     assert InvalidRequestError is type(raised)
     assert ["line 2", "line 3"] == [problem.partition(":")[0] for problem in raised.problems]
     assert 0 == service.billed
+
+
+async def test_ids_of_a_file_are_compared_before_anything_is_sent(service, tmp_path):
+    """An id that stands for two requests, here or in an earlier run, is a wrong line; the same line twice is none."""
+    file = tmp_path / "in.jsonl"
+
+    async def problems_of(*rows):
+        file.write_text("".join(json.dumps({"id": item, "prompt": prompt}) + "\n" for item, prompt in rows))
+        lines = LinesFile(file, defaults={"model": "grok-imagine-image"})
+        _, raised = await drained(service, Batch(lines, tmp_path / "out"))
+        return [] if raised is None else [problem[:19] for problem in raised.problems]
+
+    assert ["line 3: id='x' is u"] == await problems_of(("x", "a"), ("x", "a"), ("x", "b"))
+    assert [] == await problems_of(("x", "a"), ("x", "a"), ("y", "b"))
+    assert ["line 2: id='x' was "] == await problems_of(("y", "b"), ("x", "changed"))
+    assert 2 == service.billed
 
 
 async def test_a_file_that_is_finished_is_not_read_again(service, tmp_path, monkeypatch):
