@@ -5,6 +5,7 @@ import errno
 import gc
 import hashlib
 import json
+import logging
 import socket
 import sqlite3
 
@@ -30,6 +31,7 @@ from foxapi_async._ledger import Ledger
 from foxapi_async._lines import Line
 from foxapi_async._lines_file import LinesFile
 from foxapi_async.emulator import Emulator, Fault
+from foxapi_async.report import write_report
 
 pytestmark = pytest.mark.virtual
 
@@ -408,6 +410,24 @@ async def test_what_a_killed_download_left_is_removed(service, tmp_path):
     await run(service, foxes(1), tmp_path)
 
     assert (False, 1) == (left.exists(), len(list((tmp_path / "images").glob("*.jpg"))))
+
+
+async def test_nothing_that_a_run_writes_holds_the_key(tmp_path, caplog):
+    """Where the service repeats the key in its refusals, neither ledger, manifest, report nor log has it."""
+    caplog.set_level(logging.DEBUG)
+    async with Emulator(seconds=5, key="sk-very-secret-1") as emulator:
+        for status in (422, 500, 403):
+            emulator.add_fault(Fault.status("submit", status, message=f"no such key: {emulator.key}"))
+        emulator.add_fault(Fault.fails(message=f"refused for {emulator.key}"))
+        for _ in range(3):
+            await drained(emulator, Batch(foxes(4), tmp_path, max_in_flight=1))
+    write_report(tmp_path)
+    written = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    assert {"ledger.sqlite", "manifest.jsonl", "report.html"} <= set(written)
+    assert [] == [name for name, data in written.items() if b"sk-very-secret" in data]
+    assert "sk-very-secret" not in caplog.text
+    assert b"no such key: ***" in written["manifest.jsonl"]
 
 
 async def test_one_run_at_a_time(service, tmp_path):
