@@ -35,6 +35,7 @@ VALUES = {
     "task_id": maybe_text,
     "charged": st.sampled_from([None, "no", "yes", "unknown"]),
     "retryable": st.booleans(),
+    "local": st.booleans(),
     "problems": st.lists(st.text(), max_size=3).map(tuple),
     "status": st.integers(100, 599),
     "type": maybe_text,
