@@ -98,7 +98,7 @@ class Intake:
         jobs = [_read(index, item) for index, item in enumerate(chunk, first)]
         numbers = iter(await self._ledger.number(itertools.chain.from_iterable(map(_names, jobs))))
         jobs = [_numbered(job, [next(numbers) for _ in _names(job)]) for job in jobs]
-        known = await self._ledger.standings(job.key for job in jobs if job.key is not None)
+        known = await self._ledger.look_up(job.key for job in jobs if job.key is not None)
         kept = [job for job in jobs if self._is_left(job, known)]
         self.skipped += len(jobs) - len(kept)
         return [_compared(job, None if job.key is None else known.get(job.key)) for job in kept]

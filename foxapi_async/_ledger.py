@@ -42,17 +42,6 @@ class LedgerView:
             found |= await self._writer.put(rows.look_up, chunk)
         return found
 
-    async def standings(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """The same without `record` and `opening`, which are long and are not read: for many keys at a time.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        found: dict[str, Entry] = {}
-        for chunk in _chunks(keys):
-            found |= await self._writer.put(rows.standings, chunk)
-        return found
-
     async def entries(self, *states: State) -> AsyncGenerator[Entry, None]:
         """The entries in one of these states, or all, in the order in which they were first submitted.
 

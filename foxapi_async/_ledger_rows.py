@@ -18,9 +18,8 @@ from foxapi_async._ledger_file import NOW
 # Rows in one question: below SQLite's oldest limit of variables, and short enough not to keep the submits waiting.
 CHUNK = 500
 
-_COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, {}, changed, {}"
-_ENTRIES = f"SELECT {_COLUMNS.format('text', 'opening')} FROM item LEFT JOIN record USING (id)"  # noqa: S608 - of constants
-_STANDINGS = f"SELECT {_COLUMNS.format('NULL', 'NULL')} FROM item"  # noqa: S608 - of constants
+_COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
+_ENTRIES = f"SELECT {_COLUMNS} FROM item LEFT JOIN record USING (id)"  # noqa: S608 - of constants
 
 _STATES = {state.value: state for state in State}
 
@@ -68,16 +67,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     return Entry(key, fingerprint, _STATES[state], *rest)
 
 
-def look_up(
-    connection: sqlite3.Connection, keys: tuple[str, ...], columns: str = _ENTRIES
-) -> dict[str, Entry]:
+def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, Entry]:
     marks = ", ".join("?" * len(keys))
-    rows = connection.execute(f"{columns} WHERE item.key IN ({marks})", keys)
+    rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({marks})", keys)
     return {row[0]: _entry(row) for row in rows}
-
-
-def standings(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, Entry]:
-    return look_up(connection, keys, _STANDINGS)
 
 
 def entries(connection: sqlite3.Connection, states: tuple[State, ...], last: int) -> tuple[int, list[Entry]]:

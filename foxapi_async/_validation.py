@@ -44,7 +44,7 @@ async def _compared(ledger: Ledger, chunk: list[Line]) -> list[Line]:
     # With a line break in front, which no id has: these are not the names under which the run itself counts.
     names = [name for n, mark in marks.items() for name in (f"\n{chunk[n].id}", f"\n{chunk[n].id}\n{mark}")]
     numbers = await ledger.number(names)
-    known = await ledger.standings(chunk[n].id or "" for n in marks)
+    known = await ledger.look_up(chunk[n].id or "" for n in marks)
     lines = list(chunk)
     for (n, mark), uses, same in zip(marks.items(), numbers[::2], numbers[1::2], strict=True):
         line, entry = chunk[n], known.get(chunk[n].id or "")
