@@ -82,7 +82,7 @@ class PartFile:
         return pending
 
     def _append(self, pieces: list[bytes]) -> None:
-        for piece in pieces:  # not joined: copying them costs more than the calls
+        for piece in pieces:  # not joined, which would copy them
             self._opened.write(piece)
             self._hash.update(piece)
 
