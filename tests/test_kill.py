@@ -13,16 +13,17 @@ from pathlib import Path
 
 import attrs
 import pytest
+from helpers import BRIEF
 
 from foxapi_async._entries import State
 from foxapi_async._ledger import Ledger
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
 
-pytestmark = pytest.mark.kill
+pytestmark = [pytest.mark.kill, pytest.mark.thorough]
 
 ITEMS = 40
-ROUNDS = 5
-KILLS_A_ROUND = 10
+ROUNDS = 1 if BRIEF else 5
+KILLS_A_ROUND = 5 if BRIEF else 10
 PATIENCE = 60.0
 
 

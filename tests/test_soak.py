@@ -14,6 +14,9 @@ from soak_service import Bill
 from foxapi_async import RetryPolicy, ServerError, UncertainSubmitError
 
 
+pytestmark = pytest.mark.thorough
+
+
 def run(submits: int, **options) -> Report:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(live_a_day(submits, **options))
