@@ -40,7 +40,7 @@ def coverage(session: nox.Session) -> None:
     """The test suite with branch coverage, which must be complete."""
     install(session, "dev,speed", "coverage")
     session.run("coverage", "erase")
-    # The thorough tests reach no line that others do not, and take as long as all of these.
+    # The thorough tests reach no line that others do not.
     session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", "-m", "not thorough", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")

@@ -1063,9 +1063,14 @@ def test_an_interrupted_wait_names_every_task(foxapi, slow_service, monkeypatch)
     """All tasks of a `wait` are named."""
     foxapi("generate", FOX, "--timeout", "0.2")
     foxapi("generate", FOX, "--timeout", "0.2")
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    asked = len(slow_service.requests)
 
+    def interrupt_once_both_are_asked_for():
+        while len(slow_service.requests) < asked + 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_once_both_are_asked_for, daemon=True).start()
     code, _, err = foxapi("wait", *slow_service.tasks)
 
     assert code == 130

@@ -23,8 +23,6 @@ from foxapi_async import (
 from foxapi_async._transport import READ_SECONDS
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.thorough
-
 LIFE = 7.3
 
 # A timer of the poller may fire as much too early as uvloop's do; nothing may be late.

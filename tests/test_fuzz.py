@@ -33,8 +33,6 @@ from foxapi_async._verdicts import Verdict, judge_read, judge_submit
 from foxapi_async._watch import Watch, ending_of
 from foxapi_async._wire import MAX_DEPTH, Sighting, excerpt, read_status, read_task, read_upload
 
-pytestmark = pytest.mark.thorough
-
 ID = "task-1"
 KEY = "sk-test"
 

@@ -486,6 +486,7 @@ async def test_chunks_are_bounded(read, tmp_path):
     assert [f"fox {n}" for n in range(1000)] == [text for chunk in chunks for text in prompts(chunk)]
 
 
+@pytest.mark.thorough
 async def test_memory_is_flat(tmp_path):
     """Reading a file ten times as long takes no more memory."""
     peaks = []

@@ -8,7 +8,7 @@ from matrix import CELLS, KINDS, ROWS, TABLE, Cell, Seen, play, problems, run_al
 
 from foxapi_async import AuthenticationError, UncertainSubmitError
 
-pytestmark = [pytest.mark.virtual, pytest.mark.thorough]
+pytestmark = pytest.mark.virtual
 
 NETWORK = {
     *("DNS error", "refused", "connect timeout"),

@@ -734,6 +734,7 @@ def test_exports():
     assert all(hasattr(models, name) for name in models.__all__)
 
 
+@pytest.mark.thorough
 def test_literals_are_type_errors(tmp_path):
     """A type checker refuses a value that is not among the choices, and a positional option."""
     mypy = pytest.importorskip("mypy.api")

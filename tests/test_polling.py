@@ -142,6 +142,7 @@ async def test_scarce_polls_are_never_nearer_than_the_shortest_gap():
 # Refusals.
 
 
+@pytest.mark.thorough
 async def test_a_429_holds_back_every_poll_and_then_the_pace_is_lower():
     """Nothing is asked until `Retry-After` is over; from then on seven tenths of the pace, growing, in the end all of it."""
     service, lives = Service(), durations(4, 60.0)

@@ -405,6 +405,7 @@ def test_charts_tell_their_numbers(report):
 # --- size ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_ten_thousand_items(tmp_path):
     """A page of 10,000 items holds each of them, without holding much more than itself."""
     records = (record(f"{n}", prompt="x" * 100, files=[{"path": f"{n}.png"}]) for n in range(10_000))

@@ -27,8 +27,6 @@ from foxapi_async import (
 )
 
 # Small enough for one segment, and larger than what both socket buffers hold: then the hand-over is partial.
-pytestmark = pytest.mark.thorough
-
 BODIES = {"small": 100, "large": 12_000_000}
 
 HURRIED = RetryPolicy(tries=3, connect_timeout=5, reply_timeout=0.15, grace=0.1)
