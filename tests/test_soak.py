@@ -13,7 +13,6 @@ from soak_service import Bill
 
 from foxapi_async import RetryPolicy, ServerError, UncertainSubmitError
 
-
 pytestmark = pytest.mark.thorough
 
 
