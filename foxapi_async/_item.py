@@ -226,5 +226,4 @@ def _request_in(job: Job) -> Mapping[str, Any] | None:
 
 def _heard(future: asyncio.Future[None]) -> None:
     """A ledger that cannot be written says so to whoever waits for it next."""
-    if not future.cancelled():
-        future.exception()
+    future.exception()

@@ -65,5 +65,4 @@ async def is_finished(file: LinesFile, ledger: Ledger, *open_states: State) -> b
 
 async def note_finished(file: LinesFile, ledger: Ledger) -> None:
     """The file was gone through to its end."""
-    if file.validation is not None:
-        await ledger.set_meta(_FINISHED, file.validation)
+    await ledger.set_meta(_FINISHED, file.validation or "")

@@ -295,6 +295,14 @@ async def test_a_429_slows_the_whole_batch(tmp_path):
         assert now() > 30
 
 
+async def test_a_429_that_goes_on_is_waited_out(tmp_path):
+    """When all tries of a submit were refused for the moment, its item waits and tries again."""
+    async with Emulator(seconds=5, faults=[Fault.status("submit", 429, times=12)]) as emulator:
+        _, (outcome,) = await run(emulator, foxes(1), tmp_path)
+
+        assert (1, None) == (emulator.billed, outcome.error)
+
+
 async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_path):
     """While the network is down the batch waits; after ten minutes it ends, and nothing is lost."""
     with socket.socket() as closed:
@@ -391,8 +399,9 @@ async def test_an_image_that_cannot_be_fetched_is_fetched_by_the_next_run(tmp_pa
 
 
 @pytest.mark.parametrize("tear", [lambda text: text[:-20], lambda text: "", lambda text: text + text])
-async def test_a_manifest_that_does_not_fit_is_made_anew(service, tmp_path, tear):
+async def test_a_manifest_that_does_not_fit_is_made_anew(service, tmp_path, tear, monkeypatch):
     """Where a kill tore the manifest from the ledger, the next run writes it anew."""
+    monkeypatch.setattr("foxapi_async._manifest._AT_ONCE", 2)
     await run(service, foxes(3), tmp_path)
     whole = (tmp_path / "manifest.jsonl").read_text()
     (tmp_path / "manifest.jsonl").write_text(tear(whole))
@@ -581,6 +590,19 @@ async def test_a_run_that_was_not_begun_is_closed_without_a_trace(service, tmp_p
         await anext(late)
 
     assert [] == list(tmp_path.iterdir())
+
+
+async def test_a_run_that_is_left_while_it_opens_is_closed(service, tmp_path):
+    """Leaving before the ledger is open ends the run as soon as it is; nothing is sent."""
+    async with session_at(service) as fox:
+        outcomes = Batch(foxes(1), tmp_path).run(fox)
+        waiting = asyncio.create_task(anext(outcomes))
+        await asyncio.sleep(0)
+        await outcomes.aclose()
+        await asyncio.wait([waiting])
+
+    assert isinstance(waiting.exception(), StopAsyncIteration)
+    assert 0 == service.billed
 
 
 async def test_a_run_that_is_dropped_closes_its_ledger(service, tmp_path):

@@ -136,6 +136,9 @@ async def test_debug_mode_of_asyncio_finds_nothing(caplog):
     """asyncio's debug mode reports no slow callback, no coroutine never awaited, no task destroyed."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
+    loop.slow_callback_duration = (
+        1.0  # seconds; the default is less than a busy machine may take for anything
+    )
     caplog.set_level(logging.WARNING, logger="asyncio")
     async with Emulator(seconds=0.2) as emulator, session_at(emulator) as fox:
         await fox.generate(fox_request())
