@@ -14,12 +14,12 @@ import attrs
 from foxapi_async import _calls, _wire
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._events import TaskSnapshot, UploadedFile
-from foxapi_async._files import Source
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._post import Post
 from foxapi_async._results import Downloads, Place
 from foxapi_async._retry import Again, Gate, Patience, retried
 from foxapi_async._scope import Scope
+from foxapi_async._source import Source
 from foxapi_async._transport import Transport
 from foxapi_async._verdicts import Verdict, judge_read, judge_submit, still_uncertain
 from foxapi_async._wire import Sighting

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from foxapi_async._budget import Budget
-from foxapi_async._entries import State
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._intake import BatchItems, Intake, Wanted
 from foxapi_async._ledger import Ledger
@@ -72,9 +71,12 @@ class Batch:
         self._run: Run | None = None
 
     @property
-    def tally(self) -> dict[State, int]:
-        """How many items are in each state, those of earlier runs among them; empty before the run."""
-        return {} if self._run is None else dict(self._run.tally)
+    def tally(self) -> dict[str, int]:
+        """How many items are in each state, those of earlier runs among them; empty before the run.
+
+        The states are "new" (not sent), "submitting", "submitted" (under way), "done", "failed" and "uncertain".
+        """
+        return {} if self._run is None else {state.value: count for state, count in self._run.tally.items()}
 
     @property
     def spent(self) -> float:

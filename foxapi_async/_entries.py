@@ -13,7 +13,7 @@ import math
 import attrs
 
 
-class State(enum.Enum):
+class State(enum.StrEnum):
     """Where an item stands."""
 
     NEW = "new"

@@ -14,7 +14,6 @@ import contextlib
 import errno
 import functools
 import hashlib
-import io
 import os
 import secrets
 import stat
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 # Enough to keep a disk busy; each holds one buffer.
 _THREADS = 4
-_BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 256 * 1024
 
 
 @functools.cache
@@ -39,7 +38,11 @@ def _executor() -> ThreadPoolExecutor:
 async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `func` in a file thread. When cancelled, wait for it all the same, then be cancelled."""
     call = functools.partial(func, *args, **kwargs)
-    future = asyncio.get_running_loop().run_in_executor(_executor(), call)
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor(), call))
+
+
+async def to_its_end(future: asyncio.Future[T]) -> T:
+    """What a thread gives. When cancelled, wait for it all the same, so that nothing works behind our back."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -74,7 +77,7 @@ class PartFile:
             self.head += piece[: _HEAD_BYTES - len(self.head)]
         self._pending.append(piece)
         self._pending_bytes += len(piece)
-        if self._pending_bytes >= _BUFFER_BYTES:
+        if self._pending_bytes >= BUFFER_BYTES:
             await in_thread(self._append, self._take())
 
     def _take(self) -> list[bytes]:
@@ -237,80 +240,3 @@ def _is_directory(path: Path) -> bool:
     except ValueError as error:
         problem = str(error)
     raise OSError(errno.EINVAL, problem)
-
-
-def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
-    """What is known of a regular file.
-
-    Raises:
-        OSError: it is missing, or no regular file: opening a pipe would block until somebody writes to it.
-    """
-    facts = Path(path).stat()
-    if not stat.S_ISREG(facts.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return facts
-
-
-class Source:
-    """An input file to be streamed, from its beginning at each try.
-
-    Args:
-        file: a path, bytes, or a binary file object that can seek.
-    """
-
-    def __init__(self, file: str | os.PathLike[str] | bytes | BinaryIO) -> None:
-        self._file = file
-        self.size = 0
-        self.name = "upload.bin"
-        self._start = 0
-
-    def __str__(self) -> str:
-        return str(self._file) if isinstance(self._file, str | os.PathLike) else self.name
-
-    async def measure(self) -> None:
-        """Find out `size` in bytes and `name`.
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        await in_thread(self._measure)
-
-    def _measure(self) -> None:
-        file = self._file
-        if isinstance(file, bytes | bytearray | memoryview):
-            self.size = len(bytes(file))
-        elif isinstance(file, str | os.PathLike):
-            self.name = Path(file).name
-            self.size = facts_of(file).st_size
-            Path(file).open("rb").close()
-        else:
-            self._start = file.tell()
-            self.size = file.seek(0, os.SEEK_END) - self._start
-            self.name = os.path.basename(str(getattr(file, "name", self.name)))  # noqa: PTH119 - may be no path at all
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, piece by piece, from the beginning.
-
-        Raises:
-            OSError: it cannot be read, or became shorter or longer since it was measured.
-        """
-        left = self.size
-        holder = contextlib.ExitStack()
-        try:
-            opened = await in_thread(self._open, holder)
-            while left and (piece := await in_thread(opened.read, min(left, _BUFFER_BYTES))):
-                left -= len(piece)
-                yield piece
-            if left:
-                raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
-        finally:
-            holder.close()  # also what a cancelled thread has opened; a file that was handed in stays open
-
-    def _open(self, holder: contextlib.ExitStack) -> BinaryIO:
-        file = self._file
-        if isinstance(file, bytes | bytearray | memoryview):
-            return io.BytesIO(file)
-        if isinstance(file, str | os.PathLike):
-            return holder.enter_context(Path(file).open("rb"))
-        file.seek(self._start)
-        return file

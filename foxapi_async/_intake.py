@@ -165,10 +165,7 @@ def _numbered(job: Job, numbers: Sequence[int]) -> Job:
     if job.error is not None:
         return job
     if job.key is None:
-        key = counted_key(job.fingerprint, numbers[0])
-        return Job(
-            index=job.index, key=key, fingerprint=job.fingerprint, request=job.request
-        )  # quicker than `evolve`
+        return attrs.evolve(job, key=counted_key(job.fingerprint, numbers[0]))
     uses, same = numbers
     if problem := id_conflict(job.key, used=uses > same, known=False):
         return _spoilt(job, problem)

@@ -65,7 +65,7 @@ class Desk:
 
 
 class Item:
-    """One job that is being done. Moments are unix seconds."""
+    """One job that is being done. Moments are unix seconds: other processes read them, on other days."""
 
     def __init__(self, desk: Desk, job: Job, key: str) -> None:
         self._desk = desk
@@ -101,15 +101,15 @@ class Item:
         Raises:
             FoxError: the task failed, or could not be waited for, or its images not be had.
         """
+        loop = asyncio.get_running_loop()
         result = await handle
-        finished = time.time()
+        finished, began = time.time(), loop.time()
         files = await self._save(result)
-        saved = time.time() - finished
         times = {
             "submitted": self._submitted,
             "finished": finished,
             "elapsed": result.elapsed,
-            "saved": saved,
+            "saved": loop.time() - began,
         }
         await self._close(State.DONE, times, result=result, files=files)
         return self._outcome(result=result, files=files)

@@ -89,7 +89,6 @@ def is_passing(error: FoxError) -> bool:
         | _errors.PermissionDeniedError
         | _errors.ConnectionFailedError
         | _errors.RateLimitError
-        | _errors.LedgerError
         | _errors.ConfigurationError,
     )
 

@@ -6,15 +6,13 @@ Nothing is written before it is known to be a ledger. Every failure is a `Ledger
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import sys
-import weakref
 from pathlib import Path
 
 import attrs
 
 from foxapi_async._errors import LedgerError
+from foxapi_async._file_lock import FileLock
 
 # "FoxL", in the file's header: tells a ledger from any other SQLite file.
 APPLICATION = 0x466F784C
@@ -72,78 +70,6 @@ def explained(path: Path, error: Exception) -> LedgerError:
     advice = _BAD_FILE.get(code, "cannot be used")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return LedgerError(f"the ledger {path} {advice} ({reason})")
-
-
-class FileLock:
-    """The lock of one file: this run's alone until `release`, or until the kernel sees the process end.
-
-    It is a file of its own, because SQLite loses its locks when anybody in the process closes the database file. It
-    stays behind, and does no harm: removing it would let two runs lock two files of that name.
-
-    Raises:
-        LedgerError: another run has it.
-        OSError: it cannot be made.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
-        try:
-            _take(self._file, path)
-        except BaseException:
-            os.close(self._file)
-            raise
-        _held.add(self)
-
-    def release(self) -> None:
-        """Let others have it."""
-        _held.discard(self)
-        os.close(self._file)
-
-
-def _take(file: int, path: Path) -> None:
-    if not _lock(file):
-        holder = os.read(file, 20)
-        who = f"process {holder.decode()}" if holder.isdigit() else "another run"
-        raise LedgerError(
-            f"the ledger {path} is in use by {who}: wait for its end, or stop it; "
-            "`foxapi status` may look at it meanwhile"
-        )
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
-
-
-_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
-_BINARY = getattr(os, "O_BINARY", 0)
-
-
-def _release_in_child() -> None:
-    """A forked child shares the lock and would keep it when its parent is killed."""
-    for lock in list(_held):
-        lock.release()
-
-
-if sys.platform == "win32":  # pragma: no cover - Windows
-    import msvcrt
-
-    def _lock(file: int) -> bool:
-        os.lseek(file, 1 << 20, os.SEEK_SET)  # behind the process id, which others may read
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        os.lseek(file, 0, os.SEEK_SET)
-        return True
-else:
-    import fcntl
-
-    def _lock(file: int) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    os.register_at_fork(after_in_child=_release_in_child)
 
 
 @attrs.frozen

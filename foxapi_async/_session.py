@@ -21,12 +21,12 @@ from foxapi_async._estimates import Estimates
 from foxapi_async._estimates_file import load_estimates, save_estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot, UploadedFile
 from foxapi_async._feed import Feed
-from foxapi_async._files import Source
 from foxapi_async._hooks import Hook, Hooks
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._results import TaskResult
 from foxapi_async._series import Items, Series
 from foxapi_async._settings import resolve_account
+from foxapi_async._source import Source
 from foxapi_async._streams import EventStream
 from foxapi_async._supply import Supply
 from foxapi_async._task import TaskHandle

@@ -10,6 +10,7 @@ from pathlib import Path
 from foxapi_async import _files
 from foxapi_async._api import Api
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._source import Source, facts_of
 from foxapi_async.models import GenerationRequest
 
 # Uploads are kept for 72 hours (file-management/upload-stream); what is older than this is stored anew.
@@ -50,7 +51,7 @@ class Uploads:
             url, when = self._stored.get(identity, ("", now - FRESH_SECONDS))
             if now - when < FRESH_SECONDS:
                 return url
-            url = (await self._api.upload(_files.Source(file), None)).url
+            url = (await self._api.upload(Source(file), None)).url
             self._remember(identity, url, now)
             return url
 
@@ -67,7 +68,7 @@ def _identify(file: os.PathLike[str]) -> Identity:
     problem = ""
     try:
         path = Path(file).resolve(strict=True)
-        facts = _files.facts_of(path)
+        facts = facts_of(path)
     except OSError as error:
         problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
     if problem:

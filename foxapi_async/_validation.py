@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import tempfile
+from pathlib import Path
 
 import attrs
 
 from foxapi_async._entries import State
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._keys import fingerprint, id_conflict
-from foxapi_async._ledger import Ledger
+from foxapi_async._ledger import Ledger, LedgerView
 from foxapi_async._lines import Line
-from foxapi_async._lines_file import LinesFile, check
+from foxapi_async._lines_check import Check, check
+from foxapi_async._lines_file import LinesFile
 
 _VALIDATED = "validated"
 _FINISHED = "finished"
@@ -24,9 +27,9 @@ async def validated(file: LinesFile, ledger: Ledger) -> int:
         InvalidRequestError: lines are wrong, each with its number in `.problems`; or it cannot be read.
     """
     await file.sum_up()
-    digest, _, count = (await ledger.meta(_VALIDATED) or "").partition(" ")
-    if digest == file.validation:
-        return int(count)
+    known = await ledger.meta(_VALIDATED)
+    if known is not None and known.startswith(f"{file.validation} "):
+        return _count_in(known)
     found = await check(file, functools.partial(_compared, ledger))
     if found.wrong:
         problems = tuple(f"line {line.number}: {text}" for line in found.problems for text in line.problems)
@@ -36,6 +39,28 @@ async def validated(file: LinesFile, ledger: Ledger) -> int:
         )
     await ledger.set_meta(_VALIDATED, f"{file.validation} {found.good}")
     return found.good
+
+
+async def expected_items(ledger: LedgerView) -> int | None:
+    """How many items the last file had that was found good; None if there was none."""
+    known = await ledger.meta(_VALIDATED)
+    return None if known is None else _count_in(known)
+
+
+def _count_in(known: str) -> int:
+    return int(known.rpartition(" ")[2])
+
+
+async def checked(file: LinesFile) -> Check:
+    """What `check` finds, with ids that stand for two requests of the file: counted in a ledger that is thrown away.
+
+    Raises:
+        InvalidRequestError: it cannot be read.
+        LedgerError: there is no room for temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="foxapi-") as folder:
+        async with Ledger.opened(Path(folder) / "check.sqlite") as ledger:
+            return await check(file, functools.partial(_compared, ledger))
 
 
 async def _compared(ledger: Ledger, chunk: list[Line]) -> list[Line]:

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import attrs
 
 from foxapi_async._errors import LedgerError
+from foxapi_async._files import to_its_end
 from foxapi_async._ledger_file import LedgerFile, explained
 
 P = ParamSpec("P")
@@ -91,7 +92,7 @@ class Writer:
         Raises:
             LedgerError: it cannot be used.
         """
-        await self._finished(self._loop.run_in_executor(self._executor, self._open, opener))
+        await to_its_end(self._loop.run_in_executor(self._executor, self._open, opener))
 
     def _open(self, opener: Callable[[Path], LedgerFile]) -> None:
         self._file = opener(self._path)
@@ -103,7 +104,7 @@ class Writer:
             return  # a forked child: the file is its parent's
         self._refusal = "is closed"
         try:
-            await self._finished(self._loop.run_in_executor(self._executor, self._close))
+            await to_its_end(self._loop.run_in_executor(self._executor, self._close))
         finally:
             self._executor.shutdown(wait=False)
 
@@ -170,9 +171,7 @@ class Writer:
         while group := self._take():
             try:
                 self._commit(group)
-            except (
-                Exception
-            ) as error:  # of the transaction as a whole, or a fault of ours: the waiters must know
+            except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
                 self._break(error)
             if self._broken is not None:
                 for job in group:
@@ -202,15 +201,6 @@ class Writer:
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as above
             self._file.connection.execute("ROLLBACK")
-
-    async def _finished(self, future: asyncio.Future[None]) -> None:
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError:
-            while not future.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([future])
-            raise
 
 
 def _resolve(group: list[_Job]) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from test_cli import PYTHON, on_a_terminal, point_to
 
 from foxapi_async._entries import State
+from foxapi_async._file_lock import holder_of
 from foxapi_async._ledger import Ledger
 from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
 from foxapi_async.cli._batch_figures import Figures, Meter
@@ -465,6 +466,17 @@ def test_a_check_tells_every_wrong_line(foxapi):
     assert err.endswith("foxapi: and 3 more\n")
 
 
+def test_a_check_finds_an_id_of_two_requests(foxapi):
+    """An id that stands for two requests of a file is found before there is a ledger."""
+    lines = [{"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "b"}]
+    code, out, err = foxapi("batch", write("p.jsonl", *lines), "--check")
+
+    assert 2 == code
+    assert out.startswith("p.jsonl: 3 items, 1 wrong\n")
+    assert "foxapi: line 3: " in err
+    assert not Path("out").exists()
+
+
 def test_a_check_as_json(foxapi):
     """With --json there is an object for each wrong line, and one for the whole."""
     name = write("p.jsonl", *foxes(1), {"id": "x", "prompt": ""})
@@ -574,8 +586,8 @@ def test_a_lock_that_names_nobody(tmp_path):
 
     with (tmp_path / "ledger.sqlite.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "another process" == _batch_account.runs_in(tmp_path / "ledger.sqlite")
-    assert _batch_account.runs_in(tmp_path / "ledger.sqlite") is None
+        assert "another process" == holder_of(tmp_path / "ledger.sqlite")
+    assert holder_of(tmp_path / "ledger.sqlite") is None
 
 
 @pytest.mark.parametrize("json_option", [[], ["--json"]])

@@ -24,6 +24,7 @@ from foxapi_async import (
     _downloads,
     _files,
 )
+from foxapi_async._source import Source
 from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
@@ -432,7 +433,7 @@ async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
 
 async def test_a_file_that_shrinks_while_it_is_sent_is_noticed(emulator, fox, tmp_path):
     """A file that becomes shorter under way is no silent half."""
-    source = _files.Source(tmp_path / "fox.bin")
+    source = Source(tmp_path / "fox.bin")
     (tmp_path / "fox.bin").write_bytes(bytes(1000))
     await source.measure()
     os.truncate(tmp_path / "fox.bin", 10)

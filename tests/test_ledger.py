@@ -17,7 +17,7 @@ from helpers import now, settle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foxapi_async import LedgerError, _ledger_file, _ledger_rows, _writer
+from foxapi_async import LedgerError, _file_lock, _ledger_file, _ledger_rows, _writer
 from foxapi_async._entries import COMES_FROM, Entry, State, sane_price
 from foxapi_async._ledger import Ledger
 
@@ -604,13 +604,21 @@ async def test_a_second_run_is_refused(path):
 
 
 async def test_a_lock_without_a_name(path):
-    """Who holds the lock and has not said so yet is another run."""
+    """Who holds the lock and has not said so yet is another process."""
     path.parent.mkdir()
-    holder = _ledger_file.FileLock(path)
+    holder = _file_lock.FileLock(path)
     path.with_name("ledger.db.lock").write_text("")
-    with pytest.raises(LedgerError, match="in use by another run"):
+    with pytest.raises(LedgerError, match="in use by another process"):
         _ledger_file.open_to_write(path)
     holder.release()
+
+
+async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
+    """Whoever looks whether a run is on has the lock for an instant: it is tried again."""
+    path.parent.mkdir()
+    looker = _file_lock.FileLock(path)
+    monkeypatch.setattr(_file_lock.time, "sleep", lambda pause: looker.release() if pause else None)
+    _file_lock.FileLock(path).release()
 
 
 async def test_a_forked_child_keeps_off(path):
@@ -644,9 +652,9 @@ async def test_in_a_forked_child(path, monkeypatch):
             await ledger._writer.close()
         await ledger.submitted("a", "task-1")
     path = path.with_name("another.db")
-    _held_by_parent = _ledger_file.FileLock(path)
-    _ledger_file._release_in_child()
-    _ledger_file.FileLock(path).release()
+    _held_by_parent = _file_lock.FileLock(path)
+    _file_lock._release_in_child()
+    _file_lock.FileLock(path).release()
 
 
 async def test_killed_at_any_moment(path):
@@ -853,7 +861,7 @@ async def test_a_file_system_without_locks(path, monkeypatch):
     def unsupported(file):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(_ledger_file, "_lock", unsupported)
+    monkeypatch.setattr(_file_lock, "_lock", unsupported)
     with pytest.raises(LedgerError, match="No locks available"):
         async with Ledger.opened(path):
             raise AssertionError

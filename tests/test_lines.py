@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from foxapi_async import Gemini31FlashImage, GrokImagineImage, InvalidRequestError, RawRequest
 from foxapi_async._keys import counted_key, file_stem, fingerprint, id_problem
 from foxapi_async._lines import LONGEST_LINE, Line
-from foxapi_async._lines_file import LinesFile, Tally, TextLines, check
+from foxapi_async._lines_check import Tally, check
+from foxapi_async._lines_file import LinesFile, TextLines
 from foxapi_async.models import parse_request
 
 GROK = {"model": "grok-imagine-image"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +9,9 @@ import attrs
 
 from foxapi_async._batch import LEDGER
 from foxapi_async._entries import Entry, State
+from foxapi_async._file_lock import holder_of
 from foxapi_async._ledger import Ledger, LedgerView
+from foxapi_async._validation import expected_items
 from foxapi_async.cli._text import counted, grouped, plain
 
 SHOWN_KEYS = 20
@@ -88,7 +88,7 @@ async def read_account(folder: Path) -> Account:
         LedgerError: there is none, or it cannot be read.
     """
     path = folder / LEDGER
-    run = runs_in(path)
+    run = holder_of(path)
     unclear = (State.UNCERTAIN,) if run else (State.UNCERTAIN, State.SUBMITTING)
     async with Ledger.peek(path) as ledger:
         counts = await ledger.counts()
@@ -98,14 +98,8 @@ async def read_account(folder: Path) -> Account:
             uncertain=await _first_keys(ledger, unclear) if any(counts[state] for state in unclear) else (),
             oldest=await _oldest(ledger) if counts[State.SUBMITTED] else None,
             run=run,
-            expected=_count_in(await ledger.meta("validated")),
+            expected=await expected_items(ledger),
         )
-
-
-def _count_in(validated: str | None) -> int | None:
-    """How many items the validated file had."""
-    count = (validated or "").rpartition(" ")[2]
-    return int(count) if count.isdigit() else None
 
 
 async def _first_keys(ledger: LedgerView, states: tuple[State, ...]) -> tuple[str, ...]:
@@ -123,44 +117,3 @@ async def _oldest(ledger: LedgerView) -> Entry | None:
         if oldest is None or entry.changed < oldest.changed:
             oldest = entry
     return oldest
-
-
-def runs_in(ledger: Path) -> str | None:
-    """The process that has the ledger open for a run, or "another process"; None if there is no run."""
-    try:
-        file = os.open(ledger.with_name(f"{ledger.name}.lock"), os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        if not _is_locked(file):
-            return None
-        holder = os.read(file, 20)
-        return f"process {holder.decode()}" if holder.isdigit() else "another process"
-    finally:
-        os.close(file)
-
-
-if sys.platform == "win32":  # pragma: no cover - Windows
-    import msvcrt
-
-    def _is_locked(file: int) -> bool:
-        os.lseek(file, 1 << 20, os.SEEK_SET)
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
-        except OSError:
-            return True
-        finally:
-            os.lseek(file, 0, os.SEEK_SET)
-        return False
-else:
-    import fcntl
-
-    def _is_locked(file: int) -> bool:
-        # Shared and given back at once: two that look do not see each other.
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        fcntl.flock(file, fcntl.LOCK_UN)
-        return False

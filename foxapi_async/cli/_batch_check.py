@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from foxapi_async._lines_file import Check, LinesFile, check
+from foxapi_async._lines_check import Check
+from foxapi_async._lines_file import LinesFile
+from foxapi_async._validation import checked
 from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._text import counted, grouped
@@ -19,7 +21,7 @@ async def show_check(file: LinesFile, price: float | None, screen: Screen) -> in
     Raises:
         InvalidRequestError: it cannot be read.
     """
-    found = await check(file)
+    found = await checked(file)
     for line in found.problems:
         problems = [in_shell_words(problem) for problem in line.problems]
         screen.data({"line": line.number, "id": line.id, "problems": problems})

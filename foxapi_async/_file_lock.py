@@ -1,0 +1,113 @@
+"""One run at a time: a lock that the kernel gives back when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import weakref
+from pathlib import Path
+
+from foxapi_async._errors import LedgerError
+
+# Seconds before each try: whoever looks whether a run is on has the lock for an instant.
+_PAUSES = (0.0, 0.02, 0.1)
+
+
+class FileLock:
+    """The lock of one file: this run's alone until `release`, or until the kernel sees the process end.
+
+    It is a file of its own, because SQLite loses its locks when anybody in the process closes the database file. It
+    stays behind, and does no harm: removing it would let two runs lock two files of that name.
+
+    Raises:
+        LedgerError: another run has it.
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(_beside(path), os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        try:
+            _take(self._file, path)
+        except BaseException:
+            os.close(self._file)
+            raise
+        _held.add(self)
+
+    def release(self) -> None:
+        """Let others have it."""
+        _held.discard(self)
+        os.close(self._file)
+
+
+def _take(file: int, path: Path) -> None:
+    for pause in _PAUSES:
+        time.sleep(pause)  # in a thread
+        if _lock(file):
+            break
+    else:
+        raise LedgerError(
+            f"the ledger {path} is in use by {_named(file)}: wait for its end, or stop it; "
+            "`foxapi status` may look at it meanwhile"
+        )
+    os.ftruncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
+
+
+def holder_of(path: Path) -> str | None:
+    """Who has the lock of the file at `path`, such as "process 4711"; None if nobody has it."""
+    try:
+        file = os.open(_beside(path), os.O_RDONLY | _BINARY)
+    except OSError:
+        return None
+    try:
+        return None if _lock(file, shared=True) else _named(file)
+    finally:
+        os.close(file)  # which gives the lock back
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _named(file: int) -> str:
+    holder = os.read(file, 20)
+    return f"process {holder.decode()}" if holder.isdigit() else "another process"
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def _release_in_child() -> None:
+    """A forked child shares the lock and would keep it when its parent is killed."""
+    for lock in list(_held):
+        lock.release()
+
+
+if sys.platform == "win32":  # pragma: no cover - Windows
+    import msvcrt
+
+    def _lock(file: int, *, shared: bool = False) -> bool:
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # behind the process id, which others may read
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
+        if shared:  # closing the file would give it back later
+            os.lseek(file, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+        return True
+else:
+    import fcntl
+
+    def _lock(file: int, *, shared: bool = False) -> bool:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    os.register_at_fork(after_in_child=_release_in_child)
