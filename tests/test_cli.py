@@ -791,9 +791,42 @@ def test_the_arguments_of_the_process(monkeypatch, capsys):
     assert f"foxapi-async {__version__}\n" == capsys.readouterr().out
 
 
-def test_importing_the_module_runs_nothing():
-    """`foxapi_async.__main__` can be imported, by a documentation tool for example."""
-    assert importlib.import_module("foxapi_async.__main__").main is main
+def test_the_program_is_the_command_line(monkeypatch, capsys):
+    """`foxapi_async.__main__` runs this process's command line, and leaves Ctrl-C as it was."""
+    monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
+
+    assert 0 == importlib.import_module("foxapi_async.__main__").main()
+    assert __version__ in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_interrupt_stays_ignored(monkeypatch):
+    """A program that is started with Ctrl-C ignored, as shells do in the background, imports with it ignored."""
+    monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert 0 == importlib.import_module("foxapi_async.__main__").main()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_it_imports():
+    """Ctrl-C while the program imports ends it at once, without a traceback, and cannot be lost."""
+    program = """
+import foxapi_async.__main__, os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "foxapi_async.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+foxapi_async.__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (-signal.SIGINT, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_the_emulator_command_delegates(foxapi):
