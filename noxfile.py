@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `uvloop`, `coverage`, `lint`, `types`, `bench`."""
+"""One command per intention: `nox -s tests`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `bench`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", "-m", "not thorough", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
+    install(session, "dev", "browser")
+    session.run("pytest", "-q", "tests/test_browser.py", *session.posargs)
 
 
 @nox.session
