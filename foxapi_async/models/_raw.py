@@ -19,7 +19,7 @@ DEFAULT_PATH = "/v1/images/generations"
 # a path from a database row must not lead anywhere else.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
 _OWN = ("model", "prompt", "path")
-# Deep enough for every documented field; orjson refuses at 255.
+# Deep enough for every documented field, and far from where `json` runs out of stack.
 _DEEPEST = 100
 
 
