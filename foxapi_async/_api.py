@@ -6,7 +6,7 @@ Wire format, verdict, retry and transport come together here; nothing here knows
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import attrs
@@ -17,7 +17,7 @@ from foxapi_async._events import TaskSnapshot, UploadedFile
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._post import Post
 from foxapi_async._results import Downloads, Place
-from foxapi_async._retry import Again, Gate, Patience, retried
+from foxapi_async._retry import Again, Gate, Patience, Tell, retelling, retried
 from foxapi_async._scope import Scope
 from foxapi_async._source import Source
 from foxapi_async._transport import Transport
@@ -39,17 +39,24 @@ class Api:
         retry: tries and times.
         limits: paces.
         downloads: what images fetch themselves through.
+        tell: told of retries and of what is held back; None where nobody listens.
     """
 
     def __init__(
-        self, transport: Transport, retry: RetryPolicy, limits: Limits, downloads: Downloads
+        self,
+        transport: Transport,
+        retry: RetryPolicy,
+        limits: Limits,
+        downloads: Downloads,
+        tell: Tell | None = None,
     ) -> None:
         self._transport = transport
         self._retry = retry
         self.downloads = downloads
-        self.submits = Gate(limits.submits_per_second)
-        self.polls = Gate(limits.polls_per_second)
-        self._uploads = Gate()
+        self._tell = tell
+        self.submits = Gate(limits.submits_per_second, "submit", tell)
+        self.polls = Gate(limits.polls_per_second, "poll", tell)
+        self._uploads = Gate(None, "upload", tell)
 
     async def submit(self, request: GenerationRequest, post: Post) -> TaskSnapshot:
         """The accepted task of one billed POST.
@@ -71,9 +78,9 @@ class Api:
             return still_uncertain(refusal, post.key) if post.tainted else refusal
 
         patience = Patience(post.time_left, refuse)
-        return self._bound(
-            await retried(attempt, tries=self._retry.tries, gate=self.submits, patience=patience)
-        )
+        telling = retelling(self._tell, "submit", call=post.call)
+        tries, gate = self._retry.tries, self.submits
+        return self._bound(await retried(attempt, tries=tries, gate=gate, patience=patience, telling=telling))
 
     async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
@@ -100,7 +107,8 @@ class Api:
                 judge_read(outcome, lambda reply: _wire.read_status(reply, task_id), "fetch", task_id)
             )
 
-        return self._bound(await self._retried(attempt, self.polls))
+        telling = retelling(self._tell, "fetch", task_id=task_id)
+        return self._bound(await retried(attempt, tries=self._retry.tries, gate=self.polls, telling=telling))
 
     async def upload(self, source: Source, filename: str | None) -> UploadedFile:
         """The stored file.
@@ -119,10 +127,8 @@ class Api:
             outcome = await self._transport.upload(call, _framed(head, source, tail), scope)
             return _unless_refused(judge_read(outcome, _wire.read_upload, "upload"))
 
-        return await self._retried(attempt, self._uploads)
-
-    def _retried(self, attempt: Callable[[], Awaitable[T]], gate: Gate) -> Awaitable[T]:
-        return retried(attempt, tries=self._retry.tries, gate=gate)
+        telling = retelling(self._tell, "upload")
+        return await retried(attempt, tries=self._retry.tries, gate=self._uploads, telling=telling)
 
     def _bound(self, snapshot: TaskSnapshot) -> TaskSnapshot:
         """The reading with images that can fetch themselves."""

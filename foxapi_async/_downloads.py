@@ -12,11 +12,12 @@ from foxapi_async import _content, _files, _refusals, _results
 from foxapi_async._calls import Reply
 from foxapi_async._errors import DownloadError
 from foxapi_async._file_client import FileClient, FileStream
+from foxapi_async._notices import Saved
 from foxapi_async._options import RetryPolicy
 from foxapi_async._ranges import Known, Step
 from foxapi_async._refresh import Reading, Readings, Refresh
 from foxapi_async._results import GeneratedImage, SavedFile, Target
-from foxapi_async._retry import Again, Gate, retried
+from foxapi_async._retry import Again, Gate, Tell, retelling, retried
 from foxapi_async._scope import Broken
 from foxapi_async._verdicts import Verdict, is_transient
 
@@ -59,15 +60,21 @@ class Downloads:
         retry: its `tries` and times.
         refresh: reads a task for a fresh address of a file that has expired; None without a session, whose key that
             takes. It is not asked once the session is closed.
+        tell: told of retries and of what is saved, on the loop that this is made on; None where nobody listens.
     """
 
     def __init__(
-        self, client: Callable[[], FileClient | None], retry: RetryPolicy, refresh: Refresh | None = None
+        self,
+        client: Callable[[], FileClient | None],
+        retry: RetryPolicy,
+        refresh: Refresh | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._retry = retry
         self._refresh = refresh
+        self._tell = tell
         self._readings = Readings()
 
     async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[SavedFile]:
@@ -93,13 +100,21 @@ class Downloads:
             return error
 
     async def _save(self, image: GeneratedImage, target: Target) -> SavedFile:
-        path = target.path
+        path, began = target.path, asyncio.get_running_loop().time()
         with _disk_errors(image, path):
             async with _files.part_file(path.parent, path.name) as part:
                 ending = await self._fetch(image, part)
                 final = path if target.exact else Path(f"{path}{ending}")
                 await part.commit(final, overwrite=target.overwrite)
-                return SavedFile(final, part.sha256, part.size)
+                file = SavedFile(final, part.sha256, part.size)
+        if tell := self._heard():
+            seconds = asyncio.get_running_loop().time() - began
+            tell(Saved(task_id=image.task_id, file=file, seconds=seconds))
+        return file
+
+    def _heard(self) -> Tell | None:
+        """Hooks are called on their session's own loop alone."""
+        return self._tell if asyncio.get_running_loop() is self._loop else None
 
     async def read(self, image: GeneratedImage) -> bytes:
         """The file's bytes; see `GeneratedImage.read`."""
@@ -148,7 +163,8 @@ class Downloads:
             raise Again(Verdict(failure, again=True))
 
         # A gate of its own: files come from another host, whose refusals say nothing about the API.
-        await retried(attempt, tries=self._retry.tries, gate=Gate())
+        telling = retelling(self._heard(), "download", task_id=image.task_id)
+        await retried(attempt, tries=self._retry.tries, gate=Gate(), telling=telling)
         return _ending(image, sink, known.content_type)
 
     def _shared(self) -> FileClient | None:

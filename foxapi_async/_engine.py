@@ -11,6 +11,7 @@ The outer one holds the POSTs: each may bring the id of a task that is already p
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -22,7 +23,7 @@ from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._feed import Feed
-from foxapi_async._hooks import Hooks
+from foxapi_async._notices import HookEvent, SubmitFailed, Submitted, Submitting
 from foxapi_async._poller import Poller
 from foxapi_async._post import Post
 from foxapi_async._streams import Streams
@@ -43,7 +44,7 @@ class Engine:
         cadence: when to poll.
         estimates: what is known of how long tasks take.
         connections: polls under way at a time.
-        hooks: called with every event.
+        tell: told of every event and every request; None where nobody listens.
         grace: seconds that a POST without a caller may still take.
     """
 
@@ -54,7 +55,7 @@ class Engine:
         cadence: Cadence,
         estimates: Estimates,
         connections: int,
-        hooks: Hooks,
+        tell: Callable[[HookEvent], None] | None,
         grace: float,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -63,9 +64,9 @@ class Engine:
         self.feeds: set[Feed] = set()
         self.left = asyncio.Event()
         self._transport = transport
-        self._hooks = hooks
+        self._tell = tell
         self._grace = grace
-        self.poller = Poller(api, cadence, estimates, connections, self._publish)
+        self.poller = Poller(api, cadence, estimates, connections, self._publish, tell)
         self._posts: dict[Post, asyncio.Task[TaskHandle | Exception]] = {}
         self._breaker = Breaker()
         self._work: asyncio.TaskGroup | None = None
@@ -175,7 +176,8 @@ class Engine:
         self.feeds = {feed for feed in self.feeds if not feed.forgettable}
 
     def _publish(self, event: TaskEvent) -> None:
-        self._hooks(event)
+        if self._tell is not None:
+            self._tell(event)
         self.streams.put(event)
 
     # Work.
@@ -236,20 +238,53 @@ class Engine:
     async def _deliver(self, request: GenerationRequest, post: Post, epoch: int) -> TaskHandle | Exception:
         """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
         outcome: TaskHandle | Exception
+        began = self.loop.time()
+        if self._tell is not None:
+            self._tell(Submitting(call=post.call, model=request.model, request=request))
         try:
             snapshot = await self.api.submit(await self.uploads.replace_in(request), post)
-            outcome = self.poller.adopt(snapshot, post.deadline, post.timeout)
+            news = None if self._tell is None else self._submitted(request, post, snapshot, began)
+            outcome = self.poller.adopt(snapshot, post.deadline, post.timeout, news)
             self._accepted(epoch)
         except asyncio.CancelledError:
+            lost = post.given_up("its grace is over" if post.maybe_billed else "the waiting was ended")
             if post.maybe_billed:
-                _log.warning("%s", post.given_up("its grace is over"))
+                _log.warning("%s", lost)
+            self._tell_failed(request, post, lost, began)
             raise
         except Exception as error:  # it is raised where `submit` is awaited
             outcome = error
             self._refused(error, epoch, post)
+            self._tell_failed(request, post, error, began)
         if post.orphaned:
             _tell_of_orphan(post, outcome)
         return outcome
+
+    def _submitted(
+        self, request: GenerationRequest, post: Post, snapshot: TaskSnapshot, began: float
+    ) -> Submitted:
+        return Submitted(
+            task_id=snapshot.id,
+            call=post.call,
+            model=request.model,
+            tries=post.tries,
+            seconds=self.loop.time() - began,
+        )
+
+    def _tell_failed(self, request: GenerationRequest, post: Post, error: Exception, began: float) -> None:
+        if self._tell is None:
+            return
+        seconds = self.loop.time() - began
+        self._tell(
+            SubmitFailed(
+                task_id=getattr(error, "task_id", None),
+                call=post.call,
+                model=request.model,
+                error=copy.copy(error) if isinstance(error, FoxError) else error,
+                tries=post.tries,
+                seconds=seconds,
+            )
+        )
 
     # What concerns the account and not one submit.
 

@@ -10,6 +10,7 @@ What can go wrong with a task is recorded in its handles. Only a fault of this p
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import random
 from collections.abc import Callable, Iterable
@@ -18,9 +19,10 @@ from typing import Protocol
 from foxapi_async._cadence import FIRST_STEPS, Cadence
 from foxapi_async._calls import shorten
 from foxapi_async._crew import Crew
-from foxapi_async._errors import NotFoundError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._notices import Attached, Left, Notice, Polled, Polling, Retried, Submitted
 from foxapi_async._pace import Demand
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
 from foxapi_async._schedule import SLACK_SECONDS, Schedule
@@ -66,6 +68,7 @@ class Poller:
         estimates: what is known of how long tasks take, and learned.
         connections: polls under way at a time, at most.
         publish: is given every event, once.
+        tell: is told of every poll; None where nobody listens.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Poller:
         estimates: Estimates,
         connections: int,
         publish: Callable[[TaskEvent], None],
+        tell: Callable[[Notice], None] | None = None,
     ) -> None:
         self._api = api
         self._cadence = cadence
@@ -82,6 +86,10 @@ class Poller:
         self._demand = Demand()
         self._connections = connections
         self._publish = publish
+        self._tell = tell
+        # The timer runs in it, and so does the crew, which its turns hire: whoever sets the timer is not kept alive by
+        # it, and has no polls of others in their traces.
+        self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._crew: Crew[Watch] | None = None
         self._trouble: asyncio.Future[None] = self._loop.create_future()
@@ -99,8 +107,14 @@ class Poller:
 
     # Taking tasks on: plain functions, so that an id is never between two owners.
 
-    def adopt(self, snapshot: TaskSnapshot, deadline: float | None, timeout: float | None) -> TaskHandle:
-        """Begin to watch a task that was just submitted."""
+    def adopt(
+        self,
+        snapshot: TaskSnapshot,
+        deadline: float | None,
+        timeout: float | None,
+        news: Submitted | None = None,
+    ) -> TaskHandle:
+        """Begin to watch a task that was just submitted; hooks hear the `news` once its id is in safe hands."""
         now = self._loop.time()
         handle = TaskHandle(snapshot.id, self._retire)
         watch = self._watches.get(snapshot.id) or Watch(
@@ -112,7 +126,8 @@ class Poller:
         )
         self._join(handle, watch, deadline, timeout)
         try:
-            self._saw(watch, Sighting(snapshot), now)
+            if news is None or self._is_wanted_after(news, watch):
+                self._saw(watch, Sighting(snapshot), now)
         except Exception as fault:  # ours: it must not cost the caller an id that is paid for
             self._report(fault)
         self._leave_if_closed(handle)
@@ -127,9 +142,12 @@ class Poller:
             fresh_until = now + FRESH_AFTER_ATTACH
             watch = Watch(task_id, now, estimated_time, fresh_until, whole=False)
             self._put(watch, now)
+        is_new = not watch.handles
         self._join(handle, watch, None if timeout is None else now + timeout, timeout)
         if watch.event is not None:
             handle.observe(watch.event, None)
+        if is_new and self._tell is not None:
+            self._tell(Attached(task_id=task_id))
         self._leave_if_closed(handle)
         return handle
 
@@ -164,7 +182,8 @@ class Poller:
         try:
             now = self._loop.time()
             for handle in self._deadlines.take_due(now):
-                self._expire(handle)
+                if not handle.done():  # a hook that hears of one may stop another
+                    self._expire(handle)
             self._start_due(now)
             self._arm(self._next_moment(now))
         except Exception as fault:
@@ -190,14 +209,19 @@ class Poller:
         first = self._due.first()
         if first is not None and self._crew and self._crew.room > 0:
             when, watch = first
+            opens = self._api.polls.open_at(now)
             # A place that is free, though places are scarce, is not wasted.
-            moments.append(max(min(when, watch.earliest), self._api.polls.open_at(now)))
+            moments.append(max(min(when, watch.earliest), opens))
+            if opens > max(now, when) + SLACK_SECONDS:
+                self._api.polls.tell_shut(max(now, when))
         return min((when for when in moments if when is not None), default=None)
 
     def _arm(self, when: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if when is None else self._loop.call_at(when, self._turn)
+        self._timer = (
+            None if when is None else self._loop.call_at(when, self._turn, context=self._context.copy())
+        )
         self._timer_at = _NEVER if when is None else when
 
     def _nudge(self, when: float) -> None:
@@ -215,13 +239,26 @@ class Poller:
     # One poll.
 
     async def _poll(self, watch: Watch) -> None:
-        seen = await self._api.poll(watch.id, fresh=self._loop.time() < watch.fresh_until)
+        began, tell = self._loop.time(), self._tell
+        if tell is not None:
+            tell(Polling(task_id=watch.id))
+        seen = await self._api.poll(watch.id, fresh=began < watch.fresh_until)
         now = self._loop.time()
         watch.poll = None
+        if tell is not None:
+            error = copy.copy(seen.error) if isinstance(seen, Verdict) else None
+            if not self._is_wanted_after(Polled(task_id=watch.id, seconds=now - began, error=error), watch):
+                return
         if isinstance(seen, Verdict):
             self._missed(watch, seen, now)
         else:
             self._saw(watch, seen, now)
+
+    def _is_wanted_after(self, notice: Notice, watch: Watch) -> bool:
+        """Tell the hooks: one of them may stop the last handle of the very task."""
+        assert self._tell is not None  # noqa: S101 - else no notice was made
+        self._tell(notice)
+        return self._watches.get(watch.id) is watch
 
     def _saw(self, watch: Watch, sighting: Sighting, now: float) -> None:
         snapshot = sighting.snapshot
@@ -268,12 +305,16 @@ class Poller:
                 self._retire(handle)
             return
         wait = wait_seconds(verdict, watch.failures)
-        if verdict.hold or verdict.retry_after is not None:
-            self._api.polls.hold(now + wait, verdict.error)
+        hold = verdict.hold or verdict.retry_after is not None
         when = now + min(wait, backoff_seconds(watch.failures))
         if isinstance(verdict.error, NotFoundError):
             when = min(when, watch.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
         self._put(watch, when)
+        if self._tell is not None:
+            seconds, error = wait if hold else when - now, copy.copy(verdict.error)
+            self._tell(Retried(what="poll", task_id=watch.id, seconds=seconds, error=error))
+        if hold:
+            self._api.polls.hold(now + wait, verdict.error)
 
     # Endings.
 
@@ -296,6 +337,12 @@ class Poller:
         watch.handles.remove(handle)
         if not watch.handles:
             self._drop(watch)
+            self._tell_left(handle)
+
+    def _tell_left(self, handle: TaskHandle) -> None:
+        error = handle._ending  # noqa: SLF001 - what its waiters raise copies of
+        if self._tell is not None and isinstance(error, FoxError):
+            self._tell(Left(task_id=handle.id, error=copy.copy(error)))
 
     def _give_up(self, handle: TaskHandle, now: float) -> None:
         """Keep the last handle of each id, the oldest first, as long as its id may be of use."""
@@ -334,6 +381,8 @@ class Poller:
 
     def _leave(self, handles: Iterable[TaskHandle]) -> None:
         for handle in list(handles):
+            if handle.done():  # a hook that hears of one may stop another
+                continue
             why = "the poller stopped on an internal error" if self._closed_by else "the session was left"
             text = f"{why} before task {handle.id} finished; it goes on: attach({handle.id!r}) looks again"
             error = TaskAbandonedError(text, task_id=handle.id, snapshot=handle.snapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import secrets
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmi
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._scope import Scope
 from foxapi_async._verdicts import Verdict
+
+_numbers = itertools.count(1)
 
 
 class Post:
@@ -31,6 +34,7 @@ class Post:
         accepted: Callable[[TaskSnapshot], object] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.call = next(_numbers)  # what joins its notices, in this process
         self.key = secrets.token_hex(16) if key is None else key
         self.timeout = timeout
         self.deadline = None if timeout is None else self._loop.time() + timeout

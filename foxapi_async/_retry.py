@@ -20,10 +20,12 @@ import attrs
 import backoff
 
 from foxapi_async._errors import FoxError
+from foxapi_async._notices import Notice, Retried, Throttled, What
 from foxapi_async._pace import Pace
 from foxapi_async._verdicts import Verdict
 
 T = TypeVar("T")
+Tell = Callable[[Notice], None]
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 8.0
@@ -51,11 +53,16 @@ class Gate:
 
     Args:
         limit: requests a second, without bursts above it; None for no limit of our own.
+        what: their kind.
+        tell: told when requests are held back; None where nobody listens.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
+    def __init__(self, limit: float | None = None, what: What = "poll", tell: Tell | None = None) -> None:
         self._pace = Pace(limit)
         self._next = 0.0
+        self._what: What = what
+        self._tell = tell
+        self._told_until = 0.0
         self._refusal: FoxError | None = None
         self._turn = asyncio.Lock()
 
@@ -68,6 +75,15 @@ class Gate:
         self._pace.cut(asyncio.get_running_loop().time(), until)
         if until > self._next:
             self._next, self._refusal = until, refusal
+            self.tell_shut(asyncio.get_running_loop().time())
+
+    def tell_shut(self, since: float) -> None:
+        """Tell that it is shut from `since` on while something waits, as far as that was not told before."""
+        since = max(since, self._told_until)
+        if self._tell is None or since >= self._next:
+            return
+        self._told_until = self._next
+        self._tell(Throttled(what=self._what, seconds=self._next - since, error=copy.copy(self._refusal)))
 
     def open_at(self, now: float) -> float:
         """When the next request may go; `now` if at once."""
@@ -91,7 +107,8 @@ class Gate:
         """Wait for one's turn. The lock is fair, and a hold that begins meanwhile keeps the whole queue back."""
         loop = asyncio.get_running_loop()
         async with self._turn:
-            while (now := loop.time()) < self._next:  # noqa: ASYNC110 - a moment that may move is waited for
+            while (now := loop.time()) < self._next:
+                self.tell_shut(now)
                 await asyncio.sleep(self._next - now)
             self.take(now)
 
@@ -118,8 +135,24 @@ class Patience:
     refuse: Callable[[FoxError], FoxError] = lambda refusal: refusal
 
 
+def retelling(
+    tell: Tell | None, what: What, *, task_id: str | None = None, call: int | None = None
+) -> Callable[[float, FoxError], None] | None:
+    """What tells hooks of the further tries of one request; None where nobody listens."""
+    if tell is None:
+        return None
+    return lambda seconds, error: tell(
+        Retried(what=what, task_id=task_id, call=call, seconds=seconds, error=error)
+    )
+
+
 async def retried(
-    attempt: Callable[[], Awaitable[T]], *, tries: int, gate: Gate, patience: Patience = Patience()
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    tries: int,
+    gate: Gate,
+    patience: Patience = Patience(),
+    telling: Callable[[float, FoxError], None] | None = None,
 ) -> T:
     """What `attempt` returns, tried up to `tries` times while it raises `Again`.
 
@@ -128,6 +161,7 @@ async def retried(
         tries: how many at most.
         gate: what each try passes first.
         patience: how long in all.
+        telling: told of each wait for a further try, in seconds, and of what went wrong; None where nobody listens.
 
     Raises:
         FoxError: the last verdict's, when no try or no time is left.
@@ -138,6 +172,8 @@ async def retried(
     def waits() -> Generator[float, Again, None]:
         again = yield 0.0  # the first value only starts the generator
         while again.seconds < patience.time_left():
+            if telling is not None:
+                telling(again.seconds, copy.copy(again.verdict.error))
             again = yield again.seconds
 
     @backoff.on_exception(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 DEFAULT_IN_FLIGHT = 100
 
 _log = logging.getLogger("foxapi_async")
+_log.addHandler(logging.NullHandler())  # whoever wants to read it sets up logging
 
 
 class FoxSession:
@@ -62,8 +63,9 @@ class FoxSession:
             a connection that the server has just closed, which cannot be told from one that was accepted and billed,
             and raises `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
             avoids that.
-        hooks: plain functions of one `TaskEvent`, called on the loop with every event; one that raises is logged
-            once and harms nobody.
+        hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice` of each
+            request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Tell them apart with `isinstance`. One that
+            raises is logged once and harms nobody; one that is slow keeps the loop waiting, and is named in the log.
         allow_http: let the key travel over plain http beyond this machine (also FOXAPI_ALLOW_HTTP=1).
 
     Raises:
@@ -114,11 +116,10 @@ class FoxSession:
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
         transport = Transport(self._account, connections=limits.connections, http=self._http)
-        downloads = Downloads(transport.files, self._retry, lambda task_id: api.fetch(task_id))  # noqa: PLW0108 - made below
-        api = Api(transport, self._retry, limits, downloads)
-        engine = Engine(
-            transport, api, self._cadence, estimates, limits.connections, self._hooks, self._retry.grace
-        )
+        self._hooks.clock, tell = asyncio.get_running_loop().time, self._hooks.heard
+        downloads = Downloads(transport.files, self._retry, lambda task_id: api.fetch(task_id), tell)  # noqa: PLW0108 - made below
+        api = Api(transport, self._retry, limits, downloads, tell)
+        engine = Engine(transport, api, self._cadence, estimates, limits.connections, tell, self._retry.grace)
         await engine.start()
         self._engine = engine
         return self

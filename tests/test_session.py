@@ -18,6 +18,7 @@ from foxapi_async import (
     NotFoundError,
     RawRequest,
     TaskAbandonedError,
+    TaskEvent,
     TaskFailedError,
     TaskTimeoutError,
 )
@@ -569,7 +570,7 @@ async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
         handle = await fox.submit(fox_request())
         events = [event async for event in handle]
 
-    assert events == seen
+    assert events == [event for event in seen if isinstance(event, TaskEvent)]
     assert 1 == sum("a hook raised" in record.getMessage() for record in caplog.records)
 
 

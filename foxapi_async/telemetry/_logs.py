@@ -1,0 +1,123 @@
+"""A hook that writes what happens to a logger: one line each for people, and fields for machines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from foxapi_async._calls import shorten
+from foxapi_async._errors import ConfigurationError, DownloadError, TaskAbandonedError
+from foxapi_async._events import TaskEvent
+from foxapi_async._notices import (
+    Attached,
+    HookEvent,
+    Left,
+    Polled,
+    Polling,
+    Retried,
+    Saved,
+    SubmitFailed,
+    Submitted,
+    Submitting,
+    Throttled,
+)
+
+PROMPT_CHARACTERS = 80
+
+_LINES: dict[type, str] = {
+    Submitting: "submit %(call)s of %(model)s begins: %(prompt)s",
+    Submitted: "submit %(call)s of %(model)s is task %(task_id)s, after %(seconds).2f s and %(tries)s tries",
+    SubmitFailed: "submit %(call)s of %(model)s failed after %(seconds).2f s and %(tries)s tries: %(error)s",
+    Attached: "task %(task_id)s is looked at from now on",
+    Polling: "task %(task_id)s is polled",
+    Polled: "task %(task_id)s was polled in %(seconds).3f s",
+    Retried: "%(what)s is tried again in %(seconds).2f s: %(error)s",
+    Throttled: "%(what)s is held back for %(seconds).2f s",
+    Saved: "saved %(path)s, %(bytes)s bytes, in %(seconds).2f s",
+    Left: "task %(task_id)s is not looked at any more, and goes on: %(error)s",
+    TaskEvent: "task %(task_id)s of %(model)s is %(status)s at %(progress)s %%, after %(elapsed).1f s",
+}
+
+
+def log_events(logger: logging.Logger | None = None) -> Callable[[HookEvent], None]:
+    """A hook that logs every event: `FoxSession(hooks=[log_events()])`.
+
+    Submits, tasks that end and saved files are at INFO; what is retried, held back by the service, failed or given up is
+    at WARNING; polls and everything else at DEBUG. Only there, cut to 80 characters, is the prompt. What comes from
+    others has its control characters escaped.
+
+    Each record has, for machines, `event` (the class of the event) and the event's own fields, flat: such as `task_id`,
+    `call`, `model`, `seconds`, `status`, and of an error `error_type`, `error` and `charged`.
+
+    Args:
+        logger: where to; default the logger "foxapi_async". It is used as it is: no handler is added, no level set.
+
+    Raises:
+        ConfigurationError: `logger` is none.
+    """
+    if logger is not None and not isinstance(logger, logging.Logger):
+        raise ConfigurationError(
+            f"log_events({shorten(repr(logger), 80)}): give a logging.Logger or nothing, as in hooks=[log_events()]"
+        )
+    log = logging.getLogger("foxapi_async") if logger is None else logger
+
+    def write(event: HookEvent) -> None:
+        level = _level(event)
+        line = _LINES.get(type(event))
+        if line is not None and log.isEnabledFor(level):
+            fields = _fields(event)
+            log.log(level, line, fields, extra=fields)
+
+    return write
+
+
+def _level(event: HookEvent) -> int:
+    match event:
+        case Submitting() | Polling() | Polled() | TaskEvent(final=False) | Throttled(error=None):
+            return logging.DEBUG
+        case Submitted() | Attached() | Saved() | Left(error=TaskAbandonedError()):
+            return logging.INFO
+        case TaskEvent(snapshot=snapshot) if snapshot.error is None and snapshot.images:
+            return logging.INFO
+    return logging.WARNING
+
+
+def _fields(event: HookEvent) -> dict[str, Any]:
+    found: dict[str, Any] = {"event": type(event).__name__}
+    for field in attrs.fields(type(event)):
+        found |= _flat(field.name, getattr(event, field.name))
+    return found
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """A field of an event as fields of a record."""
+    match name:
+        case "request":
+            return {"prompt": _plain((value.prompt or "")[:PROMPT_CHARACTERS])}
+        case "error":
+            return _error(value)
+        case "file":
+            return {"path": _plain(str(value.path)), "sha256": value.sha256, "bytes": value.bytes}
+        case "snapshot":
+            code = value.error and value.error.code
+            return {"images": len(value.images), "error_code": code and _plain(code)}
+    return {name: _plain(value) if isinstance(value, str) else value}
+
+
+def _error(error: Exception | None) -> dict[str, Any]:
+    if error is None:
+        return {}
+    words = str(error)
+    if isinstance(error, DownloadError) and error.url:
+        # What follows the question mark may be a signature, with which anybody can fetch the file.
+        words = words.replace(error.url[:200], error.url.partition("?")[0][:200])
+    charged = getattr(error, "charged", None)
+    return {"error_type": type(error).__name__, "error": shorten(words), "charged": charged}
+
+
+def _plain(text: str) -> str:
+    """The text without anything that a terminal or a parser of lines would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

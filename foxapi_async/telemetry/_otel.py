@@ -1,0 +1,248 @@
+"""A hook that tells OpenTelemetry of every generation: one span each, its duration, and how late its end was noticed.
+
+The names are those of the conventions for generative AI (github.com/open-telemetry/semantic-conventions-genai). They are
+in development there, so they stand here as plain text, each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from opentelemetry import context as contexts
+from opentelemetry import metrics, trace
+
+from foxapi_async._budget import credits_reserved
+from foxapi_async._errors import TaskAbandonedError
+from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._notices import (
+    Attached,
+    HookEvent,
+    Left,
+    Polling,
+    Retried,
+    SubmitFailed,
+    Submitted,
+    Submitting,
+)
+from foxapi_async._state import Signal
+from foxapi_async._version import __version__
+
+PROVIDER = "foxapi"
+GENERATING = "image_generation"
+FOLLOWING = "fetch_response"
+"""A task that another process, or an earlier one, submitted."""
+
+DURATION = "gen_ai.client.operation.duration"
+LAG = "foxapi.detection.lag"
+DURATION_BUCKETS = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600)
+LAG_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 300)
+
+# A span that has been open for so many seconds is ended, though nobody knows how its task does.
+LONGEST_SPAN = 24 * 3600.0
+
+_FAILURES = {Signal.FAILURE: "TaskFailedError", Signal.CANCELLATION: "TaskCancelledError"}
+
+
+@attrs.define(eq=False)
+class _Generation:
+    """One logical operation; moments are loop time in seconds.
+
+    Attributes:
+        span: stands for it.
+        context: has the span as the current one; the rest is its submitter's, such as baggage.
+        operation: GENERATING or FOLLOWING.
+        model: the one asked for; of a followed task, the one used, once that is known.
+        began: when it did.
+        polls: how many were sent.
+        asked: when the last of them was.
+        ran: when the last reading that showed it running was asked for; None before the first.
+    """
+
+    span: trace.Span
+    context: contexts.Context
+    operation: str
+    model: str
+    began: float
+    polls: int = 0
+    asked: float | None = None
+    ran: float | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels = {"gen_ai.operation.name": self.operation, "gen_ai.provider.name": PROVIDER}
+        return {**labels, "gen_ai.request.model": self.model} if self.model else labels
+
+
+class OpenTelemetry:
+    """A hook with one span and two measurements for each generation: `FoxSession(hooks=[OpenTelemetry()])`.
+
+    The span "image_generation <model>" begins with the submit and ends with the task, all retries and polls included.
+    It is a child of whatever span is current where `submit` is called, and it is current for the requests that the
+    generation takes, so that spans of `opentelemetry-instrumentation-aiohttp-client` become its children. A task that is
+    attached to has a span "fetch_response <model>", from `attach` to its end. Neither a prompt, nor an address, nor the
+    words of an error are in any attribute.
+
+    The service does not say when a task ended. What is known is an interval: from the sending of the last poll that
+    showed it running (or from the answer to its submit) to the answer that showed its end. That whole interval is
+    measured as the detection lag, so it is an upper bound.
+
+    Give one object to the sessions of one event loop. Without an SDK, all of it does nothing.
+
+    Args:
+        tracer_provider: where spans go; default the global one.
+        meter_provider: where measurements go; default the global one.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self._tracer = trace.get_tracer("foxapi_async", __version__, tracer_provider)
+        meter = metrics.get_meter("foxapi_async", __version__, meter_provider)
+        self._duration = meter.create_histogram(
+            DURATION,
+            unit="s",
+            description="From the submit of a generation until its end was noticed",
+            explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
+        )
+        self._lag = meter.create_histogram(
+            LAG,
+            unit="s",
+            description="How late the end of a task was noticed, at most",
+            explicit_bucket_boundaries_advisory=LAG_BUCKETS,
+        )
+        self._calls: dict[int, _Generation] = {}
+        self._tasks: dict[str, _Generation] = {}
+        self._listeners: dict[type, Callable[[Any], None]] = {
+            Submitting: self._submitting,
+            Submitted: self._submitted,
+            SubmitFailed: self._submit_failed,
+            Attached: self._attached,
+            Polling: self._polling,
+            Retried: self._retried,
+            TaskEvent: self._seen,
+            Left: self._left,
+        }
+
+    def __call__(self, event: HookEvent) -> None:
+        """Take in one event."""
+        if listener := self._listeners.get(type(event)):
+            listener(event)
+
+    # Beginnings.
+
+    def _submitting(self, event: Submitting) -> None:
+        generation = self._calls[event.call] = self._begin(GENERATING, event.model)
+        count = event.request.to_dict().get("num_outputs")
+        if isinstance(count, int) and count != 1:
+            generation.span.set_attribute("gen_ai.request.choice.count", count)
+        # For the rest of the task that carries out this submit, which is told of it first of all.
+        contexts.attach(generation.context)
+
+    def _submitted(self, event: Submitted) -> None:
+        generation = self._calls.pop(event.call, None)
+        if generation is None:
+            return
+        generation.ran = _now()
+        generation.span.set_attributes({"foxapi.task.id": event.task_id, "foxapi.submit.tries": event.tries})
+        if self._tasks.setdefault(event.task_id, generation) is not generation:
+            generation.span.end()  # submitted again, and the service gave the task that is followed already
+
+    def _submit_failed(self, event: SubmitFailed) -> None:
+        if generation := self._calls.pop(event.call, None):
+            generation.span.set_attribute("foxapi.submit.tries", event.tries)
+            self._end(generation, type(event.error).__name__)
+
+    def _attached(self, event: Attached) -> None:
+        if event.task_id not in self._tasks:
+            generation = self._tasks[event.task_id] = self._begin(FOLLOWING, "")
+            generation.span.set_attribute("foxapi.task.id", event.task_id)
+
+    def _begin(self, operation: str, model: str) -> _Generation:
+        now = _now()
+        self._end_old(now)
+        span = self._tracer.start_span(f"{operation} {model}".rstrip(), kind=trace.SpanKind.CLIENT)
+        generation = _Generation(span, trace.set_span_in_context(span), operation, model, now)
+        span.set_attributes({**generation.labels, "gen_ai.output.type": "image"})
+        return generation
+
+    def _end_old(self, now: float) -> None:
+        """A task that never ends, in a session that never gives it up, is not to be kept for ever."""
+        for table in (self._calls, self._tasks):
+            while table and now - next(iter(table.values())).began > LONGEST_SPAN:
+                table.pop(next(iter(table))).span.end()  # type: ignore[call-overload] # its own key
+
+    # On the way.
+
+    def _polling(self, event: Polling) -> None:
+        generation = self._tasks.get(event.task_id)
+        # Set anew for each poll: the task that carries it out has done others before.
+        contexts.attach(generation.context if generation else contexts.Context())
+        if generation:
+            generation.polls += 1
+            generation.asked = _now()
+
+    def _retried(self, event: Retried) -> None:
+        generation = self._calls.get(event.call or 0) or self._tasks.get(event.task_id or "")
+        if generation:
+            facts = {"foxapi.request": event.what, "foxapi.delay": event.seconds}
+            generation.span.add_event("foxapi.retried", {**facts, "error.type": type(event.error).__name__})
+
+    def _seen(self, event: TaskEvent) -> None:
+        generation = self._tasks.get(event.task_id)
+        if generation is None:
+            return
+        if not generation.model and event.model:
+            generation.model = event.model
+            generation.span.update_name(f"{generation.operation} {event.model}")
+            generation.span.set_attribute("gen_ai.request.model", event.model)
+        if event.final:
+            del self._tasks[event.task_id]
+            self._finish(generation, event.snapshot)
+        else:
+            generation.ran = _now() if generation.asked is None else generation.asked
+
+    # Endings.
+
+    def _finish(self, generation: _Generation, snapshot: TaskSnapshot) -> None:
+        if generation.ran is not None:
+            self._lag.record(_now() - generation.ran, generation.labels, context=generation.context)
+        facts: dict[str, Any] = {"foxapi.status": snapshot.status, "foxapi.images": len(snapshot.images)}
+        code = snapshot.error.code if snapshot.error else None
+        credits = credits_reserved(snapshot.usage)  # noqa: A001 - the service's unit
+        generation.span.set_attributes(facts)
+        generation.span.set_attributes(_known("gen_ai.response.model", snapshot.model or None))
+        generation.span.set_attributes(
+            {**_known("foxapi.error.code", code), **_known("foxapi.credits", credits)}
+        )
+        self._end(generation, _FAILURES.get(snapshot.signal), code)
+
+    def _left(self, event: Left) -> None:
+        if generation := self._tasks.pop(event.task_id, None):
+            # Whoever stops looking, or leaves the session, has not failed.
+            failed = not isinstance(event.error, TaskAbandonedError)
+            self._end(generation, type(event.error).__name__, failed=failed)
+
+    def _end(
+        self, generation: _Generation, error: str | None, why: str | None = None, *, failed: bool = True
+    ) -> None:
+        """End the span, and measure it; `error` is the class of what it ended with, `why` the service's reason."""
+        span, labels = generation.span, {**generation.labels, **_known("error.type", error)}
+        span.set_attributes({"foxapi.polls": generation.polls, **_known("error.type", error)})
+        if error is not None and failed:
+            span.set_status(trace.Status(trace.StatusCode.ERROR, why or error))
+        span.end()
+        self._duration.record(_now() - generation.began, labels, context=generation.context)
+
+
+def _known(name: str, value: Any) -> dict[str, Any]:
+    return {} if value is None else {name: value}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
