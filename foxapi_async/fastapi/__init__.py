@@ -1,0 +1,34 @@
+"""One session for a FastAPI or Starlette app, its errors as HTTP answers, progress as server-sent events, and routes.
+
+    app = FastAPI(lifespan=fox_lifespan())
+    add_error_handlers(app)
+    app.include_router(image_router(dependencies=[Depends(signed_in)]))
+
+
+    @app.post("/foxes", status_code=202)
+    async def draw(fox: Fox, colour: str):
+        return {"id": (await fox.submit(GrokImagineImage(f"a {colour} fox"))).id}
+
+Needs the extra `fastapi`.
+
+**Stopping a server.** A server that was told to end waits for its open responses before it ends its lifespan. The lifespan
+made here notices the signal, so streams of events and waits for a result end at once, and their clients go on at another
+replica: what they need is the task's id. That holds where the server takes SIGTERM and SIGINT by Python functions in the main
+thread, as uvicorn does, also as gunicorn's worker. Elsewhere, and against handlers of your own that wait for long,
+bound the server's patience: `uvicorn --timeout-graceful-shutdown 5`.
+"""
+
+try:
+    from fastapi import sse as _sse  # noqa: F401 - FastAPI has it since 0.135
+except ImportError as error:
+    raise ImportError(
+        "foxapi_async.fastapi needs FastAPI 0.135 or newer: pip install 'foxapi-async[fastapi]'",
+        name=error.name,
+    ) from None
+
+from foxapi_async.fastapi._answers import add_error_handlers
+from foxapi_async.fastapi._events import event_response
+from foxapi_async.fastapi._lifespan import Fox, fox_lifespan
+from foxapi_async.fastapi._routes import image_router
+
+__all__ = ["Fox", "add_error_handlers", "event_response", "fox_lifespan", "image_router"]

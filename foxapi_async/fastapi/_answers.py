@@ -1,0 +1,171 @@
+"""What a client of the app is told of an error: whose turn it is to act, and never the key or what concerns our account.
+
+A client, or a proxy, repeats what it is told to repeat. So Retry-After stands only where the same request cannot be billed
+twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from foxapi_async import _errors
+from foxapi_async._calls import shorten
+from foxapi_async._errors import APIError, FoxError, InvalidRequestError
+from foxapi_async.fastapi._body import BodyTooLargeError
+
+# Seconds, where the service named none, and the most that is passed on.
+_RETRY_AFTER = 5.0
+_LONGEST = 24 * 3600.0
+_SHOWN_PROBLEMS = 20
+
+_log = logging.getLogger("foxapi_async")
+
+
+@attrs.frozen
+class Answer:
+    """An error as a client sees it.
+
+    Attributes:
+        status: of HTTP.
+        type: a word for programs.
+        message: a sentence for people.
+        retry_after: seconds after which the same request may succeed; None where it must not be repeated unseen.
+        code: the service's reason, or None.
+        level: at which the error itself is logged, since its words are not shown; None where they are.
+    """
+
+    status: int
+    type: str
+    message: str
+    retry_after: float | None = attrs.field(default=None, kw_only=True)
+    code: str | None = attrs.field(default=None, kw_only=True)
+    level: int | None = attrs.field(default=None, kw_only=True)
+
+
+def answer_to(error: FoxError) -> Answer:
+    """What a client is told of `error`: the first row that fits."""
+    return next(answer(error) for kind, answer in _ANSWERS if isinstance(error, kind))
+
+
+def _refused(error: APIError) -> Answer:
+    """A refusal of what the client asked for is passed on in the service's words; any other tells it nothing.
+
+    Only where those words are the service's own, in its envelope, and no edge's page.
+    """
+    concerns_request = error.status in {400, 404, 413, 422} and error.task_id is None
+    if not (concerns_request and (error.type or error.code)):
+        return _UNUSABLE
+    status = 422 if error.status == 404 else error.status
+    return Answer(status, "refused", shorten(error.message), code=error.code)
+
+
+def _missing(error: APIError) -> Answer:
+    return _refused(error) if error.task_id is None else Answer(404, "not_found", "There is no such task.")
+
+
+def _limited(error: FoxError) -> Answer:
+    return Answer(429, "rate_limited", "Too many requests: try again later.", retry_after=_pause(error))
+
+
+def _away(error: FoxError) -> Answer:
+    return attrs.evolve(_UNAVAILABLE, retry_after=_pause(error))
+
+
+def _pause(error: FoxError) -> float | None:
+    if error.charged != "no":
+        return None
+    asked = getattr(error, "retry_after", None)
+    return _RETRY_AFTER if asked is None else min(asked, _LONGEST)
+
+
+_UNAVAILABLE = Answer(503, "unavailable", "Images cannot be made at the moment.", level=logging.WARNING)
+_ACCOUNT = attrs.evolve(_UNAVAILABLE, level=logging.ERROR)
+_UNUSABLE = Answer(502, "upstream", "The image service gave no usable answer.", level=logging.WARNING)
+_NOT_READY = Answer(504, "not_ready", "The task has not ended yet. It goes on: ask for its id again.")
+_UNCERTAIN = Answer(
+    502,
+    "uncertain_submit",
+    "It is not known whether the request was accepted. It may be billed: do not repeat it unseen.",
+    level=logging.ERROR,
+)
+_INTERNAL = Answer(500, "internal", "The server is not set up for this.", level=logging.ERROR)
+
+_ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], Answer]], ...] = (
+    (BodyTooLargeError, lambda error: Answer(413, "too_large", str(error))),
+    (_errors.InvalidRequestError, lambda error: Answer(422, "invalid_request", _listed(error.problems))),
+    (_errors.TaskFailedError, lambda error: Answer(502, "task_failed", str(error), code=error.code)),
+    (_errors.TaskCancelledError, lambda error: Answer(502, "task_cancelled", str(error))),
+    (_errors.TaskError, lambda _: _NOT_READY),
+    (_errors.UncertainSubmitError, lambda _: _UNCERTAIN),
+    (_errors.AuthenticationError, lambda _: _ACCOUNT),
+    (_errors.InsufficientQuotaError, lambda _: _ACCOUNT),
+    (_errors.PermissionDeniedError, lambda _: _ACCOUNT),
+    (_errors.NotFoundError, _missing),
+    (_errors.RateLimitError, _limited),
+    (_errors.ServiceUnavailableError, _away),
+    (_errors.ConnectionFailedError, _away),
+    (APIError, _refused),
+    (_errors.ConfigurationError, lambda _: _INTERNAL),
+    (_errors.LedgerError, lambda _: _INTERNAL),
+    (FoxError, lambda _: _UNUSABLE),
+)
+
+
+def _listed(problems: tuple[str, ...]) -> str:
+    return "; ".join(problems[:_SHOWN_PROBLEMS])
+
+
+def error_body(error: FoxError) -> dict[str, Any]:
+    """The error as JSON. What its words do not say goes to the log, once for each body."""
+    answer = answer_to(error)
+    if answer.level is not None:
+        _log.log(answer.level, "answered with %d %s: %s", answer.status, answer.type, error)
+    return _body(answer, error)
+
+
+def _body(answer: Answer, error: FoxError) -> dict[str, Any]:
+    told: dict[str, Any] = {"type": answer.type, "message": answer.message}
+    if answer.code:
+        told["code"] = shorten(answer.code, 100)
+    if isinstance(error, InvalidRequestError):
+        told["problems"] = list(error.problems)
+    if error.task_id is not None:
+        told["id"] = error.task_id
+    return {"error": told}
+
+
+def error_response(error: FoxError) -> JSONResponse:
+    """The error as an HTTP answer."""
+    answer = answer_to(error)
+    pause = answer.retry_after
+    headers = {} if pause is None else {"Retry-After": str(max(1, math.ceil(pause)))}
+    return JSONResponse(error_body(error), answer.status, headers)
+
+
+def add_error_handlers(app: Starlette) -> None:
+    """Let every `FoxError` that leaves a handler be answered in one form, in a FastAPI or a Starlette app.
+
+    The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` where there are any:
+
+    - `InvalidRequestError`: 422 with `problems`; what the service refuses of a request: its status, with its words
+    - `RateLimitError`: 429, and unavailable or not reached: 503, both with Retry-After in whole seconds
+    - 401, 402, 403 of our own account: 503, logged as an error and not shown
+    - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`: 502
+    - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, since the task goes on
+    - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After: it may be billed
+    - `NotFoundError` of a task: 404; anything else: 502, or 500 where the set-up is wrong, logged and not shown
+    """
+    app.add_exception_handler(FoxError, _handle)
+
+
+async def _handle(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FoxError)  # noqa: S101 - it is registered for no other
+    return error_response(error)

@@ -1,0 +1,59 @@
+"""Reads a request's body: a JSON object of bounded size, whatever is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from foxapi_async._errors import InvalidRequestError
+
+# A photo as a data URI fits in.
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+# A request has about ten fields. Millions of small values in a body would hold up every other request.
+MAX_COMMAS = 10_000
+
+
+class BodyTooLargeError(InvalidRequestError):
+    """More than a request can be."""
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object that a request carries.
+
+    Raises:
+        InvalidRequestError: it carries none; or it is not declared as JSON, which would let a foreign page's form send it.
+        BodyTooLargeError: it is larger than `MAX_BODY_BYTES`. No more than that is read.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidRequestError("send a JSON object, with the header Content-Type: application/json")
+    value = _parsed(await _bytes_of(request))
+    if not isinstance(value, dict):
+        raise InvalidRequestError('the body is no JSON object such as {"model": "...", "prompt": "..."}')
+    return value
+
+
+async def _bytes_of(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+    if body.count(b",") > MAX_COMMAS:
+        raise InvalidRequestError("the body has too many values")
+    return bytes(body)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _parsed(body: bytes) -> object:
+    """The value; None where it is no JSON, or nested too deeply to be read."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None

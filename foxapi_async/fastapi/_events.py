@@ -1,0 +1,155 @@
+"""A task's progress as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+The id of an event is made of the task's state and not of a counter, so whichever replica a reader comes back to can
+tell whether it has seen what is to be said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from foxapi_async._errors import APIError, FoxError
+from foxapi_async._events import TaskEvent
+from foxapi_async._task import TaskHandle
+from foxapi_async.fastapi._answers import error_body
+from foxapi_async.fastapi._shapes import ImageProgress
+from foxapi_async.fastapi._stopping import stopping_of
+
+# Proxies close what is silent for long, often after a minute.
+HEARTBEAT_SECONDS = 15.0
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def event_response(handle: TaskHandle) -> Response:
+    """The progress of a task as server-sent events, to be returned from a handler of FastAPI or Starlette.
+
+    Each event is called `progress`, the last one `final`; `data` is JSON with id, model, status, progress, elapsed,
+    remaining, final, images and error. A handle that ends without a final event (timeout, refused, session left) ends
+    the stream with an event `error` whose data is the error's body. A browser that comes back with Last-Event-ID is
+    not told the same again, and after the end answered with 204, upon which it comes no more. A comment every 15 s
+    keeps the connection open. A client that goes away ends its stream and nothing else.
+
+    The handler takes no `response_class=EventSourceResponse`: with that, FastAPI expects it to yield the events itself.
+    """
+    return EventResponse(handle.id, contextlib.nullcontext(handle))
+
+
+class EventResponse(EventSourceResponse):
+    """Tells of one task for as long as the client listens.
+
+    Args:
+        task_id: the task's.
+        looking: gives a handle of it, and is left when the stream ends.
+    """
+
+    def __init__(self, task_id: str, looking: AbstractContextManager[TaskHandle]) -> None:
+        super().__init__((), headers=_HEADERS)  # what is streamed is known when it is asked for
+        self._task_id = task_id
+        self._looking = looking
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        seen = Headers(scope=scope).get("last-event-id")
+        if seen == final_id(self._task_id):
+            await Response(status_code=204)(scope, receive, send)
+            return
+        with self._looking as handle:
+            async with contextlib.aclosing(_chunks(handle, seen, stopping_of(scope))) as chunks:
+                self.body_iterator = chunks
+                await super().__call__(scope, receive, send)
+
+
+async def _chunks(
+    handle: TaskHandle, seen: str | None, stopping: asyncio.Event
+) -> AsyncGenerator[bytes, None]:
+    yield KEEPALIVE_COMMENT  # some servers send no headers before there is a body
+    async for event in _readings(handle, stopping):
+        if event is None:
+            yield KEEPALIVE_COMMENT
+        elif event_id(event) != seen:
+            yield encode(event)
+        seen = None if event else seen
+    if handle.done() and (error := await _failure(handle)) is not None:
+        yield error
+
+
+async def _readings(handle: TaskHandle, stopping: asyncio.Event) -> AsyncGenerator[TaskEvent | None, None]:
+    """The events of a handle, and None after every `HEARTBEAT_SECONDS` without one, until it or the server ends."""
+    events = aiter(handle)
+    ended = asyncio.ensure_future(stopping.wait())
+    news = asyncio.ensure_future(_next(events))
+    try:
+        while True:
+            await asyncio.wait({news, ended}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if news.done():
+                event = news.result()
+                if event is None:
+                    return
+                news = asyncio.ensure_future(_next(events))
+                yield event
+            elif ended.done():
+                return
+            else:
+                yield None
+    finally:
+        news.cancel()
+        ended.cancel()
+
+
+async def _next(events: AsyncIterator[TaskEvent]) -> TaskEvent | None:
+    return await anext(events, None)
+
+
+async def _failure(handle: TaskHandle) -> bytes | None:
+    """The event that says why there will be no other; None after a final one."""
+    if handle.snapshot is not None and handle.snapshot.finished:
+        return None
+    try:
+        await handle
+    except FoxError as error:
+        # What the service refuses to tell it will refuse again: a browser need not come back for it.
+        over = final_id(handle.id) if isinstance(error, APIError) else None
+        return format_sse_event(data_str=_dump(error_body(error)), event="error", id=over)
+    return None  # pragma: no cover - a result comes with a final event
+
+
+def encode(event: TaskEvent) -> bytes:
+    """One event as it goes over the wire."""
+    return format_sse_event(
+        data_str=ImageProgress.of(event).model_dump_json(),
+        event="final" if event.final else "progress",
+        id=event_id(event),
+    )
+
+
+def event_id(event: TaskEvent) -> str:
+    """The same for every reading that tells of the same state, on whichever replica."""
+    if event.final:
+        return final_id(event.task_id)
+    urls = [image.url for image in event.snapshot.images]
+    return _digest([event.task_id, event.status, event.progress, *urls])
+
+
+def final_id(task_id: str) -> str:
+    """The id of the event after which there is no other; known without a look at the task."""
+    return f"final-{_digest([task_id])}"
+
+
+def _digest(facts: list[Any]) -> str:
+    return hashlib.blake2b(_dump(facts).encode(), digest_size=8).hexdigest()
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value)

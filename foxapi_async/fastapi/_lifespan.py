@@ -1,0 +1,81 @@
+"""The session of an app: opened and left with it, and found again by every handler."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+import attrs
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._session import FoxSession
+from foxapi_async.fastapi._stopping import STATE_KEY, noticed
+
+State = dict[str, Any]
+Lifespan = Callable[[Any], AbstractAsyncContextManager[State]]
+
+
+@attrs.frozen(repr=False)
+class _Hidden:
+    """What nobody who logs a traceback with its locals sees: the key may be in it."""
+
+    options: dict[str, Any]
+
+
+@attrs.frozen
+class _Maker:
+    """Makes a session at each start of an app."""
+
+    _hidden: _Hidden
+
+    def session(self) -> FoxSession:
+        return FoxSession(**self._hidden.options)
+
+
+def fox_lifespan(**session_options: Any) -> Lifespan:
+    """A lifespan that owns one session: `FastAPI(lifespan=fox_lifespan())`, or `Starlette(lifespan=fox_lifespan())`.
+
+    The session is `request.state.fox`, and in FastAPI the dependency `Fox`. Tasks belong to it and not to the request that
+    submitted them. A lifespan of your own enters it and passes its state on::
+
+        @asynccontextmanager
+        async def lifespan(app):
+            async with fox_lifespan()(app) as state, open_database() as database:
+                yield {**state, "database": database}
+
+    Args:
+        session_options: what `FoxSession` takes. The session is made when the app starts.
+
+    Raises:
+        ConfigurationError: when the app starts: no key, or an option that is wrong.
+    """
+    maker = _Maker(_Hidden(session_options))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[State]:
+        with noticed() as stopping:
+            async with maker.session() as fox:
+                yield {"fox": fox, STATE_KEY: stopping}
+
+    return lifespan
+
+
+# `async`, though nothing is awaited: FastAPI calls a plain function in a thread.
+async def session_of(connection: HTTPConnection) -> FoxSession:
+    """The session of the app that a request or a websocket came to.
+
+    Raises:
+        ConfigurationError: the app was started without `fox_lifespan`.
+    """
+    fox = getattr(connection.state, "fox", None)
+    if not isinstance(fox, FoxSession):
+        raise ConfigurationError("the app has no session: FastAPI(lifespan=fox_lifespan())")
+    return fox
+
+
+Fox = Annotated[FoxSession, Depends(session_of)]
+"""The app's session in a handler: `async def draw(fox: Fox)`."""

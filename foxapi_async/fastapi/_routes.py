@@ -1,0 +1,217 @@
+"""Routes for a front end that never sees the key: submit, state, events and result.
+
+Each works from the task's id alone and keeps nothing, so any replica answers for any id, also after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from foxapi_async import _calls
+from foxapi_async._errors import FoxError, InvalidRequestError, TaskTimeoutError
+from foxapi_async._results import TaskResult
+from foxapi_async._session import FoxSession
+from foxapi_async._task import TaskHandle
+from foxapi_async.fastapi._answers import error_response
+from foxapi_async.fastapi._body import read_object
+from foxapi_async.fastapi._events import EventResponse
+from foxapi_async.fastapi._lifespan import Fox
+from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, Submitted
+from foxapi_async.fastapi._stopping import stopping_of
+from foxapi_async.models import parse_request
+
+# However short a client wants to wait: for the first look at a task.
+FIRST_LOOK_SECONDS = 10.0
+
+LONGEST_WAIT = 300.0
+
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["model"],
+                "properties": {
+                    "model": {"type": "string"},
+                    "prompt": {"type": "string"},
+                    "image_urls": {"type": "array", "items": {"type": "string", "format": "uri"}},
+                },
+                "additionalProperties": True,
+                "example": {"model": "grok-imagine-image", "prompt": "a red fox", "num_outputs": 2},
+            }
+        }
+    },
+}
+
+_EVENTS = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "id": {"type": "string"}, "data": {"type": "string"}},
+}
+
+_WORDS = {
+    404: "The service does not know the id",
+    413: "The body is too large",
+    422: "What was sent is wrong, each fault in `problems`",
+    429: "Too many requests; see Retry-After",
+    502: "The task failed, or the service gave no usable answer",
+    503: "Images cannot be made at the moment",
+    504: "Not ready in time; the task goes on",
+}
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route, for the documentation."""
+    return {status: {"model": ErrorBody, "description": _WORDS[status]} for status in statuses}
+
+
+class _ImageRoute(APIRoute):
+    """Answers errors in the form that the routes promise, with or without `add_error_handlers`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except FoxError as error:
+                return error_response(error)
+            except RequestValidationError as error:
+                return error_response(InvalidRequestError(problems=_problems(error)))
+
+        return answered
+
+
+def _problems(error: RequestValidationError) -> tuple[str, ...]:
+    return tuple(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+
+
+# `async`, though nothing is awaited: FastAPI calls a plain function in a thread.
+async def task_id_of(task_id: str) -> str:
+    """The id in the path, refused before any request to the service if it cannot be one.
+
+    Raises:
+        InvalidRequestError: see `check_task_id`.
+    """
+    return _calls.check_task_id(task_id)
+
+
+TaskId = Annotated[str, Depends(task_id_of)]
+
+
+def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
+    """Routes to submit a generation and to follow it: `app.include_router(image_router(dependencies=[Depends(check)]))`.
+
+    - `POST /images`: a request as JSON, as `parse_request` takes it; 202 with its id
+    - `GET /images/{task_id}`: the task as it stands now
+    - `GET /images/{task_id}/events`: its progress as server-sent events
+    - `GET /images/{task_id}/result?wait=30`: its images, waited for up to so many seconds
+
+    Errors are answered as `add_error_handlers` tells. The app needs `fox_lifespan`.
+
+    Args:
+        dependencies: who may use the routes, checked before anything else. Required, since submitting spends money; `[]` says
+            that nobody is checked. Whoever knows a task's id can look at it.
+    """
+    router = APIRouter(dependencies=list(dependencies), route_class=_ImageRoute, tags=["images"])
+    router.post(
+        "/images",
+        status_code=202,
+        summary="Start a generation",
+        responses=_errors(413, 422, 429, 502, 503),
+        openapi_extra={"requestBody": _BODY},
+    )(submit_image)
+    router.get("/images/{task_id}", summary="How a task stands", responses=_errors(404, 422, 429, 502, 503))(
+        image_state
+    )
+    router.get(
+        "/images/{task_id}/events",
+        summary="Progress as server-sent events",
+        # Not EventSourceResponse: with that FastAPI takes the handler for a generator of events.
+        response_class=Response,
+        responses={
+            200: {"description": "The events", "content": {"text/event-stream": {"schema": _EVENTS}}},
+            204: {"description": "The final event was seen already"},
+            **_errors(422),
+        },
+    )(image_events)
+    router.get(
+        "/images/{task_id}/result",
+        summary="The images, once they are there",
+        responses=_errors(404, 422, 502, 503, 504),
+    )(image_result)
+    return router
+
+
+async def submit_image(request: Request, response: Response, fox: Fox) -> Submitted:
+    """Send the request: one billed POST. Its task goes on whether or not anybody asks for it."""
+    handle = await fox.submit(parse_request(await read_object(request)))
+    response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
+    return Submitted(id=handle.id)
+
+
+async def image_state(task_id: TaskId, fox: Fox) -> ImageState:
+    """Read the task once."""
+    return ImageState.of(await fox.fetch(task_id))
+
+
+async def image_events(task_id: TaskId, fox: Fox) -> Response:
+    """Events `progress`, then one `final`; or one `error`, where it cannot be told how the task ends.
+
+    A browser's EventSource reconnects by itself, at any replica, and is not told again what it has seen.
+    """
+    return EventResponse(task_id, looking_at(fox, task_id))
+
+
+async def image_result(
+    request: Request, task_id: TaskId, fox: Fox, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30.0
+) -> ImageResult:
+    """Wait for the task up to `wait` seconds; 504 with its id where it takes longer."""
+    with looking_at(fox, task_id) as handle:
+        work = asyncio.ensure_future(_result_within(handle, wait))
+        ends = [asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _left(request))]
+        try:
+            await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise TaskTimeoutError("the client or the server has gone", task_id=task_id)
+            return ImageResult.of(work.result())
+        finally:
+            for future in (work, *ends):
+                future.cancel()
+
+
+@contextlib.contextmanager
+def looking_at(fox: FoxSession, task_id: str) -> Iterator[TaskHandle]:
+    """A handle for one reader. All handles of a task share its polls; the last one to go ends them."""
+    handle = fox.attach(task_id)
+    try:
+        yield handle
+    finally:
+        handle.stop()
+
+
+async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
+    """The result, waited for that long; but at least until the task was looked at once."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, FIRST_LOOK_SECONDS)):
+            await anext(aiter(handle), None)
+    # What is over is told at once, however little time is left.
+    return await handle.wait(max(deadline - loop.time(), 1e-3))
+
+
+async def _left(request: Request) -> None:
+    """Until the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

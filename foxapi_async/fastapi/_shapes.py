@@ -1,0 +1,136 @@
+"""What the routes answer with, as the documentation of the app shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from foxapi_async._calls import shorten
+from foxapi_async._events import TaskEvent, TaskProblem, TaskSnapshot
+from foxapi_async._results import GeneratedImage, TaskResult
+
+
+class Submitted(BaseModel):
+    """A task that was accepted."""
+
+    id: str
+
+
+class Image(BaseModel):
+    """One image; its URL holds for 24 hours."""
+
+    url: str
+    content_type: str | None
+
+    @classmethod
+    def all_of(cls, images: tuple[GeneratedImage, ...]) -> list[Image]:
+        """Each of them, in order."""
+        return [cls(url=image.url, content_type=image.content_type) for image in images]
+
+
+class Problem(BaseModel):
+    """Why a task failed."""
+
+    code: str | None
+    message: str
+
+    @classmethod
+    def of(cls, problem: TaskProblem | None) -> Problem | None:
+        """The service's reason and words, not too long; None where there is none."""
+        if problem is None:
+            return None
+        return cls(code=problem.code and shorten(problem.code, 100), message=shorten(problem.message))
+
+
+class ImageState(BaseModel):
+    """A task as it stands now. `created` is Unix time in seconds."""
+
+    id: str
+    model: str
+    status: str
+    progress: float | None
+    created: float | None
+    finished: bool
+    images: list[Image]
+    error: Problem | None
+
+    @classmethod
+    def of(cls, snapshot: TaskSnapshot) -> ImageState:
+        """What a reading tells."""
+        return cls(
+            id=snapshot.id,
+            model=snapshot.model,
+            status=snapshot.status,
+            progress=snapshot.progress,
+            created=snapshot.created,
+            finished=snapshot.finished,
+            images=Image.all_of(snapshot.images),
+            error=Problem.of(snapshot.error),
+        )
+
+
+class ImageProgress(BaseModel):
+    """The data of one server-sent event. Times are in seconds."""
+
+    id: str
+    model: str
+    status: str
+    progress: float | None
+    elapsed: float
+    remaining: float | None
+    final: bool
+    images: list[Image]
+    error: Problem | None
+
+    @classmethod
+    def of(cls, event: TaskEvent) -> ImageProgress:
+        """What an event tells."""
+        return cls(
+            id=event.task_id,
+            model=event.model,
+            status=event.status,
+            progress=event.progress,
+            elapsed=event.elapsed,
+            remaining=event.remaining,
+            final=event.final,
+            images=Image.all_of(event.snapshot.images),
+            error=Problem.of(event.snapshot.error),
+        )
+
+
+class ImageResult(BaseModel):
+    """A task that completed; `elapsed` in seconds since its creation."""
+
+    id: str
+    model: str
+    images: list[Image]
+    elapsed: float
+    usage: dict[str, Any]
+
+    @classmethod
+    def of(cls, result: TaskResult) -> ImageResult:
+        """What a result tells."""
+        return cls(
+            id=result.task_id,
+            model=result.model,
+            images=Image.all_of(result.images),
+            elapsed=result.elapsed,
+            usage=dict(result.usage),
+        )
+
+
+class Error(BaseModel):
+    """What went wrong: `type` for programs, `message` for people."""
+
+    type: str
+    message: str
+    code: str | None = None
+    problems: list[str] | None = None
+    id: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    error: Error

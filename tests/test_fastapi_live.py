@@ -1,0 +1,204 @@
+"""The routes in real processes: uvicorn, a client that reads SSE over sockets, and the service's own count."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from helpers import polls
+
+from foxapi_async.emulator import Fault, ThreadedEmulator, _images
+
+pytest.importorskip("fastapi.sse", reason="needs the extra fastapi")
+pytest.importorskip("uvicorn", reason="needs uvicorn")
+
+from apps.asgi import Event
+
+PATIENCE = 60.0
+HERE = Path(__file__).parent
+A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
+
+
+@pytest.fixture(autouse=True)
+def quick_painting(monkeypatch):
+    """The service answers with few bytes: painting takes more time than all else here."""
+    monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode())
+
+
+class Server:
+    """An app in a process of its own, on a port that is open from the beginning."""
+
+    def __init__(self, service):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        words = "apps.live_app:app", "--app-dir", str(HERE), "--fd", str(self._socket.fileno())
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *words],
+            env={**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url},
+            pass_fds=[self._socket.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._socket.close()  # the process has it
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self):
+        """Wait for the end: what it wrote."""
+        _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE)
+        assert "Traceback" not in err, err
+        return err
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def serving(service):
+    """A server that has started; told to end and waited for, unless it was already."""
+    server = Server(service)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield server
+            if server._process.returncode is None:
+                server.terminate()
+                await server.ended()
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+async def web():
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE)) as web:
+        yield web
+
+
+async def submitted(web, server):
+    """The path of a new task."""
+    async with web.post(f"{server.url}/images", json=A_FOX) as response:
+        assert 202 == response.status, await response.text()
+        return response.headers["location"]
+
+
+async def stream(web, url, last_id=""):
+    """The events of one stream, as they come."""
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    async with web.get(url, headers=headers) as response:
+        assert 200 == response.status
+        while block := await until_blank(response.content):
+            if (event := Event.of(block)).kind:
+                yield event
+
+
+async def until_blank(content):
+    """The lines up to a blank one; nothing at the end of the stream."""
+    lines = []
+    while (line := (await content.readline()).decode()).strip():
+        lines.append(line)
+    return "".join(lines)
+
+
+async def whole(web, url, last_id=""):
+    return [event async for event in stream(web, url, last_id)]
+
+
+async def polls_of_tasks(web, count, readers):
+    """How often the service was asked for each of `count` tasks, with so many readers on each; and what they read."""
+    with ThreadedEmulator(seconds=1.5) as service:
+        async with serving(service) as server:
+            paths = await asyncio.gather(*(submitted(web, server) for _ in range(count)))
+            ends = asyncio.gather(*(result(web, server, path) for path in paths))
+            streams = [whole(web, f"{server.url}{path}/events") for path in paths for _ in range(readers)]
+            read = await asyncio.gather(*streams)
+            await ends
+        return collections.Counter(record.path for record in polls(service)), read
+
+
+async def result(web, server, path):
+    async with web.get(f"{server.url}{path}/result?wait=60") as response:
+        assert 200 == response.status
+        return await response.json()
+
+
+async def test_two_hundred_readers_of_fifty_tasks(web):
+    """Four readers on each of fifty tasks all see the end, and the service is not asked more often than without them."""
+    (alone, _), (shared, read) = await asyncio.gather(
+        polls_of_tasks(web, 50, readers=0), polls_of_tasks(web, 50, readers=4)
+    )
+
+    assert ["final"] * 200 == [events[-1].kind for events in read]
+    assert 50 == len(alone) == len(shared)
+    # The moments are left to chance. Were each reader to look for itself, this would be five times as many.
+    assert 1.5 * alone.total() > shared.total()
+
+
+async def test_clients_that_go_away(web):
+    """Readers that break off their connection disturb neither the other readers nor the server."""
+    with ThreadedEmulator(seconds=1.5) as service:
+        async with serving(service) as server:
+            path = await submitted(web, server)
+            url = f"{server.url}{path}/events"
+            stayers = asyncio.gather(*(whole(web, url) for _ in range(10)))
+            for _ in range(10):
+                async with contextlib.aclosing(stream(web, url)) as leaver:
+                    await anext(leaver)
+            read = await stayers
+            server.terminate()
+            err = await server.ended()
+
+    assert ["final"] * 10 == [events[-1].kind for events in read]
+    assert "tasks unfinished" not in err
+
+
+class Browser:
+    """Follows a task as an EventSource does: where a stream ends it comes back with what it saw last, until there is no more."""
+
+    def __init__(self, web, path):
+        self._web = web
+        self._path = path
+        self.seen = []
+        self.begun = asyncio.Event()
+
+    async def read(self, server):
+        """One stream, to its end."""
+        last_id = self.seen[-1].id if self.seen else ""
+        async for event in stream(self._web, f"{server.url}{self._path}/events", last_id):
+            self.seen.append(event)
+            self.begun.set()
+
+    @property
+    def finished(self):
+        return self.seen[-1].kind == "final"
+
+
+async def test_a_rolling_restart(web):
+    """A server told to end does so with streams open, and names its tasks; another goes on with all of them, billed once."""
+    with ThreadedEmulator(seconds=2, faults=[Fault.never_finishes()]) as service:
+        async with serving(service) as old, serving(service) as new:
+            stuck = await submitted(web, old)
+            waiting = asyncio.create_task(web.get(f"{old.url}{stuck}/result?wait=300"))
+            paths = await asyncio.gather(*(submitted(web, old) for _ in range(10)))
+            browsers = [Browser(web, path) for path in [stuck, *paths]]
+            streams = asyncio.gather(*(browser.read(old) for browser in browsers))
+            await asyncio.gather(*(browser.begun.wait() for browser in browsers))
+            old.terminate()
+            await streams
+            log = await old.ended()
+            left = [browser for browser in browsers[1:] if not browser.finished]
+            await asyncio.gather(*(browser.read(new) for browser in left))
+
+    assert 504 == (await waiting).status
+    assert ["progress"] == [event.kind for event in browsers[0].seen[-1:]]
+    assert stuck.rpartition("/")[2] in log
+    assert all(browser.finished for browser in browsers[1:])
+    assert 11 == service.billed
