@@ -105,11 +105,18 @@ def models(_args: Namespace, screen: Screen) -> int:
     return _exits.DONE
 
 
+def serve(args: Namespace, screen: Screen) -> int:
+    """Serve the page."""
+    from foxapi_async.cli._serve import start_page  # noqa: PLC0415 - a web server, rarely needed
+
+    return run(start_page(args, screen), screen)
+
+
 def emulator(args: Namespace, _screen: Screen) -> int:
     """Serve the stand-in."""
-    from foxapi_async.emulator.__main__ import run as serve  # noqa: PLC0415 - a web server, rarely needed
+    from foxapi_async.emulator.__main__ import run as run_emulator  # noqa: PLC0415 - a web server, rarely needed
 
-    return serve(args)
+    return run_emulator(args)
 
 
 COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
@@ -120,6 +127,7 @@ COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "wait": wait,
     "upload": upload,
     "models": models,
+    "serve": serve,
     "emulator": emulator,
 }
 

@@ -59,6 +59,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_wait(_command(commands, "wait", "go on with tasks of an earlier run, and save their images"))
     _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
     _command(commands, "models", "list the known models and their fields")
+    _add_serve(_command(commands, "serve", "make images on a page in your browser"))
     _add_emulator(
         _command(commands, "emulator", "serve a stand-in of FoxAPI on this machine"), "emulator" in words
     )
@@ -243,6 +244,25 @@ def _add_upload(parser: argparse.ArgumentParser) -> None:
     _add_service(parser)
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at (default: %(default)s); beyond this machine a token is demanded",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="0 for any that is free (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--token",
+        help="what a browser must show, at least 16 characters (default: none on this machine, else a new one)",
+    )
+    meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows and goes on with it"
+    _add_out(parser, meaning, default="foxapi-page")
+    _add_timeout(parser)
+    _add_service(parser)
+
+
 def _add_emulator(parser: argparse.ArgumentParser, meant: bool) -> None:  # noqa: FBT001 - private
     if meant:
         from foxapi_async.emulator.__main__ import add_arguments  # noqa: PLC0415 - a web server, rarely needed
@@ -250,9 +270,11 @@ def _add_emulator(parser: argparse.ArgumentParser, meant: bool) -> None:  # noqa
         add_arguments(parser)
 
 
-def _add_out(parser: argparse.ArgumentParser, meaning: str = "folder for the images") -> None:
+def _add_out(
+    parser: argparse.ArgumentParser, meaning: str = "folder for the images", default: str = DEFAULT_OUT
+) -> None:
     parser.add_argument(
-        "-o", "--out", metavar="DIR", default=DEFAULT_OUT, help=f"{meaning} (default: %(default)s)"
+        "-o", "--out", metavar="DIR", default=default, help=f"{meaning} (default: %(default)s)"
     )
 
 
@@ -290,6 +312,12 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= (count := int(text[:12])) < 10**9):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return count
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and (port := int(text[:6])) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return port
 
 
 def _rate(text: str) -> float:

@@ -1,0 +1,157 @@
+"""`foxapi serve`: a page on this machine, until it is interrupted."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import socket
+from argparse import Namespace
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from foxapi_async._batch import Batch
+from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._session import FoxSession
+from foxapi_async._settings import is_loopback
+from foxapi_async.cli import _exits
+from foxapi_async.cli._batch import _keep_apart
+from foxapi_async.cli._inputs import open_folder
+from foxapi_async.cli._screen import Screen
+from foxapi_async.cli._service import Service
+from foxapi_async.cli._text import counted
+
+if TYPE_CHECKING:
+    from foxapi_async.page._guard import Gate
+
+_SHORTEST_TOKEN = 16
+_ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what a user may ask for
+_TOLD_IDS = 20
+
+
+def start_page(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
+    """The work of `foxapi serve`; it gives the exit status.
+
+    Raises:
+        InvalidRequestError: the output folder or an option cannot be what it should be.
+        ConfigurationError: the extra `web` is missing; or there is no usable key or address, and the emulator is not
+            meant.
+    """
+    _check_extra()
+    return PageJob(args, screen).work()
+
+
+def _check_extra() -> None:
+    try:
+        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
+        import uvicorn  # noqa: F401, PLC0415 - of the extra
+    except ImportError as error:
+        problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
+    else:
+        return
+    raise ConfigurationError(problem)
+
+
+class PageJob:
+    """One run of the command.
+
+    Args:
+        args: the parsed options.
+        screen: where to tell of it.
+
+    Raises:
+        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+        InvalidRequestError: the token is too short, or the output folder cannot be one.
+    """
+
+    def __init__(self, args: Namespace, screen: Screen) -> None:
+        self._args = args
+        self._screen = screen
+        self._local = is_loopback(args.host)
+        self._token = _token_of(args.token, local=self._local)
+        timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
+        self._service = Service(args, **timeout)
+        self._out = open_folder(args.out)
+
+    async def work(self) -> int:
+        """Serve until cancelled.
+
+        Raises:
+            ConfigurationError: the address cannot be listened at.
+            InvalidRequestError: the folder has what the emulator made, and the emulator is not meant, or the other way
+                round.
+            LedgerError: another run has the folder, or it cannot be used.
+        """
+        from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
+
+        await _keep_apart(Batch([], self._out), emulated=self._args.emulator)
+        with listen(self._args.host, self._args.port) as sock:
+            async with self._service.session() as fox:
+                try:
+                    await self._serve(fox, sock)
+                finally:
+                    self._tell_unfinished(fox)
+        return _exits.DONE
+
+    async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
+        from foxapi_async.page._app import Page  # noqa: PLC0415 - a web server, rarely needed
+        from foxapi_async.page._server import serve  # noqa: PLC0415 - as above
+        from foxapi_async.page._studio import Studio  # noqa: PLC0415 - as above
+
+        port = sock.getsockname()[1]
+        async with fox, Studio.opened(fox, self._out) as studio:
+            self._tell_where(port)
+            await serve(Page(studio, self._gate(port)), sock)
+
+    def _gate(self, port: int) -> Gate:
+        from foxapi_async.page._guard import Gate  # noqa: PLC0415 - a web server, rarely needed
+
+        return Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
+
+    def _tell_where(self, port: int) -> None:
+        host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{port}/{f'?token={self._token}' if self._token else ''}"
+        self._screen.line(url)
+        self._screen.data({"url": url, "out": str(self._out)})
+        bill = "images of the emulator: nothing is billed" if self._args.emulator else "each image is billed"
+        self._screen.note(f"the page is at the address above; {bill}; Ctrl-C ends it")
+        if not self._local:
+            self._screen.note(
+                "the address holds the token, and http is not encrypted: use it in networks you trust"
+            )
+
+    def _tell_unfinished(self, fox: FoxSession) -> None:
+        ids = list(dict.fromkeys(handle.id for handle in fox.unfinished))
+        if self._args.emulator:
+            self._screen.note("the emulator's tasks end here, nothing was billed")
+        elif ids:
+            more = f" and {len(ids) - _TOLD_IDS} more" if len(ids) > _TOLD_IDS else ""
+            told = f"{', '.join(ids[:_TOLD_IDS])}{more}"
+            self._screen.complain(f"{counted(len(ids), 'task')} still running (and billed): {told}")
+            self._screen.complain(f"go on with: {shlex.join(['foxapi', *_without_token(self._args.words)])}")
+
+
+def _token_of(given: str | None, *, local: bool) -> str | None:
+    """What is demanded of whoever comes; None where nothing is.
+
+    Raises:
+        InvalidRequestError: it could be guessed, or does not fit into an address.
+    """
+    if given is None:
+        return None if local else secrets.token_urlsafe(32)
+    if len(given) < _SHORTEST_TOKEN or not all(c.isascii() and (c.isalnum() or c in "-_.~") for c in given):
+        raise InvalidRequestError(
+            f"--token: give at least {_SHORTEST_TOKEN} letters, digits or signs out of - _ . ~"
+        )
+    return given
+
+
+def _without_token(words: list[str]) -> list[str]:
+    """The command without its secret: a new one is as good."""
+    kept: list[str] = []
+    after = False
+    for word in words:
+        if not after and word != "--token" and not word.startswith("--token="):
+            kept.append(word)
+        after = word == "--token" and not after
+    return kept

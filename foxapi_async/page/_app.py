@@ -1,0 +1,50 @@
+"""The page as an ASGI app: the image routes, the page's own, and the guard before both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from foxapi_async.fastapi import add_error_handlers, image_router
+from foxapi_async.fastapi._lifespan import session_of
+from foxapi_async.fastapi._stopping import STATE_KEY
+from foxapi_async.page._guard import Gate, Guard
+from foxapi_async.page._routes import PageRoutes
+from foxapi_async.page._studio import Studio
+
+
+class Page:
+    """One page's app.
+
+    Args:
+        studio: does the work.
+        gate: who may enter.
+    """
+
+    def __init__(self, studio: Studio, gate: Gate) -> None:
+        self._studio = studio
+        self._stopping = asyncio.Event()
+        self.app: ASGIApp = Guard(self._guarded(), gate)
+
+    def stop(self) -> None:
+        """End the streams: a server waits for them before it ends."""
+        self._stopping.set()
+        self._studio.board.wake()
+
+    def _guarded(self) -> FastAPI:
+        app = FastAPI(lifespan=self._lifespan, openapi_url=None)
+        add_error_handlers(app)
+        # A submit of the page goes through the ledger.
+        app.dependency_overrides[session_of] = lambda: self._studio
+        app.include_router(PageRoutes(self._studio, self._stopping).router())
+        app.include_router(image_router(dependencies=[]))  # the guard has checked who asks
+        return app
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncIterator[dict[str, Any]]:
+        yield {"fox": self._studio.fox, STATE_KEY: self._stopping}

@@ -1,0 +1,90 @@
+"""What a page shows of one item of the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from foxapi_async._budget import credits_reserved
+from foxapi_async._entries import Entry, State
+
+# What a browser shows as a picture and nothing else.
+IMAGE_TYPES = {
+    ".avif": "image/avif",
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
+
+def card_of(entry: Entry, *, place: int, fault: str | None = None) -> dict[str, Any]:
+    """The item as JSON.
+
+    Args:
+        entry: what the ledger knows.
+        place: its number in the ledger, from 0.
+        fault: why nobody waits for its task any more, although it goes on; None where somebody does.
+    """
+    record = _record(entry)
+    request = _mapping(record.get("request"))
+    return {
+        "key": entry.key,
+        "place": place,
+        "id": entry.task_id,
+        "state": entry.state.value,
+        "request": request,
+        "model": record.get("model") or request.get("model"),
+        "changed": entry.changed,
+        "elapsed": _mapping(record.get("timings")).get("elapsed"),
+        "credits": credits_reserved(_mapping(record.get("usage"))),
+        "images": [{"url": address(entry, n)} for n in range(1, len(_files(record)) + 1)],
+        "error": _error(record),
+        "fault": fault,
+    }
+
+
+def address(entry: Entry, number: int) -> str:
+    """Where a page gets an image of the item, `number` from 1."""
+    return f"/files/{quote(entry.task_id or '', safe='')}/{number}"
+
+
+def file_of(entry: Entry, number: int, folder: Path) -> tuple[Path, str] | None:
+    """The path and the MIME type of an image of the item, `number` from 1; None where there is none.
+
+    The path is that of the ledger. One that leads out of `folder`, or is no picture's, is as good as none.
+    """
+    files = _files(_record(entry))
+    path = files[number - 1].get("path") if 1 <= number <= len(files) else None
+    if not isinstance(path, str) or "\\" in path or "\0" in path:
+        return None
+    kind = IMAGE_TYPES.get(PurePosixPath(path).suffix.lower())
+    found = (folder / path).resolve()
+    return (found, kind) if kind and found.is_relative_to(folder.resolve()) else None
+
+
+def _record(entry: Entry) -> Mapping[str, Any]:
+    """The item's line of the manifest; what was kept with its submit where there is none, or a newer submit."""
+    text = entry.opening if entry.state in {State.SUBMITTING, State.SUBMITTED} else None
+    try:
+        return _mapping(json.loads(text or entry.record or entry.opening or "{}"))
+    except ValueError:
+        return {}
+
+
+def _files(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    files = record.get("files")
+    return [_mapping(file) for file in files] if isinstance(files, list) else []
+
+
+def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    error = _mapping(record.get("error"))
+    return {name: error.get(name) for name in ("code", "message", "charged")} if error else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,199 @@
+"""Who may speak to the page's server: this machine, or whoever has the token, and never another web site.
+
+A server on loopback is within reach of every site that is open in the same browser. What a browser says of where a request
+comes from (Host, Origin, Sec-Fetch-Site) is checked before anything else, so that no site can spend money or read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from urllib.parse import urlsplit
+
+import attrs
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foxapi_async._settings import is_loopback
+
+UPLOADS = "/uploads"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_UPLOAD_BYTES = 100 * 1024 * 1024
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_READS = {"GET", "HEAD"}
+
+_log = logging.getLogger("foxapi_async")
+
+
+@attrs.frozen(kw_only=True)
+class Gate:
+    """Who may enter.
+
+    Attributes:
+        local: whether the server listens on loopback, and answers to its names alone.
+        token: what everybody must have; None for nobody.
+        cookie: the name of the cookie that stands for it. Ports share cookies, so it has the port's number.
+    """
+
+    local: bool = True
+    token: str | None = attrs.field(default=None, repr=False)
+    cookie: str = "foxapi_page"
+
+    @property
+    def pass_(self) -> str:
+        """What the cookie holds: not the token, because other servers on this host see it."""
+        return hashlib.sha256(f"foxapi serve\n{self.token}".encode()).hexdigest()
+
+    def is_token(self, given: str | None) -> bool:
+        """Whether this is the token, found out in constant time."""
+        return self.token is not None and _equal(given, self.token)
+
+    def admits(self, request: Request) -> bool:
+        """Whether whoever asks has shown the token, or needs none."""
+        if self.token is None:
+            return True
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        bearer = given.strip() if scheme.lower() == "bearer" else None
+        return _equal(request.cookies.get(self.cookie), self.pass_) or self.is_token(bearer)
+
+
+class Guard:
+    """Refuses what is not allowed, and gives every answer the headers that keep a page to itself.
+
+    Args:
+        app: what is guarded.
+        gate: who may enter.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        app = refusal(self._gate, Request(scope)) or self._app
+        try:
+            await app(scope, receive, answer.send)
+        except Exception as bug:
+            _log.error("%s %s: internal error: %r", scope["method"], scope["path"], bug)
+            if not answer.begun:
+                await _error(500, "internal", "Something went wrong here.")(scope, receive, answer.send)
+        _log.info("%s %s %s", scope["method"], scope["path"], answer.status)
+
+
+class _Answer:
+    """One answer on its way out, with the headers that all have."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._scope = scope
+        self.status = 0
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.begun = message["status"], True
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+def refusal(gate: Gate, request: Request) -> Response | None:
+    """The answer to a request that goes no further; None where it does."""
+    if gate.local and not is_loopback(_host_of(request.headers.get("host", ""))):
+        return _error(421, "wrong_host", "This server answers to localhost and 127.0.0.1 alone.")
+    if _is_foreign(request):
+        return _error(403, "cross_site", "Another web site may not use this server.")
+    if request.url.path == "/" and "token" in request.query_params and request.method in _READS:
+        return _exchange(gate, request.query_params["token"])
+    if not gate.admits(request):
+        return _error(401, "token", "Open the address with the token, as `foxapi serve` has printed it.")
+    return None if request.method in _READS else _unfit(request)
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser says that a page of another origin asks."""
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if site not in {"same-origin", "none"}:
+        return not _is_visit(request)
+    origin = request.headers.get("origin")
+    if origin is None:
+        return site == "none" and request.method not in _READS
+    return urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+
+
+def _is_visit(request: Request) -> bool:
+    """Whether somebody follows a link to the page: that reads nothing into the site that it stands on."""
+    wanted = request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
+    return request.method == "GET" and request.url.path == "/" and wanted == ("navigate", "document")
+
+
+def _unfit(request: Request) -> Response | None:
+    """Refuse a body that is too large or of unknown length, or of a type that any site's form can send."""
+    upload = request.url.path == UPLOADS
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not (kind.startswith("image/") if upload else kind == "application/json"):
+        wanted = "an image" if upload else "JSON"
+        return _error(415, "content_type", f"Send {wanted}, with its Content-Type.")
+    length = request.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()):
+        return _error(411, "length", "Send the body with its Content-Length.")
+    limit = MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES
+    # Digits without end would be slow to read as a number.
+    if len(length) > len(str(limit)) or int(length) > limit:
+        return _error(413, "too_large", f"At most {limit // 1024 // 1024} MB can be sent.")
+    return None
+
+
+def _exchange(gate: Gate, given: str) -> Response:
+    """Set the cookie for the token, and go on to the page without it.
+
+    By a page and not by a redirect: after a link on another site, a strict cookie would not come along.
+    """
+    if gate.token is not None and not gate.is_token(given):
+        return _error(401, "token", "This is not the token that `foxapi serve` has printed.")
+    response = HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>FoxAPI</title>'
+        '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on to the page</a>'
+    )
+    if gate.token is not None:
+        response.set_cookie(gate.cookie, gate.pass_, httponly=True, samesite="strict")
+    return response
+
+
+def _host_of(host: str) -> str:
+    """The name in a Host header, without the port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _equal(given: str | None, wanted: str) -> bool:
+    return given is not None and hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _error(status: int, kind: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"type": kind, "message": message}}, status)

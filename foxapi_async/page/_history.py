@@ -1,0 +1,84 @@
+"""What was ever asked for in a folder, newest first: an index of the ledger, which knows the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foxapi_async._entries import Entry, State
+from foxapi_async._ledger import Ledger
+from foxapi_async.page._cards import card_of
+
+
+class History:
+    """The items of a ledger by their place and by their task.
+
+    Args:
+        ledger: what is known of each.
+        faults: by key, why nobody waits for a task any more.
+    """
+
+    def __init__(self, ledger: Ledger, faults: dict[str, str]) -> None:
+        self._ledger = ledger
+        self._faults = faults
+        self._keys: list[str] = []
+        self._places: dict[str, int] = {}
+        self._by_task: dict[str, str] = {}
+
+    async def load(self) -> None:
+        """Read what is there.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        async for entry in self._ledger.entries():
+            self.add(entry.key)
+            if entry.task_id is not None:
+                self.name(entry.key, entry.task_id)
+
+    def add(self, key: str) -> int:
+        """Take an item that is new, and return its place."""
+        self._places[key] = len(self._keys)
+        self._keys.append(key)
+        return self._places[key]
+
+    def name(self, key: str, task_id: str) -> None:
+        """Take the id that an item's task has."""
+        self._by_task[task_id] = key
+
+    async def entry(self, task_id: str) -> Entry | None:
+        """What the ledger knows of a task; None where it was not submitted here.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        key = self._by_task.get(task_id)
+        return None if key is None else (await self._ledger.look_up([key])).get(key)
+
+    async def card(self, key: str) -> dict[str, Any] | None:
+        """An item as a page shows it; None where it was not sent.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return self._card((await self._ledger.look_up([key])).get(key))
+
+    async def page(self, before: int | None, limit: int) -> dict[str, Any]:
+        """The last `limit` items before a place, newest first, and the place to ask for next, None at the end.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        end = len(self._keys) if before is None else max(0, min(before, len(self._keys)))
+        start = max(0, end - limit)
+        keys = self._keys[start:end]
+        known = await self._ledger.look_up(keys)
+        cards = [self._card(known.get(key)) for key in reversed(keys)]
+        return {"cards": [card for card in cards if card], "before": start or None}
+
+    def _card(self, entry: Entry | None) -> dict[str, Any] | None:
+        # What was refused for the moment was not sent, costs nothing and was told when it was asked for.
+        if entry is None or entry.state is State.NEW:
+            return None
+        waits = entry.state is State.SUBMITTED
+        fault = self._faults.get(entry.key) if waits else None
+        return card_of(entry, place=self._places[entry.key], fault=fault)

@@ -1,0 +1,159 @@
+"""The page's own routes: its files, the models, the history, the images, uploads, and one stream of all changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from importlib.resources import files
+from typing import Annotated, Any, BinaryIO, cast
+
+import attrs
+from fastapi import APIRouter, Query
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files import in_thread
+from foxapi_async._results import safe_name
+from foxapi_async.models import MODELS, GrokImagineImage
+from foxapi_async.page._board import Notice
+from foxapi_async.page._cards import file_of
+from foxapi_async.page._guard import MAX_UPLOAD_BYTES, UPLOADS
+from foxapi_async.page._studio import Studio
+
+# Proxies close what is silent for long.
+HEARTBEAT_SECONDS = 15.0
+# A server that is restarted is back in a moment.
+RECONNECT_MILLISECONDS = 1000
+
+_ASSETS = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/favicon.svg": ("favicon.svg", "image/svg+xml"),
+    "/favicon.ico": ("favicon.svg", "image/svg+xml"),
+}
+_IN_MEMORY_BYTES = 1024 * 1024
+
+
+class PageRoutes:
+    """The routes of one server.
+
+    Args:
+        studio: does the work.
+        stopping: set once the server is to end.
+    """
+
+    def __init__(self, studio: Studio, stopping: asyncio.Event) -> None:
+        self._studio = studio
+        self._stopping = stopping
+
+    def router(self) -> APIRouter:
+        """All of them."""
+        router = APIRouter()
+        for path in _ASSETS:
+            router.add_api_route(path, _asset_route(path), methods=["GET", "HEAD"])
+        router.get("/models")(models)
+        router.get("/history")(self.history)
+        router.get("/changes")(self.changes)
+        router.get("/files/{task_id}/{number}")(self.file)
+        router.post("/again/{task_id}")(self.again)
+        router.post(UPLOADS)(self.upload)
+        return router
+
+    async def history(
+        self,
+        before: Annotated[int | None, Query(ge=0)] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 30,
+    ) -> JSONResponse:
+        """The latest items before a place in the ledger, newest first."""
+        return JSONResponse(await self._studio.history.page(before, limit))
+
+    async def changes(self) -> Response:
+        """Everything that changes, as server-sent events `progress` and `card`, until the server ends.
+
+        One stream for all tasks: a browser opens but six connections to a server.
+        """
+        return StreamingResponse(
+            self._told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
+
+    async def _told(self) -> AsyncIterator[bytes]:
+        yield format_sse_event(retry=RECONNECT_MILLISECONDS)
+        async with contextlib.aclosing(self._notices()) as notices:
+            async for notice in notices:
+                yield KEEPALIVE_COMMENT if notice is None else _encoded(notice)
+
+    async def _notices(self) -> AsyncGenerator[Notice | None, None]:
+        """What changes, and None after every `HEARTBEAT_SECONDS` without anything."""
+        with self._studio.board.reading() as reader:
+            yield None
+            for notice in self._studio.current():
+                yield notice
+            while not self._stopping.is_set():
+                notices = await reader.notices(HEARTBEAT_SECONDS)
+                for notice in notices:
+                    yield notice
+                if not notices:
+                    yield None
+
+    async def file(self, task_id: str, number: int) -> Response:
+        """An image that was saved; nothing of the address is a path."""
+        entry = await self._studio.history.entry(task_id)
+        found = entry and file_of(entry, number, self._studio.out)
+        if not found or not await in_thread(found[0].is_file):
+            return JSONResponse({"error": {"type": "not_found", "message": "There is no such image."}}, 404)
+        path, kind = found
+        return FileResponse(
+            path, media_type=kind, headers={"Cache-Control": "private, max-age=31536000, immutable"}
+        )
+
+    async def again(self, task_id: str) -> JSONResponse:
+        """Look again at a task that nobody waits for any more. Nothing is sent, nothing is billed."""
+        if not await self._studio.go_on(task_id):
+            return JSONResponse({"error": {"type": "not_found", "message": "This task is not waiting."}}, 404)
+        return JSONResponse({"id": task_id}, 202)
+
+    async def upload(
+        self, request: Request, name: Annotated[str, Query(max_length=1000)] = "image"
+    ) -> JSONResponse:
+        """Store a reference image at the service for 72 hours; its URL goes into `image_urls`."""
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+            size = 0
+            async for piece in request.stream():
+                size += len(piece)
+                if size > MAX_UPLOAD_BYTES:  # pragma: no cover - servers hold a body to its Content-Length
+                    raise InvalidRequestError("the image is larger than 100 MB")
+                await in_thread(file.write, piece)
+            await in_thread(file.seek, 0)
+            stored = await self._studio.upload(cast(BinaryIO, file), filename=safe_name(name))
+        return JSONResponse({"url": stored.url}, 201)
+
+
+async def models() -> list[dict[str, Any]]:
+    """The known models and what each of their fields may hold, the usual model first."""
+    known = sorted(MODELS.items(), key=lambda item: item[0] != GrokImagineImage.model)
+    return [{"model": model, "fields": [attrs.asdict(spec) for spec in cls.fields()]} for model, cls in known]
+
+
+def _asset_route(path: str) -> Callable[[], Any]:
+    name, kind = _ASSETS[path]
+
+    async def asset() -> Response:
+        return Response(_asset(name), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return asset
+
+
+@functools.cache
+def _asset(name: str) -> bytes:
+    return files(__package__).joinpath(name).read_bytes()
+
+
+def _encoded(notice: Notice) -> bytes:
+    return format_sse_event(event=notice.name, data_str=json.dumps(notice.data))

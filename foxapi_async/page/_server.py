@@ -1,0 +1,69 @@
+"""The page's server: uvicorn, quiet, and ended by being cancelled, as every other command is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from foxapi_async._errors import ConfigurationError
+from foxapi_async.page._app import Page
+
+# For answers that are under way when the server is to end: a submit may wait for the service.
+_GRACE_SECONDS = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        ConfigurationError: the address is taken, or none of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=512)
+    except (OSError, UnicodeError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    raise ConfigurationError(f"--host {host} --port {port}: {problem}")
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to whoever runs the loop."""
+        yield
+
+
+async def serve(page: Page, sock: socket.socket) -> None:
+    """Answer until cancelled, then end soon; a second cancellation ends it at once."""
+    config = uvicorn.Config(
+        page.app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        page.stop()
+        server.should_exit = True
+        await _ended(server, serving)
+        raise
+
+
+async def _ended(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    try:
+        await asyncio.wait([serving])
+    except asyncio.CancelledError:
+        server.force_exit = True
+        await asyncio.wait([serving])

@@ -1,0 +1,266 @@
+"""What the page asks for, done as items of a batch: in the ledger before it is sent, in the folder once it is there.
+
+The order of an item is `foxapi_async._item`'s. Whether a browser looks on does not matter: an item is seen through by a
+task of the session, and what a server did not finish is gone on with by the next one on the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from foxapi_async._batch import LEDGER, MANIFEST
+from foxapi_async._budget import Budget, kind_of
+from foxapi_async._engine import Engine
+from foxapi_async._entries import Entry, State
+from foxapi_async._errors import ConfigurationError, FoxError, LedgerError, UncertainSubmitError
+from foxapi_async._events import TaskEvent
+from foxapi_async._files import remove_parts
+from foxapi_async._item import IMAGES, Desk, Item
+from foxapi_async._job import Job
+from foxapi_async._keys import fingerprint
+from foxapi_async._ledger import Ledger
+from foxapi_async._manifest import Manifest
+from foxapi_async._post import Post
+from foxapi_async._run import DOWNLOADS_AT_ONCE
+from foxapi_async._session import FoxSession
+from foxapi_async._task import TaskHandle
+from foxapi_async.fastapi._shapes import ImageProgress
+from foxapi_async.models import GenerationRequest
+from foxapi_async.page._board import Board, Notice
+from foxapi_async.page._history import History
+
+_log = logging.getLogger("foxapi_async")
+
+Waiting = asyncio.Future[TaskHandle]
+
+
+class Studio:
+    """A session whose submits are kept in a folder; `opened` makes one.
+
+    The routes use it as they use a session: `submit`, `attach`, `fetch` and `upload`.
+
+    Args:
+        fox: the session, open.
+        ledger: of the folder.
+        desk: what all items share.
+        engine: the session's.
+    """
+
+    def __init__(self, fox: FoxSession, ledger: Ledger, desk: Desk, engine: Engine) -> None:
+        self.fox = fox
+        self.out = desk.out
+        self.board = Board()
+        self.attach, self.fetch, self.upload = fox.attach, fox.fetch, fox.upload
+        self._faults: dict[str, str] = {}
+        self.history = History(ledger, self._faults)
+        self._ledger = ledger
+        self._desk = desk
+        self._engine = engine
+        self._latest: dict[str, TaskEvent] = {}
+        self._items: dict[asyncio.Task[None], Item] = {}
+        self._watched: set[str] = set()
+        self._leaving = False
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, fox: FoxSession, out: Path) -> AsyncIterator[Studio]:
+        """A studio in the folder `out`, which goes on with what is unfinished there.
+
+        Raises:
+            ConfigurationError: the session is not open.
+            LedgerError: the ledger is in use, or cannot be read or written.
+        """
+        engine, _, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
+        async with (
+            Ledger.opened(out / LEDGER) as ledger,
+            Manifest.opened(out / MANIFEST, ledger) as manifest,
+        ):
+            budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
+            studio = cls(fox, ledger, _desk(engine, ledger, manifest, budget, out, timeout), engine)
+            listening = engine.spawn(studio._listen())
+            try:
+                await studio._go_on_with_all()
+                yield studio
+            finally:
+                listening.cancel()
+                await studio._wind_up()
+
+    # What the routes ask for.
+
+    async def submit(self, request: GenerationRequest) -> TaskHandle:
+        """Submit a request, once it is in the ledger. Its caller may go: it is seen through all the same.
+
+        Raises:
+            FoxError: as `FoxSession.submit`.
+            LedgerError: the ledger cannot be written; nothing was sent.
+        """
+        if self._leaving:
+            raise ConfigurationError("the server is being stopped: nothing was sent")
+        kind = kind_of(request)
+        key = secrets.token_hex(8)
+        job = Job(
+            index=self.history.add(key),
+            key=key,
+            fingerprint=fingerprint(request),
+            request=request,
+            kind=kind,
+            held=self._desk.budget.take(kind),
+        )
+        waiting: Waiting = self._engine.loop.create_future()
+        waiting.add_done_callback(_heard)
+        self._begin(job, key, waiting)
+        return await asyncio.shield(waiting)
+
+    async def go_on(self, task_id: str) -> bool:
+        """Look again at a task that nobody waits for any more; False where there is no such task.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        entry = await self.history.entry(task_id)
+        if entry is None or entry.state is not State.SUBMITTED or entry.key in self._watched:
+            return False
+        self._begin(_job_of(entry), entry.key, None)
+        await self._tell(entry.key)
+        return True
+
+    def current(self) -> list[Notice]:
+        """How far each running task is."""
+        return [_progress(event) for event in self._latest.values()]
+
+    # How an item goes.
+
+    def _begin(self, job: Job, key: str, waiting: Waiting | None) -> None:
+        item = Item(self._desk, job, key)
+        self._watched.add(key)
+        self._faults.pop(key, None)
+        task = self._engine.spawn(self._see_through(item, key, waiting))
+        self._items[task] = item
+        task.add_done_callback(lambda task: self._ended(task, waiting))
+
+    def _ended(self, task: asyncio.Task[None], waiting: Waiting | None) -> None:
+        del self._items[task]
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(ConfigurationError("the server was stopped before there was an answer"))
+
+    async def _see_through(self, item: Item, key: str, waiting: Waiting | None) -> None:
+        try:
+            await self._conclude(item, key, waiting)
+        except LedgerError as fault:
+            self._give_up(key, fault, waiting)
+        except FoxError as error:
+            await self._fail(item, error, key, waiting)
+        self._watched.discard(key)
+        await self._tell(key)
+
+    async def _conclude(self, item: Item, key: str, waiting: Waiting | None) -> None:
+        handle = await item.handle()
+        self.history.name(key, handle.id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(handle)
+        await self._tell(key)
+        await item.finish(handle)
+
+    async def _fail(self, item: Item, error: FoxError, key: str, waiting: Waiting | None) -> None:
+        try:
+            await item.fail(error)
+        except LedgerError as fault:
+            _log.error("item %s: %s", key, fault)
+        self._give_up(key, error, waiting)
+
+    def _give_up(self, key: str, error: FoxError, waiting: Waiting | None) -> None:
+        """Tell whoever waits for the submit; where nobody does, keep it for the page."""
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
+        else:
+            self._faults[key] = str(error)
+
+    async def _tell(self, key: str) -> None:
+        with contextlib.suppress(LedgerError):  # whoever writes next is told of it
+            if card := await self.history.card(key):
+                self.board.put(Notice("card", key, card))
+
+    async def _listen(self) -> None:
+        async for event in self.fox.events():
+            self._latest[event.task_id] = event
+            if event.final:
+                del self._latest[event.task_id]
+            self.board.put(_progress(event))
+
+    # Coming and going.
+
+    async def _go_on_with_all(self) -> None:
+        await remove_parts(self.out / IMAGES)
+        for entry in [entry async for entry in self._ledger.entries(State.SUBMITTING)]:
+            await Item(self._desk, _job_of(entry), entry.key).fail(_no_answer(entry))
+        await self.history.load()
+        async for entry in self._ledger.entries(State.SUBMITTED):
+            self._begin(_job_of(entry), entry.key, None)
+
+    async def _wind_up(self) -> None:
+        """End what is under way, but wait for the answers to what was sent: each may bring an id."""
+        self._leaving = True
+        posts = [item.post.task for item in self._items.values() if item.post is not None and item.post.task]
+        waited = [*self._items, *posts]
+        for task in self._items:
+            task.cancel()
+        if not waited:
+            return
+        try:
+            await asyncio.wait(waited)
+        except asyncio.CancelledError:
+            for post in posts:
+                post.cancel()
+            await asyncio.wait(waited)
+            raise
+
+
+def _desk(
+    engine: Engine, ledger: Ledger, manifest: Manifest, budget: Budget, out: Path, timeout: float | None
+) -> Desk:
+    async def submit(request: GenerationRequest, new_post: Callable[[], Post]) -> TaskHandle:
+        """Without more patience than a session's: a person waits for the answer."""
+        return await engine.submit(request, new_post())
+
+    return Desk(
+        ledger=ledger,
+        manifest=manifest,
+        budget=budget,
+        out=out,
+        downloads=engine.api.downloads,
+        at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
+        new_post=lambda key, accepted: engine.new_post(timeout, key, accepted),
+        submit=submit,
+        attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
+        settled=lambda: None,
+    )
+
+
+def _progress(event: TaskEvent) -> Notice:
+    return Notice("progress", event.task_id, ImageProgress.of(event).model_dump())
+
+
+def _job_of(entry: Entry) -> Job:
+    """An item that an earlier server left behind."""
+    opening: dict[str, Any] = json.loads(entry.opening or "{}")
+    return Job(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
+
+
+def _no_answer(entry: Entry) -> UncertainSubmitError:
+    return UncertainSubmitError(
+        "the server was ended while this was being submitted: it may have been accepted and billed, and is not sent "
+        "again by itself",
+        idempotency_key=entry.idempotency_key,
+    )
+
+
+def _heard(waiting: Waiting) -> None:
+    """Whoever waited may have gone: then the ledger alone knows how it ended."""
+    waiting.exception()

@@ -1,0 +1,311 @@
+"""The page of `foxapi serve` in a browser: Chromium of the system, without a screen."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from foxapi_async.emulator import Fault, ThreadedEmulator
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+)
+pytest.importorskip("fastapi.sse", reason="the extra `web` is not installed")
+pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)")
+
+expect = playwright.expect
+# For a machine that is busy; nothing waits so long on one that is not.
+PATIENCE = 20_000
+# Where somebody wants to look at the pictures.
+SHOTS = os.environ.get("FOXAPI_TEST_SHOTS")
+
+HOSTILE = "<img src=x onerror=\"document.title='caught'\"></p></script><script>document.title='caught'</script> \u202etxet\u202c a\u200bb \u2067rtl\u2069"
+
+
+class Server:
+    """`foxapi serve` at an emulator, on a port that stays the same."""
+
+    def __init__(self, emulator, folder, port="0"):
+        env = {**os.environ, "FOXAPI_API_KEY": emulator.key, "FOXAPI_BASE_URL": emulator.url}
+        command = [sys.executable, "-m", "foxapi_async", "serve", "-q", "--port", port, "--out", str(folder)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+        self.url = self._process.stdout.readline().strip()
+        self.port = self.url.rpartition(":")[2].strip("/")
+
+    def end(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with ThreadedEmulator(seconds=0.8) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(emulator, tmp_path_factory):
+    running = Server(emulator, tmp_path_factory.mktemp("page"))
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def complaints():
+    """What a browser's console has said against the page."""
+    return []
+
+
+@pytest.fixture
+def page(server, browser, complaints):
+    """The page, open; at the end its console must be empty."""
+    with browser.new_context(viewport={"width": 1360, "height": 900}) as context:
+        tab = context.new_page()
+        tab.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+        tab.on(
+            "response", lambda response: complaints.append(response.url) if response.status == 404 else None
+        )
+        # A violation of the policy is an event, whatever the console says.
+        tab.add_init_script(
+            "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
+        )
+        tab.goto(server.url)
+        expect(tab.locator("#model option")).not_to_have_count(0)
+        yield tab
+        said = [text for text in complaints if "net::ERR_ABORTED" not in text]
+    assert [] == said
+
+
+def send(page, prompt):
+    """The card of what was sent."""
+    page.fill("#prompt", prompt)
+    before = page.locator(".card").count()
+    page.click("#send")
+    expect(page.locator(".card")).to_have_count(before + 1)
+    return page.locator(".card").first
+
+
+def shot(page, name, **options):
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", **options)
+
+
+def test_a_prompt_becomes_an_image(page, emulator):
+    """A prompt is typed and sent; progress moves, the remaining time is told, and the image is seen."""
+    billed = emulator.billed
+    card = send(page, "a red fox in fresh snow")
+    bar = card.locator("progress")
+    expect(bar).to_have_attribute("value", re.compile("^[1-9]"))
+    expect(card.locator("img")).to_have_count(1)
+    expect(card).to_have_attribute("data-state", "done")
+    card.locator("img").scroll_into_view_if_needed()
+    page.wait_for_function("() => document.querySelector('.card img').naturalWidth > 0")
+
+    assert billed + 1 == emulator.billed
+    assert card.locator("img").get_attribute("src").startswith("/files/")
+    expect(card.locator(".prompt")).to_have_text("a red fox in fresh snow")
+    expect(page.locator("#announcer")).to_have_text(re.compile("Ready: 1 image"))
+
+
+def test_the_remaining_time_is_in_words(page, emulator):
+    """A running task's card tells how much time is left, in words."""
+    card = send(page, "how long")
+
+    expect(card.locator(".words")).to_have_text(re.compile(r"about \d+ seconds? left|any moment now"))
+    expect(card).to_have_attribute("data-state", "done")
+
+
+def test_the_history_survives_a_reload(page):
+    """After a reload the cards are there, the newest first, and an unfinished one goes on."""
+    send(page, "before the reload")
+    page.reload()
+    card = page.locator(".card").first
+
+    expect(card.locator(".prompt")).to_have_text("before the reload")
+    expect(card).to_have_attribute("data-state", "done")
+
+
+def test_the_history_survives_the_server(browser, emulator, tmp_path):
+    """A page that stays open while its server is restarted finds it again, and shows what has become of its tasks."""
+    first = Server(emulator, tmp_path / "page")
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(first.url)
+        send(page, "through a restart")
+        first.end()
+        expect(page.locator("#link")).to_have_text(re.compile("No connection"), timeout=PATIENCE)
+        second = Server(emulator, tmp_path / "page", first.port)
+        try:
+            expect(page.locator(".card")).to_have_attribute("data-state", "done", timeout=PATIENCE)
+            expect(page.locator("#link")).to_have_text("", timeout=PATIENCE)
+        finally:
+            second.end()
+
+
+def test_options_are_those_of_the_model(page):
+    """A model's own fields are offered and no others, and a choice that the next model has is kept."""
+    page.select_option("#model", "grok-imagine-image")
+    expect(page.locator("#field-num_outputs")).to_be_visible()
+    expect(page.locator("#field-resolution")).to_have_count(0)
+    page.select_option("#field-aspect_ratio", "16:9")
+    page.select_option("#model", "gemini-3-pro-image-preview")
+    expect(page.locator("#field-num_outputs")).to_have_count(0)
+    expect(page.locator("#field-resolution")).to_be_visible()
+    expect(page.locator("#field-aspect_ratio")).to_have_value("16:9")
+    expect(page.locator("#field-image_search")).to_have_count(0)
+
+
+def test_several_images(page):
+    """As many images as asked for are shown, each with its own link."""
+    page.select_option("#field-num_outputs", "3")
+    card = send(page, "three foxes")
+
+    expect(card.locator("img")).to_have_count(3)
+    expect(card.get_by_text("Save 3")).to_be_visible()
+
+
+def test_a_hostile_prompt_is_text(page):
+    """A prompt of markup, script and letters that turn the line is shown as the text that it is."""
+    card = send(page, HOSTILE)
+    expect(card).to_have_attribute("data-state", "done")
+
+    assert HOSTILE == card.locator(".prompt").evaluate("(element) => element.textContent")
+    assert 0 == card.locator(".prompt *").count()
+    assert HOSTILE == card.locator("img").get_attribute("alt")
+    assert "caught" != page.title()
+
+
+def test_a_failure_is_told_in_words(page, emulator):
+    """A failed task's card says so, with the service's words and what may be billed."""
+    emulator.add_fault(Fault.fails(message="<b>Not</b> that."))
+    card = send(page, "something refused")
+
+    expect(card).to_have_attribute("data-state", "failed")
+    expect(card.locator(".message")).to_contain_text("<b>Not</b> that.")
+    expect(card.locator(".message")).to_contain_text("It may have been billed.")
+
+
+def picture(folder, name="fox.png"):
+    path = folder / name
+    Image.new("RGB", (60, 40), (200, 80, 20)).save(path)
+    return path
+
+
+def test_a_reference_image_is_chosen(page, emulator, tmp_path):
+    """A file that is chosen is shown, uploaded, and sent along; and it can be removed."""
+    page.set_input_files("#files", [picture(tmp_path), picture(tmp_path, "other.png")])
+    expect(page.locator("#references li[data-state=ready]")).to_have_count(2)
+    page.get_by_label("Remove other.png").click()
+    expect(page.locator("#references li")).to_have_count(1)
+    card = send(page, "the same at night")
+
+    expect(card).to_have_attribute("data-state", "done")
+    expect(card.locator(".meta")).to_contain_text("1 reference image")
+
+
+DROP = """([kind, name]) => {
+    const bytes = Uint8Array.from(atob(name), (c) => c.charCodeAt(0));
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })
+        : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+    document.querySelector("#prompt").dispatchEvent(event);
+}"""
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_reference_image_is_dropped_or_pasted(page, way):
+    """An image that is dropped anywhere on the page, or pasted, becomes a reference image."""
+    page.evaluate(DROP, [way, DOT])
+
+    expect(page.locator("#references li[data-state=ready]")).to_have_count(1)
+
+
+def test_the_keyboard_is_enough(page):
+    """With the keyboard alone a model and a ratio are chosen, and a prompt is sent, twice over."""
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#prompt")).to_be_focused()
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Tab")
+    expect(page.locator("#model")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#field-resolution")).to_be_visible()
+    before = page.locator(".card").count()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.id") == "send":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator(".card")).to_have_count(before + 1)
+    expect(page.locator("#send")).to_be_focused()
+    page.locator("#prompt").focus()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".card")).to_have_count(before + 2)
+    expect(page.locator(".card[data-state=done]").first).to_be_visible()
+
+
+def test_use_again_fills_the_form(page):
+    """The button "Use again" fills the form with the request of a card."""
+    page.select_option("#model", "gemini-3-pro-image-preview")
+    page.select_option("#field-resolution", "2K")
+    card = send(page, "once more")
+    page.select_option("#model", "grok-imagine-image")
+    page.fill("#prompt", "")
+    card.get_by_text("Use again").click()
+
+    expect(page.locator("#prompt")).to_have_value("once more")
+    expect(page.locator("#field-resolution")).to_have_value("2K")
+    expect(page.locator("#prompt")).to_be_focused()
+
+
+def test_every_control_has_a_name(page):
+    """Every control has a name for those who do not see it, with each model."""
+    for model in page.locator("#model option").all_text_contents():
+        page.select_option("#model", model)
+        unnamed = page.evaluate(
+            "() => [...document.querySelectorAll('input, select, textarea, button')]"
+            ".filter((e) => !(e.labels?.length || e.textContent || e.ariaLabel)).map((e) => e.id)"
+        )
+        assert [] == unnamed
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "width"), [("wide", 1360), ("phone", 360)])
+def test_it_fits_the_screen(page, scheme, size, width):
+    """Nothing is wider than the screen, on a phone neither, and the colours follow the system's."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator(".card").first).to_be_visible()
+
+    assert width >= page.evaluate("() => document.documentElement.scrollWidth")
+    light = page.evaluate(
+        "() => Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) > 127"
+    )
+    assert (scheme == "light") is light
+    shot(page, f"{size}-{scheme}", full_page=size == "phone")
