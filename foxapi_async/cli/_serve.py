@@ -90,7 +90,7 @@ class PageJob:
                     await self._serve(fox, sock)
                 finally:
                     self._tell_unfinished(fox)
-        return _exits.DONE
+        return _exits.DONE  # pragma: no cover - a server ends by being cancelled
 
     async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
         from foxapi_async.page._app import Page  # noqa: PLC0415 - a web server, rarely needed

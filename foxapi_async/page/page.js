@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 
 const LABELS = {
   prompt: "Prompt",
-  num_outputs: "Number of images",
+  num_outputs: "How many",
   aspect_ratio: "Aspect ratio",
   resolution: "Resolution",
   output_format: "File format",
