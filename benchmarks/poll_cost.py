@@ -24,7 +24,7 @@ import aiohttp
 from _table import against, interleave, middle, paired, show, spread
 from aiohttp import web
 
-from foxapi_async import Cadence, FoxSession, Limits, TaskHandle
+from foxapi_async import Cadence, FoxSession, Limits, Notice, TaskHandle
 
 CONNECTIONS = 100
 POLLS = 1000
@@ -64,7 +64,9 @@ class Meter:
         self._done = asyncio.Event()
         self.microseconds = 0.0
 
-    def __call__(self, _: object) -> None:
+    def __call__(self, reading: object) -> None:
+        if isinstance(reading, Notice):  # hooks hear of requests as well
+            return
         self._count += 1
         if self._count == self._warm_up:
             self._began = time.process_time()

@@ -133,10 +133,12 @@ class Poller:
         self._leave_if_closed(handle)
         return handle
 
-    def attach(self, task_id: str, estimated_time: float | None, timeout: float | None) -> TaskHandle:
+    def attach(
+        self, task_id: str, estimated_time: float | None, timeout: float | None, *, kept: bool = True
+    ) -> TaskHandle:
         """Begin to watch a task of another time or place, with a look at once unless it is watched already."""
         now = self._loop.time()
-        handle = TaskHandle(task_id, self._retire)
+        handle = TaskHandle(task_id, self._retire, kept=kept)
         watch = self._watches.get(task_id)
         if watch is None:
             fresh_until = now + FRESH_AFTER_ATTACH
@@ -346,6 +348,8 @@ class Poller:
 
     def _give_up(self, handle: TaskHandle, now: float) -> None:
         """Keep the last handle of each id, the oldest first, as long as its id may be of use."""
+        if not handle.kept:
+            return
         self._given_up.pop(handle.id, None)
         self._given_up[handle.id] = (handle, now)
         while now - self._given_up[oldest := next(iter(self._given_up))][1] > KEPT_SECONDS:
@@ -388,7 +392,8 @@ class Poller:
             error = TaskAbandonedError(text, task_id=handle.id, snapshot=handle.snapshot)
             error.__cause__ = self._closed_by
             handle.end(Signal.LEAVE, error)
-            self._left.append(handle)
+            if handle.kept:
+                self._left.append(handle)
             self._retire(handle)
 
     def current_events(self) -> list[TaskEvent]:
@@ -398,6 +403,6 @@ class Poller:
     @property
     def unfinished(self) -> list[TaskHandle]:
         """Every handle whose task is not known to be over; of those that were given up, the last for each id."""
-        waiting = [handle for watch in self._watches.values() for handle in watch.handles]
+        waiting = [h for watch in self._watches.values() for h in watch.handles if h.kept]
         given_up = [handle for handle, _ in self._given_up.values()]
         return list(dict.fromkeys([*waiting, *given_up, *self._left]))

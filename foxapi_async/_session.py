@@ -199,6 +199,11 @@ class FoxSession:
         engine = self._open_engine()
         return engine.poller.attach(_calls.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
+    def _look_on(self, task_id: str) -> TaskHandle:
+        """`attach` for somebody who only looks on and has the id from elsewhere: `unfinished` does not name it."""
+        engine = self._open_engine()
+        return engine.poller.attach(_calls.check_task_id(task_id), None, self._seconds(UNSET), kept=False)
+
     async def fetch(self, task_id: str) -> TaskSnapshot:
         """The task as it stands now: one read, tried again a few times where the network or the service fails.
 

@@ -33,6 +33,7 @@ class TaskHandle:
 
     Attributes:
         id: the task's id. Keep it: `FoxSession.attach(id)` goes on from it in any process.
+        kept: whether the session answers for the task; an onlooker's handle is not among the unfinished ones.
     """
 
     __slots__ = (
@@ -47,10 +48,12 @@ class TaskHandle:
         "_version",
         "_watchers",
         "id",
+        "kept",
     )
 
-    def __init__(self, task_id: str, retire: Callable[[TaskHandle], None]) -> None:
+    def __init__(self, task_id: str, retire: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
         self.id = task_id
+        self.kept = kept
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._event: TaskEvent | None = None

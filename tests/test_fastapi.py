@@ -759,6 +759,23 @@ async def test_the_documentation_of_the_routes(client):
     assert ["text/event-stream"] == list(events)
 
 
+async def test_what_readers_leave_behind(emulator, caplog):
+    """Ids that were only looked at, known to the service or not, are neither kept in `unfinished` nor logged as billed."""
+    async with session_at(emulator) as other, Client(make_app(emulator)) as client:
+        task = await other.submit(fox_request())
+        task.stop()
+        await client.get("/images/nope/events")
+        await client.get("/images/nope/result")
+        await client.get(f"/images/{task.id}/result?wait=1")
+        stream = client.start("GET", f"/images/{task.id}/events")
+        await stream.until(1)
+        assert () == client.fox.unfinished
+        stream.leave()
+        await stream.finished
+        assert () == client.fox.unfinished
+    assert [] == [record for record in caplog.records if "nope" in record.getMessage()]
+
+
 # Starlette, aiohttp, and the README.
 
 

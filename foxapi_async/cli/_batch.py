@@ -18,6 +18,7 @@ from foxapi_async._events import TaskEvent
 from foxapi_async._job import BatchOutcome
 from foxapi_async._ledger import Ledger, LedgerView
 from foxapi_async._lines_file import STDIN, LinesFile
+from foxapi_async._notices import HookEvent
 from foxapi_async._options import Limits
 from foxapi_async._session import FoxSession
 from foxapi_async.cli import _exits
@@ -85,8 +86,9 @@ class BatchJob:
         self._wrong = 0
         self._codes: Counter[str] = Counter()
 
-    def _hear(self, event: TaskEvent) -> None:
-        self._meter.hear(event)
+    def _hear(self, event: HookEvent) -> None:
+        if isinstance(event, TaskEvent):
+            self._meter.hear(event)
 
     async def work(self) -> int:
         """Do what is to be done; the exit status.

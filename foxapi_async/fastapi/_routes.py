@@ -193,7 +193,7 @@ async def image_result(
 @contextlib.contextmanager
 def looking_at(fox: FoxSession, task_id: str) -> Iterator[TaskHandle]:
     """A handle for one reader. All handles of a task share its polls; the last one to go ends them."""
-    handle = fox.attach(task_id)
+    handle = fox._look_on(task_id)  # noqa: SLF001 - a door of the same house
     try:
         yield handle
     finally:
