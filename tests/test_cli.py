@@ -794,10 +794,13 @@ def test_the_arguments_of_the_process(monkeypatch, capsys):
 def test_the_program_is_the_command_line(monkeypatch, capsys):
     """`foxapi_async.__main__` runs this process's command line, and leaves Ctrl-C as it was."""
     monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
-
-    assert 0 == importlib.import_module("foxapi_async.__main__").main()
-    assert __version__ in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert 0 == importlib.import_module("foxapi_async.__main__").main()
+        assert __version__ in capsys.readouterr().out
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_ignored_interrupt_stays_ignored(monkeypatch):

@@ -271,7 +271,7 @@ async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everythi
             await evidence.of(fox.submit(fox_request()))
             await evidence.of(fox.fetch("task-1"))
             await evidence.of(fox.upload(b"a picture"))
-            handle = fox.attach("task-2", timeout=0.2)
+            handle = fox.attach("task-2", timeout=0.5)  # longer than a 429 holds back
             await evidence.of(handle.wait())
             for result in [value for value in evidence.values if hasattr(value, "save")]:
                 await evidence.of(result.save(tmp_path / "out"))
