@@ -66,4 +66,5 @@ async def _ended(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
         await asyncio.wait([serving])
     except asyncio.CancelledError:
         server.force_exit = True
+        serving.cancel()  # from Python 3.12 on it would wait for its connections all the same
         await asyncio.wait([serving])

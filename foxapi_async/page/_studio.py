@@ -58,6 +58,7 @@ class Studio:
         self.out = desk.out
         self.board = Board()
         self.attach, self.fetch, self.upload = fox.attach, fox.fetch, fox.upload
+        self._look_on = fox._look_on  # noqa: SLF001 - what the routes look on through
         self._faults: dict[str, str] = {}
         self.history = History(ledger, self._faults)
         self._ledger = ledger
