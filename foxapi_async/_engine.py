@@ -11,22 +11,21 @@ The outer one holds the POSTs: each may bring the id of a task that is already p
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from foxapi_async._api import Api
-from foxapi_async._breaker import PROBE_SECONDS, Breaker
 from foxapi_async._cadence import Cadence
-from foxapi_async._errors import ConfigurationError, FoxError
+from foxapi_async._errors import ConfigurationError
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
 from foxapi_async._feed import Feed
-from foxapi_async._notices import HookEvent, SubmitFailed, Submitted, Submitting
+from foxapi_async._notices import HookEvent
 from foxapi_async._poller import Poller
 from foxapi_async._post import Post
 from foxapi_async._streams import Streams
+from foxapi_async._submits import Submits
 from foxapi_async._task import TaskHandle
 from foxapi_async._transport import Transport
 from foxapi_async._uploads import Uploads
@@ -67,12 +66,11 @@ class Engine:
         self._tell = tell
         self._grace = grace
         self.poller = Poller(api, cadence, estimates, connections, self._publish, tell)
-        self._posts: dict[Post, asyncio.Task[TaskHandle | Exception]] = {}
-        self._breaker = Breaker()
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
         self.uploads = Uploads(api)
+        self.submits = Submits(api, self.uploads, self.poller, self.left, tell)
 
     # Coming and going.
 
@@ -115,13 +113,11 @@ class Engine:
         self.poller.close()
         for feed in list(self.feeds):
             feed.leave()
-        for post in list(self._posts):
-            post.orphan()
+        self.submits.orphan()
         self.streams.close()
 
     def _end_grace(self) -> None:
-        for task in list(self._posts.values()):
-            task.cancel()
+        self.submits.end_grace()
         for feed in self.feeds:
             feed.hasten()
 
@@ -207,129 +203,13 @@ class Engine:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
         if self._bug is not None:
             raise ConfigurationError("the session has stopped on an internal error: leave it and report that")
-        epoch = self._breaker.admit(self.loop.time())
         assert self._work is not None  # noqa: S101 - `start` came first
-        task = post.task = self._work.create_task(self._deliver(request, post, epoch), name="foxapi submit")
-        self._posts[post] = task
-        task.add_done_callback(lambda _: self._posts.pop(post, None))
-        left = None if post.deadline is None else post.deadline - self.loop.time()
-        try:
-            await asyncio.wait([task], timeout=left)
-        except BaseException:
-            self._let_go(post, task)
-            raise
-        if not task.done():
-            post.orphan()
-        if not task.done() or task.cancelled():
-            why = "the session was left" if self.left.is_set() else "the waiting was ended"
-            raise post.given_up(why)
-        outcome = task.result()
-        if isinstance(outcome, TaskHandle):
-            return outcome
-        raise outcome
-
-    def _let_go(self, post: Post, task: asyncio.Task[TaskHandle | Exception]) -> None:
-        """The caller is cancelled. Its child may have ended in this very turn: then nobody else sees how."""
-        if not task.done():
-            post.orphan()
-        elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
-            _tell_of_orphan(post, task.result())
-
-    async def _deliver(self, request: GenerationRequest, post: Post, epoch: int) -> TaskHandle | Exception:
-        """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
-        outcome: TaskHandle | Exception
-        began = self.loop.time()
-        if self._tell is not None:
-            self._tell(Submitting(call=post.call, model=request.model, request=request))
-        try:
-            snapshot = await self.api.submit(await self.uploads.replace_in(request), post)
-            news = None if self._tell is None else self._submitted(request, post, snapshot, began)
-            outcome = self.poller.adopt(snapshot, post.deadline, post.timeout, news)
-            self._accepted(epoch)
-        except asyncio.CancelledError:
-            lost = post.given_up("its grace is over" if post.maybe_billed else "the waiting was ended")
-            if post.maybe_billed:
-                _log.warning("%s", lost)
-            self._tell_failed(request, post, lost, began)
-            raise
-        except Exception as error:  # it is raised where `submit` is awaited
-            outcome = error
-            self._refused(error, epoch, post)
-            self._tell_failed(request, post, error, began)
-        if post.orphaned:
-            _tell_of_orphan(post, outcome)
-        return outcome
-
-    def _submitted(
-        self, request: GenerationRequest, post: Post, snapshot: TaskSnapshot, began: float
-    ) -> Submitted:
-        return Submitted(
-            task_id=snapshot.id,
-            call=post.call,
-            model=request.model,
-            tries=post.tries,
-            seconds=self.loop.time() - began,
-        )
-
-    def _tell_failed(self, request: GenerationRequest, post: Post, error: Exception, began: float) -> None:
-        if self._tell is None:
-            return
-        seconds = self.loop.time() - began
-        self._tell(
-            SubmitFailed(
-                task_id=getattr(error, "task_id", None),
-                call=post.call,
-                model=request.model,
-                error=copy.copy(error) if isinstance(error, FoxError) else error,
-                tries=post.tries,
-                seconds=seconds,
-            )
-        )
-
-    # What concerns the account and not one submit.
+        task = self.submits.start(self._work, request, post)
+        return await self.submits.answer(task, post)
 
     def resume(self) -> None:
         """See `FoxSession.resume`."""
-        if self._breaker.reset():
-            _log.info("submits pass again, as asked for by resume()")
-
-    def _accepted(self, epoch: int) -> None:
-        if self._breaker.accepted(epoch):
-            _log.info("a submit was accepted: all pass again")
-
-    def _refused(self, error: Exception, epoch: int, by: Post) -> None:
-        """Tell what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
-        if not isinstance(error, FoxError) or not self._breaker.refused(error, epoch, self.loop.time()):
-            return
-        _log.warning(
-            "the service refused the account: %s. What waits to be sent fails with that, and one submit passes every "
-            "%g s as a probe until one is accepted or resume() is called",
-            error,
-            PROBE_SECONDS,
-        )
-        for post in self._posts.keys() - {by}:
-            post.refuse(error)
-
-
-def tell_of_left(handle: TaskHandle) -> None:
-    """Log the id of a task whose waiter has gone: it is billed, and may be over before anybody asks."""
-    _log.warning(
-        "generate() was cancelled; task %s goes on and stays billed: attach(id) looks again",
-        handle.id,
-        extra={"task_id": handle.id},
-    )
-
-
-def _tell_of_orphan(post: Post, outcome: TaskHandle | Exception) -> None:
-    """Log what became of a submit whose caller has gone, unless it cost nothing."""
-    if isinstance(outcome, TaskHandle):
-        _log.warning(
-            "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
-            outcome.id,
-            extra={"task_id": outcome.id},
-        )
-    elif post.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
-        _log.warning("a submit whose caller has gone: %s", outcome)
+        self.submits.resume()
 
 
 def _first(faults: BaseExceptionGroup[Any]) -> BaseException:

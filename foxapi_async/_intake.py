@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import attrs
 from foxapi_async._budget import Answer, Budget, kind_of
 from foxapi_async._entries import Entry, State
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._job import Job
+from foxapi_async._job import Job, job_of
 from foxapi_async._keys import counted_key, fingerprint, id_conflict, id_problem
 from foxapi_async._ledger import Ledger
 from foxapi_async._lines import Line
@@ -81,7 +80,7 @@ class Intake:
         """
         async with contextlib.aclosing(self._ledger.entries(State.SUBMITTED)) as entries:
             async for entry in entries:
-                yield _going_on(entry)
+                yield job_of(entry)
         index = 0
         async with contextlib.aclosing(_chunks(self._items)) as chunks:
             async for chunk in chunks:
@@ -119,11 +118,6 @@ class Intake:
             return attrs.evolve(job, held=self._budget.take(job.kind))
         self._refused(answer, job)
         return None
-
-
-def _going_on(entry: Entry) -> Job:
-    opening = json.loads(entry.opening or "{}")
-    return Job(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
 def _read(index: int, item: Any) -> Job:

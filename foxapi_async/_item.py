@@ -11,57 +11,25 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from foxapi_async._budget import Budget, credits_reserved
+from foxapi_async._budget import credits_reserved
+from foxapi_async._desk import Desk
 from foxapi_async._entries import State
 from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._job import BatchOutcome, Job, closing_record, opening_record, state_after
 from foxapi_async._keys import file_stem
-from foxapi_async._ledger import Ledger
-from foxapi_async._manifest import Manifest
 from foxapi_async._post import Post
-from foxapi_async._results import Downloads, SavedFile, Target, TaskResult
+from foxapi_async._results import SavedFile, Target, TaskResult
 from foxapi_async._task import TaskHandle
-from foxapi_async.models import GenerationRequest
 
 IMAGES = "images"
 
 # Items from the thousandth on have folders of their own, a thousand each.
 FILES_IN_FOLDER = 1000
-
-
-@attrs.frozen(kw_only=True)
-class Desk:
-    """What all items of a run share.
-
-    Attributes:
-        ledger: knows what was submitted.
-        manifest: says what ended.
-        budget: what may be spent.
-        out: the folder of the batch.
-        downloads: fetches files; `at_once` is how many items may do so.
-        new_post: makes the record of a submit with an idempotency key, told of the task at once.
-        submit: submits a request, with patience.
-        attach: goes on with a task.
-        settled: called when the budget may give another answer.
-    """
-
-    ledger: Ledger
-    manifest: Manifest
-    budget: Budget
-    out: Path
-    downloads: Downloads
-    at_once: asyncio.Semaphore
-    new_post: Callable[[str, Callable[[TaskSnapshot], object]], Post]
-    submit: Callable[[GenerationRequest, Callable[[], Post]], Awaitable[TaskHandle]]
-    attach: Callable[[str], TaskHandle]
-    settled: Callable[[], None]
 
 
 class Item:

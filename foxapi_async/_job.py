@@ -67,6 +67,12 @@ class Job:
         return self.entry.idempotency_key if self.entry is not None and same_work else None
 
 
+def job_of(entry: Entry) -> Job:
+    """An item that an earlier run left behind."""
+    opening = json.loads(entry.opening or "{}")
+    return Job(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
+
+
 def state_after(error: FoxError) -> State | None:
     """Where an item stands after an error; None where its task goes on, and another run looks again."""
     if isinstance(error, _errors.TaskFailedError | _errors.TaskCancelledError):

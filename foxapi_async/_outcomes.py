@@ -44,12 +44,18 @@ class Outcomes:
     async def aclose(self) -> None:
         """End the run: returns once what was sent has its answers, and the ledger is closed.
 
+        Being cancelled meanwhile ends the waiting for those answers: their items are uncertain then.
+
         Raises:
             LedgerError: something could not be written.
         """
         self._dropped.detach()
         self._keeper.leave()
-        await self._keeper.ended()
+        try:
+            await self._keeper.ended()
+        except asyncio.CancelledError:
+            self._keeper.hasten()
+            raise
 
 
 class _Keeper:
@@ -84,6 +90,11 @@ class _Keeper:
         self._leaving = True
         if self._run is not None:
             self._engine.leave_feed(self._run.feed)
+
+    def hasten(self) -> None:
+        """Wait for no answer any more."""
+        if self._run is not None:
+            self._run.hasten()
 
     async def ended(self) -> None:
         """Wait until everything is closed; raises what went wrong with that, once."""

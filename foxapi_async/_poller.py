@@ -10,18 +10,19 @@ What can go wrong with a task is recorded in its handles. Only a fault of this p
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import copy
 import random
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from foxapi_async._alarm import Alarm
 from foxapi_async._cadence import FIRST_STEPS, Cadence
-from foxapi_async._calls import shorten
 from foxapi_async._crew import Crew
-from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._deadlines import Deadlines
+from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError
 from foxapi_async._estimates import Estimates
 from foxapi_async._events import TaskEvent, TaskSnapshot
+from foxapi_async._given_up import GivenUp
 from foxapi_async._notices import Attached, Left, Notice, Polled, Polling, Retried, Submitted
 from foxapi_async._pace import Demand
 from foxapi_async._retry import Gate, backoff_seconds, wait_seconds
@@ -41,12 +42,6 @@ EMPTY_SECONDS = 0.25
 
 # Before a handle's time is over its task is looked at once more: it is paid for, and may be done.
 LAST_LOOK = 1.0
-
-# What was given up this long ago is forgotten: if its task has ended, its files are gone (they live for 24 hours), and a
-# server runs for months.
-KEPT_SECONDS = 48 * 3600.0
-
-_NEVER = float("inf")
 
 
 class Looks(Protocol):
@@ -87,21 +82,14 @@ class Poller:
         self._connections = connections
         self._publish = publish
         self._tell = tell
-        # The timer runs in it, and so does the crew, which its turns hire: whoever sets the timer is not kept alive by
-        # it, and has no polls of others in their traces.
-        self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self._crew: Crew[Watch] | None = None
         self._trouble: asyncio.Future[None] = self._loop.create_future()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = _NEVER
+        self._alarm = Alarm(self._turn)
         self._watches: dict[str, Watch] = {}
         self._due: Schedule[Watch] = Schedule()
-        self._deadlines: Schedule[TaskHandle] = Schedule()
-        self._timeouts: dict[TaskHandle, float] = {}
-        # Ended here while the task was not known to be over: the last handle of each id, and when.
-        self._given_up: dict[str, tuple[TaskHandle, float]] = {}
-        self._left: list[TaskHandle] = []
+        self._deadlines = Deadlines()
+        self._given_up = GivenUp()
         self._closed_by: BaseException | None = None
         self._closed = False
 
@@ -157,39 +145,39 @@ class Poller:
         self._watches[watch.id] = watch
         watch.handles.append(handle)
         if deadline is not None and timeout is not None:
-            self._timeouts[handle] = timeout
             watch.deadline = min(watch.deadline, deadline)
-            self._deadlines.put(handle, deadline)
-            self._nudge(deadline)
+            self._deadlines.put(handle, deadline, timeout)
+            self._alarm.nudge(deadline)
 
     # The one timer.
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Poll until cancelled; raises a fault of the poller."""
         self._crew = crew = Crew(group, self._connections, self._poll, self._turn_soon)
-        self._turn_soon()
+        self._alarm.start()
         try:
             await self._trouble
         finally:
             self._crew = None
-            self._arm(None)
+            self._alarm.stop()
             crew.dismiss()
 
     def _turn_soon(self) -> None:
-        self._nudge(self._loop.time())
+        self._alarm.nudge(self._loop.time())
 
-    def _turn(self) -> None:
-        """Do all that is due now, and set the timer to the next moment."""
-        self._timer, self._timer_at = None, _NEVER
+    def _turn(self) -> float | None:
+        """Do all that is due now; the next moment."""
         try:
             now = self._loop.time()
             for handle in self._deadlines.take_due(now):
                 if not handle.done():  # a hook that hears of one may stop another
-                    self._expire(handle)
+                    handle.end(Signal.DEADLINE, self._deadlines.error(handle))
+                    self._retire(handle)
             self._start_due(now)
-            self._arm(self._next_moment(now))
+            return self._next_moment(now)
         except Exception as fault:
             self._report(fault)
+            return None
 
     def _report(self, fault: Exception) -> None:
         """Raise a fault of ours where it can be seen: in the task group."""
@@ -218,25 +206,12 @@ class Poller:
                 self._api.polls.tell_shut(max(now, when))
         return min((when for when in moments if when is not None), default=None)
 
-    def _arm(self, when: float | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = (
-            None if when is None else self._loop.call_at(when, self._turn, context=self._context.copy())
-        )
-        self._timer_at = _NEVER if when is None else when
-
-    def _nudge(self, when: float) -> None:
-        """Let the timer fire at `when` if that comes before what it is set to."""
-        if self._crew is not None and when < self._timer_at:
-            self._arm(when)
-
     def _put(self, watch: Watch, when: float, earliest: float | None = None) -> None:
         if watch.poll is not None:
             return  # under way: its answer sets the next moment
         watch.earliest = when if earliest is None else min(earliest, when)
         self._due.put(watch, when)
-        self._nudge(watch.earliest)
+        self._alarm.nudge(watch.earliest)
 
     # One poll.
 
@@ -274,7 +249,7 @@ class Poller:
         for handle in watch.handles:
             handle.observe(event, ending)
         if ending is not None:
-            self._given_up.pop(watch.id, None)
+            self._given_up.forget(watch.id)
             self._drop(watch)
         elif signal is Signal.EMPTY:
             watch.empties += 1
@@ -320,21 +295,10 @@ class Poller:
 
     # Endings.
 
-    def _expire(self, handle: TaskHandle) -> None:
-        status = shorten(handle.snapshot.status, 100) if handle.snapshot else "not read yet"
-        error = TaskTimeoutError(
-            f"task {handle.id} has not finished within {self._timeouts[handle]:g} s (last status: {status}); "
-            f"it goes on and stays billed: attach({handle.id!r}) looks again",
-            task_id=handle.id,
-            snapshot=handle.snapshot,
-        )
-        handle.end(Signal.DEADLINE, error)
-        self._retire(handle)
-
     def _retire(self, handle: TaskHandle) -> None:
         """Take a handle that ended here off its watch; a watch without handles is not polled any more."""
-        self._forget_deadline(handle)
-        self._give_up(handle, self._loop.time())
+        self._deadlines.discard(handle)
+        self._given_up.put(handle, self._loop.time())
         watch = self._watches[handle.id]
         watch.handles.remove(handle)
         if not watch.handles:
@@ -346,29 +310,16 @@ class Poller:
         if self._tell is not None and isinstance(error, FoxError):
             self._tell(Left(task_id=handle.id, error=copy.copy(error)))
 
-    def _give_up(self, handle: TaskHandle, now: float) -> None:
-        """Keep the last handle of each id, the oldest first, as long as its id may be of use."""
-        if not handle.kept:
-            return
-        self._given_up.pop(handle.id, None)
-        self._given_up[handle.id] = (handle, now)
-        while now - self._given_up[oldest := next(iter(self._given_up))][1] > KEPT_SECONDS:
-            del self._given_up[oldest]
-
     def _drop(self, watch: Watch) -> None:
         self._watches.pop(watch.id, None)
         self._due.discard(watch)
         self._ask(watch, 0.0)
         watch.forget()
         for handle in watch.handles:
-            self._forget_deadline(handle)
+            self._deadlines.discard(handle)
         watch.handles = []
         if watch.poll is not None:
             watch.poll.cancel()
-
-    def _forget_deadline(self, handle: TaskHandle) -> None:
-        self._deadlines.discard(handle)
-        self._timeouts.pop(handle, None)
 
     def close(self, bug: BaseException | None = None) -> None:
         """End every handle, and with the last of each watch its polls; a `bug` is the cause of what they raise."""
@@ -392,8 +343,7 @@ class Poller:
             error = TaskAbandonedError(text, task_id=handle.id, snapshot=handle.snapshot)
             error.__cause__ = self._closed_by
             handle.end(Signal.LEAVE, error)
-            if handle.kept:
-                self._left.append(handle)
+            self._given_up.put_left(handle)
             self._retire(handle)
 
     def current_events(self) -> list[TaskEvent]:
@@ -404,5 +354,4 @@ class Poller:
     def unfinished(self) -> list[TaskHandle]:
         """Every handle whose task is not known to be over; of those that were given up, the last for each id."""
         waiting = [h for watch in self._watches.values() for h in watch.handles if h.kept]
-        given_up = [handle for handle, _ in self._given_up.values()]
-        return list(dict.fromkeys([*waiting, *given_up, *self._left]))
+        return list(dict.fromkeys([*waiting, *self._given_up.handles]))

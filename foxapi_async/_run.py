@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -12,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async._budget import Answer, Budget
+from foxapi_async._desk import Desk
 from foxapi_async._engine import Engine
-from foxapi_async._entries import Entry, State
+from foxapi_async._entries import State
 from foxapi_async._errors import (
     DownloadError,
     FoxError,
     InsufficientQuotaError,
     LedgerError,
     RateLimitError,
-    UncertainSubmitError,
 )
 from foxapi_async._feed import Feed
 from foxapi_async._files import remove_parts
 from foxapi_async._intake import Intake
-from foxapi_async._item import IMAGES, Desk, Item
+from foxapi_async._item import IMAGES, Item
 from foxapi_async._job import BatchOutcome, Job, state_after
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
@@ -33,11 +32,10 @@ from foxapi_async._retry import CAP_SECONDS
 from foxapi_async._submitter import Submitter
 from foxapi_async._supply import Supply
 from foxapi_async._task import TaskHandle
+from foxapi_async._under_way import UnderWay, note_unanswered
 
 # A network that is down for longer ends the run: everything in it can be resumed.
 OUTAGE_SECONDS = 600.0
-
-DOWNLOADS_AT_ONCE = 16
 
 
 class Run:
@@ -71,17 +69,15 @@ class Run:
         self._submitter = Submitter(engine.submit, _patience)
         self._settled = asyncio.Event()
         self.feed: Feed
-        self._items: dict[asyncio.Task[Any], Item] = {}
-        self._desk = Desk(
+        self._under_way = UnderWay()
+        self._desk = Desk.at(
+            engine,
             ledger=ledger,
             manifest=manifest,
             budget=budget,
             out=out,
-            downloads=engine.api.downloads,
-            at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-            new_post=lambda key, accepted: engine.new_post(timeout, key, accepted),
+            timeout=timeout,
             submit=self._submitter.submit,
-            attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
             settled=self._settled.set,
         )
 
@@ -95,23 +91,20 @@ class Run:
         self.feed.start()
 
     async def _taken_stock(self) -> list[BatchOutcome]:
-        """Count what is there. What a killed run was just submitting is uncertain now."""
-        unknown = [entry async for entry in self._ledger.entries(State.SUBMITTING)]
-        ended = [
-            await Item(self._desk, _killed(entry), entry.key).fail(_no_answer(entry)) for entry in unknown
-        ]
+        """Count what is there, with what has ended by being counted."""
+        ended = await note_unanswered(self._desk, "It is not sent again unless resubmit_uncertain is set")
         self.tally.update(await self._ledger.counts())
-        return [outcome for outcome in ended if outcome is not None]
+        return ended
 
     async def wind_up(self) -> None:
         """End what is under way, but wait for the answers to what was sent: each may bring an id."""
-        posts = [item.post.task for item in self._items.values() if item.post is not None]
-        for task in self._items:
-            task.cancel()
-        waited = [*self._items, *(task for task in posts if task is not None)]
-        if waited:
-            await asyncio.wait(waited)
+        await self._under_way.wind_up()
         await self.feed.closed()
+
+    def hasten(self) -> None:
+        """Wait neither for answers nor for the source any more."""
+        self._under_way.hasten()
+        self.feed.hasten()
 
     # What the feed asks for.
 
@@ -127,7 +120,8 @@ class Run:
             return BatchOutcome(index=job.index, request=None, task_id=None, result=None, error=job.error)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        item = self._items[task] = Item(self._desk, job, job.key)
+        item = Item(self._desk, job, job.key)
+        self._under_way.add(task, item)
         before = State.NEW if job.entry is None else job.entry.state
         ended = State.SUBMITTED
         self.tally[before] -= job.entry is not None
@@ -138,7 +132,6 @@ class Run:
         finally:
             self.tally[State.SUBMITTED] -= 1
             self.tally[before if ended is State.NEW else ended] += 1
-            del self._items[task]
 
     async def _ended(self, index: int, item: Item) -> tuple[State, BatchOutcome | None]:
         try:
@@ -199,16 +192,3 @@ def _patience(error: FoxError, waited: float) -> float | None:
     if not error.retryable or waited > OUTAGE_SECONDS:
         return None
     return random.uniform(CAP_SECONDS, 2 * CAP_SECONDS)  # noqa: S311 - no secret
-
-
-def _killed(entry: Entry) -> Job:
-    index = json.loads(entry.opening or "{}").get("index", 0)
-    return Job(index=index, key=entry.key, fingerprint=entry.fingerprint, entry=entry)
-
-
-def _no_answer(entry: Entry) -> UncertainSubmitError:
-    return UncertainSubmitError(
-        f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed. It is not "
-        "sent again unless resubmit_uncertain is set",
-        idempotency_key=entry.idempotency_key,
-    )

@@ -15,7 +15,7 @@ from foxapi_async._api import Api
 from foxapi_async._cadence import Cadence
 from foxapi_async._completed import Completed
 from foxapi_async._downloads import Downloads
-from foxapi_async._engine import Engine, tell_of_left
+from foxapi_async._engine import Engine
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._estimates import Estimates
 from foxapi_async._estimates_file import load_estimates, save_estimates
@@ -28,6 +28,7 @@ from foxapi_async._series import Items, Series
 from foxapi_async._settings import resolve_account
 from foxapi_async._source import Source
 from foxapi_async._streams import EventStream
+from foxapi_async._submits import tell_of_left
 from foxapi_async._supply import Supply
 from foxapi_async._task import TaskHandle
 from foxapi_async._transport import Transport

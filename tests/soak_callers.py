@@ -183,8 +183,8 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "watches": len(poller._watches),
         "due": len(poller._due),
         "deadlines": len(poller._deadlines),
-        "timeouts": len(poller._timeouts),
-        "posts": len(engine._posts),
+        "deadlines to come": len(poller._deadlines._schedule),
+        "posts": len(engine.submits._posts),
         "open reads": len(transport._spans._open),
         "streams": len(engine.streams._streams),
         "uploads": len(engine.uploads._stored),
@@ -194,7 +194,7 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "left series": sum(feed.left for feed in engine.feeds),
         "unread handles of left series": sum(len(feed.handles) for feed in engine.feeds),
         "given up": len(poller._given_up),
-        "left": len(poller._left),
+        "left": len(poller._given_up._left),
     }
 
 
@@ -204,9 +204,9 @@ PROMISED = frozenset({"given up", "left series", "unread handles of left series"
 MOST_ENTRIES = 250
 """More has no collection of a session at rest, how many submits there ever were: a few for each connection and model."""
 
-_PROMISED_PATHS = ("fox._engine.feeds", "fox._engine.poller._given_up")
+_PROMISED_PATHS = ("fox._engine.feeds", "fox._engine.submits._poller._given_up._last")
 # Tables over the ages of tasks, of a fixed size, three collections of some hundred entries for each model and progress.
-_FIXED_PATHS = ("fox._engine.poller.estimates._models[].",)
+_FIXED_PATHS = ("fox._engine.submits._poller.estimates._models[].",)
 
 
 def grown_collections(fox: FoxSession) -> dict[str, int]:

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 
 import pytest
-from helpers import fox_request, now, posts, session_at
+from helpers import fox_request, now, posts, session_at, settle
 
 from foxapi_async import (
     AuthenticationError,
@@ -447,6 +447,28 @@ async def test_one_run_at_a_time(service, tmp_path):
         with pytest.raises(LedgerError, match="in use by"):
             await anext(Batch(foxes(2), tmp_path).run(fox))
         await first.aclose()
+
+
+@pytest.mark.parametrize("turns", [0, 5])
+async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_path, turns):
+    """Cancelling `aclose` ends the waiting for what was sent: its items are uncertain, and not sent again."""
+    service.add_fault(Fault.hang("submit", times=None))
+    async with session_at(service) as fox:
+        outcomes = Batch(foxes(2), tmp_path).run(fox)
+        reading = asyncio.create_task(anext(outcomes))
+        while len(service.requests) < 2:
+            await settle(1)
+        began = now()
+        closing = asyncio.create_task(outcomes.aclose())
+        await settle(1 + turns)
+        closing.cancel()
+        await asyncio.wait([closing, reading])
+    assert now() - began < 1
+
+    batch = Batch(foxes(2), tmp_path)
+    async with session_at(service) as fox:
+        assert [UncertainSubmitError] * 2 == [type(o.error) async for o in batch.run(fox)]
+    assert 2 == len(service.requests)
 
 
 async def test_a_source_is_pulled_as_far_as_there_is_room(service, tmp_path):

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -392,11 +393,13 @@ def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
 def test_a_second_signal_leaves_at_once(foxapi, service):
     """A submit whose answer is not waited for any longer is uncertain, and named."""
     service.add_fault(Fault.hang("submit", times=None))
+    began = time.monotonic()
     interrupt_after(1.0)
     interrupt_after(1.5)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(3)))
 
     assert 130 == code
+    assert time.monotonic() - began < 8  # the answer is waited for up to 10 s
     assert "0 done, 3 uncertain" in err
     assert "maybe billed: fox-0, fox-1, fox-2" in err
     assert 5 >= len(err.splitlines())
@@ -418,7 +421,7 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(10)
 
-    monkeypatch.setattr(_batch, "_keep_apart", slowly)
+    monkeypatch.setattr(_batch, "keep_apart", slowly)
     code, _, err = foxapi("batch", "-")
 
     assert 130 == code

@@ -360,7 +360,7 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
                 await asyncio.wait([serving], timeout=0.2)
             await asyncio.wait([serving])
         asking.cancel()
-        for post in studio._engine._posts.values():
+        for post in studio._engine.submits._posts.values():
             post.cancel()
 
     assert serving.cancelled()

@@ -799,13 +799,13 @@ async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault
 async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
     """A bug outside any poll, where only the loop would see it, ends the session as openly; the first one counts."""
 
-    def broken(handle):
+    def broken(now):
         raise ZeroDivisionError("a fault of ours")
 
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator) as fox:
             poller = fox._engine.poller
-            poller._expire = broken
+            poller._deadlines.take_due = broken
             handle = await fox.submit(fox_request(), timeout=1)
             with pytest.raises(TaskAbandonedError, match="internal error"):
                 await handle

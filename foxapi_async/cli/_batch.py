@@ -31,15 +31,13 @@ from foxapi_async.cli._requests import read_defaults
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted, duration, elided, plain
+from foxapi_async.cli._trial import keep_apart
 from foxapi_async.cli._words import in_shell_words, line_of
 
 # Whoever wants all of them has the manifest.
 TOLD_FAILURES = 10
 
 _PROMPT_ROOM = 40
-
-# In the ledger of a batch whose images the emulator has made.
-_EMULATED = "emulated"
 
 
 def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
@@ -110,7 +108,7 @@ class BatchJob:
         return await self._conclude(problem, loop.time() - began)
 
     async def _follow(self) -> None:
-        await _keep_apart(self._batch, emulated=self._args.emulator)
+        await keep_apart(self._batch.out, emulated=self._args.emulator)
         async with self._service.session() as fox, fox, self._screen.view.ticking():
             await self._tell_each(fox)
 
@@ -214,25 +212,3 @@ def _label(outcome: BatchOutcome) -> str:
     prompt = getattr(outcome.request, "prompt", None)
     counted_key = "#" in (outcome.key or "") and prompt
     return f'{outcome.key} "{elided(str(prompt), _PROMPT_ROOM)}"' if counted_key else str(outcome.key)
-
-
-async def _keep_apart(batch: Batch, *, emulated: bool) -> None:
-    """Refuse to go on with the service where the emulator began, or the other way round.
-
-    Else a trial would leave everything done, with painted images.
-
-    Raises:
-        InvalidRequestError: that would be so.
-        LedgerError: the ledger cannot be used.
-    """
-    path = batch.out / LEDGER
-    if not path.exists():
-        if emulated:
-            async with Ledger.opened(path) as ledger:
-                await ledger.set_meta(_EMULATED, "yes")
-        return
-    async with Ledger.peek(path) as view:
-        began_so = await view.meta(_EMULATED) is not None
-    if began_so != emulated:
-        maker = "the emulator" if began_so else "the service, not of the emulator"
-        raise InvalidRequestError(f"--out {batch.out}: it has a batch of {maker}; choose another --out")

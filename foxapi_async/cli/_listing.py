@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async.cli._parser import DEFAULT_MODEL, allowed, default_first, options_of
+from foxapi_async.cli._fields import DEFAULT_MODEL, allowed, default_first, options_of
 from foxapi_async.models import FieldSpec
 
 _WIDTH = 100

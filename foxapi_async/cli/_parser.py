@@ -1,24 +1,19 @@
-"""The options, made from the fields of the models: a model that is added brings its options along."""
+"""The commands and their options."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from foxapi_async._lines import SUFFIXES
 from foxapi_async._version import __version__
-from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelRequest
+from foxapi_async.cli import _kinds
+from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name
 
-DEFAULT_MODEL = GrokImagineImage.model
 DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
-
-# Options that are called otherwise than their field; the prompt is no option.
-_NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
-_METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,13 +95,13 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
     fields = parser.add_argument_group("the model's fields", meaning)
     for name, specs in fields_by_name().items():
         if name != "prompt":
-            _add_field(fields, name, specs)
+            add_field(fields, name, specs)
     raw = parser.add_argument_group("other models and fields", "These are sent without being checked.")
     raw.add_argument(
         "--param",
         metavar="KEY=VALUE",
         action="append",
-        type=_pair,
+        type=_kinds.pair,
         help="send any field; VALUE is JSON, or else text (repeatable)",
     )
     raw.add_argument("--path", help="another generation endpoint, such as /v1/videos/generations")
@@ -136,16 +131,16 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_flow(group: argparse._ArgumentGroup) -> None:
     for name, metavar, kind, meaning in (
-        ("max-in-flight", "N", _count, "items under way at a time, at most (default: 100)"),
-        ("submits-per-second", "X", _rate, "submits a second, at most (default: no limit)"),
-        ("polls-per-second", "X", _rate, "looks at tasks a second, at most (default: no limit)"),
+        ("max-in-flight", "N", _kinds.count, "items under way at a time, at most (default: 100)"),
+        ("submits-per-second", "X", _kinds.rate, "submits a second, at most (default: no limit)"),
+        ("polls-per-second", "X", _kinds.rate, "looks at tasks a second, at most (default: no limit)"),
         (
             "budget",
             "CREDITS",
-            _credits,
+            _kinds.amount,
             "never spend more, all runs of this folder together; then the exit status is 4",
         ),
-        ("price", "CREDITS", _credits, "what one submit costs, where the service does not say"),
+        ("price", "CREDITS", _kinds.amount, "what one submit costs, where the service does not say"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
     group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")
@@ -158,72 +153,6 @@ def _add_flow(group: argparse._ArgumentGroup) -> None:
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder of a batch")
-
-
-def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
-    """For each field that any known model has: the models that have it, with what each allows."""
-    found: dict[str, dict[str, FieldSpec]] = {}
-    for model, cls in default_first():
-        for spec in cls.fields():
-            found.setdefault(spec.name, {})[model] = spec
-    return found
-
-
-def default_first() -> list[tuple[str, type[ModelRequest]]]:
-    """The known models, the one that is meant where none is named before the others."""
-    return sorted(MODELS.items(), key=lambda item: item[0] != DEFAULT_MODEL)
-
-
-def options_of(name: str) -> tuple[str, ...]:
-    """The option that sets a field, short form first; the prompt has none."""
-    return ("PROMPT",) if name == "prompt" else _NAMES.get(name, (f"--{name.replace('_', '-')}",))
-
-
-def _add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldSpec]) -> None:
-    spec = next(iter(specs.values()))
-    meaning = "\n".join(_help_lines(specs)).replace("%", "%%")
-    metavar = _METAVARS.get(name, name.upper())
-    options = options_of(name)
-    match spec.kind:
-        case "flag":
-            group.add_argument(*options, dest=name, action=argparse.BooleanOptionalAction, help=meaning)
-        case "images":
-            group.add_argument(*options, dest=name, action="append", metavar="PATH_OR_URL", help=meaning)
-        case "integer":
-            group.add_argument(*options, dest=name, type=int, metavar=metavar, help=meaning)
-        case _:
-            group.add_argument(*options, dest=name, metavar=metavar, help=meaning)
-
-
-def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
-    """The meaning, once where all models agree on it, and what each model that has the field allows."""
-    spec = next(iter(specs.values()))
-    meanings = {each.help for each in specs.values()}
-    if len(meanings) == 1:
-        yield spec.help
-    if spec.kind == "flag":
-        yield f"for {', '.join(specs)}"
-        return
-    for model, each in specs.items():
-        yield f"{model}: {allowed(each)}{f'. {each.help}' if len(meanings) > 1 else ''}"
-    if spec.kind == "images":
-        yield "(repeatable)"
-
-
-def allowed(spec: FieldSpec) -> str:
-    """What a field may hold, as it is typed on a command line."""
-    match spec.kind:
-        case "text":
-            words = f"at most {spec.maximum} characters" if spec.maximum else "any text"
-        case "choice":
-            words = ", ".join(spec.choices)
-        case "integer":
-            words = f"{spec.minimum} to {spec.maximum}"
-        case "flag":
-            words = "yes or no"
-        case _:
-            words = f"at most {spec.maximum}" if spec.maximum else "any number of them"
-    return f"{words} (default {spec.default})" if spec.default else words
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -251,7 +180,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="address to listen at (default: %(default)s); beyond this machine a token is demanded",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="0 for any that is free (default: %(default)s)"
+        "--port", type=_kinds.port, default=8000, help="0 for any that is free (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
@@ -282,7 +211,7 @@ def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_seconds,
+        type=_kinds.seconds,
         help="stop waiting for a task after this time; the task itself goes on (default: 3600)",
     )
 
@@ -296,53 +225,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator-seconds",
         metavar="SECONDS",
-        type=_seconds,
+        type=_kinds.seconds,
         default=EMULATOR_SECONDS,
         help="how long its tasks take (default: about 4)",
     )
-
-
-def _seconds(text: str) -> float:
-    if (value := _number(text)) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= (count := int(text[:12])) < 10**9):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return count
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and (port := int(text[:6])) < 65536):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
-    return port
-
-
-def _rate(text: str) -> float:
-    if (value := _number(text)) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-    return value
-
-
-def _credits(text: str) -> float:
-    if (value := _number(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of credits, zero or more")
-    return value
-
-
-def _number(text: str) -> float:
-    """The number, or one below zero where it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return -1.0
-    return value if math.isfinite(value) else -1.0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value

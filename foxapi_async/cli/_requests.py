@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.cli._inputs import read_image, read_prompt
-from foxapi_async.cli._parser import fields_by_name, options_of
 from foxapi_async.cli._words import in_shell_words
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._raw import DEFAULT_PATH

@@ -9,16 +9,15 @@ from argparse import Namespace
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from foxapi_async._batch import Batch
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._session import FoxSession
 from foxapi_async._settings import is_loopback
 from foxapi_async.cli import _exits
-from foxapi_async.cli._batch import _keep_apart
 from foxapi_async.cli._inputs import open_folder
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted
+from foxapi_async.cli._trial import keep_apart
 
 if TYPE_CHECKING:
     from foxapi_async.page._guard import Gate
@@ -83,7 +82,7 @@ class PageJob:
         """
         from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
 
-        await _keep_apart(Batch([], self._out), emulated=self._args.emulator)
+        await keep_apart(self._out, emulated=self._args.emulator)
         with listen(self._args.host, self._args.port) as sock:
             async with self._service.session() as fox:
                 try:

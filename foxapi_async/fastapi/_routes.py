@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from foxapi_async.fastapi._events import EventResponse
 from foxapi_async.fastapi._lifespan import Fox
 from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, Submitted
 from foxapi_async.fastapi._stopping import stopping_of
-from foxapi_async.models import parse_request
+from foxapi_async.models import GenerationRequest, parse_request
 
 # However short a client wants to wait: for the first look at a task.
 FIRST_LOOK_SECONDS = 10.0
@@ -106,6 +106,8 @@ async def task_id_of(task_id: str) -> str:
     return _calls.check_task_id(task_id)
 
 
+Submit = Callable[[GenerationRequest], Awaitable[TaskHandle]]
+
 TaskId = Annotated[str, Depends(task_id_of)]
 
 
@@ -155,7 +157,12 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
 
 async def submit_image(request: Request, response: Response, fox: Fox) -> Submitted:
     """Send the request: one billed POST. Its task goes on whether or not anybody asks for it."""
-    handle = await fox.submit(parse_request(await read_object(request)))
+    return await submitted_by(fox.submit, request, response)
+
+
+async def submitted_by(submit: Submit, request: Request, response: Response) -> Submitted:
+    """The answer to a request that is handed to `submit`."""
+    handle = await submit(parse_request(await read_object(request)))
     response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
     return Submitted(id=handle.id)
 

@@ -43,60 +43,52 @@ class Problem(BaseModel):
         return cls(code=problem.code and shorten(problem.code, 100), message=shorten(problem.message))
 
 
-class ImageState(BaseModel):
-    """A task as it stands now. `created` is Unix time in seconds."""
+class Reading(BaseModel):
+    """What every reading of a task tells."""
 
     id: str
     model: str
     status: str
     progress: float | None
-    created: float | None
-    finished: bool
     images: list[Image]
     error: Problem | None
+
+
+class ImageState(Reading):
+    """A task as it stands now. `created` is Unix time in seconds."""
+
+    created: float | None
+    finished: bool
 
     @classmethod
     def of(cls, snapshot: TaskSnapshot) -> ImageState:
         """What a reading tells."""
-        return cls(
-            id=snapshot.id,
-            model=snapshot.model,
-            status=snapshot.status,
-            progress=snapshot.progress,
-            created=snapshot.created,
-            finished=snapshot.finished,
-            images=Image.all_of(snapshot.images),
-            error=Problem.of(snapshot.error),
-        )
+        return cls(**_facts(snapshot), created=snapshot.created, finished=snapshot.finished)
 
 
-class ImageProgress(BaseModel):
+class ImageProgress(Reading):
     """The data of one server-sent event. Times are in seconds."""
 
-    id: str
-    model: str
-    status: str
-    progress: float | None
     elapsed: float
     remaining: float | None
     final: bool
-    images: list[Image]
-    error: Problem | None
 
     @classmethod
     def of(cls, event: TaskEvent) -> ImageProgress:
         """What an event tells."""
-        return cls(
-            id=event.task_id,
-            model=event.model,
-            status=event.status,
-            progress=event.progress,
-            elapsed=event.elapsed,
-            remaining=event.remaining,
-            final=event.final,
-            images=Image.all_of(event.snapshot.images),
-            error=Problem.of(event.snapshot.error),
-        )
+        facts = _facts(event.snapshot) | {"id": event.task_id}
+        return cls(**facts, elapsed=event.elapsed, remaining=event.remaining, final=event.final)
+
+
+def _facts(snapshot: TaskSnapshot) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "model": snapshot.model,
+        "status": snapshot.status,
+        "progress": snapshot.progress,
+        "images": Image.all_of(snapshot.images),
+        "error": Problem.of(snapshot.error),
+    }
 
 
 class ImageResult(BaseModel):

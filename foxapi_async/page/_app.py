@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from foxapi_async.fastapi import add_error_handlers, image_router
-from foxapi_async.fastapi._lifespan import session_of
 from foxapi_async.fastapi._stopping import STATE_KEY
 from foxapi_async.page._guard import Gate, Guard
 from foxapi_async.page._routes import PageRoutes
@@ -39,9 +38,9 @@ class Page:
     def _guarded(self) -> FastAPI:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
         add_error_handlers(app)
-        # A submit of the page goes through the ledger.
-        app.dependency_overrides[session_of] = lambda: self._studio
-        app.include_router(PageRoutes(self._studio, self._stopping).router())
+        app.include_router(
+            PageRoutes(self._studio, self._stopping).router()
+        )  # first: its submit is the one that counts
         app.include_router(image_router(dependencies=[]))  # the guard has checked who asks
         return app
 

@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foxapi_async._api import MAX_UPLOAD_BYTES
 from foxapi_async._settings import is_loopback
+from foxapi_async.fastapi._body import MAX_BODY_BYTES
 
 UPLOADS = "/uploads"
-MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -163,7 +163,7 @@ def _unfit(request: Request) -> Response | None:
     limit = MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES
     # Digits without end would be slow to read as a number.
     if len(length) > len(str(limit)) or int(length) > limit:
-        return _error(413, "too_large", f"At most {limit // 1024 // 1024} MB can be sent.")
+        return _error(413, "too_large", f"At most {limit / 1e6:.0f} MB can be sent.")
     return None
 
 

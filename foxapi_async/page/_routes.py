@@ -17,13 +17,16 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from foxapi_async._api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files import in_thread
 from foxapi_async._results import safe_name
+from foxapi_async.fastapi._routes import submitted_by
+from foxapi_async.fastapi._shapes import Submitted
 from foxapi_async.models import MODELS, GrokImagineImage
 from foxapi_async.page._board import Notice
 from foxapi_async.page._cards import file_of
-from foxapi_async.page._guard import MAX_UPLOAD_BYTES, UPLOADS
+from foxapi_async.page._guard import UPLOADS
 from foxapi_async.page._studio import Studio
 
 # Proxies close what is silent for long.
@@ -58,6 +61,7 @@ class PageRoutes:
         router = APIRouter()
         for path in _ASSETS:
             router.add_api_route(path, _asset_route(path), methods=["GET", "HEAD"])
+        router.post("/images", status_code=202)(self.submit)
         router.get("/models")(models)
         router.get("/history")(self.history)
         router.get("/changes")(self.changes)
@@ -65,6 +69,10 @@ class PageRoutes:
         router.post("/again/{task_id}")(self.again)
         router.post(UPLOADS)(self.upload)
         return router
+
+    async def submit(self, request: Request, response: Response) -> Submitted:
+        """Start a generation, as the image routes do, but by way of the ledger."""
+        return await submitted_by(self._studio.submit, request, response)
 
     async def history(
         self,
@@ -131,7 +139,7 @@ class PageRoutes:
                     raise InvalidRequestError("the image is larger than 100 MB")
                 await in_thread(file.write, piece)
             await in_thread(file.seek, 0)
-            stored = await self._studio.upload(cast(BinaryIO, file), filename=safe_name(name))
+            stored = await self._studio.fox.upload(cast(BinaryIO, file), filename=safe_name(name))
         return JSONResponse({"url": stored.url}, 201)
 
 

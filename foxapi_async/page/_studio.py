@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from foxapi_async._batch import LEDGER, MANIFEST
 from foxapi_async._budget import Budget, kind_of
+from foxapi_async._desk import Desk
 from foxapi_async._engine import Engine
-from foxapi_async._entries import Entry, State
-from foxapi_async._errors import ConfigurationError, FoxError, LedgerError, UncertainSubmitError
+from foxapi_async._entries import State
+from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
 from foxapi_async._events import TaskEvent
 from foxapi_async._files import remove_parts
-from foxapi_async._item import IMAGES, Desk, Item
-from foxapi_async._job import Job
+from foxapi_async._item import IMAGES, Item
+from foxapi_async._job import Job, job_of
 from foxapi_async._keys import fingerprint
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
-from foxapi_async._post import Post
-from foxapi_async._run import DOWNLOADS_AT_ONCE
 from foxapi_async._session import FoxSession
 from foxapi_async._task import TaskHandle
+from foxapi_async._under_way import UnderWay, note_unanswered
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._board import Board, Notice
@@ -44,8 +42,6 @@ Waiting = asyncio.Future[TaskHandle]
 class Studio:
     """A session whose submits are kept in a folder; `opened` makes one.
 
-    The routes use it as they use a session: `submit`, `attach`, `fetch` and `upload`.
-
     Args:
         fox: the session, open.
         ledger: of the folder.
@@ -57,15 +53,13 @@ class Studio:
         self.fox = fox
         self.out = desk.out
         self.board = Board()
-        self.attach, self.fetch, self.upload = fox.attach, fox.fetch, fox.upload
-        self._look_on = fox._look_on  # noqa: SLF001 - what the routes look on through
         self._faults: dict[str, str] = {}
         self.history = History(ledger, self._faults)
         self._ledger = ledger
         self._desk = desk
         self._engine = engine
         self._latest: dict[str, TaskEvent] = {}
-        self._items: dict[asyncio.Task[None], Item] = {}
+        self._under_way = UnderWay()
         self._watched: set[str] = set()
         self._leaving = False
 
@@ -84,7 +78,18 @@ class Studio:
             Manifest.opened(out / MANIFEST, ledger) as manifest,
         ):
             budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
-            studio = cls(fox, ledger, _desk(engine, ledger, manifest, budget, out, timeout), engine)
+            desk = Desk.at(
+                engine,
+                ledger=ledger,
+                manifest=manifest,
+                budget=budget,
+                out=out,
+                timeout=timeout,
+                # Without more patience than a session's: a person waits for the answer.
+                submit=lambda request, new_post: engine.submit(request, new_post()),
+                settled=lambda: None,
+            )
+            studio = cls(fox, ledger, desk, engine)
             listening = engine.spawn(studio._listen())
             try:
                 await studio._go_on_with_all()
@@ -128,7 +133,7 @@ class Studio:
         entry = await self.history.entry(task_id)
         if entry is None or entry.state is not State.SUBMITTED or entry.key in self._watched:
             return False
-        self._begin(_job_of(entry), entry.key, None)
+        self._begin(job_of(entry), entry.key, None)
         await self._tell(entry.key)
         return True
 
@@ -143,13 +148,9 @@ class Studio:
         self._watched.add(key)
         self._faults.pop(key, None)
         task = self._engine.spawn(self._see_through(item, key, waiting))
-        self._items[task] = item
-        task.add_done_callback(lambda task: self._ended(task, waiting))
-
-    def _ended(self, task: asyncio.Task[None], waiting: Waiting | None) -> None:
-        del self._items[task]
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(ConfigurationError("the server was stopped before there was an answer"))
+        self._under_way.add(task, item)
+        if waiting is not None:
+            task.add_done_callback(lambda _: _give_no_answer(waiting))
 
     async def _see_through(self, item: Item, key: str, waiting: Waiting | None) -> None:
         try:
@@ -199,67 +200,23 @@ class Studio:
 
     async def _go_on_with_all(self) -> None:
         await remove_parts(self.out / IMAGES)
-        for entry in [entry async for entry in self._ledger.entries(State.SUBMITTING)]:
-            await Item(self._desk, _job_of(entry), entry.key).fail(_no_answer(entry))
+        await note_unanswered(self._desk, "It is not sent again by itself")
         await self.history.load()
         async for entry in self._ledger.entries(State.SUBMITTED):
-            self._begin(_job_of(entry), entry.key, None)
+            self._begin(job_of(entry), entry.key, None)
 
     async def _wind_up(self) -> None:
-        """End what is under way, but wait for the answers to what was sent: each may bring an id."""
         self._leaving = True
-        posts = [item.post.task for item in self._items.values() if item.post is not None and item.post.task]
-        waited = [*self._items, *posts]
-        for task in self._items:
-            task.cancel()
-        if not waited:
-            return
-        try:
-            await asyncio.wait(waited)
-        except asyncio.CancelledError:
-            for post in posts:
-                post.cancel()
-            await asyncio.wait(waited)
-            raise
-
-
-def _desk(
-    engine: Engine, ledger: Ledger, manifest: Manifest, budget: Budget, out: Path, timeout: float | None
-) -> Desk:
-    async def submit(request: GenerationRequest, new_post: Callable[[], Post]) -> TaskHandle:
-        """Without more patience than a session's: a person waits for the answer."""
-        return await engine.submit(request, new_post())
-
-    return Desk(
-        ledger=ledger,
-        manifest=manifest,
-        budget=budget,
-        out=out,
-        downloads=engine.api.downloads,
-        at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-        new_post=lambda key, accepted: engine.new_post(timeout, key, accepted),
-        submit=submit,
-        attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
-        settled=lambda: None,
-    )
+        await self._under_way.wind_up()
 
 
 def _progress(event: TaskEvent) -> Notice:
     return Notice("progress", event.task_id, ImageProgress.of(event).model_dump())
 
 
-def _job_of(entry: Entry) -> Job:
-    """An item that an earlier server left behind."""
-    opening: dict[str, Any] = json.loads(entry.opening or "{}")
-    return Job(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
-
-
-def _no_answer(entry: Entry) -> UncertainSubmitError:
-    return UncertainSubmitError(
-        "the server was ended while this was being submitted: it may have been accepted and billed, and is not sent "
-        "again by itself",
-        idempotency_key=entry.idempotency_key,
-    )
+def _give_no_answer(waiting: Waiting) -> None:
+    if not waiting.done():
+        waiting.set_exception(ConfigurationError("the server was stopped before there was an answer"))
 
 
 def _heard(waiting: Waiting) -> None:

@@ -1,0 +1,79 @@
+"""What the items of one run share: where they are noted, what they may spend, and how they reach the service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from foxapi_async._budget import Budget
+from foxapi_async._engine import Engine
+from foxapi_async._events import TaskSnapshot
+from foxapi_async._ledger import Ledger
+from foxapi_async._manifest import Manifest
+from foxapi_async._post import Post
+from foxapi_async._results import Downloads
+from foxapi_async._task import TaskHandle
+from foxapi_async.models import GenerationRequest
+
+DOWNLOADS_AT_ONCE = 16
+
+Submit = Callable[[GenerationRequest, Callable[[], Post]], Awaitable[TaskHandle]]
+
+
+@attrs.frozen(kw_only=True)
+class Desk:
+    """What all items of a run share; `at` makes one for a session.
+
+    Attributes:
+        ledger: knows what was submitted.
+        manifest: says what ended.
+        budget: what may be spent.
+        out: the folder of the run.
+        downloads: fetches files; `at_once` is how many items may do so.
+        new_post: makes the record of a submit with an idempotency key, told of the task at once.
+        submit: submits a request, with more patience or less.
+        attach: goes on with a task.
+        settled: called when the budget may give another answer.
+    """
+
+    ledger: Ledger
+    manifest: Manifest
+    budget: Budget
+    out: Path
+    downloads: Downloads
+    at_once: asyncio.Semaphore
+    new_post: Callable[[str, Callable[[TaskSnapshot], object]], Post]
+    submit: Submit
+    attach: Callable[[str], TaskHandle]
+    settled: Callable[[], None]
+
+    @classmethod
+    def at(
+        cls,
+        engine: Engine,
+        *,
+        ledger: Ledger,
+        manifest: Manifest,
+        budget: Budget,
+        out: Path,
+        timeout: float | None,
+        submit: Submit,
+        settled: Callable[[], None],
+    ) -> Self:
+        """The desk of a run at a session's engine; `timeout` is the seconds that a task is waited for."""
+        return cls(
+            ledger=ledger,
+            manifest=manifest,
+            budget=budget,
+            out=out,
+            downloads=engine.api.downloads,
+            at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
+            new_post=lambda key, accepted: engine.new_post(timeout, key, accepted),
+            submit=submit,
+            attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
+            settled=settled,
+        )

@@ -1,0 +1,202 @@
+"""The POSTs of a session: each runs in a task of its own, because it may bring the id of a task that is paid for.
+
+Whoever asked for one may go; what then becomes of it is logged, unless it cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable
+
+from foxapi_async._api import Api
+from foxapi_async._breaker import PROBE_SECONDS, Breaker
+from foxapi_async._errors import FoxError
+from foxapi_async._events import TaskSnapshot
+from foxapi_async._notices import HookEvent, SubmitFailed, Submitted, Submitting
+from foxapi_async._poller import Poller
+from foxapi_async._post import Post
+from foxapi_async._task import TaskHandle
+from foxapi_async._uploads import Uploads
+from foxapi_async.models import GenerationRequest
+
+_log = logging.getLogger("foxapi_async")
+
+Answer = TaskHandle | Exception
+
+
+class Submits:
+    """What is being submitted.
+
+    Args:
+        api: sends it.
+        uploads: stores its local files first.
+        poller: takes its task on.
+        left: set once the session is left.
+        tell: told of each; None where nobody listens.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        uploads: Uploads,
+        poller: Poller,
+        left: asyncio.Event,
+        tell: Callable[[HookEvent], None] | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._api = api
+        self._uploads = uploads
+        self._poller = poller
+        self._left = left
+        self._tell = tell
+        self._posts: dict[Post, asyncio.Task[Answer]] = {}
+        self._breaker = Breaker()
+
+    def start(self, group: asyncio.TaskGroup, request: GenerationRequest, post: Post) -> asyncio.Task[Answer]:
+        """A child of `group` that sends the request.
+
+        Raises:
+            AuthenticationError, InsufficientQuotaError: the account is refused; nothing is sent.
+        """
+        epoch = self._breaker.admit(self._loop.time())
+        task = post.task = group.create_task(self._deliver(request, post, epoch), name="foxapi submit")
+        self._posts[post] = task
+        task.add_done_callback(lambda _: self._posts.pop(post, None))
+        return task
+
+    async def answer(self, task: asyncio.Task[Answer], post: Post) -> TaskHandle:
+        """What the child brings, waited for as long as the post's caller has time.
+
+        Raises:
+            FoxError: see `FoxSession.submit`.
+        """
+        left = None if post.deadline is None else post.deadline - self._loop.time()
+        try:
+            await asyncio.wait([task], timeout=left)
+        except BaseException:
+            _let_go(post, task)
+            raise
+        if not task.done():
+            post.orphan()
+        if not task.done() or task.cancelled():
+            raise post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
+        outcome = task.result()
+        if isinstance(outcome, TaskHandle):
+            return outcome
+        raise outcome
+
+    def orphan(self) -> None:
+        """The session is left: nobody waits for what is under way, which has its grace."""
+        for post in list(self._posts):
+            post.orphan()
+
+    def end_grace(self) -> None:
+        """Wait for no answer any more."""
+        for task in list(self._posts.values()):
+            task.cancel()
+
+    async def _deliver(self, request: GenerationRequest, post: Post, epoch: int) -> Answer:
+        """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
+        outcome: Answer
+        began = self._loop.time()
+        if self._tell is not None:
+            self._tell(Submitting(call=post.call, model=request.model, request=request))
+        try:
+            snapshot = await self._api.submit(await self._uploads.replace_in(request), post)
+            news = None if self._tell is None else self._submitted(request, post, snapshot, began)
+            outcome = self._poller.adopt(snapshot, post.deadline, post.timeout, news)
+            self._accepted(epoch)
+        except asyncio.CancelledError:
+            lost = post.given_up("its grace is over" if post.maybe_billed else "the waiting was ended")
+            if post.maybe_billed:
+                _log.warning("%s", lost)
+            self._tell_failed(request, post, lost, began)
+            raise
+        except Exception as error:  # it is raised where `answer` is awaited
+            outcome = error
+            self._refused(error, epoch, post)
+            self._tell_failed(request, post, error, began)
+        if post.orphaned:
+            _tell_of_orphan(post, outcome)
+        return outcome
+
+    # What hooks hear.
+
+    def _submitted(
+        self, request: GenerationRequest, post: Post, snapshot: TaskSnapshot, began: float
+    ) -> Submitted:
+        return Submitted(
+            task_id=snapshot.id,
+            call=post.call,
+            model=request.model,
+            tries=post.tries,
+            seconds=self._loop.time() - began,
+        )
+
+    def _tell_failed(self, request: GenerationRequest, post: Post, error: Exception, began: float) -> None:
+        if self._tell is None:
+            return
+        notice = SubmitFailed(
+            task_id=getattr(error, "task_id", None),
+            call=post.call,
+            model=request.model,
+            error=copy.copy(error) if isinstance(error, FoxError) else error,
+            tries=post.tries,
+            seconds=self._loop.time() - began,
+        )
+        self._tell(notice)
+
+    # What concerns the account and not one submit.
+
+    def resume(self) -> None:
+        """See `FoxSession.resume`."""
+        if self._breaker.reset():
+            _log.info("submits pass again, as asked for by resume()")
+
+    def _accepted(self, epoch: int) -> None:
+        if self._breaker.accepted(epoch):
+            _log.info("a submit was accepted: all pass again")
+
+    def _refused(self, error: Exception, epoch: int, by: Post) -> None:
+        """Tell what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
+        if not isinstance(error, FoxError) or not self._breaker.refused(error, epoch, self._loop.time()):
+            return
+        _log.warning(
+            "the service refused the account: %s. What waits to be sent fails with that, and one submit passes every "
+            "%g s as a probe until one is accepted or resume() is called",
+            error,
+            PROBE_SECONDS,
+        )
+        for post in self._posts.keys() - {by}:
+            post.refuse(error)
+
+
+def tell_of_left(handle: TaskHandle) -> None:
+    """Log the id of a task whose waiter has gone: it is billed, and may be over before anybody asks."""
+    _log.warning(
+        "generate() was cancelled; task %s goes on and stays billed: attach(id) looks again",
+        handle.id,
+        extra={"task_id": handle.id},
+    )
+
+
+def _let_go(post: Post, task: asyncio.Task[Answer]) -> None:
+    """The caller is cancelled. Its child may have ended in this very turn: then nobody else sees how."""
+    if not task.done():
+        post.orphan()
+    elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
+        _tell_of_orphan(post, task.result())
+
+
+def _tell_of_orphan(post: Post, outcome: Answer) -> None:
+    """Log what became of a submit whose caller has gone, unless it cost nothing."""
+    if isinstance(outcome, TaskHandle):
+        _log.warning(
+            "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
+            outcome.id,
+            extra={"task_id": outcome.id},
+        )
+    elif post.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
+        _log.warning("a submit whose caller has gone: %s", outcome)
