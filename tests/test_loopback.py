@@ -1,6 +1,7 @@
 """The whole way over a real loop and the clock on the wall: asyncio, and uvloop in the session that asks for it."""
 
 import asyncio
+import itertools
 import logging
 import os
 import subprocess
@@ -46,7 +47,7 @@ async def test_a_crowd_over_real_sockets():
     """Two hundred tasks at a time finish, each billed once, with their errors in their outcomes."""
     faults = [
         Fault.rate("poll", 0.05),
-        Fault.rate("poll", 0.02, status=429),
+        Fault.status("poll", 429, retry_after=0.05, after=100, times=5),
         Fault.fails(times=3, after=20),
         Fault.cut_after("submit", times=2, after=50),
     ]
@@ -132,24 +133,26 @@ def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
     assert 1 == done.stderr.count("the session was left with")
 
 
-async def test_debug_mode_of_asyncio_finds_nothing(caplog):
-    """asyncio's debug mode reports no slow callback, no coroutine never awaited, no task destroyed."""
+async def stay_in_debug_mode(caplog):
+    """What asyncio's debug mode says of our code in one stay."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
-    loop.slow_callback_duration = (
-        1.0  # seconds; the default is less than a busy machine may take for anything
-    )
-    caplog.set_level(logging.WARNING, logger="asyncio")
+    caplog.clear()
     async with Emulator(seconds=0.2) as emulator, session_at(emulator) as fox:
         await fox.generate(fox_request())
     loop.set_debug(False)
+    words = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    return [each for each in words if "foxapi_async/_" in each]
 
-    slow = [
-        record
-        for record in caplog.records
-        if record.name == "asyncio" and "foxapi_async/_" in record.getMessage()
-    ]
-    assert [] == slow
+
+async def test_debug_mode_of_asyncio_finds_nothing(caplog):
+    """asyncio's debug mode reports no slow callback, no coroutine never awaited, no task destroyed."""
+    caplog.set_level(logging.WARNING, logger="asyncio")
+    stays = [await stay_in_debug_mode(caplog) for _ in range(3)]
+
+    # On a busy machine any callback may be slow once; one of ours would be in each stay.
+    assert [] in stays
+    assert [] == [words for words in itertools.chain(*stays) if "Executing" not in words]
 
 
 async def test_a_session_of_ones_own_that_is_closed_meanwhile_is_told():
