@@ -15,9 +15,6 @@ class Deadlines:
         self._schedule: Schedule[TaskHandle] = Schedule()
         self._timeouts: dict[TaskHandle, float] = {}
 
-    def __len__(self) -> int:
-        return len(self._timeouts)
-
     def put(self, handle: TaskHandle, when: float, timeout: float) -> None:
         """Let a handle end at a moment, `timeout` seconds after it was asked for."""
         self._timeouts[handle] = timeout

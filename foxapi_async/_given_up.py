@@ -16,9 +16,6 @@ class GivenUp:
         self._last: dict[str, tuple[TaskHandle, float]] = {}  # the oldest first
         self._left: list[TaskHandle] = []
 
-    def __len__(self) -> int:
-        return len(self._last)
-
     def put(self, handle: TaskHandle, now: float) -> None:
         """Keep a handle that ended here, unless it was not meant to be kept."""
         if not handle.kept:

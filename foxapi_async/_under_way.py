@@ -18,7 +18,6 @@ class UnderWay:
     def __init__(self) -> None:
         self._items: dict[asyncio.Task[Any], Item] = {}
         self._posts: list[asyncio.Task[object]] = []
-        self._hasty = False
 
     def add(self, task: asyncio.Task[Any], item: Item) -> None:
         """Keep an item until its task has ended."""
@@ -34,8 +33,6 @@ class UnderWay:
         waited = [*self._items, *self._posts]
         for task in self._items:
             task.cancel()
-        if self._hasty:
-            self.hasten()
         if not waited:
             return
         try:
@@ -46,8 +43,7 @@ class UnderWay:
             raise
 
     def hasten(self) -> None:
-        """Do not wait for answers when it is wound up."""
-        self._hasty = True
+        """Being wound up, wait for no answer any more."""
         for post in self._posts:
             post.cancel()
 

@@ -127,7 +127,7 @@ class Room:
     def at_rest(self) -> bool:
         """Whether nothing is left of any task."""
         poller = self.poller
-        nothing = not poller._watches and not len(poller._due) and not len(poller._deadlines)
+        nothing = not poller._watches and not len(poller._due) and not len(poller._deadlines._schedule)
         return nothing and poller._demand._total < 1e-6 and not any(self.in_flight)
 
 

@@ -182,7 +182,7 @@ def tables(fox: FoxSession) -> dict[str, int]:
     return {
         "watches": len(poller._watches),
         "due": len(poller._due),
-        "deadlines": len(poller._deadlines),
+        "deadlines": len(poller._deadlines._timeouts),
         "deadlines to come": len(poller._deadlines._schedule),
         "posts": len(engine.submits._posts),
         "open reads": len(transport._spans._open),
@@ -193,7 +193,7 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "series open": sum(not feed.left for feed in engine.feeds),
         "left series": sum(feed.left for feed in engine.feeds),
         "unread handles of left series": sum(len(feed.handles) for feed in engine.feeds),
-        "given up": len(poller._given_up),
+        "given up": len(poller._given_up._last),
         "left": len(poller._given_up._left),
     }
 

@@ -449,8 +449,7 @@ async def test_one_run_at_a_time(service, tmp_path):
         await first.aclose()
 
 
-@pytest.mark.parametrize("turns", [0, 5])
-async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_path, turns):
+async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_path):
     """Cancelling `aclose` ends the waiting for what was sent: its items are uncertain, and not sent again."""
     service.add_fault(Fault.hang("submit", times=None))
     async with session_at(service) as fox:
@@ -460,7 +459,7 @@ async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_pa
             await settle(1)
         began = now()
         closing = asyncio.create_task(outcomes.aclose())
-        await settle(1 + turns)
+        await settle()
         closing.cancel()
         await asyncio.wait([closing, reading])
     assert now() - began < 1
@@ -624,6 +623,21 @@ async def test_a_run_that_is_left_while_it_opens_is_closed(service, tmp_path):
         await asyncio.wait([waiting])
 
     assert isinstance(waiting.exception(), StopAsyncIteration)
+    assert 0 == service.billed
+
+
+async def test_a_run_that_is_left_in_a_hurry_while_it_opens_is_closed(service, tmp_path):
+    """Cancelling `aclose` before the ledger is open leaves it to the session; nothing is sent."""
+    async with session_at(service) as fox:
+        outcomes = Batch(foxes(1), tmp_path).run(fox)
+        waiting = asyncio.create_task(anext(outcomes))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(outcomes.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing, waiting])
+
+    assert closing.cancelled()
     assert 0 == service.billed
 
 

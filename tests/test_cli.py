@@ -1233,8 +1233,11 @@ def test_a_killed_process_tells_its_ids(slow_service, number, code):
     assert "Traceback" not in err
 
 
-def on_a_terminal(*words, columns=100, **env):
-    """Run a command with standard error on a pseudo-terminal: exit status, standard output, what the terminal got."""
+def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
+    """Run a command with standard error on a pseudo-terminal: exit status, standard output, what the terminal got.
+
+    Once the terminal shows what `interrupt_at` matches, the command is interrupted.
+    """
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = start(
@@ -1245,6 +1248,9 @@ def on_a_terminal(*words, columns=100, **env):
     with contextlib.suppress(OSError):  # Linux ends a terminal that nobody writes to with EIO
         while select.select([terminal], [], [], 20)[0] and (piece := os.read(terminal, 65536)):
             shown += piece
+            if interrupt_at and re.search(interrupt_at, shown.decode(errors="ignore")):
+                process.send_signal(signal.SIGINT)
+                interrupt_at = None
     os.close(terminal)
     out, _ = process.communicate(timeout=20)
     return process.returncode, out, shown.decode()
@@ -1272,10 +1278,12 @@ def test_bars_on_a_terminal(service):
 
 def test_a_line_on_a_terminal(slow_service, no_rich):
     """Without rich one line is rewritten, and blank in the end."""
-    code, out, shown = on_a_terminal("generate", FOX, "--timeout", "1", PYTHONPATH=no_rich)
+    line = r"\r\[-{20}\]  +[01]%  \w+  \d s, about [\d:]+ min left  task-"
+    code, out, shown = on_a_terminal("generate", FOX, interrupt_at=line, PYTHONPATH=no_rich)
 
-    assert (code, out) == (1, "")
-    assert re.search(r"\r\[-{20}\]  +[01]%  \w+  \d s, about [\d:]+ min left  task-", shown)
+    assert (code, out) == (130, "")
+    assert re.search(line, shown)
+    assert re.search(r"\r +\rfoxapi: still running", shown)
     assert "\x1b" not in shown
 
 

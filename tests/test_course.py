@@ -122,6 +122,7 @@ LIARS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("progress", LIARS.values(), ids=LIARS)
 def test_progress_that_misleads_does_little_harm(progress, seed):
@@ -132,6 +133,7 @@ def test_progress_that_misleads_does_little_harm(progress, seed):
     assert lag(with_it) < 1.33 * lag(without)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("progress", LIARS.values(), ids=LIARS)
 def test_the_first_tasks_are_not_harmed_either(progress):
     """Of a burst of fifty tasks of an unknown model, lag and polls cost at most a quarter more, and no lag doubles."""

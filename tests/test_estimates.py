@@ -43,6 +43,7 @@ def lognormal(chance: random.Random, centre: float, spread: float):
 # What two hundred tasks teach.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("spread", [0.15, 0.35])
 @pytest.mark.parametrize("centre", [-0.7, 0.0, 0.7])

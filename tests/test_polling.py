@@ -59,6 +59,7 @@ async def test_a_hundred_thousand_tasks_share_a_budget():
     assert at_rest
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("limit", [0.5, 3.0, 40.0, 999.0, 5000.0])
 @pytest.mark.parametrize("latency", [0.0, 0.3])
 async def test_no_window_exceeds_the_budget(limit, latency):
@@ -462,6 +463,7 @@ def hostile(seed: int):
         )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 async def test_nothing_that_a_service_says_stops_the_poller(seed):
     """Absurd estimates, progress and models by the hundred: every task is looked at on, within bounds, to its end."""

@@ -489,27 +489,32 @@ def _event(task_id, *, final=False, model="m"):
     )
 
 
-async def test_memory_is_bounded(lab):
-    """After a hundred thousand generations nothing of them is kept; of one that never ends, nothing after a day."""
+def generation(hook, call, *, ends=True):
+    """What a hook hears of one."""
+    hook(Submitting(call=call, model="m", request=RawRequest("m")))
+    hook(Submitted(task_id=f"t{call}", call=call, model="m", tries=1, seconds=1.0))
+    hook(_event(f"t{call}", final=ends))
+
+
+@pytest.mark.thorough
+async def test_memory_is_bounded():
+    """After a hundred thousand generations nothing of them is kept."""
     hook = OpenTelemetry()
-    request = RawRequest("m")
-
-    def generate(call, *, ends=True):
-        hook(Submitting(call=call, model="m", request=request))
-        hook(Submitted(task_id=f"t{call}", call=call, model="m", tries=1, seconds=1.0))
-        hook(_event(f"t{call}", final=ends))
-
     for call in range(100_000):
-        generate(call)
+        generation(hook, call)
+
     assert 0 == len(hook._calls) + len(hook._tasks)
-    hook = lab.hook
-    generate(0, ends=False)
-    hook(Submitting(call=-1, model="m", request=request))
+
+
+async def test_what_never_ends_is_not_kept(lab):
+    """Of a generation that never ends, and of a submit, nothing is kept after a day."""
+    generation(lab.hook, 0, ends=False)
+    lab.hook(Submitting(call=-1, model="m", request=RawRequest("m")))
     await asyncio.sleep(23 * 3600)
-    generate(1)
+    generation(lab.hook, 1)
     assert 2 == lab.open
     await asyncio.sleep(2 * 3600)
-    generate(2)
+    generation(lab.hook, 2)
 
     assert 0 == lab.open
     assert 4 == len(lab.generations)

@@ -11,6 +11,7 @@ import pytest
 USES = Path(__file__).with_name("typing_uses.py")
 
 
+@pytest.mark.thorough
 def test_typical_uses():
     """mypy, in strict mode, sees the documented types in typical uses, and an error in each wrong one."""
     pytest.importorskip("mypy")
