@@ -276,6 +276,19 @@ async def test_a_download_can_be_repeated(quick, tmp_path):
         assert 1 == quick.billed
 
 
+async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
+    """The page says that a task was not awaited, without what only programs can do about it."""
+    async with (
+        Emulator(seconds=60) as emulator,
+        page_at(emulator, tmp_path / "page", task_timeout=0.5) as page,
+    ):
+        await submit(page)
+        card = await faulty_card(page)
+
+    assert "has not finished within 0.5 s" in card["fault"]
+    assert "attach" not in card["fault"]
+
+
 async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
     """Where the ledger cannot be written any more, the id is answered all the same, and the fault shown."""
     monkeypatch.setattr(page.studio._ledger, "done", unwritable)

@@ -182,7 +182,8 @@ class Studio:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         else:
-            self._faults[key] = str(error)
+            # What follows is for programs; the page has a button.
+            self._faults[key] = str(error).partition("; it goes on")[0]
 
     async def _tell(self, key: str) -> None:
         with contextlib.suppress(LedgerError):  # whoever writes next is told of it

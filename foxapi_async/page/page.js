@@ -14,7 +14,7 @@ const LABELS = {
   image_search: "Search for images",
 };
 const STATUS = { pending: "Waiting for its turn", queued: "Waiting for its turn", processing: "Being made", completed: "Saving" };
-const MAX_BYTES = 100 * 1024 * 1024;
+const MAX_BYTES = 100 * 1000 * 1000;
 const OLDER = 30;
 
 function make(name, attributes = {}, ...children) {
@@ -283,6 +283,7 @@ function take(item) {
   const before = card.item?.state;
   card.item = item;
   if (item.id) cards.byTask.set(item.id, card);
+  if (!isRunning(item)) cards.progress.delete(item.id);
   cards.byKey.set(item.key, card);
   draw(card);
   if (!known) place(card);
