@@ -312,7 +312,7 @@ async def test_a_handshake_that_fails_sent_nothing(ending):
     """Where TLS does not come about nothing was sent: it is tried again, and is `ConnectionFailedError` in the end."""
     async with Host("one byte", ENDINGS[ending]) as host:
         host.url = host.url.replace("http:", "https:")
-        error = await outcome_of(host, retry=RetryPolicy(tries=3, connect_timeout=0.1))
+        error = await outcome_of(host, retry=RetryPolicy(tries=3, connect_timeout=0.5))
 
     assert isinstance(error, ConnectionFailedError)
     assert ("no", True, 3) == (error.charged, error.retryable, len(host.lines))
