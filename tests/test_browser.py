@@ -301,7 +301,9 @@ def test_it_fits_the_screen(page, scheme, size, width):
     """Nothing is wider than the screen, on a phone neither, and the colours follow the system's."""
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
-    expect(page.locator(".card").first).to_be_visible()
+    card = send(page, "a fox that fits")
+    expect(card).to_have_attribute("data-state", "done")
+    page.wait_for_function("() => document.querySelector('.card img')?.naturalWidth > 0")
 
     assert width >= page.evaluate("() => document.documentElement.scrollWidth")
     light = page.evaluate(
