@@ -21,6 +21,9 @@ pytest.importorskip("uvicorn", reason="needs uvicorn")
 
 from apps.asgi import Event
 
+# The app runs in processes of its own here; other tests run it in theirs, and reach the same lines.
+pytestmark = pytest.mark.thorough
+
 PATIENCE = 60.0
 HERE = Path(__file__).parent
 A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}

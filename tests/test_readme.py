@@ -33,6 +33,7 @@ def test_the_state_diagram_is_that_of_the_code():
     assert [_state.mermaid() + "\n"] == [text for kind, text in BLOCKS if kind == "mermaid"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
 def test_a_script_of_the_readme_runs(script, foxapi_emulator, tmp_path):
     """Each script runs as it stands, against the emulator, without a word on stderr but the unfinished tasks."""
