@@ -248,6 +248,7 @@ async def test_an_uncertain_submit_is_shown_so(page, quick):
     card = await card_when(page, "uncertain")
 
     assert ["a red fox", "unknown"] == [card["request"]["prompt"], card["error"]["charged"]]
+    assert card["error"]["message"].endswith("It may have been accepted and billed")
 
 
 async def test_a_client_that_goes_away_stops_nothing(page, quick):

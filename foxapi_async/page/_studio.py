@@ -32,6 +32,7 @@ from foxapi_async._under_way import UnderWay, note_unanswered
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._board import Board, Notice
+from foxapi_async.page._cards import for_people
 from foxapi_async.page._history import History
 
 _log = logging.getLogger("foxapi_async")
@@ -182,8 +183,7 @@ class Studio:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         else:
-            # What follows is for programs; the page has a button.
-            self._faults[key] = str(error).partition("; it goes on")[0]
+            self._faults[key] = for_people(str(error))
 
     async def _tell(self, key: str) -> None:
         with contextlib.suppress(LedgerError):  # whoever writes next is told of it
