@@ -67,6 +67,7 @@ class Api:
         call = _calls.submit_call(request.path, request.wire(), post.key)
 
         async def attempt() -> TaskSnapshot:
+            await post.prepare()
             scope = post.begin(Scope(self._retry.connect_timeout, self._retry.reply_timeout))
             outcome = await self._transport.submit(call, scope)
             again = self._retry.resubmit_uncertain

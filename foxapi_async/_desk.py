@@ -11,10 +11,9 @@ import attrs
 
 from foxapi_async._budget import Budget
 from foxapi_async._engine import Engine
-from foxapi_async._events import TaskSnapshot
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
-from foxapi_async._post import Post
+from foxapi_async._post import Keeper, Post
 from foxapi_async._results import Downloads
 from foxapi_async._task import TaskHandle
 from foxapi_async.models import GenerationRequest
@@ -34,7 +33,7 @@ class Desk:
         budget: what may be spent.
         out: the folder of the run.
         downloads: fetches files; `at_once` is how many items may do so.
-        new_post: makes the record of a submit with an idempotency key, told of the task at once.
+        new_post: makes the record of a submit, with its idempotency key and whoever keeps account of it.
         submit: submits a request, with more patience or less.
         attach: goes on with a task.
         settled: called when the budget may give another answer.
@@ -46,7 +45,7 @@ class Desk:
     out: Path
     downloads: Downloads
     at_once: asyncio.Semaphore
-    new_post: Callable[[str, Callable[[TaskSnapshot], object]], Post]
+    new_post: Callable[[str, Keeper], Post]
     submit: Submit
     attach: Callable[[str], TaskHandle]
     settled: Callable[[], None]
@@ -72,7 +71,7 @@ class Desk:
             out=out,
             downloads=engine.api.downloads,
             at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-            new_post=lambda key, accepted: engine.new_post(timeout, key, accepted),
+            new_post=lambda key, keeper: engine.new_post(timeout, key, keeper),
             submit=submit,
             attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
             settled=settled,

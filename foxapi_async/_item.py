@@ -43,6 +43,10 @@ class Item:
         self._task_id = job.task_id
         self._submitted = 0.0 if job.entry is None else job.entry.changed
         self._settled = job.task_id is not None
+        # Whether the ledger has it as sent; it is noted there just before it leaves.
+        self._noted = job.entry is not None and job.entry.state in {State.SUBMITTING, State.SUBMITTED}
+        self._undone: asyncio.Future[None] | None = None
+        self._idempotency_key = job.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
         self.post: Post | None = None
 
@@ -58,7 +62,7 @@ class Item:
             return await self._submit()
         except asyncio.CancelledError:
             if not self._maybe_billed:
-                self._desk.ledger.released(self._key).add_done_callback(_heard)
+                self.refused()
             raise
         finally:
             self._settle(None)
@@ -86,28 +90,46 @@ class Item:
         """Note an error; None where it cost nothing and says nothing of the request: the item is as new."""
         state = state_after(error)
         if state is State.NEW:
-            await self._desk.ledger.released(self._key)
+            self.refused()
+            if self._undone is not None:
+                await self._undone
             return None
         if state is not None:
+            await self.sending()
             self._task_id = self._task_id or error.task_id
             began = {"submitted": self._submitted} if self._submitted else {}
             await self._close(state, {**began, "finished": time.time()}, error=error)
         return self._outcome(error=error)
 
     async def _submit(self) -> TaskHandle:
-        job, desk = self._job, self._desk
-        assert job.request is not None  # noqa: S101 - only a task that goes on has none
-        repeated = job.idempotency_key or secrets.token_hex(16)
-        await desk.ledger.submitting(self._key, job.fingerprint, repeated, job.held, opening_record(job))
+        assert self._job.request is not None  # noqa: S101 - only a task that goes on has none
 
         def new_post() -> Post:
-            self.post = desk.new_post(repeated, self._accepted)
+            self.post = self._desk.new_post(self._idempotency_key, self)
             return self.post
 
-        return await desk.submit(job.request, new_post)
+        return await self._desk.submit(self._job.request, new_post)
 
-    def _accepted(self, snapshot: TaskSnapshot) -> None:
-        """Keep the id, before anything else can happen."""
+    # What its post tells.
+
+    async def sending(self) -> None:
+        """Note it as sent, on the disk."""
+        if not self._noted:
+            job = self._job
+            await self._desk.ledger.submitting(
+                self._key, job.fingerprint, self._idempotency_key, job.held, opening_record(job)
+            )
+            self._noted = True
+
+    def refused(self) -> None:
+        """Take that back: nothing of it is billed, and it may wait long for its next try."""
+        if self._noted:
+            self._noted = False
+            self._undone = self._desk.ledger.released(self._key)
+            self._undone.add_done_callback(_heard)
+
+    def accepted(self, snapshot: TaskSnapshot) -> None:
+        """Keep the id."""
         self._task_id, self._submitted = snapshot.id, time.time()
         price = self._settle(credits_reserved(snapshot.usage))
         self._desk.ledger.submitted(self._key, snapshot.id, price).add_done_callback(_heard)

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import itertools
 import secrets
-from collections.abc import Callable
+from typing import Protocol
 
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
@@ -16,6 +16,22 @@ from foxapi_async._verdicts import Verdict
 _numbers = itertools.count(1)
 
 
+class Keeper(Protocol):
+    """Whoever keeps account of a submit, so that what was sent is known whatever becomes of this process."""
+
+    async def sending(self) -> None:
+        """Called before each try: it leaves once this returns."""
+        ...
+
+    def accepted(self, snapshot: TaskSnapshot) -> None:
+        """Called at once, before anything else can happen, also if the caller has gone."""
+        ...
+
+    def refused(self) -> None:
+        """Called after a try that is not billed and leaves no doubt about that."""
+        ...
+
+
 class Post:
     """One logical submit, as its caller and its child task see it.
 
@@ -23,7 +39,7 @@ class Post:
         timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
         key: its idempotency key, where an earlier process sent it already; default a new one.
-        accepted: told of the task at once, before anything else can happen, also if the caller has gone.
+        keeper: keeps account of it.
     """
 
     def __init__(
@@ -31,7 +47,7 @@ class Post:
         timeout: float | None,
         grace: float,
         key: str | None = None,
-        accepted: Callable[[TaskSnapshot], object] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.call = next(_numbers)  # what joins its notices, in this process
@@ -45,7 +61,7 @@ class Post:
         self._grace = grace
         self._last_try = False
         self._accepted = False
-        self._tell = accepted
+        self._keeper = keeper
         self._scope: Scope | None = None
         self._refusal: FoxError | None = None
 
@@ -60,6 +76,11 @@ class Post:
             return 0.0
         return float("inf") if self.deadline is None else self.deadline - self._loop.time()
 
+    async def prepare(self) -> None:
+        """Have the try that is about to begin taken down."""
+        if self._keeper is not None:
+            await self._keeper.sending()
+
     def begin(self, scope: Scope) -> Scope:
         """Start a try."""
         self._scope = scope
@@ -71,11 +92,13 @@ class Post:
         self.tries += 1
         if isinstance(judged, TaskSnapshot):
             self._accepted = True
-            if self._tell is not None:
-                self._tell(judged)
+            if self._keeper is not None:
+                self._keeper.accepted(judged)
             return
         self._refusal = judged.error
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
+        if self._keeper is not None and not self.tainted:
+            self._keeper.refused()
 
     def refuse(self, refusal: FoxError) -> None:
         """Send nothing more: the service refused the account, which concerns this submit as well."""

@@ -22,6 +22,7 @@ from foxapi_async import (
     InsufficientQuotaError,
     InvalidRequestError,
     LedgerError,
+    Limits,
     TaskFailedError,
     TaskTimeoutError,
     UncertainSubmitError,
@@ -221,6 +222,36 @@ async def test_what_was_not_sent_is_as_new(tmp_path):
             await outcomes.aclose()
         async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
             assert 2 == (await ledger.counts())[State.NEW]
+
+
+async def states_while_it_runs(fox, out, requests, seconds):
+    """The ledger's counts after so many seconds of a run."""
+    outcomes = Batch(requests, out).run(fox)
+    reading = asyncio.create_task(anext(outcomes))
+    await asyncio.sleep(seconds)
+    async with Ledger.peek(out / "ledger.sqlite") as ledger:
+        counts = await ledger.counts()
+    await outcomes.aclose()
+    await asyncio.wait([reading])
+    return {state: count for state, count in counts.items() if count}
+
+
+async def test_what_waits_for_its_turn_is_not_noted_as_sent(tmp_path):
+    """A run that is killed while a limit holds items back leaves none of them uncertain."""
+    async with (
+        Emulator(seconds=60) as emulator,
+        session_at(emulator, limits=Limits(submits_per_second=1)) as fox,
+    ):
+        assert {State.SUBMITTED: 3} == await states_while_it_runs(fox, tmp_path, foxes(10), 2.5)
+        assert 3 == emulator.billed
+
+
+async def test_what_waits_out_a_refusal_is_not_noted_as_sent(tmp_path):
+    """Nor does one that is killed while items wait after a 429."""
+    fault = Fault.status("submit", 429, retry_after=60)
+    async with Emulator(faults=[fault]) as emulator, session_at(emulator) as fox:
+        assert {State.NEW: 1} == await states_while_it_runs(fox, tmp_path, foxes(1), 30)
+        assert 0 == emulator.billed
 
 
 async def test_an_uncertain_item_is_shown_and_not_sent_again(tmp_path):
