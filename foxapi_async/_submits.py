@@ -6,6 +6,7 @@ Whoever asked for one may go; what then becomes of it is logged, unless it cost 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import logging
 from collections.abc import Callable
@@ -60,7 +61,12 @@ class Submits:
         Raises:
             AuthenticationError, InsufficientQuotaError: the account is refused; nothing is sent.
         """
-        epoch = self._breaker.admit(self._loop.time())
+        try:
+            epoch = self._breaker.admit(self._loop.time())
+        except FoxError as refusal:
+            # In a context as a child has it: hooks may change theirs.
+            contextvars.copy_context().run(self._tell_unsent, request, post, refusal)
+            raise
         task = post.task = group.create_task(self._deliver(request, post, epoch), name="foxapi submit")
         self._posts[post] = task
         task.add_done_callback(lambda _: self._posts.pop(post, None))
@@ -101,8 +107,7 @@ class Submits:
         """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
         outcome: Answer
         began = self._loop.time()
-        if self._tell is not None:
-            self._tell(Submitting(call=post.call, model=request.model, request=request))
+        self._tell_begun(request, post)
         try:
             snapshot = await self._api.submit(await self._uploads.replace_in(request), post)
             news = None if self._tell is None else self._submitted(request, post, snapshot, began)
@@ -123,6 +128,14 @@ class Submits:
         return outcome
 
     # What hooks hear.
+
+    def _tell_begun(self, request: GenerationRequest, post: Post) -> None:
+        if self._tell is not None:
+            self._tell(Submitting(call=post.call, model=request.model, request=request))
+
+    def _tell_unsent(self, request: GenerationRequest, post: Post, refusal: FoxError) -> None:
+        self._tell_begun(request, post)
+        self._tell_failed(request, post, refusal, self._loop.time())
 
     def _submitted(
         self, request: GenerationRequest, post: Post, snapshot: TaskSnapshot, began: float

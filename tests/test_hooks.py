@@ -21,6 +21,7 @@ from foxapi_async import (
     Batch,
     DownloadError,
     FoxError,
+    InsufficientQuotaError,
     Left,
     Limits,
     Notice,
@@ -185,6 +186,27 @@ async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
 
     assert ["Submitting", "Submitted"] == kinds(seen)[:2]
     assert 2 < seen[1].seconds < 4
+
+
+async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
+    """What fails because another submit met a 402 begins and fails, in a context of its own; nothing is sent."""
+    seen, mine = [], contextvars.ContextVar("mine", default="mine")
+
+    def hook(event):
+        seen.append(event)
+        mine.set("the hook's")
+
+    emulator.add_fault(Fault.status("submit", 402))
+    async with session_at(emulator, hooks=[hook]) as fox:
+        for _ in range(2):
+            with pytest.raises(InsufficientQuotaError):
+                await fox.submit(fox_request())
+        told = mine.get()
+
+    assert ["Submitting", "SubmitFailed"] * 2 == kinds(seen)
+    assert [(1, "no"), (0, "no")] == [(e.tries, e.error.charged) for e in of(SubmitFailed, seen)]
+    assert "mine" == told
+    assert 1 == len(emulator.requests)
 
 
 async def test_a_submit_whose_grace_is_over_is_uncertain(emulator):
