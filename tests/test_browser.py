@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import let_end
 from PIL import Image
 
 from foxapi_async.emulator import Fault, ThreadedEmulator
@@ -93,6 +94,7 @@ def page(server, browser, complaints):
         )
         tab.goto(server.url)
         expect(tab.locator("#model option")).not_to_have_count(0)
+        tab.wait_for_function("() => cards.loaded")  # what earlier tests have made is there
         yield tab
         said = [text for text in complaints if "net::ERR_ABORTED" not in text]
     assert [] == said
@@ -115,9 +117,11 @@ def shot(page, name, **options):
 def test_a_prompt_becomes_an_image(page, emulator):
     """A prompt is typed and sent; progress moves, the remaining time is told, and the image is seen."""
     billed = emulator.billed
+    emulator.add_fault(Fault.never_finishes(prompt="fresh snow"))
     card = send(page, "a red fox in fresh snow")
     bar = card.locator("progress")
     expect(bar).to_have_attribute("value", re.compile("^[1-9]"))
+    let_end(emulator)
     expect(card.locator("img")).to_have_count(1)
     expect(card).to_have_attribute("data-state", "done")
     card.locator("img").scroll_into_view_if_needed()
@@ -131,9 +135,11 @@ def test_a_prompt_becomes_an_image(page, emulator):
 
 def test_the_remaining_time_is_in_words(page, emulator):
     """A running task's card tells how much time is left, in words."""
+    emulator.add_fault(Fault.never_finishes(prompt="how long"))
     card = send(page, "how long")
 
     expect(card.locator(".words")).to_have_text(re.compile(r"about \d+ seconds? left|any moment now"))
+    let_end(emulator)
     expect(card).to_have_attribute("data-state", "done")
 
 
@@ -153,6 +159,7 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(first.url)
+        expect(page.locator("#model option")).not_to_have_count(0)
         send(page, "through a restart")
         first.end()
         expect(page.locator("#link")).to_have_text(re.compile("No connection"), timeout=PATIENCE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from helpers import polls
+from helpers import let_end, polls
 
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
 
@@ -113,12 +113,6 @@ async def until_blank(content):
 
 async def whole(web, url, last_id=""):
     return [event async for event in stream(web, url, last_id)]
-
-
-def let_end(service):
-    """Let tasks that never finish do so, as if they had just been accepted."""
-    for task in service._service.tasks.values():
-        task.accepted, task.fault = service._service.clock.now(), None
 
 
 async def result(web, server, path):
