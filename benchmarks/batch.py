@@ -36,11 +36,11 @@ from aiohttp import web
 from memory import resident
 
 from foxapi_async import Batch, FoxSession, GenerationRequest, Outcome, RawRequest
+from foxapi_async._desk import DOWNLOADS_AT_ONCE
 from foxapi_async._keys import counted_key, fingerprint
 from foxapi_async._ledger import Ledger
 from foxapi_async._lines_file import LinesFile
 from foxapi_async._results import GeneratedImage, Target
-from foxapi_async._run import DOWNLOADS_AT_ONCE
 from foxapi_async._validation import note_finished, validated
 from foxapi_async._writer import Writer
 from foxapi_async.emulator import Emulator
