@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,23 @@ def test_nobody_reads_the_wall_clock(module):
 
     assert calls == []
     assert named == []
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_benchmarks_find_what_they_import(script):
+    """What a benchmark takes from the package is there: they are run too seldom to tell."""
+    taken = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(script.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "foxapi_async"
+        for alias in node.names
+    ]
+    missing = [
+        f"{module}.{name}"
+        for module, name in taken
+        if f"{module}.{name}" not in MODULES and not hasattr(importlib.import_module(module), name)
+    ]
+
+    assert [] == missing
