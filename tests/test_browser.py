@@ -105,8 +105,14 @@ def send(page, prompt):
     page.fill("#prompt", prompt)
     before = page.locator(".card").count()
     page.click("#send")
-    expect(page.locator(".card")).to_have_count(before + 1)
+    sent(page, before + 1)
     return page.locator(".card").first
+
+
+def sent(page, cards):
+    """The new card is there, which may be told before the answer is, and the form is ready for the next."""
+    expect(page.locator(".card")).to_have_count(cards)
+    expect(page.locator("#send")).to_have_text("Generate")
 
 
 def shot(page, name, **options):
@@ -169,6 +175,38 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
             expect(page.locator("#link")).to_have_text("", timeout=PATIENCE)
         finally:
             second.end()
+
+
+def test_an_older_history_takes_nothing_back(page, emulator):
+    """A page of the history that comes after the stream has told of a later change does not undo it."""
+    emulator.add_fault(Fault.never_finishes(prompt="held back"))
+    card = send(page, "held back")
+    held = []
+    page.route("**/history*", lambda route: held.append((route, route.fetch())))
+    page.evaluate("() => { window.refreshed = refresh(); }")
+    while not held:
+        page.wait_for_timeout(10)
+    let_end(emulator)
+    expect(card).to_have_attribute("data-state", "done")
+    [(route, response)] = held
+    with page.expect_response("**/history*") as answered:
+        route.fulfill(response=response)
+    assert '"submitted"' in answered.value.text()
+    page.evaluate("() => window.refreshed")
+
+    assert "done" == card.get_attribute("data-state")
+
+
+def test_a_history_that_failed_is_asked_for_again(browser, server):
+    """Where the history cannot be read the page says so, and asks again."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/history*", lambda route: route.fulfill(status=503), times=1)
+        page.goto(server.url)
+        expect(page.locator("#link")).to_have_text(re.compile("No connection"), timeout=PATIENCE)
+        expect(page.locator("#link")).to_have_text("", timeout=PATIENCE)
+
+        assert page.evaluate("() => cards.loaded")
 
 
 def test_options_are_those_of_the_model(page):
@@ -269,11 +307,11 @@ def test_the_keyboard_is_enough(page):
         if page.evaluate("() => document.activeElement.id") == "send":
             break
     page.keyboard.press("Enter")
-    expect(page.locator(".card")).to_have_count(before + 1)
+    sent(page, before + 1)
     expect(page.locator("#send")).to_be_focused()
     page.locator("#prompt").focus()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".card")).to_have_count(before + 2)
+    sent(page, before + 2)
     expect(page.locator(".card[data-state=done]").first).to_be_visible()
 
 

@@ -478,11 +478,13 @@ async def events_of(response):
 
 
 async def test_changes_tell_progress_and_the_end(page):
-    """One stream tells how far each task is, and then its card."""
+    """One stream says that it listens, and tells how far each task is, and then its card."""
     async with page.web.get("/changes") as response, asyncio.timeout(20):
+        events = events_of(response)
+        assert ("ready", None) == await anext(events)
         task_id = await submit(page)
         seen = []
-        async for name, data in events_of(response):
+        async for name, data in events:
             seen.append((name, data.get("final", data.get("state"))))
             assert task_id == data["id"]
             if seen[-1] == ("card", "done"):
@@ -498,7 +500,9 @@ async def test_changes_begin_with_what_runs(page, quick):
     task_id = await submit(page)
     await until(page.studio.current)
     async with page.web.get("/changes") as response, asyncio.timeout(20):
-        name, data = await anext(events_of(response))
+        events = events_of(response)
+        await anext(events)  # it is ready
+        name, data = await anext(events)
 
     assert ("progress", task_id) == (name, data["id"])
 
@@ -507,7 +511,7 @@ async def test_a_silent_stream_is_kept_alive(page, monkeypatch):
     """A stream without news has a comment now and then."""
     monkeypatch.setattr(_routes, "HEARTBEAT_SECONDS", 0.01)
     async with page.web.get("/changes") as response, asyncio.timeout(20):
-        lines = [await response.content.readline() for _ in range(7)]
+        lines = [await response.content.readline() for _ in range(11)]
 
     assert 3 == lines.count(b": ping\n")
 

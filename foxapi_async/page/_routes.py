@@ -85,6 +85,7 @@ class PageRoutes:
     async def changes(self) -> Response:
         """Everything that changes, as server-sent events `progress` and `card`, until the server ends.
 
+        The first event is `ready`: a history asked for after it lacks nothing that is not told here.
         One stream for all tasks: a browser opens but six connections to a server.
         """
         return StreamingResponse(
@@ -100,7 +101,7 @@ class PageRoutes:
     async def _notices(self) -> AsyncGenerator[Notice | None, None]:
         """What changes, and None after every `HEARTBEAT_SECONDS` without anything."""
         with self._studio.board.reading() as reader:
-            yield None
+            yield Notice("ready", "", None)
             for notice in self._studio.current():
                 yield notice
             while not self._stopping.is_set():

@@ -16,6 +16,7 @@ const LABELS = {
 const STATUS = { pending: "Waiting for its turn", queued: "Waiting for its turn", processing: "Being made", completed: "Saving" };
 const MAX_BYTES = 100 * 1000 * 1000;
 const OLDER = 30;
+const LOST = "No connection to the server; trying again.";
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -275,7 +276,7 @@ function useAgain(request) {
 
 /* The cards: what the server says of an item, and how far its task is. */
 
-const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, loaded: false };
+const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, loaded: false, changes: 0 };
 
 function take(item) {
   const known = cards.byKey.get(item.key);
@@ -289,6 +290,11 @@ function take(item) {
   if (!known) place(card);
   if (before && before !== item.state) announceEnd(item);
   showCounts();
+}
+
+function takeChange(item) {
+  take(item);
+  cards.byKey.get(item.key).change = ++cards.changes;
 }
 
 function place(card) {
@@ -424,8 +430,10 @@ async function refresh() {
 
 async function historyPage(before) {
   const query = new URLSearchParams(before === null ? { limit: OLDER } : { limit: OLDER, before });
+  const asked = cards.changes;
   const page = await ask(`/history?${query}`);
-  page.cards.forEach(take);
+  // The stream tells every change: what it has told in the meantime is newer than this answer.
+  page.cards.filter((item) => !(cards.byKey.get(item.key)?.change > asked)).forEach(take);
   return page;
 }
 
@@ -444,21 +452,27 @@ async function showOlder() {
 
 function listen() {
   const changes = new EventSource("/changes");
-  changes.addEventListener("open", () => {
-    $("link").textContent = "";
-    refresh().catch(() => {});
-  });
-  changes.addEventListener("card", (event) => take(JSON.parse(event.data)));
+  const isOpen = () => changes.readyState === EventSource.OPEN;
+  changes.addEventListener("ready", () => refresh().then(() => isOpen() && showLink(), () => isOpen() && listenAgain(changes)));
+  changes.addEventListener("card", (event) => takeChange(JSON.parse(event.data)));
   changes.addEventListener("progress", (event) => {
     const told = JSON.parse(event.data);
     cards.progress.set(told.id, { event: told, at: performance.now() });
     const card = cards.byTask.get(told.id);
     if (card) tell(card);
   });
-  changes.addEventListener("error", () => {
-    $("link").textContent = "No connection to the server; trying again.";
-    if (changes.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
-  });
+  // A browser connects again by itself, but not after an answer that is no stream.
+  changes.addEventListener("error", () => (changes.readyState === EventSource.CLOSED ? listenAgain(changes) : showLink(LOST)));
+}
+
+function listenAgain(changes) {
+  changes.close();
+  showLink(LOST);
+  setTimeout(listen, 3000);
+}
+
+function showLink(problem = "") {
+  $("link").textContent = problem;
 }
 
 function takeDrops() {
