@@ -111,8 +111,8 @@ class Api:
         telling = retelling(self._tell, "fetch", task_id=task_id)
         return self._bound(await retried(attempt, tries=self._retry.tries, gate=self.polls, telling=telling))
 
-    async def upload(self, source: Source, filename: str | None) -> UploadedFile:
-        """The stored file.
+    async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
+        """The stored file; `by` is the number of the submit that needs it, if one does.
 
         Raises:
             InvalidRequestError: it cannot be read, is empty, or too large.
@@ -128,7 +128,7 @@ class Api:
             outcome = await self._transport.upload(call, _framed(head, source, tail), scope)
             return _unless_refused(judge_read(outcome, _wire.read_upload, "upload"))
 
-        telling = retelling(self._tell, "upload")
+        telling = retelling(self._tell, "upload", call=by)
         return await retried(attempt, tries=self._retry.tries, gate=self._uploads, telling=telling)
 
     def _bound(self, snapshot: TaskSnapshot) -> TaskSnapshot:

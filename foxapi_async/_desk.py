@@ -13,14 +13,14 @@ from foxapi_async._budget import Budget
 from foxapi_async._engine import Engine
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
-from foxapi_async._post import Keeper, Post
+from foxapi_async._post import Keeper, Patience, Post
 from foxapi_async._results import Downloads
 from foxapi_async._task import TaskHandle
 from foxapi_async.models import GenerationRequest
 
 DOWNLOADS_AT_ONCE = 16
 
-Submit = Callable[[GenerationRequest, Callable[[], Post]], Awaitable[TaskHandle]]
+Submit = Callable[[GenerationRequest, Post], Awaitable[TaskHandle]]
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +34,7 @@ class Desk:
         out: the folder of the run.
         downloads: fetches files; `at_once` is how many items may do so.
         new_post: makes the record of a submit, with its idempotency key and whoever keeps account of it.
-        submit: submits a request, with more patience or less.
+        submit: submits a request.
         attach: goes on with a task.
         settled: called when the budget may give another answer.
     """
@@ -61,9 +61,13 @@ class Desk:
         out: Path,
         timeout: float | None,
         submit: Submit,
+        patience: Patience | None,
         settled: Callable[[], None],
     ) -> Self:
-        """The desk of a run at a session's engine; `timeout` is the seconds that a task is waited for."""
+        """The desk of a run at a session's engine.
+
+        `timeout` is the seconds that a task is waited for; `patience` says what a submit waits out.
+        """
         return cls(
             ledger=ledger,
             manifest=manifest,
@@ -71,7 +75,7 @@ class Desk:
             out=out,
             downloads=engine.api.downloads,
             at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-            new_post=lambda key, keeper: engine.new_post(timeout, key, keeper),
+            new_post=lambda key, keeper: engine.new_post(timeout, key=key, keeper=keeper, patience=patience),
             submit=submit,
             attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
             settled=settled,

@@ -23,7 +23,7 @@ from foxapi_async._events import TaskEvent
 from foxapi_async._feed import Feed
 from foxapi_async._notices import HookEvent
 from foxapi_async._poller import Poller
-from foxapi_async._post import Keeper, Post
+from foxapi_async._post import Keeper, Patience, Post
 from foxapi_async._streams import Streams
 from foxapi_async._submits import Submits
 from foxapi_async._task import TaskHandle
@@ -190,9 +190,16 @@ class Engine:
         except Exception as bug:
             self._break_down(bug)
 
-    def new_post(self, timeout: float | None, key: str | None = None, keeper: Keeper | None = None) -> Post:
+    def new_post(
+        self,
+        timeout: float | None,
+        *,
+        key: str | None = None,
+        keeper: Keeper | None = None,
+        patience: Patience | None = None,
+    ) -> Post:
         """A submit to come, whose time counts from now."""
-        return Post(timeout, self._grace, key, keeper)
+        return Post(timeout, self._grace, key=key, keeper=keeper, patience=patience)
 
     async def submit(self, request: GenerationRequest, post: Post) -> TaskHandle:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""

@@ -103,12 +103,8 @@ class Item:
 
     async def _submit(self) -> TaskHandle:
         assert self._job.request is not None  # noqa: S101 - only a task that goes on has none
-
-        def new_post() -> Post:
-            self.post = self._desk.new_post(self._idempotency_key, self)
-            return self.post
-
-        return await self._desk.submit(self._job.request, new_post)
+        self.post = self._desk.new_post(self._idempotency_key, self)
+        return await self._desk.submit(self._job.request, self.post)
 
     # What its post tells.
 

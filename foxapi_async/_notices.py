@@ -143,7 +143,7 @@ class Retried(Notice):
 
     Attributes:
         what: submit, poll, fetch, upload or download.
-        call: of a submit, its number; else None.
+        call: of a submit and of the uploads that it needs, its number; else None.
         seconds: until the next try.
         error: what went wrong.
     """

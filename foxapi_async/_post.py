@@ -6,12 +6,17 @@ import asyncio
 import copy
 import itertools
 import secrets
+from collections.abc import Callable
 from typing import Protocol
 
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._scope import Scope
 from foxapi_async._verdicts import Verdict
+
+# Seconds to wait after an error before all of it is tried again, or None to let it end with that; the second argument
+# is for how many seconds it has been tried.
+Patience = Callable[[FoxError, float], float | None]
 
 _numbers = itertools.count(1)
 
@@ -40,14 +45,17 @@ class Post:
         grace: seconds that an exchange under way may still take once the caller has gone.
         key: its idempotency key, where an earlier process sent it already; default a new one.
         keeper: keeps account of it.
+        patience: of one item of many, what is waited out; its time begins anew after each wait.
     """
 
     def __init__(
         self,
         timeout: float | None,
         grace: float,
+        *,
         key: str | None = None,
         keeper: Keeper | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.call = next(_numbers)  # what joins its notices, in this process
@@ -58,7 +66,10 @@ class Post:
         self.orphaned = False
         self.tries = 0
         self.tainted = False
+        self.epoch = 0  # of the account, in which its last try began
+        self._began = self._loop.time()
         self._grace = grace
+        self._patience = patience
         self._last_try = False
         self._accepted = False
         self._keeper = keeper
@@ -75,6 +86,17 @@ class Post:
         if self._last_try:
             return 0.0
         return float("inf") if self.deadline is None else self.deadline - self._loop.time()
+
+    def wait_after(self, error: FoxError) -> float | None:
+        """Seconds after which all of it is tried again; None where it ends with this error."""
+        if self._patience is None or self._last_try:
+            return None
+        now = self._loop.time()
+        seconds = self._patience(error, now - self._began)
+        if seconds is not None:
+            self._refusal = error
+            self.deadline = None if self.timeout is None else now + seconds + self.timeout
+        return seconds
 
     async def prepare(self) -> None:
         """Have the try that is about to begin taken down."""

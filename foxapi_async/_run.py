@@ -66,7 +66,7 @@ class Run:
         self.error: FoxError | None = None
         self._engine = engine
         self._ledger = ledger
-        self._submitter = Submitter(engine.submit, _patience)
+        self._submitter = Submitter(engine.submit)
         self._settled = asyncio.Event()
         self.feed: Feed
         self._under_way = UnderWay()
@@ -78,6 +78,7 @@ class Run:
             out=out,
             timeout=timeout,
             submit=self._submitter.submit,
+            patience=_patience,
             settled=self._settled.set,
         )
 

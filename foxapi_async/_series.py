@@ -1,4 +1,4 @@
-"""What `as_completed` does with each item: submit it, wait out every 429, and wait for its task."""
+"""What `as_completed` does with each item: submit it, waiting out every 429, and wait for its task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from foxapi_async._errors import FoxError, RateLimitError
 from foxapi_async._events import Outcome
-from foxapi_async._post import Post
+from foxapi_async._post import Patience, Post
 from foxapi_async._retry import CAP_SECONDS
 from foxapi_async._submitter import Submitter
 from foxapi_async._task import TaskHandle
@@ -21,17 +21,17 @@ class Series:
     """The items of one `as_completed`.
 
     Args:
-        new_post: makes the record of a submit to come.
+        new_post: makes the record of a submit to come, which waits out what it has the patience for.
         submit: submits one request.
     """
 
     def __init__(
         self,
-        new_post: Callable[[], Post],
+        new_post: Callable[[Patience], Post],
         submit: Callable[[GenerationRequest, Post], Awaitable[TaskHandle]],
     ) -> None:
         self._new_post = new_post
-        self._submitter = Submitter(submit, _patience)
+        self._submitter = Submitter(submit)
         self.handles: dict[int, TaskHandle] = {}
 
     def stop(self) -> None:
@@ -45,7 +45,7 @@ class Series:
         error: Exception | None = None
         try:
             request = item if isinstance(item, GenerationRequest) else parse_request(item)
-            self.handles[index] = handle = await self._submitter.submit(request, self._new_post)
+            self.handles[index] = handle = await self._submitter.submit(request, self._new_post(_patience))
             result = await handle
         except Exception as caught:  # an item's error is in its outcome, never its neighbours' problem
             error = caught

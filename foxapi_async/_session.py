@@ -235,7 +235,7 @@ class FoxSession:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
         engine, room, seconds = self._for_series(max_in_flight)
-        series = Series(lambda: engine.new_post(seconds), engine.submit)
+        series = Series(lambda patience: engine.new_post(seconds, patience=patience), engine.submit)
         feed = Feed(Supply(requests), room, series, engine.spawn)
         engine.feeds.add(feed)
         return Completed(feed, engine.leave_feed)

@@ -15,7 +15,7 @@ from foxapi_async._api import Api
 from foxapi_async._breaker import PROBE_SECONDS, Breaker
 from foxapi_async._errors import FoxError
 from foxapi_async._events import TaskSnapshot
-from foxapi_async._notices import HookEvent, SubmitFailed, Submitted, Submitting
+from foxapi_async._notices import HookEvent, Retried, SubmitFailed, Submitted, Submitting
 from foxapi_async._poller import Poller
 from foxapi_async._post import Post
 from foxapi_async._task import TaskHandle
@@ -62,12 +62,12 @@ class Submits:
             AuthenticationError, InsufficientQuotaError: the account is refused; nothing is sent.
         """
         try:
-            epoch = self._breaker.admit(self._loop.time())
+            post.epoch = self._breaker.admit(self._loop.time())
         except FoxError as refusal:
             # In a context as a child has it: hooks may change theirs.
             contextvars.copy_context().run(self._tell_unsent, request, post, refusal)
             raise
-        task = post.task = group.create_task(self._deliver(request, post, epoch), name="foxapi submit")
+        task = post.task = group.create_task(self._deliver(request, post), name="foxapi submit")
         self._posts[post] = task
         task.add_done_callback(lambda _: self._posts.pop(post, None))
         return task
@@ -78,20 +78,30 @@ class Submits:
         Raises:
             FoxError: see `FoxSession.submit`.
         """
-        left = None if post.deadline is None else post.deadline - self._loop.time()
         try:
-            await asyncio.wait([task], timeout=left)
+            while not task.done() and self._is_waited_for(post):
+                left = None if post.deadline is None else post.deadline - self._loop.time()
+                await asyncio.wait([task], timeout=left)
         except BaseException:
             _let_go(post, task)
             raise
         if not task.done():
             post.orphan()
         if not task.done() or task.cancelled():
-            raise post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
+            raise self._given_up(post)
         outcome = task.result()
         if isinstance(outcome, TaskHandle):
             return outcome
         raise outcome
+
+    def _is_waited_for(self, post: Post) -> bool:
+        """Whether its time is not over, or an item of many has the patience for more."""
+        if post.deadline is None or self._loop.time() < post.deadline:
+            return True
+        return post.wait_after(self._given_up(post)) is not None
+
+    def _given_up(self, post: Post) -> FoxError:
+        return post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
 
     def orphan(self) -> None:
         """The session is left: nobody waits for what is under way, which has its grace."""
@@ -103,16 +113,16 @@ class Submits:
         for task in list(self._posts.values()):
             task.cancel()
 
-    async def _deliver(self, request: GenerationRequest, post: Post, epoch: int) -> Answer:
+    async def _deliver(self, request: GenerationRequest, post: Post) -> Answer:
         """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
         outcome: Answer
         began = self._loop.time()
         self._tell_begun(request, post)
         try:
-            snapshot = await self._api.submit(await self._uploads.replace_in(request), post)
+            snapshot = await self._sent(request, post)
             news = None if self._tell is None else self._submitted(request, post, snapshot, began)
             outcome = self._poller.adopt(snapshot, post.deadline, post.timeout, news)
-            self._accepted(epoch)
+            self._accepted(post)
         except asyncio.CancelledError:
             lost = post.given_up("its grace is over" if post.maybe_billed else "the waiting was ended")
             if post.maybe_billed:
@@ -121,17 +131,35 @@ class Submits:
             raise
         except Exception as error:  # it is raised where `answer` is awaited
             outcome = error
-            self._refused(error, epoch, post)
+            self._refused(error, post)
             self._tell_failed(request, post, error, began)
         if post.orphaned:
             _tell_of_orphan(post, outcome)
         return outcome
+
+    async def _sent(self, request: GenerationRequest, post: Post) -> TaskSnapshot:
+        """The task of the accepted request; an item of many waits out what is refused only for now."""
+        while True:
+            try:
+                return await self._api.submit(await self._uploads.replace_in(request, post.call), post)
+            except FoxError as error:
+                seconds = post.wait_after(error)
+                if seconds is None:
+                    raise
+                self._tell_held_back(post, seconds, error)
+            await asyncio.sleep(seconds)
+            post.epoch = self._breaker.admit(self._loop.time())
 
     # What hooks hear.
 
     def _tell_begun(self, request: GenerationRequest, post: Post) -> None:
         if self._tell is not None:
             self._tell(Submitting(call=post.call, model=request.model, request=request))
+
+    def _tell_held_back(self, post: Post, seconds: float, error: FoxError) -> None:
+        _log.warning("a series is held back for %.1f s: %s", seconds, error)
+        if self._tell is not None:
+            self._tell(Retried(what="submit", call=post.call, seconds=seconds, error=copy.copy(error)))
 
     def _tell_unsent(self, request: GenerationRequest, post: Post, refusal: FoxError) -> None:
         self._tell_begun(request, post)
@@ -168,13 +196,13 @@ class Submits:
         if self._breaker.reset():
             _log.info("submits pass again, as asked for by resume()")
 
-    def _accepted(self, epoch: int) -> None:
-        if self._breaker.accepted(epoch):
+    def _accepted(self, post: Post) -> None:
+        if self._breaker.accepted(post.epoch):
             _log.info("a submit was accepted: all pass again")
 
-    def _refused(self, error: Exception, epoch: int, by: Post) -> None:
+    def _refused(self, error: Exception, by: Post) -> None:
         """Tell what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
-        if not isinstance(error, FoxError) or not self._breaker.refused(error, epoch, self._loop.time()):
+        if not isinstance(error, FoxError) or not self._breaker.refused(error, by.epoch, self._loop.time()):
             return
         _log.warning(
             "the service refused the account: %s. What waits to be sent fails with that, and one submit passes every "

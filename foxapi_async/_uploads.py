@@ -31,8 +31,8 @@ class Uploads:
         self._stored: dict[Identity, tuple[str, float]] = {}
         self._turns: weakref.WeakValueDictionary[Identity, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def replace_in(self, request: GenerationRequest) -> GenerationRequest:
-        """The request with URLs in place of its local files.
+    async def replace_in(self, request: GenerationRequest, call: int) -> GenerationRequest:
+        """The request of a submit, whose number is `call`, with URLs in place of its local files.
 
         Raises:
             InvalidRequestError: a file cannot be read.
@@ -41,9 +41,9 @@ class Uploads:
         files = request.local_files()
         if not files:
             return request
-        return request.with_files({file: await self._url_of(file) for file in files})
+        return request.with_files({file: await self._url_of(file, call) for file in files})
 
-    async def _url_of(self, file: os.PathLike[str]) -> str:
+    async def _url_of(self, file: os.PathLike[str], call: int) -> str:
         identity = await _files.in_thread(_identify, file)
         now = asyncio.get_running_loop().time()
         # Requests that name one file at the same time wait for the one that stores it.
@@ -51,7 +51,7 @@ class Uploads:
             url, when = self._stored.get(identity, ("", now - FRESH_SECONDS))
             if now - when < FRESH_SECONDS:
                 return url
-            url = (await self._api.upload(Source(file), None)).url
+            url = (await self._api.upload(Source(file), None, call)).url
             self._remember(identity, url, now)
             return url
 

@@ -158,6 +158,26 @@ async def test_a_series_ends_with_the_refusal_in_each_outcome():
     assert len(posts(emulator)) <= 7
 
 
+async def test_a_probe_that_waited_out_a_429_counts_for_the_account_as_it_is_then():
+    """An item was let pass as a probe and held back; the account was accepted meanwhile: its own 402 is news."""
+    faults = [Fault.status("submit", 402), Fault.status("submit", 429, retry_after=200, prompt="item")]
+    retry = RetryPolicy(tries=1)
+    async with Emulator(faults=faults) as emulator, session_at(emulator, retry=retry) as fox:
+        await gathered([fox.submit(fox_request())])
+        await asyncio.sleep(30)
+        series = fox.as_completed([fox_request("item")])
+        reading = asyncio.create_task(anext(series))
+        await asyncio.sleep(1)
+        fox.resume()
+        emulator.add_fault(Fault.status("submit", 402))
+        outcome = await reading
+        sent = len(posts(emulator))
+        await gathered([fox.submit(fox_request())])
+
+    assert isinstance(outcome.error, InsufficientQuotaError)
+    assert (3, 3) == (sent, len(posts(emulator)))
+
+
 def test_only_the_account_holds_submits():
     """Another refusal is its own submit's alone."""
     breaker = Breaker()

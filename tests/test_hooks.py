@@ -37,6 +37,7 @@ from foxapi_async import (
     Submitting,
     TaskEvent,
     Throttled,
+    _calls,
     _engine,
     _poller,
 )
@@ -143,6 +144,66 @@ async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
         assert ending == kinds(mine)[-3:]
     assert {s.call for s in of(Submitting, seen)} == {s.call for s in of(Submitted, seen)}
     assert 3 == len({s.call for s in of(Submitted, seen)})
+
+
+async def drained(way, fox, requests, folder):
+    """The outcomes of `as_completed` or of a batch."""
+    outcomes = fox.as_completed(requests) if way == "series" else Batch(requests, folder).run(fox)
+    return [outcome async for outcome in outcomes]
+
+
+@pytest.mark.parametrize("way", ["series", "batch"])
+async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path, monkeypatch, way):
+    """However often it is tried: one `Submitting`, each wait told with its number, one `Submitted`, one key."""
+    seen, keys, make = [], [], _calls.submit_call
+
+    def call(path, body, key):
+        keys.append(key)
+        return make(path, body, key)
+
+    monkeypatch.setattr(_calls, "submit_call", call)
+    emulator.add_fault(Fault.status("submit", 429, times=12))
+    async with session_at(emulator, hooks=[seen.append]) as fox:
+        (outcome,) = await drained(way, fox, [fox_request()], tmp_path)
+    begun, ended = only(Submitting, seen), only(Submitted, seen)
+
+    assert outcome.result
+    assert (begun.call, 13) == (ended.call, ended.tries)
+    assert [("submit", begun.call)] * 12 == [(event.what, event.call) for event in of(Retried, seen)]
+    assert now() - ended.seconds < outcome.result.elapsed + 1
+    assert (3, 1) == (len(keys), len(set(keys)))  # a round of five tries each
+
+
+@pytest.mark.parametrize("end", ["stop", "leave"])
+async def test_an_item_that_waits_when_its_series_ends_is_told_once(emulator, end):
+    """Stopped or left while it waits out a refusal, an item fails once, with that refusal and free of charge."""
+    seen = []
+    emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=1000))
+    async with session_at(emulator, hooks=[seen.append]) as fox:
+        series = fox.as_completed([fox_request()])
+        reading = asyncio.create_task(anext(series))
+        await asyncio.sleep(500)
+        if end == "stop":
+            series.stop()
+            assert isinstance((await reading).error, RateLimitError)
+    await asyncio.wait([reading])
+    failed = only(SubmitFailed, seen)
+
+    assert ["Submitting", "Throttled", "Retried", "SubmitFailed"] == kinds(seen)
+    assert (RateLimitError, "no") == (type(failed.error), failed.error.charged)
+    assert 500 == pytest.approx(failed.seconds, abs=0.1)
+
+
+async def test_the_upload_of_a_submit_is_told_with_its_number(emulator, tmp_path):
+    """A further try of an upload that a request needs is joined to that submit."""
+    seen, file = [], tmp_path / "fox.png"
+    file.write_bytes(b"\x89PNG of a fox")
+    emulator.add_fault(Fault.status("upload", 503))
+    async with session_at(emulator, hooks=[seen.append]) as fox:
+        await fox.submit(fox_request(image_urls=[file]))
+    retried = only(Retried, seen)
+
+    assert ("upload", only(Submitting, seen).call) == (retried.what, retried.call)
 
 
 # Submits that come to nothing.

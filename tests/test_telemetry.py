@@ -282,6 +282,20 @@ async def test_a_generation_is_one_span(emulator, lab):
     assert "secret" not in lab.exported()
 
 
+async def test_an_item_of_a_series_is_one_span(emulator, lab):
+    """What waits out refusals for longer than one submit would has one span all the same, and one duration."""
+    emulator.add_fault(Fault.status("submit", 429, times=12))
+    async with session_at(emulator, hooks=[lab.hook]) as fox:
+        (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
+    (span,), (point,) = lab.generations, lab.points(_otel.DURATION)
+
+    assert (StatusCode.UNSET, 13) == (span.status.status_code, span.attributes["foxapi.submit.tries"])
+    assert 12 == [event.attributes["foxapi.request"] for event in span.events].count("submit")
+    assert point.sum > outcome.result.elapsed + 10
+    assert "error.type" not in point.attributes
+    assert 0 == lab.open
+
+
 async def test_a_generation_is_measured(emulator, lab):
     """The duration counts from the submit to the noticing, in seconds, with the model and no id."""
     async with session_at(emulator, hooks=[lab.hook]) as fox:
@@ -449,8 +463,8 @@ async def test_a_task_that_is_submitted_again_has_one_more_span(lab):
         session_at(emulator, hooks=[lab.hook]) as fox,
     ):
         engine, request = fox._engine, fox_request()
-        first = await engine.submit(request, engine.new_post(None, "key"))
-        second = await engine.submit(request, engine.new_post(None, "key"))
+        first = await engine.submit(request, engine.new_post(None, key="key"))
+        second = await engine.submit(request, engine.new_post(None, key="key"))
         assert first.id == second.id
         await asyncio.gather(first.wait(), second.wait())
 

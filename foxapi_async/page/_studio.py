@@ -86,8 +86,8 @@ class Studio:
                 budget=budget,
                 out=out,
                 timeout=timeout,
-                # Without more patience than a session's: a person waits for the answer.
-                submit=lambda request, new_post: engine.submit(request, new_post()),
+                submit=engine.submit,
+                patience=None,  # a person waits for the answer
                 settled=lambda: None,
             )
             studio = cls(fox, ledger, desk, engine)
