@@ -65,6 +65,7 @@ class Api:
             FoxError: as DESIGN's table of submits says: a refusal, nothing sent, or the outcome unknown.
         """
         call = _calls.submit_call(request.path, request.wire(), post.key)
+        post.line_up()
 
         async def attempt() -> TaskSnapshot:
             await post.prepare()

@@ -41,11 +41,12 @@ class Post:
     """One logical submit, as its caller and its child task see it.
 
     Args:
-        timeout: seconds that its caller waits, and its handle lives; None for no limit.
+        timeout: seconds that its caller waits, and its handle lives; None for no limit. Those of one item of many
+            begin anew when its turn has come: how long it stands in line is the others' doing.
         grace: seconds that an exchange under way may still take once the caller has gone.
         key: its idempotency key, where an earlier process sent it already; default a new one.
         keeper: keeps account of it.
-        patience: of one item of many, what is waited out; its time begins anew after each wait.
+        patience: of one item of many, what is waited out.
     """
 
     def __init__(
@@ -62,14 +63,16 @@ class Post:
         self.key = secrets.token_hex(16) if key is None else key
         self.timeout = timeout
         self.deadline = None if timeout is None else self._loop.time() + timeout
+        self.limit: asyncio.Timeout | None = None  # of the waiting of its caller
         self.task: asyncio.Task[object] | None = None
         self.orphaned = False
         self.tries = 0
         self.tainted = False
         self.epoch = 0  # of the account, in which its last try began
-        self._began = self._loop.time()
         self._grace = grace
         self._patience = patience
+        self._in_line = False
+        self._troubled: float | None = None  # since when it has been waiting out what goes wrong
         self._last_try = False
         self._accepted = False
         self._keeper = keeper
@@ -92,11 +95,27 @@ class Post:
         if self._patience is None or self._last_try:
             return None
         now = self._loop.time()
-        seconds = self._patience(error, now - self._began)
+        self._troubled = now if self._troubled is None else self._troubled
+        seconds = self._patience(error, now - self._troubled)
         if seconds is not None:
             self._refusal = error
-            self.deadline = None if self.timeout is None else now + seconds + self.timeout
+            self._give_time(seconds)
         return seconds
+
+    def line_up(self) -> None:
+        """It waits for its turn from now on."""
+        if self._patience is not None:
+            self._in_line = True
+            self._move_deadline(None)
+
+    def _give_time(self, delay: float = 0.0) -> None:
+        """All of its time, from now or later."""
+        self._move_deadline(None if self.timeout is None else self._loop.time() + delay + self.timeout)
+
+    def _move_deadline(self, when: float | None) -> None:
+        self.deadline = when
+        if self.limit is not None and not self.limit.expired():
+            self.limit.reschedule(when)
 
     async def prepare(self) -> None:
         """Have the try that is about to begin taken down."""
@@ -106,6 +125,9 @@ class Post:
     def begin(self, scope: Scope) -> Scope:
         """Start a try."""
         self._scope = scope
+        if self._in_line:
+            self._in_line = False
+            self._give_time()
         return scope
 
     def conclude(self, judged: TaskSnapshot | Verdict) -> None:

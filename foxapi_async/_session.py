@@ -58,7 +58,8 @@ class FoxSession:
         estimates: what earlier sessions learned of how long tasks take, so that the first polls are not guesses: an
             `Estimates`, which goes on learning, or the path of a file that is read on entering, if it is there, and
             written on leaving.
-        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
+        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit. Those of
+            an item of `as_completed` or of a batch begin anew when its turn to be sent has come.
         http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. It is not closed by us and nothing
             is put into its defaults. It costs one guarantee: over a connection that it keeps alive, a submit may meet
             a connection that the server has just closed, which cannot be told from one that was accepted and billed,

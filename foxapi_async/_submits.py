@@ -79,9 +79,8 @@ class Submits:
             FoxError: see `FoxSession.submit`.
         """
         try:
-            while not task.done() and self._is_waited_for(post):
-                left = None if post.deadline is None else post.deadline - self._loop.time()
-                await asyncio.wait([task], timeout=left)
+            while not await _ended(task, post) and post.wait_after(self._given_up(post)) is not None:
+                pass  # the patience of an item of many gives it more time
         except BaseException:
             _let_go(post, task)
             raise
@@ -93,12 +92,6 @@ class Submits:
         if isinstance(outcome, TaskHandle):
             return outcome
         raise outcome
-
-    def _is_waited_for(self, post: Post) -> bool:
-        """Whether its time is not over, or an item of many has the patience for more."""
-        if post.deadline is None or self._loop.time() < post.deadline:
-            return True
-        return post.wait_after(self._given_up(post)) is not None
 
     def _given_up(self, post: Post) -> FoxError:
         return post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
@@ -212,6 +205,18 @@ class Submits:
         )
         for post in self._posts.keys() - {by}:
             post.refuse(error)
+
+
+async def _ended(task: asyncio.Task[Answer], post: Post) -> bool:
+    """Wait for a child as long as its post has time; whether it has ended."""
+    try:
+        async with asyncio.timeout_at(post.deadline) as post.limit:
+            await asyncio.wait([task])
+    except TimeoutError:
+        pass
+    finally:
+        post.limit = None
+    return task.done()
 
 
 def tell_of_left(handle: TaskHandle) -> None:
