@@ -37,6 +37,7 @@ FAULTS = {
     "answered late": lambda: (Fault.slow("submit", 1),),
     "cut after accepting": lambda: (Fault.cut_after("submit"),),
     "refused once": lambda: (Fault.status("submit", 429, retry_after=1),),
+    "refused for all tries": lambda: (Fault.status("submit", 429, times=4),),
 }
 
 
