@@ -62,6 +62,7 @@ class Engine:
         self.streams = Streams()
         self.feeds: set[Feed] = set()
         self.left = asyncio.Event()
+        self.farewell: str | None = None  # what was said at the end of tasks that go on
         self._transport = transport
         self._tell = tell
         self._grace = grace
@@ -101,7 +102,7 @@ class Engine:
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._end_grace()
-        self._log_unfinished()
+        self._tell_unfinished()
         if cancelled is not None:
             raise cancelled
         if self._bug is not None:
@@ -121,16 +122,15 @@ class Engine:
         for feed in self.feeds:
             feed.hasten()
 
-    def _log_unfinished(self) -> None:
+    def _tell_unfinished(self) -> None:
         ids = [handle.id for handle in self.unfinished]
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
-            _log.warning(
-                "the session was left with %d tasks unfinished or never handed out; they are billed, attach(id) goes on: %s",
-                len(ids),
-                shown,
-                extra={"task_ids": ids},
+            self.farewell = (
+                f"the session was left with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
+                f"billed all the same; attach(id) goes on: {shown}"
             )
+            _log.warning("%s", self.farewell, extra={"task_ids": ids})
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:

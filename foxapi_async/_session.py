@@ -138,6 +138,9 @@ class FoxSession:
                 raise
             _log.error("the session also failed: %r", fault)
         finally:
+            if error is not None and engine.farewell is not None:
+                # Where no logging is set up, the traceback is the last place where somebody may read the ids.
+                error.add_note(engine.farewell)
             if isinstance(self._estimates, Path):
                 await save_estimates(engine.poller.estimates, self._estimates)
 

@@ -327,6 +327,31 @@ async def test_what_was_given_up_is_kept_for_two_days(emulator, fox):
     assert set(handles[1:]) == set(fox.unfinished)
 
 
+async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
+    """The ids of paid tasks are in a note of the error that leaves the session, which a traceback shows without a log."""
+    error = RuntimeError("of the program")
+    with pytest.raises(RuntimeError) as caught:
+        async with session_at(emulator) as fox:
+            handles = [await fox.submit(fox_request()) for _ in range(22)]
+            raise error
+
+    (note,) = error.__notes__
+    assert caught.value is error
+    assert all(handle.id in note for handle in handles[:20])
+    assert note.startswith("the session was left with 22 tasks unfinished")
+    assert note.endswith("and 2 more")
+
+
+async def test_an_error_that_ends_a_session_without_tasks_has_no_note(emulator):
+    """Where everything has ended, the error leaves as it was raised."""
+    with pytest.raises(RuntimeError) as caught:
+        async with session_at(emulator) as fox:
+            await fox.generate(fox_request())
+            raise RuntimeError("of the program")
+
+    assert not hasattr(caught.value, "__notes__")
+
+
 async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
     """Leaving ends handles at once with TaskAbandonedError, and logs their ids once; they stay readable."""
     async with session_at(emulator) as fox:
