@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from helpers import let_end
@@ -79,7 +80,7 @@ def complaints():
 @pytest.fixture
 def page(server, browser, complaints):
     """The page, open; at the end its console must be empty."""
-    with browser.new_context(viewport={"width": 1360, "height": 900}) as context:
+    with browser.new_context(base_url=server.url, viewport={"width": 1360, "height": 900}) as context:
         tab = context.new_page()
         tab.set_default_timeout(PATIENCE)
         tab.on("console", lambda message: complaints.append(message.text))
@@ -91,6 +92,11 @@ def page(server, browser, complaints):
         # A violation of the policy is an event, whatever the console says.
         tab.add_init_script(
             "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
+        )
+        # Tests close the stream.
+        tab.add_init_script(
+            "window.streams = []; window.EventSource = class extends EventSource "
+            "{ constructor(url) { super(url); streams.push(this); } }"
         )
         tab.goto(server.url)
         expect(tab.locator("#model option")).not_to_have_count(0)
@@ -195,6 +201,83 @@ def test_an_older_history_takes_nothing_back(page, emulator):
     page.evaluate("() => window.refreshed")
 
     assert "done" == card.get_attribute("data-state")
+
+
+def sent_by_others(page, count):
+    """So many images are asked for by another page; the prompts."""
+    prompts = [f"by others {uuid4()}" for _ in range(count)]
+    for prompt in prompts:
+        fields = {"model": "grok-imagine-image", "prompt": prompt}
+        assert 202 == page.request.post("/images", data=fields).status
+    return prompts
+
+
+def cut(page):
+    """Nothing of the stream arrives any more."""
+    page.evaluate("() => streams.at(-1).close()")
+
+
+def back(page):
+    """The stream is there again, and what was missed has been read."""
+    page.evaluate("() => { showLink(LOST); listen(); }")
+    expect(page.locator("#link")).to_have_text("")
+
+
+def done_at(page, prompt):
+    """Whether the server's history has it as done."""
+    cards = page.request.get("/history?limit=100").json()["cards"]
+    return ["done"] == [card["state"] for card in cards if card["request"]["prompt"] == prompt]
+
+
+def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
+    """Of two pages of the history the one counts that was asked for later, whichever comes first."""
+    emulator.add_fault(Fault.never_finishes(prompt="overtaken"))
+    card = send(page, "overtaken")
+    held = []
+    page.route("**/history*", lambda route: held.append((route, route.fetch())), times=1)
+    page.evaluate("() => { window.refreshed = refresh(); }")
+    while not held:
+        page.wait_for_timeout(10)
+    cut(page)
+    let_end(emulator)
+    while not done_at(page, "overtaken"):
+        page.wait_for_timeout(100)
+    back(page)
+    expect(card).to_have_attribute("data-state", "done")
+    [(route, response)] = held
+    route.fulfill(response=response)
+    page.evaluate("() => window.refreshed")
+
+    assert "done" == card.get_attribute("data-state")
+
+
+def test_what_was_missed_is_read_to_its_end(page, emulator, complaints):
+    """After a gap nothing is missing, also where reading it failed half-way, and what ended meanwhile has ended."""
+    emulator.add_fault(Fault.never_finishes(prompt="ends in the gap"))
+    send(page, "ends in the gap")
+    cut(page)
+    prompts = sent_by_others(page, 35)
+    let_end(emulator)
+    while not done_at(page, "ends in the gap"):
+        page.wait_for_timeout(100)
+    failing = []
+
+    def fail_once(route):
+        failing.append(route.request.url)
+        if len(failing) == 2:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page.route("**/history*", fail_once)
+    back(page)
+
+    assert len(failing) > 2
+    shown = page.locator(".card .prompt").all_text_contents()
+    assert set(prompts) <= set(shown)
+    complaints[:] = [text for text in complaints if "503" not in text]
+    ended = page.locator(".card", has_text="ends in the gap")
+    assert "done" == ended.get_attribute("data-state")
 
 
 def test_a_history_that_failed_is_asked_for_again(browser, server):

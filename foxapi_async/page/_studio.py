@@ -87,7 +87,7 @@ class Studio:
                 out=out,
                 timeout=timeout,
                 submit=engine.submit,
-                patience=None,  # a person waits for the answer
+                tolerance=None,  # a person waits for the answer
                 settled=lambda: None,
             )
             studio = cls(fox, ledger, desk, engine)

@@ -16,6 +16,7 @@ const LABELS = {
 const STATUS = { pending: "Waiting for its turn", queued: "Waiting for its turn", processing: "Being made", completed: "Saving" };
 const MAX_BYTES = 100 * 1000 * 1000;
 const OLDER = 30;
+const MOST = 100;
 const LOST = "No connection to the server; trying again.";
 
 function make(name, attributes = {}, ...children) {
@@ -276,13 +277,17 @@ function useAgain(request) {
 
 /* The cards: what the server says of an item, and how far its task is. */
 
-const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, loaded: false, changes: 0 };
+// `whole`: of what is older than this place, and not before `oldest`, nothing is missing.
+const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0 };
 
-function take(item) {
+// What was said later counts: the stream when it comes, a page of the history when it was asked for.
+function take(item, said = ++cards.clock) {
   const known = cards.byKey.get(item.key);
+  if (known?.said > said) return;
   const card = known ?? { element: make("li", { class: "card", tabindex: "-1" }) };
   const before = card.item?.state;
   card.item = item;
+  card.said = said;
   if (item.id) cards.byTask.set(item.id, card);
   if (!isRunning(item)) cards.progress.delete(item.id);
   cards.byKey.set(item.key, card);
@@ -290,11 +295,6 @@ function take(item) {
   if (!known) place(card);
   if (before && before !== item.state) announceEnd(item);
   showCounts();
-}
-
-function takeChange(item) {
-  take(item);
-  cards.byKey.get(item.key).change = ++cards.changes;
 }
 
 function place(card) {
@@ -416,24 +416,24 @@ async function lookAgain(id) {
 
 /* The history, and what changes while one looks on. */
 
+// Back to where nothing was missed, and where nothing runs whose end may have been.
 async function refresh() {
-  const known = [...cards.byKey.values()].reduce((most, card) => Math.max(most, card.item.place), -1);
-  let before = null;
-  do {
-    const page = await historyPage(before);
-    if (!cards.loaded) setOldest(page.before);
-    cards.loaded = true;
-    before = page.before;
-  } while (known >= 0 && before !== null && before > known + 1);
+  const running = [...cards.byKey.values()].filter((card) => isRunning(card.item)).map((card) => card.item.place);
+  const end = cards.loaded ? Math.min(cards.whole, ...running) : Infinity;
+  let page = await historyPage(null);
+  const newest = page.cards[0]?.place ?? -1;
+  if (!cards.loaded) setOldest(page.before);
+  cards.loaded = true;
+  while (page.before !== null && page.before > end) page = await historyPage(page.before, MOST);
+  cards.whole = newest + 1;
   showCounts();
 }
 
-async function historyPage(before) {
-  const query = new URLSearchParams(before === null ? { limit: OLDER } : { limit: OLDER, before });
-  const asked = cards.changes;
+async function historyPage(before, limit = OLDER) {
+  const query = new URLSearchParams(before === null ? { limit } : { limit, before });
+  const asked = ++cards.clock;
   const page = await ask(`/history?${query}`);
-  // The stream tells every change: what it has told in the meantime is newer than this answer.
-  page.cards.filter((item) => !(cards.byKey.get(item.key)?.change > asked)).forEach(take);
+  for (const item of page.cards) take(item, asked);
   return page;
 }
 
@@ -453,8 +453,16 @@ async function showOlder() {
 function listen() {
   const changes = new EventSource("/changes");
   const isOpen = () => changes.readyState === EventSource.OPEN;
-  changes.addEventListener("ready", () => refresh().then(() => isOpen() && showLink(), () => isOpen() && listenAgain(changes)));
-  changes.addEventListener("card", (event) => takeChange(JSON.parse(event.data)));
+  changes.addEventListener("ready", async () => {
+    try {
+      await refresh();
+      if (isOpen()) showLink();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (isOpen()) listenAgain(changes);
+    }
+  });
+  changes.addEventListener("card", (event) => take(JSON.parse(event.data)));
   changes.addEventListener("progress", (event) => {
     const told = JSON.parse(event.data);
     cards.progress.set(told.id, { event: told, at: performance.now() });
