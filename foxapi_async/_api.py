@@ -65,7 +65,6 @@ class Api:
             FoxError: as DESIGN's table of submits says: a refusal, nothing sent, or the outcome unknown.
         """
         call = _calls.submit_call(request.path, request.wire(), post.key)
-        post.line_up()
 
         async def attempt() -> TaskSnapshot:
             await post.prepare()
@@ -79,7 +78,7 @@ class Api:
         def refuse(refusal: FoxError) -> FoxError:
             return still_uncertain(refusal, post.key) if post.tainted else refusal
 
-        patience = Patience(post.time_left, refuse)
+        patience = Patience(post.time_left, refuse, post.time.line_up)
         telling = retelling(self._tell, "submit", call=post.call)
         tries, gate = self._retry.tries, self.submits
         return self._bound(await retried(attempt, tries=tries, gate=gate, patience=patience, telling=telling))

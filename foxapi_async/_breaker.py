@@ -35,6 +35,12 @@ class Breaker:
             self._next_probe = now + PROBE_SECONDS
         return self._epoch
 
+    def go_on(self, now: float) -> int:
+        """The epoch in which a submit that was admitted and held back is tried again; a probe takes the next slot."""
+        if self._refusal is not None:
+            self._next_probe = now + PROBE_SECONDS
+        return self._epoch
+
     def refused(self, error: FoxError, epoch: int, now: float) -> bool:
         """Note how a submit ended; whether nothing of it was known, so that those that wait are to be told."""
         if not isinstance(error, AuthenticationError | InsufficientQuotaError) or epoch != self._epoch:

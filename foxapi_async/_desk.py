@@ -13,7 +13,7 @@ from foxapi_async._budget import Budget
 from foxapi_async._engine import Engine
 from foxapi_async._ledger import Ledger
 from foxapi_async._manifest import Manifest
-from foxapi_async._post import Keeper, Patience, Post
+from foxapi_async._post import Keeper, Post, Tolerance
 from foxapi_async._results import Downloads
 from foxapi_async._task import TaskHandle
 from foxapi_async.models import GenerationRequest
@@ -61,12 +61,12 @@ class Desk:
         out: Path,
         timeout: float | None,
         submit: Submit,
-        patience: Patience | None,
+        tolerance: Tolerance | None,
         settled: Callable[[], None],
     ) -> Self:
         """The desk of a run at a session's engine.
 
-        `timeout` is the seconds that a task is waited for; `patience` says what a submit waits out.
+        `timeout` is the seconds that a task is waited for; `tolerance` says what a submit waits out.
         """
         return cls(
             ledger=ledger,
@@ -75,7 +75,9 @@ class Desk:
             out=out,
             downloads=engine.api.downloads,
             at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-            new_post=lambda key, keeper: engine.new_post(timeout, key=key, keeper=keeper, patience=patience),
+            new_post=lambda key, keeper: engine.new_post(
+                timeout, key=key, keeper=keeper, tolerance=tolerance
+            ),
             submit=submit,
             attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
             settled=settled,

@@ -23,7 +23,7 @@ from foxapi_async._events import TaskEvent
 from foxapi_async._feed import Feed
 from foxapi_async._notices import HookEvent
 from foxapi_async._poller import Poller
-from foxapi_async._post import Keeper, Patience, Post
+from foxapi_async._post import Keeper, Post, Tolerance
 from foxapi_async._streams import Streams
 from foxapi_async._submits import Submits
 from foxapi_async._task import TaskHandle
@@ -32,6 +32,8 @@ from foxapi_async._uploads import Uploads
 from foxapi_async.models import GenerationRequest
 
 _log = logging.getLogger("foxapi_async")
+
+_STOPPED = "the session has stopped on an internal error: leave it and report that"
 
 
 class Engine:
@@ -157,6 +159,7 @@ class Engine:
         """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""
         self._bug = bug
         _log.error("the session stopped on an internal error: %r", bug)
+        self.submits.refuse(ConfigurationError(_STOPPED))
         self.poller.close(bug)
         self.streams.close()
 
@@ -196,15 +199,15 @@ class Engine:
         *,
         key: str | None = None,
         keeper: Keeper | None = None,
-        patience: Patience | None = None,
+        tolerance: Tolerance | None = None,
     ) -> Post:
         """A submit to come, whose time counts from now."""
-        return Post(timeout, self._grace, key=key, keeper=keeper, patience=patience)
+        return Post(timeout, self._grace, key=key, keeper=keeper, tolerance=tolerance)
 
     async def submit(self, request: GenerationRequest, post: Post) -> TaskHandle:
         """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
         if self._bug is not None:
-            raise ConfigurationError("the session has stopped on an internal error: leave it and report that")
+            raise ConfigurationError(_STOPPED)
         assert self._work is not None  # noqa: S101 - `start` came first
         task = self.submits.start(self._work, request, post)
         return await self.submits.answer(task, post)

@@ -1,4 +1,4 @@
-"""One logical submit: what is known to have been sent, and how long it may go on without its caller."""
+"""One logical submit: what is known to have been sent, what it waits out, and how it ends without its caller."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
-from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
+from foxapi_async._allowance import Allowance
+from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._scope import Scope
 from foxapi_async._verdicts import Verdict
 
-# Seconds to wait after an error before all of it is tried again, or None to let it end with that; the second argument
-# is for how many seconds it has been tried.
-Patience = Callable[[FoxError, float], float | None]
+# Seconds after which an item of many is tried again in spite of an error, or None to let it end with that; the second
+# argument is for how many seconds it has met such errors.
+Tolerance = Callable[[FoxError, float], float | None]
 
 _numbers = itertools.count(1)
 
@@ -41,12 +42,11 @@ class Post:
     """One logical submit, as its caller and its child task see it.
 
     Args:
-        timeout: seconds that its caller waits, and its handle lives; None for no limit. Those of one item of many
-            begin anew when its turn has come: how long it stands in line is the others' doing.
+        timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
         key: its idempotency key, where an earlier process sent it already; default a new one.
         keeper: keeps account of it.
-        patience: of one item of many, what is waited out.
+        tolerance: of one item of many, what is waited out; the time in line does not count then.
     """
 
     def __init__(
@@ -56,28 +56,26 @@ class Post:
         *,
         key: str | None = None,
         keeper: Keeper | None = None,
-        patience: Patience | None = None,
+        tolerance: Tolerance | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.call = next(_numbers)  # what joins its notices, in this process
         self.key = secrets.token_hex(16) if key is None else key
-        self.timeout = timeout
-        self.deadline = None if timeout is None else self._loop.time() + timeout
-        self.limit: asyncio.Timeout | None = None  # of the waiting of its caller
+        self.time = Allowance(timeout, pausing=tolerance is not None)
         self.task: asyncio.Task[object] | None = None
         self.orphaned = False
         self.tries = 0
         self.tainted = False
         self.epoch = 0  # of the account, in which its last try began
         self._grace = grace
-        self._patience = patience
-        self._in_line = False
-        self._troubled: float | None = None  # since when it has been waiting out what goes wrong
+        self._tolerance = tolerance
+        self._troubled: float | None = None  # since when it meets errors
         self._last_try = False
         self._accepted = False
         self._keeper = keeper
         self._scope: Scope | None = None
         self._refusal: FoxError | None = None
+        self._barred: FoxError | None = None
 
     @property
     def maybe_billed(self) -> bool:
@@ -86,36 +84,25 @@ class Post:
 
     def time_left(self) -> float:
         """Seconds for which another try may be waited for."""
-        if self._last_try:
-            return 0.0
-        return float("inf") if self.deadline is None else self.deadline - self._loop.time()
+        return 0.0 if self._last_try else self.time.left()
 
     def wait_after(self, error: FoxError) -> float | None:
         """Seconds after which all of it is tried again; None where it ends with this error."""
-        if self._patience is None or self._last_try:
+        if self._tolerance is None or self._last_try:
             return None
         now = self._loop.time()
-        self._troubled = now if self._troubled is None else self._troubled
-        seconds = self._patience(error, now - self._troubled)
-        if seconds is not None:
-            self._refusal = error
-            self._give_time(seconds)
-        return seconds
+        if isinstance(error, RateLimitError):  # a service that slows us down is there
+            self._troubled = None
+        elif self._troubled is None:
+            self._troubled = now
+        return self._tolerance(error, 0.0 if self._troubled is None else now - self._troubled)
 
-    def line_up(self) -> None:
-        """It waits for its turn from now on."""
-        if self._patience is not None:
-            self._in_line = True
-            self._move_deadline(None)
+    def last_word(self, error: FoxError) -> FoxError:
+        """What it ends with: where it would have waited this out, and nothing more may be sent, the reason of that."""
+        return copy.copy(self._barred) if self._barred is not None and self._tolerates(error) else error
 
-    def _give_time(self, delay: float = 0.0) -> None:
-        """All of its time, from now or later."""
-        self._move_deadline(None if self.timeout is None else self._loop.time() + delay + self.timeout)
-
-    def _move_deadline(self, when: float | None) -> None:
-        self.deadline = when
-        if self.limit is not None and not self.limit.expired():
-            self.limit.reschedule(when)
+    def _tolerates(self, error: FoxError) -> bool:
+        return self._tolerance is not None and self._tolerance(error, 0.0) is not None
 
     async def prepare(self) -> None:
         """Have the try that is about to begin taken down."""
@@ -125,9 +112,7 @@ class Post:
     def begin(self, scope: Scope) -> Scope:
         """Start a try."""
         self._scope = scope
-        if self._in_line:
-            self._in_line = False
-            self._give_time()
+        self.time.go_on()
         return scope
 
     def conclude(self, judged: TaskSnapshot | Verdict) -> None:
@@ -139,14 +124,16 @@ class Post:
             if self._keeper is not None:
                 self._keeper.accepted(judged)
             return
+        if self._tolerates(judged.error):
+            self.time.refill()
         self._refusal = judged.error
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
         if self._keeper is not None and not self.tainted:
             self._keeper.refused()
 
     def refuse(self, refusal: FoxError) -> None:
-        """Send nothing more: the service refused the account, which concerns this submit as well."""
-        self._refusal = refusal
+        """Send nothing more, for a reason that concerns all submits."""
+        self._barred = refusal
         self.withdraw()
 
     def withdraw(self) -> None:
@@ -174,8 +161,8 @@ class Post:
                 "arrives, it is logged and in FoxSession.unfinished",
                 idempotency_key=self.key,
             )
-        if self._refusal is not None:
-            return copy.copy(self._refusal)
+        if refusal := self._barred or self._refusal:
+            return copy.copy(refusal)
         return ConnectionFailedError(
             f"{why} before the submit could be sent; nothing was sent", retryable=True
         )

@@ -129,10 +129,12 @@ class Patience:
     Attributes:
         time_left: seconds until its deadline; for a call without one, how long it may wait for its next try.
         refuse: what it raises for another request's refusal that keeps the gate shut for longer than that.
+        line_up: called before each waiting for one's turn at the gate.
     """
 
     time_left: Callable[[], float] = lambda: LONGEST_WAIT
     refuse: Callable[[FoxError], FoxError] = lambda refusal: refusal
+    line_up: Callable[[], None] = lambda: None
 
 
 def retelling(
@@ -185,6 +187,7 @@ async def retried(
     )
     async def run() -> T:
         nonlocal failures
+        patience.line_up()
         if refusal := gate.refusal_beyond(loop.time(), patience.time_left()):
             raise patience.refuse(refusal)
         await gate.passage()

@@ -7,7 +7,7 @@ from typing import Any
 
 from foxapi_async._errors import FoxError, RateLimitError
 from foxapi_async._events import Outcome
-from foxapi_async._post import Patience, Post
+from foxapi_async._post import Post, Tolerance
 from foxapi_async._retry import CAP_SECONDS
 from foxapi_async._submitter import Submitter
 from foxapi_async._task import TaskHandle
@@ -21,13 +21,13 @@ class Series:
     """The items of one `as_completed`.
 
     Args:
-        new_post: makes the record of a submit to come, which waits out what it has the patience for.
+        new_post: makes the record of a submit to come, which waits out what it tolerates.
         submit: submits one request.
     """
 
     def __init__(
         self,
-        new_post: Callable[[Patience], Post],
+        new_post: Callable[[Tolerance], Post],
         submit: Callable[[GenerationRequest, Post], Awaitable[TaskHandle]],
     ) -> None:
         self._new_post = new_post
@@ -45,7 +45,7 @@ class Series:
         error: Exception | None = None
         try:
             request = item if isinstance(item, GenerationRequest) else parse_request(item)
-            self.handles[index] = handle = await self._submitter.submit(request, self._new_post(_patience))
+            self.handles[index] = handle = await self._submitter.submit(request, self._new_post(_tolerance))
             result = await handle
         except Exception as caught:  # an item's error is in its outcome, never its neighbours' problem
             error = caught
@@ -53,6 +53,6 @@ class Series:
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
 
-def _patience(error: FoxError, _waited: float) -> float | None:
+def _tolerance(error: FoxError, _troubled: float) -> float | None:
     """A 429 slows a series down, it does not fail it."""
     return (error.retry_after or CAP_SECONDS) if isinstance(error, RateLimitError) else None

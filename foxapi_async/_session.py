@@ -59,7 +59,7 @@ class FoxSession:
             `Estimates`, which goes on learning, or the path of a file that is read on entering, if it is there, and
             written on leaving.
         task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit. Those of
-            an item of `as_completed` or of a batch begin anew when its turn to be sent has come.
+            an item of `as_completed` or of a batch stand still while it waits for its turn to be sent.
         http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. It is not closed by us and nothing
             is put into its defaults. It costs one guarantee: over a connection that it keeps alive, a submit may meet
             a connection that the server has just closed, which cannot be told from one that was accepted and billed,
@@ -130,17 +130,19 @@ class FoxSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         engine = self._open_engine()
+        leaving = error
         try:
             await engine.finish()
-        except Exception as fault:
+        except BaseException as fault:
             # The body's own error leaves as itself; a fault of ours is raised only where there is none.
-            if error is None:
+            if error is None or not isinstance(fault, Exception):
+                leaving = fault
                 raise
             _log.error("the session also failed: %r", fault)
         finally:
-            if error is not None and engine.farewell is not None:
+            if leaving is not None and engine.farewell is not None:
                 # Where no logging is set up, the traceback is the last place where somebody may read the ids.
-                error.add_note(engine.farewell)
+                leaving.add_note(engine.farewell)
             if isinstance(self._estimates, Path):
                 await save_estimates(engine.poller.estimates, self._estimates)
 
@@ -239,7 +241,7 @@ class FoxSession:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
         engine, room, seconds = self._for_series(max_in_flight)
-        series = Series(lambda patience: engine.new_post(seconds, patience=patience), engine.submit)
+        series = Series(lambda tolerance: engine.new_post(seconds, tolerance=tolerance), engine.submit)
         feed = Feed(Supply(requests), room, series, engine.spawn)
         engine.feeds.add(feed)
         return Completed(feed, engine.leave_feed)

@@ -79,8 +79,9 @@ class Submits:
             FoxError: see `FoxSession.submit`.
         """
         try:
-            while not await _ended(task, post) and post.wait_after(self._given_up(post)) is not None:
-                pass  # the patience of an item of many gives it more time
+            while not await post.time.has_seen(task) and post.wait_after(self._given_up(post)) is not None:
+                post.time.refill()
+                post.time.go_on()
         except BaseException:
             _let_go(post, task)
             raise
@@ -95,6 +96,11 @@ class Submits:
 
     def _given_up(self, post: Post) -> FoxError:
         return post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
+
+    def refuse(self, reason: FoxError) -> None:
+        """Send nothing more: what waits fails with that."""
+        for post in list(self._posts):
+            post.refuse(reason)
 
     def orphan(self) -> None:
         """The session is left: nobody waits for what is under way, which has its grace."""
@@ -114,7 +120,7 @@ class Submits:
         try:
             snapshot = await self._sent(request, post)
             news = None if self._tell is None else self._submitted(request, post, snapshot, began)
-            outcome = self._poller.adopt(snapshot, post.deadline, post.timeout, news)
+            outcome = self._poller.adopt(snapshot, post.time.deadline, post.time.timeout, news)
             self._accepted(post)
         except asyncio.CancelledError:
             lost = post.given_up("its grace is over" if post.maybe_billed else "the waiting was ended")
@@ -138,10 +144,12 @@ class Submits:
             except FoxError as error:
                 seconds = post.wait_after(error)
                 if seconds is None:
-                    raise
+                    raise post.last_word(error) from None
                 self._tell_held_back(post, seconds, error)
+            post.time.refill()
             await asyncio.sleep(seconds)
-            post.epoch = self._breaker.admit(self._loop.time())
+            post.time.go_on()
+            post.epoch = self._breaker.go_on(self._loop.time())
 
     # What hooks hear.
 
@@ -205,18 +213,6 @@ class Submits:
         )
         for post in self._posts.keys() - {by}:
             post.refuse(error)
-
-
-async def _ended(task: asyncio.Task[Answer], post: Post) -> bool:
-    """Wait for a child as long as its post has time; whether it has ended."""
-    try:
-        async with asyncio.timeout_at(post.deadline) as post.limit:
-            await asyncio.wait([task])
-    except TimeoutError:
-        pass
-    finally:
-        post.limit = None
-    return task.done()
 
 
 def tell_of_left(handle: TaskHandle) -> None:

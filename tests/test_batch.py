@@ -334,20 +334,6 @@ async def test_a_429_that_goes_on_is_waited_out(tmp_path):
         assert (1, None) == (emulator.billed, outcome.error)
 
 
-async def test_a_limit_may_be_slower_than_the_timeout(tmp_path):
-    """An item keeps its turn however long that takes, and its task then has all of its time."""
-    limits = Limits(submits_per_second=0.05)
-    async with (
-        Emulator(seconds=25) as emulator,
-        session_at(emulator, limits=limits, task_timeout=40) as fox,
-    ):
-        outcomes = [outcome async for outcome in Batch(foxes(6), tmp_path).run(fox)]
-        sent = [round(record.when) for record in posts(emulator)]
-
-    assert [None] * 6 == [outcome.error for outcome in outcomes]
-    assert [0, 20, 40, 60, 80, 100] == sent
-
-
 async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_path):
     """While the network is down the batch waits; after ten minutes it ends, and nothing is lost."""
     with socket.socket() as closed:

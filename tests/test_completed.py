@@ -14,10 +14,9 @@ from foxapi_async import (
     RetryPolicy,
     TaskAbandonedError,
     TaskFailedError,
-    TaskTimeoutError,
     UncertainSubmitError,
 )
-from foxapi_async.emulator import Emulator, Fault
+from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
 
@@ -235,31 +234,6 @@ async def test_a_429_slows_it_down_and_fails_nothing(emulator, fox):
     assert all(outcome.result for outcome in outcomes)
     assert now() > 7200
     assert 2 == emulator.billed
-
-
-async def test_a_limit_may_be_slower_than_the_timeout():
-    """An item's `task_timeout` counts from when it is sent, not from when it was pulled."""
-    limits = Limits(submits_per_second=0.05)
-    async with (
-        Emulator(seconds=25) as emulator,
-        session_at(emulator, limits=limits, task_timeout=40) as fox,
-    ):
-        outcomes = [outcome async for outcome in fox.as_completed([fox_request()] * 6)]
-
-    assert [None] * 6 == [outcome.error for outcome in outcomes]
-    assert [0, 20, 40, 60, 80, 100] == [round(record.when) for record in posts(emulator)]
-
-
-async def test_an_item_is_not_waited_for_beyond_its_timeout():
-    """A submit without an answer ends when its `task_timeout` is over, uncertain; a task does, with its id."""
-    faults = [Fault.hang("submit", prompt="one"), Fault.never_finishes(prompt="two")]
-    requests = [fox_request("one"), fox_request("two")]
-    async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=3) as fox:
-        outcomes = [(outcome, now()) async for outcome in fox.as_completed(requests)]
-    errors = {outcome.request.prompt: type(outcome.error) for outcome, _ in outcomes}
-
-    assert {"one": UncertainSubmitError, "two": TaskTimeoutError} == errors
-    assert [3, 3] == pytest.approx([when for _, when in outcomes], abs=0.05)
 
 
 async def test_stop_ends_the_waiting_for_a_429(emulator, fox):

@@ -17,7 +17,7 @@ ROOT = Path(foxapi_async.__file__).parent
 LAYERS = {
     "words": "_version _errors _options _state _results _events _notices models",
     "rules": "_settings _schedule _durations _inspection _lifetable _mixture _beliefs _estimates _course _plan _cadence _pace _breaker _keys _lines _entries _job _content _calls _converter _wire _budget _ranges _refusals _verdicts",
-    "edges": "_scope _http _file_client _transport _retry _files _source _estimates_file _lines_file _lines_check _file_lock _hooks _ledger_file _ledger_rows _writer _ledger _manifest",
+    "edges": "_scope _allowance _http _file_client _transport _retry _files _source _estimates_file _lines_file _lines_check _file_lock _hooks _ledger_file _ledger_rows _writer _ledger _manifest",
     "verbs": "_refresh _downloads _post _api _task _alarm _crew _watch _deadlines _given_up _poller _streams _uploads _submits",
     "rooms": "_supply _submitter _series _feed _completed _engine _session _validation _intake _desk _item _under_way _run _outcomes _batch",
     "door": "foxapi_async",

@@ -97,7 +97,7 @@ async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
 
 
 def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
-    """A session left by Ctrl-C logs the ids of what is paid for and still running."""
+    """A session left by Ctrl-C tells the ids of what is paid for and still running: in the log, and with the traceback."""
     script = tmp_path / "app.py"
     script.write_text(
         "import asyncio, os, signal, logging\n"
@@ -117,7 +117,9 @@ def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
 
     assert task_id in done.stderr
     assert emulator.key not in done.stderr
-    assert 1 == done.stderr.count("the session was left with")
+    log, _, traceback = done.stderr.partition("Traceback")
+    assert [1, 1] == [text.count("the session was left with") for text in (log, traceback)]
+    assert task_id in traceback
 
 
 async def stay_in_debug_mode(caplog):

@@ -21,6 +21,7 @@ from foxapi_async import (
     TaskEvent,
     TaskFailedError,
     TaskTimeoutError,
+    UncertainSubmitError,
 )
 from foxapi_async.emulator import Emulator, Fault
 
@@ -340,6 +341,29 @@ async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
     assert all(handle.id in note for handle in handles[:20])
     assert note.startswith("the session was left with 22 tasks unfinished")
     assert note.endswith("and 2 more")
+
+
+async def test_what_ends_the_leaving_names_what_is_unfinished_too(emulator):
+    """A session whose body ended well, and whose exit is cancelled, has the ids in a note of the cancellation."""
+    emulator.add_fault(Fault.hang("submit", prompt="without answer"))
+
+    async def use():
+        async with session_at(emulator) as fox:
+            handle = await fox.submit(fox_request())
+            hanging = asyncio.create_task(fox.submit(fox_request("without answer")))
+            await asyncio.sleep(1)
+            made.append((handle, hanging))
+
+    made = []
+    user = asyncio.create_task(use())
+    await asyncio.sleep(2)
+    user.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await user
+    [(handle, hanging)] = made
+
+    assert isinstance((await asyncio.gather(hanging, return_exceptions=True))[0], UncertainSubmitError)
+    assert handle.id in caught.value.__notes__[0]
 
 
 async def test_an_error_that_ends_a_session_without_tasks_has_no_note(emulator):
@@ -829,9 +853,9 @@ async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
 
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator) as fox:
+            handle = await fox.submit(fox_request(), timeout=1)
             poller = fox._engine.poller
             poller._deadlines.take_due = broken
-            handle = await fox.submit(fox_request(), timeout=1)
             with pytest.raises(TaskAbandonedError, match="internal error"):
                 await handle
             poller._report(KeyError("a second one"))
