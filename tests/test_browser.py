@@ -280,6 +280,44 @@ def test_what_was_missed_is_read_to_its_end(page, emulator, complaints):
     assert "done" == ended.get_attribute("data-state")
 
 
+def test_a_history_that_breaks_off_is_asked_for_again(page):
+    """An answer that is no whole JSON is no answer."""
+    cut(page)
+    prompts = sent_by_others(page, 2)
+    broken = '{"cards": ['
+    page.route("**/history*", lambda route: route.fulfill(status=200, body=broken), times=1)
+    back(page)
+
+    assert set(prompts) <= set(page.locator(".card .prompt").all_text_contents())
+
+
+def test_what_is_no_item_any_more_is_taken_off_the_page(page):
+    """A card that was being sent when the history was read, and then was refused, goes with the next reading."""
+    expect(send(page, "one that is made")).to_have_attribute("data-state", "done")
+    count = page.locator(".card").count()
+    page.evaluate(
+        "() => take({ ...[...cards.byKey.values()][0].item, key: 'refused', state: 'submitting', id: null, images: [] }, 0)"
+    )
+    expect(page.locator(".card")).to_have_count(count + 1)
+    back(page)
+
+    expect(page.locator(".card")).to_have_count(count)
+
+
+def test_a_card_that_nobody_waited_for_is_read_again(page):
+    """What was given up before a gap, and went on in it, is shown as it is."""
+    for prompt in sent_by_others(page, 33):
+        expect(page.locator(".card", has_text=prompt)).to_have_attribute("data-state", "done")
+    page.evaluate("() => refresh()")  # nothing of all these is missing
+    oldest = "[...cards.byKey.values()].reduce((a, b) => (a.item.place < b.item.place ? a : b))"
+    given_up = f"() => {{ const {{ item }} = {oldest}; take({{ ...item, state: 'submitted', fault: 'waited an hour', images: [] }}); }}"
+    page.evaluate(given_up)
+    cut(page)
+    back(page)
+
+    expect(page.locator(".card[data-state=submitted]")).to_have_count(0)
+
+
 def test_a_history_that_failed_is_asked_for_again(browser, server):
     """Where the history cannot be read the page says so, and asks again."""
     with browser.new_context() as context:

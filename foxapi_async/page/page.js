@@ -62,6 +62,7 @@ async function ask(path, options = {}) {
   }
   const body = await response.json().catch(() => null);
   if (!response.ok) throw new Refusal(response.status, body?.error);
+  if (body === null) throw new Refusal(0, { message: "The server's answer broke off.", type: "unreachable" });
   return body;
 }
 
@@ -234,7 +235,7 @@ async function requestOf() {
 async function submit(request) {
   const { id } = await post("/images", request);
   announce("Sent. It appears first in the list of images.");
-  if (!cards.byTask.has(id)) await refresh();
+  if (!cards.byTask.has(id)) await historyPage(null);
 }
 
 function setBusy(busy) {
@@ -416,17 +417,31 @@ async function lookAgain(id) {
 
 /* The history, and what changes while one looks on. */
 
-// Back to where nothing was missed, and where nothing runs whose end may have been.
+// Back to where nothing was missed, and to the oldest card whose end may have been.
 async function refresh() {
-  const running = [...cards.byKey.values()].filter((card) => isRunning(card.item)).map((card) => card.item.place);
-  const end = cards.loaded ? Math.min(cards.whole, ...running) : Infinity;
+  const began = ++cards.clock;
   let page = await historyPage(null);
   const newest = page.cards[0]?.place ?? -1;
+  const waiting = [...cards.byKey.values()].filter((card) => !hasEnded(card.item));
+  const end = cards.loaded ? Math.min(cards.whole, ...waiting.map((card) => card.item.place)) : Infinity;
   if (!cards.loaded) setOldest(page.before);
   cards.loaded = true;
   while (page.before !== null && page.before > end) page = await historyPage(page.before, MOST);
   cards.whole = newest + 1;
+  if (cards.oldest !== null && (page.before ?? 0) < cards.oldest) setOldest(page.before);
+  // What was being sent and was refused is no item any more.
+  for (const card of waiting) if (card.said < began && card.item.place >= (page.before ?? 0)) drop(card);
   showCounts();
+}
+
+function hasEnded(item) {
+  return item.state !== "submitting" && item.state !== "submitted";
+}
+
+function drop(card) {
+  card.element.remove();
+  cards.byKey.delete(card.item.key);
+  cards.byTask.delete(card.item.id);
 }
 
 async function historyPage(before, limit = OLDER) {
@@ -458,8 +473,8 @@ function listen() {
       await refresh();
       if (isOpen()) showLink();
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
       if (isOpen()) listenAgain(changes);
+      if (!(error instanceof Refusal)) throw error;
     }
   });
   changes.addEventListener("card", (event) => take(JSON.parse(event.data)));
