@@ -59,6 +59,12 @@ class Allowance:
         if self._pausing:
             self._run()
 
+    def renew(self) -> None:
+        """Have all of it again, without standing still; if it does, in this very turn perhaps, that stays so."""
+        self._left = self.timeout
+        if self.deadline is not None:
+            self._run()
+
     def _run(self) -> None:
         self._move(None if self._left is None else self._loop.time() + self._left)
 

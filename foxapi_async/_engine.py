@@ -64,7 +64,6 @@ class Engine:
         self.streams = Streams()
         self.feeds: set[Feed] = set()
         self.left = asyncio.Event()
-        self.farewell: str | None = None  # what was said at the end of tasks that go on
         self._transport = transport
         self._tell = tell
         self._grace = grace
@@ -72,6 +71,7 @@ class Engine:
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
+        self._farewell: str | None = None  # what was said at the end of tasks that go on
         self.uploads = Uploads(api)
         self.submits = Submits(api, self.uploads, self.poller, self.left, tell)
 
@@ -124,15 +124,20 @@ class Engine:
         for feed in self.feeds:
             feed.hasten()
 
+    def note_on(self, error: BaseException) -> None:
+        """Name the tasks that go on below an error: where no logging is set up, its traceback is the last to do so."""
+        if self._farewell is not None:
+            error.add_note(self._farewell)
+
     def _tell_unfinished(self) -> None:
         ids = [handle.id for handle in self.unfinished]
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
-            self.farewell = (
+            self._farewell = (
                 f"the session was left with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
                 f"billed all the same; attach(id) goes on: {shown}"
             )
-            _log.warning("%s", self.farewell, extra={"task_ids": ids})
+            _log.warning("%s", self._farewell, extra={"task_ids": ids})
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:
@@ -151,9 +156,7 @@ class Engine:
                 await self.left.wait()
                 runner.cancel()
         except* Exception as faults:
-            self._bug = _first(faults)
-        if self._bug is not None:
-            self._break_down(self._bug)
+            self._break_down(_first(faults))
 
     def _break_down(self, bug: BaseException) -> None:
         """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from foxapi_async._allowance import Allowance
-from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, UncertainSubmitError
+from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._scope import Scope
 from foxapi_async._verdicts import Verdict
 
 # Seconds after which an item of many is tried again in spite of an error, or None to let it end with that; the second
-# argument is for how many seconds it has met such errors.
+# argument is for how many seconds nothing has been heard of the service.
 Tolerance = Callable[[FoxError, float], float | None]
 
 _numbers = itertools.count(1)
@@ -66,10 +66,10 @@ class Post:
         self.orphaned = False
         self.tries = 0
         self.tainted = False
+        self.heard = 0.0  # when the service last answered (loop time)
         self.epoch = 0  # of the account, in which its last try began
         self._grace = grace
         self._tolerance = tolerance
-        self._troubled: float | None = None  # since when it meets errors
         self._last_try = False
         self._accepted = False
         self._keeper = keeper
@@ -86,16 +86,17 @@ class Post:
         """Seconds for which another try may be waited for."""
         return 0.0 if self._last_try else self.time.left()
 
-    def wait_after(self, error: FoxError) -> float | None:
-        """Seconds after which all of it is tried again; None where it ends with this error."""
-        if self._tolerance is None or self._last_try:
-            return None
-        now = self._loop.time()
-        if isinstance(error, RateLimitError):  # a service that slows us down is there
-            self._troubled = None
-        elif self._troubled is None:
-            self._troubled = now
-        return self._tolerance(error, 0.0 if self._troubled is None else now - self._troubled)
+    def wait_after(self, error: FoxError, silence: float) -> float | None:
+        """Seconds after which all of it is tried again; None where it ends with this error.
+
+        `silence` is for how many seconds nothing has been heard of the service.
+        """
+        return None if self._tolerance is None or self._last_try else self._tolerance(error, silence)
+
+    def hold_back(self, error: FoxError) -> None:
+        """Its time stands still, and is whole again, while this error is waited out."""
+        self._refusal = error
+        self.time.refill()
 
     def last_word(self, error: FoxError) -> FoxError:
         """What it ends with: where it would have waited this out, and nothing more may be sent, the reason of that."""
@@ -124,9 +125,11 @@ class Post:
             if self._keeper is not None:
                 self._keeper.accepted(judged)
             return
-        if self._tolerates(judged.error):
-            self.time.refill()
+        if not isinstance(judged.error, ConnectionFailedError):
+            self.heard = self._loop.time()
         self._refusal = judged.error
+        if self._tolerates(judged.error):
+            self.hold_back(judged.error)
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
         if self._keeper is not None and not self.tainted:
             self._keeper.refused()

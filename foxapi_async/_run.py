@@ -186,10 +186,10 @@ def _advice(error: FoxError) -> str:
     return f"{error}; {todo}, then run the batch again: it goes on where it stopped"
 
 
-def _tolerance(error: FoxError, troubled: float) -> float | None:
+def _tolerance(error: FoxError, silence: float) -> float | None:
     """Only for now: a 429, no channel, a network that is down."""
     if isinstance(error, RateLimitError):
         return error.retry_after or CAP_SECONDS
-    if not error.retryable or troubled > OUTAGE_SECONDS:
+    if not error.retryable or silence > OUTAGE_SECONDS:
         return None
     return random.uniform(CAP_SECONDS, 2 * CAP_SECONDS)  # noqa: S311 - no secret

@@ -53,6 +53,6 @@ class Series:
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
 
-def _tolerance(error: FoxError, _troubled: float) -> float | None:
+def _tolerance(error: FoxError, _silence: float) -> float | None:
     """A 429 slows a series down, it does not fail it."""
     return (error.retry_after or CAP_SECONDS) if isinstance(error, RateLimitError) else None

@@ -130,19 +130,17 @@ class FoxSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         engine = self._open_engine()
-        leaving = error
         try:
             await engine.finish()
         except BaseException as fault:
             # The body's own error leaves as itself; a fault of ours is raised only where there is none.
             if error is None or not isinstance(fault, Exception):
-                leaving = fault
+                engine.note_on(fault)
                 raise
             _log.error("the session also failed: %r", fault)
         finally:
-            if leaving is not None and engine.farewell is not None:
-                # Where no logging is set up, the traceback is the last place where somebody may read the ids.
-                leaving.add_note(engine.farewell)
+            if error is not None:
+                engine.note_on(error)
             if isinstance(self._estimates, Path):
                 await save_estimates(engine.poller.estimates, self._estimates)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from foxapi_async._api import Api
 from foxapi_async._breaker import PROBE_SECONDS, Breaker
-from foxapi_async._errors import FoxError
+from foxapi_async._errors import ConnectionFailedError, FoxError
 from foxapi_async._events import TaskSnapshot
 from foxapi_async._notices import HookEvent, Retried, SubmitFailed, Submitted, Submitting
 from foxapi_async._poller import Poller
@@ -54,6 +54,7 @@ class Submits:
         self._tell = tell
         self._posts: dict[Post, asyncio.Task[Answer]] = {}
         self._breaker = Breaker()
+        self._silent_since: float | None = None  # when the network went down
 
     def start(self, group: asyncio.TaskGroup, request: GenerationRequest, post: Post) -> asyncio.Task[Answer]:
         """A child of `group` that sends the request.
@@ -79,9 +80,8 @@ class Submits:
             FoxError: see `FoxSession.submit`.
         """
         try:
-            while not await post.time.has_seen(task) and post.wait_after(self._given_up(post)) is not None:
-                post.time.refill()
-                post.time.go_on()
+            while not await post.time.has_seen(task) and self._bears_with(post):
+                post.time.renew()
         except BaseException:
             _let_go(post, task)
             raise
@@ -93,6 +93,11 @@ class Submits:
         if isinstance(outcome, TaskHandle):
             return outcome
         raise outcome
+
+    def _bears_with(self, post: Post) -> bool:
+        """Whether an item goes on although its time is over: nothing is sent, and it would wait out such a network."""
+        delay = ConnectionFailedError("no connection in time", retryable=True)
+        return not post.maybe_billed and self._wait_after(post, delay) is not None
 
     def _given_up(self, post: Post) -> FoxError:
         return post.given_up("the session was left" if self._left.is_set() else "the waiting was ended")
@@ -139,17 +144,28 @@ class Submits:
     async def _sent(self, request: GenerationRequest, post: Post) -> TaskSnapshot:
         """The task of the accepted request; an item of many waits out what is refused only for now."""
         while True:
+            error: FoxError
             try:
                 return await self._api.submit(await self._uploads.replace_in(request, post.call), post)
-            except FoxError as error:
-                seconds = post.wait_after(error)
-                if seconds is None:
-                    raise post.last_word(error) from None
-                self._tell_held_back(post, seconds, error)
-            post.time.refill()
+            except FoxError as caught:
+                error = caught
+            seconds = self._wait_after(post, error)
+            if seconds is None:
+                raise post.last_word(error)  # outside the `except`, whose error would stay its context
+            self._tell_held_back(post, seconds, error)
+            post.hold_back(error)
             await asyncio.sleep(seconds)
             post.time.go_on()
             post.epoch = self._breaker.go_on(self._loop.time())
+
+    def _wait_after(self, post: Post, error: FoxError) -> float | None:
+        """See `Post.wait_after`. An outage is the network's, not that of one item: whatever is heard ends it."""
+        now = self._loop.time()
+        if not isinstance(error, ConnectionFailedError):
+            self._silent_since = None
+        elif self._silent_since is None or self._silent_since < post.heard:
+            self._silent_since = now
+        return post.wait_after(error, 0.0 if self._silent_since is None else now - self._silent_since)
 
     # What hooks hear.
 
@@ -198,6 +214,7 @@ class Submits:
             _log.info("submits pass again, as asked for by resume()")
 
     def _accepted(self, post: Post) -> None:
+        self._silent_since = None
         if self._breaker.accepted(post.epoch):
             _log.info("a submit was accepted: all pass again")
 

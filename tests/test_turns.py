@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from helpers import fox_request, now, posts, session_at
@@ -137,6 +138,51 @@ async def test_the_time_of_an_item_that_outlived_it_begins_with_its_next_try(tmp
     assert 3 == pytest.approx(when - sent, abs=0.05)
 
 
+async def test_a_refusal_in_the_turn_in_which_its_time_ends_gives_it_all_of_its_time(tmp_path):
+    """A 429 that comes with the end of its time is waited out with the time standing still."""
+    tries = []
+
+    async def answer(call, scope, send):
+        tries.append(now())
+        if len(tries) > 1:
+            return await send()
+        await asyncio.sleep(10 - 1e-10)
+        return Reply(429, {"Retry-After": "27"}, b"{}", True)
+
+    retry = RetryPolicy(connect_timeout=20)
+    async with (
+        Emulator(faults=[Fault.never_finishes()]) as emulator,
+        session_at(emulator, task_timeout=10, retry=retry) as fox,
+    ):
+        between(fox, answer)
+        ((outcome, when),) = (await timed(done("batch", fox, [fox_request()], tmp_path))).values()
+
+    assert isinstance(outcome.error, TaskTimeoutError)
+    assert 10 == pytest.approx(when - tries[1], abs=0.05)
+
+
+async def test_a_connection_that_never_opens_after_a_refusal_ends_with_the_time():
+    """That an item was refused for now before does not lengthen its next try."""
+    tries = []
+
+    async def answer(call, scope, send):
+        tries.append(now())
+        if len(tries) == 1:
+            return Reply(429, {"Retry-After": "5"}, b"{}", True)
+        with contextlib.suppress(TimeoutError):
+            async with scope.timeout:
+                await asyncio.sleep(1e9)
+        return DOWN
+
+    retry = RetryPolicy(connect_timeout=10)
+    async with Emulator() as emulator, session_at(emulator, task_timeout=3, retry=retry) as fox:
+        between(fox, answer)
+        ((outcome, when),) = (await timed(fox.as_completed([fox_request()]))).values()
+
+    assert isinstance(outcome.error, RateLimitError)
+    assert 3 == pytest.approx(when - tries[1], abs=0.05)
+
+
 # What it waits out.
 
 
@@ -152,6 +198,43 @@ async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
             await timed(done("batch", fox, [fox_request()], tmp_path))
 
     assert 1500 < now() < 1850
+
+
+async def test_an_outage_is_the_networks_and_not_an_items(tmp_path):
+    """Two failed connections of one item are none, long as it stands in line between them, while others are accepted."""
+    tries = []
+
+    async def answer(call, scope, send):
+        tries.append(b"again" in call.body)
+        return DOWN if tries[-1] and tries.count(True) < 3 else await send()
+
+    requests = [fox_request("again"), *(fox_request(str(n)) for n in range(59))]
+    async with (
+        Emulator(seconds=5) as emulator,
+        session_at(emulator, limits=SLOW, retry=RetryPolicy(tries=1)) as fox,
+    ):
+        between(fox, answer)
+        found = await timed(done("batch", fox, requests, tmp_path))
+
+    assert 60 == emulator.billed
+    assert {None} == {outcome.error for outcome, _ in found.values()}
+
+
+async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
+    """A 429 between two failed connections is heard, also where it is waited out before an item's tries are over."""
+    tries = []
+
+    async def answer(call, scope, send):
+        tries.append(now())
+        if len(tries) == 3:
+            return Reply(429, {"Retry-After": "700"}, b"{}", True)
+        return DOWN if len(tries) < 5 else await send()
+
+    async with Emulator(seconds=5) as emulator, session_at(emulator, retry=RetryPolicy(tries=2)) as fox:
+        between(fox, answer)
+        ((outcome, _),) = (await timed(done("batch", fox, [fox_request()], tmp_path))).values()
+
+    assert (None, 1) == (outcome.error, emulator.billed)
 
 
 async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
@@ -228,11 +311,14 @@ async def test_an_item_that_is_stopped_in_line_was_not_sent():
     assert 1 == emulator.billed
 
 
-async def test_an_item_that_is_stopped_while_it_is_held_back_ends_with_that():
-    """The 429 that an item was waiting out is what `stop()` ends it with."""
-    faults = [Fault.status("submit", 429, retry_after=7200, times=None)]
+@pytest.mark.parametrize("what", ["submit", "upload"])
+async def test_an_item_that_is_stopped_while_it_is_held_back_ends_with_that(tmp_path, what):
+    """The 429 that an item was waiting out, or its upload, is what `stop()` ends it with."""
+    picture = tmp_path / "fox.png"
+    picture.write_bytes(b"GIF89a of a fox")
+    faults = [Fault.status(what, 429, retry_after=7200, times=None)]
     async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=60) as fox:
-        outcomes = fox.as_completed([fox_request()])
+        outcomes = fox.as_completed([fox_request(image_urls=[picture])])
         asyncio.get_running_loop().call_later(500, outcomes.stop)
         ((outcome, when),) = (await timed(outcomes)).values()
 
