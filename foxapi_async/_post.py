@@ -129,7 +129,7 @@ class Post:
             self.heard = self._loop.time()
         self._refusal = judged.error
         if self._tolerates(judged.error):
-            self.hold_back(judged.error)
+            self.time.refill()
         self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
         if self._keeper is not None and not self.tainted:
             self._keeper.refused()
