@@ -50,9 +50,8 @@ class Allowance:
 
     def refill(self) -> None:
         """Stand still, and have all of it again."""
-        if self._pausing:
-            self._left = self.timeout
-            self._move(None)
+        self._left = self.timeout
+        self._move(None)
 
     def go_on(self) -> None:
         """Run with what is left."""
