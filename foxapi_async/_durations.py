@@ -21,9 +21,9 @@ import attrs
 # Ratios beyond these hold no poll that matters: 1e-4 of an estimate is a millisecond or so, 1e4 of it days.
 _LOWEST, _HIGHEST, _COARSE = math.log(1e-4), math.log(1e4), 0.15
 
-# Where a component is tabulated densely, in standard deviations (above, until one task in a billion is left), and the share of
+# Where a component is tabulated densely, in standard deviations (above, until 1e-15 of them are left), and the share of
 # all tasks that is worth it.
-_FINE = tuple(0.25 * i for i in range(-20, 25))
+_FINE = tuple(0.25 * i for i in range(-20, 33))
 _WORTH_A_FINE_GRID = 0.001
 
 _LOG_ROOT_TWO_PI = 0.5 * math.log(2 * math.pi)
