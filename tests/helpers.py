@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from foxapi_async import Cadence, FoxSession, GrokImagineImage
+from foxapi_async import Batch, Cadence, FoxSession, GrokImagineImage
 
 BRIEF = os.environ.get("FOXAPI_TEST_BRIEF") == "1"
 """Whether a run on a further Python takes fewer moments, tasks and examples than the first one."""
@@ -28,6 +28,11 @@ async def settle(rounds=20):
     """Let everything that is ready run, without letting time pass."""
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+def outcomes_of(way, fox, requests, folder):
+    """The outcomes of `as_completed` or of a batch."""
+    return fox.as_completed(requests) if way == "series" else Batch(requests, folder).run(fox)
 
 
 def let_end(service):

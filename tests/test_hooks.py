@@ -13,12 +13,11 @@ from collections import Counter
 import attrs
 import pytest
 from crowd import Room
-from helpers import fox_request, now, polls, session_at, settle
+from helpers import fox_request, now, outcomes_of, polls, session_at, settle
 
 import foxapi_async
 from foxapi_async import (
     Attached,
-    Batch,
     DownloadError,
     FoxError,
     InsufficientQuotaError,
@@ -133,8 +132,7 @@ async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
     seen = []
     requests = [fox_request(f"fox {number}") for number in range(3)]
     async with session_at(emulator, hooks=[seen.append]) as fox:
-        outcomes = fox.as_completed(requests) if way == "series" else Batch(requests, tmp_path).run(fox)
-        ids = {outcome.task_id async for outcome in outcomes}
+        ids = {outcome.task_id async for outcome in outcomes_of(way, fox, requests, tmp_path)}
 
     assert 3 == len(ids)
     for task_id in ids:
@@ -144,12 +142,6 @@ async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
         assert ending == kinds(mine)[-3:]
     assert {s.call for s in of(Submitting, seen)} == {s.call for s in of(Submitted, seen)}
     assert 3 == len({s.call for s in of(Submitted, seen)})
-
-
-async def drained(way, fox, requests, folder):
-    """The outcomes of `as_completed` or of a batch."""
-    outcomes = fox.as_completed(requests) if way == "series" else Batch(requests, folder).run(fox)
-    return [outcome async for outcome in outcomes]
 
 
 @pytest.mark.parametrize("way", ["series", "batch"])
@@ -164,7 +156,7 @@ async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path,
     monkeypatch.setattr(_calls, "submit_call", call)
     emulator.add_fault(Fault.status("submit", 429, times=12))
     async with session_at(emulator, hooks=[seen.append]) as fox:
-        (outcome,) = await drained(way, fox, [fox_request()], tmp_path)
+        (outcome,) = [outcome async for outcome in outcomes_of(way, fox, [fox_request()], tmp_path)]
     begun, ended = only(Submitting, seen), only(Submitted, seen)
 
     assert outcome.result

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 
 import pytest
-from helpers import fox_request, now, posts, session_at
+from helpers import fox_request, now, outcomes_of, posts, session_at
 
 from foxapi_async import (
-    Batch,
     ConfigurationError,
     ConnectionFailedError,
     InsufficientQuotaError,
@@ -53,11 +52,6 @@ def failing_once(seconds):
     return answer
 
 
-def done(way, fox, requests, folder):
-    """The outcomes of `as_completed` or of a batch."""
-    return fox.as_completed(requests) if way == "series" else Batch(requests, folder).run(fox)
-
-
 async def timed(outcomes):
     """Each outcome by its place, with when it came."""
     return {outcome.index: (outcome, now()) async for outcome in outcomes}
@@ -77,7 +71,7 @@ async def test_a_limit_may_be_slower_than_the_timeout(tmp_path, way):
         Emulator(seconds=25) as emulator,
         session_at(emulator, limits=SLOW, task_timeout=40) as fox,
     ):
-        found = await timed(done(way, fox, [fox_request(str(n)) for n in range(6)], tmp_path))
+        found = await timed(outcomes_of(way, fox, [fox_request(str(n)) for n in range(6)], tmp_path))
 
     assert [None] * 6 == [outcome.error for outcome, _ in found.values()]
     assert [0, 20, 40, 60, 80, 100] == sent_at(emulator)
@@ -131,7 +125,7 @@ async def test_the_time_of_an_item_that_outlived_it_begins_with_its_next_try(tmp
     retry = RetryPolicy(connect_timeout=4)
     async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=3, retry=retry) as fox:
         between(fox, failing_once(4))
-        ((outcome, when),) = (await timed(done("batch", fox, [fox_request()], tmp_path))).values()
+        ((outcome, when),) = (await timed(outcomes_of("batch", fox, [fox_request()], tmp_path))).values()
         (sent,) = [record.when for record in posts(emulator)]
 
     assert isinstance(outcome.error, UncertainSubmitError if fault == "hangs" else TaskTimeoutError)
@@ -155,7 +149,7 @@ async def test_a_refusal_in_the_turn_in_which_its_time_ends_gives_it_all_of_its_
         session_at(emulator, task_timeout=10, retry=retry) as fox,
     ):
         between(fox, answer)
-        ((outcome, when),) = (await timed(done("batch", fox, [fox_request()], tmp_path))).values()
+        ((outcome, when),) = (await timed(outcomes_of("batch", fox, [fox_request()], tmp_path))).values()
 
     assert isinstance(outcome.error, TaskTimeoutError)
     assert 10 == pytest.approx(when - tries[1], abs=0.05)
@@ -195,7 +189,7 @@ async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
     async with Emulator() as emulator, session_at(emulator, retry=RetryPolicy(tries=1)) as fox:
         between(fox, answer)
         with pytest.raises(ConnectionFailedError):
-            await timed(done("batch", fox, [fox_request()], tmp_path))
+            await timed(outcomes_of("batch", fox, [fox_request()], tmp_path))
 
     assert 1500 < now() < 1850
 
@@ -214,7 +208,7 @@ async def test_an_outage_is_the_networks_and_not_an_items(tmp_path):
         session_at(emulator, limits=SLOW, retry=RetryPolicy(tries=1)) as fox,
     ):
         between(fox, answer)
-        found = await timed(done("batch", fox, requests, tmp_path))
+        found = await timed(outcomes_of("batch", fox, requests, tmp_path))
 
     assert 60 == emulator.billed
     assert {None} == {outcome.error for outcome, _ in found.values()}
@@ -232,7 +226,7 @@ async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
 
     async with Emulator(seconds=5) as emulator, session_at(emulator, retry=RetryPolicy(tries=2)) as fox:
         between(fox, answer)
-        ((outcome, _),) = (await timed(done("batch", fox, [fox_request()], tmp_path))).values()
+        ((outcome, _),) = (await timed(outcomes_of("batch", fox, [fox_request()], tmp_path))).values()
 
     assert (None, 1) == (outcome.error, emulator.billed)
 
