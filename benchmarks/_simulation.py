@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
-from foxapi_async._poller import Poller
-from foxapi_async._retry import Gate
-from foxapi_async._wire import Sighting
+from foxapi_async._client.poller import Poller
+from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._wire.replies import Sighting
 
 MODEL = "simulated"
 
@@ -55,7 +55,7 @@ class Service:
     """Knows when each task ends, tells it to polls, and notes what they cost."""
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
-        self.polls = Gate(limit)
+        self.polls = RateLimiter(limit)
         self._runs = runs
         self._estimate = estimate
         self._loop = asyncio.get_running_loop()

@@ -36,13 +36,14 @@ from aiohttp import web
 from memory import resident
 
 from foxapi_async import Batch, FoxSession, GenerationRequest, Outcome, RawRequest
-from foxapi_async._desk import DOWNLOADS_AT_ONCE
-from foxapi_async._keys import counted_key, fingerprint
-from foxapi_async._ledger import Ledger
-from foxapi_async._lines_file import LinesFile
-from foxapi_async._results import GeneratedImage, Target
-from foxapi_async._validation import note_finished, validated
-from foxapi_async._writer import Writer
+from foxapi_async._batch.context import DOWNLOADS_AT_ONCE
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.validation import note_finished, validated
+from foxapi_async._batch.keys import counted_key, fingerprint
+from foxapi_async._files.values import Target
+from foxapi_async._handles.result import GeneratedImage
+from foxapi_async._ledger.group_commit import Writer
+from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.emulator import Emulator
 
 KEY = "sk-benchmark"
@@ -206,7 +207,7 @@ async def sizes(url: str, folder: Path, items: int) -> dict[int, float]:
     """The resident set in MiB after so many items of one batch."""
     source, found = folder / "lines.jsonl", {}
     write_lines(source, items)
-    lines = LinesFile(source, defaults={"model": REQUEST.model, **REQUEST.params})
+    lines = InputFile(source, defaults={"model": REQUEST.model, **REQUEST.params})
     count = 0
     async with FoxSession(KEY, base_url=url) as fox:
         async for _ in Batch(lines, folder, max_in_flight=MEMORY_IN_FLIGHT).run(fox):
@@ -240,7 +241,7 @@ RESUMED = 100_000
 _noting: deque[asyncio.Future[None]] = deque(maxlen=1000)
 
 
-async def finished_batch(folder: Path, source: LinesFile) -> None:
+async def finished_batch(folder: Path, source: InputFile) -> None:
     """The ledger as a run of the whole file leaves it; the images are not looked for."""
     async with Ledger.opened(folder / "ledger.sqlite") as made:
         await validated(source, made)
@@ -279,7 +280,7 @@ def note_done(made: Ledger, request: GenerationRequest) -> None:
 async def resumed(folder: Path, source: Path, url: str) -> int:
     """Run the batch again; how many items were begun."""
     async with FoxSession(KEY, base_url=url) as fox:
-        lines = LinesFile(source, defaults={"model": "z-image-turbo", "image_size": "64x64"})
+        lines = InputFile(source, defaults={"model": "z-image-turbo", "image_size": "64x64"})
         return len([outcome async for outcome in Batch(lines, folder).run(fox)])
 
 
@@ -295,7 +296,7 @@ def resume(given: argparse.Namespace) -> None:
         folder = Path(name)
         source = folder / "lines.jsonl"
         write_lines(source, RESUMED)
-        lines = LinesFile(source, defaults={"model": "z-image-turbo", "image_size": "64x64"})
+        lines = InputFile(source, defaults={"model": "z-image-turbo", "image_size": "64x64"})
         asyncio.run(finished_batch(folder, lines))
         asyncio.run(resumed(folder, source, url))  # makes the manifest
         pace = run(in_batch, url, given.items // 2).clock

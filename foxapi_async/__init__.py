@@ -8,8 +8,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foxapi_async._batch import Batch
-    from foxapi_async._cadence import Cadence
+    from foxapi_async._batch.batch import Batch
+    from foxapi_async._batch.record import BatchOutcome
+    from foxapi_async._cadence.cadence import Cadence
+    from foxapi_async._cadence.estimates import Estimates
+    from foxapi_async._cadence.plan import PlannedPoll, PollPlan
+    from foxapi_async._client.notices import (
+        Attached,
+        Left,
+        Notice,
+        Polled,
+        Polling,
+        Retried,
+        Saved,
+        SubmitFailed,
+        Submitted,
+        Submitting,
+        Throttled,
+    )
+    from foxapi_async._client.session import FoxSession
     from foxapi_async._errors import (
         APIError,
         AuthenticationError,
@@ -36,28 +53,13 @@ if TYPE_CHECKING:
         UncertainSubmitError,
         UnprocessableError,
     )
-    from foxapi_async._estimates import Estimates
-    from foxapi_async._events import Outcome, TaskEvent, TaskProblem, TaskSnapshot, UploadedFile
-    from foxapi_async._job import BatchOutcome
-    from foxapi_async._notices import (
-        Attached,
-        Left,
-        Notice,
-        Polled,
-        Polling,
-        Retried,
-        Saved,
-        SubmitFailed,
-        Submitted,
-        Submitting,
-        Throttled,
-    )
+    from foxapi_async._files.values import SavedFile
+    from foxapi_async._handles.handle import TaskHandle
+    from foxapi_async._handles.result import GeneratedImage, Outcome, TaskResult
+    from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
     from foxapi_async._options import UNSET, Limits, RetryPolicy
-    from foxapi_async._plan import PlannedPoll, PollPlan
-    from foxapi_async._results import GeneratedImage, SavedFile, TaskResult
-    from foxapi_async._session import FoxSession
-    from foxapi_async._task import TaskHandle
     from foxapi_async._version import __version__
+    from foxapi_async._wire.replies import TaskProblem, UploadedFile
     from foxapi_async.models import (
         Gemini3ProImage,
         Gemini31FlashImage,
@@ -133,41 +135,41 @@ __all__ = [
 
 # Where the names live that are no errors; a test holds that this agrees with the imports above.
 _HOMES = {
-    "Batch": "_batch",
-    "BatchOutcome": "_job",
-    "Cadence": "_cadence",
-    "Estimates": "_estimates",
-    "PlannedPoll": "_plan",
-    "PollPlan": "_plan",
-    "FoxSession": "_session",
-    "GeneratedImage": "_results",
+    "Batch": "_batch.batch",
+    "BatchOutcome": "_batch.record",
+    "Cadence": "_cadence.cadence",
+    "Estimates": "_cadence.estimates",
+    "PlannedPoll": "_cadence.plan",
+    "PollPlan": "_cadence.plan",
+    "FoxSession": "_client.session",
+    "GeneratedImage": "_handles.result",
     "GenerationRequest": "models",
     "Gemini31FlashImage": "models",
     "Gemini3ProImage": "models",
     "GrokImagineImage": "models",
     "Limits": "_options",
-    "Attached": "_notices",
-    "Left": "_notices",
-    "Notice": "_notices",
-    "Polled": "_notices",
-    "Polling": "_notices",
-    "Retried": "_notices",
-    "Saved": "_notices",
-    "SubmitFailed": "_notices",
-    "Submitted": "_notices",
-    "Submitting": "_notices",
-    "Throttled": "_notices",
-    "Outcome": "_events",
+    "Attached": "_client.notices",
+    "Left": "_client.notices",
+    "Notice": "_client.notices",
+    "Polled": "_client.notices",
+    "Polling": "_client.notices",
+    "Retried": "_client.notices",
+    "Saved": "_client.notices",
+    "SubmitFailed": "_client.notices",
+    "Submitted": "_client.notices",
+    "Submitting": "_client.notices",
+    "Throttled": "_client.notices",
+    "Outcome": "_handles.result",
     "RawRequest": "models",
     "RetryPolicy": "_options",
-    "SavedFile": "_results",
-    "TaskEvent": "_events",
-    "TaskHandle": "_task",
-    "TaskProblem": "_events",
-    "TaskResult": "_results",
-    "TaskSnapshot": "_events",
+    "SavedFile": "_files.values",
+    "TaskEvent": "_handles.snapshot",
+    "TaskHandle": "_handles.handle",
+    "TaskProblem": "_wire.replies",
+    "TaskResult": "_handles.result",
+    "TaskSnapshot": "_handles.snapshot",
     "UNSET": "_options",
-    "UploadedFile": "_events",
+    "UploadedFile": "_wire.replies",
     "__version__": "_version",
     "parse_request": "models",
 }

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable
 import attrs
 
 from foxapi_async import Cadence, Estimates, RateLimitError
-from foxapi_async._events import TaskEvent, TaskSnapshot
-from foxapi_async._poller import Poller
-from foxapi_async._retry import Gate
-from foxapi_async._task import TaskHandle
-from foxapi_async._verdicts import Verdict
-from foxapi_async._wire import Sighting
+from foxapi_async._client.poller import Poller
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._policy.verdict import Verdict
+from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._wire.replies import Sighting
 
 USUAL = Cadence()
 
@@ -55,7 +55,7 @@ class Service:
     """
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
-        self.polls = Gate(limit)
+        self.polls = RateLimiter(limit)
         self.latency = latency
         self.asked: list[float] = []
         self.answered: list[float] = []

@@ -9,7 +9,7 @@ import sys
 import warnings
 
 from foxapi_async import LedgerError
-from foxapi_async._ledger import Ledger
+from foxapi_async._ledger.sqlite import Ledger
 
 ROUNDS = 24
 WRITERS = 8

@@ -53,9 +53,6 @@ from foxapi_async import (
     TaskTimeoutError,
     UncertainSubmitError,
     UnprocessableError,
-    _downloads,
-    _poller,
-    _retry,
 )
 from foxapi_async.emulator import Emulator, Fault
 from foxapi_async.emulator._tasks import draw_duration

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from foxapi_async import Cadence
-from foxapi_async._course import Course
-from foxapi_async._estimates import ModelEstimates
+from foxapi_async._cadence.estimates import ModelEstimates
+from foxapi_async._cadence.forecast import TaskForecast
 
 Progress = Callable[[float], float]
 
@@ -34,7 +34,7 @@ class Simulated:
         progress: Progress | None = None,
         cadence: Cadence = USUAL,
     ) -> None:
-        self.course = Course(model, estimate)
+        self.course = TaskForecast(model, estimate)
         self.looks = 0
         self.first = math.nan
         self.lag = math.nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from foxapi_async._durations import Durations
+from foxapi_async._cadence.durations import Durations
 
 FAR = 1e-7
 

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
-from foxapi_async._batch import LEDGER, MANIFEST, Batch
-from foxapi_async._entries import State
+from foxapi_async._batch.batch import LEDGER, MANIFEST, Batch
+from foxapi_async._batch.input.file import STDIN, InputFile
+from foxapi_async._batch.record import BatchOutcome
+from foxapi_async._client.notices import HookEvent
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
-from foxapi_async._events import TaskEvent
-from foxapi_async._job import BatchOutcome
-from foxapi_async._ledger import Ledger, LedgerView
-from foxapi_async._lines_file import STDIN, LinesFile
-from foxapi_async._notices import HookEvent
+from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.sqlite import Ledger, LedgerView
 from foxapi_async._options import Limits
-from foxapi_async._session import FoxSession
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_account import Account, read_account
 from foxapi_async.cli._batch_check import show_check
@@ -47,7 +47,7 @@ def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
         InvalidRequestError: the input, the output folder or an option cannot be what it should be.
         ConfigurationError: there is no usable key or address, and the emulator is not meant.
     """
-    file = LinesFile(args.file, form=args.format, defaults=read_defaults(args))
+    file = InputFile(args.file, form=args.format, defaults=read_defaults(args))
     return show_check(file, args.price, screen) if args.check else BatchJob(args, screen, file).work()
 
 
@@ -64,7 +64,7 @@ class BatchJob:
         InvalidRequestError: the output folder cannot be one.
     """
 
-    def __init__(self, args: Namespace, screen: Screen, file: LinesFile) -> None:
+    def __init__(self, args: Namespace, screen: Screen, file: InputFile) -> None:
         self._args = args
         self._screen = screen
         self._file = file
@@ -130,7 +130,7 @@ class BatchJob:
     async def _print_record(self, records: LedgerView, key: str) -> None:
         """The item's line of the manifest; a task that goes on has none yet."""
         entry = (await records.look_up([key]))[key]
-        if entry.state is not State.SUBMITTED and entry.record is not None:
+        if entry.state is not ItemState.SUBMITTED and entry.record is not None:
             self._screen.data(json.loads(entry.record))
 
     def _tell_failure(self, outcome: BatchOutcome, error: Exception) -> None:
@@ -157,7 +157,7 @@ class BatchJob:
             return _exits.status_of(error) if error else _exits.BUDGET
         account = await read_account(self._batch.out)
         self._sum_up(account, seconds)
-        all_done = account.counts[State.DONE] == sum(account.counts.values()) and not self._wrong
+        all_done = account.counts[ItemState.DONE] == sum(account.counts.values()) and not self._wrong
         return _exits.DONE if all_done else _exits.FAILED
 
     def _refuse(self, error: FoxError) -> int:
@@ -189,10 +189,10 @@ class BatchJob:
         if self._codes:
             told = (f"{count:,} {plain(code)}" for code, count in self._codes.most_common())
             screen.note(f"problems in this run: {', '.join(told)}")
-        if account.counts[State.FAILED]:
+        if account.counts[ItemState.FAILED]:
             screen.note("--retry-failed submits (and pays for) the failed ones again")
         self._tell_uncertain(account)
-        if account.counts[State.SUBMITTED]:
+        if account.counts[ItemState.SUBMITTED]:
             screen.complain("what still runs is paid for: the same command goes on with it")
         screen.note(
             f"all of it is told in {out / MANIFEST}; a page of it: {shlex.join(['foxapi', 'report', str(out)])}"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async._batch import LEDGER
-from foxapi_async._entries import Entry, State
-from foxapi_async._file_lock import holder_of
-from foxapi_async._ledger import Ledger, LedgerView
-from foxapi_async._validation import expected_items
+from foxapi_async._batch.batch import LEDGER
+from foxapi_async._batch.input.validation import expected_items
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.lock import holder_of
+from foxapi_async._ledger.sqlite import Ledger, LedgerView
 from foxapi_async.cli._text import counted, grouped, plain
 
 SHOWN_KEYS = 20
@@ -30,35 +30,35 @@ class Account:
         expected: how many items its last input file had; None if that is not known.
     """
 
-    counts: Mapping[State, int]
+    counts: Mapping[ItemState, int]
     spent: float
     uncertain: tuple[str, ...]
-    oldest: Entry | None
+    oldest: LedgerEntry | None
     run: str | None
     expected: int | None = None
 
     @property
     def running(self) -> int:
         """Items under way at the service; during a run those that are just being submitted, too."""
-        return self.counts[State.SUBMITTED] + (self.counts[State.SUBMITTING] if self.run else 0)
+        return self.counts[ItemState.SUBMITTED] + (self.counts[ItemState.SUBMITTING] if self.run else 0)
 
     @property
     def unclear(self) -> int:
         """Items that may have been billed without an answer: what a run was submitting when it ended is one of them."""
-        return self.counts[State.UNCERTAIN] + (0 if self.run else self.counts[State.SUBMITTING])
+        return self.counts[ItemState.UNCERTAIN] + (0 if self.run else self.counts[ItemState.SUBMITTING])
 
     @property
     def waiting(self) -> int:
         """Items that are not begun, as far as their number is known."""
         known = sum(self.counts.values())
-        return max(0, (self.expected or 0) - known) + self.counts[State.NEW]
+        return max(0, (self.expected or 0) - known) + self.counts[ItemState.NEW]
 
     @property
     def states(self) -> str:
         """The counts in words."""
         parts = [
-            f"{self.counts[State.DONE]:,} done",
-            self.counts[State.FAILED] and f"{self.counts[State.FAILED]:,} failed",
+            f"{self.counts[ItemState.DONE]:,} done",
+            self.counts[ItemState.FAILED] and f"{self.counts[ItemState.FAILED]:,} failed",
             self.running and f"{self.running:,} running at the service (and billed)",
             self.unclear and f"{self.unclear:,} uncertain",
             self.waiting and f"{self.waiting:,} not begun",
@@ -89,20 +89,20 @@ async def read_account(folder: Path) -> Account:
     """
     path = folder / LEDGER
     run = holder_of(path)
-    unclear = (State.UNCERTAIN,) if run else (State.UNCERTAIN, State.SUBMITTING)
+    unclear = (ItemState.UNCERTAIN,) if run else (ItemState.UNCERTAIN, ItemState.SUBMITTING)
     async with Ledger.peek(path) as ledger:
         counts = await ledger.counts()
         return Account(
             counts=counts,
             spent=await ledger.spent(),
             uncertain=await _first_keys(ledger, unclear) if any(counts[state] for state in unclear) else (),
-            oldest=await _oldest(ledger) if counts[State.SUBMITTED] else None,
+            oldest=await _oldest(ledger) if counts[ItemState.SUBMITTED] else None,
             run=run,
             expected=await expected_items(ledger),
         )
 
 
-async def _first_keys(ledger: LedgerView, states: tuple[State, ...]) -> tuple[str, ...]:
+async def _first_keys(ledger: LedgerView, states: tuple[ItemState, ...]) -> tuple[str, ...]:
     keys: list[str] = []
     async for entry in ledger.entries(*states):
         keys.append(entry.key)
@@ -111,9 +111,9 @@ async def _first_keys(ledger: LedgerView, states: tuple[State, ...]) -> tuple[st
     return tuple(keys)
 
 
-async def _oldest(ledger: LedgerView) -> Entry | None:
-    oldest: Entry | None = None
-    async for entry in ledger.entries(State.SUBMITTED):
+async def _oldest(ledger: LedgerView) -> LedgerEntry | None:
+    oldest: LedgerEntry | None = None
+    async for entry in ledger.entries(ItemState.SUBMITTED):
         if oldest is None or entry.changed < oldest.changed:
             oldest = entry
     return oldest

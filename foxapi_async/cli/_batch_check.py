@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from foxapi_async._lines_check import Check
-from foxapi_async._lines_file import LinesFile
-from foxapi_async._validation import checked
+from foxapi_async._batch.input.check import Check
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.validation import checked
 from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._text import counted, grouped
@@ -15,7 +15,7 @@ from foxapi_async.cli._words import in_shell_words
 from foxapi_async.models import MODELS
 
 
-async def show_check(file: LinesFile, price: float | None, screen: Screen) -> int:
+async def show_check(file: InputFile, price: float | None, screen: Screen) -> int:
     """Tell what `file` holds.
 
     Raises:
@@ -35,7 +35,7 @@ async def show_check(file: LinesFile, price: float | None, screen: Screen) -> in
     return _exits.USAGE if found.wrong else _exits.DONE
 
 
-def _lines(file: LinesFile, found: Check, price: float | None) -> Iterator[str]:
+def _lines(file: InputFile, found: Check, price: float | None) -> Iterator[str]:
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
     yield f"{file.name}: {counted(found.good + found.wrong, 'item')}{wrong}"
     for model, tally in sorted(found.models.items()):

@@ -7,9 +7,9 @@ import collections
 
 import attrs
 
-from foxapi_async._batch import Batch
-from foxapi_async._entries import State
-from foxapi_async._events import TaskEvent
+from foxapi_async._batch.batch import Batch
+from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async.cli._text import duration, grouped
 
 # The speed of the last minutes: long enough to be calm, short enough to notice a service that slows down.
@@ -130,10 +130,10 @@ class Meter:
         if not tally:
             return None
         return Figures(
-            done=tally[State.DONE],
-            running=tally[State.SUBMITTED] + tally[State.SUBMITTING],
-            failed=tally[State.FAILED],
-            uncertain=tally[State.UNCERTAIN],
+            done=tally[ItemState.DONE],
+            running=tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING],
+            failed=tally[ItemState.FAILED],
+            uncertain=tally[ItemState.UNCERTAIN],
             expected=self._batch.expected,
             rate=rate,
             spent=self._batch.spent,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._entries import Entry, State
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_account import Account, read_account
 from foxapi_async.cli._screen import Screen
@@ -39,7 +39,7 @@ def _lines(folder: Path, account: Account) -> list[str]:
     return lines
 
 
-def _moment(entry: Entry) -> str:
+def _moment(entry: LedgerEntry) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.changed))
 
 
@@ -49,7 +49,7 @@ def _object(folder: Path, account: Account) -> dict[str, Any]:
         "out": str(folder),
         "run": account.run,
         "expected": account.expected,
-        "counts": {state.value: account.counts[state] for state in State},
+        "counts": {state.value: account.counts[state] for state in ItemState},
         "spent": account.spent,
         "oldest": oldest and {"id": oldest.key, "task_id": oldest.task_id, "since": oldest.changed},
         "uncertain": list(account.uncertain),

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._calls import check_task_id
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._events import TaskSnapshot
-from foxapi_async._session import FoxSession
+from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._wire.requests import check_task_id
 from foxapi_async.cli import _exits, _inputs, _listing, _requests
 from foxapi_async.cli._job import Job
 from foxapi_async.cli._running import run

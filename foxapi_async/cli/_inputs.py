@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._results import IMAGE_SUFFIXES
+from foxapi_async._handles.result import IMAGE_SUFFIXES
 
 _URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

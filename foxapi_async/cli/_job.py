@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.result import TaskResult
 from foxapi_async._options import UNSET, Timeout
-from foxapi_async._results import TaskResult
-from foxapi_async._session import FoxSession
-from foxapi_async._task import TaskHandle
 from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service

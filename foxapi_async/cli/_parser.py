@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from foxapi_async._lines import SUFFIXES
+from foxapi_async._batch.input.lines import SUFFIXES
 from foxapi_async._version import __version__
 from foxapi_async.cli import _kinds
 from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name

@@ -9,9 +9,9 @@ from argparse import Namespace
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
-from foxapi_async._session import FoxSession
-from foxapi_async._settings import is_loopback
+from foxapi_async._http.account import is_loopback
 from foxapi_async.cli import _exits
 from foxapi_async.cli._inputs import open_folder
 from foxapi_async.cli._screen import Screen

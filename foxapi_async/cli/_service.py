@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from foxapi_async._session import FoxSession
+from foxapi_async._client.session import FoxSession
 
 
 class Service:

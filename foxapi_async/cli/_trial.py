@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from foxapi_async._batch import LEDGER
+from foxapi_async._batch.batch import LEDGER
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._ledger import Ledger
+from foxapi_async._ledger.sqlite import Ledger
 
 # In the ledger of a folder whose images the emulator has made.
 _EMULATED = "emulated"

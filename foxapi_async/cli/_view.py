@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import attrs
 
-from foxapi_async._events import TaskEvent
+from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async.cli._text import duration, elided, plain
 
 TICK_SECONDS = 0.1

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from foxapi_async import _errors
-from foxapi_async._calls import shorten
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
+from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
 # Seconds, where the service named none, and the most that is passed on.

@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from foxapi_async._errors import APIError, FoxError
-from foxapi_async._events import TaskEvent
-from foxapi_async._task import TaskHandle
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async.fastapi._answers import error_body
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.fastapi._stopping import stopping_of

@@ -11,8 +11,8 @@ import attrs
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._session import FoxSession
 from foxapi_async.fastapi._stopping import STATE_KEY, noticed
 
 State = dict[str, Any]

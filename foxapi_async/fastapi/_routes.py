@@ -17,11 +17,11 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from foxapi_async import _calls
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, InvalidRequestError, TaskTimeoutError
-from foxapi_async._results import TaskResult
-from foxapi_async._session import FoxSession
-from foxapi_async._task import TaskHandle
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.result import TaskResult
+from foxapi_async._wire import requests
 from foxapi_async.fastapi._answers import error_response
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._events import EventResponse
@@ -103,7 +103,7 @@ async def task_id_of(task_id: str) -> str:
     Raises:
         InvalidRequestError: see `check_task_id`.
     """
-    return _calls.check_task_id(task_id)
+    return requests.check_task_id(task_id)
 
 
 Submit = Callable[[GenerationRequest], Awaitable[TaskHandle]]

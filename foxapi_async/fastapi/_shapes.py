@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from foxapi_async._calls import shorten
-from foxapi_async._events import TaskEvent, TaskProblem, TaskSnapshot
-from foxapi_async._results import GeneratedImage, TaskResult
+from foxapi_async._handles.result import GeneratedImage, TaskResult
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._wire.replies import TaskProblem
+from foxapi_async._wire.texts import shorten
 
 
 class Submitted(BaseModel):

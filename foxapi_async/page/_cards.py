@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from foxapi_async._budget import credits_reserved
-from foxapi_async._entries import Entry, State
+from foxapi_async._batch.budget import credits_reserved
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 
 # What a browser shows as a picture and nothing else.
 IMAGE_TYPES = {
@@ -32,7 +32,7 @@ def for_people(words: str) -> str:
     return _FOR_PROGRAMS.sub("", words)
 
 
-def card_of(entry: Entry, *, place: int, fault: str | None = None) -> dict[str, Any]:
+def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict[str, Any]:
     """The item as JSON.
 
     Args:
@@ -58,12 +58,12 @@ def card_of(entry: Entry, *, place: int, fault: str | None = None) -> dict[str, 
     }
 
 
-def address(entry: Entry, number: int) -> str:
+def address(entry: LedgerEntry, number: int) -> str:
     """Where a page gets an image of the item, `number` from 1."""
     return f"/files/{quote(entry.task_id or '', safe='')}/{number}"
 
 
-def file_of(entry: Entry, number: int, folder: Path) -> tuple[Path, str] | None:
+def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
     """The path and the MIME type of an image of the item, `number` from 1; None where there is none.
 
     The path is that of the ledger. One that leads out of `folder`, or is no picture's, is as good as none.
@@ -77,9 +77,9 @@ def file_of(entry: Entry, number: int, folder: Path) -> tuple[Path, str] | None:
     return (found, kind) if kind and found.is_relative_to(folder.resolve()) else None
 
 
-def _record(entry: Entry) -> Mapping[str, Any]:
+def _record(entry: LedgerEntry) -> Mapping[str, Any]:
     """The item's line of the manifest; what was kept with its submit where there is none, or a newer submit."""
-    text = entry.opening if entry.state in {State.SUBMITTING, State.SUBMITTED} else None
+    text = entry.opening if entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED} else None
     try:
         return _mapping(json.loads(text or entry.record or entry.opening or "{}"))
     except ValueError:

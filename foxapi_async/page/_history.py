@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from foxapi_async._entries import Entry, State
-from foxapi_async._ledger import Ledger
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.page._cards import card_of
 
 
@@ -45,7 +45,7 @@ class History:
         """Take the id that an item's task has."""
         self._by_task[task_id] = key
 
-    async def entry(self, task_id: str) -> Entry | None:
+    async def entry(self, task_id: str) -> LedgerEntry | None:
         """What the ledger knows of a task; None where it was not submitted here.
 
         Raises:
@@ -75,10 +75,10 @@ class History:
         cards = [self._card(known.get(key)) for key in reversed(keys)]
         return {"cards": [card for card in cards if card], "before": start or None}
 
-    def _card(self, entry: Entry | None) -> dict[str, Any] | None:
+    def _card(self, entry: LedgerEntry | None) -> dict[str, Any] | None:
         # What was refused for the moment was not sent, costs nothing and was told when it was asked for.
-        if entry is None or entry.state is State.NEW:
+        if entry is None or entry.state is ItemState.NEW:
             return None
-        waits = entry.state is State.SUBMITTED
+        waits = entry.state is ItemState.SUBMITTED
         fault = self._faults.get(entry.key) if waits else None
         return card_of(entry, place=self._places[entry.key], fault=fault)

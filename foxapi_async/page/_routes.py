@@ -17,10 +17,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from foxapi_async._api import MAX_UPLOAD_BYTES
+from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files import in_thread
-from foxapi_async._results import safe_name
+from foxapi_async._files.disk import in_thread
+from foxapi_async._files.names import safe_name
 from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import Submitted
 from foxapi_async.models import MODELS, GrokImagineImage

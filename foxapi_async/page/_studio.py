@@ -1,6 +1,6 @@
 """What the page asks for, done as items of a batch: in the ledger before it is sent, in the folder once it is there.
 
-The order of an item is `foxapi_async._item`'s. Whether a browser looks on does not matter: an item is seen through by a
+The order of an item is `foxapi_async._batch.item`'s. Whether a browser looks on does not matter: an item is seen through by a
 task of the session, and what a server did not finish is gone on with by the next one on the same folder.
 """
 
@@ -13,22 +13,22 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from foxapi_async._batch import LEDGER, MANIFEST
-from foxapi_async._budget import Budget, kind_of
-from foxapi_async._desk import Desk
-from foxapi_async._engine import Engine
-from foxapi_async._entries import State
+from foxapi_async._batch.batch import LEDGER, MANIFEST
+from foxapi_async._batch.budget import Budget, kind_of
+from foxapi_async._batch.context import RunContext
+from foxapi_async._batch.item import IMAGES, ItemRun
+from foxapi_async._batch.keys import fingerprint
+from foxapi_async._batch.manifest import Manifest
+from foxapi_async._batch.record import WorkItem, job_of
+from foxapi_async._batch.under_way import UnderWay, note_unanswered
+from foxapi_async._client.engine import Engine
+from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
-from foxapi_async._events import TaskEvent
-from foxapi_async._files import remove_parts
-from foxapi_async._item import IMAGES, Item
-from foxapi_async._job import Job, job_of
-from foxapi_async._keys import fingerprint
-from foxapi_async._ledger import Ledger
-from foxapi_async._manifest import Manifest
-from foxapi_async._session import FoxSession
-from foxapi_async._task import TaskHandle
-from foxapi_async._under_way import UnderWay, note_unanswered
+from foxapi_async._files.disk import remove_parts
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._board import Board, Notice
@@ -50,7 +50,7 @@ class Studio:
         engine: the session's.
     """
 
-    def __init__(self, fox: FoxSession, ledger: Ledger, desk: Desk, engine: Engine) -> None:
+    def __init__(self, fox: FoxSession, ledger: Ledger, desk: RunContext, engine: Engine) -> None:
         self.fox = fox
         self.out = desk.out
         self.board = Board()
@@ -79,7 +79,7 @@ class Studio:
             Manifest.opened(out / MANIFEST, ledger) as manifest,
         ):
             budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
-            desk = Desk.at(
+            desk = RunContext.at(
                 engine,
                 ledger=ledger,
                 manifest=manifest,
@@ -112,7 +112,7 @@ class Studio:
             raise ConfigurationError("the server is being stopped: nothing was sent")
         kind = kind_of(request)
         key = secrets.token_hex(8)
-        job = Job(
+        job = WorkItem(
             index=self.history.add(key),
             key=key,
             fingerprint=fingerprint(request),
@@ -132,7 +132,7 @@ class Studio:
             LedgerError: the ledger cannot be read.
         """
         entry = await self.history.entry(task_id)
-        if entry is None or entry.state is not State.SUBMITTED or entry.key in self._watched:
+        if entry is None or entry.state is not ItemState.SUBMITTED or entry.key in self._watched:
             return False
         self._begin(job_of(entry), entry.key, None)
         await self._tell(entry.key)
@@ -144,8 +144,8 @@ class Studio:
 
     # How an item goes.
 
-    def _begin(self, job: Job, key: str, waiting: Waiting | None) -> None:
-        item = Item(self._desk, job, key)
+    def _begin(self, job: WorkItem, key: str, waiting: Waiting | None) -> None:
+        item = ItemRun(self._desk, job, key)
         self._watched.add(key)
         self._faults.pop(key, None)
         task = self._engine.spawn(self._see_through(item, key, waiting))
@@ -153,7 +153,7 @@ class Studio:
         if waiting is not None:
             task.add_done_callback(lambda _: _give_no_answer(waiting))
 
-    async def _see_through(self, item: Item, key: str, waiting: Waiting | None) -> None:
+    async def _see_through(self, item: ItemRun, key: str, waiting: Waiting | None) -> None:
         try:
             await self._conclude(item, key, waiting)
         except LedgerError as fault:
@@ -163,7 +163,7 @@ class Studio:
         self._watched.discard(key)
         await self._tell(key)
 
-    async def _conclude(self, item: Item, key: str, waiting: Waiting | None) -> None:
+    async def _conclude(self, item: ItemRun, key: str, waiting: Waiting | None) -> None:
         handle = await item.handle()
         self.history.name(key, handle.id)
         if waiting is not None and not waiting.done():
@@ -171,7 +171,7 @@ class Studio:
         await self._tell(key)
         await item.finish(handle)
 
-    async def _fail(self, item: Item, error: FoxError, key: str, waiting: Waiting | None) -> None:
+    async def _fail(self, item: ItemRun, error: FoxError, key: str, waiting: Waiting | None) -> None:
         try:
             await item.fail(error)
         except LedgerError as fault:
@@ -203,7 +203,7 @@ class Studio:
         await remove_parts(self.out / IMAGES)
         await note_unanswered(self._desk, "It is not sent again by itself")
         await self.history.load()
-        async for entry in self._ledger.entries(State.SUBMITTED):
+        async for entry in self._ledger.entries(ItemState.SUBMITTED):
             self._begin(job_of(entry), entry.key, None)
 
     async def _wind_up(self) -> None:

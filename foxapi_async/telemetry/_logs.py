@@ -8,10 +8,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._calls import shorten
-from foxapi_async._errors import ConfigurationError, DownloadError, TaskAbandonedError
-from foxapi_async._events import TaskEvent
-from foxapi_async._notices import (
+from foxapi_async._client.notices import (
     Attached,
     HookEvent,
     Left,
@@ -24,6 +21,9 @@ from foxapi_async._notices import (
     Submitting,
     Throttled,
 )
+from foxapi_async._errors import ConfigurationError, DownloadError, TaskAbandonedError
+from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._wire.texts import shorten
 
 PROMPT_CHARACTERS = 80
 

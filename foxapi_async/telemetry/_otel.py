@@ -14,10 +14,8 @@ import attrs
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 
-from foxapi_async._budget import credits_reserved
-from foxapi_async._errors import TaskAbandonedError
-from foxapi_async._events import TaskEvent, TaskSnapshot
-from foxapi_async._notices import (
+from foxapi_async._batch.budget import credits_reserved
+from foxapi_async._client.notices import (
     Attached,
     HookEvent,
     Left,
@@ -27,7 +25,9 @@ from foxapi_async._notices import (
     Submitted,
     Submitting,
 )
-from foxapi_async._state import Signal
+from foxapi_async._errors import TaskAbandonedError
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.state import Signal
 from foxapi_async._version import __version__
 
 PROVIDER = "foxapi"

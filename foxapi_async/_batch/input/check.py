@@ -1,0 +1,131 @@
+"""Validates a batch's input without spending: what is wrong with it, and what it would make."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.lines import InputRow
+from foxapi_async._files.disk import in_thread
+from foxapi_async._files.source import facts_of
+from foxapi_async.models import GenerationRequest, RawRequest
+from foxapi_async.models._values import shown
+
+_KEPT_WRONG = 1000
+# Local files looked at and remembered: a reference image is often that of every line.
+_REMEMBERED_FILES = 4096
+
+
+@attrs.frozen
+class Tally:
+    """How many requests there are, and how many images they would make."""
+
+    requests: int = 0
+    images: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """What an input holds.
+
+    Attributes:
+        good: how many items can be submitted.
+        wrong: how many cannot.
+        problems: the wrong lines, the first 1,000 of them.
+        models: for each model what would be made with it.
+        checksum: of the file, None if it was not read to its end.
+    """
+
+    good: int
+    wrong: int
+    problems: tuple[InputRow, ...]
+    models: Mapping[str, Tally]
+    checksum: str | None
+
+    @property
+    def images(self) -> int:
+        """How many images would be made."""
+        return sum(tally.images for tally in self.models.values())
+
+
+async def check(
+    file: InputFile, compared: Callable[[list[InputRow]], Awaitable[list[InputRow]]] | None = None
+) -> Check:
+    """Read the whole input, look for its local files, and send nothing.
+
+    Args:
+        file: the input.
+        compared: gives the lines of a chunk back, with problems where they do not fit to what else is known.
+
+    Raises:
+        InvalidRequestError: it cannot be read.
+    """
+    count = _Count()
+    async with contextlib.aclosing(file.chunks()) as chunks:
+        async for chunk in chunks:
+            await in_thread(count.add, chunk if compared is None else await compared(chunk))
+    return count.summary(file.checksum)
+
+
+class _Count:
+    def __init__(self) -> None:
+        self._wrong = 0
+        self._problems: list[InputRow] = []
+        self._requests: Counter[str] = Counter()
+        self._images: Counter[str] = Counter()
+        self._look = functools.lru_cache(_REMEMBERED_FILES)(_file_problem)
+
+    def add(self, chunk: list[InputRow]) -> None:
+        """Count the items of a chunk."""
+        for line in chunk:
+            request = line.request
+            problems = line.problems if request is None else self._file_problems(request)
+            if request is None or problems:
+                self._wrong += 1
+                if self._wrong <= _KEPT_WRONG:
+                    self._problems.append(attrs.evolve(line, request=None, problems=problems))
+            else:
+                self._requests[request.model] += 1
+                self._images[request.model] += _images_of(request)
+
+    def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
+        faults = ((name, self._look(name)) for name in map(os.fspath, request.local_files()))
+        return tuple(f"image_urls has {shown(name)}: {fault}" for name, fault in faults if fault)
+
+    def summary(self, checksum: str | None) -> Check:
+        """What was counted."""
+        return Check(
+            good=self._requests.total(),
+            wrong=self._wrong,
+            problems=tuple(self._problems),
+            models={model: Tally(n, self._images[model]) for model, n in self._requests.items()},
+            checksum=checksum,
+        )
+
+
+def _file_problem(path: str) -> str | None:
+    """Why a local file cannot be uploaded."""
+    try:
+        facts_of(path)
+        with Path(path).open("rb") as file:
+            return None if file.read(1) else "the file is empty"
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _images_of(request: GenerationRequest) -> int:
+    """How many images a request makes, as far as it says; one that does not say makes one."""
+    fields = (
+        request.params
+        if isinstance(request, RawRequest)
+        else {"num_outputs": getattr(request, "num_outputs", 1)}
+    )
+    count = fields.get("num_outputs")
+    return count if isinstance(count, int) and count > 1 else 1

@@ -1,0 +1,252 @@
+"""Reads a batch's input from a file or a pipe, piece by piece: memory stays flat, however long it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import stat
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+from foxapi_async._batch.input.lines import LONGEST_LINE, SUFFIXES, Form, InputRow, LineReader, TextLine
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread
+
+T = TypeVar("T")
+
+STDIN = "-"
+"""The source that means standard input."""
+
+_BLOCK_BYTES = 256 * 1024
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class TextLines:
+    """The lines of a stream of blocks: UTF-8, with or without a byte order mark, ending in LF or CRLF.
+
+    `drained` tells whether all that came so far is given out, but for blank lines: more needs another block.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self.drained = False
+
+    def __iter__(self) -> Iterator[TextLine]:
+        tail, lost, number = b"", False, 0
+        for block in self._blocks:
+            *whole, tail = (tail + block).split(b"\n")
+            last = number + _count_filled(whole)
+            for line in whole:
+                number += 1
+                self.drained = number >= last
+                yield _text_line(number, line, lost=lost)
+                lost = False
+            if len(tail) > LONGEST_LINE:
+                tail, lost = b"", True
+        if tail or lost:
+            yield _text_line(number + 1, tail, lost=lost)
+
+
+def _count_filled(lines: list[bytes]) -> int:
+    """How many lines there are without the blank ones at the end."""
+    count = len(lines)
+    while count and not lines[count - 1].strip():
+        count -= 1
+    return count
+
+
+def _text_line(number: int, line: bytes, *, lost: bool) -> TextLine:
+    if lost or len(line) > LONGEST_LINE:
+        return TextLine(number, "", f"a line of more than {LONGEST_LINE} bytes")
+    if number == 1:
+        line = line.removeprefix(_BOM)
+    try:
+        return TextLine(number, line.removesuffix(b"\r").decode())
+    except UnicodeDecodeError as error:
+        wide = " (it looks like UTF-16)" if number == 1 and line.startswith(_UTF16) else ""
+        return TextLine(
+            number, "", f"not UTF-8 at byte {error.start + 1} of the line{wide}; save the file as UTF-8"
+        )
+
+
+class InputFile:
+    """The input of a batch.
+
+    Args:
+        source: a path, or "-" for standard input.
+        form: how it is written; None: by the ending of the name. Of a pipe without one it is seen from the
+            first line: `{` means JSON lines, anything else prompts.
+        defaults: fields of the request, for what a line does not say.
+
+    Attributes:
+        checksum: the SHA-256 of the whole file, hexadecimal, once it was read to its end; else None.
+
+    Raises:
+        InvalidRequestError: there is no such file, or its form is not known.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        form: Form | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._path = None if source == STDIN else Path(source)
+        self._defaults = dict(defaults or {})
+        # A pipe is read once and may keep its reader waiting; a file is neither.
+        self.is_regular = self._path is not None and _is_regular(self._path)
+        self._form = form or self._form_by_name()
+        self.checksum: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The source as a message names it."""
+        return "standard input" if self._path is None else str(self._path)
+
+    @property
+    def validation(self) -> str | None:
+        """By what a finished validation is known: the checksum, with all else that a line's meaning depends on."""
+        if self.checksum is None:
+            return None
+        facts = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
+        return hashlib.sha256(json.dumps(facts, default=os.fspath).encode()).hexdigest()
+
+    async def chunks(self, size: int = 500) -> AsyncGenerator[list[InputRow], None]:
+        """At most `size` items at a time, read in a thread; from a pipe, what has come so far.
+
+        Raises:
+            InvalidRequestError: it cannot be read.
+        """
+        reader = LineReader(form=self._form, defaults=self._defaults, folder=self._folder)
+        chunks = _Chunks(await self._run(self._open), reader, size)
+        try:
+            while chunk := await self._run(chunks.next):
+                yield chunk
+            self.checksum = chunks.checksum
+        finally:
+            chunks.close()
+
+    async def sum_up(self) -> None:
+        """Find out `checksum` without making items of the lines.
+
+        Raises:
+            InvalidRequestError: it cannot be read.
+        """
+        self.checksum = await self._run(self._digest)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        try:
+            return await (in_thread(call) if self.is_regular else _in_own_thread(call))
+        except OSError as error:
+            problem = error.strerror or str(error)
+        raise InvalidRequestError(f"{self.name}: {problem}")
+
+    def _digest(self) -> str:
+        with self._open() as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _open(self) -> FileIO:
+        # Unbuffered: a thread that waits for a pipe must hold no lock that the interpreter's end asks for.
+        if self._path is not None:
+            return FileIO(self._path)
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "there is none")
+        return FileIO(sys.stdin.fileno(), closefd=False)
+
+    @property
+    def _folder(self) -> Path:
+        """Absolute, so that a line means the same from whatever folder the command is run."""
+        return Path.cwd() if self._path is None or not self.is_regular else self._path.absolute().parent
+
+    def _form_by_name(self) -> Form | None:
+        found = SUFFIXES.get(self._path.suffix.lower()) if self._path else None
+        if found is None and self.is_regular:
+            known = " ".join(SUFFIXES)
+            raise InvalidRequestError(
+                f"{self.name}: its ending says no form; known are {known}, or name the form"
+            )
+        return found
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        problem = getattr(error, "strerror", None) or str(error)
+    raise InvalidRequestError(f"{path}: {problem}")
+
+
+class _Chunks:
+    """The items of one open file, a chunk at each call of `next`, which is made in a thread."""
+
+    def __init__(self, file: FileIO, reader: LineReader, size: int) -> None:
+        self.checksum: str | None = None
+        self._file = file
+        self._size = size
+        self._texts = TextLines(self._blocks())
+        self._lines = reader.read(self._texts)
+        self._busy = self._closing = False
+
+    def next(self) -> list[InputRow]:
+        """The next items; none at the end."""
+        self._busy = True
+        try:
+            return self._gather()
+        finally:
+            self._busy = False
+            if self._closing:
+                self._file.close()
+
+    def close(self) -> None:
+        """Close the file; where a thread still waits for a pipe, it does so when it has finished."""
+        self._closing = True
+        if not self._busy:
+            self._file.close()
+
+    def _gather(self) -> list[InputRow]:
+        chunk: list[InputRow] = []
+        for line in self._lines:
+            chunk.append(line)
+            if len(chunk) >= self._size or self._texts.drained:
+                break
+        return chunk
+
+    def _blocks(self) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        while block := self._file.read(_BLOCK_BYTES):
+            digest.update(block)
+            yield block
+        self.checksum = digest.hexdigest()
+
+
+async def _in_own_thread(call: Callable[[], T]) -> T:
+    """Run a call that may block for ever: when cancelled, or at the interpreter's end, nobody waits for it."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(take: Callable[[Any], None], value: Any) -> None:
+        if not future.done():
+            take(value)
+
+    def run() -> None:
+        take: Callable[[Any], None] = future.set_result
+        value: Any
+        try:
+            value = call()
+        except BaseException as error:  # whatever it is, it is the caller's
+            take, value = future.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(settle, take, value)
+
+    threading.Thread(target=run, name="foxapi-input", daemon=True).start()
+    return await future

@@ -1,0 +1,261 @@
+"""What a session learns of how long tasks take, for each model, and keeps for the next session.
+
+Every poll teaches: one that finds its task running pushes the distribution up, one that finds it over pins it down.
+`_lifetable` keeps what was seen, `_mixture` fits it, `_course` feeds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from foxapi_async._cadence.durations import Durations, LogNormal, log_sum
+from foxapi_async._cadence.life_table import LifeTable
+from foxapi_async._cadence.mixture import Moments, expect, fit, predictive
+from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, Belief
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._options import is_number
+
+# How many tasks are remembered, beside those in flight: noise in what they teach leaves 1 to 2 % above the optimum.
+MEMORY = 150.0
+
+# Of so many ended tasks the pace is compared with what was expected; a difference beyond so many standard deviations
+# shortens the memory, down to the last few.
+RECENT = 25.0
+SURPRISE = 2.0
+SHORTEST_MEMORY = 10.0
+
+# It is fitted again once this much more is known.
+_REFIT_AFTER = 0.15
+
+# What a saved state counts for: the service may have changed since.
+_SAVED_TASKS = 50.0
+
+# By how much log-likelihood progress must be the better guide: odds of 20 to 1.
+PROOF = 3.0
+_LARGEST_TRUST = 20.0
+
+# So many models are remembered, those that were asked for last: a service that makes names up costs no more.
+MOST_MODELS = 256
+
+FORMAT = 1
+
+
+class Estimator:
+    """The distribution of one ratio, learned from tasks as they are watched.
+
+    Attributes:
+        durations: what is expected of the next task.
+    """
+
+    def __init__(self, belief: Belief) -> None:
+        self._prior = belief.prior
+        self._table = LifeTable(belief.grid)
+        tasks = sum(part.tasks for part in self._prior)
+        self._parts = tuple(LogNormal(part.tasks / tasks, part.centre, part.spread) for part in self._prior)
+        self.durations = Durations(predictive(None, self._prior, self._parts, 0.0))
+        self._in_flight = 0
+        self._ended = 0.0
+        self._fit_at = 1.0
+        self._recent = self._recent_expected = 0.0
+
+    @property
+    def learned(self) -> bool:
+        """Whether any task has ended yet."""
+        return self._ended > 0
+
+    def born(self) -> float:
+        """Count a new task; returns the logarithm of its weight."""
+        self._in_flight += 1
+        return self._table.born(self._memory() + 2 * self._in_flight)
+
+    def gone(self) -> None:
+        """Count one task less: it ended, or is watched no more."""
+        self._in_flight -= 1
+
+    def enters(self, log_weight: float, x: float) -> None:
+        """A task is watched from x on, where it still runs."""
+        self._table.runs(log_weight, 0.0, x)
+
+    def runs(self, log_weight: float, before: float, x: float) -> None:
+        """A task that ran at `before` still runs at x."""
+        self._recent_expected += self._hazard_between(before, x)
+        self._table.runs(log_weight, before, x)
+
+    def ended(self, log_weight: float, before: float, x: float) -> None:
+        """A task that ran at `before` had ended at x."""
+        self._note_pace(self._hazard_between(before, x))
+        if before > 0:
+            self._table.ended(log_weight, before, self._shares(before, x))
+        else:
+            self._table.ended_before(log_weight, x)
+        self._ended += 1
+        if self._ended >= self._fit_at:
+            self._fit(4 if self._ended < 20 else 2)
+
+    def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
+        """How likely it was, to one who saw a task running at `before`, that it had ended at x, or had not."""
+        fallen = self._hazard_between(before, x)
+        return math.log(-math.expm1(-fallen)) if ended else -fallen
+
+    def _hazard_between(self, before: float, x: float) -> float:
+        durations = self.durations
+        return max(1e-12, durations.cumulative_hazard(x) - durations.cumulative_hazard(before))
+
+    def _shares(self, before: float, x: float) -> Iterator[tuple[float, float]]:
+        """Where in between a task may have ended: each point's share is its present probability (Efron's 1967
+        self-consistency, Turnbull's 1974 for intervals).
+        """
+        grid = self._table.grid
+        start, end = grid.position(before), grid.position(x)
+        count = min(24, 2 * math.ceil(end - start) + 1)
+        points = [start + (end - start) * (i + 0.5) / count for i in range(count)]
+        logs = [self._log_share(*grid.at(point)) for point in points]
+        top = max(logs)
+        weights = [math.exp(value - top) for value in logs]
+        total = sum(weights)
+        return ((point, weight / total) for point, weight in zip(points, weights, strict=True))
+
+    def _log_share(self, log_x: float, width: float) -> float:
+        return log_sum(part.log_density(log_x) for part in self._parts) + math.log(width)
+
+    # Forgetting.
+
+    def _note_pace(self, fallen: float) -> None:
+        """Count an end, and the hazard that its task passed through until then: both are 1 on average."""
+        keep = 1 - 1 / RECENT
+        until_then = 1 - fallen / math.expm1(fallen) if fallen < 50 else 1.0
+        self._recent = self._recent * keep + 1
+        self._recent_expected = self._recent_expected * keep + until_then
+
+    def _memory(self) -> float:
+        """Tasks to remember: fewer when they end at another pace than expected.
+
+        Ends less expected ends are a martingale whatever the ages of the tasks (Aalen, 1978), so tasks that are all
+        young, or all old, do not alarm it.
+        """
+        variance = max(self._recent, self._recent_expected, RECENT / 4) / 2
+        surprise = abs(self._recent - self._recent_expected) / math.sqrt(variance)
+        return MEMORY if surprise <= SURPRISE else max(SHORTEST_MEMORY, MEMORY * (SURPRISE / surprise) ** 2)
+
+    def _fit(self, passes: int) -> None:
+        rows = self._table.rows()
+        self._parts = fit(rows, self._prior, self._parts, passes)
+        moments: list[Moments] = expect(rows, self._parts)
+        ended = sum(row.ended + row.ended_before for row in rows)
+        self.durations = Durations(predictive(moments, self._prior, self._parts, ended))
+        # Of a crowd all are remembered: then a fit for every twenty-odd ends would take half of the processor's time.
+        remembered = min(self._ended, MEMORY + 2 * self._in_flight)
+        self._fit_at = self._ended + max(1.0, _REFIT_AFTER * remembered)
+
+    # Saved and loaded.
+
+    def to_dict(self) -> dict[str, Any]:
+        """The life table, which is all there is to know."""
+        return self._table.to_dict()
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Begin with a saved life table, at a part of its weight.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is none.
+        """
+        self._table.load(saved, _SAVED_TASKS)
+        self._ended = sum(row.ended + row.ended_before for row in self._table.rows())
+        self._fit(30)
+
+
+class ModelEstimates:
+    """What is known of one model: by its estimates, without one, and by progress."""
+
+    def __init__(self) -> None:
+        self.timed = Estimator(TIMED)
+        self.untimed = Estimator(UNTIMED)
+        self.by_progress = tuple(Estimator(belief) for belief in BY_PROGRESS)
+        self._trust = [0.0] * len(BY_PROGRESS)
+
+    def trusts(self, group: int) -> bool:
+        """Whether progress has foretold the ends better than time: beyond doubt on the whole, and here at least as well."""
+        return self._trust[group] > 0.5 and sum(self._trust) >= PROOF
+
+    def doubts(self, group: int) -> bool:
+        """Whether it is still open which of them is the better guide."""
+        return self._trust[group] >= 0
+
+    def score(self, group: int, gained: float) -> None:
+        """Progress foretold what was seen with so much more log-likelihood than time did (Dawid's 1984 prequential
+        score); old scores fade.
+        """
+        kept = self._trust[group] * (1 - 1 / RECENT) + gained
+        self._trust[group] = min(max(kept, -_LARGEST_TRUST), _LARGEST_TRUST)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            "timed": self.timed.to_dict(),
+            "untimed": self.untimed.to_dict(),
+            "by_progress": [estimator.to_dict() for estimator in self.by_progress],
+            "trust": self._trust,
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take a saved state as one's own.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is none.
+        """
+        self.timed.load(saved["timed"])
+        self.untimed.load(saved["untimed"])
+        for estimator, table in zip(self.by_progress, saved["by_progress"], strict=True):
+            estimator.load(table)
+        for group, trust in enumerate(saved["trust"]):
+            if not is_number(trust):
+                raise ValueError(f"a trust of {trust!r}")
+            self.score(group, trust)
+
+
+class Estimates:
+    """What has been learned of how long tasks take, for each model: give it to the next session.
+
+    `FoxSession(estimates=...)` takes one, or a path at which to keep one. Sessions on one event loop may share it.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[str, ModelEstimates] = {}
+
+    def __repr__(self) -> str:
+        return f"<Estimates of {', '.join(sorted(self._models)) or 'nothing yet'}>"
+
+    def of(self, model: str) -> ModelEstimates:
+        """What is known of one model."""
+        known = self._models.pop(model, None) or ModelEstimates()
+        self._models[model] = known
+        if len(self._models) > MOST_MODELS:
+            del self._models[next(iter(self._models))]
+        return known
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it, a few kilobytes for each model."""
+        models = {name: estimates.to_dict() for name, estimates in self._models.items()}
+        return {"format": FORMAT, "models": models}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave, counted as fifty tasks at most, because the service may have changed since.
+
+        Raises:
+            ConfigurationError: it is not that, or of another version.
+        """
+        estimates = cls()
+        problem = ""
+        try:
+            if saved["format"] != FORMAT:
+                problem = f"format {saved['format']!r} instead of {FORMAT}"
+            for name, state in saved["models"].items():
+                estimates.of(str(name)).load(state)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+            problem = problem or f"{type(error).__name__}: {error}"
+        if problem:
+            raise ConfigurationError(f"these are no saved estimates ({problem}): delete them to begin anew")
+        return estimates

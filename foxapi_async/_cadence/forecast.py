@@ -1,0 +1,180 @@
+"""One task on its way: what its readings foretell, and what they teach about its model.
+
+Two things foretell when a task ends: the service's estimate, and its progress, extended in a line from the task's
+creation. Each gives a total in seconds, and what is learned is the ratio of the actual total to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import attrs
+
+from foxapi_async._cadence.durations import Durations
+from foxapi_async._cadence.estimates import Estimator, ModelEstimates
+from foxapi_async._cadence.priors import NO_ESTIMATE_SECONDS, is_usable, progress_group
+
+
+@attrs.frozen
+class Forecast:
+    """A task's total is `scale` seconds times a ratio that is distributed as `durations` says."""
+
+    scale: float
+    durations: Durations
+
+    def remaining(self, age: float) -> float:
+        """The median of the seconds that a task of that age still needs."""
+        return self.scale * self.durations.median_residual(age / self.scale)
+
+    def running(self, age: float) -> float:
+        """The share of tasks that run for longer than that."""
+        return math.exp(-self.durations.cumulative_hazard(age / self.scale))
+
+    def hazard(self, age: float) -> float:
+        """How likely a task of that age ends, per second."""
+        return self.durations.hazard(age / self.scale) / self.scale
+
+
+def forecast_by_time(model: ModelEstimates, estimated_time: float | None) -> Forecast:
+    """What is expected of a new task: by the service's estimate, where it is usable."""
+    if is_usable(estimated_time):
+        return Forecast(estimated_time, model.timed.durations)
+    return Forecast(NO_ESTIMATE_SECONDS, model.untimed.durations)
+
+
+@attrs.define(eq=False)
+class _Record:
+    """A task in one life table. Without a weight it is foretold by the table and not entered into it."""
+
+    estimator: Estimator
+    scale: float
+    log_weight: float | None
+
+    def enter(self, before: float, age: float, *, ended: bool) -> None:
+        """Learn from what was seen at an age, after the task was seen running at the age `before`."""
+        if self.log_weight is not None:
+            learn = self.estimator.ended if ended else self.estimator.runs
+            learn(self.log_weight, before / self.scale, age / self.scale)
+
+    def log_likelihood(self, before: float, age: float, *, ended: bool) -> float:
+        """How likely that was."""
+        return self.estimator.log_likelihood(before / self.scale, age / self.scale, ended=ended)
+
+    def close(self) -> None:
+        """Nothing more will be seen of the task."""
+        if self.log_weight is not None:
+            self.estimator.gone()
+
+    @property
+    def forecast(self) -> Forecast:
+        return Forecast(self.scale, self.estimator.durations)
+
+
+class TaskForecast:
+    """One task on its way.
+
+    Args:
+        model: what is known of its model.
+        estimated_time: the service's estimate in seconds, as it gave it; None if it gave none.
+        learned_from: False for a task that was not watched from its beginning: that it has lasted until now is why it
+            is seen at all, so it would bias what is learned (left truncation).
+
+    Attributes:
+        age: seconds from its creation to when it was last seen running; 0 before that.
+    """
+
+    __slots__ = ("_by_progress", "_by_time", "_model", "_progress", "age")
+
+    def __init__(
+        self, model: ModelEstimates, estimated_time: float | None, *, learned_from: bool = True
+    ) -> None:
+        estimator, scale = model.untimed, NO_ESTIMATE_SECONDS
+        if is_usable(estimated_time):
+            estimator, scale = model.timed, estimated_time
+        self._model = model
+        self._by_time = _Record(estimator, scale, estimator.born() if learned_from else None)
+        # By the group of the progress, the newest last; None until there is one: most tasks of some services.
+        self._by_progress: dict[int, _Record] | None = None
+        self.age = 0.0
+        self._progress = 0.0
+
+    @property
+    def timed(self) -> bool:
+        """Whether the service gave a usable estimate."""
+        return self._by_time.estimator is self._model.timed
+
+    @property
+    def forecasts(self) -> list[Forecast]:
+        """The task's end, as everything that may be right foretells it.
+
+        Where progress has proved the better guide for this model it speaks alone; until then both do, and the earlier
+        look counts, because progress that jumps may foretell an end long after the true one.
+        """
+        return [guide.forecast for guide in self._guides()]
+
+    def remaining(self, age: float) -> float | None:
+        """The median of the seconds that the task still needs; None where neither the service nor any task has told."""
+        guide = self._guides()[0]
+        if guide is self._by_time and not (self.timed or guide.estimator.learned):
+            return None
+        return guide.forecast.remaining(age)
+
+    def _guides(self) -> list[_Record]:
+        if not self._by_progress:
+            return [self._by_time]
+        group, by_progress = next(reversed(self._by_progress.items()))
+        if self._model.trusts(group):
+            return [by_progress]
+        return [self._by_time, by_progress] if self._model.doubts(group) else [self._by_time]
+
+    def runs(self, age: float, progress: float | None) -> None:
+        """It was seen running, at an age in seconds, with a progress in per cent."""
+        self._see(age, ended=False)
+        group = progress_group(progress)
+        if progress is not None and group is not None and progress > self._progress and age > 0:
+            self._follow(group, 100 * age / progress)
+            self._progress = progress
+
+    def ended(self, age: float) -> None:
+        """It was seen to have ended, well or badly."""
+        self._see(age, ended=True)
+
+    def leave(self) -> None:
+        """Nobody looks at it any more."""
+        for record in self._records():
+            record.close()
+
+    def _records(self) -> Iterator[_Record]:
+        yield self._by_time
+        yield from (self._by_progress or {}).values()
+
+    def _follow(self, group: int, total: float) -> None:
+        """Go by the newest progress; of each group of progresses, the newest is kept and learned from until the end.
+
+        The record it takes the place of stays in its table as running: that was no choice of the task's end.
+        """
+        self._by_progress = records = self._by_progress or {}
+        estimator, log_weight = self._model.by_progress[group], None
+        if group in records:
+            log_weight = records.pop(group).log_weight
+        elif self._by_time.log_weight is not None:
+            log_weight = estimator.born()
+        if log_weight is not None:
+            estimator.enters(log_weight, self.age / total)
+        records[group] = _Record(estimator, total, log_weight)
+
+    def _see(self, age: float, *, ended: bool) -> None:
+        if age <= self.age:
+            return
+        if self._by_progress:
+            self._compare(age, ended=ended)
+        for record in self._records():
+            record.enter(self.age, age, ended=ended)
+        self.age = age
+
+    def _compare(self, age: float, *, ended: bool) -> None:
+        """Score what progress foretold against what time did, before either learns how it came."""
+        by_time = self._by_time.log_likelihood(self.age, age, ended=ended)
+        for group, record in (self._by_progress or {}).items():
+            self._model.score(group, record.log_likelihood(self.age, age, ended=ended) - by_time)

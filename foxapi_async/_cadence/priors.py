@@ -1,0 +1,82 @@
+"""What is believed of durations before any is seen, and on which grids they are kept.
+
+Each belief is worth about three tasks: it decides the first polls, and a hundred tasks leave nothing of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
+
+import attrs
+
+from foxapi_async._cadence.life_table import Grid
+from foxapi_async._cadence.mixture import Prior, PriorPart
+from foxapi_async._options import is_number
+
+# An estimate outside these is a default, a unit mistaken for another, or a fault.
+USABLE_SECONDS = (0.01, 6 * 3600.0)
+
+# Without a usable estimate: image models take 10 to 60 s, and nobody knows which.
+NO_ESTIMATE_SECONDS = 20.0
+
+# Progress below this, in per cent, is too coarse to divide by; from each of these on, it is learned by itself.
+PROGRESS_FROM = (3.0, 10.0, 25.0, 50.0, 75.0, 90.0)
+
+
+@attrs.frozen
+class Belief:
+    """A prior, and the grid of the life table that outvotes it."""
+
+    prior: Prior
+    grid: Grid
+
+
+def _widening(width: float, steps: int, growth: float, far: float) -> tuple[float, ...]:
+    """Values from -far to far: evenly spaced round 0, then wider and wider."""
+    values = [i * width for i in range(steps + 1)]
+    while values[-1] < far:
+        width *= growth
+        values.append(values[-1] + width)
+    return (*(-value for value in reversed(values[1:])), *values)
+
+
+# Up to hours where seconds were announced: beyond its last point all tasks would seem to end there, and be polled so.
+_TIME_GRID = Grid(_widening(0.04, 15, 1.1, 9.0))
+# A linear progress in whole per cents foretells the total to one or two in a hundred.
+_PROGRESS_GRID = Grid(_widening(0.008, 10, 1.2, 3.0))
+
+
+def _by_time(apart: float, spread: float) -> Belief:
+    """Most tasks lie round their estimate, in one group or two; some end at once, and a few are stuck."""
+    prior = (
+        PriorPart(1.4, -apart, spread),
+        PriorPart(1.4, apart, spread),
+        PriorPart(0.08, math.log(0.06), 0.7, centre_tasks=2.0, spread_tasks=4.0),
+        PriorPart(0.06, math.log(4.0), 0.7),
+    )
+    return Belief(prior, _TIME_GRID)
+
+
+def _by_progress(spread: float) -> Belief:
+    """Progress is linear in time unless tasks show otherwise: then it runs ahead of them, or behind."""
+    prior = (PriorPart(2.7, 0.0, spread), PriorPart(0.15, -0.4, 0.4), PriorPart(0.15, 0.6, 0.6))
+    return Belief(prior, _PROGRESS_GRID)
+
+
+# Of the ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that progress, extended in a line, foretells.
+TIMED = _by_time(0.25, 0.32)
+UNTIMED = _by_time(0.5, 0.6)
+BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))
+
+
+def is_usable(estimated_time: object) -> TypeGuard[float]:
+    """Whether an estimate can be taken at its word."""
+    return is_number(estimated_time) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+
+
+def progress_group(progress: float | None) -> int | None:
+    """Which of `BY_PROGRESS` speaks of a progress in per cent; None where it says nothing."""
+    if progress is None or not PROGRESS_FROM[0] <= progress < 100:
+        return None
+    return sum(progress >= start for start in PROGRESS_FROM) - 1

@@ -1,0 +1,46 @@
+"""Keeps estimates in a file from one session to the next."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from foxapi_async._cadence.estimates import Estimates
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._files.disk import in_thread, part_file
+
+_log = logging.getLogger("foxapi_async")
+
+
+async def load_estimates(path: Path) -> Estimates:
+    """What the file holds; nothing yet where there is none.
+
+    Raises:
+        ConfigurationError: it cannot be read or holds something else.
+    """
+    problem = ""
+    try:
+        text = await in_thread(_read, path)
+        return Estimates() if text is None else Estimates.from_dict(json.loads(text))
+    except (OSError, ValueError, RecursionError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+    except ConfigurationError as error:
+        problem = str(error)
+    raise ConfigurationError(f"estimates={str(path)!r}: {problem}")
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
+async def save_estimates(estimates: Estimates, path: Path) -> None:
+    """Write them; whoever reads sees the old file or the new one. A failure is logged: it costs a few polls."""
+    body = json.dumps(estimates.to_dict(), separators=(",", ":")).encode()
+    try:
+        async with part_file(path.parent, path.name) as part:
+            await part.write(body)
+            await part.commit(path, overwrite=True)
+    except (OSError, ValueError) as error:  # ValueError: no name that a file can have
+        why = getattr(error, "strerror", None) or error
+        _log.warning("what was learned could not be kept in %s: %s", path, why)

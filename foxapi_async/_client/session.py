@@ -1,0 +1,335 @@
+"""The session: what users hold. It checks what it is given and asks the engine; everything else is below."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from foxapi_async._cadence.cadence import Cadence
+from foxapi_async._cadence.estimates import Estimates
+from foxapi_async._client.api import Api
+from foxapi_async._client.as_completed import CompletedIterator
+from foxapi_async._client.engine import Engine
+from foxapi_async._client.estimates_file import load_estimates, save_estimates
+from foxapi_async._client.hooks import Hook, Hooks
+from foxapi_async._client.item_source import ItemSource
+from foxapi_async._client.pipeline import Pipeline
+from foxapi_async._client.series import Items, Series
+from foxapi_async._client.streams import EventStream
+from foxapi_async._client.submits import tell_of_left
+from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._files.downloads import Downloads
+from foxapi_async._files.source import Source
+from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._handles.result import TaskResult
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._http.account import resolve_account
+from foxapi_async._http.transport import Transport
+from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
+from foxapi_async._wire import requests
+from foxapi_async._wire.replies import UploadedFile
+from foxapi_async.models import GenerationRequest
+
+if TYPE_CHECKING:
+    import aiohttp
+
+DEFAULT_IN_FLIGHT = 100
+
+_log = logging.getLogger("foxapi_async")
+_log.addHandler(logging.NullHandler())  # whoever wants to read it sets up logging
+
+
+class FoxSession:
+    """An open account at FoxAPI: submits generation tasks and polls them, each at its own best moments.
+
+    Use it with `async with`; one session serves a whole application. Making one needs no running loop; it then
+    belongs to the loop it is entered on, and may be left in another task than it was entered in.
+
+    Args:
+        api_key: the key; default FOXAPI_API_KEY. White space round it is stripped.
+        base_url: the service; default FOXAPI_BASE_URL, else https://api.foxapi.cc.
+        cadence: how eagerly tasks are polled.
+        retry: the bounds of one exchange.
+        limits: how much of the service is used at once.
+        estimates: what earlier sessions learned of how long tasks take, so that the first polls are not guesses: an
+            `Estimates`, which goes on learning, or the path of a file that is read on entering, if it is there, and
+            written on leaving.
+        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit. Those of
+            an item of `as_completed` or of a batch stand still while it waits for its turn to be sent.
+        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. It is not closed by us and nothing
+            is put into its defaults. It costs one guarantee: over a connection that it keeps alive, a submit may meet
+            a connection that the server has just closed, which cannot be told from one that was accepted and billed,
+            and raises `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
+            avoids that.
+        hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice` of each
+            request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Tell them apart with `isinstance`. One that
+            raises is logged once and harms nobody; one that is slow keeps the loop waiting, and is named in the log.
+        allow_http: let the key travel over plain http beyond this machine (also FOXAPI_ALLOW_HTTP=1).
+
+    Raises:
+        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a file of
+            estimates that is not one.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        cadence: Cadence = Cadence(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        estimates: Estimates | str | os.PathLike[str] | None = None,
+        task_timeout: float | None = 3600.0,
+        http: aiohttp.ClientSession | None = None,
+        hooks: Iterable[Hook] = (),
+        allow_http: bool = False,
+    ) -> None:
+        account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
+        del api_key, base_url  # whoever logs a traceback with its locals would show them
+        if isinstance(account, ConfigurationError):
+            raise account
+        self._account = account
+        self._cadence = cadence
+        self._retry = retry
+        self._limits = limits
+        self._estimates = _check_estimates(estimates)
+        self._task_timeout = check_timeout(task_timeout)
+        self._http = http
+        self._hooks = Hooks(hooks)
+        self._engine: Engine | None = None
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "_engine"):  # in a traceback of its constructor
+            return "<FoxSession refused>"
+        state = "new" if self._engine is None else "left" if self._engine.left.is_set() else "open"
+        return f"<FoxSession {self._account.base_url} {state}>"
+
+    async def __aenter__(self) -> Self:
+        if self._engine is not None:
+            raise ConfigurationError("a FoxSession is entered once: make another one")
+        if self._account.plain:
+            _log.warning("the API key travels unencrypted to %s, as allowed", self._account.base_url)
+        limits, estimates = self._limits, self._estimates
+        if isinstance(estimates, Path):
+            estimates = await load_estimates(estimates)
+        transport = Transport(self._account, connections=limits.connections, http=self._http)
+        self._hooks.clock, tell = asyncio.get_running_loop().time, self._hooks.listener
+
+        async def addresses(task_id: str) -> list[str]:
+            return [image.url for image in (await api.fetch(task_id)).images]
+
+        downloads = Downloads(transport.files, self._retry, addresses, tell)
+        api = Api(transport, self._retry, limits, downloads, tell)
+        engine = Engine(transport, api, self._cadence, estimates, limits.connections, tell, self._retry.grace)
+        await engine.start()
+        self._engine = engine
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        engine = self._open_engine()
+        try:
+            await engine.finish()
+        except BaseException as fault:
+            # The body's own error leaves as itself; a fault of ours is raised only where there is none.
+            if error is None or not isinstance(fault, Exception):
+                engine.note_on(fault)
+                raise
+            _log.error("the session also failed: %r", fault)
+        finally:
+            if error is not None:
+                engine.note_on(error)
+            if isinstance(self._estimates, Path):
+                await save_estimates(engine.poller.estimates, self._estimates)
+
+    async def submit(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskHandle:
+        """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
+
+        The POST belongs to the session: cancelling `submit` ends only the waiting, and an id that still arrives goes
+        to the log, the hooks and `unfinished`. Local files in `image_urls` (`os.PathLike`) are uploaded first.
+
+        Args:
+            request: what to make.
+            timeout: seconds for the whole life of the handle, counted from this call; None for no limit; default
+                the session's `task_timeout`.
+
+        Raises:
+            InvalidRequestError, ConfigurationError: nothing was sent.
+            ConnectionFailedError: nothing was sent, after a few tries.
+            APIError: refused, by class; nothing is billed. After a 401 or 402 also without being sent: see `resume`.
+            UncertainSubmitError: sent, but without a usable answer; may be billed, and is not sent again.
+        """
+        engine = self._open_engine()
+        if not isinstance(request, GenerationRequest):
+            raise InvalidRequestError(
+                f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
+                "parse_request(mapping) makes one of a mapping"
+            )
+        return await engine.submit(request, engine.new_post(self._seconds(timeout)))
+
+    async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
+        """Submit and wait: `await (await submit(request))`.
+
+        Raises:
+            FoxError: what `submit` and `TaskHandle.wait` raise.
+        """
+        handle = await self.submit(request, timeout=timeout)
+        try:
+            return await handle
+        except asyncio.CancelledError:
+            tell_of_left(handle)
+            raise
+
+    def attach(
+        self, task_id: str, *, estimated_time: float | None = None, timeout: Timeout = UNSET
+    ) -> TaskHandle:
+        """Go on with a task of an earlier process or another replica; nothing is billed.
+
+        It is looked at at once, and its age is taken from the reply (`Date` minus `created`, both the service's
+        clock).
+
+        Args:
+            task_id: the id that a submit returned.
+            estimated_time: seconds that the task was expected to take, if you kept it; status replies often lack it.
+            timeout: seconds for the life of this handle, as in `submit`.
+
+        Raises:
+            InvalidRequestError: the id cannot be one.
+            ConfigurationError: the session is not open.
+        """
+        if estimated_time is not None and not is_number(estimated_time):
+            raise InvalidRequestError(f"estimated_time={estimated_time!r}: give seconds, or None if unknown")
+        engine = self._open_engine()
+        return engine.poller.attach(requests.check_task_id(task_id), estimated_time, self._seconds(timeout))
+
+    def _look_on(self, task_id: str) -> TaskHandle:
+        """`attach` for somebody who only looks on and has the id from elsewhere: `unfinished` does not name it."""
+        engine = self._open_engine()
+        return engine.poller.attach(requests.check_task_id(task_id), None, self._seconds(UNSET), kept=False)
+
+    async def fetch(self, task_id: str) -> TaskSnapshot:
+        """The task as it stands now: one read, tried again a few times where the network or the service fails.
+
+        Raises:
+            NotFoundError: the service does not know the id.
+            FoxError: it could not be read; `charged` is "no", since nothing was asked to be made.
+        """
+        engine = self._open_engine()
+        return await engine.api.fetch(requests.check_task_id(task_id))
+
+    def as_completed(self, requests: Items, *, max_in_flight: int | None = None) -> CompletedIterator:
+        """Submit many requests and get each outcome as it ends.
+
+        Args:
+            requests: any iterable or async iterable, also an endless one, of requests or mappings. It is pulled only
+                as far as there is room. A mapping that does not validate is an outcome with `request=None`.
+            max_in_flight: items submitted and not yet handed out, at most; default `Limits.max_in_flight`, else 100.
+
+        Returns:
+            An async iterator of `Outcome`, with `stop()` (submit no more, yield the rest) and `aclose()`. An item's
+            error is in its outcome. If the source itself raises, everything submitted is handed out first, then that
+            error is raised. After `break` no more is submitted, at once under `contextlib.aclosing`; what was
+            submitted goes on and stays in `unfinished`.
+
+        Raises:
+            InvalidRequestError: `requests` cannot be iterated over, or `max_in_flight` is no positive number.
+        """
+        if max_in_flight is not None:
+            check_count("max_in_flight", max_in_flight, InvalidRequestError)
+        engine, room, seconds = self._for_series(max_in_flight)
+        series = Series(lambda tolerance: engine.new_post(seconds, tolerance=tolerance), engine.submit)
+        feed = Pipeline(ItemSource(requests), room, series, engine.spawn)
+        engine.feeds.add(feed)
+        return CompletedIterator(feed, engine.leave_feed)
+
+    @property
+    def unfinished(self) -> tuple[TaskHandle, ...]:
+        """Handles whose task is not known to be over, also those that timed out or were stopped (the last for each
+        id, for two days), and those of a left `as_completed` that were never yielded. Still readable after the
+        session is left: each id is a paid task to `attach` to.
+        """
+        return () if self._engine is None else self._engine.unfinished
+
+    def events(self) -> AsyncIterator[TaskEvent]:
+        """One stream over all tasks of the session, from the current state of those under way, until it is left.
+
+        A slow reader gets the latest state of each task and every final event.
+
+        Raises:
+            ConfigurationError: the session is not open.
+        """
+        engine = self._open_engine()
+        return engine.streams.add(EventStream(engine.poller.current_events()))
+
+    async def upload(
+        self, file: str | os.PathLike[str] | bytes | BinaryIO, *, filename: str | None = None
+    ) -> UploadedFile:
+        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. Streamed, not billed.
+
+        Args:
+            file: a path, bytes, or a binary file that can seek.
+            filename: its name at the service; default that of the file.
+
+        Raises:
+            InvalidRequestError: it cannot be read, is empty, or larger than 100 MB.
+            FoxError: it could not be stored.
+        """
+        engine = self._open_engine()
+        return await engine.api.upload(Source(file), filename)
+
+    def resume(self) -> None:
+        """Let submits pass again at once after the account was refused: the key works, or credits were bought.
+
+        A 401 or 402 on a submit, or on the upload of its files, holds for all of them: those that wait to be sent
+        and those that come later raise it without being sent (`charged` is "no"). One passes every 30 s as a
+        probe, and the first that is accepted ends it, so a server that runs for months need not call this.
+
+        Raises:
+            ConfigurationError: the session is not open.
+        """
+        self._open_engine().resume()
+
+    def _for_series(self, max_in_flight: int | None) -> tuple[Engine, int, float | None]:
+        """The engine, how many items at a time, and the seconds that each task is waited for."""
+        return (
+            self._open_engine(),
+            max_in_flight or self._limits.max_in_flight or DEFAULT_IN_FLIGHT,
+            self._task_timeout,
+        )
+
+    def _seconds(self, timeout: Timeout) -> float | None:
+        return self._task_timeout if timeout is UNSET else check_timeout(timeout)
+
+    def _open_engine(self) -> Engine:
+        engine = self._engine
+        if engine is None:
+            raise ConfigurationError(
+                "the session is not open: use it inside `async with FoxSession() as fox:`"
+            )
+        if engine.left.is_set():
+            raise ConfigurationError("the session was left: make another one for further work")
+        if asyncio.get_running_loop() is not engine.loop:
+            raise ConfigurationError("the session belongs to another event loop: make one for each loop")
+        return engine
+
+
+def _check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:
+    """What is given, or none yet; a path as such.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if given is None:
+        return Estimates()
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, Estimates):
+        return given
+    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file to keep one in")

@@ -1,0 +1,72 @@
+"""One stream over all tasks of a session, for readers of any speed."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterable
+from typing import Self
+
+from foxapi_async._handles.snapshot import TaskEvent
+
+
+class EventStream:
+    """What `FoxSession.events` gives: an async iterator of `TaskEvent`.
+
+    A slow reader gets the latest state of each task and every final event; it never delays the polling.
+    """
+
+    def __init__(self, current: Iterable[TaskEvent]) -> None:
+        self._pending = {event.task_id: event for event in current}
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TaskEvent:
+        while not self._pending:
+            if self._closed:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._pending.pop(next(iter(self._pending)))
+
+    async def aclose(self) -> None:
+        """End the stream for its reader."""
+        self._pending.clear()
+        self.close()
+
+    def put(self, event: TaskEvent) -> None:
+        """Take an event; an unread one of the same task is out of date."""
+        if not self._closed:
+            self._pending.pop(event.task_id, None)
+            self._pending[event.task_id] = event
+            self._news.set()
+
+    def close(self) -> None:
+        """Let no further event in; what is pending can still be read."""
+        self._closed = True
+        self._news.set()
+
+
+class Streams:
+    """The open streams of a session; one that its reader dropped vanishes by itself."""
+
+    def __init__(self) -> None:
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+
+    def add(self, stream: EventStream) -> EventStream:
+        """Feed `stream` from now on."""
+        self._streams.add(stream)
+        return stream
+
+    def put(self, event: TaskEvent) -> None:
+        """Give an event to every stream."""
+        for stream in self._streams or ():
+            stream.put(event)
+
+    def close(self) -> None:
+        """End every stream after what is pending."""
+        for stream in self._streams:
+            stream.close()

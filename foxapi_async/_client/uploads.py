@@ -1,0 +1,76 @@
+"""Local files on their way into a request: each is stored once for the session, however many requests name it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from pathlib import Path
+
+from foxapi_async._client.api import Api
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files import disk
+from foxapi_async._files.source import Source, facts_of
+from foxapi_async.models import GenerationRequest
+
+# Uploads are kept for 72 hours (file-management/upload-stream); what is older than this is stored anew.
+FRESH_SECONDS = 48 * 3600.0
+
+Identity = tuple[str, int, int]
+
+
+class Uploads:
+    """The files that this session has stored.
+
+    Args:
+        api: stores them.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._stored: dict[Identity, tuple[str, float]] = {}
+        self._turns: weakref.WeakValueDictionary[Identity, asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def replace_in(self, request: GenerationRequest, call: int) -> GenerationRequest:
+        """The request of a submit, whose number is `call`, with URLs in place of its local files.
+
+        Raises:
+            InvalidRequestError: a file cannot be read.
+            FoxError: a file could not be stored; nothing is billed.
+        """
+        files = request.local_files()
+        if not files:
+            return request
+        return request.with_files({file: await self._url_of(file, call) for file in files})
+
+    async def _url_of(self, file: os.PathLike[str], call: int) -> str:
+        identity = await disk.in_thread(_identify, file)
+        now = asyncio.get_running_loop().time()
+        # Requests that name one file at the same time wait for the one that stores it.
+        async with self._turns.setdefault(identity, asyncio.Lock()):
+            url, when = self._stored.get(identity, ("", now - FRESH_SECONDS))
+            if now - when < FRESH_SECONDS:
+                return url
+            url = (await self._api.upload(Source(file), None, call)).url
+            self._remember(identity, url, now)
+            return url
+
+    def _remember(self, identity: Identity, url: str, now: float) -> None:
+        """Keep what is stored, the oldest first, and forget what has to be stored anew."""
+        self._stored.pop(identity, None)
+        self._stored[identity] = (url, now)
+        while now - self._stored[oldest := next(iter(self._stored))][1] >= FRESH_SECONDS:
+            del self._stored[oldest]
+
+
+def _identify(file: os.PathLike[str]) -> Identity:
+    """What tells whether a file is still the one that was stored."""
+    problem = ""
+    try:
+        path = Path(file).resolve(strict=True)
+        facts = facts_of(path)
+    except OSError as error:
+        problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
+    if problem:
+        raise InvalidRequestError(problem)
+    return (str(path), facts.st_mtime_ns, facts.st_size)

@@ -1,0 +1,1 @@
+"""Result files to disk, input files from disk."""

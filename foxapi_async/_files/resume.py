@@ -1,0 +1,124 @@
+"""How a file that broke off is gone on with: what is known of it across tries, and what each reply is to that.
+
+A file must never be a mixture of two versions. So the rest is asked for only where the server can tell whether the
+file is still the same one (RFC 9110 section 13.1.5), and the reply is believed only where it fits what is known
+(section 14.4). Whatever does not fit means: begin anew.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from foxapi_async._wire.headers import parse_date
+
+
+class RangeReply(enum.Enum):
+    """What a reply is to the bytes that are there."""
+
+    BEGIN = "the whole file, from its first byte"
+    GO_ON = "the rest of it"
+    ANEW = "nothing that fits: ask again, for the whole file"
+    REFUSED = "no file at all"
+
+
+@attrs.define
+class PartialFile:
+    """What is known of a file that is being fetched, across tries.
+
+    Attributes:
+        content_type: as the server declares it.
+        validator: by which the server recognises this version; None where it cannot.
+        total: its length in bytes; None where no reply has told.
+    """
+
+    content_type: str | None = None
+    validator: str | None = None
+    total: int | None = None
+
+    def can_resume(self, size: int) -> bool:
+        """Whether the `size` bytes that are there can be gone on with."""
+        return size > 0 and self.validator is not None
+
+    def resume_headers(self, size: int) -> dict[str, str]:
+        """Headers that ask for the rest, or for the whole file where it is another one by now."""
+        return {"Range": f"bytes={size}-", "If-Range": self.validator or ""} if self.can_resume(size) else {}
+
+    def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
+        """What a reply is to the `size` bytes that are there; notes what it tells of the file."""
+        resuming = self.can_resume(size)
+        if status == 200:
+            self._note(headers)
+            return RangeReply.BEGIN
+        if status == 206 and resuming and self._goes_on(headers, size):
+            return RangeReply.GO_ON
+        if status == 206 or (status == 416 and resuming):
+            self.forget()
+            return RangeReply.ANEW
+        return RangeReply.REFUSED
+
+    def forget(self) -> None:
+        """Let the next try ask for the whole file."""
+        self.validator = self.total = None
+
+    def is_whole(self, size: int) -> bool:
+        """Whether `size` bytes are all, as far as anybody has told; more than that are of no use, and forgotten."""
+        if self.total is None or size == self.total:
+            return True
+        if size > self.total:
+            self.forget()
+        return False
+
+    def _note(self, headers: Mapping[str, str]) -> None:
+        self.content_type = headers.get("Content-Type")
+        self.forget()
+        if _is_plain(headers):
+            self.validator = _validator(headers)
+            self.total = _number(headers.get("Content-Length"))
+
+    def _goes_on(self, headers: Mapping[str, str], size: int) -> bool:
+        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if found is None or not _is_plain(headers):
+            return False
+        start, last, total = int(found[1]), int(found[2]), _number(found[3])
+        known = self.total if total is None else total
+        fits = start == size and start <= last and (known is None or last < known)
+        if not fits or self.total not in {None, known} or not self._is_same(headers):
+            return False
+        self.total = known
+        return True
+
+    def _is_same(self, headers: Mapping[str, str]) -> bool:
+        """Whether the names that the reply gives the version, if any, are the one that is known."""
+        name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
+        return headers.get(name, self.validator) == self.validator
+
+
+# Eighteen digits are more than any file has, and fewer than what `int` refuses to read.
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
+
+
+def _is_plain(headers: Mapping[str, str]) -> bool:
+    """Whether we count the same bytes as the server: of an encoded body we count the decoded ones."""
+    return headers.get("Content-Encoding", "identity").lower() == "identity"
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """What can vouch for each byte: a strong ETag, or without any ETag a date that is old enough to be strong.
+
+    Within the second of `Last-Modified` the file may change again (RFC 9110 section 8.8.2.2).
+    """
+    etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+    if etag is not None:
+        return etag if _STRONG_ETAG.fullmatch(etag) else None
+    changed, now = parse_date(modified), parse_date(headers.get("Date"))
+    return modified if changed is not None and now is not None and now - changed >= 1 else None
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None

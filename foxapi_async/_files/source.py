@@ -1,0 +1,91 @@
+"""Reads a file, bytes or a file object for an upload: piece by piece, in the file threads, from a known size."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from foxapi_async._files.disk import BUFFER_BYTES, in_thread
+
+
+def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
+    """What is known of a regular file.
+
+    Raises:
+        OSError: it is missing, or no regular file: opening a pipe would block until somebody writes to it.
+    """
+    facts = Path(path).stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return facts
+
+
+class Source:
+    """An input file to be streamed, from its beginning at each try.
+
+    Args:
+        file: a path, bytes, or a binary file object that can seek.
+    """
+
+    def __init__(self, file: str | os.PathLike[str] | bytes | BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+        self.name = "upload.bin"
+        self._start = 0
+
+    def __str__(self) -> str:
+        return str(self._file) if isinstance(self._file, str | os.PathLike) else self.name
+
+    async def measure(self) -> None:
+        """Find out `size` in bytes and `name`.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        await in_thread(self._measure)
+
+    def _measure(self) -> None:
+        file = self._file
+        if isinstance(file, bytes | bytearray | memoryview):
+            self.size = len(bytes(file))
+        elif isinstance(file, str | os.PathLike):
+            self.name = Path(file).name
+            self.size = facts_of(file).st_size
+            Path(file).open("rb").close()
+        else:
+            self._start = file.tell()
+            self.size = file.seek(0, os.SEEK_END) - self._start
+            self.name = os.path.basename(str(getattr(file, "name", self.name)))  # noqa: PTH119 - may be no path at all
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, piece by piece, from the beginning.
+
+        Raises:
+            OSError: it cannot be read, or became shorter or longer since it was measured.
+        """
+        left = self.size
+        holder = contextlib.ExitStack()
+        try:
+            opened = await in_thread(self._open, holder)
+            while left and (piece := await in_thread(opened.read, min(left, BUFFER_BYTES))):
+                left -= len(piece)
+                yield piece
+            if left:
+                raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
+        finally:
+            holder.close()  # also what a cancelled thread has opened; a file that was handed in stays open
+
+    def _open(self, holder: contextlib.ExitStack) -> BinaryIO:
+        file = self._file
+        if isinstance(file, bytes | bytearray | memoryview):
+            return io.BytesIO(file)
+        if isinstance(file, str | os.PathLike):
+            return holder.enter_context(Path(file).open("rb"))
+        file.seek(self._start)
+        return file

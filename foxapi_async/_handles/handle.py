@@ -1,0 +1,199 @@
+"""The handle: a value that stands for one remote task, to be awaited, iterated or asked.
+
+It stores its state and wakes whoever waits; it is no future, because cancelling one waiter of a future cancels it
+for all. All changes are made by plain functions on the loop, so there is no lock. Each waiter gets an error
+object of its own, because a traceback grows on every raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Self
+
+from foxapi_async._errors import ConfigurationError, FoxError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._handles.result import TaskResult
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.state import Signal, State, advance
+from foxapi_async._options import check_timeout
+
+Ending = TaskResult | FoxError
+
+_ENDED_HERE = frozenset({State.TIMED_OUT, State.ABANDONED, State.REFUSED})
+
+
+class TaskHandle:
+    """One task, as `FoxSession.submit` and `FoxSession.attach` give it.
+
+    - `await handle` gives its `TaskResult`; several tasks may await it, and cancelling one disturbs nobody.
+    - `async for event in handle` yields a `TaskEvent` for the current state, then for each reading, and ends after
+      the final one. A slow loop skips to the latest state; it never delays the polling.
+    - `handle.stop()` ends the looking, not the task.
+
+    Attributes:
+        id: the task's id. Keep it: `FoxSession.attach(id)` goes on from it in any process.
+        kept: whether the session answers for the task; an onlooker's handle is not among the unfinished ones.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_ending",
+        "_event",
+        "_loop",
+        "_news",
+        "_retire",
+        "_state",
+        "_version",
+        "_watchers",
+        "id",
+        "kept",
+    )
+
+    def __init__(self, task_id: str, retire: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
+        self.id = task_id
+        self.kept = kept
+        self._state = State.WAITING
+        self._ending: Ending | None = None
+        self._event: TaskEvent | None = None
+        self._version = 0
+        self._retire = retire
+        self._loop = asyncio.get_running_loop()
+        # None until somebody waits: of a hundred thousand handles most are not even looked at.
+        self._ended: list[asyncio.Future[None]] | None = None
+        self._news: list[asyncio.Future[None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle {self.id} {self._state.value}>"
+
+    @property
+    def snapshot(self) -> TaskSnapshot | None:
+        """The last reading; None only while an attached task was not read yet."""
+        return self._event.snapshot if self._event else None
+
+    def done(self) -> bool:
+        """Whether awaiting returns or raises at once."""
+        return self._state is not State.WAITING
+
+    def stop(self) -> None:
+        """Stop looking: waiters get a `TaskAbandonedError`. The task itself goes on and stays billed."""
+        if self.done():
+            return
+        text = (
+            f"stop() was called on the handle of task {self.id}; it goes on: attach({self.id!r}) looks again"
+        )
+        self.end(Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot))
+        self._retire(self)
+
+    def __await__(self) -> Generator[Any, None, TaskResult]:
+        return self.wait().__await__()
+
+    async def wait(self, timeout: float | None = None) -> TaskResult:
+        """What `await handle` does, as a coroutine.
+
+        Args:
+            timeout: seconds that this waiter alone waits; the handle goes on.
+
+        Raises:
+            TaskFailedError, TaskCancelledError: the service ended the task.
+            TaskTimeoutError: the handle's time, or this waiter's, is over; the task goes on.
+            TaskAbandonedError: stopped, or the session was left; the task goes on.
+            APIError: the service refused to tell (401, 402, 403, 404).
+        """
+        limit = check_timeout(timeout)
+        self._check_loop()
+        if not self.done():
+            self._ended = self._ended or []
+            await self._park(self._ended, limit)
+        return self._outcome(limit)
+
+    def _outcome(self, limit: float | None) -> TaskResult:
+        ending = self._ending
+        if isinstance(ending, TaskResult):
+            return ending
+        if ending is None:
+            text = f"task {self.id} has not finished within this waiter's {limit} s; its handle goes on"
+            raise TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
+        error = copy.copy(ending)
+        error.__cause__ = ending.__cause__
+        raise error
+
+    def __aiter__(self) -> AsyncIterator[TaskEvent]:
+        return _Events(self)
+
+    def _check_loop(self) -> None:
+        if not self.done() and asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError(f"task {self.id} belongs to another event loop: await it there")
+
+    async def _newer_than(self, seen: int) -> tuple[int, TaskEvent] | None:
+        """The latest event and its number once it is not `seen`; None when there will be no other."""
+        self._check_loop()
+        while True:
+            # A handle that ended here says nothing new about the task, so its readers just end.
+            if self._state in _ENDED_HERE:
+                return None
+            if self._event is not None and self._version != seen:
+                return self._version, self._event
+            if self.done():
+                return None
+            self._news = self._news or []
+            await self._park(self._news)
+
+    async def _park(self, waiters: list[asyncio.Future[None]], limit: float | None = None) -> None:
+        """Wait until woken, or for `limit` seconds."""
+        waiter = self._loop.create_future()
+        waiters.append(waiter)
+        timer = None if limit is None else self._loop.call_later(limit, _wake, [waiter])
+        try:
+            await waiter
+        finally:
+            if waiter in waiters:
+                waiters.remove(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    # What follows is called by the poller alone.
+
+    def observe(self, event: TaskEvent, ending: Ending | None) -> None:
+        """Take a reading of the task; `ending` comes with a final one."""
+        self._event = event
+        self._version += 1
+        if ending is None:
+            self._state = advance(self._state, event.snapshot.signal)
+        else:
+            self.end(event.snapshot.signal, ending)
+        _wake(self._news)
+
+    def end(self, signal: Signal, ending: Ending) -> None:
+        """Be over, with what every waiter gets."""
+        self._state = advance(self._state, signal)
+        self._ending = ending
+        _wake(self._ended)
+        _wake(self._news)
+
+
+def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
+    for waiter in waiters or ():
+        if not waiter.done():
+            waiter.set_result(None)
+    if waiters:
+        waiters.clear()
+
+
+class _Events:
+    """One reader of a handle: the current state first, then whatever is newer than what it saw."""
+
+    def __init__(self, handle: TaskHandle) -> None:
+        self._handle = handle
+        self._seen = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TaskEvent:
+        newer = await self._handle._newer_than(self._seen)  # noqa: SLF001 - the other half of one idea
+        if newer is None:
+            raise StopAsyncIteration
+        self._seen, event = newer
+        return event

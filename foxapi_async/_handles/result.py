@@ -1,0 +1,181 @@
+"""What a finished task leaves behind: values without key or connection, that can be saved and pickled.
+
+An image knows its address and, while its session is open, through whom to fetch it. An image without a session
+(unpickled, or outliving its session) fetches through a connection of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from foxapi_async._errors import DownloadError
+from foxapi_async._files.downloads import Downloads, standalone
+from foxapi_async._files.names import safe_name
+from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
+from foxapi_async._wire.replies import ResultFile
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
+"""Endings under which an image may be saved; a name with one of them is a file, not a directory."""
+
+
+@attrs.frozen
+class GeneratedImage:
+    """One image of a finished task.
+
+    Attributes:
+        url: where the file is; FoxAPI keeps it for 24 hours (docs.foxapi.cc get-task-detail).
+        content_type: the MIME type if the reply named one; mostly None.
+        task_id: the task that made it, None if not known.
+        raw: the whole result object of the reply, with fields this package does not know.
+    """
+
+    url: str
+    content_type: str | None = None
+    task_id: str | None = attrs.field(default=None, kw_only=True)
+    raw: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False, hash=False)
+    _downloads: Downloads | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    _position: Position | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+
+    async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Stream the image into the file `path` and return that path.
+
+        A path without an ending gets the one of its content. The file appears under its name only when it is
+        whole. Missing folders are made. Where the URL has expired, an image of an open session reads its task once
+        for a fresh one.
+
+        Raises:
+            DownloadError: the file exists already (found before anything is fetched) and `overwrite` is not
+                set, the URL does not give an image, or nothing can be written there. `charged` is "yes".
+        """
+        return (await self.download(path, overwrite=overwrite)).path
+
+    async def download(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> SavedFile:
+        """Do what `save` does, and return size in bytes and checksum with the path.
+
+        Raises:
+            DownloadError: as `save` does.
+        """
+        target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
+        return (await self.downloads.save([(self.file, target)]))[0]
+
+    async def read(self) -> bytes:
+        """The image file as bytes, held in memory.
+
+        Raises:
+            DownloadError: it cannot be fetched. `charged` is "yes".
+        """
+        return await self.downloads.read(self.file)
+
+    @classmethod
+    def of_task(
+        cls, task_id: str, files: Sequence[ResultFile], downloads: Downloads | None
+    ) -> tuple[GeneratedImage, ...]:
+        """The images of a task, one for each file in its reply, fetched through `downloads`."""
+        count = len(files)
+        return tuple(
+            cls(
+                file.url,
+                file.content_type,
+                task_id=task_id,
+                raw=file.raw,
+                downloads=downloads,
+                position=Position(index, count),
+            )
+            for index, file in enumerate(files)
+        )
+
+    @property
+    def file(self) -> FileRequest:
+        """What to fetch."""
+        return FileRequest(self.url, self.task_id, self._position)
+
+    @property
+    def downloads(self) -> Downloads:
+        """Through whom to fetch it."""
+        return self._downloads or standalone()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (self.url, self.content_type, self.task_id, dict(self.raw))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        names = ("url", "content_type", "task_id", "raw", "_downloads", "_position")
+        for name, value in zip(names, (*state, None, None), strict=True):
+            object.__setattr__(self, name, value)
+
+
+@attrs.frozen(kw_only=True)
+class TaskResult:
+    """A task that completed.
+
+    Attributes:
+        task_id: its id.
+        model: the model that was used; it may differ from the one asked for.
+        images: one for each output, in the order of the reply.
+        usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
+        elapsed: seconds from the submit (for an attached task: from its creation) until completion was noticed.
+        raw: the whole reply.
+    """
+
+    task_id: str
+    model: str
+    images: tuple[GeneratedImage, ...]
+    usage: Mapping[str, Any] = attrs.field(hash=False)
+    elapsed: float
+    raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
+
+    async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+        """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths, n counting from 1.
+
+        The ending follows the content. The directory is made if it is missing.
+
+        Raises:
+            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`; `.saved` has the paths
+                of the images that were saved all the same.
+        """
+        return [file.path for file in await self.download(directory, overwrite=overwrite)]
+
+    async def download(
+        self, directory: str | os.PathLike[str], *, overwrite: bool = False
+    ) -> list[SavedFile]:
+        """Do what `save` does, and return size in bytes and checksum with each path.
+
+        Raises:
+            DownloadError: as `save` does.
+        """
+        folder = Path(directory)
+        if folder.suffix.lower() in IMAGE_SUFFIXES:
+            raise DownloadError(
+                f"save({str(directory)!r}): a task may have several images, so this takes a directory; "
+                "use result.images[0].save(path) for one file",
+                task_id=self.task_id,
+            )
+        stem = safe_name(self.task_id)
+        wanted = [
+            (image.file, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=overwrite))
+            for n, image in enumerate(self.images, 1)
+        ]
+        return await self.images[0].downloads.save(wanted) if wanted else []
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """How one item of `FoxSession.as_completed` ended: with a `result` or with an `error`, never both.
+
+    Attributes:
+        index: the item's place in the input, from 0.
+        request: what was asked; None if the item could not be made a request.
+        task_id: the id, None if the service never gave one.
+        result: what it made, or None.
+        error: a `FoxError`, or None.
+    """
+
+    index: int
+    request: Any
+    task_id: str | None
+    result: TaskResult | None
+    error: Exception | None

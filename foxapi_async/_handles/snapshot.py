@@ -1,0 +1,139 @@
+"""What users see of a task while it runs: frozen values, made of the service's replies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+from foxapi_async import _errors
+from foxapi_async._errors import FoxError
+from foxapi_async._files.downloads import Downloads
+from foxapi_async._handles import state
+from foxapi_async._handles.result import GeneratedImage, TaskResult
+from foxapi_async._handles.state import Signal
+from foxapi_async._wire.replies import TaskProblem, TaskReply
+from foxapi_async._wire.texts import shorten
+
+
+def _parsed(reply: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
+    value: Mapping[str, Any] = json.loads(reply) if isinstance(reply, bytes) else reply
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class TaskSnapshot:
+    """One reading of a task, as docs.foxapi.cc get-task-detail describes it.
+
+    Attributes:
+        id: the task's id, opaque.
+        model: the model used, "" if the reply did not say.
+        status: pending, processing, completed, failed, cancelled, or a newer word, kept as it is.
+        progress: 0–100 as the service gives it, or None.
+        estimated_time: seconds the service expects the task to take, as it gives them, or None.
+        created: Unix time in seconds on the service's clock, or None.
+        images: the results that have a URL; empty until there are any.
+        error: why it failed, or None.
+        usage: the `usage` object, or None.
+        raw: the whole reply, with fields this package does not know; given as a mapping, or as the JSON that it came in.
+        has_results: whether the reply had results at all; some tasks have results without a URL (see `raw`).
+    """
+
+    id: str
+    model: str = ""
+    status: str = "pending"
+    progress: float | None = None
+    estimated_time: float | None = None
+    created: float | None = None
+    images: tuple[GeneratedImage, ...] = ()
+    error: TaskProblem | None = None
+    usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
+    # Mostly as it came: parsed, it takes five times the memory, and of each task in flight one is kept.
+    _raw: Mapping[str, Any] | bytes = attrs.field(factory=dict, repr=False, hash=False, eq=_parsed)
+    has_results: bool = False
+
+    @classmethod
+    def of(cls, reply: TaskReply, downloads: Downloads | None = None) -> Self:
+        """The snapshot of a reply, with images that fetch themselves through `downloads`."""
+        return cls(
+            id=reply.id,
+            model=reply.model,
+            status=reply.status,
+            progress=reply.progress,
+            estimated_time=reply.estimated_time,
+            created=reply.created,
+            images=GeneratedImage.of_task(reply.id, reply.files, downloads) if reply.files else (),
+            error=reply.error,
+            usage=reply.usage,
+            raw=reply.raw,
+            has_results=reply.has_results,
+        )
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The whole reply; where it is kept as JSON it is parsed at each access."""
+        return _parsed(self._raw)
+
+    @property
+    def signal(self) -> state.Signal:
+        """What this reading tells a handle."""
+        return state.reading(self.status, has_results=self.has_results)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task is over. "completed" without results is not: they follow within seconds."""
+        return self.signal in state.REMOTELY_OVER
+
+
+@attrs.frozen(kw_only=True)
+class TaskEvent:
+    """One step of a task, as iterating a handle yields it. Times are in seconds.
+
+    Attributes:
+        task_id: the task's id.
+        model: the model used.
+        status: as in `TaskSnapshot`.
+        progress: 0–100 as the service gives it, or None.
+        elapsed: since the submit (for an attached task: since its creation).
+        remaining: the median of what the task still needs, given that it is not done yet; 0 when it is over,
+            None as long as neither an estimate nor another task of the model tells.
+        final: whether the task is over; no event of this task follows.
+        snapshot: the reading behind the event.
+    """
+
+    task_id: str
+    model: str
+    status: str
+    progress: float | None
+    elapsed: float
+    remaining: float | None
+    final: bool
+    snapshot: TaskSnapshot = attrs.field(repr=False)
+
+
+def task_failure(snapshot: TaskSnapshot) -> FoxError:
+    """The error that a task which failed or was cancelled stands for."""
+    problem = snapshot.error
+    code, words = (problem.code, shorten(problem.message)) if problem else (None, "")
+    if snapshot.signal is Signal.FAILURE:
+        why = f" ({shorten(code, 100)})" if code else ""
+        text = f"task {snapshot.id} failed{why}" + (f": {words}" if words else "")
+        return _errors.TaskFailedError(text, code=code, detail=words, task_id=snapshot.id, snapshot=snapshot)
+    text = f"task {snapshot.id} was cancelled at the service" + (f": {words}" if words else "")
+    return _errors.TaskCancelledError(text, task_id=snapshot.id, snapshot=snapshot)
+
+
+def ending_of(snapshot: TaskSnapshot, elapsed: float) -> TaskResult | FoxError:
+    """The result or the error that a finished task stands for."""
+    if snapshot.signal is not Signal.COMPLETED:
+        return task_failure(snapshot)
+    return TaskResult(
+        task_id=snapshot.id,
+        model=snapshot.model,
+        images=snapshot.images,
+        usage=snapshot.usage or {},
+        elapsed=elapsed,
+        raw=snapshot.raw,
+    )

@@ -1,0 +1,1 @@
+"""Bytes; alone with aiohttp."""

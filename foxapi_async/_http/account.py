@@ -1,0 +1,150 @@
+"""Which key goes where: the settings that protect it, resolved once, before anything is sent.
+
+Error trackers show the locals of every frame of a traceback. So what may be a secret is looked at in functions that
+have returned before anything is raised, and is from then on a `Secret`.
+"""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from foxapi_async._errors import ConfigurationError
+
+DEFAULT_BASE_URL = "https://api.foxapi.cc"
+"""The host of the documentation; `https://api.aihubmax.com` is its known successor."""
+
+
+class Secret(str):
+    """A text that is sent but never shown: stars stand for it wherever a repr is made, also of what holds it.
+
+    That reaches further than a container with a repr of its own: aiohttp copies the headers it is given, and keeps
+    the values as they are.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+@attrs.frozen
+class Account:
+    """A key and the only origin it may go to.
+
+    Attributes:
+        key: the API key; never shown.
+        base_url: scheme, host and an optional path prefix, without a slash at the end.
+        plain: the key travels over plain http beyond this machine, as explicitly allowed.
+    """
+
+    key: Secret = attrs.field(converter=Secret)
+    base_url: str
+    plain: bool = False
+
+
+def resolve_account(
+    api_key: object, base_url: object, *, allow_http: bool, environ: Mapping[str, str]
+) -> Account | ConfigurationError:
+    """The account of the arguments, else of FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
+
+    What is wrong with them is returned, to be raised where neither they nor the environment are in reach: no key, a
+    key with white space inside, a URL that is no http(s) URL, or plain http to another machine.
+    """
+    given = environ.get("FOXAPI_API_KEY") if api_key is None else api_key
+    address = base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
+    url = address.strip().rstrip("/") if isinstance(address, str) else address
+    problem = _problem_of_key("" if given is None else given) or _problem_of_url(url)
+    if problem:
+        return ConfigurationError(problem)
+    plain = _is_plain(str(url))
+    if plain and not (allow_http or environ.get("FOXAPI_ALLOW_HTTP") == "1"):
+        return ConfigurationError(
+            f"base_url={url!r} would send the key unencrypted to another machine: use https, or allow it with "
+            "allow_http=True or FOXAPI_ALLOW_HTTP=1"
+        )
+    return Account(str(given).strip(), str(url), plain)
+
+
+def _problem_of_key(given: object) -> str | None:
+    if not isinstance(given, str):
+        return f"the API key is a {type(given).__name__}, not a text"
+    key = given.strip()
+    if not key:
+        return "no API key: set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)"
+    if any(c.isspace() or not c.isprintable() for c in key) or not key.isascii():
+        return "the API key has white space, a line break or a non-ASCII character inside: copy it again, in one piece"
+    return None
+
+
+def _problem_of_url(url: object) -> str | None:
+    if not isinstance(url, str):
+        return f"base_url is a {type(url).__name__}, not a text"
+    if "@" in url:  # wherever it stands: a password with a slash in it would make it part of the path
+        return "base_url has a user name or password in it (an @): the API key is the only credential"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    odd = any(c in "?#" or c.isspace() or not c.isprintable() for c in url)
+    if host is None or parts.scheme not in {"http", "https"} or odd:
+        return f"base_url={_redacted(url)!r}: give an address such as {DEFAULT_BASE_URL}"
+    if parts.path.endswith("/v1"):
+        return f"base_url={url!r}: leave out the /v1 at the end, every path begins with it"
+    return None
+
+
+def _is_plain(url: str) -> bool:
+    """Whether a good URL is plain http beyond this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _redacted(url: str) -> str:
+    """The URL without what may be a secret: anything after a `?` or `#`, and a word that is no address at all."""
+    return re.sub(r"[?#].*", "…", url, flags=re.DOTALL) if re.search(r"[./:]", url) else "…"
+
+
+class Redactor:
+    """Puts stars where a stranger's text repeats the key, also as JSON, HTML and URLs may spell it.
+
+    Args:
+        key: what nobody is to read.
+    """
+
+    def __init__(self, key: str) -> None:
+        # Usually one: a key of letters, digits and dashes is spelled the same everywhere.
+        spellings = {
+            key,
+            key.replace("/", "\\/"),
+            json.dumps(key)[1:-1],
+            html.escape(key),
+            quote(key, safe=""),
+        }
+        either = "|".join(re.escape(text) for text in sorted(spellings, key=len, reverse=True))
+        self._texts, self._data = re.compile(either), re.compile(either.encode())
+
+    def text(self, text: str) -> str:
+        """The text without the key."""
+        return self._texts.sub("***", text)
+
+    def data(self, data: bytes) -> bytes:
+        """The same bytes, or others without the key."""
+        return self._data.sub(b"***", data)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

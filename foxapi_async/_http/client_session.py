@@ -1,0 +1,62 @@
+"""What every use of aiohttp in this package shares: sessions without defaults, no silent repeats, safe words."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import aiohttp
+
+from foxapi_async._http.exchange import ExchangeFailed
+from foxapi_async._version import __version__
+
+# aiohttp rounds limits above 5 s up to whole seconds and ends every download at 300 s: ours are asyncio's.
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+
+# Default agents such as Python-urllib's are refused by the service's edge (403, "error code: 1010").
+USER_AGENT = f"foxapi-async/{__version__} python/{platform.python_version()}"
+
+NETWORK = (aiohttp.ClientError, OSError)
+
+
+def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    """A client session without cookies, key or total timeout, which repeats nothing by itself."""
+    session = aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=NO_TIMEOUT
+    )
+    # aiohttp's own switch, which its test client uses. A middleware does the same for a session that is not ours, but
+    # costs a fiftieth of a poll; a test holds that nothing is repeated either way.
+    session._retry_connection = False  # noqa: SLF001
+    return session
+
+
+async def never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+    """Keep aiohttp from sending a GET again on its own when a kept connection was dropped: one layer retries."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        reason = describe(error)
+    raise ExchangeFailed(reason)
+
+
+def describe(error: BaseException) -> str:
+    """A failure in words, without what aiohttp's exceptions carry of the request."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the TLS certificate of {error.host}:{error.port} is not accepted"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error.strerror or type(error.os_error).__name__
+        return f"cannot connect to {error.host}:{error.port} ({cause})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return _WORDS.get(type(error).__name__, type(error).__name__)
+
+
+_WORDS = {
+    "ServerDisconnectedError": "the server closed the connection",
+    "ClientPayloadError": "the body broke off",
+    "ClientConnectionResetError": "the connection was reset",
+    "ClientOSError": "the connection broke",
+    "ClientResponseError": "the answer is no HTTP",
+}

@@ -1,0 +1,143 @@
+"""Fetches result files from wherever the service put them; it knows no key, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from foxapi_async._http.client_session import (
+    NETWORK,
+    NO_TIMEOUT,
+    USER_AGENT,
+    describe,
+    make_session,
+    never_repeat,
+)
+from foxapi_async._http.exchange import ExchangeFailed
+
+MAX_HOPS = 5
+
+
+class FileStream:
+    """A result file on its way: `status`, `headers`, and its bytes in `pieces`."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._content = response.content
+
+    async def pieces(self, idle: float) -> AsyncIterator[bytes]:
+        """The bytes as they come, at most `idle` seconds apart.
+
+        Raises:
+            Broken: they stop, or the body is shorter than announced.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(idle):
+                    piece = await self._content.readany()
+            except TimeoutError:
+                reason = f"no byte in {idle:g} s"
+                break
+            except NETWORK as error:
+                reason = describe(error)
+                break
+            if not piece:
+                return
+            yield piece
+        raise ExchangeFailed(reason)
+
+
+class FileClient:
+    """Fetches files from wherever the service put them; it knows no key."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def short_lived(cls) -> AsyncIterator[FileClient]:
+        """A client with a connection of its own, for a value that outlives its session."""
+        async with make_session(aiohttp.TCPConnector(limit=1)) as session:
+            yield cls(session)
+
+    @contextlib.asynccontextmanager
+    async def get(
+        self, url: str, headers: Mapping[str, str], seconds: float, connect: float
+    ) -> AsyncIterator[FileStream]:
+        """The file at `url`, once its headers are in, within `seconds`, of which the connection may take `connect`.
+
+        Redirects are followed by hand.
+
+        Raises:
+            Broken: no answer, too many redirects, or one to a scheme that is not followed.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(MAX_HOPS):
+                response = await self._open(url, headers, seconds, connect)
+                stack.callback(response.close)
+                location = response.headers.get("Location")
+                if response.status not in {301, 302, 303, 307, 308} or location is None:
+                    yield FileStream(response)
+                    return
+                url = check_hop(url, location)
+                await stack.aclose()
+            raise ExchangeFailed("too many redirects", final=True)
+
+    async def _open(
+        self, url: str, headers: Mapping[str, str], seconds: float, connect: float
+    ) -> aiohttp.ClientResponse:
+        # Compressed images gain nothing, and a length that is counted after decompression proves nothing.
+        own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        final = False
+        if self._session.closed:  # the session was left between two hops
+            raise ExchangeFailed("the session was closed")
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._session.get(
+                    URL(url, encoded="%" in url),
+                    headers={**own, **headers},
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    # Without the threshold aiohttp would round it up.
+                    timeout=attrs.evolve(NO_TIMEOUT, sock_connect=connect, ceil_threshold=math.inf),
+                    middlewares=(never_repeat,),
+                )
+        except aiohttp.ConnectionTimeoutError:
+            reason = f"no connection in {connect:g} s"
+        except TimeoutError:
+            reason = f"no answer in {seconds:g} s"
+        except ExchangeFailed as error:
+            reason = error.reason
+        except aiohttp.ClientConnectorError as error:  # of a certificate it is a ValueError as well
+            reason = describe(error)
+        except ValueError:  # aiohttp's InvalidURL among them
+            reason, final = "no address of a file", True
+        except NETWORK as error:
+            reason = describe(error)
+        raise ExchangeFailed(reason, final=final)
+
+
+def check_hop(source: str, location: str) -> str:
+    """The target of a redirect, if it is no worse than where it comes from.
+
+    Raises:
+        Broken: it leads nowhere, to another scheme than http and https, or from https to http.
+    """
+    try:
+        target = urljoin(source, location)
+        schemes = urlsplit(source).scheme.lower(), urlsplit(target).scheme.lower()
+    except ValueError:
+        target, schemes = "", ("", "no address")
+    if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
+        raise ExchangeFailed(
+            f"a redirect from {schemes[0]} to {schemes[1]}, which is not followed", final=True
+        )
+    return target

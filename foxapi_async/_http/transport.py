@@ -1,0 +1,200 @@
+"""Moves bytes to the API and back; it decides nothing.
+
+Two connectors: submits go over a fresh connection each (`force_close`), because a kept one may just have been
+closed by the server, which looks exactly like a billed request that got no answer; reads keep theirs. The key
+is added here, to each API call, and is in no session's defaults: a result host never sees it.
+
+What went wrong is returned as a `Failure` or raised as `ExchangeFailed`, always outside the `except`: aiohttp's
+exceptions hold the request's headers, and would otherwise travel along as the context of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._http.account import Account, Redactor, Secret
+from foxapi_async._http.client_session import (
+    NETWORK,
+    NO_TIMEOUT,
+    USER_AGENT,
+    describe,
+    make_session,
+    never_repeat,
+)
+from foxapi_async._http.exchange import Exchange, ExchangeFailed, ExchangeTimeouts, TimedExchange
+from foxapi_async._http.file_client import FileClient
+from foxapi_async._wire.requests import Call, Failure, Headers, Reply
+
+# A status reply has some hundred bytes, one with inline text results some hundred kB. Reading one blocks the loop, and
+# a hostile one of this size does so for up to 0.4 s.
+MAX_JSON_BYTES = 1024 * 1024
+
+# A status read that takes longer is repeated; the retry of a poll is the schedule's business.
+READ_SECONDS = 15.0
+
+CLOSE_SECONDS = 1.0
+
+
+class _Body(aiohttp.BytesIOPayload):
+    """A request body that tells when it is handed to the connection. Of a large one aiohttp then writes a piece at a
+    time: data URIs have megabytes, and it warns of such bytes in one block.
+    """
+
+    def __init__(self, value: bytes, hand_over: Callable[[], None]) -> None:
+        super().__init__(io.BytesIO(value), content_type="application/json")
+        self._hand_over = hand_over
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        # A connection that is gone takes nothing any more: aiohttp refuses, and it stays certain that nothing was sent.
+        if writer.transport is not None and not writer.transport.is_closing():
+            self._hand_over()
+        await super().write_with_length(writer, content_length)
+
+
+class Transport:
+    """The connections of one session, within the event loop it was opened on."""
+
+    def __init__(self, account: Account, *, connections: int, http: aiohttp.ClientSession | None) -> None:
+        self._connections = connections
+        self._given = http
+        self._reads: aiohttp.ClientSession | None = None
+        self._submits: aiohttp.ClientSession | None = None
+        self._root = account.base_url
+        self._blotter = Redactor(account.key)
+        self._spans = ExchangeTimeouts(READ_SECONDS)
+        self._headers = CIMultiDict(
+            {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {account.key}")}
+        )
+        # A session that was brought along keeps its own middlewares: ours stands next to the wire.
+        given = getattr(http, "_middlewares", None) or ()
+        self._middlewares = None if http is None else (*given, never_repeat)
+
+    def open(self) -> None:
+        """Make the connectors, on the running loop.
+
+        Raises:
+            ConfigurationError: the session that was brought along cannot be used.
+        """
+        if self._given is not None:
+            if self._given.closed or getattr(self._given, "auth", None) is not None:
+                raise ConfigurationError(
+                    "http= is closed or has an `auth` of its own: give an open session without"
+                )
+            self._reads = self._submits = self._given
+            return
+        self._reads = make_session(aiohttp.TCPConnector(limit=self._connections))
+        self._submits = make_session(aiohttp.TCPConnector(limit=0, force_close=True))
+
+    async def close(self) -> None:
+        """Close our own connectors, within a second; a session that was brought along stays open."""
+        sessions = (self._reads, self._submits)
+        self._reads = self._submits = None
+        if self._given is not None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*(session.close() for session in sessions if session is not None))
+
+    def files(self) -> FileClient | None:
+        """Fetches result files over our connections, without the key; None once closed."""
+        return None if self._reads is None or self._reads.closed else FileClient(self._reads)
+
+    async def read(self, path: str) -> Reply | Failure:
+        """A GET that may be repeated, over a connection that is kept; it is bounded as a whole (`READ_SECONDS`)."""
+        return await self._exchange(self._reads, "GET", path, self._headers, None, self._spans.begin())
+
+    async def submit(self, call: Call, scope: Exchange) -> Reply | Failure:
+        """A billed POST, over a connection of its own."""
+        return await self._post(call, _Body(call.body or b"", scope.hand_over), scope)
+
+    async def upload(self, call: Call, chunks: AsyncIterator[bytes], scope: Exchange) -> Reply | Failure:
+        """A POST whose body is streamed; its Content-Length is in the call's headers."""
+        writers: set[asyncio.Task[Any] | None] = set()
+
+        async def noted() -> AsyncIterator[bytes]:
+            writers.add(asyncio.current_task())  # aiohttp's own, which it cancels and does not wait for
+            async for chunk in chunks:
+                scope.hand_over()  # each piece renews the time until the answer
+                yield chunk
+
+        try:
+            return await self._post(call, noted(), scope)
+        finally:
+            if writing := [w for w in writers if w is not None and w is not asyncio.current_task()]:
+                await asyncio.wait(writing)  # it may be in a thread, with the file open
+
+    async def _post(self, call: Call, body: Any, scope: Exchange) -> Reply | Failure:
+        headers = {**self._headers, **call.headers}
+        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession | None,
+        method: str,
+        path: str,
+        headers: Headers,
+        body: Any,
+        scope: Exchange | TimedExchange,
+    ) -> Reply | Failure:
+        try:
+            if session is None or session.closed:
+                return Failure(reason="the session is closed", sent=False)
+            async with scope.timeout:
+                response = await session.request(
+                    method,
+                    URL(self._root + path, encoded=True),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    timeout=NO_TIMEOUT,
+                    middlewares=self._middlewares,
+                )
+                return self._redacted(await _read_reply(response))
+        except TimeoutError:
+            reason = "no answer in time" if scope.sent else "no connection in time"
+        except ExchangeFailed as error:
+            reason = error.reason
+        except NETWORK as error:
+            reason = describe(error)
+        except asyncio.CancelledError as cancelled:
+            # Whoever logs it with the locals of its frames would show what aiohttp holds, or a reply with the key in it.
+            cancelled.__traceback__ = None
+            raise
+        finally:
+            scope.close()  # a writer that is scheduled already must not send what is about to be called unsent
+        return Failure(reason=reason, sent=scope.sent)
+
+    def _redacted(self, reply: Reply) -> Reply:
+        """The reply without our key, which an edge's error page may echo and every error would then carry on."""
+        body = self._blotter.data(reply.body)
+        if reply.status < 300 and body is reply.body:
+            return reply
+        headers = CIMultiDict((name, self._blotter.text(value)) for name, value in reply.headers.items())
+        return reply._replace(headers=headers, body=body)
+
+
+async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
+    """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
+    content, chunks, size, whole = response.content, [], 0, True
+    try:
+        while whole and not content.at_eof():
+            chunks.append(await content.readany())
+            size += len(chunks[-1])
+            whole = size <= MAX_JSON_BYTES
+    except NETWORK:
+        whole = False
+    finally:
+        if not response.closed:  # what was read to its end has given its connection back already
+            response.close()
+    return Reply(response.status, response.headers, b"".join(chunks), whole)

@@ -1,0 +1,220 @@
+"""The ledger of a batch: what was submitted, with which id, at which price, and how it ended.
+
+It is what makes a batch safe to kill at any moment. A submit is in it, durably, before the POST leaves; its task id
+enters the writer's queue before anything else can happen. Running the same batch again looks everything up here.
+
+One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
+`Ledger.peek`, is possible at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from asyncio import CancelledError, Future
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from foxapi_async._ledger import statements as rows
+from foxapi_async._ledger.entry import ItemState, LedgerEntry, sane_price
+from foxapi_async._ledger.group_commit import Writer
+from foxapi_async._ledger.schema import open_to_read, open_to_write
+
+T = TypeVar("T")
+
+
+class LedgerView:
+    """A ledger that is only looked at. `Ledger.peek` opens one."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
+        """What is known of these keys; keys that are not known are missing.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        found: dict[str, LedgerEntry] = {}
+        for chunk in _chunks(keys):
+            found |= await self._writer.put(rows.look_up, chunk)
+        return found
+
+    async def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
+        """The entries in one of these states, or all, in the order in which they were first submitted.
+
+        What changes meanwhile is seen as it was or as it is, once.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        last, chunk = await self._writer.put(rows.entries, states, 0)
+        while chunk:
+            for entry in chunk:
+                yield entry
+            last, chunk = await self._writer.put(rows.entries, states, last)
+
+    async def counts(self) -> dict[ItemState, int]:
+        """How many items are in each state.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await self._writer.put(rows.counts)
+
+    async def spent(self) -> float:
+        """Credits of everything that may be billed: each submit counts with its price, unless it was refused.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await self._writer.put(rows.spent)
+
+    async def unpriced(self) -> int:
+        """How many submits may be billed at a price that is not known, and is not in `spent`.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await self._writer.put(rows.unpriced)
+
+    async def meta(self, name: str) -> str | None:
+        """What `set_meta` kept; `created` is there from the beginning, in unix seconds.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await self._writer.put(rows.meta, name)
+
+
+class Ledger(LedgerView):
+    """The ledger of the batch that runs. `Ledger.opened` opens one.
+
+    Each change answers with a future, which is done once the change is on the disk. The change is in the writer's
+    queue before the call returns, and is made also if nobody waits. A change that may not follow on the item's state
+    fails alone, with a LedgerError. If the file cannot be written, so does everything from then on, and leaving the
+    ledger says so.
+    """
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, path: str | os.PathLike[str]) -> AsyncIterator[Ledger]:
+        """The ledger at `path`, for this run alone; made where there is none.
+
+        Raises:
+            LedgerError: another run has it, it is of a newer version, damaged, no ledger, or cannot be written.
+        """
+        writer = Writer(_absolute(path))
+        try:
+            await writer.open(open_to_write)
+            yield cls(writer)
+        finally:
+            await writer.close()
+        writer.check()
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[LedgerView]:
+        """The ledger at `path`, only to be looked at, also while a run is on.
+
+        Raises:
+            LedgerError: there is none, it is of another version, or cannot be read.
+        """
+        writer = Writer(_absolute(path), begin="BEGIN")
+        try:
+            await writer.open(open_to_read)
+            yield LedgerView(writer)
+        finally:
+            await writer.close()
+
+    async def number(self, fingerprints: Iterable[str]) -> list[int]:
+        """How many times each has been given since the ledger was opened, this time included.
+
+        Kept in a temporary file: memory does not grow with the input.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        numbers: list[int] = []
+        for chunk in _chunks(fingerprints):
+            numbers += await self._writer.put(rows.number, chunk)
+        return numbers
+
+    async def submitting(
+        self,
+        key: str,
+        fingerprint: str,
+        idempotency_key: str,
+        price: float | None = None,
+        opening: str | None = None,
+    ) -> None:
+        """Note that this item is about to be submitted; when this returns, that is on the disk.
+
+        If this is cancelled, the note is taken back, because then nothing is sent.
+
+        Args:
+            key: the item's name.
+            fingerprint: of its request.
+            idempotency_key: what the submit will carry.
+            price: the credits that it is expected to cost, if known. They count as spent from now on.
+            opening: what another run needs to know to go on with it; kept until there is a record.
+
+        Raises:
+            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or it
+                cannot be written.
+        """
+        note = rows.Note()
+        try:
+            await self._writer.put(
+                rows.submitting, note, key, fingerprint, idempotency_key, sane_price(price), opening
+            )
+        except CancelledError:
+            self._writer.put(rows.taken_back, note, key).add_done_callback(_ignored)
+            raise
+
+    def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
+        """Note the id that the service gave, and the credits that it reserved.
+
+        An item that failed may come back with the id it had, to be looked at once more.
+        """
+        return self._writer.put(rows.submitted, key, task_id, sane_price(price))
+
+    def released(self, key: str) -> Future[None]:
+        """Note that the submit was refused and nothing was billed: the item is again what it was before.
+
+        That is NEW, or for a repeated one FAILED or UNCERTAIN. It keeps the idempotency key.
+        """
+        return self._writer.put(rows.released, key)
+
+    def done(self, key: str, record: str, price: float | None = None) -> Future[None]:
+        """Note that the item's images are there. `price` replaces what was known."""
+        return self._writer.put(rows.ended, key, ItemState.DONE, record, sane_price(price))
+
+    def failed(self, key: str, record: str, price: float | None = None) -> Future[None]:
+        """Note that the item failed. It counts as spent, unless `price` is 0."""
+        return self._writer.put(rows.ended, key, ItemState.FAILED, record, sane_price(price))
+
+    def uncertain(self, key: str, record: str, price: float | None = None) -> Future[None]:
+        """Note that nobody knows whether the submit was accepted. It counts as spent."""
+        return self._writer.put(rows.ended, key, ItemState.UNCERTAIN, record, sane_price(price))
+
+    def set_meta(self, name: str, value: str) -> Future[None]:
+        """Keep a text under a name."""
+        return self._writer.put(rows.set_meta, name, value)
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    """A later `chdir` does not matter, and no name is special to SQLite."""
+    return Path(path).absolute()
+
+
+def _ignored(future: Future[None]) -> None:
+    """Nobody waits for it, and a ledger that cannot be written any more has said so elsewhere."""
+    future.exception()
+
+
+def _chunks(values: Iterable[T]) -> Iterator[tuple[T, ...]]:
+    iterator = iter(values)
+    return iter(lambda: tuple(itertools.islice(iterator, rows.CHUNK)), ())

@@ -1,0 +1,193 @@
+"""The ledger's statements: plain functions of its connection, run in the writer's thread.
+
+Each change checks and makes its move in one statement, the first one, so that a refused one leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from foxapi_async._errors import LedgerError
+from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry
+from foxapi_async._ledger.schema import NOW
+
+# Rows in one question: below SQLite's oldest limit of variables, and short enough not to keep the submits waiting.
+CHUNK = 500
+
+_COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
+_ENTRIES = f"SELECT {_COLUMNS} FROM item LEFT JOIN record USING (id)"  # noqa: S608 - of constants
+
+_STATES = {state.value: state for state in ItemState}
+
+
+def _names(states: Iterable[ItemState]) -> str:
+    return ", ".join(sorted(f"'{state.value}'" for state in states))
+
+
+_SUBMITTING = f"""
+    INSERT INTO item (key, fingerprint, state, origin, idempotency_key, price, changed)
+    VALUES (?, ?, 'submitting', 'new', ?, ?, {NOW})
+    ON CONFLICT (key) DO UPDATE SET
+        state = excluded.state, origin = state, idempotency_key = excluded.idempotency_key, task_id = NULL,
+        sunk = sunk + ifnull(price, 0), price = excluded.price, changed = excluded.changed
+    WHERE fingerprint = excluded.fingerprint AND state IN ({_names(COMES_FROM[ItemState.SUBMITTING])})
+"""  # noqa: S608 - of constants
+_SUBMITTED = f"""
+    UPDATE item SET state = 'submitted', task_id = ?, price = ifnull(?, price), changed = {NOW}
+    WHERE key = ? AND state IN ({_names(COMES_FROM[ItemState.SUBMITTED])})
+        AND (task_id = ? OR state NOT IN ({_names(KEEPS_ITS_ID)}))
+"""  # noqa: S608 - of constants
+_RELEASED = f"""
+    UPDATE item SET state = origin, price = NULL, changed = {NOW}
+    WHERE key = ? AND state IN ({_names(COMES_FROM[ItemState.NEW])})
+"""  # noqa: S608 - of constants
+_OPENING = """
+    INSERT INTO record (id, opening) SELECT id, ? FROM item WHERE key = ?
+    ON CONFLICT (id) DO UPDATE SET opening = excluded.opening
+"""
+_RECORD = {
+    state: f"""
+    INSERT INTO record (id, text) SELECT id, ? FROM item
+    WHERE key = ? AND state IN ({_names(COMES_FROM[state])})
+    ON CONFLICT (id) DO UPDATE SET text = excluded.text, opening = NULL
+"""  # noqa: S608 - of constants
+    for state in (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
+}
+_ENDED = f"""
+    UPDATE item SET state = ?, price = ifnull(?, price), changed = {NOW} WHERE key = ?
+"""  # noqa: S608 - of constants
+
+
+def _entry(row: tuple[Any, ...]) -> LedgerEntry:
+    key, fingerprint, state, *rest = row
+    return LedgerEntry(key, fingerprint, _STATES[state], *rest)
+
+
+def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, LedgerEntry]:
+    marks = ", ".join("?" * len(keys))
+    rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({marks})", keys)
+    return {row[0]: _entry(row) for row in rows}
+
+
+def entries(
+    connection: sqlite3.Connection, states: tuple[ItemState, ...], last: int
+) -> tuple[int, list[LedgerEntry]]:
+    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({_names(states or ItemState)})"
+    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last,)).fetchall()
+    return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
+
+
+def counts(connection: sqlite3.Connection) -> dict[ItemState, int]:
+    rows = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
+    return {state: rows.get(state.value, 0) for state in ItemState}
+
+
+def spent(connection: sqlite3.Connection) -> float:
+    spent: float = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
+    return spent
+
+
+def unpriced(connection: sqlite3.Connection) -> int:
+    query = "SELECT count(*) FROM item WHERE price IS NULL AND sunk = 0 AND state <> 'new'"
+    count: int = connection.execute(query).fetchone()[0]
+    return count
+
+
+def meta(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return row and str(row[0])
+
+
+def set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def number(connection: sqlite3.Connection, fingerprints: tuple[str, ...]) -> list[int]:
+    marks = ", ".join("?" * len(fingerprints))
+    query = f"SELECT fingerprint, times FROM seen WHERE fingerprint IN ({marks})"  # noqa: S608 - of question marks
+    times: dict[str, int] = dict(connection.execute(query, fingerprints).fetchall())
+    numbers = []
+    for fingerprint in fingerprints:
+        times[fingerprint] = number = times.get(fingerprint, 0) + 1
+        numbers.append(number)
+    connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
+    return numbers
+
+
+@attrs.define
+class Note:
+    """Whether one item was noted as about to be submitted."""
+
+    made: bool = False
+
+
+def submitting(
+    connection: sqlite3.Connection,
+    note: Note,
+    key: str,
+    fingerprint: str,
+    idempotency_key: str,
+    price: float | None,
+    opening: str | None,
+) -> None:
+    kept = None if opening is None else _text(opening)
+    if not connection.execute(_SUBMITTING, (key, fingerprint, idempotency_key, price)).rowcount:
+        known = look_up(connection, (key,))[key]
+        if known.fingerprint != fingerprint:
+            raise LedgerError(
+                f"item {key!r} is in the ledger with another request: give the changed one an id of its own"
+            )
+        raise _refused(key, known, ItemState.SUBMITTING)
+    if kept is not None:
+        connection.execute(_OPENING, (kept, key))
+    note.made = True
+
+
+def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> None:
+    """Undo `submitting`, if it was that note which made it so."""
+    if note.made:
+        connection.execute(_RELEASED, (key,))
+
+
+def submitted(connection: sqlite3.Connection, key: str, task_id: str, price: float | None) -> None:
+    _move(connection, _SUBMITTED, (task_id, price, key, task_id), key, ItemState.SUBMITTED)
+
+
+def released(connection: sqlite3.Connection, key: str) -> None:
+    _move(connection, _RELEASED, (key,), key, ItemState.NEW)
+
+
+def ended(
+    connection: sqlite3.Connection, key: str, state: ItemState, record: str, price: float | None
+) -> None:
+    _move(connection, _RECORD[state], (_text(record), key), key, state)
+    connection.execute(_ENDED, (state.value, price, key))
+
+
+def _text(value: object) -> str:
+    """What the file can hold: found out before anything is changed."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - of one statement, as an unfit letter is
+    value.encode()
+    return value
+
+
+def _move(
+    connection: sqlite3.Connection,
+    statement: str,
+    values: tuple[str | float | None, ...],
+    key: str,
+    to: ItemState,
+) -> None:
+    if not connection.execute(statement, values).rowcount:
+        raise _refused(key, look_up(connection, (key,)).get(key), to)
+
+
+def _refused(key: str, known: LedgerEntry | None, to: ItemState) -> LedgerError:
+    state = "not in the ledger" if known is None else f"{known.state.value} there"
+    task = f" as task {known.task_id}" if known is not None and known.task_id else ""
+    return LedgerError(f"item {key!r} cannot become {to.value}: it is {state}{task}")

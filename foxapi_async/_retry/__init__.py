@@ -1,0 +1,1 @@
+"""Sends again, and in turn; alone with backoff."""

@@ -1,0 +1,119 @@
+"""What a refusing reply says: the service's envelope, an edge's HTML page or plain text, and how long to wait.
+
+The pages named beside the rules are those of docs.foxapi.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from foxapi_async import _errors
+from foxapi_async._errors import APIError, ResponseDecodeError
+from foxapi_async._wire.headers import parse_date
+from foxapi_async._wire.json_values import excerpt, read_mapping, read_number, read_object, read_text
+from foxapi_async._wire.requests import Headers, Reply
+from foxapi_async._wire.texts import shorten
+
+# task-management/error-codes; 403 and 413 from file-management/upload-stream.
+_CLASSES: dict[int, type[APIError]] = {
+    400: _errors.BadRequestError,
+    401: _errors.AuthenticationError,
+    402: _errors.InsufficientQuotaError,
+    403: _errors.PermissionDeniedError,
+    404: _errors.NotFoundError,
+    413: _errors.PayloadTooLargeError,
+    422: _errors.UnprocessableError,
+    429: _errors.RateLimitError,
+    503: _errors.ServiceUnavailableError,
+}
+
+# An error that says more is not parsed, only quoted: it would hold up the loop, and helps nobody.
+MAX_ENVELOPE_BYTES = 64 * 1024
+
+_ADVICE = {
+    401: "check FOXAPI_API_KEY",
+    402: "top up the account's credits, then repeat",
+    403: "the key may not do this, or the service's edge refused this client",
+    404: "check the id, the path and the base URL",
+    413: "send a smaller file",
+    429: "slow down",
+}
+
+
+def read_error(reply: Reply, wall_now: float | None = None) -> APIError:
+    """The error a refusing reply stands for, whether its body is the envelope, HTML or plain text.
+
+    `wall_now` is Unix time in seconds, to read a Retry-After that is a date where the reply has no date itself.
+    """
+    envelope = _envelope(reply)
+    kind, code = read_text(envelope.get("type")), read_text(envelope.get("code"))
+    words = shorten(read_text(envelope.get("message")) or excerpt(reply))
+    cls = _class_of(reply.status, kind)
+    request_id = _request_id(reply.headers, words)
+    extra: dict[str, Any] = {}
+    if issubclass(cls, _errors.RateLimitError | _errors.ServiceUnavailableError):
+        extra["retry_after"] = retry_after(reply.headers, envelope, wall_now)
+    text = _error_text(reply.status, shorten(code or kind or "", 100), words, request_id)
+    return cls(text, status=reply.status, type=kind, code=code, detail=words, request_id=request_id, **extra)
+
+
+def _class_of(status: int, kind: str | None) -> type[APIError]:
+    # The error page contradicts itself: no channel is 503 in one table and 422 of this type in the other.
+    if status == 422 and kind in {"service_unavailable_error", "service_unavailable"}:
+        return _errors.ServiceUnavailableError
+    return _CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
+
+
+def _error_text(status: int, code: str, words: str, request_id: str | None) -> str:
+    parts = [f"HTTP {status}", f" {code}" if code else "", f": {words}" if words else ""]
+    parts += [
+        f" ({_ADVICE[status]})" if status in _ADVICE else "",
+        f" [request {request_id}]" if request_id else "",
+    ]
+    return "".join(parts)
+
+
+def _envelope(reply: Reply) -> Mapping[str, Any]:
+    if len(reply.body) > MAX_ENVELOPE_BYTES:
+        return {}
+    try:
+        error = read_object(reply).get("error")
+    except ResponseDecodeError:
+        return {}
+    return {"message": error} if isinstance(error, str) else read_mapping(error) or {}
+
+
+def _request_id(headers: Headers, words: str) -> str | None:
+    for name in ("x-request-id", "x-oneapi-request-id"):
+        if name in headers:
+            return shorten(headers[name], 100)
+    found = re.search(r"request[_ ]id: ?([\w-]{4,100})", words)
+    return found[1] if found else None
+
+
+def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float | None = None) -> float | None:
+    """Seconds to wait as the service asks: header in seconds or as a date, else a hint in the error's body.
+
+    The body forms are the sister gateway's: `retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`.
+    """
+    header = headers.get("Retry-After")
+    asked = _seconds(header) if _seconds(header) is not None else _date_distance(header, headers, wall_now)
+    if asked is not None:
+        return asked
+    hint = _seconds(envelope.get("retry_after"))
+    words = " ".join(read_text(envelope.get(name)) or "" for name in ("fallback_suggestion", "message"))
+    found = re.search(r"(?:retry|try again) (?:after|in) (\d{1,6}(?:\.\d+)?) ?s", words, re.IGNORECASE)
+    return hint if hint is not None or found is None else float(found[1])
+
+
+def _seconds(value: object) -> float | None:
+    number = read_number(value)
+    return None if number is None else max(0.0, float(number))
+
+
+def _date_distance(text: str | None, headers: Headers, wall_now: float | None) -> float | None:
+    when, now = parse_date(text), parse_date(headers.get("Date"))
+    now = wall_now if now is None else now
+    return None if when is None or now is None else max(0.0, when - now)

@@ -1,0 +1,128 @@
+"""Requests to the service as values, built without any I/O, and what comes back: a reply or a failure.
+
+The pages named beside the rules are those of docs.foxapi.cc.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import attrs
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._wire.texts import short
+
+Headers = Mapping[str, str]
+JSON = "application/json"
+UPLOAD_PATH = "/v1/files/upload/stream"  # file-management/upload-stream
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One POST to the API, without the key: that is the transport's business."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes | None = attrs.field(default=None, repr=False)
+
+
+class Reply(NamedTuple):
+    """One answer; `whole` is False where its body broke off or was larger than we read.
+
+    A tuple, because every poll makes one: a frozen attrs class takes three times as long.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    whole: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """An exchange without an answer.
+
+    `sent` is a fact noted at the moment the request was handed over, not deduced from an exception's class.
+    """
+
+    reason: str
+    sent: bool
+
+
+def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Call:
+    """A billed POST. The idempotency key is undocumented here, honoured by the sister gateway, harmless elsewhere."""
+    headers = {"Content-Type": JSON, "Accept": JSON, "Idempotency-Key": idempotency_key}
+    return Call(path=path, headers=headers, body=dump(wire))
+
+
+def task_path(task_id: str) -> str:
+    """Where a task's status is read (task-management/get-task-detail)."""
+    plain = isinstance(task_id, str) and _is_plain(task_id)
+    return f"/v1/tasks/{task_id if plain else quote(check_task_id(task_id), safe='')}"
+
+
+# An id of unreserved characters alone (RFC 3986 section 2.3) passes the check and needs no quotes.
+_is_plain = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~-]{0,511}").fullmatch
+
+
+_ACCEPT = {"Accept": JSON}
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """JSON as UTF-8 bytes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+MAX_ID = 512
+
+# Control characters and lone surrogates among them: the latter cannot be encoded at all.
+_UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def check_task_id(task_id: object) -> str:
+    """The id as given, if it is one path segment whatever a server makes of it.
+
+    Raises:
+        InvalidRequestError: it is empty, `.`, `..`, too long, or has a slash, `? # %` or a control character.
+    """
+    if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > MAX_ID:
+        raise InvalidRequestError(f"task_id={short(task_id)}: give the id that a submit returned")
+    if _UNSAFE_IN_ID.search(task_id):
+        raise InvalidRequestError(
+            f"task_id={short(task_id)}: an id is one path segment, without / \\ ? # % or control characters"
+        )
+    return task_id
+
+
+def multipart_frame(filename: str, boundary: str) -> tuple[bytes, bytes]:
+    """What goes before and after a file's bytes in `multipart/form-data` (file-management/upload-stream: `file`)."""
+    # RFC 7578 section 4.2 and the HTML standard: quotes and line ends of a name are percent-encoded.
+    name = filename.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
+
+
+def upload_call(boundary: str, size: int) -> Call:
+    """A POST of a file whose framed body has `size` bytes."""
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Content-Length": str(size),
+        **_ACCEPT,
+    }
+    return Call(path=UPLOAD_PATH, headers=headers)
+
+
+def is_task_id(value: object) -> bool:
+    """Whether `check_task_id` takes it."""
+    try:
+        check_task_id(value)
+    except InvalidRequestError:
+        return False
+    return True

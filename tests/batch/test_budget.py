@@ -1,0 +1,129 @@
+"""What a batch may spend: never more than its budget, whatever is under way."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import GrokImagineImage, RawRequest
+from foxapi_async._batch.budget import Answer, Budget, credits_reserved, kind_of
+
+FOX = "a fox"
+
+
+def test_without_a_limit_everything_goes():
+    """A batch without a budget asks nothing, also of kinds without a price."""
+    budget = Budget(None)
+    budget.take(FOX)
+
+    assert Answer.GO is budget.ask(FOX)
+
+
+def test_an_unknown_price_goes_alone():
+    """While a submit of unknown price is under way nothing else goes; before it, it waits for what is under way."""
+    budget = Budget(100)
+    held = budget.take(FOX)
+    assert [Answer.WAIT, Answer.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
+    assert 5 == budget.settle(FOX, held, 5)
+    budget.take(FOX)
+
+    assert [Answer.GO, Answer.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
+
+
+def test_what_the_service_states_is_the_price_of_the_next():
+    """The credits that a reply reserves are held for each further submit of the kind."""
+    budget = Budget(12)
+    budget.settle(FOX, budget.take(FOX), 5)
+    assert 5 == budget.take(FOX)
+
+    assert Answer.WAIT is budget.ask(FOX)
+    assert 10 == budget.settle(FOX, 5, None) + 5 == budget.spent
+    assert Answer.REACHED is budget.ask(FOX)
+
+
+def test_a_price_of_the_caller_is_used_until_the_service_states_another():
+    """`price` lets the first submits go together; a stated price replaces it."""
+    budget = Budget(10, price=2)
+    held = [budget.take(FOX) for _ in range(5)]
+    assert Answer.WAIT is budget.ask(FOX)
+    for amount in held:
+        budget.settle(FOX, amount, 1)
+
+    assert (5, 1, Answer.GO) == (budget.spent, budget.price_of(FOX), budget.ask(FOX))
+
+
+def test_a_refused_submit_gives_its_credits_back():
+    """What was held for a submit that was refused can be spent."""
+    budget = Budget(5, price=5)
+    held = budget.take(FOX)
+    assert Answer.WAIT is budget.ask(FOX)
+    budget.release(held)
+
+    assert (0, Answer.GO) == (budget.spent, budget.ask(FOX))
+
+
+def test_a_service_that_names_no_price_is_told_apart():
+    """A reply without credits makes its kind blind: nothing more of it goes, unless the caller knows the price."""
+    budget = Budget(100)
+
+    assert budget.settle(FOX, budget.take(FOX), None) is None
+    assert [Answer.BLIND, Answer.GO] == [budget.ask(FOX), budget.ask("an owl")]
+
+
+def test_what_was_spent_before_counts():
+    """A batch that is resumed goes on from what its ledger says."""
+    assert Answer.REACHED is Budget(10, spent=10).ask(FOX)
+    assert Answer.REACHED is Budget(10, spent=8, price=3).ask(FOX)
+    assert Answer.GO is Budget(10, spent=7, price=3).ask(FOX)
+
+
+def test_the_kind_is_all_but_words_and_pictures():
+    """Prompts do not matter to a price; outputs, ratios, the model and the number of input images do."""
+    same = [GrokImagineImage("a"), GrokImagineImage("b")]
+    others = [
+        GrokImagineImage("a", num_outputs=2),
+        GrokImagineImage("a", image_urls=["https://x.example/1.png"]),
+        RawRequest("grok-imagine-image", "a"),
+        RawRequest("m", params={"image_urls": "odd"}),
+    ]
+
+    assert 1 == len({kind_of(request) for request in same})
+    assert 5 == len({kind_of(request) for request in [same[0], *others]})
+    assert kind_of(GrokImagineImage("a", image_urls=["https://x.example/1.png"])) == kind_of(
+        GrokImagineImage("c", image_urls=["https://x.example/2.png"])
+    )
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"credits_reserved": "many"}])
+def test_a_price_that_is_no_number_is_none(usage):
+    """Anything but a finite number of credits, zero or more, says nothing."""
+    assert credits_reserved(usage) is None
+
+
+@pytest.mark.parametrize("value", [True, -1, float("nan"), float("inf"), None])
+def test_odd_credits_say_nothing(value):
+    """Truth values, negative and infinite amounts are no price."""
+    assert credits_reserved({"credits_reserved": value}) is None
+    assert 5.5 == credits_reserved({"credits_reserved": 5.5})
+
+
+@given(
+    limit=st.integers(0, 60),
+    prices=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    moves=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["submit", "accept", "refuse"])), max_size=80
+    ),
+)
+def test_no_order_of_events_passes_the_budget(limit, prices, moves):
+    """Once each price is known the budget holds; a kind's first submit may pass it by its own price alone."""
+    budget, under_way = Budget(limit), []
+    for number, move in moves:
+        kind = number % len(prices)
+        if move == "submit" and budget.ask(kind) is Answer.GO:
+            under_way.append((kind, budget.take(kind)))
+        elif move == "accept" and under_way:
+            kind, held = under_way.pop(number % len(under_way))
+            before = budget.spent
+            budget.settle(kind, held, prices[kind])
+            assert budget.spent <= limit or (held is None and before < limit)
+        elif move == "refuse" and under_way:
+            budget.release(under_way.pop(number % len(under_way))[1])

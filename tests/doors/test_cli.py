@@ -1,0 +1,1295 @@
+"""The command line, run as `main([...])` in this process and, where signals and terminals matter, as a process."""
+
+import ast
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import io
+import json
+import logging
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from foxapi_async import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DownloadError,
+    FoxError,
+    FoxSession,
+    InsufficientQuotaError,
+    InvalidRequestError,
+    NotFoundError,
+    TaskAbandonedError,
+    TaskFailedError,
+    TaskTimeoutError,
+    UnprocessableError,
+    __version__,
+)
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async.cli import _exits, _inputs, _requests, _running, _screen, _text, _view, _words, main
+from foxapi_async.cli._parser import build_parser
+from foxapi_async.emulator import Fault, ThreadedEmulator
+from foxapi_async.models import MODELS
+
+FOX = "a red fox in the snow"
+FAST = ("--emulator", "--emulator-seconds", "0.1")
+PRO = "gemini-3-pro-image-preview"
+FLASH = "gemini-3.1-flash-image-preview"
+
+
+@pytest.fixture(autouse=True)
+def clean_place(monkeypatch, tmp_path):
+    """An empty working folder, and no settings of the person who runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service with fast tasks, which the environment points to."""
+    with ThreadedEmulator(seconds=0.1) as emulator:
+        point_to(emulator, monkeypatch)
+        yield emulator
+
+
+@pytest.fixture
+def slow_service(monkeypatch):
+    """A service whose tasks take a minute."""
+    with ThreadedEmulator(seconds=60) as emulator:
+        point_to(emulator, monkeypatch)
+        yield emulator
+
+
+def point_to(emulator, monkeypatch):
+    monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
+    monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
+
+
+# What a programmer would type, and nobody in a shell.
+PYTHON = re.compile(
+    r"=True|=None|pathlib|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
+)
+
+
+@pytest.fixture
+def foxapi(capfd):
+    """Run a command line: its exit status, standard output and standard error, which speaks no Python."""
+
+    def run(*words):
+        code = main(words)
+        out, err = capfd.readouterr()
+        if "--debug" not in words:
+            assert "Traceback" not in err
+            assert not PYTHON.search(err)
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def no_sending(monkeypatch):
+    """Opening a session fails the test: everything must be refused before."""
+
+    async def refuse(_self):
+        pytest.fail("a session was opened")
+
+    monkeypatch.setattr(FoxSession, "__aenter__", refuse)
+
+
+def given(*words):
+    """The request that a `generate` command line makes."""
+    words = ["generate", *words]
+    return _requests.read_request(build_parser(words).parse_args(words))
+
+
+def event(status="processing", *, progress=None, elapsed=0.0, remaining=None, final=False, task_id="t-1"):
+    snapshot = TaskSnapshot(id=task_id, status=status)
+    return TaskEvent(
+        task_id=task_id,
+        model="m",
+        status=status,
+        progress=progress,
+        elapsed=elapsed,
+        remaining=remaining,
+        final=final,
+        snapshot=snapshot,
+    )
+
+
+# generate
+
+
+def test_generate_saves_real_images_and_prints_their_paths(foxapi):
+    """The first command of the README leaves two pictures, and standard output has their paths alone."""
+    code, out, err = foxapi("generate", FOX, *FAST, "-n", "2", "--out", "out")
+
+    paths = [Path(line) for line in out.splitlines()]
+    assert code == 0
+    assert sorted(Path("out").iterdir()) == sorted(paths)
+    assert len(paths) == 2
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.size == (1024, 1024)
+    assert "nothing is billed" in err
+
+
+def test_generate_as_json(foxapi, service):
+    """With --json a finished task is one object on one line."""
+    code, out, _ = foxapi("generate", FOX, "--json")
+
+    told = json.loads(out)
+    (task_id,) = service.tasks
+    assert code == 0
+    assert {"task_id", "model", "status", "files", "usage", "elapsed"} == set(told)
+    assert (task_id, "grok-imagine-image", "completed") == (told["task_id"], told["model"], told["status"])
+    (file,) = told["files"]
+    assert Path(file["path"]).is_file()
+    assert file["url"].startswith(service.url)
+
+
+def test_what_a_task_costs_is_told(foxapi, service):
+    """A real run ends with what the service reserved for it."""
+    _, _, err = foxapi("generate", FOX)
+
+    assert re.search(r"1 image in \d+ s, [\d.]+ credits", err)
+
+
+@pytest.mark.parametrize(
+    ("usage", "text"), [({}, ""), ({"credits_reserved": "5"}, ""), ({"credits_reserved": 5}, ", 5 credits")]
+)
+def test_unreadable_usage_is_left_out(usage, text):
+    """Only a number is told as a cost."""
+    from foxapi_async.cli._job import _credits
+
+    assert text == _credits(usage)
+
+
+def test_the_emulator_ignores_the_account(foxapi, monkeypatch):
+    """With --emulator neither the key nor the address of the environment is looked at."""
+    monkeypatch.setenv("FOXAPI_API_KEY", "broken\nkey")
+    monkeypatch.setenv("FOXAPI_BASE_URL", "http://example.com")
+
+    code, _, _ = foxapi("generate", FOX, *FAST)
+
+    assert code == 0
+
+
+def test_options_become_fields():
+    """An option that is given is sent, the others are not."""
+    request = given(
+        FOX,
+        "-m",
+        FLASH,
+        "--aspect-ratio",
+        "21:9",
+        "--resolution",
+        "2K",
+        "--google-search",
+        "--no-image-search",
+    )
+
+    assert request.to_dict() == {
+        "model": FLASH,
+        "prompt": FOX,
+        "aspect_ratio": "21:9",
+        "resolution": "2K",
+        "google_search": True,
+        "image_search": False,
+    }
+
+
+def test_every_field_of_every_model_has_an_option(foxapi):
+    """The options come from the models: none is missing."""
+    _, out, _ = foxapi("generate", "--help")
+
+    names = {spec.name for cls in MODELS.values() for spec in cls.fields()}
+    for name in names - {"prompt", "image_urls", "num_outputs"}:
+        assert f"--{name.replace('_', '-')}" in out
+    assert "--image " in out
+    assert "-n " in out
+
+
+def test_images_are_paths_or_urls(tmp_path):
+    """What has a scheme stays a URL, everything else is a local file."""
+    file = tmp_path / "fox.png"
+    Image.new("RGB", (8, 8)).save(file)
+
+    request = given(FOX, "--image", str(file), "--image", "https://x.example/1.png", "--image", "data:,x")
+
+    assert [file, "https://x.example/1.png", "data:,x"] == request.to_dict()["image_urls"]
+
+
+def test_a_local_image_is_uploaded(foxapi, service, tmp_path):
+    """A local file is stored at the service before the submit."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "fox.png")
+
+    code, _, _ = foxapi("generate", FOX, "--image", "fox.png")
+
+    posted = [record.path for record in service.requests if record.method == "POST"]
+    assert code == 0
+    assert posted == ["/v1/files/upload/stream", "/v1/images/generations"]
+
+
+def test_a_prompt_from_standard_input(monkeypatch):
+    """The prompt - is read from standard input."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a fox\nin two lines\n"))
+
+    assert given("-").prompt == "a fox\nin two lines"
+
+
+def test_standard_input_that_is_no_text(foxapi, monkeypatch, no_sending):
+    """Bytes that are no text are refused in one line."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+
+    code, _, err = foxapi("generate", "-", "--emulator")
+
+    assert (code, err.count("\n")) == (2, 1)
+    assert "standard input" in err
+
+
+def test_a_prompt_that_begins_with_a_dash():
+    """After -- everything is the prompt."""
+    assert given("-n", "2", "--", "-n fox").prompt == "-n fox"
+
+
+def test_an_unknown_model_is_sent_as_it_is(foxapi, service):
+    """The service knows more models than this package; options and --param become its fields."""
+    code, _, _ = foxapi("generate", FOX, "-m", "gpt-image-1", "-n", "2")
+
+    assert code == 0
+    assert service.billed_images == 2
+
+
+def test_params_are_json_or_text():
+    """--param makes a raw request of any model; what is no JSON is text."""
+    request = given(FOX, "--param", "seed=7", "--param", "style=oil paint", "--param", "a=b=c")
+
+    assert request.params == {"seed": 7, "style": "oil paint", "a": "b=c"}
+    assert request.path == "/v1/images/generations"
+
+
+def test_another_endpoint():
+    """--path sends to another endpoint, also without a prompt."""
+    request = given("", "-m", "veo-3", "--path", "/v1/videos/generations")
+
+    assert (request.model, request.prompt, request.path) == ("veo-3", None, "/v1/videos/generations")
+
+
+# refusals
+
+
+REFUSALS = {
+    "no prompt": (["generate"], "PROMPT"),
+    "no number": (["generate", FOX, "-n", "two"], "invalid int value"),
+    "no pair": (["generate", FOX, "--param", "x"], "KEY=VALUE"),
+    "timeout": (["generate", FOX, "--timeout", "-1"], "positive number"),
+    "endless timeout": (["generate", FOX, "--timeout", "inf"], "positive number"),
+    "timeout text": (["generate", FOX, "--timeout", "soon"], "positive number"),
+    "abbreviation": (["generate", FOX, "--asp", "1:1"], "--asp"),
+    "unknown command": (["paint", FOX], "paint"),
+    "blank prompt": (["generate", " "], "PROMPT=' ': allowed are non-blank texts"),
+    "count": (["generate", FOX, "-n", "9"], "--num-outputs=9: allowed are whole numbers from 1 to 4"),
+    "two problems": (["generate", FOX, "-n", "9", "--aspect-ratio", "7:7"], "--aspect-ratio='7:7'"),
+    "no such field": (["generate", FOX, "-m", PRO, "-n", "2"], f"-n: {PRO} has no num_outputs"),
+    "field of another": (["generate", FOX, "--resolution", "2K"], "--resolution: grok-imagine-image has no"),
+    "a typo": (["generate", FOX, "-m", "grok-imagin-image"], "did you mean grok-imagine-image?"),
+    "no image": (["generate", FOX, "--image", "none.png"], "--image none.png: No such file"),
+    "a folder": (["generate", FOX, "--image", "."], "--image .: Is a directory"),
+    "an empty image": (["generate", FOX, "--image", os.devnull], "the file is empty"),
+    "a null byte": (["generate", FOX, "--image", "a\0b"], "a\\x00b: embedded null"),
+    "a strange scheme": (["generate", FOX, "--image", "ftp://x/1.png"], "give a local file"),
+    "out is a file": (["generate", FOX, "--out", __file__], "there is a file of that name"),
+    "out below a file": (["generate", FOX, "--out", f"{__file__}/x"], "Not a directory"),
+    "out with a null": (["generate", FOX, "--out", "a\0b"], "embedded null"),
+    "out as an image": (["generate", FOX, "--out", "fox.png"], "give one without .png"),
+    "no data URI": (
+        ["generate", FOX, "--image", "data:x"],
+        "--image[0]='data:x': neither an http(s) URL nor a data URI",
+    ),
+    "a ratio without its image": (
+        ["generate", FOX, "-m", PRO, "--aspect-ratio", "match_input_image"],
+        "--aspect-ratio='match_input_image': allowed with --image only; give --image or another ratio",
+    ),
+    "a raw model": (["generate", FOX, "-m", "", "--param", "a=1"], "--model='': must be a model id"),
+    "a raw path": (["generate", FOX, "--path", "x"], "--path='x': must be an endpoint"),
+    "a raw number": (["generate", FOX, "--param", "a=NaN"], "--param['a']=nan: JSON has no such number"),
+    "a raw field": (
+        ["generate", FOX, "--param", "model=x"],
+        "--param['model']: give it as the command's own model",
+    ),
+    "a slash in an id": (["wait", "a/b"], "ID='a/b'"),
+    "a slash in the id": (["status", "../b"], "one path segment"),
+    "upload of a url": (["upload", "https://x.example/1.png"], "a URL already"),
+    "upload of nothing": (["upload", "none.png"], "FILE none.png: No such file"),
+    "upload of a strange scheme": (["upload", "ftp://x/1.png"], "FILE ftp://x/1.png: give a local file"),
+}
+
+
+@pytest.mark.parametrize(("words", "text"), REFUSALS.values(), ids=REFUSALS)
+def test_bad_input_is_refused_in_one_line(foxapi, no_sending, words, text):
+    """Whatever cannot work exits 2 with one line that says what to do, before anything is sent."""
+    emulated = ["--emulator"] if words[0] in {"generate", "wait", "status", "upload"} else []
+    code, out, err = foxapi(*words[:1], *emulated, *words[1:])
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert text in err
+
+
+ACCOUNTS = {
+    "no key": ({}, "no API key: set FOXAPI_API_KEY or use --emulator, which needs none"),
+    "empty": ({"FOXAPI_API_KEY": " "}, "FOXAPI_API_KEY"),
+    "line break": ({"FOXAPI_API_KEY": "a\nb"}, "in one piece"),
+    "http": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
+        "FOXAPI_BASE_URL='http://x.example' would send the key unencrypted",
+    ),
+    "http and its permission": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
+        "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
+    ),
+    "no address": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "x.example"},
+        "FOXAPI_BASE_URL='x.example': give an",
+    ),
+    "a password": (
+        {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "https://a:b@x.example"},
+        "FOXAPI_BASE_URL has a user",
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "text"), ACCOUNTS.values(), ids=ACCOUNTS)
+@pytest.mark.parametrize(
+    "words", [("generate", FOX), ("wait", "t-1"), ("status", "t-1"), ("upload", __file__)]
+)
+def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, text, words):
+    """A key or address that cannot be used is told in one line, and no folder is made."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+    code, _, err = foxapi(*words)
+
+    assert (code, err.count("\n")) == (3, 1)
+    assert text in err
+    assert not Path("out").exists()
+
+
+def test_an_unwritable_folder(foxapi, monkeypatch, no_sending):
+    """A folder that takes no files is found out before anything is billed."""
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(_inputs.tempfile, "TemporaryFile", refuse)
+    code, _, err = foxapi("generate", FOX, "--emulator")
+
+    assert code == 2
+    assert "--out out: Permission denied; give a folder that can be written to" in err
+
+
+def test_a_wish_beyond_the_known_id_is_meant(no_sending):
+    """A vendor before a known id or a variant behind it is no typo."""
+    assert f"google/{PRO}[fast]" == given(FOX, "-m", f"google/{PRO}[fast]").model
+
+
+# failures
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 3), (402, 3), (403, 3), (400, 2), (422, 2), (413, 2), (404, 1), (500, 1)]
+)
+def test_a_refused_submit(foxapi, service, status, code):
+    """The account exits 3, a request that the service refuses 2, everything else 1."""
+    service.add_fault(Fault.status("submit", status, message="no\x1b[2J!"))
+
+    got, out, err = foxapi("generate", FOX)
+
+    assert (code, "", 1) == (got, out, err.count("\n"))
+    assert "\x1b" not in err
+
+
+def test_a_failed_task_exits_1(foxapi, service):
+    """A task that the service fails is told with its reason, and not offered for resuming."""
+    service.add_fault(Fault.fails(code="content_policy_violation"))
+
+    code, out, err = foxapi("generate", FOX)
+
+    assert (code, out) == (1, "")
+    assert "content_policy_violation" in err
+    assert "resume" not in err
+
+
+def test_a_failure_as_json(foxapi, service):
+    """With --json an error is one object on one line, with what it means for the bill."""
+    service.add_fault(Fault.fails(code="content_policy_violation"))
+
+    code, out, _ = foxapi("--json", "generate", FOX)
+
+    told = json.loads(out)["error"]
+    (task_id,) = service.tasks
+    assert code == 1
+    assert ("TaskFailedError", task_id, "unknown", False) == (
+        told["type"],
+        told["task_id"],
+        told["charged"],
+        told["retryable"],
+    )
+    assert told["code"] == "content_policy_violation"
+
+
+def test_invalid_input_as_json(foxapi):
+    """A refusal lists its problems."""
+    _, out, _ = foxapi("generate", FOX, "-n", "9", "--aspect-ratio", "7:7", "--json")
+
+    told = json.loads(out)["error"]
+    assert (told["type"], told["charged"], len(told["problems"])) == ("InvalidRequestError", "no", 2)
+
+
+def test_a_timeout_tells_how_to_resume(foxapi, slow_service):
+    """A task that takes too long goes on: its id and the command that waits for it are told."""
+    code, out, err = foxapi("generate", FOX, "--timeout", "0.5", "--out", "my folder")
+
+    (task_id,) = slow_service.tasks
+    assert (code, out) == (1, "")
+    assert f"task {task_id} has not finished in time" in err
+    assert f"still running (and billed): {task_id}  resume: foxapi wait {task_id} --out 'my folder'\n" in err
+
+
+def test_a_timeout_at_the_emulator_has_nothing_to_resume(foxapi):
+    """The tasks of --emulator end with the command."""
+    code, _, err = foxapi("generate", FOX, "--emulator", "--emulator-seconds", "60", "--timeout", "0.3")
+
+    assert code == 1
+    assert "resume" not in err
+
+
+def test_a_failed_download_can_be_resumed(foxapi, service):
+    """Images that could not be fetched are paid for: `wait` with --overwrite brings all of them."""
+    service.add_fault(Fault.status("file", 404))
+
+    code, out, err = foxapi("generate", FOX, "-n", "2")
+    (task_id,) = service.tasks
+    assert (code, out) == (1, "")
+    assert f"finished, but not saved: {task_id}  resume: foxapi wait {task_id} --out out --overwrite" in err
+
+    code, out, _ = foxapi("wait", task_id, "--out", "out", "--overwrite")
+    assert (code, len(out.splitlines())) == (0, 2)
+
+
+def test_an_unreachable_service(foxapi, monkeypatch):
+    """A service that is not there is one line and exit 1."""
+    monkeypatch.setenv("FOXAPI_API_KEY", "k")
+    monkeypatch.setenv("FOXAPI_BASE_URL", "http://127.0.0.1:9")
+
+    async def at_once(_seconds):
+        pass
+
+    monkeypatch.setattr("backoff._async.asyncio.sleep", at_once)
+    code, out, err = foxapi("status", "t-1")
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.endswith("; check the network and FOXAPI_BASE_URL\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "hinted"),
+    [
+        (["-n", "9"], False),
+        (["--image", "data:x"], False),
+        (["-m", PRO, "--aspect-ratio", "match_input_image"], False),
+        (["--aspect-ratio", "7:7"], True),
+        (["--resolution", "2K"], True),
+    ],
+)
+def test_param_is_offered_where_the_service_may_know_more(foxapi, no_sending, words, hinted):
+    """Only a field or a choice that is new to us may be one that the service has meanwhile."""
+    _, _, err = foxapi("generate", FOX, *words)
+
+    assert hinted == ("--param KEY=VALUE" in err)
+
+
+def test_a_submit_without_an_answer(foxapi, service):
+    """What may have been billed is to be looked up, in the terms of the command line also as JSON."""
+    service.add_fault(Fault.cut_after("submit"))
+
+    code, out, err = foxapi("generate", FOX, "--json")
+
+    told = json.loads(out)["error"]
+    assert (1, "UncertainSubmitError", "unknown") == (code, told["type"], told["charged"])
+    assert "look at your account before you send it again" in err
+    assert not PYTHON.search(told["message"])
+
+
+def test_an_id_that_arrives_after_the_time_is_named(foxapi, service):
+    """A submit that was given up may still bring its id: the command that goes on with it is told."""
+    service.add_fault(Fault.slow("submit", 1.0))
+
+    code, out, err = foxapi("generate", FOX, "--timeout", "0.3")
+
+    (task_id,) = service.tasks
+    assert (1, "") == (code, out)
+    assert f"still running (and billed): {task_id}  resume: foxapi wait {task_id} --out out\n" in err
+
+
+def test_a_folder_in_the_way_of_an_image(foxapi, service):
+    """A folder with an image's name asks for another output folder."""
+    foxapi("generate", FOX, "-q")
+    (task_id,) = service.tasks
+    Path("else", f"{task_id}-1").mkdir(parents=True)
+
+    code, _, err = foxapi("wait", task_id, "--out", "else")
+
+    assert code == 1
+    assert "is a directory: choose another --out" in err
+
+
+def completed(service, foxapi, **fields):
+    """From now on every status read is of a completed task with one image."""
+    _, out, _ = foxapi("generate", FOX, "--json")
+    url = json.loads(out)["files"][0]["url"]
+    body = json.dumps({"status": "completed", "results": [{"url": url}], **fields}).encode()
+    service.add_fault(Fault.garbage("poll", body=body, times=None))
+
+
+@pytest.mark.parametrize(("count", "remark"), [("3", "foxapi: 3 asked for, 1 made\n"), ("1", "")])
+def test_fewer_images_than_asked_for_are_remarked(foxapi, service, count, remark):
+    """Images that were asked for and not made cost money: one line says so, also with --quiet."""
+    completed(service, foxapi)
+
+    code, out, err = foxapi("generate", FOX, "-n", count, "--quiet")
+
+    assert (0, 1, remark) == (code, len(out.splitlines()), err)
+
+
+@pytest.mark.parametrize("words", [["wait", "--out", "else"], ["status"]])
+def test_a_model_that_is_not_named_is_null(foxapi, service, words):
+    """With --json a model is a text or null, never an empty text."""
+    completed(service, foxapi)
+
+    (task_id,) = service.tasks
+
+    _, out, _ = foxapi(*words, task_id, "--json")
+
+    assert json.loads(out)["model"] is None
+
+
+def test_what_is_put_otherwise_stands_in_the_library():
+    """Every phrase that the command line replaces is still one of the library's."""
+    package = Path(_words.__file__).parents[1]
+    trees = [ast.parse(path.read_text()) for path in package.rglob("*.py") if path.parent.name != "cli"]
+    texts = [
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert [] == [phrase for phrase in _words._PHRASES if not any(phrase in text for text in texts)]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            TaskAbandonedError(
+                "the session was left before task t finished; it goes on: attach('t') looks again"
+            ),
+            "the session was left before task t finished; it goes on",
+        ),
+        (TaskTimeoutError("x", task_id="t"), "task t has not finished in time (last status: not read yet)"),
+        (DownloadError("a.png exists already: save elsewhere, or with overwrite=True"), None),
+        (FoxError(), "FoxError"),
+    ],
+)
+def test_lines_speak_of_commands(error, line):
+    """An error's one line has no Python in it, for people and as JSON."""
+    told = _exits.object_of(error)["error"]["message"]
+
+    assert (line or "a.png exists already: choose another --out, or give --overwrite") == told
+    assert not PYTHON.search(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "resumable"),
+    [
+        (ConfigurationError("x"), 3, False),
+        (InsufficientQuotaError("x", status=402, task_id="t"), 3, True),
+        (InvalidRequestError("x"), 2, False),
+        (UnprocessableError("x", task_id="t"), 1, True),
+        (NotFoundError("x", task_id="t"), 1, False),
+        (TaskFailedError("x", task_id="t"), 1, False),
+        (TaskTimeoutError("x", task_id="t"), 1, True),
+        (DownloadError("x", task_id="t"), 1, True),
+        (ConnectionFailedError(), 1, False),
+    ],
+)
+def test_what_errors_mean(error, code, resumable):
+    """The exit status follows from whose turn it is, resuming from whether the task can still bring anything."""
+    assert (code, resumable) == (_exits.status_of(error), _exits.is_resumable(error))
+    assert _words.line_of(error)
+
+
+def test_a_bug_is_one_line(foxapi, monkeypatch):
+    """An error of ours shows no traceback, and says how to see it."""
+    monkeypatch.setattr(_requests, "read_request", lambda _: 1 / 0)
+
+    code, out, err = foxapi("generate", FOX)
+    assert (code, out) == (1, "")
+    assert err == "foxapi: internal error: ZeroDivisionError: division by zero (--debug shows where)\n"
+
+    code, _, err = foxapi("--debug", "generate", FOX)
+    assert code == 1
+    assert "Traceback" in err
+
+
+# status, wait, upload, models, emulator
+
+
+def test_status_looks_once(foxapi, service):
+    """`status` reads the task once and prints one line."""
+    foxapi("generate", FOX, "-n", "2")
+    (task_id,) = service.tasks
+    polls = len(service.requests)
+
+    code, out, _ = foxapi("status", task_id)
+
+    assert code == 0
+    assert f"{task_id}  completed  2 images  grok-imagine-image\n" == out
+    assert len(service.requests) - polls == 1
+
+
+def test_status_of_a_running_task(foxapi, slow_service):
+    """A running task is told with its progress."""
+    foxapi("generate", FOX, "--timeout", "0.3", "-q")
+    (task_id,) = slow_service.tasks
+
+    _, out, _ = foxapi("status", task_id)
+
+    assert re.fullmatch(rf"{task_id}  \w+  [\d.]+ %  grok-imagine-image\n", out)
+
+
+def test_status_as_json(foxapi, service):
+    """With --json it is the whole reading, also of a failed task."""
+    service.add_fault(Fault.fails(code="c", message="m\x07"))
+    foxapi("generate", FOX)
+    (task_id,) = service.tasks
+
+    code, out, _ = foxapi("status", task_id, "--json")
+    told = json.loads(out)
+    assert (0, task_id, "failed", True) == (code, told["task_id"], told["status"], told["finished"])
+    assert (told["error"]["code"], told["error"]["message"]) == ("c", "m\x07")
+
+    _, out, _ = foxapi("status", task_id)
+    assert "c: m" in out
+
+
+def test_status_of_an_unknown_task(foxapi, service):
+    """An id that the service does not know exits 1."""
+    code, out, err = foxapi("status", "task-none")
+
+    assert (code, out, err.count("\n")) == (1, "", 1)
+
+
+def test_wait_saves_several_tasks(foxapi, service):
+    """`wait` follows all its tasks at once; one that fails spoils no other, and decides the exit status."""
+    foxapi("generate", FOX, "--out", "first")
+    service.add_fault(Fault.fails(code="c"))
+    foxapi("generate", FOX)
+    good, bad = service.tasks
+
+    code, out, err = foxapi("wait", good, bad, good)
+
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert Path(out.strip()).is_file()
+    assert bad in err
+
+
+def test_wait_does_not_overwrite(foxapi, service):
+    """A file that is there already is an error, which names the way out."""
+    foxapi("generate", FOX)
+    (task_id,) = service.tasks
+
+    code, _, err = foxapi("wait", task_id)
+
+    assert code == 1
+    assert "exists already" in err
+    assert f"foxapi wait {task_id} --out out --overwrite" in err
+
+
+def test_upload_prints_the_url(foxapi, service, tmp_path):
+    """`upload` prints the URL, and with --json the whole receipt."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "fox.png")
+
+    code, out, _ = foxapi("upload", "fox.png")
+    assert code == 0
+    assert re.fullmatch(r"http://\S+\n", out)
+
+    _, out, err = foxapi("upload", "fox.png", "--json", "--quiet")
+    told = json.loads(out)
+    assert (told["filename"], err) == ("fox.png", "")
+    assert told["url"].startswith("http")
+
+
+def test_models_are_listed(foxapi):
+    """`models` lists each model with its options, the default one first."""
+    code, out, err = foxapi("models")
+
+    heads = [line for line in out.splitlines() if line and not line.startswith(" ")]
+    assert (code, err) == (0, "")
+    assert heads == ["grok-imagine-image (default)", PRO, FLASH]
+    assert "19.5:9" in out
+
+
+def test_models_as_json(foxapi):
+    """With --json each model is one object with its fields."""
+    _, out, _ = foxapi("models", "--json")
+
+    told = [json.loads(line) for line in out.splitlines()]
+    assert set(MODELS) == {item["model"] for item in told}
+    assert [f["name"] for f in told[0]["fields"] if f["maximum"] == 4] == ["num_outputs"]
+
+
+def test_no_arguments_print_help(foxapi):
+    """Without a command the help goes to standard error, and the exit status is 2."""
+    code, out, err = foxapi()
+
+    assert (code, out) == (2, "")
+    assert "generate" in err
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["wait", "--help"], ["emulator", "--help"]])
+def test_asking_for_words_exits_0(foxapi, words):
+    """Version and help go to standard output."""
+    code, out, err = foxapi(*words)
+
+    assert (code, err) == (0, "")
+    assert __version__ in out or "--json" in out
+
+
+def test_the_arguments_of_the_process(monkeypatch, capsys):
+    """Without arguments of its own, main reads those of the process."""
+    monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
+
+    assert main() == 0
+    assert f"foxapi-async {__version__}\n" == capsys.readouterr().out
+
+
+def test_the_program_is_the_command_line(monkeypatch, capsys):
+    """`foxapi_async.__main__` runs this process's command line, and leaves Ctrl-C as it was."""
+    monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert 0 == importlib.import_module("foxapi_async.__main__").main()
+        assert __version__ in capsys.readouterr().out
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_interrupt_stays_ignored(monkeypatch):
+    """A program that is started with Ctrl-C ignored, as shells do in the background, imports with it ignored."""
+    monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert 0 == importlib.import_module("foxapi_async.__main__").main()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_it_imports():
+    """Ctrl-C while the program imports ends it at once, without a traceback, and cannot be lost."""
+    program = """
+import foxapi_async.__main__, os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "foxapi_async.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+foxapi_async.__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (-signal.SIGINT, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_the_emulator_command_delegates(foxapi):
+    """`foxapi emulator` has the options of the emulator, and its exit status."""
+    code, _, err = foxapi("emulator", "--seconds", "-1")
+
+    assert code == 2
+    assert "seconds" in err
+
+
+# streams
+
+
+def test_nothing_but_errors_when_quiet(foxapi):
+    """With --quiet a good run says nothing on standard error."""
+    code, out, err = foxapi("generate", FOX, *FAST, "--quiet")
+
+    assert (code, err, len(out.splitlines())) == (0, "", 1)
+
+
+def test_changes_of_status_are_told_line_by_line(foxapi, service):
+    """Where nobody watches, each new status is one line, and no line is rewritten."""
+    _, _, err = foxapi("generate", FOX)
+
+    (task_id,) = service.tasks
+    assert re.search(rf"^foxapi: submitted {task_id} to grok-imagine-image$", err, re.MULTILINE)
+    assert err.count(f"{task_id}: completed after") == 1
+    assert "\r" not in err
+
+
+def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
+    """Warnings of the package are single lines without control characters; -v shows more; nothing stays behind."""
+    log = logging.getLogger("foxapi_async")
+    before = (list(log.handlers), log.level)
+
+    def read(_):
+        log.info("a detail")
+        log.warning("beware\x1b[31m\n%s", "now")
+        log.warning("ids", extra={"task_ids": ["t"]})
+        raise InvalidRequestError("stop")
+
+    monkeypatch.setattr(_requests, "read_request", read)
+    _, _, err = foxapi("generate", FOX)
+    assert err == "foxapi: beware\\x1b[31m\\nnow\nfoxapi: stop\n"
+
+    _, _, err = foxapi("-v", "generate", FOX)
+    assert "a detail" in err
+    assert before == (list(log.handlers), log.level)
+
+
+def test_a_closed_pipe_is_quiet(service):
+    """When nobody reads standard output, the images are saved all the same, without a word about it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "foxapi_async", "generate", FOX],
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+
+    assert done.returncode == 0
+    assert "Broken" not in done.stderr
+    assert len(list(Path("out").iterdir())) == 1
+
+
+def test_a_stream_without_a_descriptor_is_given_up(monkeypatch):
+    """A broken stream that is no file at all is ignored as well."""
+
+    class Broken(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    with _screen.Screen(as_json=True, quiet=True) as screen:
+        screen.data({})
+
+
+def test_a_stream_of_another_encoding(monkeypatch):
+    """What a stream cannot encode is written as an escape."""
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    with _screen.Screen(as_json=False, quiet=True) as screen:
+        screen.line("狐.jpg")
+
+    assert buffer.getvalue() == b"\\u72d0.jpg\n"
+
+
+def test_paths_are_escaped_for_a_terminal_only(monkeypatch):
+    """A program gets a path as it is, a terminal one that it cannot obey."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with _screen.Screen(as_json=False, quiet=True) as screen:
+        screen.line("a\x1b")
+        stream.isatty = lambda: True
+        screen.line("a\x1b")
+
+    assert stream.getvalue() == "a\x1b\na\\x1b\n"
+
+
+# texts
+
+
+def test_plain_text():
+    """Escapes, line breaks, direction marks and half characters cannot reach a terminal; other scripts can."""
+    assert _text.plain("狐 \x1b[2J\n\u202e\ud800") == "狐 \\x1b[2J\\n\\u202e\\ud800"
+
+
+def test_elided_text():
+    """A long id keeps both ends."""
+    assert (_text.elided("short", 8), _text.elided("abcdefghij", 8)) == ("short", "abcd…hij")
+
+
+def test_durations():
+    """Seconds up to a minute, then minutes."""
+    assert (_text.duration(7.2), _text.duration(125)) == ("7 s", "2:05 min")
+
+
+def test_resume_commands_can_be_pasted():
+    """Blanks are quoted, and an id like an option is set apart."""
+    assert _text.resume_command("t-1", "a b") == "foxapi wait t-1 --out 'a b'"
+    assert _text.resume_command("-t", "o", overwrite=True) == "foxapi wait --out o --overwrite -- -t"
+
+
+# the view
+
+
+@pytest.mark.parametrize(
+    ("seen", "waited", "share"),
+    [
+        (event(), 5, None),
+        (event(final=True), 0, 1.0),
+        (event(progress=40), 9, 0.4),
+        (event(progress=40, remaining=10), 5, 0.7),
+        (event(progress=0, elapsed=5, remaining=5), 0, 0.5),
+        (event(elapsed=5, remaining=5), 2.5, 0.75),
+        (event(elapsed=5, remaining=5), 60, 0.99),
+        (event(progress=250), 0, 0.99),
+        (event(elapsed=0, remaining=0), 0, 0.0),
+    ],
+)
+def test_progress_between_two_readings(seen, waited, share):
+    """The bar moves on to where the task is expected to end, and only the service says that it is done."""
+    got = _view.forecast(seen, waited)
+
+    assert share == (got if got is None else pytest.approx(got))
+
+
+def test_a_row_never_goes_back():
+    """A later, lower estimate leaves the bar where it is."""
+    row = _view.Row("t", 0.0)
+    row.move(0.0)
+    assert (row.percent, row.status) == ("", "")
+
+    row.take(event(progress=50, remaining=10.0), 1.0)
+    row.move(6.0)
+    row.take(event(progress=60, remaining=10.0), 6.0)
+    row.move(6.0)
+    assert row.percent == " 75%"
+
+
+def test_the_clock_of_a_row():
+    """It tells the time taken, and what is expected of the rest."""
+    row = _view.Row("t", 0.0)
+    assert row.clock(3.0) == "3 s"
+
+    row.take(event(elapsed=3.0), 3.0)
+    assert row.clock(5.0) == "5 s"
+
+    row.take(event(elapsed=5.0, remaining=4.0), 5.0)
+    assert row.clock(6.0) == "6 s, about 3 s left"
+    assert row.clock(9.0) == "9 s, any moment now"
+
+
+async def test_events_of_unknown_tasks_are_no_rows():
+    """A reading of a task that has no row is left alone."""
+    lines = []
+    view = _view.ChangesView(lines.append)
+    view.take(event())
+
+    assert (lines, view.rows) == ([], {})
+
+
+async def test_one_line_for_several_tasks(monkeypatch):
+    """On one line the slowest task stands for all, and what the service says cannot move the cursor."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    view = _view.LineView()
+    view.draw()
+    view.begin("t-1", "first")
+    view.begin("t-2", "second")
+    view.take(event("in\x1b[Agear", progress=30, task_id="t-2"))
+    for row in view.rows.values():
+        row.move(0.0)
+    view.rows["t-1"].share = 0.9
+    view.draw()
+    text = terminal.getvalue()
+    view.erase()
+    view.erase()
+
+    assert re.search(r"\[######-+\]   30%  in\\x1b\[Agear  0 s  and 1 more  second$", text)
+    assert terminal.getvalue().endswith(" \r")
+
+
+@pytest.mark.parametrize("columns", [20, 0])
+async def test_the_line_fits_the_terminal(monkeypatch, columns):
+    """The line is cut to the width of the terminal; one that tells none has 80 columns."""
+    terminal = io.StringIO()
+    terminal.fileno = lambda: 2
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    view = _view.LineView()
+    view.begin("t-1", "x" * 300)
+    view.draw()
+
+    assert len(terminal.getvalue()) <= (columns or 80)
+
+
+def test_the_view_that_fits(monkeypatch):
+    """Bars with rich, a line without, changes for pipes and dumb terminals, nothing if asked."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+
+    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+    terminal.isatty = lambda: True
+    assert type(_view.make_view(print, quiet=False)).__name__ == "BarsView"
+    assert type(_view.make_view(print, quiet=True)) is _view.View
+    monkeypatch.setitem(sys.modules, "foxapi_async.cli._rich", None)
+    assert type(_view.make_view(print, quiet=False)) is _view.LineView
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+
+
+# signals
+
+
+def interrupting(monkeypatch, name, number=signal.SIGINT):
+    """Send this process a signal right after a method of the session."""
+    method = getattr(FoxSession, name)
+
+    async def and_interrupt(self, *args, **kwargs):
+        result = await method(self, *args, **kwargs)
+        os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(FoxSession, name, and_interrupt)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_tells_what_is_still_running(foxapi, slow_service, monkeypatch, number, code):
+    """Ctrl-C and SIGTERM leave at once, name each task under way, and say how to go on with it."""
+    interrupting(monkeypatch, "submit", number)
+
+    got, out, err = foxapi("generate", FOX, "--out", "pics")
+
+    (task_id,) = slow_service.tasks
+    resume = f"foxapi: still running (and billed): {task_id}  resume: foxapi wait {task_id} --out pics\n"
+    assert (code, "") == (got, out)
+    assert err.endswith(resume)
+    assert err.count("still running") == 1
+
+
+def test_an_interrupted_wait_names_every_task(foxapi, slow_service, monkeypatch):
+    """All tasks of a `wait` are named."""
+    foxapi("generate", FOX, "--timeout", "0.2")
+    foxapi("generate", FOX, "--timeout", "0.2")
+    asked = len(slow_service.requests)
+
+    def interrupt_once_both_are_asked_for():
+        while len(slow_service.requests) < asked + 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_once_both_are_asked_for, daemon=True).start()
+    code, _, err = foxapi("wait", *slow_service.tasks)
+
+    assert code == 130
+    for task_id in slow_service.tasks:
+        assert f"still running (and billed): {task_id}" in err
+
+
+def test_an_interrupted_emulator_costs_nothing(foxapi, monkeypatch):
+    """With --emulator there is nothing to resume."""
+    interrupting(monkeypatch, "submit")
+
+    code, _, err = foxapi("generate", FOX, "--emulator")
+
+    assert code == 130
+    assert "nothing was billed" in err
+
+
+def test_an_interrupted_download_is_named(foxapi, service, monkeypatch):
+    """A task whose images were not saved yet is named too."""
+    service.add_fault(Fault.hang("file"))
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+
+    code, out, err = foxapi("generate", FOX)
+
+    (task_id,) = service.tasks
+    assert (code, out) == (130, "")
+    assert f"finished, but not saved: {task_id}  resume: foxapi wait {task_id} --out out --overwrite" in err
+    assert not list(Path("out").iterdir())
+
+
+def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
+    """A submit under way is waited for, which is said, because its id is worth money."""
+    slow_service.add_fault(Fault.slow("submit", 1.5))
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+
+    code, _, err = foxapi("generate", FOX)
+
+    (task_id,) = slow_service.tasks
+    assert code == 130
+    assert "Ctrl-C again leaves at once" in err
+    assert f"still running (and billed): {task_id}" in err
+
+
+def test_a_second_signal_hastens(foxapi, slow_service):
+    """A second Ctrl-C does not wait for the answer; that the submit may be billed is said."""
+    slow_service.add_fault(Fault.hang("submit"))
+    timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)) for delay in (0.4, 0.7)]
+    for timer in timers:
+        timer.start()
+    begun = time.monotonic()
+
+    code, _, err = foxapi("generate", FOX)
+
+    assert code == 130
+    assert time.monotonic() - begun < 5
+    assert "may have been accepted and billed" in err
+
+
+def test_an_interrupt_before_the_loop(foxapi, monkeypatch):
+    """Ctrl-C while the prompt is typed is no traceback either."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "read", interrupted, raising=False)
+
+    assert foxapi("generate", "-")[0] == 130
+
+
+def test_a_cancellation_without_a_signal_stays_one():
+    """Where no handler can be installed, the interpreter's own handling goes through."""
+
+    async def cancelled():
+        raise _running.asyncio.CancelledError
+
+    with pytest.raises(_running.asyncio.CancelledError):
+        _running.run(cancelled(), None)
+
+
+def test_another_thread_can_run_commands(service):
+    """Without the main thread's signals a command works all the same."""
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["generate", FOX, "-q", "--json"])))
+    thread.start()
+    thread.join()
+
+    assert codes == [0]
+
+
+@pytest.mark.parametrize("uvloop", [None, SimpleNamespace(new_event_loop=asyncio.SelectorEventLoop)])
+def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvloop):
+    """The command runs on the loop of uvloop, and without it on that of the standard library."""
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+
+    assert foxapi("generate", FOX, *FAST)[0] == 0
+
+
+# processes and terminals
+
+
+def start(*words, **options):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "foxapi_async", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_killed_process_tells_its_ids(slow_service, number, code):
+    """A real process ends as its signal asks, with the id on standard error and no traceback."""
+    process = start("generate", FOX, stderr=subprocess.PIPE)
+    assert process.stderr.readline().startswith("foxapi: submitted ")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+
+    (task_id,) = slow_service.tasks
+    assert (code, "") == (process.returncode, out)
+    assert f"resume: foxapi wait {task_id} --out out" in err
+    assert "Traceback" not in err
+
+
+def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
+    """Run a command with standard error on a pseudo-terminal: exit status, standard output, what the terminal got.
+
+    Once the terminal shows what `interrupt_at` matches, the command is interrupted.
+    """
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = start(
+        *words, stderr=its_end, stdin=its_end, env={**os.environ, "TERM": "xterm-256color", **env}
+    )
+    os.close(its_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal that nobody writes to with EIO
+        while select.select([terminal], [], [], 20)[0] and (piece := os.read(terminal, 65536)):
+            shown += piece
+            if interrupt_at and re.search(interrupt_at, shown.decode(errors="ignore")):
+                process.send_signal(signal.SIGINT)
+                interrupt_at = None
+    os.close(terminal)
+    out, _ = process.communicate(timeout=20)
+    return process.returncode, out, shown.decode()
+
+
+@pytest.fixture
+def no_rich(tmp_path):
+    """A folder that hides rich when it is first on the path."""
+    (tmp_path / "hide").mkdir()
+    (tmp_path / "hide" / "rich.py").write_text("raise ImportError('hidden')")
+    return os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
+
+
+def test_bars_on_a_terminal(service):
+    """With rich a bar moves on standard error and is gone in the end; standard output has the paths alone."""
+    service.add_fault(Fault.slow("submit", 0.3))
+    code, out, shown = on_a_terminal("generate", FOX, "-n", "2", columns=120)
+
+    assert code == 0
+    assert out.splitlines() == sorted(str(path) for path in Path("out").iterdir())
+    assert "━" in shown
+    assert "\x1b[?25l" in shown
+    assert shown.rfind("\x1b[?25h") > shown.rfind("━")
+
+
+def test_a_line_on_a_terminal(slow_service, no_rich):
+    """Without rich one line is rewritten, and blank in the end."""
+    line = r"\r\[-{20}\]  +[01]%  \w+  \d s, about [\d:]+ min left  task-"
+    code, out, shown = on_a_terminal("generate", FOX, interrupt_at=line, PYTHONPATH=no_rich)
+
+    assert (code, out) == (130, "")
+    assert re.search(line, shown)
+    assert re.search(r"\r +\rfoxapi: still running", shown)
+    assert "\x1b" not in shown
+
+
+def test_colours_can_be_left_out(service):
+    """NO_COLOR leaves the bars without colours."""
+    _, _, shown = on_a_terminal("generate", FOX, NO_COLOR="1")
+
+    assert "━" in shown
+    assert not re.search(r"\x1b\[[\d;]*3\d[\d;]*m", shown)

@@ -1,0 +1,826 @@
+"""The commands for batches, run as `main([...])` in this process and, where terminals matter, as a process."""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from test_cli import PYTHON, on_a_terminal, point_to
+
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.lock import holder_of
+from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
+from foxapi_async.cli._batch_figures import Figures, Meter
+from foxapi_async.cli._logs import logging_to
+from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._requests import read_defaults
+from foxapi_async.emulator import Fault, ThreadedEmulator
+
+FAST = ("--emulator", "--emulator-seconds", "0.1")
+PRO = "gemini-3-pro-image-preview"
+
+
+@pytest.fixture(autouse=True)
+def clean_place(monkeypatch, tmp_path):
+    """An empty working folder, and no settings of the person who runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service with fast tasks, which the environment points to."""
+    with ThreadedEmulator(seconds=0.1) as emulator:
+        point_to(emulator, monkeypatch)
+        yield emulator
+
+
+@pytest.fixture
+def foxapi(capfd):
+    """Run a command line: its exit status, standard output and standard error, which speaks no Python."""
+
+    def run(*words):
+        code = main(words)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        assert not PYTHON.search(err)
+        return code, out, err
+
+    return run
+
+
+def write(name="p.jsonl", *lines):
+    Path(name).write_text(
+        "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
+    )
+    return name
+
+
+def foxes(count):
+    return [{"id": f"fox-{n}", "prompt": f"fox {n}"} for n in range(count)]
+
+
+def manifest(out="out"):
+    return [json.loads(line) for line in Path(out, "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def feed(monkeypatch):
+    """Puts a text on standard input, as a pipe does."""
+    with contextlib.ExitStack() as stack:
+
+        def put(text):
+            reading, writing = os.pipe()
+            os.write(writing, text.encode())
+            os.close(writing)
+            monkeypatch.setattr(sys, "stdin", stack.enter_context(os.fdopen(reading)))
+
+        yield put
+
+
+def interrupt_after(seconds, number=signal.SIGINT):
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), number))
+    timer.start()
+    return timer
+
+
+# batch
+
+
+def test_a_batch_is_made(foxapi):
+    """Every line has its image, and standard error ends with what was made and where it is told."""
+    code, out, err = foxapi("batch", write("p.jsonl", *foxes(3)), *FAST)
+
+    assert (0, "") == (code, out)
+    assert {"fox-0-1.jpg", "fox-1-1.jpg", "fox-2-1.jpg"} == {
+        path.name for path in Path("out/images").iterdir()
+    }
+    assert re.search(r"foxapi: 3 done; 15 credits, in \d s, made by the emulator: nothing is billed\n", err)
+    assert err.endswith("out/manifest.jsonl; a page of it: foxapi report out\n")
+
+
+def test_the_same_command_again_does_nothing(foxapi, service):
+    """What is done is not sent again, and the summary is that of all runs."""
+    words = ("batch", write("p.jsonl", *foxes(3)))
+    foxapi(*words)
+    code, _, err = foxapi(*words)
+
+    assert (0, 3) == (code, service.billed)
+    assert "3 done; 15 credits" in err
+
+
+def test_finished_items_as_json(foxapi, service):
+    """With --json each finished item is its line of the manifest on standard output, and nothing else is there."""
+    service.add_fault(Fault.fails("content_policy_violation"))
+    code, out, _ = foxapi("batch", write("p.jsonl", *foxes(3)), "--json")
+
+    told = [json.loads(line) for line in out.splitlines()]
+    assert 1 == code
+    assert sorted(manifest(), key=str) == sorted(told, key=str)
+    assert {"done": 2, "failed": 1} == Counter(line["status"] for line in told)
+
+
+def test_options_are_defaults_of_every_line(foxapi, service):
+    """A field that a line does not say is that of the option."""
+    lines = [{"prompt": "a"}, {"prompt": "b", "aspect_ratio": "1:1"}]
+    code, _, _ = foxapi("batch", write("p.jsonl", *lines), "--aspect-ratio", "16:9")
+
+    assert 0 == code
+    assert {("a", "16:9"), ("b", "1:1")} == {
+        (task.body["prompt"], task.body["aspect_ratio"]) for task in service.tasks.values()
+    }
+
+
+def test_a_form_can_be_named(foxapi, service):
+    """A file whose ending says nothing is read as --format says."""
+    assert 0 == foxapi("batch", write("prompts", "a red fox", "an owl"), "--format", "text")[0]
+    assert {"a red fox", "an owl"} == {task.body["prompt"] for task in service.tasks.values()}
+
+
+def test_a_form_that_nobody_knows(foxapi, service):
+    """Without it the command says what to give."""
+    code, _, err = foxapi("batch", write("prompts", "a red fox"))
+
+    assert 2 == code
+    assert "give --format" in err
+
+
+def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
+    """A file is read to its end before anything is sent: each wrong line with number and reason, then exit 2."""
+    name = write("p.jsonl", {"prompt": "a"}, {"prompt": ""}, "nonsense", {"prompt": "b"})
+    code, out, err = foxapi("batch", name)
+
+    assert (2, "", 0) == (code, out, service.billed)
+    assert "foxapi: line 2: prompt=''" in err
+    assert "foxapi: line 3: not JSON" in err
+    assert err.endswith("foxapi: p.jsonl: 2 of 4 items are wrong, nothing was sent\n")
+
+
+def test_wrong_lines_of_standard_input_stop_nobody(foxapi, service, feed):
+    """From a pipe each wrong line is told as it comes, the others are made, and the command ends with 1."""
+    feed('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "b"}\n')
+    code, out, err = foxapi("batch", "-", "--json")
+
+    assert (1, 2, 2) == (code, service.billed, len(out.splitlines()))
+    assert "foxapi: line 2: prompt=''" in err
+    assert "2 done, 1 wrong line; 10 credits" in err
+
+
+def test_prompts_of_standard_input(foxapi, service, feed):
+    """Lines that are no JSON are prompts."""
+    feed("a red fox\nan owl\n")
+
+    assert 0 == foxapi("batch", "-")[0]
+    assert 2 == service.billed
+
+
+def test_a_changed_line_with_the_same_id(foxapi, service):
+    """An id that stood for another request is a wrong line that says so, before anything is sent."""
+    foxapi("batch", write("p.jsonl", *foxes(1)))
+    code, _, err = foxapi("batch", write("p.jsonl", {"id": "fox-0", "prompt": "changed"}, *foxes(2)[1:]))
+
+    assert (2, 1) == (code, service.billed)
+    assert "was used in an earlier run for another request" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max-in-flight", "0"],
+        ["--max-in-flight", "many"],
+        ["--submits-per-second", "0"],
+        ["--polls-per-second", "nan"],
+        ["--budget", "-1"],
+        ["--price", "dear"],
+        ["--format", "xml"],
+        ["--timeout", "0"],
+        ["--aspect-ratio", "99:1"],
+        ["--model", "grok-imagin-image"],
+        ["--out", "here.png"],
+        ["--image", "missing.png"],
+    ],
+)
+def test_a_wrong_option_is_told_at_once(foxapi, service, words):
+    """The option and its value are named, and nothing is sent."""
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), *words)
+
+    assert (2, 0) == (code, service.billed)
+    assert words[0] in err
+    assert words[1] in err
+
+
+def test_submits_can_be_rationed(foxapi, service):
+    """--submits-per-second spreads the submits; what it allows at once is less than a second's worth."""
+    words = ("--submits-per-second", "5", "--polls-per-second", "50", "--max-in-flight", "10")
+    code, _, _ = foxapi("batch", write("p.jsonl", *foxes(5)), *words)
+
+    moments = [record.when for record in service.requests if record.method == "POST"]
+    assert (0, 5) == (code, len(moments))
+    assert moments[-1] - moments[0] > 0.6
+
+
+def defaults(*words):
+    return read_defaults(build_parser(["batch"]).parse_args(["batch", "p.jsonl", *words]))
+
+
+def test_defaults_may_be_of_another_model():
+    """An option of a model that only lines name is no mistake."""
+    assert {"model": "grok-imagine-image", "resolution": "2K"} == defaults("--resolution", "2K")
+
+
+def test_default_images_are_found_from_everywhere(tmp_path):
+    """A local image is named from the root: the request is the same from whatever folder the command is run."""
+    Image.new("RGB", (8, 8)).save("fox.png")
+
+    images = defaults("--image", "fox.png", "--image", "https://x.example/1.png")["image_urls"]
+    assert [tmp_path / "fox.png", "https://x.example/1.png"] == images
+
+
+def test_unchecked_defaults():
+    """With --param or --path every line is sent unchecked, as in `generate`; other models are, too."""
+    path = "/v1/images/generations"
+    assert {"model": "grok-imagine-image", "seed": 7, "path": path} == defaults("--param", "seed=7")
+    assert {"model": "other"} == defaults("-m", "other")
+
+
+def test_failures_are_told_ten_at_most(foxapi, service):
+    """The first ten failures have a line each, then one says where the others are; a summary groups them."""
+    service.add_fault(Fault.fails("content_policy_violation", times=None))
+    code, _, err = foxapi("batch", write("p.txt", *(f"fox {n}" for n in range(12))))
+
+    assert 1 == code
+    assert 10 == err.count("was refused by the content policy")
+    assert 1 == err.count("what else fails is told in the manifest alone")
+    assert re.search(r'[0-9a-f]{24}#1 "fox \d+": task ', err)
+    assert "problems in this run: 12 content_policy_violation" in err
+    assert "--retry-failed submits (and pays for)" in err
+
+
+def test_failed_items_can_be_made_again(foxapi, service):
+    """--retry-failed submits what failed, and nothing else."""
+    service.add_fault(Fault.fails())
+    words = ("batch", write("p.jsonl", *foxes(3)))
+
+    assert [1, 1, 0] == [foxapi(*words)[0], foxapi(*words)[0], foxapi(*words, "--retry-failed")[0]]
+    assert 4 == service.billed
+
+
+def test_uncertain_items_are_told_each_time(foxapi, service):
+    """A submit without an answer is named at the end of each run, until it is sent again as asked."""
+    service.add_fault(Fault.cut_after("submit"))
+    words = ("batch", write("p.jsonl", *foxes(2)), "--max-in-flight", "1")
+    told = "1 item sent without an answer, and maybe billed: fox-0  (--resubmit-uncertain sends them again)"
+
+    for code, _, err in (foxapi(*words), foxapi(*words, "--quiet")):
+        assert 1 == code
+        assert told in err
+    assert 0 == foxapi(*words, "--resubmit-uncertain")[0]
+    assert 3 == service.billed
+
+
+def test_a_task_that_takes_too_long(foxapi, service):
+    """A task that is not waited for any longer runs on, is paid for, and is looked at by the same command."""
+    service.add_fault(Fault.never_finishes())
+    words = ("batch", write("p.jsonl", *foxes(2)), "--timeout", "1", "--json", "--max-in-flight", "1")
+    code, out, err = foxapi(*words)
+
+    assert (1, 1) == (code, len(out.splitlines()))
+    assert "1 done, 1 running at the service (and billed)" in err
+    assert "the same command goes on with it" in err
+
+
+def test_a_budget_ends_a_batch_with_4(foxapi, service):
+    """What was spent is never more than the budget; the end tells the command that goes on."""
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(9)), "--budget", "22")
+
+    assert (4, 4) == (code, service.billed)
+    assert "foxapi: stopped: the budget of 22 credits is reached: 20 are spent\n" in err
+    assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
+    assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --budget 22\n")
+
+
+@pytest.mark.parametrize(("status", "todo"), [(401, "mend that"), (402, "buy credits")])
+def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
+    """A 401 or 402 stops everything, says what to do, and the same command goes on."""
+    service.add_fault(Fault.status("submit", status, after=2))
+    words = ("batch", write("p.jsonl", *foxes(5)), "--max-in-flight", "1")
+    code, _, err = foxapi(*words)
+
+    assert 3 == code
+    assert f"{todo}, then run the same command again" in err
+    assert "2 done, 3 not begun" in err
+    assert 0 == foxapi(*words)[0]
+    assert 5 == service.billed
+
+
+def test_no_account(foxapi):
+    """Without a key the command says so before it makes a folder."""
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)))
+
+    assert (3, False) == (code, Path("out").exists())
+    assert "FOXAPI_API_KEY" in err
+
+
+def test_a_ledger_in_use(foxapi, service):
+    """A second command on the same folder says who has it, sends nothing, and ends with 3."""
+
+    async def meanwhile():
+        async with Ledger.opened("out/ledger.sqlite"):
+            return await asyncio.to_thread(main, ["batch", "p.jsonl"])
+
+    write("p.jsonl", *foxes(1))
+    code = asyncio.run(meanwhile())
+
+    assert (3, 0) == (code, service.billed)
+
+
+def test_a_ledger_of_a_newer_version(foxapi, service):
+    """It is left alone, with the advice to upgrade, and the command ends with 3."""
+    words = ("batch", write("p.jsonl", *foxes(1)))
+    foxapi(*words)
+    with contextlib.closing(sqlite3.connect("out/ledger.sqlite")) as connection:
+        connection.execute("PRAGMA user_version=99")
+    code, _, err = foxapi(*words)
+
+    assert (3, 1) == (code, service.billed)
+    assert "newer foxapi-async" in err
+    assert "foxapi: go on with" not in err
+
+
+def test_the_emulator_is_kept_apart(foxapi, service):
+    """A folder of the emulator is refused for the service, and the other way round: a trial must not count as done."""
+    name = write("p.jsonl", *foxes(1))
+    foxapi("batch", name, *FAST, "--out", "trial")
+    foxapi("batch", name, "--out", "real")
+
+    for words, maker in ((("--out", "trial"), "the emulator"), ((*FAST, "--out", "real"), "the service")):
+        code, _, err = foxapi("batch", name, *words)
+        assert 2 == code
+        assert f"it has a batch of {maker}" in err
+    assert 0 == foxapi("batch", name, *FAST, "--out", "trial")[0]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
+    """Ctrl-C and SIGTERM end a batch with what is done, what runs on, and the command that goes on."""
+    with ThreadedEmulator(seconds=60) as emulator:
+        point_to(emulator, monkeypatch)
+        interrupt_after(1.5, number)
+        got, _, err = foxapi("batch", write("p.jsonl", *foxes(5)), "--max-in-flight", "3", "--out", "a b")
+
+        assert (code, 3) == (got, emulator.billed)
+    assert "foxapi: stopped: interrupted\n" in err
+    assert "0 done, 3 running at the service (and billed), 2 not begun" in err
+    assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --max-in-flight 3 --out 'a b'\n")
+
+
+def test_a_second_signal_leaves_at_once(foxapi, service):
+    """A submit whose answer is not waited for any longer is uncertain, and named."""
+    service.add_fault(Fault.hang("submit", times=None))
+    began = time.monotonic()
+    interrupt_after(1.0)
+    interrupt_after(1.5)
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(3)))
+
+    assert 130 == code
+    assert time.monotonic() - began < 8  # the answer is waited for up to 10 s
+    assert "0 done, 3 uncertain" in err
+    assert "maybe billed: fox-0, fox-1, fox-2" in err
+    assert 5 >= len(err.splitlines())
+
+
+def test_an_interrupted_trial(foxapi):
+    """With --emulator there is nothing to go on with."""
+    interrupt_after(1.0)
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--emulator", "--emulator-seconds", "60")
+
+    assert 130 == code
+    assert err.endswith("foxapi: the emulator's tasks end here, nothing was billed\n")
+
+
+def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
+    """Then there is only the command to tell; with input from a pipe it needs that again."""
+
+    async def slowly(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(_batch, "keep_apart", slowly)
+    code, _, err = foxapi("batch", "-")
+
+    assert 130 == code
+    assert "foxapi: stopped: interrupted\nfoxapi: go on (with the same input) with: foxapi batch -\n" == err
+
+
+def test_a_closed_standard_input(service):
+    """A batch of a standard input that is closed says so, and ends in order, also on libuv's loop."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "foxapi_async", "batch", "-"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.close(0),
+    )
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("foxapi: stopped: standard input: there is none\n")
+
+
+# --check
+
+
+def test_a_check_sends_nothing(foxapi):
+    """A check needs no key, and tells submits and images by model, and credits where a price is given."""
+    lines = [*foxes(2), {"prompt": "x", "num_outputs": 3}, {"prompt": "y", "model": "other"}]
+    code, out, err = foxapi("batch", write("p.jsonl", *lines), "--check", "--price", "2.5")
+
+    assert (0, "", False) == (code, err, Path("out").exists())
+    assert out == (
+        "p.jsonl: 4 items\n"
+        "  grok-imagine-image: 3 submits, 5 images\n"
+        "  other: 1 submit, 1 image (not known here: sent unchecked)\n"
+        "to be submitted in a first run: 4 submits, 6 images, 10 credits\n"
+    )
+
+
+def test_a_check_tells_every_wrong_line(foxapi):
+    """Wrong lines are told with number and reason, however many; beyond a thousand they are counted."""
+    lines = [{"prompt": ""}] * 1003
+    code, out, err = foxapi("batch", write("p.jsonl", *lines, *foxes(1)), "--check")
+
+    assert 2 == code
+    assert out.startswith("p.jsonl: 1,004 items, 1,003 wrong\n")
+    assert "foxapi: line 1000: prompt=''" in err
+    assert err.endswith("foxapi: and 3 more\n")
+
+
+def test_a_check_finds_an_id_of_two_requests(foxapi):
+    """An id that stands for two requests of a file is found before there is a ledger."""
+    lines = [{"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "b"}]
+    code, out, err = foxapi("batch", write("p.jsonl", *lines), "--check")
+
+    assert 2 == code
+    assert out.startswith("p.jsonl: 3 items, 1 wrong\n")
+    assert "foxapi: line 3: " in err
+    assert not Path("out").exists()
+
+
+def test_a_check_as_json(foxapi):
+    """With --json there is an object for each wrong line, and one for the whole."""
+    name = write("p.jsonl", *foxes(1), {"id": "x", "prompt": ""})
+    code, out, _ = foxapi("batch", name, "--check", "--json")
+
+    wrong, whole = map(json.loads, out.splitlines())
+    assert 2 == code
+    assert (2, "x", 1) == (wrong["line"], wrong["id"], len(wrong["problems"]))
+    assert {
+        "items": 2,
+        "wrong": 1,
+        "models": {"grok-imagine-image": {"submits": 1, "images": 1}},
+        "submits": 1,
+        "images": 1,
+        "credits": None,
+    } == whole
+
+
+# status and report
+
+
+def test_the_status_of_a_batch(foxapi, service):
+    """The state of a folder: counts, cost, what runs longest, what is uncertain."""
+    service.add_fault(Fault.cut_after("submit"))
+    service.add_fault(Fault.never_finishes(prompt="fox 1"))
+    words = ("batch", write("p.jsonl", *foxes(4)), "--timeout", "1", "--max-in-flight", "1", "--budget", "15")
+    foxapi(*words, "--price", "5")
+    code, out, _ = foxapi("status", "out")
+
+    assert 0 == code
+    state, run, spent, oldest, uncertain = out.splitlines()
+    assert "out: 1 done, 1 running at the service (and billed), 1 uncertain, 1 not begun" == state
+    assert ("run: none", "spent: 15 credits") == (run, spent)
+    assert re.fullmatch(r"oldest running: fox-1, task task-\S+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", oldest)
+    assert uncertain.startswith("uncertain: 1 item sent without an answer, and maybe billed: fox-0  (")
+
+    code, out, _ = foxapi("status", "out", "--json")
+    told = json.loads(out)
+    assert (0, 4, None, 15, ["fox-0"]) == (
+        code,
+        told["expected"],
+        told["run"],
+        told["spent"],
+        told["uncertain"],
+    )
+    assert {"done": 1, "submitted": 1, "uncertain": 1, "new": 0, "submitting": 0, "failed": 0} == told[
+        "counts"
+    ]
+    assert "fox-1" == told["oldest"]["id"]
+
+
+def test_the_status_while_a_run_is_on(foxapi, capfd):
+    """Looking disturbs no run: it is told with its process, and what is just being submitted runs."""
+
+    async def meanwhile():
+        async with Ledger.opened("out/ledger.sqlite") as ledger:
+            await ledger.submitting("x", "f" * 24, "key")
+            return await asyncio.to_thread(main, ["status", "out"])
+
+    Path("out").mkdir()
+    assert 0 == asyncio.run(meanwhile())
+    out, _ = capfd.readouterr()
+
+    assert (
+        f"out: 0 done, 1 running at the service (and billed)\nrun: on, in process {os.getpid()}\nspent: not known\n"
+        == out
+    )
+    assert "out: 0 done, 1 uncertain" in foxapi("status", "out")[1]
+
+
+def test_a_folder_without_a_batch(foxapi):
+    """A folder that has no ledger is no batch."""
+    Path("empty").mkdir()
+    code, _, err = foxapi("status", "empty")
+
+    assert 3 == code
+    assert "there is no ledger" in err
+
+
+def test_only_the_first_uncertain_items_are_named():
+    """More than twenty are counted."""
+    account = _batch_account.Account(
+        counts=dict.fromkeys(ItemState, 0) | {ItemState.UNCERTAIN: 23},
+        spent=0,
+        uncertain=tuple(f"k{n}" for n in range(20)),
+        oldest=None,
+        run=None,
+    )
+
+    assert "k18, k19 and 3 more  (" in account.uncertain_words
+
+
+async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
+    """Of thousands of uncertain items twenty are read; the oldest running task is the one submitted first."""
+    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+        for n in range(30):
+            await ledger.submitting(f"k{n}", "f" * 24, "key")
+            await (ledger.uncertain(f"k{n}", "{}") if n < 25 else ledger.submitted(f"k{n}", f"t{n}"))
+    account = await _batch_account.read_account(tmp_path)
+
+    assert (20, 25, "k25") == (len(account.uncertain), account.unclear, account.oldest.key)
+
+
+def test_a_lock_that_names_nobody(tmp_path):
+    """A run is seen also where its process is not known."""
+    import fcntl
+
+    with (tmp_path / "ledger.sqlite.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another process" == holder_of(tmp_path / "ledger.sqlite")
+    assert holder_of(tmp_path / "ledger.sqlite") is None
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_a_report(foxapi, json_option):
+    """The page of a batch is made beside it, and its path printed."""
+    foxapi("batch", write("p.jsonl", *foxes(2)), *FAST)
+    code, out, _ = foxapi("report", "out", *json_option)
+
+    assert 0 == code
+    assert "out/report.html" == (json.loads(out)["path"] if json_option else out.strip())
+    assert "fox-0" in Path("out/report.html").read_text()
+
+
+def test_a_report_of_nothing(foxapi):
+    """A folder without a manifest has no page."""
+    code, _, err = foxapi("report", "nowhere")
+
+    assert 2 == code
+    assert "give the folder of a batch" in err
+
+
+# the figures and their views
+
+
+def figures(**given):
+    usual = {
+        "done": 448,
+        "running": 100,
+        "failed": 2,
+        "uncertain": 1,
+        "expected": 1000,
+        "rate": 4.5,
+        "spent": 2255.0,
+        "budget": None,
+        "polls": 12.34,
+    }
+    return Figures(**(usual | given))
+
+
+BAR = "[#########-----------]  45%  451 of 1,000"
+
+
+def test_figures_in_words():
+    """How far, at what, how fast, at which cost: each part is left out where nothing is known of it."""
+    whole = figures(budget=5000)
+    assert "451 of 1,000" == whole.progress
+    assert ["448 done", "100 running", "2 failed", "1 uncertain"] == whole.states
+    assert ["4.5 items/s", "about 2:02 min left"] == whole.pace
+    assert ["2,255 of 5,000 credits", "12.3 polls/s"] == whole.traffic
+
+    bare = figures(failed=0, uncertain=0, expected=None, rate=None, spent=0.0, polls=0.0)
+    assert ("448", None, ["448 done", "100 running"], [], []) == (
+        bare.progress,
+        bare.share,
+        bare.states,
+        bare.pace,
+        bare.traffic,
+    )
+    assert ["30.0 items/min"] == figures(expected=None, rate=0.5).pace
+    assert 1.0 == figures(expected=100).share
+
+
+@pytest.mark.virtual
+async def test_a_speed_is_that_of_the_last_minutes():
+    """An hour at one item a second, then three minutes at two: the speed is two. A resume begins anew."""
+    tally = Counter(dict.fromkeys(ItemState, 0) | {ItemState.DONE: 5000})
+    batch = SimpleNamespace(tally=tally, expected=10_000, spent=0.0)
+    meter = Meter(batch, None)
+    assert meter.figures().rate is None
+    for _ in range(3600):
+        await asyncio.sleep(1)
+        meter.item_ended()
+        assert meter.figures().rate in {None, 1.0}
+    for _ in range(190):
+        await asyncio.sleep(1)
+        meter.item_ended()
+        meter.item_ended()
+        meter.figures()
+
+    assert 2.0 == meter.figures().rate
+    assert 2500 == meter.figures().left
+
+
+@pytest.mark.virtual
+async def test_polls_are_counted_over_ten_seconds():
+    """Readings count, the answer to a submit does not, and old ones are forgotten."""
+    meter = Meter(SimpleNamespace(tally=Counter({ItemState.DONE: 1}), expected=None, spent=0.0), None)
+    for _ in range(30):
+        await asyncio.sleep(0.5)
+        meter.hear(SimpleNamespace(elapsed=3.0))
+        meter.hear(SimpleNamespace(elapsed=0.0))
+    assert 2.0 == pytest.approx(meter.figures().polls, abs=0.2)
+    await asyncio.sleep(60)
+
+    assert 0.0 == meter.figures().polls
+
+
+def test_before_a_run_there_are_no_figures(new_loop):
+    """While the input is read, there is nothing to tell."""
+
+    async def look():
+        return Meter(SimpleNamespace(tally={}, expected=None, spent=0.0), None).figures()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(look()) is None
+
+
+def test_lines_for_a_log():
+    """Nobody watching, there is a line now and then; the first after ten seconds."""
+    noted = []
+    states = "448 done, 100 running, 2 failed, 1 uncertain"
+    answers = iter([None, None, figures(), figures(rate=None, expected=None, spent=0.0, polls=0.0)])
+    view = _batch_view.BatchLogView(lambda: next(answers), noted.append)
+    for _ in range(4):
+        view.draw()
+
+    assert [
+        "reading the input",
+        f"451 of 1,000: {states}; 4.5 items/s, about 2:02 min left; 2,255 credits, 12.3 polls/s",
+        f"451: {states}",
+    ] == noted
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (
+            200,
+            f"{BAR}  about 2:02 min left  4.5 items/s  100 running  2 failed  1 uncertain  2,255 credits  12.3 polls/s",
+        ),
+        (70, f"{BAR}  about 2:02 min left"),
+        (30, "[#########-----------]  45%  4"),
+    ],
+)
+async def test_one_line_on_a_terminal(monkeypatch, columns, line):
+    """Without rich there is one line, and what does not fit is left out."""
+    terminal = io.StringIO()
+    terminal.fileno = lambda: 2
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns + 1, 24)))
+    _batch_view.BatchLineView(figures).draw()
+
+    assert line == terminal.getvalue().strip("\r ")
+
+
+async def test_a_line_before_and_without_a_count(monkeypatch):
+    """Where the number of items is not known, there is no bar."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    answers = iter([None, figures(expected=None)])
+    view = _batch_view.BatchLineView(lambda: next(answers))
+    view.draw()
+    view.draw()
+
+    first, second = filter(None, map(str.strip, terminal.getvalue().split("\r")))
+    assert "reading the input" == first
+    assert second.startswith("451  4.5 items/s  100 running")
+
+
+def test_the_view_that_fits(monkeypatch):
+    """A bar with rich, a line without, log lines for pipes, nothing if asked."""
+    terminal = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+
+    def made(*, quiet=False):
+        return type(_batch_view.make_batch_view(figures, print, quiet=quiet)).__name__
+
+    assert "BatchLogView" == made()
+    terminal.isatty = lambda: True
+    assert "BatchBarView" == made()
+    assert "View" == made(quiet=True)
+    monkeypatch.setitem(sys.modules, "foxapi_async.cli._batch_rich", None)
+    assert "BatchLineView" == made()
+
+
+def test_a_bar_on_a_terminal(service):
+    """With rich a bar and its figures are shown on standard error, and gone in the end."""
+    service.add_fault(Fault.fails("content_policy_violation"))
+    code, out, shown = on_a_terminal(
+        "batch", write("p.jsonl", *foxes(30)), "--max-in-flight", "3", columns=120
+    )
+
+    assert (1, "") == (code, out)
+    assert "━" in shown
+    assert " of 30" in shown
+    assert re.search(r"\d running", shown)
+    assert shown.rfind("\x1b[?25h") > shown.rfind("━")
+
+
+def test_a_batch_of_unknown_length_on_a_terminal(monkeypatch):
+    """Without a known number of items there are figures, and no bar."""
+    from rich.console import Console
+
+    from foxapi_async.cli import _batch_rich
+
+    terminal = io.StringIO()
+    answers = iter([None, figures(expected=None), figures()])
+    monkeypatch.setattr(
+        _batch_rich, "Console", lambda **_: Console(file=terminal, force_terminal=True, width=100)
+    )
+    view = _batch_rich.BatchBarView(lambda: next(answers))
+    view.erase()
+    view.draw()
+    view.draw()
+    assert "━" not in terminal.getvalue()
+    assert "451" in terminal.getvalue()
+    view.draw()
+    view.close()
+
+    assert "━" in terminal.getvalue()
+
+
+# the log
+
+
+def test_a_batch_is_calm_about_what_all_items_share(capfd):
+    """Hundreds of items held back by one refusal are one line in ten seconds; what the end tells is no line."""
+    log = logging.getLogger("foxapi_async")
+    screen = SimpleNamespace(complain=lambda text: sys.stderr.write(f"{text}\n"))
+    with logging_to(screen, verbose=False, calm=True):
+        for _ in range(100):
+            log.warning("a series is held back for %.1f s: %s", 3.0, "HTTP 429")
+        log.warning("a submit whose caller has gone: %s", "x")
+        log.warning("something else")
+
+    assert "submits are held back for 3.0 s: HTTP 429\nsomething else\n" == capfd.readouterr().err
+
+
+def test_small_texts():
+    """Hours, grouped numbers, at most two decimals."""
+    assert ("3:25 h", "59:59 min") == (_text.duration(12_345), _text.duration(3599))
+    assert ("12,345", "0.5", "1,000.25") == tuple(map(_text.grouped, (12_345.0, 0.5, 1000.25)))

@@ -1,0 +1,98 @@
+"""What a file is by its first bytes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from foxapi_async._files.media_type import ENDINGS, ending
+
+SAMPLES = {
+    ".png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    ".jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    ".webp": b"RIFF\x24\0\0\0WEBPVP8 ",
+    ".gif": b"GIF89a",
+    ".avif": b"\0\0\0\x20ftypavif",
+    ".heic": b"\0\0\0\x18ftypheic",
+    ".bmp": b"BM\x36\0\0\0",
+    ".tiff": b"II*\x00\x08\0\0\0",
+    ".mp4": b"\0\0\0\x18ftypisom",
+    ".webm": b"\x1aE\xdf\xa3\x01",
+    ".zip": b"PK\x03\x04\x14",
+    ".pdf": b"%PDF-1.7",
+    ".mp3": b"ID3\x04",
+    ".wav": b"RIFF\x24\0\0\0WAVEfmt ",
+    ".ogg": b"OggS\0",
+    ".flac": b"fLaC\0",
+}
+DECLARED = [None, "", "application/octet-stream", "text/html", "image/png", "application/json; charset=utf-8"]
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_bytes_decide(name, declared):
+    """A known signature gives the ending, whatever type the server declares."""
+    assert ending(SAMPLES[name], declared) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp"), ("GIF", ".gif")]
+)
+def test_real_images(kind, name):
+    """What an image library writes is known for what it is."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), "orange").save(buffer, kind)
+
+    assert ending(buffer.getvalue()[:512], None) == name
+
+
+@pytest.mark.parametrize(
+    ("head", "declared", "name"),
+    [
+        (b"\x01\x02\x03", "image/png", ".png"),
+        (b"\x01\x02\x03", "IMAGE/JPEG; q=1", ".jpg"),
+        (b"\x01\x02\x03", "video/mp4", ".mp4"),
+        (b"\x01\x02\x03", None, ".bin"),
+        (b"\x01\x02\x03", "application/octet-stream", ".bin"),
+        (b"<svg xmlns=", "image/svg+xml", ".svg"),
+        (b"MM\x00*", None, ".tiff"),
+        (b"\xff\xfb\x90", None, ".mp3"),
+    ],
+)
+def test_the_declared_type_is_asked_second(head, declared, name):
+    """Where the bytes are unknown the declared type gives the ending, and `.bin` is what neither knows."""
+    assert ending(head, declared) == name
+
+
+@pytest.mark.parametrize(
+    "declared", [None, "", "image/png", "application/octet-stream", "text/html; charset=utf-8"]
+)
+@pytest.mark.parametrize(
+    "head",
+    [b"<!doctype html>", b"  \n<html>", b'{"error": 1}', b"[]", b"", b" \n ", b"<?xml version='1.0'?>"],
+)
+def test_pages_are_no_images(head, declared):
+    """A web page, a JSON text or nothing at all is no file to save, even declared as an image."""
+    assert ending(head, declared) is None
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "TEXT/HTML", "application/json", "application/xml"])
+def test_texts_are_no_images(declared):
+    """Unknown bytes declared as a text are no file to save."""
+    assert ending(b"error code: 1010", declared) is None
+
+
+@given(st.binary(max_size=64), st.none() | st.text())
+def test_only_known_endings_come_out(head, declared):
+    """Whatever the bytes and the type, the ending is one of the list or none: a name comes from us alone."""
+    assert ending(head, declared) in {None, *ENDINGS}
+
+
+def test_the_list_has_every_ending():
+    """The list of endings has each of the samples, and `.bin`."""
+    assert {*SAMPLES, ".bin", ".svg"} <= set(ENDINGS)
+    assert sorted(set(ENDINGS)) == list(ENDINGS)

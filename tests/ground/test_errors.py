@@ -1,0 +1,152 @@
+"""Errors: one root, nothing lost in a pickle or copy, and what may be repeated was not billed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import foxapi_async
+from foxapi_async import _errors
+from foxapi_async._errors import APIError, FoxError, InvalidRequestError, TaskError
+from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._wire.replies import TaskProblem
+
+CLASSES = sorted(
+    (value for value in vars(_errors).values() if inspect.isclass(value) and issubclass(value, Exception)),
+    key=lambda cls: cls.__name__,
+)
+BILLED_UNLESS_TOLD = {
+    "UncertainSubmitError": "unknown",
+    "TaskFailedError": "unknown",
+    "TaskCancelledError": "unknown",
+    "TaskError": "yes",
+    "TaskTimeoutError": "yes",
+    "TaskAbandonedError": "yes",
+    "DownloadError": "yes",
+}
+
+maybe_text = st.none() | st.text()
+VALUES = {
+    "task_id": maybe_text,
+    "charged": st.sampled_from([None, "no", "yes", "unknown"]),
+    "retryable": st.booleans(),
+    "local": st.booleans(),
+    "problems": st.lists(st.text(), max_size=3).map(tuple),
+    "status": st.integers(100, 599),
+    "type": maybe_text,
+    "code": maybe_text,
+    "detail": st.text(),
+    "request_id": maybe_text,
+    "retry_after": st.none() | st.floats(0, 1e6),
+    "idempotency_key": maybe_text,
+    "snapshot": st.none() | st.builds(TaskSnapshot, id=st.text(), error=st.builds(TaskProblem)),
+    "url": maybe_text,
+    "saved": st.lists(st.builds(PurePosixPath, st.text()), max_size=2).map(tuple),
+}
+
+
+def keywords(cls: type) -> set[str]:
+    """What the constructor of a class and of its bases takes by keyword."""
+    inits = [base.__init__ for base in cls.__mro__ if base.__module__ == _errors.__name__]
+    kinds = [parameter for init in inits for parameter in inspect.signature(init).parameters.values()]
+    return {parameter.name for parameter in kinds if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+@st.composite
+def errors(draw: st.DrawFn) -> FoxError:
+    cls = draw(st.sampled_from(CLASSES))
+    names = draw(st.sets(st.sampled_from(sorted(keywords(cls)))))
+    return cls(draw(st.text()), **{name: draw(VALUES[name]) for name in sorted(names)})
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_one_root(cls):
+    """Every error inherits FoxError, is exported and says what it means."""
+    assert issubclass(cls, FoxError)
+    assert getattr(foxapi_async, cls.__name__) is cls
+    assert cls.__name__ in foxapi_async.__all__
+    assert cls.__doc__
+
+
+def test_no_foreign_exception_is_exported():
+    """Whatever the package exports and can be raised is a FoxError."""
+    exported = [getattr(foxapi_async, name) for name in foxapi_async.__all__]
+    raisable = [value for value in exported if inspect.isclass(value) and issubclass(value, BaseException)]
+
+    assert set(CLASSES) == set(raisable)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_charged_by_default(cls):
+    """Whether something is billed follows from the class, unless the call says otherwise."""
+    assert BILLED_UNLESS_TOLD.get(cls.__name__, "no") == cls().charged
+    assert cls().task_id is None
+    assert cls().retryable is False
+
+
+@given(errors())
+def test_what_is_retryable_was_not_billed(error):
+    """However an error is made, `retryable` implies `charged == "no"`."""
+    assert error.charged == "no" or not error.retryable
+
+
+@given(errors(), st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_pickle_keeps_everything(error, protocol):
+    """An unpickled error has the class, text and every attribute of the original."""
+    again = pickle.loads(pickle.dumps(error, protocol))
+
+    assert type(error) is type(again)
+    assert str(error) == str(again)
+    assert vars(error) == vars(again)
+
+
+@given(errors(), st.sampled_from([copy.copy, copy.deepcopy]))
+def test_copies_keep_everything(error, make_copy):
+    """A copied error is another object with the class, text and every attribute of the original."""
+    again = make_copy(error)
+
+    assert again is not error
+    assert type(error) is type(again)
+    assert str(error) == str(again)
+    assert vars(error) == vars(again)
+
+
+def test_a_copy_leaves_the_traceback_behind():
+    """Each waiter raises a copy, so neither traceback, cause nor context travels with it."""
+    error = FoxError("outer")
+    error.__context__, error.__cause__ = KeyError("inner"), ValueError("cause")
+    with pytest.raises(FoxError) as caught:
+        raise error
+    again = copy.copy(caught.value)
+
+    assert (again.__traceback__, again.__cause__, again.__context__) == (None, None, None)
+
+
+def test_invalid_requests_are_value_errors():
+    """An InvalidRequestError is caught by `except ValueError`, and lists its problems."""
+    error = InvalidRequestError("2 problems", problems=("a", "b"))
+
+    assert isinstance(error, ValueError)
+    assert error.problems == ("a", "b")
+    assert InvalidRequestError("one").problems == ("one",)
+    assert InvalidRequestError().problems == ()
+
+
+def test_task_timeouts_are_no_timeout_errors():
+    """Retry layers that repeat a TimeoutError would bill again, so a TaskTimeoutError is none."""
+    assert not issubclass(_errors.TaskTimeoutError, TimeoutError)
+    assert issubclass(_errors.TaskTimeoutError, TaskError)
+
+
+def test_the_message_is_the_services_own():
+    """`.message` is what the service said; an error without its words has its own text there."""
+    assert APIError("HTTP 400: no", detail="no").message == "no"
+    assert APIError("HTTP 400").message == "HTTP 400"
+    assert _errors.TaskFailedError("task x failed: no", detail="no").message == "no"
+    assert _errors.TaskFailedError("task x failed").message == "task x failed"

@@ -1,0 +1,21 @@
+"""What type checkers make of the package, from the outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USES = Path(__file__).parents[1] / "typing_uses.py"
+
+
+@pytest.mark.thorough
+def test_typical_uses():
+    """mypy, in strict mode, sees the documented types in typical uses, and an error in each wrong one."""
+    pytest.importorskip("mypy")
+    command = [sys.executable, "-m", "mypy", "--strict", str(USES)]
+    done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
+
+    assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr

@@ -1,0 +1,252 @@
+"""Results as values: without key or connection, and with names that come from us."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async._errors import DownloadError
+from foxapi_async._files.names import safe_name
+from foxapi_async._files.values import Position, SavedFile, Target
+from foxapi_async._handles import result
+from foxapi_async._handles.result import IMAGE_SUFFIXES, GeneratedImage, Outcome, TaskResult
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._wire.replies import TaskProblem, UploadedFile
+
+URL = "https://cdn.test/a.png"
+
+
+class FakeDownloads:
+    """A port that writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Target] = []
+
+    def __reduce__(self):
+        raise AssertionError("a connection must not be pickled")
+
+    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[SavedFile]:
+        targets = [target for _, target in wanted]
+        self.asked += targets
+        paths = [target.path if target.exact else Path(f"{target.path}.png") for target in targets]
+        return [SavedFile(path, "ab" * 32, 5) for path in paths]
+
+    async def read(self, image: GeneratedImage) -> bytes:
+        return image.url.encode()
+
+
+def image(port: FakeDownloads | None = None) -> GeneratedImage:
+    plain = GeneratedImage(URL, "image/png", raw={"url": URL, "width": 5})
+    return plain if port is None else plain.bound(port, "task-1")
+
+
+def result(port: FakeDownloads | None = None, task_id: str = "task-1", count: int = 2) -> TaskResult:
+    return TaskResult(
+        task_id=task_id,
+        model="m",
+        images=(image(port),) * count,
+        usage={"credits_reserved": 5},
+        elapsed=1.5,
+        raw={},
+    )
+
+
+def values() -> list[object]:
+    port = FakeDownloads()
+    snapshot = TaskSnapshot(
+        id="task-1",
+        images=(image(port),),
+        error=TaskProblem(code="c", message="m"),
+        usage={"a": 1},
+        raw={"b": [2]},
+    )
+    event = TaskEvent(
+        task_id="task-1",
+        model="m",
+        status="completed",
+        progress=100,
+        elapsed=1.0,
+        remaining=0.0,
+        final=True,
+        snapshot=snapshot,
+    )
+    outcome = Outcome(index=0, request=None, task_id="task-1", result=result(port), error=None)
+    saved = SavedFile(Path("out/task-1-1.png"), "ab" * 32, 5)
+    return [image(port), result(port), snapshot, event, outcome, UploadedFile(url=URL, raw={"c": 3}), saved]
+
+
+@pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
+def test_values_survive(value):
+    """A value is frozen, hashable, and equal after a pickle or a copy; its connection does not travel."""
+    pickled = pickle.dumps(value)
+
+    for again in (pickle.loads(pickled), copy.copy(value), copy.deepcopy(value)):
+        assert value == again
+        assert hash(value) == hash(again)
+        assert repr(value) == repr(again)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, attrs.fields(type(value))[0].name, "x")
+
+
+def test_a_pickled_image_keeps_what_it_knows():
+    """URL, type, task and the whole result object travel; the port stays."""
+    again = pickle.loads(pickle.dumps(image(FakeDownloads())))
+
+    assert (again.url, again.content_type, again.task_id) == (URL, "image/png", "task-1")
+    assert again.raw == {"url": URL, "width": 5}
+    assert again._downloads is None
+
+
+def test_the_port_is_no_part_of_the_value():
+    """Images are equal whichever session they come from, and do not show it."""
+    assert image(FakeDownloads()) == image(FakeDownloads())
+    assert "Fake" not in repr(image(FakeDownloads()))
+
+
+async def test_an_image_without_a_session_takes_the_standalone_port(monkeypatch):
+    """An unpickled image fetches itself through a port made for the call."""
+    port = FakeDownloads()
+    monkeypatch.setattr(_results, "standalone", [lambda: port])
+
+    assert await pickle.loads(pickle.dumps(image(port))).read() == URL.encode()
+    assert await image().save("x.png") == Path("x.png")
+
+
+def test_an_unpickled_image_finds_its_way_alone():
+    """In a process that used nothing else of the package, an unpickled image still fetches itself."""
+    data = pickle.dumps(GeneratedImage("http://127.0.0.1:1/a.png"))
+    code = f"import asyncio, pickle; asyncio.run(pickle.loads({data!r}).read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert "DownloadError: cannot download: cannot connect to 127.0.0.1:1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "exact"), [("a/b.png", True), ("a/b", False), (Path("c.jpeg"), True), (".hidden", False)]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_an_image_is_saved_where_it_is_told(path, exact, overwrite):
+    """A path with an ending is taken as it is; one without gets the ending of the content."""
+    port = FakeDownloads()
+    await image(port).save(path, overwrite=overwrite)
+
+    assert port.asked == [Target(path=Path(path), exact=exact, overwrite=overwrite)]
+
+
+async def test_a_result_saves_all_its_images():
+    """The files are named after the task and counted from 1, in the order of the reply."""
+    port = FakeDownloads()
+
+    assert await result(port).save("out") == [Path("out/task-1-1.png"), Path("out/task-1-2.png")]
+    assert all(not target.exact and not target.overwrite for target in port.asked)
+    assert await result(port, count=0).save("out") == []
+
+
+async def test_overwriting_is_passed_on():
+    """`overwrite=True` reaches every file."""
+    port = FakeDownloads()
+    await result(port).save(Path("out"), overwrite=True)
+    await result(port).download(Path("out"), overwrite=True)
+
+    assert [target.overwrite for target in port.asked] == [True] * 4
+
+
+async def test_saving_is_downloading_without_the_checksums():
+    """`save` gives the paths of what `download` gives, for a result and for an image."""
+    port = FakeDownloads()
+    files = await result(port).download("out")
+    file = await image(port).download("fox.png")
+
+    assert files == [SavedFile(Path(f"out/task-1-{n}.png"), "ab" * 32, 5) for n in (1, 2)]
+    assert file == SavedFile(Path("fox.png"), "ab" * 32, 5)
+    assert await result(port).save("out") == [saved.path for saved in files]
+    assert await image(port).save("fox.png") == file.path
+    assert await result(port, count=0).download("out") == []
+
+
+@pytest.mark.parametrize(
+    ("place", "count", "url"),
+    [
+        (Position(0, 2), 2, "u0"),
+        (Position(1, 2), 2, "u1"),
+        (Position(0, 2), 1, None),
+        (Position(0, 1), 2, None),
+        (None, 1, None),
+    ],
+)
+def test_a_counterpart_stands_in_the_same_place_among_as_many(place, count, url):
+    """A later reading tells an image's address by its place, and where the number of images differs not at all."""
+    later = [GeneratedImage(f"u{n}", "image/gif") for n in range(count)]
+    found = image().bound(FakeDownloads(), "task-1", place).counterpart(later)
+
+    assert (found and found.url) == url
+    assert found is None or found == attrs.evolve(image(FakeDownloads()), url=url)
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".PNG"])
+async def test_a_result_refuses_an_image_name_as_directory(suffix):
+    """`result.save("fox.png")` is refused before anything is fetched, and points to images[0].save."""
+    port = FakeDownloads()
+    with pytest.raises(DownloadError, match=r"images\[0\]\.save") as caught:
+        await result(port).save(f"out/fox{suffix}")
+
+    assert caught.value.task_id == "task-1"
+    assert caught.value.charged == "yes"
+    assert port.asked == []
+
+
+@pytest.mark.parametrize(
+    ("task_id", "name"),
+    [
+        ("task-unified-1754380800-ab12cd34", "task-unified-1754380800-ab12cd34"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("..", "task"),
+        ("", "task"),
+        (".hidden", "hidden"),
+        ("a b:c*d\x00e\ud800", "a_b_c_d_e_"),
+        ("C:\\x", "C__x"),
+        ("ключ", "____"),
+    ],
+)
+def test_safe_names(task_id, name):
+    """A documented id stays as it is; anything else loses what a file system could misread."""
+    assert safe_name(task_id) == name
+
+
+@given(st.text())
+def test_safe_names_are_one_visible_path_part(task_id):
+    """No id leaves its directory, hides its file, or makes a name too long."""
+    name = safe_name(task_id)
+
+    assert 1 <= len(name) <= 100
+    assert Path(name).name == name
+    assert name.isascii()
+    assert not name.startswith(".")
+    assert not set(name) & set('/\\:*?"<>| \0\n')
+
+
+@given(st.text())
+async def test_files_stay_in_their_directory(task_id):
+    """Whatever its id, a result's files lie directly in the directory."""
+    paths = await result(FakeDownloads(), task_id=task_id).save("out")
+
+    assert {path.parent for path in paths} == {Path("out")}
+    assert len(set(paths)) == 2
+
+
+def test_snapshots_tell_whether_the_task_is_over():
+    """Completed without results is not over; failed and cancelled are; an unknown status runs."""
+    assert not TaskSnapshot(id="a", status="completed").finished
+    assert TaskSnapshot(id="a", status="completed", has_results=True).finished
+    assert TaskSnapshot(id="a", status="failed").finished
+    assert TaskSnapshot(id="a", status="cancelled").finished
+    assert not TaskSnapshot(id="a", status="upscaling", has_results=True).finished

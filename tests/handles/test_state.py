@@ -1,0 +1,90 @@
+"""The life of a handle as a table."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async._errors import FoxError
+from foxapi_async._handles.state import REMOTELY_OVER, TRANSITIONS, Signal, State, advance, mermaid, reading
+
+FINAL = [state for state in State if state is not State.WAITING]
+
+
+@pytest.mark.parametrize("signal", Signal)
+def test_waiting_handles_every_signal(signal):
+    """A waiting handle has a transition for everything that can happen to it."""
+    assert isinstance(advance(State.WAITING, signal), State)
+
+
+@pytest.mark.parametrize(("state", "signal"), list(itertools.product(FINAL, Signal)))
+def test_final_states_accept_nothing(state, signal):
+    """A handle that is over stays as it is, whatever comes; the refusal names both."""
+    with pytest.raises(FoxError) as caught:
+        advance(state, signal)
+
+    assert state.name in str(caught.value)
+    assert signal.name in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_every_state_is_reached():
+    """No state is in the list that no signal leads to."""
+    reached = {target for moves in TRANSITIONS.values() for target in moves.values()}
+
+    assert set(State) == reached
+
+
+def test_only_the_service_ends_a_task():
+    """The local signals end a handle without claiming that the task is over."""
+    local = {Signal.DEADLINE, Signal.STOP, Signal.LEAVE, Signal.REFUSAL}
+
+    assert {Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION} == REMOTELY_OVER
+    assert all(advance(State.WAITING, signal) is not State.WAITING for signal in local)
+
+
+@pytest.mark.parametrize(
+    ("status", "has_results", "signal"),
+    [
+        ("pending", False, Signal.RUNNING),
+        ("processing", False, Signal.RUNNING),
+        ("processing", True, Signal.RUNNING),
+        ("completed", True, Signal.COMPLETED),
+        ("completed", False, Signal.EMPTY),
+        ("failed", False, Signal.FAILURE),
+        ("failed", True, Signal.FAILURE),
+        ("cancelled", False, Signal.CANCELLATION),
+        ("canceled", False, Signal.CANCELLATION),
+        ("queued", False, Signal.RUNNING),
+        ("", False, Signal.RUNNING),
+    ],
+)
+def test_readings(status, has_results, signal):
+    """The documented statuses mean what the pages say; completed without results is not finished."""
+    assert signal is reading(status, has_results=has_results)
+
+
+@given(st.text(), st.booleans())
+def test_unknown_statuses_are_still_running(status, has_results):
+    """The service may grow statuses: any other word means that the task goes on."""
+    known = {"completed", "failed", "cancelled", "canceled"}
+
+    assert status in known or reading(status, has_results=has_results) is Signal.RUNNING
+
+
+def test_the_diagram_shows_the_whole_table():
+    """The Mermaid diagram has a line for every transition, and an end for every final state."""
+    lines = mermaid().splitlines()
+
+    assert lines[0] == "stateDiagram-v2"
+    for source, moves in TRANSITIONS.items():
+        for signal, target in moves.items():
+            arrow = f"{source.value} --> {target.value}: {signal.value}".replace("timed out", "timed_out")
+            assert f"    {arrow}" in lines
+    ends = {line.split()[0] for line in lines if line.endswith("--> [*]")}
+    assert {state.value.replace(" ", "_") for state in FINAL} == ends
+    assert len(lines) == 2 + sum(map(len, TRANSITIONS.values())) + len(FINAL)

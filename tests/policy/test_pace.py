@@ -1,0 +1,202 @@
+"""How fast requests go: limits, refusals, and what that makes a poll worth. No loop: moments are numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxapi_async import RateLimitError
+from foxapi_async._cadence.demand import Demand
+from foxapi_async._policy.rate import CUT, FORGET_AT, REGAIN_PER_SECOND, AdaptiveRate
+from foxapi_async._retry.limiter import RateLimiter
+
+rates = st.floats(5e-324, 1e308)
+
+
+def running(pace: AdaptiveRate, per_second: float, seconds: float, start: float = 0.0) -> float:
+    """Let requests go evenly; returns the moment after the last."""
+    count = round(per_second * seconds)
+    for i in range(count):
+        pace.count(start + i / per_second)
+    return start + count / per_second
+
+
+# The pace.
+
+
+def test_without_a_limit_there_is_no_pace():
+    """And with one, it is the limit."""
+    assert None is AdaptiveRate().rate(0.0)
+    assert 3.0 == AdaptiveRate(3.0).rate(1e9)
+
+
+@pytest.mark.parametrize("per_second", [0.5, 5, 80])
+@pytest.mark.parametrize("seconds", [20, 60, 600])
+def test_a_refusal_cuts_the_pace_to_seven_tenths(per_second, seconds):
+    """Of what it really was, not of a limit that was never reached."""
+    pace = AdaptiveRate(1000.0)
+    now = running(pace, per_second, seconds)
+    pace.cut(now, now)
+
+    assert math.isclose(0.7 * per_second, pace.rate(now), rel_tol=0.12)
+
+
+def test_a_burst_of_refusals_is_one_refusal():
+    """Answers to requests that were all under way at once cut the pace once, not once each."""
+    pace = AdaptiveRate()
+    now = running(pace, 50, 30)
+    for i in range(40):
+        pace.cut(now + i / 1000, now + i / 1000)
+
+    assert math.isclose(0.7 * 50, pace.rate(now + 0.04), rel_tol=0.05)
+
+
+@pytest.mark.parametrize("pause", [0.5, 5, 60, 600])
+def test_the_pause_counts_for_nothing(pause):
+    """However long nothing may go, the pace after it is that of before, cut once, and grows only from then on."""
+    pace = AdaptiveRate()
+    now = running(pace, 50, 30)
+    pace.cut(now, now + pause)
+    pace.cut(now + 0.1, now + pause)
+    cut_to = pace.rate(now + pause)
+
+    assert math.isclose(0.7 * 50, cut_to, rel_tol=0.06)
+    assert math.isclose(1.2 * cut_to, pace.rate(now + pause + 10), rel_tol=1e-9)
+
+
+def test_a_pause_of_a_young_session_counts_for_nothing_either():
+    """A pace that was kept for a few seconds, in two stretches, is as fast as it was in them."""
+    pace = AdaptiveRate()
+    now = running(pace, 50, 3)
+    pace.cut(now, now + 60)
+    now = running(pace, 35, 1.5, now + 60)
+    pace.cut(now, now)
+
+    assert math.isclose(0.7 * 0.7 * 50, pace.rate(now), rel_tol=0.1)
+
+
+def test_the_next_refusal_cuts_again():
+    """Of what is allowed by then, even if few requests went since: six refusals find a tenth of the pace."""
+    pace = AdaptiveRate()
+    now = running(pace, 50, 30)
+    for _ in range(6):
+        pace.cut(now, now + 5)
+        now = running(pace, 10, 1.5, now + 5)
+
+    assert 50 * 0.7**6 < pace.rate(now) < 1.2 * 50 * 0.7**6
+
+
+def test_the_pace_grows_back_slowly_and_the_cut_is_forgotten():
+    """By a fiftieth of itself a second; once it would be four times as fast, there is no limit but the user's."""
+    pace, limited = AdaptiveRate(), AdaptiveRate(20.0)
+    for each in (pace, limited):
+        each.cut(running(each, 10, 60), 60.0)
+    cut_to = pace.rate(60.0)
+    end = 60.0 + (FORGET_AT - 1) / REGAIN_PER_SECOND
+
+    assert math.isclose(1.2 * cut_to, pace.rate(70.0), rel_tol=1e-9)
+    assert math.isclose(2 * cut_to, pace.rate(110.0), rel_tol=1e-9)
+    assert 20.0 == limited.rate(end - 0.1)
+    assert math.isclose(FORGET_AT * cut_to, pace.rate(end - 0.001), rel_tol=1e-3)
+    assert [None, None, 20.0] == [pace.rate(end + 0.1), pace.rate(60.0), limited.rate(end + 0.1)]
+
+
+def test_a_refusal_of_the_first_request_leaves_some_pace():
+    """Before anything is known of the pace, a refusal leaves about a request in one and a half seconds."""
+    fresh, one = AdaptiveRate(), AdaptiveRate()
+    one.count(5.0)
+    for each in (fresh, one):
+        each.cut(5.0, 5.0)
+
+    assert CUT == fresh.rate(5.0) == one.rate(5.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=60), st.none() | rates)
+def test_whatever_happens_something_may_go(steps, limit):
+    """The pace stays positive and never exceeds the user's limit."""
+    pace, now = AdaptiveRate(limit), 0.0
+    for wait, refused in steps:
+        now += wait
+        pace.cut(now, now + wait) if refused else pace.count(now)
+        rate = pace.rate(now)
+        assert rate is None or 0 < rate <= (limit or math.inf)
+
+
+# The gate.
+
+
+@given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))
+def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, waits):
+    """Timers may fire a millisecond early: on the whole, no more go than the limit allows."""
+    gate, now, gone = RateLimiter(limit), 0.0, []
+    for wait in waits:
+        now = max(now + wait, gate.open_at(now) - 0.001)
+        gate.take(now)
+        gone.append(now)
+
+    assert all(j - i <= (gone[j] - gone[i] + 0.0011) * limit * (1 + 1e-9) for i in range(len(gone)) for j in range(i, len(gone)))  # fmt: skip
+
+
+def test_an_open_gate_lets_everything_through():
+    """Without a limit and without a refusal, a request goes at once."""
+    gate = RateLimiter()
+    gate.take(5.0)
+
+    assert 5.0 == gate.open_at(5.0)
+    assert 4.0 == RateLimiter().open_at(4.0)
+    assert None is gate.rate(5.0)
+
+
+@pytest.mark.virtual
+async def test_a_gate_that_is_held_says_why():
+    """To those who cannot wait for so long, and until a request goes."""
+    gate, refusal = RateLimiter(), RateLimitError("too fast", status=429)
+    gate.hold(30.0, refusal)
+    gate.hold(20.0, RateLimitError("later, but shorter", status=429))
+
+    assert 30.0 == gate.open_at(0.0)
+    assert None is gate.refusal_beyond(0.0, 31.0)
+    assert "too fast" in str(gate.refusal_beyond(0.0, 10.0))
+    gate.take(30.0)
+    assert None is gate.refusal_beyond(30.0, 0.0)
+
+
+# The price.
+
+
+@given(st.lists(st.floats(0, 1e3), max_size=30), st.floats(0.1, 1e3))
+def test_scarcity_is_the_square_of_demand_over_limit(demands, limit):
+    """And never below 1: where there is enough, a poll costs its own price."""
+    demand = Demand()
+    for each in demands:
+        demand.change(0.0, each)
+
+    assert 1.0 == demand.scarcity(None)
+    assert math.isclose(max(1.0, sum(demands) / limit) ** 2, demand.scarcity(limit), rel_tol=1e-6)
+
+
+@given(st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), max_size=100))
+def test_demand_goes_when_the_tasks_go(tasks):
+    """Shares that change and end leave nothing behind."""
+    demand = Demand()
+    for first, _ in tasks:
+        demand.change(0.0, first)
+    for first, second in tasks:
+        demand.change(first, second)
+    for _, second in tasks:
+        demand.change(second, 0.0)
+
+    assert math.isclose(0.0, demand._total, abs_tol=1e-6)
+    assert 1.0 == demand.scarcity(1e-3)
+
+
+@given(rates, rates)
+def test_no_limit_is_too_small_and_no_demand_too_great(total, limit):
+    """Scarcity may be infinite, and nothing breaks."""
+    demand = Demand()
+    demand.change(0.0, total)
+
+    assert demand.scarcity(limit) >= 1

@@ -1,0 +1,268 @@
+"""From a mocked HTTP reply to the value or error that a user of the session gets.
+
+The mock stands in for `ClientSession._request`: middlewares, connectors, real timeouts and the writing of bodies are
+not exercised. So a submit that gets no answer looks here as if nothing had been sent; what depends on sending is held
+by the tests of submits against a real connection.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+
+from foxapi_async import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConnectionFailedError,
+    FoxError,
+    FoxSession,
+    GrokImagineImage,
+    InsufficientQuotaError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseDecodeError,
+    RetryPolicy,
+    ServerError,
+    ServiceUnavailableError,
+    UncertainSubmitError,
+    UnprocessableError,
+)
+from foxapi_async._http import transport
+
+KEY = "sk-test-0123456789"
+BASE = "https://api.foxapi.test"
+TASK = f"{BASE}/v1/tasks/task-1"
+SUBMIT = f"{BASE}/v1/images/generations"
+UPLOAD = f"{BASE}/v1/files/upload/stream"
+
+REFUSALS = {
+    301: APIError,
+    307: APIError,
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: InsufficientQuotaError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: APIError,
+    413: PayloadTooLargeError,
+    422: UnprocessableError,
+    429: RateLimitError,
+}
+FAULTS = {408: APIError, 500: ServerError, 502: ServerError, 503: ServiceUnavailableError, 504: ServerError}
+ENVELOPE = {"error": {"message": "no (request_id: req-12345)", "type": "some_type", "code": "some_code"}}
+
+
+@pytest.fixture
+def http(monkeypatch):
+    # The mock keeps a deep copy of each call; a submit's body knows its event loop, and a copied loop is never closed.
+    monkeypatch.setattr(transport._Body, "__deepcopy__", lambda body, _: body, raising=False)
+    with aioresponses() as mock:
+        yield mock
+
+
+@pytest.fixture
+async def fox(http):
+    async with FoxSession(KEY, base_url=BASE, retry=RetryPolicy(tries=1)) as session:
+        yield session
+
+
+async def error_of(awaitable) -> FoxError:
+    with pytest.raises(FoxError) as caught:
+        await awaitable
+    return caught.value
+
+
+def assert_shows_no_key(error: FoxError) -> None:
+    """Neither the error nor anything it drags along holds the key."""
+    again = pickle.loads(pickle.dumps(error))
+
+    assert (error.__cause__, error.__context__) == (None, None)
+    assert vars(error) == vars(again)
+    assert KEY not in f"{error!r} {error.args} {vars(error)}"
+
+
+@pytest.mark.parametrize(("status", "cls"), {**REFUSALS, **FAULTS}.items())
+async def test_fetch_refused(http, fox, status, cls):
+    """A fetch raises the class of its status, with everything the envelope says and the task's id; nothing is billed."""
+    http.get(TASK, status=status, payload=ENVELOPE, headers={"Retry-After": "3"})
+    error = await error_of(fox.fetch("task-1"))
+
+    assert type(error) is cls
+    assert (error.status, error.type, error.code, error.request_id) == (
+        status,
+        "some_type",
+        "some_code",
+        "req-12345",
+    )
+    assert error.task_id == "task-1"
+    assert error.charged == "no"
+    assert error.retryable is (status in {408, 429} or status >= 500)
+    assert getattr(error, "retry_after", 3.0) == 3.0
+    assert_shows_no_key(error)
+
+
+@pytest.mark.parametrize(("status", "cls"), REFUSALS.items())
+async def test_submit_refused(http, fox, status, cls):
+    """A submit that is refused raises the class of its status; nothing is billed, and only a 429 may be repeated."""
+    http.post(SUBMIT, status=status, payload=ENVELOPE)
+    error = await error_of(fox.submit(GrokImagineImage("x")))
+
+    assert type(error) is cls
+    assert (error.status, error.charged, error.task_id) == (status, "no", None)
+    assert error.retryable is (status == 429)
+    assert fox.unfinished == ()
+    assert_shows_no_key(error)
+
+
+@pytest.mark.parametrize("status", FAULTS)
+async def test_submit_uncertain(http, fox, status):
+    """A submit that meets a server's fault may have been billed."""
+    http.post(SUBMIT, status=status, payload=ENVELOPE)
+    error = await error_of(fox.submit(GrokImagineImage("x")))
+
+    assert type(error) is UncertainSubmitError
+    assert (error.status, error.charged, error.retryable) == (status, "unknown", False)
+    assert error.idempotency_key
+    assert_shows_no_key(error)
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"id": null}', '{"id": "a/b"}', '{"id": "task'])
+async def test_submit_with_an_unusable_answer(http, fox, body):
+    """A 200 without a usable id is uncertain too."""
+    http.post(SUBMIT, status=200, body=body)
+    error = await error_of(fox.submit(GrokImagineImage("x")))
+
+    assert type(error) is UncertainSubmitError
+    assert error.status == 200
+    assert_shows_no_key(error)
+
+
+async def test_no_channel(http, fox):
+    """422 of the type "service unavailable" is unavailability: nothing is billed, and it may be over later."""
+    http.post(
+        SUBMIT, status=422, payload={"error": {"type": "service_unavailable_error", "message": "no channel"}}
+    )
+    error = await error_of(fox.submit(GrokImagineImage("x")))
+
+    assert type(error) is ServiceUnavailableError
+    assert (error.charged, error.retryable) == ("no", True)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+async def test_submit_accepted(http, fox, status):
+    """Any 2xx with an id is a handle, which knows its first reading; the key goes by header, and no redirect is followed."""
+    payload = {"id": "task-1", "status": "pending", "model": "m", "task_info": {"estimated_time": 45}}
+    http.post(SUBMIT, status=status, payload=payload)
+    http.get(TASK, payload=payload, repeat=True)
+    handle = await fox.submit(GrokImagineImage("x", num_outputs=2))
+    snapshot = handle.snapshot
+    call = next(call for key, calls in http.requests.items() if key[0] == "POST" for call in calls)
+    sent = call.kwargs["headers"]
+
+    assert handle.id == "task-1"
+    assert (snapshot.status, snapshot.estimated_time, snapshot.model) == ("pending", 45, "m")
+    assert sent["Authorization"] == f"Bearer {KEY}"
+    assert len(sent["Idempotency-Key"]) >= 16
+    assert call.kwargs["allow_redirects"] is False
+    assert fox.unfinished == (handle,)
+
+
+async def test_a_submit_that_cannot_connect(http, fox):
+    """A submit that failed before it was handed over is not billed, and safe to repeat."""
+    http.post(SUBMIT, exception=aiohttp.ServerDisconnectedError())
+    error = await error_of(fox.submit(GrokImagineImage("x")))
+
+    assert type(error) is ConnectionFailedError
+    assert (error.charged, error.retryable) == ("no", True)
+    assert_shows_no_key(error)
+
+
+async def test_fetch(http, fox):
+    """A fetch is a snapshot whose images can fetch themselves."""
+    http.get(
+        TASK, payload={"id": "task-1", "status": "completed", "results": [{"url": "https://cdn.test/a.png"}]}
+    )
+    snapshot = await fox.fetch("task-1")
+
+    assert snapshot.finished
+    assert [(image.url, image.task_id) for image in snapshot.images] == [("https://cdn.test/a.png", "task-1")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cls", "words"),
+    [
+        (403, "error code: 1010", PermissionDeniedError, "error code: 1010"),
+        (
+            413,
+            "<html><title>413 Payload Too Large</title></html>",
+            PayloadTooLargeError,
+            "413 Payload Too Large",
+        ),
+        (502, "<html><title>502 Bad Gateway</title></html>", ServerError, "502 Bad Gateway"),
+        (401, '{"error": "invalid key"}', AuthenticationError, "invalid key"),
+    ],
+)
+async def test_edge_errors(http, fox, status, body, cls, words):
+    """What the edge in front of the service answers, in HTML or plain text, is a clear error too."""
+    http.get(TASK, status=status, body=body)
+    error = await error_of(fox.fetch("task-1"))
+
+    assert type(error) is cls
+    assert words == error.message
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", "NaN", "{}", '{"status": 5}'])
+async def test_fetch_unreadable(http, fox, body):
+    """A 200 that is no task is unreadable: not billed, and safe to repeat."""
+    http.get(TASK, status=200, body=body)
+    error = await error_of(fox.fetch("task-1"))
+
+    assert type(error) is ResponseDecodeError
+    assert (error.charged, error.retryable, error.task_id) == ("no", True, "task-1")
+    assert_shows_no_key(error)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(104, "reset"), TimeoutError(), OSError(5, "x")],
+)
+async def test_fetch_without_an_answer(http, fox, fault):
+    """A read that got no answer is a failed connection, without the library's exception inside."""
+    http.get(TASK, exception=fault)
+    error = await error_of(fox.fetch("task-1"))
+
+    assert type(error) is ConnectionFailedError
+    assert (error.charged, error.retryable, error.task_id) == ("no", True, "task-1")
+    assert_shows_no_key(error)
+
+
+async def test_upload(http, fox):
+    """An upload's reply is a file with its URL."""
+    http.post(UPLOAD, payload={"id": "f1", "url": "https://cdn.test/u/a.png", "size": 3})
+    file = await fox.upload(b"abc", filename="a.png")
+
+    assert (file.url, file.id, file.size) == ("https://cdn.test/u/a.png", "f1", 3)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 429, 500])
+async def test_upload_refused(http, fox, status):
+    """An upload raises the class of its status; nothing is billed."""
+    http.post(UPLOAD, status=status, payload=ENVELOPE)
+    error = await error_of(fox.upload(b"abc"))
+
+    assert type(error) is {**REFUSALS, **FAULTS}[status]
+    assert (error.charged, error.task_id) == ("no", None)
+    assert_shows_no_key(error)
+
+
+async def test_a_large_body_is_not_read_to_its_end(http, fox):
+    """A reply beyond the limit is unreadable, whatever it says."""
+    http.get(TASK, body=b'{"status": "completed"}' + b" " * (9 * 1024 * 1024))
+
+    assert type(await error_of(fox.fetch("task-1"))) is ResponseDecodeError
