@@ -16,12 +16,14 @@ class Verdict:
         again: whether to try again.
         hold: whether every request of this kind in the session should wait as well (429).
         answer: what the service said, where `error` says that the outcome is unknown in spite of it.
+        edge: whether something in front of the service answered (a page, a redirect), and not the service itself.
     """
 
     error: FoxError
     again: bool = False
     hold: bool = False
     answer: FoxError | None = None
+    edge: bool = False
 
     @property
     def refusal(self) -> FoxError:

@@ -1,0 +1,36 @@
+"""Whether the service itself answers this session, and for how long it has been silent. Pure.
+
+An answer counts as the service's own if it has its JSON. What stands in front of it (an ingress during a deploy, a
+firewall, a captive portal) answers too, and proves nothing about the service.
+"""
+
+from __future__ import annotations
+
+
+class Contact:
+    """What one session knows. Moments are loop time in seconds.
+
+    Attributes:
+        heard: whether the service has ever answered this session.
+        last: when anything last answered, the service or what stands in front of it; None if nothing ever did.
+    """
+
+    def __init__(self) -> None:
+        self.heard = False
+        self.last: float | None = None
+        self._unreachable_since: float | None = None
+
+    def answered(self, now: float, *, edge: bool) -> None:
+        """Note an answer: of the service, or of what stands in front of it (`edge`)."""
+        self.heard = self.heard or not edge
+        self.last = now
+        self._unreachable_since = None
+
+    def failed(self, now: float) -> None:
+        """Note a request that could not be sent."""
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+
+    def silence(self, now: float) -> float:
+        """For how many seconds nothing could be sent; 0 if the last request found an answer."""
+        return 0.0 if self._unreachable_since is None else now - self._unreachable_since
