@@ -12,7 +12,7 @@ import attrs
 from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.manifest import Manifest
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.submission import Submission, SubmitJournal, Tolerance
+from foxapi_async._client.submission import Series, Submission, SubmitJournal
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._ledger.sqlite import Ledger
@@ -33,7 +33,7 @@ class RunContext:
         budget: what may be spent.
         out: the folder of the run.
         downloads: fetches files; `at_once` is how many items may do so.
-        new_post: makes the record of a submit, with its idempotency key and whoever keeps account of it.
+        new_submission: makes the record of a submit, with its idempotency key and whoever keeps account of it.
         submit: submits a request.
         attach: goes on with a task.
         settled: called when the budget may give another answer.
@@ -45,7 +45,7 @@ class RunContext:
     out: Path
     downloads: Downloads
     at_once: asyncio.Semaphore
-    new_post: Callable[[str, SubmitJournal], Submission]
+    new_submission: Callable[[str, SubmitJournal], Submission]
     submit: Submit
     attach: Callable[[str], TaskHandle]
     settled: Callable[[], None]
@@ -60,13 +60,12 @@ class RunContext:
         budget: Budget,
         out: Path,
         timeout: float | None,
-        submit: Submit,
-        tolerance: Tolerance | None,
+        series: Series | None,
         settled: Callable[[], None],
     ) -> Self:
         """The desk of a run at a session's engine.
 
-        `timeout` is the seconds that a task is waited for; `tolerance` says what a submit waits out.
+        `timeout` is the seconds that a task is waited for; `series` is what its submits are items of.
         """
         return cls(
             ledger=ledger,
@@ -75,10 +74,10 @@ class RunContext:
             out=out,
             downloads=engine.api.downloads,
             at_once=asyncio.Semaphore(DOWNLOADS_AT_ONCE),
-            new_post=lambda key, keeper: engine.new_post(
-                timeout, key=key, keeper=keeper, tolerance=tolerance
+            new_submission=lambda key, journal: engine.new_submission(
+                timeout, series=series, key=key, journal=journal
             ),
-            submit=submit,
+            submit=engine.submitter.submit,
             attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
             settled=settled,
         )

@@ -104,7 +104,7 @@ class ItemRun:
 
     async def _submit(self) -> TaskHandle:
         assert self._job.request is not None  # noqa: S101 - only a task that goes on has none
-        self.post = self._desk.new_post(self._idempotency_key, self)
+        self.post = self._desk.new_submission(self._idempotency_key, self)
         return await self._desk.submit(self._job.request, self.post)
 
     # What its post tells.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -20,22 +19,17 @@ from foxapi_async._batch.under_way import UnderWay, note_unanswered
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.item_source import ItemSource
 from foxapi_async._client.pipeline import Pipeline
-from foxapi_async._client.series_submitter import Submitter
+from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
     DownloadError,
     FoxError,
     InsufficientQuotaError,
     LedgerError,
-    RateLimitError,
 )
 from foxapi_async._files.disk import remove_parts
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import Ledger
-from foxapi_async._retry.retry import CAP_SECONDS
-
-# A network that is down for longer ends the run: everything in it can be resumed.
-OUTAGE_SECONDS = 600.0
 
 
 class Run:
@@ -66,7 +60,7 @@ class Run:
         self.error: FoxError | None = None
         self._engine = engine
         self._ledger = ledger
-        self._submitter = Submitter(engine.submit)
+        self._series = Series(pauses=True)
         self._settled = asyncio.Event()
         self.feed: Pipeline
         self._under_way = UnderWay()
@@ -77,8 +71,7 @@ class Run:
             budget=budget,
             out=out,
             timeout=timeout,
-            submit=self._submitter.submit,
-            tolerance=_tolerance,
+            series=self._series,
             settled=self._settled.set,
         )
 
@@ -111,7 +104,7 @@ class Run:
 
     def stop(self) -> None:
         """Send nothing more."""
-        self._submitter.stop()
+        self._series.stop()
 
     async def run(self, index: int, job: WorkItem | BatchOutcome) -> BatchOutcome | None:
         """How one item ends; None where it was not sent because the run ends."""
@@ -186,12 +179,3 @@ async def _chained(
 def _advice(error: FoxError) -> str:
     todo = "buy credits" if isinstance(error, InsufficientQuotaError) else "mend that"
     return f"{error}; {todo}, then run the batch again: it goes on where it stopped"
-
-
-def _tolerance(error: FoxError, silence: float) -> float | None:
-    """Only for now: a 429, no channel, a network that is down."""
-    if isinstance(error, RateLimitError):
-        return error.retry_after or CAP_SECONDS
-    if not error.retryable or silence > OUTAGE_SECONDS:
-        return None
-    return random.uniform(CAP_SECONDS, 2 * CAP_SECONDS)  # noqa: S311 - no secret

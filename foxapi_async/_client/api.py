@@ -9,8 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
-from foxapi_async._client.submission import Submission
-from foxapi_async._errors import FoxError, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
 from foxapi_async._handles.snapshot import TaskSnapshot
@@ -18,18 +17,23 @@ from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
+from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._policy.verdicts import judge_read, judge_submit, still_uncertain
+from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._retry.limiter import RateLimiter
-from foxapi_async._retry.retry import RetryBudget, RetrySignal, notifier, retried
+from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import replies, requests
+from foxapi_async._wire.json_values import read_object
 from foxapi_async._wire.replies import TaskReply, UploadedFile
+from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async.models import GenerationRequest
 
 T = TypeVar("T")
 
 # The size limit is undocumented; the edge in front of the service is believed to end at 100 MB.
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
+
+MODELS_PATH = "/v1/models"
 
 
 class Api:
@@ -57,41 +61,53 @@ class Api:
         self._listener = listener
         self.submits = RateLimiter(limits.submits_per_second, "submit", listener)
         self.polls = RateLimiter(limits.polls_per_second, "poll", listener)
+        self.contact = Contact()
         self._uploads = RateLimiter(None, "upload", listener)
 
-    async def submit(self, request: GenerationRequest, post: Submission) -> TaskSnapshot:
-        """The accepted task of one billed POST.
+    async def submit(
+        self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, tainted: bool
+    ) -> TaskReply | Verdict:
+        """One billed POST, not repeated: the accepted task, or what its answer means.
 
-        Raises:
-            FoxError: as DESIGN's table of submits says: a refusal, nothing sent, or the outcome unknown.
+        Args:
+            request: what to make, without local files.
+            exchange: its time.
+            key: its idempotency key.
+            earlier: how often it was tried before.
+            tainted: whether one of these tries may be billed.
         """
-        call = requests.submit_call(request.path, request.wire(), post.key)
-
-        async def attempt() -> TaskReply:
-            await post.prepare()
-            scope = post.begin(Exchange(self._retry.connect_timeout, self._retry.reply_timeout))
-            outcome = await self._transport.submit(call, scope)
-            again = self._retry.resubmit_uncertain
-            judged = judge_submit(outcome, post.key, earlier=post.tries, tainted=post.tainted, resubmit=again)
-            post.conclude(judged)
-            return _unless_refused(judged)
-
-        def refuse(refusal: FoxError) -> FoxError:
-            return still_uncertain(refusal, post.key) if post.tainted else refusal
-
-        budget = RetryBudget(post.time_left, refuse, post.time.line_up)
-        notify = notifier(self._listener, "submit", call=post.call)
-        tries, limiter = self._retry.tries, self.submits
-        return TaskSnapshot.of(
-            await retried(attempt, tries=tries, limiter=limiter, budget=budget, notify=notify), self.downloads
-        )
+        call = requests.submit_call(request.path, request.wire(), key)
+        outcome = await self._transport.submit(call, exchange)
+        again = self._retry.resubmit_uncertain
+        judged = judge_submit(outcome, key, earlier=earlier, tainted=tainted, resubmit=again)
+        self._note_speaker(outcome, judged)
+        return judged
 
     async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
         outcome = await self._transport.read(requests.task_path(task_id))
-        return judge_read(
+        judged = judge_read(
             outcome, lambda reply: replies.read_status(reply, task_id), "poll", task_id, fresh=fresh
         )
+        self._note_speaker(outcome, judged)
+        return judged
+
+    def _note_speaker(self, outcome: Reply | Failure, judged: object) -> None:
+        if not self.contact.heard and isinstance(outcome, Reply):
+            self.contact.heard = not (isinstance(judged, Verdict) and judged.edge)
+
+    async def is_there(self, task_id: str | None) -> bool:
+        """Whether the service itself answers a read, which bills nothing: of a task, else of the models."""
+        path = MODELS_PATH if task_id is None else requests.task_path(task_id)
+        outcome = await self._transport.read(path)
+        if not isinstance(outcome, Reply) or outcome.status >= 500:
+            return False
+        try:
+            read_object(outcome)
+        except ResponseDecodeError:
+            return False
+        self.contact.heard = True
+        return True
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
         """The task as it stands now.
@@ -102,15 +118,16 @@ class Api:
         path = requests.task_path(task_id)
 
         async def attempt() -> TaskReply:
+            if refusal := await self.polls.acquire():
+                raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
-            return _unless_refused(
-                judge_read(outcome, lambda reply: replies.read_status(reply, task_id), "fetch", task_id)
-            )
+            judged = judge_read(outcome, lambda reply: replies.read_status(reply, task_id), "fetch", task_id)
+            self._note_speaker(outcome, judged)
+            return _unless_refused(judged)
 
-        notify = notifier(self._listener, "fetch", task_id=task_id)
-        return TaskSnapshot.of(
-            await retried(attempt, tries=self._retry.tries, limiter=self.polls, notify=notify), self.downloads
-        )
+        rule = a_few_tries(self._retry.tries, self.polls)
+        reply = await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
+        return TaskSnapshot.of(reply, self.downloads)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
         """The stored file; `by` is the number of the submit that needs it, if one does.
@@ -125,19 +142,19 @@ class Api:
         call = requests.upload_call(boundary, len(head) + source.size + len(tail))
 
         async def attempt() -> UploadedFile:
-            scope = Exchange(self._retry.connect_timeout, self._retry.reply_timeout)
-            outcome = await self._transport.upload(call, _framed(head, source, tail), scope)
+            if refusal := await self._uploads.acquire():
+                raise RetrySignal(Verdict(refusal))
+            exchange = Exchange(self._retry.connect_timeout, self._retry.reply_timeout)
+            outcome = await self._transport.upload(call, _framed(head, source, tail), exchange)
             return _unless_refused(judge_read(outcome, replies.read_upload, "upload"))
 
-        notify = notifier(self._listener, "upload", call=by)
-        return await retried(attempt, tries=self._retry.tries, limiter=self._uploads, notify=notify)
+        rule = a_few_tries(self._retry.tries, self._uploads)
+        return await retried(attempt, rule, self._listener, "upload", call=by)
 
 
 def _unless_refused(judged: T | Verdict) -> T:
     if isinstance(judged, Verdict):
-        if judged.again:
-            raise RetrySignal(judged)
-        raise judged.error
+        raise RetrySignal(judged)
     return judged
 
 

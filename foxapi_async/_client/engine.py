@@ -12,24 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.notices import HookEvent
+from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.pipeline import Pipeline
 from foxapi_async._client.poller import Poller
 from foxapi_async._client.streams import Streams
-from foxapi_async._client.submission import Submission, SubmitJournal, Tolerance
-from foxapi_async._client.submits import Submits
+from foxapi_async._client.submission import Series, Submission, SubmitJournal
+from foxapi_async._client.submitter import Submitter
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._http.transport import Transport
-from foxapi_async.models import GenerationRequest
+from foxapi_async._options import RetryPolicy
 
 _log = logging.getLogger("foxapi_async")
 
@@ -45,8 +45,8 @@ class Engine:
         cadence: when to poll.
         estimates: what is known of how long tasks take.
         connections: polls under way at a time.
-        tell: told of every event and every request; None where nobody listens.
-        grace: seconds that a POST without a caller may still take.
+        hooks: hear of every event and every request; None without a hook.
+        retry: the bounds of one exchange.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Engine:
         cadence: Cadence,
         estimates: Estimates,
         connections: int,
-        tell: Callable[[HookEvent], None] | None,
-        grace: float,
+        hooks: Hooks | None,
+        retry: RetryPolicy,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
@@ -65,15 +65,15 @@ class Engine:
         self.feeds: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
-        self._tell = tell
-        self._grace = grace
-        self.poller = Poller(api, cadence, estimates, connections, self._publish, tell)
+        self._hooks = hooks
+        self._retry = retry
+        self.poller = Poller(api, cadence, estimates, connections, self._publish, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
         self._farewell: str | None = None  # what was said at the end of tasks that go on
         self.uploads = Uploads(api)
-        self.submits = Submits(api, self.uploads, self.poller, self.left, tell)
+        self.submitter = Submitter(api, self.uploads, self.poller, retry, self.left, hooks)
 
     # Coming and going.
 
@@ -116,11 +116,11 @@ class Engine:
         self.poller.close()
         for feed in list(self.feeds):
             feed.leave()
-        self.submits.orphan()
+        self.submitter.leave()
         self.streams.close()
 
     def _end_grace(self) -> None:
-        self.submits.end_grace()
+        self.submitter.end_grace()
         for feed in self.feeds:
             feed.hasten()
 
@@ -142,6 +142,7 @@ class Engine:
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as self._work:
+                self.submitter.open(self._work)
                 await self._poll_until_left(ready)
                 await self.left.wait()
         finally:
@@ -162,7 +163,7 @@ class Engine:
         """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""
         self._bug = bug
         _log.error("the session stopped on an internal error: %r", bug)
-        self.submits.refuse(ConfigurationError(_STOPPED))
+        self.submitter.close(ConfigurationError(_STOPPED))
         self.poller.close(bug)
         self.streams.close()
 
@@ -178,8 +179,8 @@ class Engine:
         self.feeds = {feed for feed in self.feeds if not feed.forgettable}
 
     def _publish(self, event: TaskEvent) -> None:
-        if self._tell is not None:
-            self._tell(event)
+        if self._hooks is not None:
+            self._hooks(event)
         self.streams.put(event)
 
     # Work.
@@ -196,28 +197,20 @@ class Engine:
         except Exception as bug:
             self._break_down(bug)
 
-    def new_post(
+    def new_submission(
         self,
         timeout: float | None,
         *,
+        series: Series | None = None,
         key: str | None = None,
-        keeper: SubmitJournal | None = None,
-        tolerance: Tolerance | None = None,
+        journal: SubmitJournal | None = None,
     ) -> Submission:
         """A submit to come, whose time counts from now."""
-        return Submission(timeout, self._grace, key=key, keeper=keeper, tolerance=tolerance)
-
-    async def submit(self, request: GenerationRequest, post: Submission) -> TaskHandle:
-        """A billed POST in a child of its own, and its handle; see `FoxSession.submit`."""
-        if self._bug is not None:
-            raise ConfigurationError(_STOPPED)
-        assert self._work is not None  # noqa: S101 - `start` came first
-        task = self.submits.start(self._work, request, post)
-        return await self.submits.answer(task, post)
+        return Submission(timeout, self._retry.grace, series=series, key=key, journal=journal)
 
     def resume(self) -> None:
         """See `FoxSession.resume`."""
-        self.submits.resume()
+        self.submitter.resume()
 
 
 def _first(faults: BaseExceptionGroup[Any]) -> BaseException:

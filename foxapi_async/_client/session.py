@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.as_completed import CompletedIterator
+from foxapi_async._client.as_completed import CompletedIterator, EachRequest, Items
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.item_source import ItemSource
 from foxapi_async._client.pipeline import Pipeline
-from foxapi_async._client.series import Items, Series
 from foxapi_async._client.streams import EventStream
-from foxapi_async._client.submits import tell_of_left
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
@@ -119,14 +117,14 @@ class FoxSession:
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
         transport = Transport(self._account, connections=limits.connections, http=self._http)
-        self._hooks.clock, tell = asyncio.get_running_loop().time, self._hooks.listener
+        self._hooks.clock, hooks = asyncio.get_running_loop().time, self._hooks.listener
 
         async def addresses(task_id: str) -> list[str]:
             return [image.url for image in (await api.fetch(task_id)).images]
 
-        downloads = Downloads(transport.files, self._retry, addresses, tell)
-        api = Api(transport, self._retry, limits, downloads, tell)
-        engine = Engine(transport, api, self._cadence, estimates, limits.connections, tell, self._retry.grace)
+        downloads = Downloads(transport.files, self._retry, addresses, hooks)
+        api = Api(transport, self._retry, limits, downloads, hooks)
+        engine = Engine(transport, api, self._cadence, estimates, limits.connections, hooks, self._retry)
         await engine.start()
         self._engine = engine
         return self
@@ -172,7 +170,7 @@ class FoxSession:
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
                 "parse_request(mapping) makes one of a mapping"
             )
-        return await engine.submit(request, engine.new_post(self._seconds(timeout)))
+        return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
 
     async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.
@@ -184,7 +182,12 @@ class FoxSession:
         try:
             return await handle
         except asyncio.CancelledError:
-            tell_of_left(handle)
+            # It is billed, and may be over before anything else asks.
+            _log.warning(
+                "generate() was cancelled; task %s goes on and stays billed: attach(id) looks again",
+                handle.id,
+                extra={"task_id": handle.id},
+            )
             raise
 
     def attach(
@@ -244,8 +247,7 @@ class FoxSession:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
         engine, room, seconds = self._for_series(max_in_flight)
-        series = Series(lambda tolerance: engine.new_post(seconds, tolerance=tolerance), engine.submit)
-        feed = Pipeline(ItemSource(requests), room, series, engine.spawn)
+        feed = Pipeline(ItemSource(requests), room, EachRequest(engine, seconds), engine.spawn)
         engine.feeds.add(feed)
         return CompletedIterator(feed, engine.leave_feed)
 

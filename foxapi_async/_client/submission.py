@@ -1,32 +1,89 @@
-"""One logical submit: what is known to have been sent, what it waits out, and how it ends without its caller."""
+"""One logical submit, billed at most once: what is known to have been sent, and what may still happen to it.
+
+Rule 1: every move is in the table below. Rule 2: whether it may still be sent, whether it may be billed, what its caller
+gets, and how long it may wait, follow from its state, from `maybe_accepted`, and from what bars it. Nothing else decides.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import enum
 import itertools
 import secrets
-from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from foxapi_async._client.allowance import Allowance
+import attrs
+
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._http.exchange import Exchange
+from foxapi_async._policy.brake import LONGEST_HOLD, Reason
+from foxapi_async._policy.breaker import Epochs
 from foxapi_async._policy.verdict import Verdict
+from foxapi_async._policy.verdicts import still_uncertain
 from foxapi_async._wire.replies import TaskReply
-
-# Seconds after which an item of many is tried again in spite of an error, or None to let it end with that; the second
-# argument is for how many seconds nothing has been heard of the service.
-Tolerance = Callable[[FoxError, float], float | None]
 
 _numbers = itertools.count(1)
 
 
+class SubmitState(enum.Enum):
+    """Where a submit stands."""
+
+    QUEUED = "queued"
+    "Waits for its turn, or for the upload of its files."
+    SENDING = "sending"
+    "Is noted as sent, and connects."
+    SENT = "sent"
+    "Bytes of it were handed over: it may be billed from now on."
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    "Nothing of it is billed."
+    UNCERTAIN = "uncertain"
+    "It may be billed."
+    HELD = "held"
+    "Waits until what refused it may be over."
+    WITHDRAWN = "withdrawn"
+    "Ended before it was sent."
+
+
+class SubmitEvent(enum.Enum):
+    """What can happen to a submit."""
+
+    BEGIN = "its turn has come"
+    HAND_OVER = "bytes go out"
+    ACCEPT = "the service gives an id"
+    REFUSE = "refused, or not sent"
+    LOSE = "no usable answer"
+    HOLD = "to be tried again"
+    RELEASE = "the wait is over"
+    WITHDRAW = "not to be sent any more"
+
+
+_S, _E = SubmitState, SubmitEvent
+
+TRANSITIONS: dict[SubmitState, dict[SubmitEvent, SubmitState]] = {
+    _S.QUEUED: {_E.BEGIN: _S.SENDING, _E.REFUSE: _S.REFUSED, _E.WITHDRAW: _S.WITHDRAWN},
+    # An answer proves that it was sent, whatever was noted.
+    _S.SENDING: {
+        _E.HAND_OVER: _S.SENT,
+        _E.ACCEPT: _S.ACCEPTED,
+        _E.REFUSE: _S.REFUSED,
+        _E.LOSE: _S.UNCERTAIN,
+        _E.WITHDRAW: _S.WITHDRAWN,
+    },
+    _S.SENT: {_E.ACCEPT: _S.ACCEPTED, _E.REFUSE: _S.REFUSED, _E.LOSE: _S.UNCERTAIN},
+    _S.REFUSED: {_E.HOLD: _S.HELD},
+    # Only on request (`resubmit_uncertain`).
+    _S.UNCERTAIN: {_E.HOLD: _S.HELD},
+    _S.HELD: {_E.RELEASE: _S.QUEUED, _E.WITHDRAW: _S.WITHDRAWN},
+}
+
+
 class SubmitJournal(Protocol):
-    """Whoever keeps account of a submit, so that what was sent is known whatever becomes of this process."""
+    """Keeps account of a submit, so that what was sent is known whatever becomes of this process."""
 
     async def sending(self) -> None:
-        """Called before each try: it leaves once this returns."""
+        """Called before each try, which leaves once this returns."""
         ...
 
     def accepted(self, reply: TaskReply) -> None:
@@ -38,15 +95,115 @@ class SubmitJournal(Protocol):
         ...
 
 
+@attrs.frozen
+class Bar:
+    """Why nothing more of a submit may be sent.
+
+    Attributes:
+        error: what its caller gets if nothing of it is known to be sent; None for the last refusal.
+        reason: why a batch pauses; None if it does not.
+    """
+
+    error: FoxError | None = None
+    reason: Reason | None = None
+
+
+class Series:
+    """The submits of one `as_completed` or of one batch: they wait out refusals, and end together.
+
+    Args:
+        pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it ends the
+            item that was held for as long as a task is waited for.
+    """
+
+    def __init__(self, *, pauses: bool) -> None:
+        self.pauses = pauses
+        self.live: set[Submission] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Send nothing more: what was sent goes on, what only waited for its turn ends."""
+        self.stopped = True
+        for submission in list(self.live):
+            submission.bar(Bar())
+
+
+class PausableDeadline:
+    """How long a submit may take, and its caller waits. Moments are loop time in seconds.
+
+    A single submit has so many seconds from its call. One item of many is held up by the others: its time stands still
+    while it stands in line, and it has all of it again after a refusal that was waited out.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.timeout = timeout
+        self.when: float | None = None
+        self._left = timeout
+        self._waiting: asyncio.Timeout | None = None
+        self.resume()
+
+    def left(self) -> float:
+        """Seconds until it; while it stands still, and without a timeout, there is no end."""
+        return float("inf") if self.when is None else self.when - self._loop.time()
+
+    async def wait_for(self, task: asyncio.Task[Any]) -> bool:
+        """Wait for a task as long as there is time; whether it has ended."""
+        try:
+            async with asyncio.timeout_at(self.when) as self._waiting:
+                await asyncio.wait([task])
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting = None
+        return task.done()
+
+    def pause(self) -> None:
+        """Stand still, and keep what is left."""
+        if self.when is not None:
+            self._left = self.left()
+            self._move(None)
+
+    def resume(self) -> None:
+        """Run with what is left."""
+        self._move(None if self._left is None else self._loop.time() + self._left)
+
+    def reset(self) -> None:
+        """Have all of the time again; if it stands still, it goes on to do so."""
+        self._left = self.timeout
+        if self.when is not None:
+            self.resume()
+
+    def _move(self, when: float | None) -> None:
+        self.when = when
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(when)
+
+
 class Submission:
-    """One logical submit, as its caller and its child task see it.
+    """One logical submit, as its caller, the task that carries it out and the ledger see it.
 
     Args:
         timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
-        key: its idempotency key, where an earlier process sent it already; default a new one.
-        keeper: keeps account of it.
-        tolerance: of one item of many, what is waited out; the time in line does not count then.
+        series: what it is an item of; None for a submit by itself.
+        key: its idempotency key, if an earlier process sent it already; default a new one.
+        journal: keeps account of it.
+
+    Attributes:
+        call: its number in this process, which joins its notices.
+        tries: how often it was sent, or tried to be.
+        maybe_accepted: whether an earlier try may be billed: no later refusal proves anything then.
+        refusal: what its last try was told; None before that.
+        barred: why nothing more may be sent; None as long as it may.
+        caller_gone: whether its caller waits no more.
+        epochs: of the account and its model, in which its last try began.
+        edge_refusals: how often something in front of the service refused it.
+        edge_refused_at: when that try began which was first refused so (loop time).
+        held: seconds for which refusals have held it.
+        pause: why the batch that it is an item of pauses with it; None if it does not.
+        ending: what it ends with instead of its last refusal; None if with that.
+        model: the model asked for.
     """
 
     def __init__(
@@ -54,109 +211,163 @@ class Submission:
         timeout: float | None,
         grace: float,
         *,
+        series: Series | None = None,
         key: str | None = None,
-        keeper: SubmitJournal | None = None,
-        tolerance: Tolerance | None = None,
+        journal: SubmitJournal | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.call = next(_numbers)  # what joins its notices, in this process
-        self.key = secrets.token_hex(16) if key is None else key
-        self.time = Allowance(timeout, pausing=tolerance is not None)
-        self.task: asyncio.Task[object] | None = None
-        self.orphaned = False
-        self.tries = 0
-        self.tainted = False
-        self.heard = 0.0  # when the service last answered (loop time)
-        self.epoch = 0  # of the account, in which its last try began
         self._grace = grace
-        self._tolerance = tolerance
-        self._last_try = False
-        self._accepted = False
-        self._keeper = keeper
-        self._scope: Exchange | None = None
-        self._refusal: FoxError | None = None
-        self._barred: FoxError | None = None
+        self._state = SubmitState.QUEUED
+        self._exchange: Exchange | None = None
+        self._journal = journal
+        self.call = next(_numbers)
+        self.key = secrets.token_hex(16) if key is None else key
+        self.series = series
+        self.deadline = PausableDeadline(timeout)
+        self.task: asyncio.Task[object] | None = None
+        self.tries = 0
+        self.maybe_accepted = False
+        self.refusal: FoxError | None = None
+        self.barred: Bar | None = None
+        self.caller_gone = False
+        self.epochs: Epochs = (0, 0)
+        self.edge_refusals = 0
+        self.edge_refused_at = 0.0
+        self.held = 0.0
+        self.pause: Reason | None = None
+        self.ending: FoxError | None = None
+        self.model = ""
+        self._began = 0.0
+
+    @property
+    def state(self) -> SubmitState:
+        """Where it stands."""
+        if self._state is SubmitState.SENDING and self._exchange is not None and self._exchange.sent:
+            self._move(SubmitEvent.HAND_OVER)
+        return self._state
 
     @property
     def maybe_billed(self) -> bool:
-        """Whether the service has accepted it, or may have without our knowing."""
-        return self._accepted or self.tainted or (self._scope is not None and self._scope.sent)
+        """Whether the service has accepted it, or may have without our knowledge."""
+        return self.maybe_accepted or self.state in {
+            SubmitState.SENT,
+            SubmitState.ACCEPTED,
+            SubmitState.UNCERTAIN,
+        }
 
-    def time_left(self) -> float:
-        """Seconds for which another try may be waited for."""
-        return 0.0 if self._last_try else self.time.left()
+    def patience(self) -> float:
+        """Seconds for which a refusal may hold it from now on; none if nothing more may be sent."""
+        if self.barred is not None:
+            return 0.0
+        return self.deadline.left() if self.series is None else self.longest_hold
 
-    def wait_after(self, error: FoxError, silence: float) -> float | None:
-        """Seconds after which all of it is tried again; None where it ends with this error.
+    @property
+    def longest_hold(self) -> float:
+        """Seconds for which an item of many may still be held: a batch can be resumed, `as_completed` cannot."""
+        if self.series is not None and self.series.pauses:
+            return LONGEST_HOLD
+        return float("inf") if self.deadline.timeout is None else self.deadline.timeout - self.held
 
-        `silence` is for how many seconds nothing has been heard of the service.
-        """
-        return None if self._tolerance is None or self._last_try else self._tolerance(error, silence)
+    def _move(self, event: SubmitEvent) -> None:
+        try:
+            state = TRANSITIONS[self._state][event]
+        except KeyError:
+            raise RuntimeError(f"a submit that is {self._state.value} cannot be: {event.value}") from None
+        ended_unsent = state in {SubmitState.REFUSED, SubmitState.WITHDRAWN}
+        self._state = SubmitState.UNCERTAIN if ended_unsent and self.maybe_accepted else state
 
-    def hold_back(self, error: FoxError) -> None:
-        """Its time stands still, and is whole again, while this error is waited out."""
-        self._refusal = error
-        self.time.refill()
+    # A try, as the task that carries it out reports it.
 
-    def last_word(self, error: FoxError) -> FoxError:
-        """What it ends with: where it would have waited this out, and nothing more may be sent, the reason of that."""
-        return copy.copy(self._barred) if self._barred is not None and self._tolerates(error) else error
+    def release(self) -> None:
+        """Begin another try, if it was held."""
+        if self._state is SubmitState.HELD:
+            self._move(SubmitEvent.RELEASE)
+            self.deadline.resume()
 
-    def _tolerates(self, error: FoxError) -> bool:
-        return self._tolerance is not None and self._tolerance(error, 0.0) is not None
+    def line_up(self) -> None:
+        """Wait for its turn; the time of an item of many stands still meanwhile."""
+        if self.series is not None:
+            self.deadline.pause()
 
-    async def prepare(self) -> None:
-        """Have the try that is about to begin taken down."""
-        if self._keeper is not None:
-            await self._keeper.sending()
-
-    def begin(self, scope: Exchange) -> Exchange:
-        """Start a try."""
-        self._scope = scope
-        self.time.go_on()
-        return scope
+    async def begin(self, connect: float, reply: float) -> Exchange:
+        """Have a try noted, then begin it: `connect` and `reply` are the seconds of its exchange."""
+        if self._journal is not None:
+            await self._journal.sending()
+        self._move(SubmitEvent.BEGIN)
+        self._exchange = exchange = Exchange(connect, reply)
+        self._began = self._loop.time()
+        if self.series is not None:
+            self.deadline.resume()
+        return exchange
 
     def conclude(self, judged: TaskReply | Verdict) -> None:
         """End a try: what it proves is now known."""
-        self._scope = None
-        self.tries += 1
+        state = self.state
+        self._exchange = None
+        self.tries += state is not SubmitState.QUEUED  # else its files could not be stored
         if isinstance(judged, TaskReply):
-            self._accepted = True
-            if self._keeper is not None:
-                self._keeper.accepted(judged)
+            self._move(SubmitEvent.ACCEPT)
+            if self._journal is not None:
+                self._journal.accepted(judged)
             return
-        if not isinstance(judged.error, ConnectionFailedError):
-            self.heard = self._loop.time()
-        self._refusal = judged.error
-        if self._tolerates(judged.error):
-            self.time.refill()
-        self.tainted = self.tainted or isinstance(judged.error, UncertainSubmitError)
-        if self._keeper is not None and not self.tainted:
-            self._keeper.refused()
+        self.refusal = judged.error
+        if isinstance(judged.error, UncertainSubmitError):
+            self._move(SubmitEvent.LOSE)
+            self.maybe_accepted = True
+            return
+        self._move(SubmitEvent.REFUSE)
+        if judged.edge and not self.edge_refusals:
+            self.edge_refused_at = self._began
+        self.edge_refusals += judged.edge
+        if self._journal is not None and not self.maybe_accepted:
+            self._journal.refused()
 
-    def refuse(self, refusal: FoxError) -> None:
-        """Send nothing more, for a reason that concerns all submits."""
-        self._barred = refusal
-        self.withdraw()
+    def hold(self, seconds: float) -> None:
+        """Wait for its next try: so long, or until the others may go (0)."""
+        self._move(SubmitEvent.HOLD)
+        self.held += seconds
+        if self.series is not None:
+            self.deadline.pause()
+            self.deadline.reset()
 
-    def withdraw(self) -> None:
+    # What ends it from outside.
+
+    def bar(self, bar: Bar) -> None:
         """Send nothing more: a try that has gone out may finish, anything before that ends now."""
-        self._last_try = True
-        if self._scope is not None and not self._scope.revoke():
+        self.barred = self.barred if self.barred is not None and bar.error is None else bar
+        self.pause = bar.reason or self.pause
+        if self._exchange is not None and not self._exchange.revoke():
             return
-        if self.task is not None and not self._accepted:
+        if self.task is not None and self._state is not SubmitState.ACCEPTED:
             self.task.cancel()
 
-    def orphan(self) -> None:
+    def lose_caller(self) -> None:
         """The caller has gone: what was sent may finish within the grace, so that its id is not lost."""
-        if self.orphaned:
+        if self.caller_gone:
             return
-        self.orphaned = True
-        if self._scope is not None and self._scope.sent:
-            self._scope.end_by(self._loop.time() + self._grace)
-        self.withdraw()
+        self.caller_gone = True
+        if self._exchange is not None and self._exchange.sent:
+            self._exchange.end_by(self._loop.time() + self._grace)
+        self.bar(Bar())
 
-    def given_up(self, why: str) -> FoxError:
+    def withdraw(self) -> None:
+        """Note that it ended before its try did: nothing more comes of it."""
+        if SubmitEvent.WITHDRAW in TRANSITIONS.get(self.state, {}):
+            self._move(SubmitEvent.WITHDRAW)
+
+    def final_error(self, error: Exception) -> Exception:
+        """What it ends with: an earlier try that may be billed leaves it uncertain, whatever comes after."""
+        if self.ending is not None:
+            error = copy.copy(self.ending)
+        if (
+            self.maybe_accepted
+            and isinstance(error, FoxError)
+            and not isinstance(error, UncertainSubmitError)
+        ):
+            return still_uncertain(error, self.key)
+        return error
+
+    def error_for_caller(self, why: str) -> FoxError:
         """What the caller gets who stops waiting before there is an id."""
         if self.maybe_billed:
             return UncertainSubmitError(
@@ -164,7 +375,8 @@ class Submission:
                 "arrives, it is logged and in FoxSession.unfinished",
                 idempotency_key=self.key,
             )
-        if refusal := self._barred or self._refusal:
+        barred = self.barred.error if self.barred is not None else None
+        if refusal := barred or self.refusal:
             return copy.copy(refusal)
         return ConnectionFailedError(
             f"{why} before the submit could be sent; nothing was sent", retryable=True

@@ -18,8 +18,7 @@ from foxapi_async._http.file_client import FileClient, FileStream
 from foxapi_async._listener import Listener
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.verdict import Verdict, is_transient
-from foxapi_async._retry.limiter import RateLimiter
-from foxapi_async._retry.retry import RetrySignal, notifier, retried
+from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import error_replies
 from foxapi_async._wire.requests import Reply
 
@@ -164,9 +163,9 @@ class Downloads:
                 raise failure
             raise RetrySignal(Verdict(failure, again=True))
 
-        # A gate of its own: files come from another host, whose refusals say nothing about the API.
-        notify = notifier(self._listener_here(), "download", task_id=file.task_id)
-        await retried(attempt, tries=self._retry.tries, limiter=RateLimiter(), notify=notify)
+        # Without a limiter: files come from another host, whose refusals say nothing about the API.
+        rule = a_few_tries(self._retry.tries)
+        await retried(attempt, rule, self._listener_here(), "download", task_id=file.task_id)
         return _ending(file, sink, known.content_type)
 
     def _shared(self) -> FileClient | None:

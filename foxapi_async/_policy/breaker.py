@@ -1,75 +1,126 @@
-"""A refusal that concerns the account: what one submit was told of the key or the balance holds for all.
+"""A refusal that concerns the account: what one submit was told of the key or the balance holds for all. Pure.
 
 It acts as a circuit breaker (Nygard, "Release It!", 2007): the others get that refusal without being sent, one passes
-every 30 s as a probe, and the first success closes the matter. Answers to what was sent before the last change
-prove nothing about it, so each submit knows the epoch in which it began.
+every 30 s as a probe, and the first success closes the matter. A quota that is told with a 403 or 429 stops its model
+alone, until a second model is told the same. Answers to what was sent before the last change prove nothing about it, so
+each submit knows the epoch in which it began.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 from foxapi_async._errors import AuthenticationError, FoxError, InsufficientQuotaError
 
 PROBE_SECONDS = 30.0
+
+Epochs = tuple[int, int]
+"""Of the account and of one model."""
+
+
+class Circuit:
+    """What is refused, for the account or for one model. Moments are loop time in seconds."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.refusal: FoxError | None = None
+        self._since = 0.0
+        self._next_probe = 0.0
+
+    def check(self, now: float) -> None:
+        """Let a probe pass when its time has come.
+
+        Raises:
+            AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
+        """
+        if self.refusal is not None and now < self._next_probe:
+            raise self._not_sent(self.refusal, now)
+
+    def take_slot(self, now: float) -> None:
+        """Note that a submit goes: while something is refused, it is the probe."""
+        self._next_probe = now + PROBE_SECONDS
+
+    def open(self, error: FoxError, now: float) -> bool:
+        """Note a refusal; whether nothing of it was known."""
+        is_new = self.refusal is None
+        if is_new:
+            self.epoch += 1
+            self._since = now
+        self.refusal = copy.copy(error)  # without its traceback, which would keep the submit in memory
+        self._next_probe = now + PROBE_SECONDS
+        return is_new
+
+    def close(self) -> bool:
+        """Let everything pass again; whether something was refused."""
+        if self.refusal is None:
+            return False
+        self.refusal = None
+        self.epoch += 1
+        return True
+
+    def _not_sent(self, refusal: FoxError, now: float) -> FoxError:
+        error = copy.copy(refusal)
+        error.args = (
+            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit passes "
+            f"every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() lets all pass",
+        )
+        return error
 
 
 class Breaker:
     """Whether submits may go. Moments are loop time in seconds."""
 
     def __init__(self) -> None:
-        self._refusal: FoxError | None = None
-        self._since = 0.0
-        self._next_probe = 0.0
-        self._epoch = 0
+        self._account = Circuit()
+        self._models: dict[str, Circuit] = {}  # those that were ever refused
 
-    def admit(self, now: float) -> int:
-        """The epoch in which a submit begins.
+    def admit(self, model: str, now: float) -> Epochs:
+        """The epochs in which a submit of this model begins.
 
         Raises:
             AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
         """
-        if self._refusal is not None:
-            if now < self._next_probe:
-                raise self._retold(self._refusal, now)
-            self._next_probe = now + PROBE_SECONDS
-        return self._epoch
+        for circuit in self._circuits(model):
+            circuit.check(now)
+        return self.readmit(model, now)
 
-    def go_on(self, now: float) -> int:
-        """The epoch in which a submit that was admitted and held back is tried again; a probe takes the next slot."""
-        if self._refusal is not None:
-            self._next_probe = now + PROBE_SECONDS
-        return self._epoch
+    def readmit(self, model: str, now: float) -> Epochs:
+        """The epochs in which a submit that was admitted and held back is tried again; a probe takes the next slot."""
+        for circuit in self._circuits(model):
+            circuit.take_slot(now)
+        return self._account.epoch, self._models[model].epoch if model in self._models else 0
 
-    def refused(self, error: FoxError, epoch: int, now: float) -> bool:
-        """Note how a submit ended; whether nothing of it was known, so that those that wait are to be told."""
-        if not isinstance(error, AuthenticationError | InsufficientQuotaError) or epoch != self._epoch:
-            return False
-        news = self._refusal is None
-        if news:
-            self._epoch += 1
-            self._since = now
-        self._refusal = copy.copy(error)  # without its traceback, which would keep the submit in memory
-        self._next_probe = now + PROBE_SECONDS
-        return news
+    def _circuits(self, model: str) -> list[Circuit]:
+        return [self._account] + ([self._models[model]] if model in self._models else [])
 
-    def accepted(self, epoch: int) -> bool:
-        """Note a success; whether it closed the matter."""
-        return epoch == self._epoch and self.reset()
+    def refused(
+        self, error: FoxError, model: str, epochs: Epochs, now: float
+    ) -> Literal["account", "model"] | None:
+        """Note how a submit ended; whose other submits are to be told: all, those of its model, or none."""
+        if not isinstance(error, AuthenticationError | InsufficientQuotaError):
+            return None
+        if isinstance(error, InsufficientQuotaError) and error.status != 402:
+            circuit = self._models.setdefault(model, Circuit())
+            if epochs[1] != circuit.epoch:
+                return None
+            is_new = circuit.open(error, now)
+            others = any(other.refusal is not None for name, other in self._models.items() if name != model)
+            if not others:
+                return "model" if is_new else None
+        if epochs[0] != self._account.epoch:
+            return None
+        return "account" if self._account.open(error, now) else None
+
+    def accepted(self, model: str, epochs: Epochs) -> bool:
+        """Note a success; whether it closed a matter."""
+        closed = epochs[0] == self._account.epoch and self._account.close()
+        circuit = self._models.get(model)
+        if circuit is not None and epochs[1] == circuit.epoch:
+            closed = circuit.close() or closed
+        return closed
 
     def reset(self) -> bool:
-        """Let everything pass again; whether something was held."""
-        if self._refusal is None:
-            return False
-        self._refusal = None
-        self._epoch += 1
-        return True
-
-    def _retold(self, refusal: FoxError, now: float) -> FoxError:
-        told = copy.copy(refusal)
-        words = (
-            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit passes "
-            f"every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() lets all pass"
-        )
-        told.args = (words,)
-        return told
+        """Let everything pass again; whether something was refused."""
+        closed = [circuit.close() for circuit in (self._account, *self._models.values())]
+        return any(closed)

@@ -12,25 +12,21 @@ class Contact:
 
     Attributes:
         heard: whether the service has ever answered this session.
-        last: when anything last answered, the service or what stands in front of it; None if nothing ever did.
     """
 
     def __init__(self) -> None:
         self.heard = False
-        self.last: float | None = None
         self._unreachable_since: float | None = None
 
-    def answered(self, now: float, *, edge: bool) -> None:
-        """Note an answer: of the service, or of what stands in front of it (`edge`)."""
-        self.heard = self.heard or not edge
-        self.last = now
+    def reached(self) -> None:
+        """Note a submit that could be sent."""
         self._unreachable_since = None
 
     def failed(self, now: float) -> None:
-        """Note a request that could not be sent."""
+        """Note a submit that could not be sent."""
         if self._unreachable_since is None:
             self._unreachable_since = now
 
     def silence(self, now: float) -> float:
-        """For how many seconds nothing could be sent; 0 if the last request found an answer."""
+        """For how many seconds no submit could be sent; 0 if the last one was."""
         return 0.0 if self._unreachable_since is None else now - self._unreachable_since

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
 
 from foxapi_async._errors import FoxError
 from foxapi_async._listener import Listener, What
 from foxapi_async._policy.rate import AdaptiveRate
+
+# A call without a deadline does not wait longer than this for its next try, whatever the service asks for.
+LONGEST_WAIT = 120.0
 
 
 class RateLimiter:
@@ -61,17 +65,28 @@ class RateLimiter:
         self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None
 
-    def refusal_beyond(self, now: float, time_left: float) -> FoxError | None:
-        """A copy of the refusal that keeps the gate shut for longer than the time left; else None."""
-        if self._refusal is None or self._next - now < time_left:
-            return None
-        return copy.copy(self._refusal)
+    async def acquire(self, patience: Callable[[], float] = lambda: LONGEST_WAIT) -> FoxError | None:
+        """Wait for one's turn. The lock is fair, and a hold that begins meanwhile keeps the whole queue back.
 
-    async def acquire(self) -> None:
-        """Wait for one's turn. The lock is fair, and a hold that begins meanwhile keeps the whole queue back."""
+        Args:
+            patience: seconds for which a refusal may hold it.
+
+        Returns:
+            None when its turn has come; a copy of the refusal that holds for longer than the patience.
+        """
         loop = asyncio.get_running_loop()
+        if refusal := self._refusal_beyond(loop.time(), patience()):
+            return refusal
         async with self._turn:
             while (now := loop.time()) < self._next:
+                if refusal := self._refusal_beyond(now, patience()):
+                    return refusal
                 self.report(now)
                 await asyncio.sleep(self._next - now)
             self.take(now)
+        return None
+
+    def _refusal_beyond(self, now: float, patience: float) -> FoxError | None:
+        if self._refusal is None or self._next - now < patience:
+            return None
+        return copy.copy(self._refusal)

@@ -1,6 +1,6 @@
-"""The only place where anything is tried again: back-off, the shared gate, and the deadline.
+"""The only place where anything is tried again: the back-off, and the loop around it.
 
-The loop itself is the `backoff` package's. What it cannot do is added by the wait generator and the gate:
+The loop itself is the `backoff` package's. Its wait generator asks the caller's rule for the seconds until the next try:
 
 - full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies to our own waits only. Laid over a
   `Retry-After` it would call before the time the service asked for; there, a little is added instead;
@@ -16,21 +16,19 @@ import random
 from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar, cast
 
-import attrs
 import backoff
 
-from foxapi_async._errors import FoxError
 from foxapi_async._listener import Listener, What
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import LONGEST_WAIT, RateLimiter
 
 T = TypeVar("T")
 
+NextWait = Callable[[Verdict, int], float | None]
+"""The seconds until the next try, after so many failures; None where there is none."""
+
 BASE_SECONDS = 0.25
 CAP_SECONDS = 8.0
-
-# A call without a deadline does not wait longer than this for its next try, whatever the service asks for.
-LONGEST_WAIT = 120.0
 
 
 def backoff_seconds(failures: int) -> float:
@@ -48,93 +46,67 @@ def wait_seconds(verdict: Verdict, failures: int) -> float:
 
 
 class RetrySignal(Exception):  # noqa: N818 - a signal to the loop below
-    """Raised by an attempt that may be repeated, after `seconds`."""
+    """Raised by an attempt that was not successful."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()
         self.verdict = verdict
-        self.seconds = 0.0
 
 
-@attrs.frozen
-class RetryBudget:
-    """How long a call may be tried.
+def a_few_tries(tries: int, limiter: RateLimiter | None = None) -> NextWait:
+    """The rule of calls that cost nothing: at most `tries`; a 429 holds back all requests of the `limiter`."""
 
-    Attributes:
-        time_left: seconds until its deadline; for a call without one, how long it may wait for its next try.
-        refuse: what it raises for another request's refusal that keeps the gate shut for longer than that.
-        line_up: called before each waiting for one's turn at the gate.
-    """
+    def next_wait(verdict: Verdict, failures: int) -> float | None:
+        seconds = wait_seconds(verdict, failures)
+        if (
+            verdict.hold and limiter is not None
+        ):  # also after the last try: the others are to wait all the same
+            limiter.hold(asyncio.get_running_loop().time() + seconds, verdict.refusal)
+        return seconds if verdict.again and failures < tries and seconds < LONGEST_WAIT else None
 
-    time_left: Callable[[], float] = lambda: LONGEST_WAIT
-    refuse: Callable[[FoxError], FoxError] = lambda refusal: refusal
-    line_up: Callable[[], None] = lambda: None
-
-
-def notifier(
-    listener: Listener | None, what: What, *, task_id: str | None = None, call: int | None = None
-) -> Callable[[float, FoxError], None] | None:
-    """What reports the further tries of one request; None without a listener."""
-    if listener is None:
-        return None
-    return lambda seconds, error: listener.on_retry(what, seconds, error, task_id=task_id, call=call)
+    return next_wait
 
 
 async def retried(
     attempt: Callable[[], Awaitable[T]],
+    next_wait: NextWait,
+    listener: Listener | None,
+    what: What,
     *,
-    tries: int,
-    limiter: RateLimiter,
-    budget: RetryBudget = RetryBudget(),
-    notify: Callable[[float, FoxError], None] | None = None,
+    task_id: str | None = None,
+    call: int | None = None,
 ) -> T:
-    """What `attempt` returns, tried up to `tries` times while it raises `RetrySignal`.
+    """What `attempt` returns, tried as long as it raises `RetrySignal` and `next_wait` gives the seconds of a wait.
 
     Args:
         attempt: one try.
-        tries: how many at most.
-        limiter: what each try waits for first.
-        budget: how long in all.
-        notify: called with the seconds until a further try, and with what went wrong.
+        next_wait: the rule.
+        listener: hears of each wait for a further try, and of what went wrong.
+        what: the kind of request, for the listener.
+        task_id: its task, for the listener.
+        call: the number of its submit, for the listener.
 
     Raises:
-        FoxError: the last verdict's, when no try or no time is left.
+        FoxError: the last verdict's, when there is no further try.
     """
-    loop = asyncio.get_running_loop()
-    failures = 0
 
     def waits() -> Generator[float, RetrySignal, None]:
-        again = yield 0.0  # the first value only starts the generator
-        while again.seconds < budget.time_left():
-            if notify is not None:
-                notify(again.seconds, copy.copy(again.verdict.error))
-            again = yield again.seconds
-
-    @backoff.on_exception(
-        cast("Callable[..., Generator[float, None, None]]", waits),
-        RetrySignal,
-        max_tries=tries,
-        jitter=None,
-        logger=None,
-    )
-    async def run() -> T:
-        nonlocal failures
-        budget.line_up()
-        if refusal := limiter.refusal_beyond(loop.time(), budget.time_left()):
-            raise budget.refuse(refusal)
-        await limiter.acquire()
-        try:
-            return await attempt()
-        except RetrySignal as again:
+        failures = 0
+        signal = yield 0.0  # the first value only starts the generator
+        while True:
             failures += 1
-            again.seconds = wait_seconds(again.verdict, failures)
-            if again.verdict.hold:  # also after the last try: the others are to wait all the same
-                limiter.hold(loop.time() + again.seconds, again.verdict.refusal)
-            raise
+            seconds = next_wait(signal.verdict, failures)
+            if seconds is None:
+                return
+            if listener is not None:
+                listener.on_retry(what, seconds, copy.copy(signal.verdict.error), task_id=task_id, call=call)
+            signal = yield seconds
 
-    error: FoxError
+    loop = backoff.on_exception(
+        cast("Callable[..., Generator[float, None, None]]", waits), RetrySignal, jitter=None, logger=None
+    )
     try:
-        return await run()
-    except RetrySignal as again:
-        error = again.verdict.error
+        return await loop(attempt)()
+    except RetrySignal as signal:
+        error = signal.verdict.error
     raise error

@@ -86,8 +86,7 @@ class Studio:
                 budget=budget,
                 out=out,
                 timeout=timeout,
-                submit=engine.submit,
-                tolerance=None,  # a person waits for the answer
+                series=None,  # a person waits for the answer
                 settled=lambda: None,
             )
             studio = cls(fox, ledger, desk, engine)

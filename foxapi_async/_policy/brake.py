@@ -1,0 +1,218 @@
+"""How many billed POSTs of series and batches may be without an answer. Pure.
+
+A POST without an answer may be billed. So a run begins with few of them, and each acceptance allows one more, as a TCP
+sender finds the capacity of a link (slow start; Jacobson, 1988). When answers go missing, or something in front of the
+service refuses, the brake closes: the submits wait, a read that costs nothing asks whether the service is there, and
+then one submit goes as a probe, at growing gaps.
+
+Answers to what was sent before the last change prove nothing about the present, so each POST knows the epoch in which
+it began.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+import attrs
+
+from foxapi_async._errors import FoxError
+
+FIRST_UNANSWERED = 8
+"""POSTs without an answer at the start and after each reopening."""
+
+RECENT_SUBMITS = 10
+UNCERTAIN_OF_RECENT = 3
+"""So many uncertain ones of the last submits close the brake."""
+
+GAPS = (10.0, 30.0, 90.0, 270.0)
+"""Seconds before each probe while the brake is closed."""
+
+LONGEST_HOLD = 600.0
+"""Seconds after which a batch gives up a hold. Everything in it can be resumed."""
+
+REFUSALS_THAT_PROVE_A_PATH = 3
+
+Reason = Literal["account", "path", "outage", "uncertain", "hold", "disk", "budget"]
+"""Why a run pauses."""
+
+
+class Answer(enum.Enum):
+    """What a POST's end says about the way to the service."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused by the service"
+    EDGE = "refused by something in front of the service"
+    UNCERTAIN = "without a usable answer"
+    UNSENT = "not sent"
+
+
+@attrs.define
+class Hold:
+    """A closed brake. Moments are loop time in seconds.
+
+    Attributes:
+        error: what closed it, or what the last probe was told.
+        since: when it closed.
+        until: when the next probe may go.
+        edge: whether something in front of the service refused; else answers were missing.
+        probes: how many gaps were waited.
+        refusals: how many submits were refused so, each sent after the answer to the one before.
+        ready: whether the next submit may go.
+        probing: whether one is under way.
+    """
+
+    error: FoxError
+    since: float
+    until: float
+    edge: bool
+    probes: int = 0
+    refusals: int = 0
+    ready: bool = False
+    probing: bool = False
+
+
+class Brake:
+    """The brake of one session. Moments are loop time in seconds."""
+
+    def __init__(self) -> None:
+        self.hold: Hold | None = None
+        self.ever_accepted = False
+        self._epoch = 0
+        self._allowed = FIRST_UNANSWERED
+        self._unanswered = 0
+        self._recent: dict[int, bool] = {}  # by the number of the submit: whether it is uncertain
+        self._accepted_begin = -1.0  # when the newest POST that was accepted began
+
+    def admits(self) -> bool:
+        """Whether one more POST may go now."""
+        if self.hold is None:
+            return self._unanswered < self._allowed
+        return self.hold.ready and not self.hold.probing
+
+    def begin(self) -> int:
+        """Note that a POST goes; the epoch in which it begins."""
+        if self.hold is not None:
+            self.hold.probing, self.hold.ready = True, False
+        self._unanswered += 1
+        return self._epoch
+
+    def is_current(self, epoch: int) -> bool:
+        """Whether nothing has changed since a POST of that epoch was admitted."""
+        return epoch == self._epoch
+
+    def withdraw(self, epoch: int) -> None:
+        """Note that a POST that was admitted is not sent after all."""
+        if epoch != self._epoch:
+            return
+        self._unanswered -= 1
+        if self.hold is not None:
+            self.hold.probing, self.hold.ready = False, True
+
+    def end(
+        self, epoch: int, submit: int, answer: Answer, error: FoxError | None, began: float, now: float
+    ) -> bool:
+        """Note how a POST of that epoch ended; whether that changed anything for the others.
+
+        Args:
+            epoch: what `begin` gave.
+            submit: the number of the submit: its tries count once.
+            answer: what its end says.
+            error: what the submit was told; None if it was accepted.
+            began: when the POST began.
+            now: the present.
+        """
+        if answer is Answer.ACCEPTED:
+            self.ever_accepted = True
+            self._accepted_begin = max(self._accepted_begin, began)
+        if epoch != self._epoch:
+            return False
+        self._unanswered -= 1
+        if self.hold is not None:
+            return self._end_probe(self.hold, answer, error, now)
+        if answer is Answer.UNSENT:
+            return True  # its place is free
+        self._note(submit, uncertain=answer is Answer.UNCERTAIN)
+        if answer is Answer.ACCEPTED:
+            self._allowed += 1
+        elif error is not None and self._closes(answer, began):
+            self._close(error, now, edge=answer is Answer.EDGE)
+        return True
+
+    def _note(self, submit: int, *, uncertain: bool) -> None:
+        self._recent.pop(submit, None)
+        self._recent[submit] = uncertain
+        if len(self._recent) > RECENT_SUBMITS:
+            del self._recent[next(iter(self._recent))]
+
+    def _closes(self, answer: Answer, began: float) -> bool:
+        if answer is Answer.EDGE:
+            # Where one that went later was accepted, the edge refuses this item and not all of them.
+            return began > self._accepted_begin
+        return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
+
+    def _close(self, error: FoxError, now: float, *, edge: bool) -> None:
+        self._change()
+        # The edge may refuse one item and not all, where others were accepted: that is found out at once.
+        at_once = edge and self.ever_accepted
+        until = now if at_once else now + GAPS[0]
+        self.hold = Hold(error, now, until, edge, probes=0 if at_once else 1, refusals=int(edge))
+
+    def _change(self) -> None:
+        self._epoch += 1
+        self._allowed = FIRST_UNANSWERED
+        self._unanswered = 0
+        self._recent.clear()
+
+    def _end_probe(self, hold: Hold, answer: Answer, error: FoxError | None, now: float) -> bool:
+        hold.probing = False
+        if answer in {Answer.ACCEPTED, Answer.REFUSED}:  # the service itself answers
+            self.hold = None
+            self._change()
+            return True
+        if error is not None:
+            hold.error = error
+        hold.refusals += answer is Answer.EDGE
+        self._wait_longer(hold, now)
+        return True
+
+    def passed_since(self, moment: float) -> bool:
+        """Whether a POST that began after that moment was accepted."""
+        return self._accepted_begin > moment
+
+    def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
+        """Note what the free read of a closed brake gave.
+
+        Args:
+            now: the present.
+            is_there: whether the service answered with JSON of its own.
+            heard: whether the service has ever answered this session. Where it has not, an item may prove more than a
+                read: a wrong path refuses both, and bills nothing.
+        """
+        hold = self.hold
+        if hold is None or hold.probing:
+            return
+        if is_there or (hold.edge and not heard):
+            hold.ready = True
+        else:
+            self._wait_longer(hold, now)
+
+    def _wait_longer(self, hold: Hold, now: float) -> None:
+        hold.until = now + GAPS[min(hold.probes, len(GAPS) - 1)]
+        hold.probes += 1
+        last = hold.since + LONGEST_HOLD
+        if hold.edge and now < last:
+            hold.until = min(hold.until, last)
+
+    def given_up(self, now: float) -> Reason | None:
+        """Why a batch ends this hold; None as long as it waits."""
+        hold = self.hold
+        if hold is None or hold.probing or hold.ready:
+            return None
+        if hold.edge:
+            if not self.ever_accepted and hold.refusals >= REFUSALS_THAT_PROVE_A_PATH:
+                return "path"
+            over = now >= hold.since + LONGEST_HOLD
+        else:
+            over = hold.probes > len(GAPS)
+        return "outage" if over else None
