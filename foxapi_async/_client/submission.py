@@ -165,14 +165,15 @@ class PausableDeadline:
             self._move(None)
 
     def resume(self) -> None:
-        """Run with what is left."""
-        self._move(None if self._left is None else self._loop.time() + self._left)
+        """Run with what is left, if it stands still."""
+        if self.when is None and self._left is not None:
+            self._move(self._loop.time() + self._left)
 
     def reset(self) -> None:
         """Have all of the time again; if it stands still, it goes on to do so."""
         self._left = self.timeout
-        if self.when is not None:
-            self.resume()
+        if self.when is not None and self.timeout is not None:
+            self._move(self._loop.time() + self.timeout)
 
     def _move(self, when: float | None) -> None:
         self.when = when
@@ -282,7 +283,8 @@ class Submission:
         """Begin another try, if it was held."""
         if self._state is SubmitState.HELD:
             self._move(SubmitEvent.RELEASE)
-            self.deadline.resume()
+            if self.series is not None:
+                self.deadline.resume()
 
     def line_up(self) -> None:
         """Wait for its turn; the time of an item of many stands still meanwhile."""
@@ -322,11 +324,11 @@ class Submission:
         if self._journal is not None and not self.maybe_accepted:
             self._journal.refused()
 
-    def hold(self, seconds: float) -> None:
-        """Wait for its next try: so long, or until the others may go (0)."""
+    def hold(self, seconds: float, *, waited_out: bool) -> None:
+        """Wait so long for its next try. A refusal that is waited out gives an item of many all of its time again."""
         self._move(SubmitEvent.HOLD)
         self.held += seconds
-        if self.series is not None:
+        if waited_out and self.series is not None:
             self.deadline.pause()
             self.deadline.reset()
 

@@ -285,7 +285,7 @@ class Submitter:
 
     def _next_wait(self, model: str, submission: Submission, verdict: Verdict, failures: int) -> float | None:
         """Seconds until the next try of a submit that was not accepted; None if it ends with that."""
-        now, error = self._loop.time(), verdict.error
+        now, error, series = self._loop.time(), verdict.error, submission.series
         seconds = wait_seconds(verdict, failures)
         if verdict.hold:  # also after the last try: the others wait all the same
             self._api.submits.hold(now + seconds, verdict.refusal)
@@ -301,9 +301,11 @@ class Submitter:
             submission.ending = submission.barred.error
             return None
         if wait is not None:
-            if submission.series is not None and wait > CAP_SECONDS:
+            if series is not None and wait > CAP_SECONDS:
                 _log.warning(HELD_BACK, wait, error)
-            submission.hold(wait)
+            patient = series is not None and series.pauses
+            waited_out = isinstance(error, RateLimitError) or verdict.edge or (patient and error.retryable)
+            submission.hold(wait, waited_out=waited_out)
         return wait
 
     def _wait_for(

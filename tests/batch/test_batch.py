@@ -1,6 +1,7 @@
 """Batches: each item once, however often the run is ended and begun again."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import hashlib
@@ -334,18 +335,40 @@ async def test_a_429_that_goes_on_is_waited_out(tmp_path):
         assert (1, None) == (emulator.billed, outcome.error)
 
 
-async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_path):
-    """While the network is down the batch waits; after ten minutes it ends, and nothing is lost."""
+@contextlib.contextmanager
+def closed_port():
+    """An address at which nothing listens."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    batch = Batch(foxes(3), tmp_path)
-    async with FoxSession("sk-test", base_url=url) as fox:
-        with pytest.raises(ConnectionFailedError):
-            async for _ in batch.run(fox):
-                raise AssertionError("an outcome")
+        yield f"http://127.0.0.1:{closed.getsockname()[1]}"
 
-    assert 600 < now() < 700
+
+async def test_a_run_that_never_heard_the_service_ends_after_a_minute(tmp_path):
+    """Where no connection ever opens, the batch pauses after 60 s, and nothing is lost."""
+    batch = Batch(foxes(3), tmp_path)
+    with closed_port() as url:
+        async with FoxSession("sk-test", base_url=url) as fox:
+            with pytest.raises(ConnectionFailedError):
+                async for _ in batch.run(fox):
+                    raise AssertionError("an outcome")
+
+    assert 60 == pytest.approx(now(), abs=1)
+    assert 3 == batch.tally[ItemState.NEW]
+
+
+async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_path):
+    """While the network is down the batch waits; ten minutes after the service was heard it ends, and nothing is lost."""
+    batch = Batch(foxes(3), tmp_path)
+    async with Emulator() as emulator, session_at(emulator) as fox:
+        await fox.generate(fox_request())
+        with closed_port() as url:
+            fox._engine._transport._root = url
+            began = now()
+            with pytest.raises(ConnectionFailedError):
+                async for _ in batch.run(fox):
+                    raise AssertionError("an outcome")
+
+    assert 600 == pytest.approx(now() - began, abs=1)
     assert 3 == batch.tally[ItemState.NEW]
 
 

@@ -225,15 +225,35 @@ async def test_leaving_the_session_ends_the_submitting(emulator, caplog):
 
 
 async def test_a_429_slows_it_down_and_fails_nothing(emulator, fox):
-    """However long the service asks to wait, an item is submitted afterwards."""
-    emulator.add_fault(Fault.status("submit", 429, retry_after=7200))
+    """As long as the service asks to wait for less than `task_timeout`, an item is submitted afterwards."""
+    emulator.add_fault(Fault.status("submit", 429, retry_after=3000))
     emulator.add_fault(Fault.status("submit", 429, times=7))
 
     outcomes = [outcome async for outcome in fox.as_completed([fox_request(), fox_request()])]
 
     assert all(outcome.result for outcome in outcomes)
-    assert now() > 7200
+    assert now() > 3000
     assert 2 == emulator.billed
+
+
+async def test_a_429_that_outlasts_the_timeout_ends_the_item_at_once(emulator, fox):
+    """A `Retry-After` beyond `task_timeout` is not shortened: the item ends with it, and nothing is billed."""
+    emulator.add_fault(Fault.status("submit", 429, retry_after=3601))
+    (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
+
+    assert isinstance(outcome.error, RateLimitError)
+    assert (0, "no") == (emulator.billed, outcome.error.charged)
+    assert now() < 1
+
+
+async def test_an_item_that_is_held_for_its_timeout_ends_with_the_reason(emulator):
+    """Refusals that follow each other hold an item for `task_timeout` in all, and no longer."""
+    emulator.add_fault(Fault.status("submit", 429, retry_after=25, times=None))
+    async with session_at(emulator, task_timeout=60) as fox:
+        (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
+
+    assert isinstance(outcome.error, RateLimitError)
+    assert 50 < now() < 60
 
 
 async def test_stop_ends_the_waiting_for_a_429(emulator, fox):
@@ -275,9 +295,9 @@ async def test_finished_feeds_are_forgotten(emulator, fox):
 
 
 async def test_submits_of_a_series_go_out_together(emulator, fox):
-    """Items are submitted concurrently, not one after the other's answer."""
+    """The first eight items are submitted concurrently, not one after the other's answer."""
     emulator.add_fault(Fault.slow("submit", 5, times=None))
-    async for _ in fox.as_completed([fox_request(f"fox {i}") for i in range(10)]):
+    async for _ in fox.as_completed([fox_request(f"fox {i}") for i in range(8)]):
         pass
 
     times = [record.when for record in posts(emulator)]

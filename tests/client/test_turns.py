@@ -162,7 +162,7 @@ async def test_a_connection_that_never_opens_after_a_refusal_ends_with_the_time(
     async def answer(call, scope, send):
         tries.append(now())
         if len(tries) == 1:
-            return Reply(429, {"Retry-After": "5"}, b"{}", True)
+            return Reply(429, {"Retry-After": "2"}, b"{}", True)
         with contextlib.suppress(TimeoutError):
             async with scope.timeout:
                 await asyncio.sleep(1e9)
@@ -221,7 +221,7 @@ async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
     async def answer(call, scope, send):
         tries.append(now())
         if len(tries) == 3:
-            return Reply(429, {"Retry-After": "700"}, b"{}", True)
+            return Reply(429, {"Retry-After": "550"}, b"{}", True)
         return DOWN if len(tries) < 5 else await send()
 
     async with Emulator(seconds=5) as emulator, session_at(emulator, retry=RetryPolicy(tries=2)) as fox:
@@ -310,8 +310,8 @@ async def test_an_item_that_is_stopped_while_it_is_held_back_ends_with_that(tmp_
     """The 429 that an item was waiting out, or its upload, is what `stop()` ends it with."""
     picture = tmp_path / "fox.png"
     picture.write_bytes(b"GIF89a of a fox")
-    faults = [Fault.status(what, 429, retry_after=7200, times=None)]
-    async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=60) as fox:
+    faults = [Fault.status(what, 429, retry_after=900, times=None)]
+    async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=1000) as fox:
         outcomes = fox.as_completed([fox_request(image_urls=[picture])])
         asyncio.get_running_loop().call_later(500, outcomes.stop)
         ((outcome, when),) = (await timed(outcomes)).values()

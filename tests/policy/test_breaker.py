@@ -178,37 +178,91 @@ async def test_a_probe_that_waited_out_a_429_counts_for_the_account_as_it_is_the
     assert (3, 3) == (sent, len(posts(emulator)))
 
 
+MODEL = "fox"
+
+
 def test_only_the_account_holds_submits():
     """Another refusal is its own submit's alone."""
     breaker = Breaker()
 
-    assert not breaker.refused(UncertainSubmitError("no answer"), breaker.admit(0), 0)
-    assert 0 == breaker.admit(0)
+    assert None is breaker.refused(UncertainSubmitError("no answer"), MODEL, breaker.admit(MODEL, 0), 0)
+    assert (0, 0) == breaker.admit(MODEL, 0)
 
 
 def test_an_answer_from_before_the_last_change_proves_nothing():
     """A late refusal does not undo `reset`, nor does a late success end a new refusal."""
     breaker = Breaker()
-    early = breaker.admit(0)
-    assert breaker.refused(no_credits(), early, 1)
-    assert not breaker.refused(no_credits(), early, 2)
+    early = breaker.admit(MODEL, 0)
+    assert "account" == breaker.refused(no_credits(), MODEL, early, 1)
+    assert None is breaker.refused(no_credits(), MODEL, early, 2)
     assert breaker.reset()
 
-    assert not breaker.refused(no_credits(), early, 3)
-    later = breaker.admit(3)
-    assert breaker.refused(no_credits(), later, 4)
-    assert not breaker.accepted(later)
+    assert None is breaker.refused(no_credits(), MODEL, early, 3)
+    later = breaker.admit(MODEL, 3)
+    assert "account" == breaker.refused(no_credits(), MODEL, later, 4)
+    assert not breaker.accepted(MODEL, later)
     with pytest.raises(InsufficientQuotaError):
-        breaker.admit(5)
+        breaker.admit(MODEL, 5)
 
 
 def test_a_refused_probe_waits_another_thirty_seconds():
     """A probe that is refused is no news, and the next may go 30 s after it."""
     breaker = Breaker()
-    breaker.refused(no_credits(), breaker.admit(0), 0)
-    probe = breaker.admit(30)
+    breaker.refused(no_credits(), MODEL, breaker.admit(MODEL, 0), 0)
+    probe = breaker.admit(MODEL, 30)
 
-    assert not breaker.refused(no_credits(), probe, 31)
+    assert None is breaker.refused(no_credits(), MODEL, probe, 31)
     with pytest.raises(InsufficientQuotaError):
-        breaker.admit(60.9)
-    assert probe == breaker.admit(61)
+        breaker.admit(MODEL, 60.9)
+    assert probe == breaker.admit(MODEL, 61)
+
+
+# A quota that is not told with a 402 stops its model alone.
+
+
+def no_quota(status=429):
+    return InsufficientQuotaError(f"HTTP {status} insufficient_quota", status=status)
+
+
+def test_a_quota_stops_its_model_alone():
+    """Another model goes on; the one that was refused is not sent."""
+    breaker = Breaker()
+
+    assert "model" == breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
+    assert (0, 0) == breaker.admit("wolf", 1)
+    with pytest.raises(InsufficientQuotaError, match="not sent: 1 s ago"):
+        breaker.admit("fox", 1)
+
+
+def test_a_second_model_without_quota_stops_the_account():
+    """Two models that are told so are the account's matter: a third is not sent either."""
+    breaker = Breaker()
+    breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
+
+    assert "account" == breaker.refused(no_quota(403), "wolf", breaker.admit("wolf", 1), 1)
+    with pytest.raises(InsufficientQuotaError):
+        breaker.admit("owl", 2)
+
+
+def test_a_model_probes_every_thirty_seconds_and_a_success_ends_its_refusal():
+    """As for the account, one submit of the model passes, and its acceptance lets all of them pass."""
+    breaker = Breaker()
+    breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
+    probe = breaker.admit("fox", 30)
+    with pytest.raises(InsufficientQuotaError):
+        breaker.admit("fox", 31)
+
+    assert breaker.accepted("fox", probe)
+    assert (0, 2) == breaker.admit("fox", 32)
+
+
+def test_an_answer_from_before_a_model_was_refused_proves_nothing():
+    """A late refusal or success of an earlier epoch changes nothing for the model."""
+    breaker = Breaker()
+    early = breaker.admit("fox", 0)
+    breaker.refused(no_quota(), "fox", early, 0)
+
+    assert None is breaker.refused(no_quota(), "fox", early, 1)
+    assert not breaker.accepted("fox", early)
+    assert breaker.reset()
+    assert not breaker.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from helpers import now
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,17 +152,17 @@ def test_an_open_gate_lets_everything_through():
 
 
 @pytest.mark.virtual
-async def test_a_gate_that_is_held_says_why():
+async def test_a_limiter_that_is_held_says_why():
     """To those who cannot wait for so long, and until a request goes."""
     gate, refusal = RateLimiter(), RateLimitError("too fast", status=429)
     gate.hold(30.0, refusal)
     gate.hold(20.0, RateLimitError("later, but shorter", status=429))
 
     assert 30.0 == gate.next_allowed(0.0)
-    assert None is gate.refusal_beyond(0.0, 31.0)
-    assert "too fast" in str(gate.refusal_beyond(0.0, 10.0))
-    gate.take(30.0)
-    assert None is gate.refusal_beyond(30.0, 0.0)
+    assert "too fast" in str(await gate.acquire(lambda: 10.0))
+    assert None is await gate.acquire(lambda: 31.0)
+    assert 30.0 == now()
+    assert None is await gate.acquire(lambda: 0.0)
 
 
 # The price.
