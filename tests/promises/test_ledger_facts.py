@@ -13,7 +13,7 @@ from foxapi_async import Batch, LedgerError, Limits
 from foxapi_async.cli import main
 from foxapi_async.emulator import Emulator
 
-virtual = pytest.mark.virtual
+pytestmark = pytest.mark.virtual
 
 
 # A ledger of a newer version.
@@ -30,7 +30,6 @@ async def newer(tmp_path):
     return tmp_path
 
 
-@virtual
 async def test_a_run_refuses_a_ledger_one_version_newer(newer):
     """A run does not open a ledger whose version is one higher than its own."""
     async with Emulator(seconds=1) as emulator, session_at(emulator) as fox:
@@ -96,7 +95,6 @@ async def broken_run(disk, tmp_path):
         yield outcomes, error, len(posts(emulator))
 
 
-@virtual
 async def test_what_is_not_noted_as_submitting_is_not_sent(broken_run):
     """The item whose note could not be flushed is not sent."""
     _, _, sent = broken_run
@@ -104,7 +102,6 @@ async def test_what_is_not_noted_as_submitting_is_not_sent(broken_run):
     assert sent == 1
 
 
-@virtual
 async def test_after_a_failed_flush_no_item_is_reported_as_done(broken_run):
     """The task of the other item completes after the failed flush. Its outcome is the ledger's error."""
     outcomes, _, _ = broken_run
@@ -112,7 +109,6 @@ async def test_after_a_failed_flush_no_item_is_reported_as_done(broken_run):
     assert outcomes == [("a", LedgerError)]
 
 
-@virtual
 async def test_after_a_failed_flush_the_run_ends_with_its_error(broken_run):
     """The run raises what went wrong with the ledger."""
     _, error, _ = broken_run
@@ -120,13 +116,11 @@ async def test_after_a_failed_flush_the_run_ends_with_its_error(broken_run):
     assert "disk I/O error" in str(error)
 
 
-@virtual
 async def test_after_a_failed_flush_the_ledger_is_not_written(broken_run, tmp_path):
     """The ledger still says of the other item what it said before the failed flush."""
     assert states(tmp_path) == {"a": "submitted"}
 
 
-@virtual
 async def test_after_a_failed_flush_the_manifest_is_not_written(broken_run, tmp_path):
     """The manifest has no line of the other item."""
     assert (tmp_path / "manifest.jsonl").read_text() == ""
