@@ -22,7 +22,7 @@ pytestmark = pytest.mark.virtual
 @pytest.fixture
 async def newer(tmp_path):
     """A folder that a run left, with a ledger that is one version newer than the one that is known here."""
-    async with Emulator(seconds=1) as emulator, session_at(emulator) as fox:
+    async with Emulator(seconds=0.1) as emulator, session_at(emulator) as fox:
         _ = [outcome async for outcome in Batch([("a", fox_request())], tmp_path).run(fox)]
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
