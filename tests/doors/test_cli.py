@@ -1040,14 +1040,14 @@ def test_the_view_that_fits(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
 
-    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
     terminal.isatty = lambda: True
-    assert type(_view.make_view(print, quiet=False)).__name__ == "BarsView"
-    assert type(_view.make_view(print, quiet=True)) is _view.View
+    assert type(_screen.make_view(print, quiet=False)).__name__ == "BarsView"
+    assert type(_screen.make_view(print, quiet=True)) is _view.View
     monkeypatch.setitem(sys.modules, "foxapi_async.cli._rich", None)
-    assert type(_view.make_view(print, quiet=False)) is _view.LineView
+    assert type(_screen.make_view(print, quiet=False)) is _view.LineView
     monkeypatch.setenv("TERM", "dumb")
-    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
 
 
 # signals
