@@ -1,7 +1,7 @@
 """Kills batches early: `python early_kill_child.py PLACE COUNT` runs `foxapi batch` in folders 0 to COUNT - 1 of PLACE.
 
 Each run is a forked process, killed by SIGKILL a little later than the one before it, counted from the moment at which
-its ledger has a name. The parent imports everything first, so that the child's first milliseconds are the ledger's.
+its ledger has a name. The parent runs an empty batch first, so that it has imported everything that a run needs.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from foxapi_async.cli import main
 
-STEP = 0.0002
+STEP = 0.0004
 
 
 def run(folder):
@@ -38,6 +38,14 @@ def kill(folder, delay):
     os.waitpid(child, 0)
 
 
+def run_nothing(folder):
+    """Run an empty batch in this process."""
+    folder.mkdir()
+    (folder / "prompts.jsonl").touch()
+    main(["-q", "batch", str(folder / "prompts.jsonl"), "--out", str(folder)])
+
+
 if __name__ == "__main__":
+    run_nothing(Path(sys.argv[1]) / "empty")
     for number in range(int(sys.argv[2])):
         kill(Path(sys.argv[1]) / str(number), number * STEP)

@@ -109,6 +109,29 @@ class Folder:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             return {outcome.key: outcome for outcome in runner.run(run())}
 
+    def stop_when_running(self, new_loop, prompt, **options):
+        """Run `Batch` for it one item at a time, until the task of this prompt is waited for; then cancel it."""
+
+        async def run():
+            async with session_at(self.service) as fox:
+                async for _ in Batch(self.lines(), self.path, max_in_flight=1, **options).run(fox):
+                    pass
+
+        def polls():
+            return sum(task.polls for task in self.service.tasks.values() if task.body["prompt"] == prompt)
+
+        async def run_until():
+            work = asyncio.create_task(run())
+            while polls() == before:
+                await asyncio.wait([work], timeout=0.01)
+                assert not work.done()
+            work.cancel()
+            await asyncio.wait([work])
+
+        before = polls()
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(run_until())
+
     def accepted(self):
         """What the service accepted since: the tasks that it did not adopt."""
         adopted = {task["id"] for task in self.tasks()}
