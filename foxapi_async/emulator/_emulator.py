@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import Any, Self, TypedDict
 
 from aiohttp import web
 
@@ -105,6 +105,32 @@ class Inspection:
     def add_fault(self, fault: Fault) -> None:
         """Append a fault to the script, also while the emulator runs."""
         self._service.script.add(fault)
+
+    def adopt(
+        self,
+        task_id: str,
+        body: Mapping[str, Any],
+        *,
+        path: str = "/v1/images/generations",
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Hold a task that another emulator accepted, as if it had been accepted here just now.
+
+        A client that knows the id can go on with it. `billed` does not count it.
+
+        Args:
+            task_id: The id that the task has.
+            body: The request that made it.
+            path: The endpoint that took the request.
+            idempotency_key: The header of its submit, if there was one.
+
+        Raises:
+            RuntimeError: The emulator does not run yet.
+            ValueError: The id is in use, or the service would refuse the request.
+        """
+        if self._address is None:
+            raise RuntimeError("an emulator adopts tasks once it is entered with `with`")
+        self._service.adopt(task_id, path, dict(body), idempotency_key)
 
 
 class Emulator(Inspection):

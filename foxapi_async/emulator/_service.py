@@ -95,7 +95,7 @@ class Service:
         Raises:
             RefusalError: 422 when the key was used before with another body.
         """
-        print_ = path + json.dumps(body, sort_keys=True)
+        print_ = _print_of(path, body)
         if self.options.idempotent and key is not None and key in self._by_key:
             known, task = self._by_key[key]
             if known != print_:
@@ -108,26 +108,51 @@ class Service:
             self._by_key[key] = print_, task
         return task, False
 
+    def adopt(self, task_id: str, path: str, body: dict[str, Any], key: str | None) -> None:
+        """Hold a task under an id that was given elsewhere; it is accepted now, and not billed here.
+
+        Raises:
+            ValueError: the id is in use, or the service would refuse the request.
+        """
+        if task_id in self.tasks:
+            raise ValueError(f"the emulator has a task {task_id!r} already")
+        if path not in _bodies.MEDIA:
+            raise ValueError(f"{path} is no generation endpoint")
+        try:
+            _bodies.check(path, body, self.options.models)
+        except RefusalError as refusal:
+            raise ValueError(str(refusal)) from None
+        task = self._make_task(task_id, len(self.tasks) + 1, path, body, key)
+        self.tasks[task_id] = task
+        if self.options.idempotent and key is not None:
+            self._by_key[key] = _print_of(path, body), task
+
     def _create(self, path: str, body: dict[str, Any], key: str | None) -> Task:
         self.billed += 1
-        media, created, options = _bodies.MEDIA[path], int(self.clock.unix()), self.options
-        task = Task(
-            id=_tasks.task_id(media, created, options.seed, self.billed),
-            media=media,
+        created = int(self.clock.unix())
+        task_id = _tasks.task_id(_bodies.MEDIA[path], created, self.options.seed, self.billed)
+        task = self._make_task(task_id, self.billed, path, body, key)
+        self.billed_images += task.num_outputs
+        self.tasks[task.id] = task
+        return task
+
+    def _make_task(self, task_id: str, number: int, path: str, body: dict[str, Any], key: str | None) -> Task:
+        """A task that begins now; its `number` decides how long it takes."""
+        options = self.options
+        return Task(
+            id=task_id,
+            media=_bodies.MEDIA[path],
             model=body["model"],
             body=body,
             accepted=self.clock.now(),
-            created=created,
-            duration=_tasks.draw_duration(options.seconds, options.seed, self.billed),
+            created=int(self.clock.unix()),
+            duration=_tasks.draw_duration(options.seconds, options.seed, number),
             estimated_time=_tasks.estimate(options.seconds),
             num_outputs=_bodies.outputs(body),
             extension=_format(body),
             fault=self.script.take("task", body["model"], _bodies.prompt_of(body)),
             idempotency_key=key,
         )
-        self.billed_images += task.num_outputs
-        self.tasks[task.id] = task
-        return task
 
     def poll(self, task: Task, origin: str) -> dict[str, Any]:
         """The reply to a query about a task."""
@@ -160,6 +185,11 @@ class Service:
             format=task.extension,
             edited=bool(task.body.get("image_urls")),
         )
+
+
+def _print_of(path: str, body: Mapping[str, Any]) -> str:
+    """Equal for equal requests to the same endpoint."""
+    return path + json.dumps(body, sort_keys=True)
 
 
 def _format(body: Mapping[str, Any]) -> Format:

@@ -1040,6 +1040,84 @@ async def test_idempotency():
     assert emulator.billed == 2
 
 
+# Tasks of another emulator
+
+
+async def test_an_adopted_task_is_finished_under_its_id():
+    """A task of another emulator lives here under its own id, and its pictures can be fetched."""
+    async with running() as (emulator, http):
+        emulator.adopt("task-unified-1-fox", GROK | {"num_outputs": 2})
+        _, reply = await poll(http, "task-unified-1-fox")
+        picture = await get(http, reply["results"][1]["url"].removeprefix(emulator.url))
+
+    assert ("task-unified-1-fox", "completed") == (reply["id"], reply["status"])
+    assert 200 == picture[0]
+
+
+async def test_an_adopted_task_is_not_billed():
+    """The emulator that accepted a task has billed it; the one that adopts it bills nothing."""
+    async with running() as (emulator, http):
+        emulator.adopt("task-unified-1-fox", GROK, idempotency_key="k")
+        await submit(http)
+
+    assert (1, 1) == (emulator.billed, emulator.billed_images)
+    assert "k" == emulator.tasks["task-unified-1-fox"].idempotency_key
+
+
+async def test_an_adopted_task_begins_when_it_is_adopted():
+    """However old its id is, a task takes its time from the moment at which it is adopted."""
+    async with running(seconds=1000) as (emulator, http):
+        emulator.adopt("task-unified-1-fox", GROK)
+        _, reply = await poll(http, "task-unified-1-fox")
+
+    assert "pending" == reply["status"]
+
+
+async def test_a_fault_strikes_an_adopted_task():
+    """The script decides the fate of an adopted task as of any other."""
+    async with running(Fault.fails("generation_failed")) as (emulator, http):
+        emulator.adopt("task-unified-1-fox", GROK)
+        _, reply = await poll(http, "task-unified-1-fox")
+
+    assert "failed" == reply["status"]
+
+
+async def test_the_key_of_an_adopted_task_is_known():
+    """An emulator that honours idempotency keys finds an adopted task by its key."""
+    async with running(idempotent=True) as (emulator, http):
+        emulator.adopt("task-unified-1-fox", GROK, idempotency_key="k")
+        _, reply, _ = await submit(http, headers={"Idempotency-Key": "k"})
+
+    assert ("task-unified-1-fox", 0) == (reply["id"], emulator.billed)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "body", "path", "words"),
+    [
+        ("task-known", GROK, IMAGES, "has a task 'task-known' already"),
+        ("task-new", GROK, "/v1/foxes", "/v1/foxes is no generation endpoint"),
+        ("task-new", GROK | {"num_outputs": 9}, IMAGES, "num_outputs"),
+    ],
+)
+async def test_what_cannot_be_adopted(task_id, body, path, words):
+    """An id that is in use and a request that would be refused are a ValueError, and nothing is changed."""
+    async with running() as (emulator, _):
+        emulator.adopt("task-known", GROK)
+        with pytest.raises(ValueError, match=words):
+            emulator.adopt(task_id, body, path=path)
+
+    assert ["task-known"] == list(emulator.tasks)
+
+
+def test_an_emulator_adopts_while_it_runs():
+    """Before it is entered an emulator has no clock, so it adopts nothing."""
+    emulator = Emulator()
+    with pytest.raises(RuntimeError, match="once it is entered"):
+        emulator.adopt("task-unified-1-fox", GROK)
+
+    assert 0 == len(emulator.tasks)
+
+
 async def test_records():
     """Every request is recorded with the names of its headers and its connection, never with the key."""
     async with running() as (emulator, http):
