@@ -184,7 +184,7 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "due": len(poller._due),
         "deadlines": len(poller._deadlines._timeouts),
         "deadlines to come": len(poller._deadlines._schedule),
-        "posts": len(engine.submits._posts),
+        "posts": len(engine.submitter._live),
         "open reads": len(transport._spans._open),
         "streams": len(engine.streams._streams),
         "uploads": len(engine.uploads._stored),
@@ -204,9 +204,9 @@ PROMISED = frozenset({"given up", "left series", "unread handles of left series"
 MOST_ENTRIES = 250
 """More has no collection of a session at rest, how many submits there ever were: a few for each connection and model."""
 
-_PROMISED_PATHS = ("fox._engine.feeds", "fox._engine.submits._poller._given_up._last")
+_PROMISED_PATHS = ("fox._engine.feeds", "fox._engine.submitter._poller._given_up._last")
 # Tables over the ages of tasks, of a fixed size, three collections of some hundred entries for each model and progress.
-_FIXED_PATHS = ("fox._engine.submits._poller.estimates._models[].",)
+_FIXED_PATHS = ("fox._engine.submitter._poller.estimates._models[].",)
 
 
 def grown_collections(fox: FoxSession) -> dict[str, int]:

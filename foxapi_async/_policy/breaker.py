@@ -61,10 +61,11 @@ class Circuit:
 
     def _not_sent(self, refusal: FoxError, now: float) -> FoxError:
         error = copy.copy(refusal)
-        error.args = (
+        words = (
             f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit passes "
-            f"every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() lets all pass",
+            f"every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() lets all pass"
         )
+        error.args = (words,)
         return error
 
 

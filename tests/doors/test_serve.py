@@ -374,8 +374,7 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
                 await asyncio.wait([serving], timeout=0.2)
             await asyncio.wait([serving])
         asking.cancel()
-        for post in studio._engine.submits._posts.values():
-            post.cancel()
+        studio._engine.submitter.end_grace()
 
     assert serving.cancelled()
 

@@ -463,8 +463,8 @@ async def test_a_task_that_is_submitted_again_has_one_more_span(lab):
         session_at(emulator, hooks=[lab.hook]) as fox,
     ):
         engine, request = fox._engine, fox_request()
-        first = await engine.submit(request, engine.new_post(None, key="key"))
-        second = await engine.submit(request, engine.new_post(None, key="key"))
+        first = await engine.submitter.submit(request, engine.new_submission(None, key="key"))
+        second = await engine.submitter.submit(request, engine.new_submission(None, key="key"))
         assert first.id == second.id
         await asyncio.gather(first.wait(), second.wait())
 
