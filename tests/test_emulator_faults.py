@@ -163,7 +163,7 @@ async def test_an_emulator_can_be_left_while_it_refuses():
 # In front of the service
 
 
-@pytest.mark.parametrize("status", [200, 303, 400, 403, 404, 405, 421, 502, 503])
+@pytest.mark.parametrize("status", [200, 303, 400, 403, 404, 405, 421, 502, 503, 520])
 async def test_a_page_is_no_json(status):
     """A page of the edge has its status and no JSON; a submit that gets it is neither accepted nor billed."""
     async with running(Fault.edge("submit", status)) as (emulator, http):

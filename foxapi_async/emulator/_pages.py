@@ -20,6 +20,7 @@ def page(status: int) -> tuple[bytes, str]:
         return CHALLENGE, "text/html"
     if status in (200, 503):
         return _MAINTENANCE, "text/html"
-    title = f"{status} {HTTPStatus(status).phrase}"
+    known = status in set(HTTPStatus)
+    title = f"{status} {HTTPStatus(status).phrase}" if known else f"Error {status}"
     text = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
     return text.encode(), "text/html"
