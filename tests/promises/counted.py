@@ -55,8 +55,8 @@ async def run_batch(emulator, requests, out, *, session=None, begin=None, **opti
     """One run of a batch to its end; `begin` is called once the session is open."""
     before = len(posts(emulator))
     batch, raised, errors = Batch(requests, out, **options), None, []
-    settings = {"base_url": emulator.url, **(session or {})}
-    async with FoxSession(emulator.key, **settings) as fox:
+    settings = {"api_key": emulator.key, "base_url": emulator.url, **(session or {})}
+    async with FoxSession(**settings) as fox:
         began = now()
         if begin is not None:
             begin()
