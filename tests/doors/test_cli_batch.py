@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from test_cli import PYTHON, on_a_terminal, point_to
+from shell import PYTHON, on_a_terminal, point_to
 
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
