@@ -452,8 +452,6 @@ DEEP = b'{"id":"a","status":"b","url":"c","x":' + b"[" * 100_000 + b"]" * 100_00
 UNREADABLE = {
     "empty": b"",
     "cut": b'{"id":"a","status":"b","url":"c"',
-    "nan": b'{"id":"a","status":"b","url":"c","x":NaN}',
-    "infinity": b'{"id":"a","status":"b","url":"c","x":-Infinity}',
     "list": b'[{"id":"a"}]',
     "text": b'"task"',
     "null": b"null",
@@ -851,6 +849,8 @@ replies = st.builds(
     body=st.binary()
     | (json_values | task_objects | likely_tasks).map(lambda value: json.dumps(value).encode()),
     whole=st.booleans(),
+    too_large=st.just(False),
+    document=st.none(),
 )
 
 
