@@ -98,9 +98,9 @@ async def test_the_start_is_slow():
         async with asyncio.timeout(600):
             await series.aclose()
 
-    assert counts[0] == 8
-    assert counts[1] == 24
-    assert counts[2] == 56
+    assert counts[0] == AT_THE_START
+    assert counts[1] <= 3 * AT_THE_START
+    assert counts[2] <= 7 * AT_THE_START
 
 
 @today("the items are submitted all the same")
@@ -181,15 +181,15 @@ async def test_a_fifth_of_10_000_submits_answered_502(accepted, tmp_path):
 
 
 async def test_a_few_502s_pause_nothing(tmp_path):
-    """When 1 % of the submits are answered 502, the batch goes through."""
-    fault = Fault.edge("submit", 502, probability=0.01, times=None, accepted=True)
+    """When a few of 100 submits are answered 502, the batch goes through."""
+    fault = Fault.edge("submit", 502, probability=0.02, times=None, accepted=True)
     async with Emulator(seconds=5, faults=[fault]) as emulator:
-        seen = await run_batch(emulator, smalls(ITEMS), tmp_path)
+        seen = await run_batch(emulator, smalls(100), tmp_path)
         fired = emulator.faults_fired
 
     assert 1 <= fired <= 8
-    assert seen.states == (ITEMS - fired, 0, fired, 0)
-    assert (seen.posts, seen.billed, seen.paused) == (ITEMS, ITEMS, None)
+    assert seen.states == (100 - fired, 0, fired, 0)
+    assert (seen.posts, seen.billed, seen.paused) == (100, 100, None)
 
 
 # Nothing is reached
@@ -201,9 +201,8 @@ async def test_a_service_that_is_never_reached(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with Emulator() as emulator:
-        seen = await run_batch(
-            emulator, smalls(ITEMS), tmp_path, session={"base_url": f"http://127.0.0.1:{port}"}
-        )
+        nowhere = {"base_url": f"http://127.0.0.1:{port}"}
+        seen = await run_batch(emulator, smalls(20), tmp_path, session=nowhere, limit=120)
 
     assert isinstance(seen.raised, ConnectionFailedError)
     assert 55 <= seen.seconds <= 75
@@ -218,14 +217,14 @@ async def test_refused_connections(seconds, tmp_path):
         restarts = []
         seen = await run_batch(
             emulator,
-            smalls(100),
+            smalls(40),
             tmp_path,
             begin=lambda: restarts.append(asyncio.create_task(emulator.refuse(seconds))),
         )
         await restarts[0]
 
-    assert seen.states == (100, 0, 0, 0)
-    assert (seen.posts, seen.billed, seen.paused) == (100, 100, None)
+    assert seen.states == (40, 0, 0, 0)
+    assert (seen.posts, seen.billed, seen.paused) == (40, 40, None)
 
 
 async def test_refused_connections_while_tasks_run():
