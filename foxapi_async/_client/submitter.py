@@ -97,6 +97,8 @@ class Submitter:
         try:
             while not await submission.deadline.wait_for(task) and self._keeps_waiting(submission):
                 submission.deadline.reset()
+            if not task.done():
+                await submission.settle()
         except BaseException:
             _leave_to_itself(submission, task)
             raise
