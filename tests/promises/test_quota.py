@@ -14,18 +14,13 @@ CODES = ("insufficient_quota", "insufficient_user_quota")
 OTHER = "gpt-image-1"
 
 
-def today(reason):
-    """What is right, and not so today."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize(
     "status",
     [
         402,
-        pytest.param(403, marks=today("PermissionDeniedError")),
-        pytest.param(429, marks=today("tried five times, then RateLimitError")),
+        403,
+        429,
     ],
 )
 async def test_a_quota_is_said_at_once(status, code):
@@ -44,7 +39,7 @@ async def test_a_quota_is_said_at_once(status, code):
     assert seconds < 1
 
 
-@pytest.mark.parametrize("status", [pytest.param(403, marks=today("PermissionDeniedError at once")), 429])
+@pytest.mark.parametrize("status", [403, 429])
 async def test_a_quota_with_retry_after_is_a_rate_limit(status):
     """A quota refusal with `Retry-After` is waited out, and the submit is accepted then."""
     fault = Fault.quota(status=status, retry_after=7)
@@ -61,8 +56,8 @@ async def test_a_quota_with_retry_after_is_a_rate_limit(status):
     "status",
     [
         402,
-        pytest.param(403, marks=today("PermissionDeniedError")),
-        pytest.param(429, marks=today("sent again and again: the run never ends")),
+        403,
+        429,
     ],
 )
 async def test_a_quota_stops_a_batch(status, tmp_path):
@@ -78,7 +73,6 @@ async def test_a_quota_stops_a_batch(status, tmp_path):
     assert "quota is used up" in (seen.paused or "")
 
 
-@today("the batch sends the rest again and again, or pauses for another reason")
 async def test_a_quota_that_ends_in_the_middle(tmp_path):
     """A quota that is used up in the middle of a batch stops it; a later run does the rest, each item once."""
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, after=100)]) as emulator:
@@ -93,7 +87,6 @@ async def test_a_quota_that_ends_in_the_middle(tmp_path):
     assert (second.states, second.billed) == ((ITEMS, 0, 0, 0), ITEMS - 100)
 
 
-@today("the batch sends the refused model again and again")
 async def test_a_quota_of_one_model_stops_that_model(tmp_path):
     """A quota that only one model is told of stops that model, and the items of the other are done."""
     fault = Fault.quota(times=None, model=OTHER)
@@ -107,7 +100,6 @@ async def test_a_quota_of_one_model_stops_that_model(tmp_path):
     assert seen.seconds < 60
 
 
-@today("the batch sends both models again and again")
 async def test_a_quota_of_two_models_stops_the_account(tmp_path):
     """A quota that a second model is told of too stops the account: nothing more is sent."""
     models = (OTHER, "gpt-image-1.5")
@@ -125,8 +117,8 @@ async def test_a_quota_of_two_models_stops_the_account(tmp_path):
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param(402, marks=today("the handle ends")),
-        pytest.param(403, marks=today("the handle ends")),
+        402,
+        403,
         429,
     ],
 )
