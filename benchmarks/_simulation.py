@@ -13,7 +13,7 @@ import attrs
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
 from foxapi_async._client.poller import Poller
 from foxapi_async._retry.limiter import RateLimiter
-from foxapi_async._wire.replies import Sighting
+from foxapi_async._wire.replies import TaskReply
 
 MODEL = "simulated"
 
@@ -56,6 +56,7 @@ class Service:
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
         self.polls = RateLimiter(limit)
+        self.downloads = None
         self._runs = runs
         self._estimate = estimate
         self._loop = asyncio.get_running_loop()
@@ -63,18 +64,18 @@ class Service:
     def submit(self, poller: Poller, index: int) -> TaskHandle:
         """Begin the task of that number."""
         self._runs[index].born = self._loop.time()
-        return poller.adopt(self._snapshot(index, "pending"), None, None)
+        return poller.adopt(TaskSnapshot.of(self._reply(index, "pending")), None, None)
 
-    async def poll(self, task_id: str, *, fresh: bool) -> Sighting:  # noqa: ARG002 - the poller's protocol
+    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply:  # noqa: ARG002 - the poller's protocol
         """One status read."""
         index = int(task_id)
         run, now = self._runs[index], self._loop.time()
         run.polls += 1
         run.lag = now - run.born - run.seconds
-        return Sighting(self._snapshot(index, "completed" if run.lag >= 0 else "processing"))
+        return self._reply(index, "completed" if run.lag >= 0 else "processing")
 
-    def _snapshot(self, index: int, status: str) -> TaskSnapshot:
-        return TaskSnapshot(
+    def _reply(self, index: int, status: str) -> TaskReply:
+        return TaskReply(
             id=str(index),
             model=MODEL,
             status=status,

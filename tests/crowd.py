@@ -14,7 +14,7 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.limiter import RateLimiter
-from foxapi_async._wire.replies import Sighting
+from foxapi_async._wire.replies import TaskReply
 
 USUAL = Cadence()
 
@@ -31,11 +31,11 @@ class Remote:
     progress: Callable[[float], float | None] = lambda _: None
     polls: list[float] = attrs.Factory(list)
 
-    def snapshot(self, now: float) -> TaskSnapshot:
+    def reply(self, now: float) -> TaskReply:
         age = now - self.born
         if age >= self.duration:
-            return TaskSnapshot(id=self.id, model=self.model, status="completed", has_results=True)
-        return TaskSnapshot(
+            return TaskReply(id=self.id, model=self.model, status="completed", has_results=True)
+        return TaskReply(
             id=self.id,
             model=self.model,
             status="processing",
@@ -48,7 +48,8 @@ class Service:
     """What the poller needs of the API, without a network.
 
     Attributes:
-        polls: the gate that it passes.
+        polls: the limiter that it passes.
+        downloads: what images would fetch themselves through; there are none.
         asked: when each poll came.
         answers: what to say instead of the truth, by id; an answer is used once.
         answered: when each of these was said.
@@ -56,10 +57,11 @@ class Service:
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
         self.polls = RateLimiter(limit)
+        self.downloads = None
         self.latency = latency
         self.asked: list[float] = []
         self.answered: list[float] = []
-        self.answers: dict[str, list[Sighting | Verdict]] = {}
+        self.answers: dict[str, list[TaskReply | Verdict]] = {}
         self.tasks: dict[str, Remote] = {}
         self.under_way = self.most_under_way = 0
         self._loop = asyncio.get_running_loop()
@@ -70,7 +72,7 @@ class Service:
         self.tasks[remote.id] = remote
         return remote
 
-    async def poll(self, task_id: str, *, fresh: bool) -> Sighting | Verdict:
+    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
         remote, now = self.tasks[task_id], self._loop.time()
         self.asked.append(now)
         remote.polls.append(now)
@@ -84,7 +86,7 @@ class Service:
         if answers := self.answers.get(task_id):
             self.answered.append(self._loop.time())
             return answers.pop(0)
-        return Sighting(remote.snapshot(now))
+        return remote.reply(now)
 
     def busiest(self, seconds: float) -> int:
         """The most polls in any window of so many seconds."""
@@ -115,7 +117,7 @@ class Room:
         remote = self.service.create(duration, estimate, **fields)
         now = remote.born
         deadline = None if timeout is None else now + timeout
-        return self.poller.adopt(remote.snapshot(now), deadline, timeout)
+        return self.poller.adopt(TaskSnapshot.of(remote.reply(now)), deadline, timeout)
 
     @property
     def in_flight(self) -> list[int]:

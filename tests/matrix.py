@@ -54,6 +54,9 @@ from foxapi_async import (
     UncertainSubmitError,
     UnprocessableError,
 )
+from foxapi_async._client import poller
+from foxapi_async._files import downloads
+from foxapi_async._retry import retry
 from foxapi_async.emulator import Emulator, Fault
 from foxapi_async.emulator._tasks import draw_duration
 
@@ -787,9 +790,9 @@ def longest_waits() -> Iterator[None]:
     """Take chance out of the waits, and trust the authority of the service's certificate."""
     chance = SimpleNamespace(uniform=lambda _, high: high)
     with (
-        patch.object(_retry, "random", chance),
-        patch.object(_poller, "random", chance),
-        patch.object(_downloads, "MAX_FILE_BYTES", MOST_FILE_BYTES),
+        patch.object(retry, "random", chance),
+        patch.object(poller, "random", chance),
+        patch.object(downloads, "MAX_FILE_BYTES", MOST_FILE_BYTES),
         patch.object(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", CLIENT),
     ):
         yield

@@ -7,6 +7,7 @@ import contextvars
 import gc
 import logging
 import pickle
+import sys
 import weakref
 from collections import Counter
 
@@ -37,6 +38,7 @@ from foxapi_async import (
     TaskEvent,
     Throttled,
 )
+from foxapi_async._client import notices
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._wire import requests
 from foxapi_async.emulator import Fault
@@ -151,7 +153,7 @@ async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path,
         keys.append(key)
         return make(path, body, key)
 
-    monkeypatch.setattr(_calls, "submit_call", call)
+    monkeypatch.setattr(requests, "submit_call", call)
     emulator.add_fault(Fault.status("submit", 429, times=12))
     async with session_at(emulator, hooks=[seen.append]) as fox:
         (outcome,) = [outcome async for outcome in outcomes_of(way, fox, [fox_request()], tmp_path)]
@@ -590,10 +592,11 @@ async def test_without_hooks_no_notice_is_made(emulator, monkeypatch, tmp_path):
     def made(**_):
         raise AssertionError("a notice was made")
 
-    for module in (_engine, _poller, foxapi_async._retry.retry, foxapi_async._files.downloads):
-        for kind in (k for k in vars(foxapi_async._client.notices).values() if isinstance(k, type)):
-            if issubclass(kind, Notice) and hasattr(module, kind.__name__):
-                monkeypatch.setattr(module, kind.__name__, made)
+    kinds = [kind for kind in vars(notices).values() if isinstance(kind, type) and issubclass(kind, Notice)]
+    client = [module for name, module in sys.modules.items() if name.startswith("foxapi_async._client.")]
+    named = [(module, kind.__name__) for module in client for kind in kinds if kind.__name__ in vars(module)]
+    for module, name in named:
+        monkeypatch.setattr(module, name, made)
     for on in ("submit", "poll", "file"):
         emulator.add_fault(Fault.status(on, 429, retry_after=1))
     async with session_at(emulator, limits=Limits(submits_per_second=1)) as fox:

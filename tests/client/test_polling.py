@@ -11,10 +11,9 @@ from crowd import Room, Service, room, too_fast
 from helpers import BRIEF, now, session_at
 
 from foxapi_async import Cadence, Estimates, Limits, NotFoundError
-from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.limiter import RateLimiter
-from foxapi_async._wire.replies import Sighting
+from foxapi_async._wire.replies import TaskReply
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -215,7 +214,7 @@ async def test_submits_keep_their_order_and_their_pace():
     gate, gone = RateLimiter(10.0), []
 
     async def send(number):
-        await gate.passage()
+        await gate.acquire()
         gone.append((now(), number))
 
     async with asyncio.TaskGroup() as group:
@@ -381,7 +380,7 @@ async def test_completed_without_results_is_asked_soon_and_ever_less():
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(10.0, 10.0)
-        empty = Sighting(TaskSnapshot(id=handle.id, model="fox", status="completed"))
+        empty = TaskReply(id=handle.id, model="fox", status="completed")
         service.answers[handle.id] = [empty] * 12
         await handle
         at_rest = crowd.at_rest
@@ -422,8 +421,8 @@ async def test_an_estimate_that_comes_with_the_end_knows_the_poll_before():
         remote = service.tasks[handle.id]
         await asyncio.sleep(39.99)
         before = remote.polls[-1]
-        last = TaskSnapshot(id=handle.id, model="fox", status="failed", estimated_time=40.0)
-        service.answers[handle.id] = [Sighting(last)]
+        last = TaskReply(id=handle.id, model="fox", status="failed", estimated_time=40.0)
+        service.answers[handle.id] = [last]
         await asyncio.wait_for(asyncio.gather(handle.wait(), return_exceptions=True), 60)
         rows = crowd.poller.estimates.of("fox").timed._table.rows()
 
@@ -432,7 +431,7 @@ async def test_an_estimate_that_comes_with_the_end_knows_the_poll_before():
 
 
 def hostile(seed: int):
-    """Snapshots with anything in them."""
+    """Replies with anything in them."""
     chance = random.Random(seed)
     numbers = [
         None,
@@ -450,16 +449,14 @@ def hostile(seed: int):
         -math.inf,
     ]
     for i in itertools.count():
-        yield lambda task_id, i=i: Sighting(
-            TaskSnapshot(
-                id=task_id,
-                model=f"model-{i}",
-                status=chance.choice(["processing", "completed", "strange", ""]),
-                progress=chance.choice(numbers),
-                estimated_time=chance.choice(numbers),
-                created=chance.choice([None, 1.0, 1e300, -5.0]),
-            ),
-            chance.choice([None, "", "Sun, 06 Nov 1994 08:49:37 GMT", "nonsense"]),
+        yield lambda task_id, i=i: TaskReply(
+            id=task_id,
+            model=f"model-{i}",
+            status=chance.choice(["processing", "completed", "strange", ""]),
+            progress=chance.choice(numbers),
+            estimated_time=chance.choice(numbers),
+            created=chance.choice([None, 1.0, 1e300, -5.0]),
+            date=chance.choice([None, "", "Sun, 06 Nov 1994 08:49:37 GMT", "nonsense"]),
         )
 
 

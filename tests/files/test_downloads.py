@@ -21,11 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile
-from foxapi_async._files import disk, media_type
+from foxapi_async._files import disk, downloads, media_type
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import Position
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
+from foxapi_async._wire.replies import ResultFile
 from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
@@ -306,13 +307,20 @@ async def test_renewing_bills_nothing(emulator, fox, tmp_path):
 
 def test_the_place_is_no_part_of_the_value():
     """Images are equal wherever they stand, do not show it, and forget it when they are pickled."""
-    image = GeneratedImage("https://cdn.test/a.png")
-    placed = image.bound(None, "t", Position(1, 2))
+    file = ResultFile("https://cdn.test/a.png", None, {})
+    (alone,) = GeneratedImage.of_task("t", [file], None)
+    _, second = GeneratedImage.of_task("t", [file, file], None)
+    again = pickle.loads(pickle.dumps(second))
 
-    assert image.bound(None, "t") == placed == pickle.loads(pickle.dumps(placed))
-    assert hash(image.bound(None, "t")) == hash(placed)
-    assert "lace" not in repr(placed)
-    assert pickle.loads(pickle.dumps(placed)).counterpart([image, image]) is None
+    assert alone == second == again
+    assert hash(alone) == hash(second)
+    assert "osition" not in repr(second)
+    assert (Position(0, 1), Position(1, 2), None) == (
+        alone.file.position,
+        second.file.position,
+        again.file.position,
+    )
+    assert again.file.at_fresh_address(["https://cdn.test/b.png"] * 2) is None
 
 
 # A file that breaks off, or changes between two tries.
@@ -660,7 +668,7 @@ def test_files_of_unknown_kinds_are_kept(head, declared, ending):
 
 async def test_a_file_that_says_it_is_too_large_is_not_begun(monkeypatch, tmp_path):
     """An announced length above the bound ends the download before its first byte."""
-    monkeypatch.setattr(_downloads, "MAX_FILE_BYTES", len(PICTURE) - 1)
+    monkeypatch.setattr(downloads, "MAX_FILE_BYTES", len(PICTURE) - 1)
     async with Host(in_turn(begins(b""))) as host:
         with pytest.raises(DownloadError, match=f"larger than {len(PICTURE) - 1} bytes"):
             await host.image.save(tmp_path / "fox.png")
@@ -671,7 +679,7 @@ async def test_a_file_that_says_it_is_too_large_is_not_begun(monkeypatch, tmp_pa
 
 async def test_a_file_of_unknown_length_is_bounded_too(monkeypatch):
     """Without an announced length, or with one that is wrong, the bytes are counted as they come."""
-    monkeypatch.setattr(_downloads, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 100)
     with pytest.raises(DownloadError, match="larger than 100 bytes"):
         await raw_reply(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PICTURE)
 

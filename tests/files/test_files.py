@@ -21,7 +21,8 @@ from foxapi_async import (
     RetryPolicy,
     ServerError,
 )
-from foxapi_async._files import disk
+from foxapi_async._client import api
+from foxapi_async._files import disk, downloads
 from foxapi_async._files.source import Source
 from foxapi_async.emulator import Fault
 
@@ -243,7 +244,7 @@ async def test_a_stalled_download_is_given_up(emulator, fox, result):
 
 async def test_a_file_is_bounded(emulator, fox, result, tmp_path, monkeypatch):
     """A file larger than the bound is refused while it comes."""
-    monkeypatch.setattr(_downloads, "MAX_FILE_BYTES", 5000)
+    monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 5000)
 
     with pytest.raises(DownloadError, match="larger than 5000 bytes"):
         await result.images[0].save(tmp_path / "fox.png")
@@ -340,7 +341,7 @@ async def test_upload_takes_a_path_bytes_or_a_file(emulator, fox, tmp_path):
 
 async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(emulator, fox, tmp_path, monkeypatch):
     """A missing, empty or too large file is an InvalidRequestError that names it."""
-    monkeypatch.setattr(_api, "MAX_UPLOAD_BYTES", 10)
+    monkeypatch.setattr(api, "MAX_UPLOAD_BYTES", 10)
     for file, words in ((tmp_path / "no.png", "No such file"), (b"", "empty"), (bytes(11), "11 bytes")):
         with pytest.raises(InvalidRequestError, match=words):
             await fox.upload(file)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from foxapi_async._errors import DownloadError
 from foxapi_async._files.names import safe_name
-from foxapi_async._files.values import Position, SavedFile, Target
-from foxapi_async._handles import result
+from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
+from foxapi_async._handles import result as result_module
 from foxapi_async._handles.result import IMAGE_SUFFIXES, GeneratedImage, Outcome, TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
-from foxapi_async._wire.replies import TaskProblem, UploadedFile
+from foxapi_async._wire.replies import ResultFile, TaskProblem, UploadedFile
 
 URL = "https://cdn.test/a.png"
 
@@ -34,19 +34,21 @@ class FakeDownloads:
     def __reduce__(self):
         raise AssertionError("a connection must not be pickled")
 
-    async def save(self, wanted: Sequence[tuple[GeneratedImage, Target]]) -> list[SavedFile]:
+    async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
         targets = [target for _, target in wanted]
         self.asked += targets
         paths = [target.path if target.exact else Path(f"{target.path}.png") for target in targets]
         return [SavedFile(path, "ab" * 32, 5) for path in paths]
 
-    async def read(self, image: GeneratedImage) -> bytes:
-        return image.url.encode()
+    async def read(self, file: FileRequest) -> bytes:
+        return file.url.encode()
 
 
 def image(port: FakeDownloads | None = None) -> GeneratedImage:
-    plain = GeneratedImage(URL, "image/png", raw={"url": URL, "width": 5})
-    return plain if port is None else plain.bound(port, "task-1")
+    raw = {"url": URL, "width": 5}
+    if port is None:
+        return GeneratedImage(URL, "image/png", raw=raw)
+    return GeneratedImage.of_task("task-1", [ResultFile(URL, "image/png", raw)], port)[0]
 
 
 def result(port: FakeDownloads | None = None, task_id: str = "task-1", count: int = 2) -> TaskResult:
@@ -115,7 +117,7 @@ def test_the_port_is_no_part_of_the_value():
 async def test_an_image_without_a_session_takes_the_standalone_port(monkeypatch):
     """An unpickled image fetches itself through a port made for the call."""
     port = FakeDownloads()
-    monkeypatch.setattr(_results, "standalone", [lambda: port])
+    monkeypatch.setattr(result_module, "standalone", lambda: port)
 
     assert await pickle.loads(pickle.dumps(image(port))).read() == URL.encode()
     assert await image().save("x.png") == Path("x.png")
@@ -174,7 +176,7 @@ async def test_saving_is_downloading_without_the_checksums():
 
 
 @pytest.mark.parametrize(
-    ("place", "count", "url"),
+    ("position", "count", "url"),
     [
         (Position(0, 2), 2, "u0"),
         (Position(1, 2), 2, "u1"),
@@ -183,13 +185,12 @@ async def test_saving_is_downloading_without_the_checksums():
         (None, 1, None),
     ],
 )
-def test_a_counterpart_stands_in_the_same_place_among_as_many(place, count, url):
-    """A later reading tells an image's address by its place, and where the number of images differs not at all."""
-    later = [GeneratedImage(f"u{n}", "image/gif") for n in range(count)]
-    found = image().bound(FakeDownloads(), "task-1", place).counterpart(later)
+def test_a_fresh_address_is_that_of_the_same_position_among_as_many(position, count, url):
+    """A later reply gives a file's address by its position, and none if it has another number of files."""
+    found = FileRequest(URL, "task-1", position).at_fresh_address([f"u{n}" for n in range(count)])
 
     assert (found and found.url) == url
-    assert found is None or found == attrs.evolve(image(FakeDownloads()), url=url)
+    assert found is None or found == FileRequest(url, "task-1", position)
 
 
 @pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".PNG"])

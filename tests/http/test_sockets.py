@@ -24,6 +24,7 @@ from foxapi_async import (
     RetryPolicy,
     UncertainSubmitError,
 )
+from foxapi_async._retry import retry
 
 # Small enough for one segment, and larger than what both socket buffers hold: then the hand-over is partial.
 BODIES = {"small": 100, "large": 12_000_000}
@@ -34,7 +35,7 @@ HURRIED = RetryPolicy(tries=3, connect_timeout=5, reply_timeout=0.15, grace=0.1)
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """Between two tries there is next to no wait: time is not what is tested here."""
-    monkeypatch.setattr(_retry, "BASE_SECONDS", 0.002)
+    monkeypatch.setattr(retry, "BASE_SECONDS", 0.002)
 
 
 def reply(status, body, *, framing="length"):

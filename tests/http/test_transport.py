@@ -133,7 +133,7 @@ def test_a_key_in_a_reply_is_blotted_out():
 @pytest.mark.parametrize("whole", [True, False])
 async def test_only_a_body_read_to_its_end_leaves_its_connection_open(monkeypatch, whole):
     """A body beyond the limit is given up with its connection; one that ended has given it back before."""
-    monkeypatch.setattr(_transport, "MAX_JSON_BYTES", 10)
+    monkeypatch.setattr(transport, "MAX_JSON_BYTES", 10)
     pieces, closed = [b"x" * 6, b"y" * (4 if whole else 5)], []
 
     async def readany():

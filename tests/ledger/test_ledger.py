@@ -816,7 +816,7 @@ async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
     async with Ledger.opened(path) as ledger:
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';"
-    monkeypatch.setattr(_ledger_file, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     with pytest.raises(LedgerError, match="older version"):
         async with Ledger.peek(path):
             raise AssertionError
@@ -834,7 +834,7 @@ async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT; ALTER TABLE absent ADD COLUMN mood TEXT;"
     with monkeypatch.context() as patch:
-        patch.setattr(_ledger_file, "MIGRATIONS", (*schema.MIGRATIONS, step))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
         with pytest.raises(LedgerError, match="no such table: absent"):
             async with Ledger.opened(path):
                 raise AssertionError
@@ -846,7 +846,7 @@ async def test_a_file_system_without_shared_memory(path, monkeypatch):
     """Where WAL cannot be had, the ledger works with a rollback journal, just as durably."""
     pragma = schema._pragma
     monkeypatch.setattr(
-        _ledger_file,
+        schema,
         "_pragma",
         lambda connection, text: "delete" if text == "journal_mode=WAL" else pragma(connection, text),
     )
@@ -866,7 +866,7 @@ async def test_a_file_system_without_locks(path, monkeypatch):
     def unsupported(file):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(_file_lock, "_lock", unsupported)
+    monkeypatch.setattr(lock, "_lock", unsupported)
     with pytest.raises(LedgerError, match="No locks available"):
         async with Ledger.opened(path):
             raise AssertionError

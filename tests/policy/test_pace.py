@@ -133,7 +133,7 @@ def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, wa
     """Timers may fire a millisecond early: on the whole, no more go than the limit allows."""
     gate, now, gone = RateLimiter(limit), 0.0, []
     for wait in waits:
-        now = max(now + wait, gate.open_at(now) - 0.001)
+        now = max(now + wait, gate.next_allowed(now) - 0.001)
         gate.take(now)
         gone.append(now)
 
@@ -145,8 +145,8 @@ def test_an_open_gate_lets_everything_through():
     gate = RateLimiter()
     gate.take(5.0)
 
-    assert 5.0 == gate.open_at(5.0)
-    assert 4.0 == RateLimiter().open_at(4.0)
+    assert 5.0 == gate.next_allowed(5.0)
+    assert 4.0 == RateLimiter().next_allowed(4.0)
     assert None is gate.rate(5.0)
 
 
@@ -157,7 +157,7 @@ async def test_a_gate_that_is_held_says_why():
     gate.hold(30.0, refusal)
     gate.hold(20.0, RateLimitError("later, but shorter", status=429))
 
-    assert 30.0 == gate.open_at(0.0)
+    assert 30.0 == gate.next_allowed(0.0)
     assert None is gate.refusal_beyond(0.0, 31.0)
     assert "too fast" in str(gate.refusal_beyond(0.0, 10.0))
     gate.take(30.0)

@@ -17,10 +17,9 @@ from foxapi_async._errors import (
     ResponseDecodeError,
     UncertainSubmitError,
 )
-from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._policy.verdict import Verdict, is_transient
 from foxapi_async._policy.verdicts import judge_read, judge_submit
-from foxapi_async._wire.replies import UploadedFile, read_status, read_upload
+from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
 from foxapi_async._wire.requests import Failure, Reply
 
 ID = "task-1"
@@ -227,7 +226,7 @@ def test_a_fresh_task_may_not_be_known_yet():
 
 
 @pytest.mark.parametrize(
-    ("kind", "cls"), [("poll", TaskSnapshot), ("fetch", TaskSnapshot), ("upload", UploadedFile)]
+    ("kind", "cls"), [("poll", TaskReply), ("fetch", TaskReply), ("upload", UploadedFile)]
 )
 def test_good_replies_are_values(kind, cls):
     """A readable 2xx is the value itself."""
@@ -278,7 +277,7 @@ outcomes = st.builds(Failure, reason=st.text(max_size=10), sent=st.booleans()) |
 def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubmit):
     """Of whatever can happen to a submit: `retryable` implies `charged == "no"`, and then nothing was accepted."""
     verdict = judge_submit(outcome, KEY, earlier=earlier, tainted=tainted, resubmit=resubmit)
-    if isinstance(verdict, TaskSnapshot):
+    if isinstance(verdict, TaskReply):
         return
     error = verdict.error
 

@@ -33,7 +33,7 @@ from foxapi_async._wire.error_replies import MAX_ENVELOPE_BYTES, read_error
 from foxapi_async._wire.json_values import MAX_DEPTH, excerpt
 from foxapi_async._wire.replies import (
     MOST_IMAGES,
-    Sighting,
+    TaskReply,
     UploadedFile,
     read_status,
     read_task,
@@ -187,9 +187,15 @@ replies = st.builds(
     whole=st.sampled_from([True] * 9 + [False]),
 )
 
+
+def seen(reply):
+    """What a status reply says of our task, as users see it."""
+    return TaskSnapshot.of(read_status(reply, ID))
+
+
 READERS = {
-    "task": read_task,
-    "status": lambda reply: read_status(reply, ID),
+    "task": lambda reply: TaskSnapshot.of(read_task(reply)),
+    "status": seen,
     "upload": read_upload,
     "error": read_error,
 }
@@ -251,9 +257,9 @@ def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
 def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted, resubmit):
     """Only a 2xx with a usable id is a task; only a plain refusal, or nothing sent, says that nothing was billed."""
     judged = judge_submit(outcome, "key", earlier=earlier, tainted=tainted, resubmit=resubmit)
-    if isinstance(judged, TaskSnapshot):
+    if isinstance(judged, TaskReply):
         assert 200 <= outcome.status < 300
-        assert_keeps(judged)
+        assert_keeps(TaskSnapshot.of(judged))
         return
     refused = not outcome.sent if isinstance(outcome, Failure) else 300 <= outcome.status < 500
     certain = judged.error.charged == "no"
@@ -297,18 +303,18 @@ def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
     st.none() | st.floats() | st.sampled_from([10**400, -(10**400), True]),
 )
 @settings(max_examples=60)
-def test_any_readings_can_be_watched(readings, whole, estimated_time):
+def test_any_readings_can_be_watched(readings, from_start, estimated_time):
     """Whatever a service says of progress and times, the next look has a moment and every event its numbers."""
     estimates, moment = Estimates(), 0.0
-    watch = TrackedTask(ID, 0.0, estimated_time, 10.0, whole=whole)
+    watch = TrackedTask(ID, 0.0, estimated_time, 10.0, from_start=from_start)
     for text, pause, date in readings:
         try:
-            snapshot = read_status(Reply(200, {}, text.encode("utf-8", "surrogatepass")), ID)
+            snapshot = seen(Reply(200, {}, text.encode("utf-8", "surrogatepass")))
         except ResponseDecodeError:
             continue
         moment += pause
         over = snapshot.signal in REMOTELY_OVER
-        watch.learn(Sighting(snapshot, date), snapshot.signal, estimates, moment)
+        watch.learn(snapshot, date, snapshot.signal, estimates, moment)
         event = watch.event_of(snapshot, moment, final=over)
 
         assert 0 <= event.elapsed < math.inf
@@ -421,9 +427,8 @@ HOSTS = [
 @settings(max_examples=60)
 async def test_any_result_address_is_tried_or_refused(host, path, scheme):
     """An http(s) address that leads nowhere, however it is written, is a DownloadError."""
-    snapshot = read_status(
-        Reply(200, {}, json.dumps({"status": "completed", "results": [f"{scheme}{host}/{path}"]}).encode()),
-        ID,
+    snapshot = seen(
+        Reply(200, {}, json.dumps({"status": "completed", "results": [f"{scheme}{host}/{path}"]}).encode())
     )
     (image,) = snapshot.images
     with pytest.raises(DownloadError) as caught:
@@ -451,9 +456,7 @@ def test_any_id_names_a_file_in_its_folder(task_id):
 def test_a_reply_is_as_deep_as_can_be_copied(opening, closing):
     """A hundred levels are read, and can be copied and pickled; one more is unreadable, however far the parser comes."""
     head, tail = '{"status":"completed","results":[{"url":"http://a/b"}],"x":', "}"
-    deepest = read_status(
-        Reply(200, {}, f"{head}{nested(MAX_DEPTH - 1, opening, closing)}{tail}".encode()), ID
-    )
+    deepest = seen(Reply(200, {}, f"{head}{nested(MAX_DEPTH - 1, opening, closing)}{tail}".encode()))
 
     assert_keeps(deepest)
     with pytest.raises(ResponseDecodeError, match="RecursionError"):
@@ -471,7 +474,7 @@ def test_brackets_in_a_text_are_not_depth():
 def test_the_number_of_images_is_bounded(form):
     """Of a hundred thousand results the first become images, and all stay in `raw`."""
     listed = ",".join(["null", *['"http://a"'] * 2 * MOST_IMAGES])
-    snapshot = read_status(Reply(200, {}, ('{"status":"completed",' + form % listed + "}").encode()), ID)
+    snapshot = seen(Reply(200, {}, ('{"status":"completed",' + form % listed + "}").encode()))
 
     assert MOST_IMAGES == len(snapshot.images)
     assert 2 * MOST_IMAGES < str(snapshot.raw).count("http://a") + 1

@@ -22,7 +22,6 @@ from foxapi_async._wire.replies import TaskProblem, UploadedFile, read_status, r
 from foxapi_async._wire.requests import (
     Reply,
     check_task_id,
-    dump,
     is_task_id,
     multipart_frame,
     submit_call,
@@ -73,7 +72,12 @@ def reply(body: object = b"", status: int = 200, whole: bool = True, **headers: 
 
 
 def task(**fields: object) -> TaskSnapshot:
-    return read_task(reply({"id": ID, **fields}))
+    return TaskSnapshot.of(read_task(reply({"id": ID, **fields})))
+
+
+def seen(a_reply: Reply) -> TaskSnapshot:
+    """What a status reply says of our task, as users see it."""
+    return TaskSnapshot.of(read_status(a_reply, ID))
 
 
 # Requests.
@@ -160,7 +164,7 @@ def test_an_upload_is_framed_whatever_the_file_is_called(filename, size):
 
 def test_a_submit_reply():
     """The documented reply to a submit, field by field."""
-    snapshot = read_task(reply(SUBMITTED))
+    snapshot = TaskSnapshot.of(read_task(reply(SUBMITTED)))
 
     assert snapshot == TaskSnapshot(
         id=ID,
@@ -176,7 +180,7 @@ def test_a_submit_reply():
 
 def test_a_completed_task():
     """The newer reply: a list of result objects, of which only `url` is certain."""
-    snapshot = read_status(reply(COMPLETED), ID)
+    snapshot = seen(reply(COMPLETED))
 
     assert [image.url for image in snapshot.images] == [URL, URL]
     assert [image.content_type for image in snapshot.images] == [None, "image/png"]
@@ -189,7 +193,7 @@ def test_a_completed_task():
 
 def test_the_oldest_shape():
     """`output.url` and `output.urls` of the oldest page are read as well."""
-    snapshot = read_status(reply(OLDER), ID)
+    snapshot = seen(reply(OLDER))
 
     assert [image.url for image in snapshot.images] == [URL, f"{URL}?2"]
     assert snapshot.finished
@@ -374,7 +378,7 @@ RUNNING = {
 def test_a_reading_of_a_running_task_keeps_the_bytes_of_its_reply():
     """Of a task in flight the reply is kept as it came, a fifth of the parsed one's size; that shows nowhere."""
     body = json.dumps(RUNNING).encode()
-    snapshot = read_status(reply(body), ID)
+    snapshot = seen(reply(body))
     same = attrs.evolve(snapshot, raw=RUNNING)
 
     assert body is snapshot._raw
@@ -386,20 +390,20 @@ def test_a_reading_of_a_running_task_keeps_the_bytes_of_its_reply():
 
 def test_a_reading_with_results_keeps_its_reply_parsed():
     """What is asked for its fields is parsed once."""
-    snapshot = read_status(reply(COMPLETED), ID)
+    snapshot = seen(reply(COMPLETED))
 
     assert snapshot.raw is snapshot.raw
 
 
 def test_a_reply_to_another_id_is_kept_under_ours():
     """`raw` has the id that was asked for, whatever the reply says."""
-    assert {**RUNNING, "id": ID} == read_status(reply({**RUNNING, "id": "another"}), ID).raw
-    assert {**RUNNING, "id": "5"} == read_task(reply({**RUNNING, "id": 5})).raw
+    assert {**RUNNING, "id": ID} == seen(reply({**RUNNING, "id": "another"})).raw
+    assert {**RUNNING, "id": "5"} == TaskSnapshot.of(read_task(reply({**RUNNING, "id": 5}))).raw
 
 
 def test_words_that_many_replies_share_are_kept_once():
     """Models, states and the id are one object in all readings; words that no service uses are not remembered."""
-    first, second = (read_status(reply(RUNNING), ID) for _ in range(2))
+    first, second = (seen(reply(RUNNING)) for _ in range(2))
     long = [task(status="s" * 100) for _ in range(2)]
 
     assert all(getattr(first, name) is getattr(second, name) for name in ("id", "model", "status"))
@@ -408,7 +412,7 @@ def test_words_that_many_replies_share_are_kept_once():
 
 def test_everything_may_be_missing_but_the_id():
     """A reply with an id alone is a task that runs."""
-    assert read_task(reply({"id": ID})) == TaskSnapshot(id=ID, raw={"id": ID})
+    assert task() == TaskSnapshot(id=ID, raw={"id": ID})
     assert task(model=None, status=None, usage="x").status == "pending"
 
 
@@ -756,7 +760,7 @@ def test_any_text_is_a_date_or_none(text):
 )
 def test_the_age_is_the_services_own(created, date, age):
     """Age is `Date` minus `created`, both by the service's clock; 0 where either is missing, unset or in the future."""
-    assert age == age_at_reply(TaskSnapshot(id=ID, created=created), date)
+    assert age == age_at_reply(created, date)
 
 
 # Ends of tasks.
@@ -802,7 +806,7 @@ def test_failure_texts_are_one_short_line(code, message, size):
 
 # Anything at all.
 
-READERS = [read_task, lambda r: read_status(r, ID), read_upload, read_error]
+READERS = [lambda r: TaskSnapshot.of(read_task(r)), seen, read_upload, read_error]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([URL, "completed", "failed", ID]),
@@ -873,7 +877,7 @@ def test_any_reply_is_a_value_or_our_error(any_reply):
 def test_only_links_become_images(body):
     """Every image has an http(s) URL, and a finished task's reply is kept whole."""
     try:
-        snapshot = read_status(reply(body), ID)
+        snapshot = seen(reply(body))
     except ResponseDecodeError:
         return
 
@@ -886,10 +890,8 @@ def test_only_links_become_images(body):
 @pytest.mark.parametrize("status", ["COMPLETED", "Completed"])
 def test_the_case_of_a_status_does_not_matter(status):
     """A service that writes its statuses in capitals is understood; the word is kept as it is."""
-    done = read_status(
-        Reply(status=200, headers={}, body=dump({"status": status, "results": [{"url": URL}]})), ID
-    )
-    failed = read_status(Reply(status=200, headers={}, body=dump({"status": "FAILED"})), ID)
+    done = seen(reply({"status": status, "results": [{"url": URL}]}))
+    failed = seen(reply({"status": "FAILED"}))
 
     assert (done.finished, done.status) == (True, status)
     assert isinstance(task_failure(failed), _errors.TaskFailedError)
