@@ -128,9 +128,9 @@ class Room:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is left of any task."""
-        poller = self.poller
-        nothing = not poller._watches and not len(poller._due) and not len(poller._deadlines._schedule)
-        return nothing and poller._demand._total < 1e-6 and not any(self.in_flight)
+        left = self.poller.inspect()
+        del left["detached"]
+        return all(size < 1e-6 for size in left.values()) and not any(self.in_flight)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""One remote task as the poller sees it, and what its readings mean to users."""
+"""One remote task as the poller sees it, and what the service's replies about it mean to users."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
+from foxapi_async._errors import TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
 from foxapi_async._wire.headers import age_at_reply
+from foxapi_async._wire.texts import shorten
 
 
 @attrs.define(eq=False)
 class TrackedTask:
-    """One remote task: the poll stream that all handles of its id share. Moments are loop time in seconds.
+    """One remote task: all handles of its id share its polls. Moments are loop time in seconds.
 
     Attributes:
-        id: the task's.
+        id: the task's id.
         created: when it was created, as far as is known.
         estimated_time: what the caller of `attach` knows of it.
         fresh_until: until then a 404 may mean that the replica asked has not heard of it.
-        from_start: whether it is watched from its beginning; else its age comes with the first reading.
-        course: what foretells its end; None before the first reading.
-        failures: polls in a row that told nothing.
-        empties: readings in a row of "completed" without results.
-        event: the last reading, as users see it.
+        from_start: whether it is tracked from its beginning; else its age comes with the first reply.
+        forecast: what foretells its end; None before the first reply.
+        event: the last reply, as users see it.
+        handles: its handles, each with its timeout in seconds; None for no limit.
+        deadline: when the first of its handles that has a timeout ends.
         poll: the poll under way.
-        deadline: when the first of its handles that has one ends.
         earliest: when the next poll is worth its own price, though not yet that of a scarce one.
         demand: its share of the polls that all tasks would take at their own price, a second.
-        handles: whoever waits for it.
+        failures: polls in a row that failed.
+        empties: replies in a row of "completed" without results.
     """
 
     id: str
@@ -43,68 +45,71 @@ class TrackedTask:
     estimated_time: float | None
     fresh_until: float
     from_start: bool
-    course: TaskForecast | None = None
-    failures: int = 0
-    empties: int = 0
+    forecast: TaskForecast | None = None
     event: TaskEvent | None = None
-    poll: asyncio.Task[None] | None = None
+    handles: dict[TaskHandle, float | None] = attrs.Factory(dict)
     deadline: float = math.inf
+    poll: asyncio.Task[None] | None = None
     earliest: float = 0.0
     demand: float = 0.0
-    handles: list[TaskHandle] = attrs.Factory(list)
+    failures: int = 0
+    empties: int = 0
 
-    def age(self, now: float) -> float:
-        """Seconds since it was created."""
-        return max(0.0, now - self.created)
+    def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:
+        """Learn from a reply, and return the event that users see.
 
-    def learn(
-        self, snapshot: TaskSnapshot, date: str | None, signal: Signal, estimates: Estimates, now: float
-    ) -> None:
-        """Take in a reading of the task, and what it tells."""
-        if self.course is None and not self.from_start:
+        Args:
+            snapshot: the reply.
+            date: its `Date` header.
+            estimates: what is known of how long tasks take; learns from it.
+            now: when it came.
+        """
+        signal = snapshot.signal
+        final = signal in REMOTELY_OVER
+        if self.event is None and not self.from_start:
             self.created = now - age_at_reply(snapshot.created, date)
-        course = self._course_of(snapshot, estimates)
-        if signal in REMOTELY_OVER:
-            course.ended(self.age(now))
+        age = max(0.0, now - self.created)
+        forecast = self.forecast
+        if forecast is None or not forecast.timed:
+            estimate = self.estimated_time if is_usable(self.estimated_time) else snapshot.estimated_time
+            if forecast is None or is_usable(estimate):
+                # This is the first reply, or the first with an estimate. A new forecast begins where the old one ends.
+                seen_running = 0.0 if forecast is None else forecast.age
+                if forecast is not None:
+                    forecast.leave()
+                model = estimates.of(snapshot.model)
+                self.forecast = forecast = TaskForecast(model, estimate, learned_from=self.from_start)
+                forecast.runs(seen_running, None)
+        if final:
+            forecast.ended(age)
         elif signal is Signal.RUNNING:
-            course.runs(self.age(now), snapshot.progress)
-
-    def _course_of(self, snapshot: TaskSnapshot, estimates: Estimates) -> TaskForecast:
-        """The course so far, or a new one where this is the first reading, or the first with an estimate."""
-        course = self.course
-        estimate = self.estimated_time if is_usable(self.estimated_time) else snapshot.estimated_time
-        if course is None or (not course.timed and is_usable(estimate)):
-            seen_running = 0.0 if course is None else course.age
-            self.forget()
-            model = estimates.of(snapshot.model)
-            self.course = course = TaskForecast(model, estimate, learned_from=self.from_start)
-            course.runs(seen_running, None)
-        return course
-
-    def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
-        """Seconds until the next poll; the earliest of what its forecasts ask for."""
-        assert self.course is not None  # noqa: S101 - there was a reading
-        age = self.age(now)
-        moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.course.forecasts]
-        return min(moments) - age
-
-    def forget(self) -> None:
-        """Learn nothing more of it."""
-        if self.course is not None:
-            self.course.leave()
-        self.course = None
-
-    def event_of(self, snapshot: TaskSnapshot, now: float, *, final: bool) -> TaskEvent:
-        """What a reading tells users."""
-        age = self.age(now)
-        remaining = self.course.remaining(age) if self.course and not final else None
-        return TaskEvent(
+            forecast.runs(age, snapshot.progress)
+        self.failures = 0
+        self.event = event = TaskEvent(
             task_id=self.id,
             model=snapshot.model,
             status=snapshot.status,
             progress=snapshot.progress,
             elapsed=age,
-            remaining=0.0 if final else remaining,
+            remaining=0.0 if final else forecast.remaining(age),
             final=final,
             snapshot=snapshot,
+        )
+        return event
+
+    def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
+        """Seconds until the next poll: the least that its forecasts ask for."""
+        assert self.forecast is not None  # noqa: S101 - there was a reply
+        age = max(0.0, now - self.created)
+        moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.forecast.forecasts]
+        return min(moments) - age
+
+    def timeout_error(self, handle: TaskHandle) -> TaskTimeoutError:
+        """What a handle raises whose time is over."""
+        status = shorten(handle.snapshot.status, 100) if handle.snapshot else "not read yet"
+        return TaskTimeoutError(
+            f"task {self.id} has not finished within {self.handles[handle]:g} s (last status: {status}); "
+            f"it goes on and stays billed: attach({self.id!r}) looks again",
+            task_id=self.id,
+            snapshot=handle.snapshot,
         )
