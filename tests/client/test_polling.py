@@ -147,7 +147,6 @@ async def test_a_429_holds_back_every_poll_and_then_the_pace_is_lower():
     """Nothing is asked until `Retry-After` is over; from then on seven tenths of the pace, growing, in the end all of it."""
     service, lives = Service(), durations(4, 60.0)
     async with room(service, keep_events=False) as crowd:
-
         handles = []
 
         async def submit_all():
