@@ -18,6 +18,7 @@ from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
+from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit, still_uncertain
 from foxapi_async._retry.limiter import RateLimiter
@@ -58,6 +59,7 @@ class Api:
         self.submits = RateLimiter(limits.submits_per_second, "submit", listener)
         self.polls = RateLimiter(limits.polls_per_second, "poll", listener)
         self._uploads = RateLimiter(None, "upload", listener)
+        self.contact = Contact()
 
     async def submit(self, request: GenerationRequest, post: Submission) -> TaskSnapshot:
         """The accepted task of one billed POST.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import logging
 import math
 import random
 from collections.abc import Callable
@@ -31,10 +32,13 @@ from foxapi_async._files.downloads import Downloads
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
 from foxapi_async._handles.state import Signal
+from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
 from foxapi_async._wire.replies import TaskReply
+
+_log = logging.getLogger("foxapi_async")
 
 # How long a 404 may mean that the replica asked has not heard of the task yet.
 FRESH_AFTER_SUBMIT = 10.0
@@ -46,6 +50,11 @@ EMPTY_SECONDS = 0.25
 # So long before a handle's time is over its task is polled once more: it is paid for, and may be done.
 BEFORE_DEADLINE = 1.0
 
+# Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
+EDGE_REPLIES = 5
+EDGE_SECONDS = 30.0
+EDGE_WARNING_SECONDS = 600.0
+
 # A handle that ended here is forgotten after two days: by then the files of its task are gone (they live for 24 hours),
 # and a server runs for months.
 KEPT_SECONDS = 48 * 3600.0
@@ -56,6 +65,7 @@ class StatusReader(Protocol):
 
     polls: RateLimiter
     downloads: Downloads
+    contact: Contact
 
     async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
         """One status read."""
@@ -106,6 +116,7 @@ class Poller:
         self._context = contextvars.copy_context()
         self._timer: asyncio.TimerHandle | None = None
         self._turn_at = math.inf
+        self._edge_warning_at = -math.inf
 
     # Taking tasks on: plain functions, so that an id is never between two owners.
 
@@ -194,9 +205,9 @@ class Poller:
 
     def _turn(self) -> None:
         """Do all that is due now, and set the timer to the next moment."""
-        self._timer, self._turn_at = None, math.inf
         now = self._loop.time()
         soon = now + SLACK_SECONDS
+        self._timer, self._turn_at = None, math.inf
         try:
             while (over := self._deadlines.first()) is not None and over[0] <= soon:
                 self._time_out(over[1])
@@ -299,15 +310,16 @@ class Poller:
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
         """A poll told nothing: plan another one, or end the handles."""
         task.failures += 1
-        if not verdict.again:
+        ending = self._ending_of_failure(task, verdict, now)
+        if ending is not None:
             for handle in list(task.handles):
-                handle.end(Signal.REFUSAL, copy.copy(verdict.error))
+                handle.end(Signal.REFUSAL, copy.copy(ending))
                 self._retire(handle)
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
         when = now + min(wait, backoff_seconds(task.failures))
-        if isinstance(verdict.error, NotFoundError):
+        if isinstance(verdict.error, NotFoundError) and not verdict.edge:
             when = min(when, task.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
         self._put(task, when)
         if self._notify is not None:
@@ -316,11 +328,36 @@ class Poller:
         if hold:
             self._api.polls.hold(now + wait, verdict.error)
 
+    def _ending_of_failure(self, task: TrackedTask, verdict: Verdict, now: float) -> FoxError | None:
+        """What the handles of a task end with, if a failed poll is the last one."""
+        error = verdict.error
+        if verdict.edge:
+            return self._ending_by_edge(task, error, now)
+        if verdict.again:
+            return None
+        return error
+
+    def _ending_by_edge(self, task: TrackedTask, error: FoxError, now: float) -> FoxError | None:
+        """Something in front of the service answered. Poll on, unless the service itself was never heard."""
+        if now >= self._edge_warning_at:
+            self._edge_warning_at = now + EDGE_WARNING_SECONDS
+            _log.warning("polls are answered by something in front of the service, and repeated: %s", error)
+        if self._api.contact.heard:
+            return None
+        if task.edge_replies == 0:
+            task.edge_since = now
+        task.edge_replies += 1
+        if task.edge_replies < EDGE_REPLIES or now - task.edge_since < EDGE_SECONDS:
+            return None
+        error.charged, error.retryable = "yes", False
+        return error
+
     # Endings.
 
     def _time_out(self, handle: TaskHandle) -> None:
+        task = self._tasks[handle.id]
         self._deadlines.discard(handle)
-        handle.end(Signal.DEADLINE, self._tasks[handle.id].timeout_error(handle))
+        handle.end(Signal.DEADLINE, task.timeout_error(handle))
         self._retire(handle)
 
     def _retire(self, handle: TaskHandle) -> None:

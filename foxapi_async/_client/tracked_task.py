@@ -36,8 +36,10 @@ class TrackedTask:
         poll: the poll under way.
         earliest: when the next poll is worth its own price, though not yet that of a scarce one.
         demand: its share of the polls that all tasks would take at their own price, a second.
-        failures: polls in a row that failed.
         empties: replies in a row of "completed" without results.
+        failures: polls in a row that failed.
+        edge_replies: polls that were answered by something in front of the service, before the service was heard.
+        edge_since: when the first of these was.
     """
 
     id: str
@@ -52,8 +54,10 @@ class TrackedTask:
     poll: asyncio.Task[None] | None = None
     earliest: float = 0.0
     demand: float = 0.0
-    failures: int = 0
     empties: int = 0
+    failures: int = 0
+    edge_replies: int = 0
+    edge_since: float = 0.0
 
     def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:
         """Learn from a reply, and return the event that users see.

@@ -1,0 +1,99 @@
+"""Polls that tell nothing: what stands in front of the service, unknown ids, too much, and the end of a handle's time."""
+
+import asyncio
+import logging
+
+import pytest
+from crowd import Service, room
+from helpers import now
+
+from foxapi_async import (
+    APIError,
+    ConnectionFailedError,
+)
+from foxapi_async._policy.verdict import Verdict
+
+pytestmark = pytest.mark.virtual
+
+
+def edge_reply(status: int = 403) -> Verdict:
+    """What a firewall's page gives."""
+    return Verdict(APIError(f"HTTP {status}: Just a moment...", status=status, charged="yes"), edge=True)
+
+
+def lost() -> Verdict:
+    """A poll without an answer."""
+    return Verdict(ConnectionFailedError("could not reach the service: reset", charged="yes"), again=True)
+
+
+async def outcome_of(handle):
+    """What awaiting the handle gives or raises."""
+    (outcome,) = await asyncio.gather(handle.wait(), return_exceptions=True)
+    return outcome
+
+
+def warnings_of(caplog) -> list[str]:
+    """The warnings of the package."""
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+# Something in front of the service.
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 404, 503])
+async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
+    """Whatever its status, a reply by something in front of the service is polled past, for minutes."""
+    service = Service()
+    service.contact.heard = True
+    async with room(service) as crowd:
+        handle = crowd.submit(10.0)
+        service.answers[handle.id] = [edge_reply(status)] * 30
+        result = await handle
+
+    assert result.task_id == handle.id
+    assert now() > 60
+
+
+async def test_pages_alone_end_a_handle_after_half_a_minute():
+    """Where the service was never heard, five pages over at least 30 s end a handle with what they say."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.poller.attach(service.create(10.0).id, None, None)
+        service.answers[handle.id] = [edge_reply()] * 1000
+        error = await outcome_of(handle)
+        unfinished = crowd.poller.unfinished
+
+    assert (APIError, 403, "yes", False) == (type(error), error.status, error.charged, error.retryable)
+    assert "Just a moment" in str(error)
+    assert [handle] == unfinished
+    assert 30 <= now() < 60
+    assert len(service.asked) >= 5
+
+
+async def test_fewer_than_five_pages_end_no_handle():
+    """Neither do pages that are far apart, as long as they are few."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.poller.attach(service.create(10.0).id, None, None)
+        service.answers[handle.id] = [edge_reply(), *[lost()] * 20, *[edge_reply()] * 3]
+        result = await handle
+
+    assert result.task_id == handle.id
+    assert now() > 30
+
+
+async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
+    """One warning serves all tasks of the session."""
+    service = Service()
+    service.contact.heard = True
+    async with room(service) as crowd:
+        for _ in range(20):
+            service.answers[crowd.submit(10.0).id] = [edge_reply()] * 1000
+        await asyncio.sleep(30)
+        early = len(warnings_of(caplog))
+        await asyncio.sleep(25 * 60 - 30)
+        warnings = warnings_of(caplog)
+
+    assert (1, 3) == (early, len(warnings))
+    assert "in front of the service" in warnings[0]
+    assert "Just a moment" in warnings[0]
