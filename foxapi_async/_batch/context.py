@@ -79,6 +79,6 @@ class RunContext:
                 timeout, key=key, keeper=keeper, tolerance=tolerance
             ),
             submit=submit,
-            attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
+            attach=lambda task_id: engine.poller.attach(task_id, None, timeout, confirmed=True),
             settled=settled,
         )

@@ -145,9 +145,23 @@ class Poller:
         return handle
 
     def attach(
-        self, task_id: str, estimated_time: float | None, timeout: float | None, *, kept: bool = True
+        self,
+        task_id: str,
+        estimated_time: float | None,
+        timeout: float | None,
+        *,
+        kept: bool = True,
+        confirmed: bool = False,
     ) -> TaskHandle:
-        """Track a task of another time or place. It is polled at once, unless it is tracked already."""
+        """Track a task of another time or place. It is polled at once, unless it is tracked already.
+
+        Args:
+            task_id: the task.
+            estimated_time: what is known of how long it takes.
+            timeout: seconds that the handle lives; None for no limit.
+            kept: whether the handle is among the unfinished ones.
+            confirmed: whether a ledger has it that the service accepted the task.
+        """
         now = self._loop.time()
         task = self._tasks.get(task_id)
         is_new = task is None
@@ -155,6 +169,7 @@ class Poller:
             fresh_until = now + FRESH_AFTER_ATTACH
             task = TrackedTask(task_id, now, estimated_time, fresh_until, from_start=False)
             self._put(task, now)
+        task.confirmed = task.confirmed or confirmed
         handle = self._join(task, None if timeout is None else now + timeout, timeout, kept=kept)
         if task.event is not None:
             handle.observe(task.event, None)
@@ -335,6 +350,12 @@ class Poller:
             return self._ending_by_edge(task, error, now)
         if verdict.again:
             return None
+        if isinstance(error, NotFoundError):
+            if task.confirmed:  # whatever a read says, it was accepted
+                error.charged = "yes"
+            else:
+                for handle in task.handles:
+                    handle.kept = False
         return error
 
     def _ending_by_edge(self, task: TrackedTask, error: FoxError, now: float) -> FoxError | None:

@@ -36,6 +36,7 @@ class TrackedTask:
         poll: the poll under way.
         earliest: when the next poll is worth its own price, though not yet that of a scarce one.
         demand: its share of the polls that all tasks would take at their own price, a second.
+        confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         empties: replies in a row of "completed" without results.
         failures: polls in a row that failed.
         edge_replies: polls that were answered by something in front of the service, before the service was heard.
@@ -54,6 +55,7 @@ class TrackedTask:
     poll: asyncio.Task[None] | None = None
     earliest: float = 0.0
     demand: float = 0.0
+    confirmed: bool = False
     empties: int = 0
     failures: int = 0
     edge_replies: int = 0
@@ -88,6 +90,7 @@ class TrackedTask:
             forecast.ended(age)
         elif signal is Signal.RUNNING:
             forecast.runs(age, snapshot.progress)
+        self.confirmed = True
         self.failures = 0
         self.event = event = TaskEvent(
             task_id=self.id,

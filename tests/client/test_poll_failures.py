@@ -4,12 +4,13 @@ import asyncio
 import logging
 
 import pytest
-from crowd import Service, room
+from crowd import Room, Service, room
 from helpers import now
 
 from foxapi_async import (
     APIError,
     ConnectionFailedError,
+    NotFoundError,
 )
 from foxapi_async._policy.verdict import Verdict
 
@@ -19,6 +20,11 @@ pytestmark = pytest.mark.virtual
 def edge_reply(status: int = 403) -> Verdict:
     """What a firewall's page gives."""
     return Verdict(APIError(f"HTTP {status}: Just a moment...", status=status, charged="yes"), edge=True)
+
+
+def unknown() -> Verdict:
+    """A 404 of the service, past the grace."""
+    return Verdict(NotFoundError("HTTP 404: no such task", status=404, charged="unknown"))
 
 
 def lost() -> Verdict:
@@ -97,3 +103,46 @@ async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
     assert (1, 3) == (early, len(warnings))
     assert "in front of the service" in warnings[0]
     assert "Just a moment" in warnings[0]
+
+
+# An id that the service does not know.
+
+
+async def answered_attachment(crowd: Room):
+    handle = crowd.poller.attach(crowd.service.create(500.0).id, None, None)
+    await asyncio.sleep(5)
+    return handle
+
+
+async def submitted(crowd: Room):
+    return crowd.submit(500.0)
+
+
+async def attached(crowd: Room):
+    return crowd.poller.attach(crowd.service.create(500.0).id, None, None)
+
+
+async def in_the_ledger(crowd: Room):
+    return crowd.poller.attach(crowd.service.create(500.0).id, None, None, confirmed=True)
+
+
+@pytest.mark.parametrize(
+    ("take_on", "charged", "kept"),
+    [
+        (submitted, "yes", True),
+        (answered_attachment, "yes", True),
+        (in_the_ledger, "yes", True),
+        (attached, "unknown", False),
+    ],
+)
+async def test_an_id_that_was_accepted_stays_billed_whatever_a_read_says(take_on, charged, kept):
+    """A 404 ends the handle. What was seen accepted stays in `unfinished`; an id never answered for is dropped."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = await take_on(crowd)
+        service.answers[handle.id] = [unknown()]
+        error = await outcome_of(handle)
+        unfinished = crowd.poller.unfinished
+
+    assert (NotFoundError, charged, False) == (type(error), error.charged, error.retryable)
+    assert [handle] * kept == unfinished
