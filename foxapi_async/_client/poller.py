@@ -27,7 +27,7 @@ from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.notices import Attached, HookEvent, Left, Polled, Polling, Retried, Submitted
 from foxapi_async._client.schedule import SLACK_SECONDS, Schedule
 from foxapi_async._client.tracked_task import TrackedTask
-from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError
+from foxapi_async._errors import FoxError, NotFoundError, ResponseDecodeError, TaskAbandonedError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
@@ -54,6 +54,9 @@ BEFORE_DEADLINE = 1.0
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 EDGE_WARNING_SECONDS = 600.0
+
+# So many replies in a row that are larger than is read end a handle.
+TOO_LARGE = 3
 
 # A handle that ended here is forgotten after two days: by then the files of its task are gone (they live for 24 hours),
 # and a server runs for months.
@@ -346,6 +349,10 @@ class Poller:
     def _ending_of_failure(self, task: TrackedTask, verdict: Verdict, now: float) -> FoxError | None:
         """What the handles of a task end with, if a failed poll is the last one."""
         error = verdict.error
+        task.too_large = task.too_large + 1 if verdict.too_large else 0
+        if task.too_large == TOO_LARGE:
+            text = f"{TOO_LARGE} replies in a row on task {task.id} were larger than is read: {error}"
+            return ResponseDecodeError(text, task_id=task.id, charged="yes")
         if verdict.edge:
             return self._ending_by_edge(task, error, now)
         if verdict.again:

@@ -41,6 +41,7 @@ class TrackedTask:
         failures: polls in a row that failed.
         edge_replies: polls that were answered by something in front of the service, before the service was heard.
         edge_since: when the first of these was.
+        too_large: replies in a row that were larger than is read.
     """
 
     id: str
@@ -60,6 +61,7 @@ class TrackedTask:
     failures: int = 0
     edge_replies: int = 0
     edge_since: float = 0.0
+    too_large: int = 0
 
     def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:
         """Learn from a reply, and return the event that users see.
@@ -91,7 +93,7 @@ class TrackedTask:
         elif signal is Signal.RUNNING:
             forecast.runs(age, snapshot.progress)
         self.confirmed = True
-        self.failures = 0
+        self.failures = self.too_large = 0
         self.event = event = TaskEvent(
             task_id=self.id,
             model=snapshot.model,

@@ -11,8 +11,10 @@ from foxapi_async import (
     APIError,
     ConnectionFailedError,
     NotFoundError,
+    ResponseDecodeError,
 )
 from foxapi_async._policy.verdict import Verdict
+from foxapi_async._wire.replies import TaskReply
 
 pytestmark = pytest.mark.virtual
 
@@ -30,6 +32,12 @@ def unknown() -> Verdict:
 def lost() -> Verdict:
     """A poll without an answer."""
     return Verdict(ConnectionFailedError("could not reach the service: reset", charged="yes"), again=True)
+
+
+def too_large() -> Verdict:
+    """A status body that is larger than is read."""
+    error = ResponseDecodeError("the body is larger than 32 MiB", charged="yes")
+    return Verdict(error, again=True, too_large=True)
 
 
 async def outcome_of(handle):
@@ -146,3 +154,40 @@ async def test_an_id_that_was_accepted_stays_billed_whatever_a_read_says(take_on
 
     assert (NotFoundError, charged, False) == (type(error), error.charged, error.retryable)
     assert [handle] * kept == unfinished
+
+
+# Too much.
+
+
+async def test_three_replies_in_a_row_that_are_too_large_end_the_handle():
+    """The error names the limit; the task is billed and stays in `unfinished`."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0)
+        service.answers[handle.id] = [too_large()] * 3
+        error = await outcome_of(handle)
+        unfinished = crowd.poller.unfinished
+
+    assert (ResponseDecodeError, "yes", handle.id) == (type(error), error.charged, error.task_id)
+    assert "32 MiB" in str(error)
+    assert [handle] == unfinished
+    assert [] == service.answers[handle.id]
+
+
+async def test_replies_that_are_too_large_now_and_then_end_nothing():
+    """Two in a row, and two again after another answer, are polled past."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0)
+        running = TaskReply(id=handle.id, model="fox", status="processing")
+        service.answers[handle.id] = [
+            *[too_large()] * 2,
+            running,
+            *[too_large()] * 2,
+            lost(),
+            *[too_large()] * 2,
+        ]
+        result = await handle
+
+    assert result.task_id == handle.id
+    assert [] == service.answers[handle.id]
