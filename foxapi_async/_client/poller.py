@@ -55,6 +55,9 @@ EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 EDGE_WARNING_SECONDS = 600.0
 
+# Longer the service is not left alone, whatever it asks for: a wrong Retry-After would silence the session.
+LONGEST_HOLD = 600.0
+
 # So many replies in a row that are larger than is read end a handle.
 TOO_LARGE = 3
 
@@ -120,6 +123,7 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         self._turn_at = math.inf
         self._edge_warning_at = -math.inf
+        self._long_hold_logged = False
 
     # Taking tasks on: plain functions, so that an id is never between two owners.
 
@@ -228,7 +232,7 @@ class Poller:
         self._timer, self._turn_at = None, math.inf
         try:
             while (over := self._deadlines.first()) is not None and over[0] <= soon:
-                self._time_out(over[1])
+                self._time_out(over[1], now)
             moment = math.inf if over is None else over[0]
             polls = self._api.polls
             while self._group is not None and self._room and (first := self._due.first()) is not None:
@@ -328,6 +332,9 @@ class Poller:
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
         """A poll told nothing: plan another one, or end the handles."""
         task.failures += 1
+        task.failure = verdict.error
+        if task.failing_since is None:
+            task.failing_since = now
         ending = self._ending_of_failure(task, verdict, now)
         if ending is not None:
             for handle in list(task.handles):
@@ -336,6 +343,16 @@ class Poller:
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
+        if wait > LONGEST_HOLD:
+            if not self._long_hold_logged:
+                self._long_hold_logged = True
+                _log.warning(
+                    "the service asks for no poll within %.0f s; it is polled every %.0f s all the same: %s",
+                    wait,
+                    LONGEST_HOLD,
+                    verdict.error,
+                )
+            wait = LONGEST_HOLD
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:
             when = min(when, task.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
@@ -382,10 +399,10 @@ class Poller:
 
     # Endings.
 
-    def _time_out(self, handle: TaskHandle) -> None:
+    def _time_out(self, handle: TaskHandle, now: float) -> None:
         task = self._tasks[handle.id]
         self._deadlines.discard(handle)
-        handle.end(Signal.DEADLINE, task.timeout_error(handle))
+        handle.end(Signal.DEADLINE, task.timeout_error(handle, now))
         self._retire(handle)
 
     def _retire(self, handle: TaskHandle) -> None:

@@ -11,7 +11,7 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
-from foxapi_async._errors import TaskTimeoutError
+from foxapi_async._errors import FoxError, TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
@@ -39,6 +39,8 @@ class TrackedTask:
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         empties: replies in a row of "completed" without results.
         failures: polls in a row that failed.
+        failing_since: when the first of these failed; None if the last poll did not fail.
+        failure: what the last one that failed met.
         edge_replies: polls that were answered by something in front of the service, before the service was heard.
         edge_since: when the first of these was.
         too_large: replies in a row that were larger than is read.
@@ -59,6 +61,8 @@ class TrackedTask:
     confirmed: bool = False
     empties: int = 0
     failures: int = 0
+    failing_since: float | None = None
+    failure: FoxError | None = None
     edge_replies: int = 0
     edge_since: float = 0.0
     too_large: int = 0
@@ -94,6 +98,7 @@ class TrackedTask:
             forecast.runs(age, snapshot.progress)
         self.confirmed = True
         self.failures = self.too_large = 0
+        self.failing_since = None
         self.event = event = TaskEvent(
             task_id=self.id,
             model=snapshot.model,
@@ -113,12 +118,18 @@ class TrackedTask:
         moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.forecast.forecasts]
         return min(moments) - age
 
-    def timeout_error(self, handle: TaskHandle) -> TaskTimeoutError:
+    def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:
         """What a handle raises whose time is over."""
-        status = shorten(handle.snapshot.status, 100) if handle.snapshot else "not read yet"
+        last = f"last status: {shorten(handle.snapshot.status, 100) if handle.snapshot else 'not read yet'}"
+        if self.failing_since is not None:
+            since = now - self.failing_since
+            last += (
+                f"; polls have failed for {since:.0f} s, the last one with: {shorten(str(self.failure), 300)}"
+            )
         return TaskTimeoutError(
-            f"task {self.id} has not finished within {self.handles[handle]:g} s (last status: {status}); "
+            f"task {self.id} has not finished within {self.handles[handle]:g} s ({last}); "
             f"it goes on and stays billed: attach({self.id!r}) looks again",
+            last_poll=last,
             task_id=self.id,
             snapshot=handle.snapshot,
         )

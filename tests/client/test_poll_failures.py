@@ -1,10 +1,11 @@
 """Polls that tell nothing: what stands in front of the service, unknown ids, too much, and the end of a handle's time."""
 
 import asyncio
+import itertools
 import logging
 
 import pytest
-from crowd import Room, Service, room
+from crowd import Room, Service, room, too_fast
 from helpers import now
 
 from foxapi_async import (
@@ -12,6 +13,7 @@ from foxapi_async import (
     ConnectionFailedError,
     NotFoundError,
     ResponseDecodeError,
+    TaskTimeoutError,
 )
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
@@ -191,3 +193,51 @@ async def test_replies_that_are_too_large_now_and_then_end_nothing():
 
     assert result.task_id == handle.id
     assert [] == service.answers[handle.id]
+
+
+# What an error at the deadline tells.
+
+
+async def test_a_timeout_names_the_failed_polls_their_cause_and_since_when():
+    """Polls that failed for an hour are in the error, with the last status before."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0, timeout=3600.0)
+        service.answers[handle.id] = [lost()] * 10_000
+        error = await outcome_of(handle)
+    since = 3600 - service.tasks[handle.id].polls[0]
+
+    assert isinstance(error, TaskTimeoutError)
+    assert error.last_poll == (
+        f"last status: processing; polls have failed for {since:.0f} s, "
+        "the last one with: could not reach the service: reset"
+    )
+    assert error.last_poll in str(error)
+
+
+async def test_a_timeout_names_the_last_status_where_the_last_poll_did_not_fail():
+    """Polls that failed before are forgotten."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0, timeout=100.0)
+        service.answers[handle.id] = [lost()] * 3
+        error = await outcome_of(handle)
+
+    assert "last status: processing" == error.last_poll
+    assert "(last status: processing)" in str(error)
+
+
+async def test_an_absurd_retry_after_makes_no_silence(caplog):
+    """The service is polled every ten minutes, and one warning says so."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(10.0)
+        service.answers[handle.id] = [too_fast(99999999999999999999.0)] * 3
+        result = await handle
+    polls = service.tasks[handle.id].polls
+    gaps = [later - earlier for earlier, later in itertools.pairwise(polls)]
+
+    assert result.task_id == handle.id
+    assert [600.0] * 3 == pytest.approx(gaps, abs=5)
+    assert 1 == len(warnings_of(caplog))
+    assert "polled every 600 s" in warnings_of(caplog)[0]
