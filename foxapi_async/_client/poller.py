@@ -50,6 +50,11 @@ EMPTY_SECONDS = 0.25
 # So long before a handle's time is over its task is polled once more: it is paid for, and may be done.
 BEFORE_DEADLINE = 1.0
 
+# A timer that fires later than this tells that the loop was blocked, the process stopped, or the computer asleep. A
+# handle whose time ended meanwhile waits for one last poll, for so many seconds.
+LATE_SECONDS = 1.0
+LAST_POLL_SECONDS = 5.0
+
 # Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
@@ -228,11 +233,11 @@ class Poller:
     def _turn(self) -> None:
         """Do all that is due now, and set the timer to the next moment."""
         now = self._loop.time()
-        soon = now + SLACK_SECONDS
+        soon, late = now + SLACK_SECONDS, now - self._turn_at > LATE_SECONDS
         self._timer, self._turn_at = None, math.inf
         try:
             while (over := self._deadlines.first()) is not None and over[0] <= soon:
-                self._time_out(over[1], now)
+                self._time_out(over[1], now, late=late)
             moment = math.inf if over is None else over[0]
             polls = self._api.polls
             while self._group is not None and self._room and (first := self._due.first()) is not None:
@@ -293,6 +298,18 @@ class Poller:
             self._fail(task, reply, now)
         else:
             self._observe(task, TaskSnapshot.of(reply, self._api.downloads), reply.date, now)
+            if task.overdue:
+                self._end_overdue(task, began, now)
+
+    def _end_overdue(self, task: TrackedTask, began: float, now: float) -> None:
+        """The last poll of some handles told that their task still runs, unless it began too early to tell."""
+        if began < task.overdue_since:
+            self._put(task, -math.inf)
+            return
+        handles, task.overdue = task.overdue, []
+        for handle in handles:
+            if not handle.done():
+                self._time_out(handle, now, late=False)
 
     def _observe(self, task: TrackedTask, snapshot: TaskSnapshot, date: str | None, now: float) -> None:
         """Pass on what the service says of a task, and plan its next poll."""
@@ -399,8 +416,15 @@ class Poller:
 
     # Endings.
 
-    def _time_out(self, handle: TaskHandle, now: float) -> None:
+    def _time_out(self, handle: TaskHandle, now: float, *, late: bool) -> None:
+        """End a handle whose time is over; if the turn is `late`, not without a last poll."""
         task = self._tasks[handle.id]
+        if late and handle not in task.overdue:
+            task.overdue.append(handle)
+            task.overdue_since, task.failures = now, 0
+            self._deadlines.put(handle, now + LAST_POLL_SECONDS)
+            self._put(task, -math.inf)  # before all others that are due
+            return
         self._deadlines.discard(handle)
         handle.end(Signal.DEADLINE, task.timeout_error(handle, now))
         self._retire(handle)
@@ -433,7 +457,7 @@ class Poller:
             task.forecast = None
         for handle in task.handles:
             self._deadlines.discard(handle)
-        task.handles = {}
+        task.handles, task.overdue = {}, []
         if task.poll is not None:
             task.poll.cancel()
 

@@ -44,6 +44,8 @@ class TrackedTask:
         edge_replies: polls that were answered by something in front of the service, before the service was heard.
         edge_since: when the first of these was.
         too_large: replies in a row that were larger than is read.
+        overdue: handles whose time ended while no timer could fire. They wait for one last poll.
+        overdue_since: when that was found out. A poll that began earlier says nothing about now.
     """
 
     id: str
@@ -66,6 +68,8 @@ class TrackedTask:
     edge_replies: int = 0
     edge_since: float = 0.0
     too_large: int = 0
+    overdue: list[TaskHandle] = attrs.Factory(list)
+    overdue_since: float = 0.0
 
     def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:
         """Learn from a reply, and return the event that users see.

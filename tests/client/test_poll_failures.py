@@ -13,8 +13,11 @@ from foxapi_async import (
     ConnectionFailedError,
     NotFoundError,
     ResponseDecodeError,
+    ServerError,
+    TaskResult,
     TaskTimeoutError,
 )
+from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 
@@ -40,6 +43,11 @@ def too_large() -> Verdict:
     """A status body that is larger than is read."""
     error = ResponseDecodeError("the body is larger than 32 MiB", charged="yes")
     return Verdict(error, again=True, too_large=True)
+
+
+def block(seconds: float) -> None:
+    """Let time pass while the loop does nothing: it is blocked, or its process stopped."""
+    asyncio.get_running_loop()._now += seconds
 
 
 async def outcome_of(handle):
@@ -241,3 +249,173 @@ async def test_an_absurd_retry_after_makes_no_silence(caplog):
     assert [600.0] * 3 == pytest.approx(gaps, abs=5)
     assert 1 == len(warnings_of(caplog))
     assert "polled every 600 s" in warnings_of(caplog)[0]
+
+
+# The last poll of a handle whose time ended while the loop was blocked.
+
+
+async def test_a_task_that_ended_while_the_process_stopped_gives_its_result():
+    """The deadline passed meanwhile, but the task was done before: one more poll tells."""
+    service = Service(latency=0.2)
+    async with room(service) as crowd:
+        handle = crowd.submit(40.0, timeout=60.0)
+        await asyncio.sleep(30)
+        block(75.0)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskResult)
+    assert now() < 106
+
+
+async def test_a_task_that_still_runs_times_out_after_one_more_poll():
+    """The last poll says so, and ends the waiting; other handles of the task live on."""
+    service = Service(latency=0.2)
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0, timeout=60.0)
+        twin = crowd.poller.attach(handle.id, None, None)
+        stopped = crowd.poller.attach(handle.id, None, 60.0)
+        await asyncio.sleep(30)
+        block(75.0)
+        before = len(service.asked)
+        asyncio.get_running_loop().call_later(0.1, stopped.stop)
+        outcome = await outcome_of(handle)
+        took, asked = now() - 105, len(service.asked) - before
+
+        assert not twin.done()
+    assert isinstance(outcome, TaskTimeoutError)
+    assert 0.2 == pytest.approx(took, abs=0.01)
+    assert 1 == asked
+
+
+async def test_a_last_poll_takes_five_seconds_at_most():
+    """If it does not come back, the handle times out all the same."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0, timeout=60.0)
+        await asyncio.sleep(30)
+        service.latency = 14.0
+        block(75.0)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskTimeoutError)
+    assert 110 == pytest.approx(now(), abs=0.01)
+
+
+async def test_a_last_poll_that_breaks_is_tried_again():
+    """Connections that were kept are gone after a stop: the first failure is not the last word."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(40.0, timeout=600.0)
+        service.answers[handle.id] = [lost()] * 1000
+        await asyncio.sleep(500)
+        service.answers[handle.id] = [lost()] * 3
+        block(200.0)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskResult)
+    assert now() < 700 + 0.25 + 0.5 + 1
+
+
+async def test_a_poll_of_before_the_stop_is_not_the_last_one():
+    """A reply that lay in the socket says what was true before: the task is polled once more."""
+    service = Service(latency=20.0)
+    async with room(service) as crowd:
+        handle = crowd.submit(40.0, timeout=60.0)
+        await asyncio.sleep(30)
+        before, service.latency = service.under_way, 0.2
+        block(75.0)
+        outcome = await outcome_of(handle)
+
+    assert 1 == before
+    assert isinstance(outcome, TaskResult)
+
+
+@pytest.mark.parametrize(("held", "expected"), [(3.0, TaskResult), (100.0, TaskTimeoutError)])
+async def test_a_last_poll_goes_at_the_rate_allowed(held, expected):
+    """A hold of three seconds is waited out, and one of a hundred is not broken."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(40.0, timeout=60.0)
+        await asyncio.sleep(30)
+        asked = len(service.asked)
+        block(75.0)
+        service.polls.hold(now() + held, ServerError("busy", status=503))
+        outcome = await outcome_of(handle)
+
+    assert expected is type(outcome)
+    assert min(held, 5.0) == pytest.approx(now() - 105, abs=0.01)
+    assert asked + (expected is TaskResult) == len(service.asked)
+
+
+async def test_last_polls_go_before_all_others():
+    """Where polls are rationed, those that are due longer wait for the handles whose time is over."""
+    service = Service(limit=2.0)
+    async with room(service) as crowd:
+        others = [crowd.submit(1000.0) for _ in range(50)]
+        handle = crowd.submit(40.0, timeout=60.0)
+        await asyncio.sleep(30)
+        block(75.0)
+        outcome = await outcome_of(handle)
+        for other in others:
+            other.stop()
+
+    assert isinstance(outcome, TaskResult)
+    assert now() < 106
+
+
+async def test_there_is_one_last_poll_and_no_other():
+    """If the process stops once more before the last poll could go, the handle times out."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(40.0, timeout=60.0)
+        await asyncio.sleep(30)
+        block(75.0)
+        service.polls.hold(now() + 100.0, ServerError("busy", status=503))
+        await asyncio.sleep(1)
+        block(75.0)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskTimeoutError)
+    assert 181 == pytest.approx(now(), abs=0.01)
+
+
+async def test_a_loop_that_is_blocked_for_more_than_a_second_gives_more_time():
+    """A timer that is late by little more than a second counts."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(59.9, timeout=60.0)
+        await asyncio.sleep(59.5)
+        block(1.6)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskResult)
+
+
+async def test_a_loop_that_is_blocked_for_a_moment_gives_no_more_time():
+    """A timer that is late by less than a second ends a handle at once."""
+    service = Service()
+    async with room(service) as crowd:
+        handle = crowd.submit(500.0, timeout=60.0)
+        await asyncio.sleep(59.5)
+        asked = len(service.asked)
+        block(1.4)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskTimeoutError)
+    assert 60.9 == pytest.approx(now(), abs=0.01)
+    assert asked == len(service.asked)
+
+
+async def test_a_task_that_comes_after_its_deadline_has_none_of_this():
+    """An id that arrives when its handle's time is over long ago ends at once: no timer was late."""
+    service = Service()
+    async with room(service) as crowd:
+        remote = service.create(500.0)
+        await asyncio.sleep(100)
+        snapshot = TaskSnapshot.of(remote.reply(now()))
+        handle = crowd.poller.adopt(snapshot, 60.0, 60.0)
+        outcome = await outcome_of(handle)
+
+    assert isinstance(outcome, TaskTimeoutError)
+    assert 100 == pytest.approx(now(), abs=0.01)
+    assert [] == service.asked
