@@ -50,7 +50,7 @@ def coverage(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
-    session.run("pytest", "-q", "-n", "auto", "tests/test_browser.py", *session.posargs)
+    session.run("pytest", "-q", "-n", "auto", "tests/doors/test_browser.py", *session.posargs)
 
 
 @nox.session

@@ -8,7 +8,7 @@ import json
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from foxapi_async._batch.batch import LEDGER, MANIFEST, Batch
@@ -25,13 +25,14 @@ from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_account import Account, read_account
 from foxapi_async.cli._batch_check import show_check
 from foxapi_async.cli._batch_figures import Meter
-from foxapi_async.cli._batch_view import make_batch_view
+from foxapi_async.cli._batch_view import BatchLineView, BatchLogView, Look
 from foxapi_async.cli._inputs import open_folder
 from foxapi_async.cli._requests import read_defaults
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted, duration, elided, plain
 from foxapi_async.cli._trial import keep_apart
+from foxapi_async.cli._view import View, is_watched
 from foxapi_async.cli._words import in_shell_words, line_of
 
 # Whoever wants all of them has the manifest.
@@ -212,3 +213,16 @@ def _label(outcome: BatchOutcome) -> str:
     prompt = getattr(outcome.request, "prompt", None)
     counted_key = "#" in (outcome.key or "") and prompt
     return f'{outcome.key} "{elided(str(prompt), _PROMPT_ROOM)}"' if counted_key else str(outcome.key)
+
+
+def make_batch_view(look: Look, note: Callable[[str], None], *, quiet: bool) -> View:
+    """The view for this terminal; `note` writes a line to standard error."""
+    if quiet:
+        return View()
+    if not is_watched():
+        return BatchLogView(look, note)
+    try:
+        from foxapi_async.cli._batch_rich import BatchBarView  # noqa: PLC0415 - slow to import, and optional
+    except ImportError:
+        return BatchLineView(look)
+    return BatchBarView(look)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from foxapi_async.cli._batch_figures import Figures
-from foxapi_async.cli._view import LineView, View, is_watched
+from foxapi_async.cli._view import LineView, View
 
 LOG_SECONDS = 10.0
 REDRAW_SECONDS = 0.5
@@ -64,16 +64,3 @@ class BatchLineView(LineView):
 def _in_words(figures: Figures) -> str:
     parts = [", ".join(figures.states), ", ".join(figures.pace), ", ".join(figures.traffic)]
     return f"{figures.progress}: {'; '.join(part for part in parts if part)}"
-
-
-def make_batch_view(look: Look, note: Callable[[str], None], *, quiet: bool) -> View:
-    """The view for this terminal; `note` writes a line to standard error."""
-    if quiet:
-        return View()
-    if not is_watched():
-        return BatchLogView(look, note)
-    try:
-        from foxapi_async.cli._batch_rich import BatchBarView  # noqa: PLC0415 - slow to import, and optional
-    except ImportError:
-        return BatchLineView(look)
-    return BatchBarView(look)

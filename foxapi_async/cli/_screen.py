@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from foxapi_async.cli._text import plain
-from foxapi_async.cli._view import View, make_view
+from foxapi_async.cli._view import ChangesView, LineView, View, is_watched
 
 
 class Screen:
@@ -78,3 +78,20 @@ def _discard(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def make_view(note: Callable[[str], None], *, quiet: bool) -> View:
+    """The view for this terminal; `note` writes a line to standard error.
+
+    Bars by rich if it is installed, one rewritten line on another terminal, a line for each change of status where
+    nobody watches, nothing with `--quiet`.
+    """
+    if quiet:
+        return View()
+    if not is_watched():
+        return ChangesView(note)
+    try:
+        from foxapi_async.cli._rich import BarsView  # noqa: PLC0415 - slow to import, and optional
+    except ImportError:
+        return LineView()
+    return BarsView()

@@ -1,8 +1,4 @@
-"""Live progress: a row for each task, carried forward between two readings by what the task still needs.
-
-`make_view` picks how it is shown: bars by rich where that is installed, one rewritten line on another terminal,
-a line for each change of status where nobody watches, nothing with `--quiet`.
-"""
+"""Live progress: a row for each task, carried forward between two readings by what the task still needs."""
 
 from __future__ import annotations
 
@@ -196,19 +192,6 @@ class LineView(View):
         with contextlib.suppress(OSError):
             sys.stderr.write(text.encode("ascii", "replace").decode())
             sys.stderr.flush()
-
-
-def make_view(note: Callable[[str], None], *, quiet: bool) -> View:
-    """The view for this terminal; `note` writes a line to standard error."""
-    if quiet:
-        return View()
-    if not is_watched():
-        return ChangesView(note)
-    try:
-        from foxapi_async.cli._rich import BarsView  # noqa: PLC0415 - slow to import, and optional
-    except ImportError:
-        return LineView()
-    return BarsView()
 
 
 def is_watched() -> bool:

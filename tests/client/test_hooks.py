@@ -491,13 +491,13 @@ async def test_files_saved_later_are_told_on_the_same_loop_alone(emulator, tmp_p
     seen.clear()
     port = result.images[0]._downloads
 
-    assert port._heard() is not None
+    assert port._listener_here() is not None
     assert await asyncio.to_thread(asyncio.run, _heard(port)) is None
     assert [] == seen
 
 
 async def _heard(port):
-    return port._heard()
+    return port._listener_here()
 
 
 # Hooks that act.

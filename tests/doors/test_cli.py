@@ -2,21 +2,15 @@
 
 import ast
 import asyncio
-import contextlib
-import fcntl
 import importlib
 import io
 import json
 import logging
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from pathlib import Path
@@ -24,6 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from shell import PYTHON, on_a_terminal, point_to, start
 
 from foxapi_async import (
     ConfigurationError,
@@ -74,17 +69,6 @@ def slow_service(monkeypatch):
     with ThreadedEmulator(seconds=60) as emulator:
         point_to(emulator, monkeypatch)
         yield emulator
-
-
-def point_to(emulator, monkeypatch):
-    monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
-    monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
-
-
-# What a programmer would type, and nobody in a shell.
-PYTHON = re.compile(
-    r"=True|=None|pathlib|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
-)
 
 
 @pytest.fixture
@@ -1056,14 +1040,14 @@ def test_the_view_that_fits(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
 
-    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
     terminal.isatty = lambda: True
-    assert type(_view.make_view(print, quiet=False)).__name__ == "BarsView"
-    assert type(_view.make_view(print, quiet=True)) is _view.View
+    assert type(_screen.make_view(print, quiet=False)).__name__ == "BarsView"
+    assert type(_screen.make_view(print, quiet=True)) is _view.View
     monkeypatch.setitem(sys.modules, "foxapi_async.cli._rich", None)
-    assert type(_view.make_view(print, quiet=False)) is _view.LineView
+    assert type(_screen.make_view(print, quiet=False)) is _view.LineView
     monkeypatch.setenv("TERM", "dumb")
-    assert type(_view.make_view(print, quiet=False)) is _view.ChangesView
+    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
 
 
 # signals
@@ -1210,15 +1194,6 @@ def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvlo
 # processes and terminals
 
 
-def start(*words, **options):
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "foxapi_async", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_killed_process_tells_its_ids(slow_service, number, code):
     """A real process ends as its signal asks, with the id on standard error and no traceback."""
@@ -1231,29 +1206,6 @@ def test_a_killed_process_tells_its_ids(slow_service, number, code):
     assert (code, "") == (process.returncode, out)
     assert f"resume: foxapi wait {task_id} --out out" in err
     assert "Traceback" not in err
-
-
-def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
-    """Run a command with standard error on a pseudo-terminal: exit status, standard output, what the terminal got.
-
-    Once the terminal shows what `interrupt_at` matches, the command is interrupted.
-    """
-    terminal, its_end = pty.openpty()
-    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = start(
-        *words, stderr=its_end, stdin=its_end, env={**os.environ, "TERM": "xterm-256color", **env}
-    )
-    os.close(its_end)
-    shown = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal that nobody writes to with EIO
-        while select.select([terminal], [], [], 20)[0] and (piece := os.read(terminal, 65536)):
-            shown += piece
-            if interrupt_at and re.search(interrupt_at, shown.decode(errors="ignore")):
-                process.send_signal(signal.SIGINT)
-                interrupt_at = None
-    os.close(terminal)
-    out, _ = process.communicate(timeout=20)
-    return process.returncode, out, shown.decode()
 
 
 @pytest.fixture

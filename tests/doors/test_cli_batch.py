@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from test_cli import PYTHON, on_a_terminal, point_to
+from shell import PYTHON, on_a_terminal, point_to
 
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
@@ -757,7 +757,7 @@ def test_the_view_that_fits(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
 
     def made(*, quiet=False):
-        return type(_batch_view.make_batch_view(figures, print, quiet=quiet)).__name__
+        return type(_batch.make_batch_view(figures, print, quiet=quiet)).__name__
 
     assert "BatchLogView" == made()
     terminal.isatty = lambda: True

@@ -15,7 +15,7 @@ import pytest
 from helpers import fox_request, now, polls, posts, session_at
 from hypothesis import given
 from hypothesis import strategies as st
-from test_secrets import KEY, has_key, texts_of_error
+from key_finder import KEY, has_key, texts_of_error
 
 from foxapi_async import _errors
 from foxapi_async.emulator import Emulator, Fault

@@ -17,12 +17,9 @@ import attrs
 import pytest
 from aiohttp import web
 from helpers import fox_request, posts
-from hypothesis import given
-from hypothesis import strategies as st
 
 from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile, TaskSnapshot
 from foxapi_async._files import disk, downloads, media_type
-from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import Position
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
@@ -530,95 +527,6 @@ async def test_a_file_that_never_fits_ends_after_the_tries(tmp_path):
 
     assert 5 == len(host.asked)
     assert [] == names_in(tmp_path)
-
-
-DATE = "Sat, 01 Aug 2026 12:00:00 GMT"
-EARLIER = "Sat, 01 Aug 2026 11:59:59 GMT"
-
-
-@pytest.mark.parametrize(
-    ("headers", "validator"),
-    [
-        ({"ETag": '"one"'}, '"one"'),
-        ({"ETag": '"one"', "Last-Modified": EARLIER, "Date": DATE}, '"one"'),
-        ({"ETag": 'W/"one"'}, None),
-        ({"ETag": 'W/"one"', "Last-Modified": EARLIER, "Date": DATE}, None),
-        ({"ETag": '"o\x80ne"'}, None),
-        ({"ETag": "one"}, None),
-        ({"ETag": ""}, None),
-        ({"Last-Modified": EARLIER, "Date": DATE}, EARLIER),
-        ({"Last-Modified": DATE, "Date": DATE}, None),
-        ({"Last-Modified": DATE, "Date": EARLIER}, None),
-        ({"Last-Modified": EARLIER}, None),
-        ({"Last-Modified": "yesterday", "Date": DATE}, None),
-        ({"Date": DATE}, None),
-        ({"ETag": '"one"', "Content-Encoding": "gzip"}, None),
-        ({"ETag": '"one"', "Content-Encoding": "Identity"}, '"one"'),
-    ],
-)
-def test_only_what_vouches_for_each_byte_is_a_validator(headers, validator):
-    """A strong ETag, or without any ETag a date older than the reply: RFC 9110 sections 8.8 and 13.1.5."""
-    known = PartialFile()
-
-    assert RangeReply.BEGIN is known.take(200, headers, 0)
-    assert validator == known.validator
-    expected = {} if validator is None else {"Range": "bytes=5-", "If-Range": validator}
-    assert expected == known.resume_headers(5)
-    assert {} == known.resume_headers(0)
-
-
-def test_each_beginning_is_known_for_itself():
-    """What one version was known by is forgotten when another begins."""
-    known = PartialFile()
-    known.take(200, {"ETag": '"one"', "Content-Length": "10", "Content-Type": "image/png"}, 0)
-    known.take(200, {"ETag": '"two"', "Content-Length": "5", "Content-Encoding": "gzip"}, 0)
-
-    assert PartialFile() == known
-
-
-def test_a_date_vouches_for_the_same_date_alone():
-    """A part that names another Last-Modified is of another version."""
-    known = PartialFile(validator=EARLIER, total=10)
-    part = {"Content-Range": "bytes 5-9/10"}
-
-    assert RangeReply.GO_ON is known.take(206, {**part, "Last-Modified": EARLIER}, 5)
-    assert RangeReply.ANEW is known.take(206, {**part, "Last-Modified": DATE}, 5)
-    assert ({}, True) == (known.resume_headers(5), known.is_whole(5))
-
-
-@pytest.mark.parametrize(
-    ("length", "total"),
-    [(None, None), ("10", 10), ("0", 0), ("-1", None), ("1e3", None), ("9" * 5000, None), ("٣", None)],
-)
-def test_lengths_are_plain_numbers(length, total):
-    """What is no number of digits that a file may have is no length."""
-    known = PartialFile()
-    known.take(200, {} if length is None else {"Content-Length": length}, 0)
-
-    assert total == known.total
-    assert RangeReply.ANEW is known.take(206, {"Content-Range": f"bytes 5-9/{length}"}, 5)
-
-
-VERSIONS = st.sampled_from([PICTURE[:1000], OTHER[:1200], PICTURE[:1200], OTHER[:1000]])
-
-
-@given(st.lists(st.tuples(VERSIONS, st.integers(0, 1200), st.booleans()), min_size=1, max_size=8))
-def test_no_history_mixes_two_versions(history):
-    """Whatever version an honest server has at each try and wherever it breaks off: what is whole is one version."""
-    known, got = PartialFile(), b""
-    for version, length, tells in history:
-        etag, total = f'"{digest(version)[:8]}"', len(version)
-        asked = known.resume_headers(len(got))
-        part = bool(asked) and asked["If-Range"] == etag and len(got) < total
-        headers = {"ETag": etag} | ({"Content-Length": str(total)} if tells and not part else {})
-        if part:
-            headers["Content-Range"] = f"bytes {len(got)}-{total - 1}/{total if tells else '*'}"
-        if known.take(206 if part else 200, headers, len(got)) is RangeReply.BEGIN:
-            got = b""
-        got += version[len(got) : len(got) + length]
-
-        assert version.startswith(got)
-        assert (not tells and known.total is None) or known.is_whole(len(got)) == (got == version)
 
 
 # What is no image, and what is too large.

@@ -1,10 +1,12 @@
-"""The architecture, read from the imports: they go downward only, and the lower half touches nothing of the world."""
+"""The architecture, read from the imports: they go down one ordered list of packages, and never in a circle."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +15,55 @@ import foxapi_async
 
 ROOT = Path(foxapi_async.__file__).parent
 
-# From the bottom to the top; a folder stands for all its modules.
-LAYERS = {
-    "words": "_version _errors _options _state _results _events _notices models",
-    "rules": "_settings _schedule _durations _inspection _lifetable _mixture _beliefs _estimates _course _plan _cadence _pace _breaker _keys _lines _entries _job _content _calls _converter _wire _budget _ranges _refusals _verdicts",
-    "edges": "_scope _allowance _http _file_client _transport _retry _files _source _estimates_file _lines_file _lines_check _file_lock _hooks _ledger_file _ledger_rows _writer _ledger _manifest",
-    "verbs": "_refresh _downloads _post _api _task _alarm _crew _watch _deadlines _given_up _poller _streams _uploads _submits",
-    "rooms": "_supply _submitter _series _feed _completed _engine _session _validation _intake _desk _item _under_way _run _outcomes _batch",
-    "door": "foxapi_async",
-    "optional doors": "__main__ cli pytest_plugin fastapi telemetry report cluster page emulator",
-}
-RANK = {part: rank for rank, parts in enumerate(LAYERS.values()) for part in parts.split()}
-# The doors that open others: the commands hand out the emulator, the report and the page; the page is the routes' front.
-BEHIND = {
+# The one list, from the top to the bottom. A package imports from those further down. `.` is the root itself.
+DOORS = ["__main__", "cli", "pytest_plugin", "page", "report", "fastapi", "telemetry"]
+CORE = [
+    ".",
+    "_batch",
+    "_client",
+    "_ledger",
+    "_handles",
+    "_files",
+    "_retry",
+    "_http",
+    "_cadence",
+    "_policy",
+    "_wire",
+    "models",
+]
+GROUND = ["_listener", "_options", "_errors", "_version"]
+PACKAGES = [*DOORS, *CORE, *GROUND, "emulator"]
+PURE = ["_cadence", "_policy", "_wire", "models", *GROUND]
+
+# Doors are optional, so each is named with the doors that it opens: `page` is the front of the routes.
+OPENS = {
     "__main__": {"cli"},
-    "cli": {"emulator", "report", "page"},
+    "cli": {"page", "report", "emulator"},
     "pytest_plugin": {"emulator"},
     "page": {"fastapi"},
 }
-LOWER_HALF = [*LAYERS["words"].split(), *LAYERS["rules"].split()]
+# Where each library is imported when the code runs. attrs is everywhere.
+LIBRARIES = {
+    "PIL": {"emulator"},
+    "aiohttp": {"_http", "emulator"},
+    "backoff": {"_retry"},
+    "cattrs": {"_wire"},
+    "fastapi": {"cli", "fastapi", "page"},
+    "multidict": {"_http"},
+    "opentelemetry": {"telemetry"},
+    "pydantic": {"fastapi"},
+    "pytest": {"pytest_plugin"},
+    "rich": {"cli"},
+    "starlette": {"fastapi", "page"},
+    "uvicorn": {"cli", "page"},
+    "uvloop": {"cli"},
+    "yarl": {"_http"},
+}
+IMPURE = {"asyncio", "time", "random", "secrets", "socket", "threading"}
+# The records of a batch are read by other processes, on other days.
+UNIX_TIMES = {"foxapi_async._batch.item"}
+# The public names are imported when they are first used. Pillow is optional.
+BY_NAME = {"foxapi_async", "foxapi_async.emulator._images"}
 
 MODULES = {
     ".".join(("foxapi_async", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
@@ -39,65 +71,52 @@ MODULES = {
 }
 
 
-def part_of(module: str) -> str:
-    """The file or folder directly below the package; the package itself is the door."""
-    return module.split(".")[1] if "." in module else module
+def package_of(module: str) -> str:
+    """The file or folder directly below the root; `.` for the root itself."""
+    return module.split(".")[1] if "." in module else "."
 
 
-def is_for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def walk(node: ast.AST, *, types: bool = False):
-    """Every node, without what stands below `if TYPE_CHECKING` unless `types` are asked for."""
+def walk(node: ast.AST, *, types: bool) -> Iterator[ast.AST]:
+    """Every node. Without `types`, what stands below `if TYPE_CHECKING` is left out."""
     for child in ast.iter_child_nodes(node):
-        if types or not is_for_types_only(child):
+        if types or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
             yield child
             yield from walk(child, types=types)
 
 
 @functools.cache
-def imports(module: str, *, types: bool = False) -> set[str]:
-    """What a module imports, also inside functions: full names of modules."""
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+@functools.cache
+def imports(module: str, *, types: bool = True) -> set[str]:
+    """The full names of the modules that a module imports, also inside its functions."""
     found: set[str] = set()
-    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
-    for node in walk(ast.parse(MODULES[module].read_text()), types=types):
+    parent = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in walk(tree_of(module), types=types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            above = parent.split(".")[: len(parent.split(".")) + 1 - node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names = {f"{base}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else base for name in names}
     return found
 
 
-OURS = {module: {name for name in imports(module) if name in MODULES} for module in MODULES}
+def ours(module: str) -> set[str]:
+    """The modules of this package that a module imports, for types too."""
+    return imports(module) & set(MODULES)
 
 
-def importers(library: str) -> set[str]:
-    """The parts that import a library where it is run, not only where types are checked."""
-    return {part_of(m) for m in MODULES if any(name.split(".")[0] == library for name in imports(m))}
+def opened(package: str) -> set[str]:
+    """The other packages that a package imports."""
+    modules = [module for module in MODULES if package_of(module) == package]
+    return {package_of(name) for module in modules for name in ours(module)} - {package}
 
 
-def test_every_module_has_a_layer():
-    """A new file is given its place in the table above."""
-    assert {part_of(module) for module in MODULES} <= set(RANK)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_downward(module):
-    """No module imports one of a higher layer, for types neither; the doors on top are imported by nobody."""
-    part = part_of(module)
-    names = {name for name in imports(module, types=True) if name in MODULES}
-    others = {part_of(name) for name in names} - {part}
-
-    assert all(RANK[other] <= RANK[part] for other in others), others
-    doors = {other for other in others if RANK[other] == RANK["emulator"]}
-    assert doors <= BEHIND.get(part, set())
-
-
-def cycles(modules: list[str]) -> set[str]:
+def circles(modules: list[str]) -> set[str]:
     """Every chain of imports that leads back to where it began."""
     done: set[str] = set()
     found: set[str] = set()
@@ -106,7 +125,7 @@ def cycles(modules: list[str]) -> set[str]:
         if module in trail:
             found.add(" -> ".join([*trail[trail.index(module) :], module]))
         elif module not in done:
-            for name in OURS[module]:
+            for name in ours(module):
                 visit(name, (*trail, module))
             done.add(module)
 
@@ -115,83 +134,106 @@ def cycles(modules: list[str]) -> set[str]:
     return found
 
 
-def test_no_cycles():
-    """No chain of imports leads back to where it began, function-level imports included."""
-    assert cycles([module for module in MODULES if part_of(module) not in {"emulator", *BEHIND}]) == set()
+def test_the_list_names_every_package():
+    """The list is what is on the disk: no package is missing, and no name in it is left over."""
+    assert sorted(PACKAGES) == sorted({package_of(module) for module in MODULES})
 
 
-def test_no_cycles_in_the_emulator():
-    """Nor do the emulator's modules import each other in a circle."""
-    assert cycles([module for module in MODULES if part_of(module) == "emulator"]) == set()
+def test_few_modules_lie_flat():
+    """At most ten modules lie directly in the package's folder."""
+    assert len(list(ROOT.glob("*.py"))) <= 10
 
 
-def test_the_emulator_stands_alone():
-    """The emulator is an independent reading of the contract: it imports nothing of ours."""
-    names = {name for m in MODULES if part_of(m) == "emulator" for name in imports(m, types=True)}
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_down_the_list(package):
+    """A package imports only from packages further down, also for types and inside functions."""
+    above = PACKAGES[: PACKAGES.index(package)]
 
-    assert {part_of(name) for name in names if name in MODULES} <= {"emulator"}
-
-
-def test_libraries_stay_in_their_places():
-    """aiohttp is known to three edge modules and the emulator alone, backoff to the retry module."""
-    assert importers("aiohttp") <= {"_http", "_transport", "_file_client", "emulator"}
-    assert importers("backoff") == {"_retry"}
-    assert importers("cattrs") == {"_converter"}
+    assert set() == opened(package) & set(above)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in LOWER_HALF])
-def test_the_lower_half_is_pure(module):
-    """Words and rules wait for nothing and know no clock and no chance."""
-    tree = ast.parse(MODULES[module].read_text())
-    waits = [
-        n
-        for n in walk(tree)
-        if isinstance(n, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
-    ]
-
-    assert not {"asyncio", "time", "random", "secrets", "socket", "threading"} & imports(module)
-    # Named exception: results are saved and read by methods, whose only business is to ask their port.
-    if module == "foxapi_async._handles.result":
-        return
-    assert waits == []
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_door_is_opened_by_few(package):
+    """A door, or the emulator, is imported by the packages that are there to open it and by no other."""
+    assert OPENS.get(package, set()) == opened(package) & {*DOORS, "emulator"}
 
 
-def test_results_only_ask_their_port():
-    """Every await of the results module is one of its port's two methods, or of `save` the `download` that asks it."""
-    tree = ast.parse(MODULES["foxapi_async._handles.result"].read_text())
-    awaited = [ast.unparse(node.value) for node in walk(tree) if isinstance(node, ast.Await)]
-
-    assert awaited
-    known = ("._port().save(", "._port().read(", "self.download(")
-    assert all(any(words in call for words in known) for call in awaited)
+def test_there_is_no_circle():
+    """No chain of imports leads back to where it began, in no package; imports inside functions count."""
+    assert set() == circles(list(MODULES))
 
 
-# The records of a batch are read by other processes, on other days.
-UNIX_TIMES = {"foxapi_async._batch.item"}
+def test_the_emulator_imports_nothing_of_ours():
+    """The emulator is an independent reading of the contract."""
+    assert set() == opened("emulator")
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) != "emulator" and m not in UNIX_TIMES])
-def test_nobody_reads_the_wall_clock(module):
-    """Moments are the loop's: `time.time`, `time.monotonic`, `datetime.now` and their like stand nowhere else."""
-    tree = ast.parse(MODULES[module].read_text())
+def test_no_import_is_hidden():
+    """No import by a text escapes these tests: only the root's public names and Pillow are imported so."""
+    ways = {"importlib", "pkgutil", "runpy", "imp"}
+    calls = {"__import__", "exec", "eval"}
+    found = {
+        module
+        for module in MODULES
+        if ways & imports(module)
+        or calls & {node.id for node in walk(tree_of(module), types=True) if isinstance(node, ast.Name)}
+    }
+
+    assert BY_NAME == found
+
+
+def test_libraries_stay_in_their_packages():
+    """Each library is imported by the packages named for it, all of them and no other."""
+    known = {*sys.stdlib_module_names, "foxapi_async", "attr", "attrs"}
+    found: dict[str, set[str]] = {}
+    for module in MODULES:
+        for name in {name.split(".")[0] for name in imports(module, types=False)} - known:
+            found.setdefault(name, set()).add(package_of(module))
+
+    assert LIBRARIES == found
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if package_of(module) in PURE])
+def test_a_pure_module_imports_no_clock_and_no_chance(module):
+    """Wire, rules, cadence, models and ground know no loop, clock, random source, socket or thread."""
+    assert set() == IMPURE & {name.split(".")[0] for name in imports(module)}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if package_of(module) in PURE])
+def test_a_pure_module_waits_for_nothing(module):
+    """Wire, rules, cadence, models and ground have no `async` and no `await`."""
+    kinds = ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith
+
+    assert [] == [ast.unparse(node) for node in walk(tree_of(module), types=True) if isinstance(node, kinds)]
+
+
+def reads_a_wall_clock(module: str) -> bool:
+    """Whether a module names a clock that is not the loop's."""
     clocks = {"time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "now", "utcnow", "today"}
     owners = {"time", "datetime", "date", "dt"}
-    calls = [
-        ast.unparse(n)
-        for n in walk(tree)
-        if isinstance(n, ast.Attribute) and n.attr in clocks and ast.unparse(n.value).split(".")[-1] in owners
-    ]
-    named = [n for n in walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "time"]
+    return any(
+        (isinstance(node, ast.ImportFrom) and node.module == "time")
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in clocks
+            and ast.unparse(node.value).split(".")[-1] in owners
+        )
+        for node in walk(tree_of(module), types=True)
+    )
 
-    assert calls == []
-    assert named == []
+
+def test_moments_are_the_loops():
+    """`time.time`, `time.monotonic`, `datetime.now` and their like stand in one module alone; the emulator has its own."""
+    found = {module for module in MODULES if package_of(module) != "emulator" and reads_a_wall_clock(module)}
+
+    assert UNIX_TIMES == found
 
 
 @pytest.mark.parametrize(
     "script", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem
 )
 def test_benchmarks_find_what_they_import(script):
-    """What a benchmark takes from the package is there: they are run too seldom to tell."""
+    """What a benchmark takes from the package is there: benchmarks are run too seldom to show it."""
     taken = [
         (node.module, alias.name)
         for node in ast.walk(ast.parse(script.read_text()))

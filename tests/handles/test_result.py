@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async._errors import DownloadError
-from foxapi_async._files.names import safe_name
-from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
+from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._handles import result as result_module
 from foxapi_async._handles.result import IMAGE_SUFFIXES, GeneratedImage, Outcome, TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
@@ -176,24 +175,6 @@ async def test_saving_is_downloading_without_the_checksums():
     assert await result(port, count=0).download("out") == []
 
 
-@pytest.mark.parametrize(
-    ("position", "count", "url"),
-    [
-        (Position(0, 2), 2, "u0"),
-        (Position(1, 2), 2, "u1"),
-        (Position(0, 2), 1, None),
-        (Position(0, 1), 2, None),
-        (None, 1, None),
-    ],
-)
-def test_a_fresh_address_is_that_of_the_same_position_among_as_many(position, count, url):
-    """A later reply gives a file's address by its position, and none if it has another number of files."""
-    found = FileRequest(URL, "task-1", position).at_fresh_address([f"u{n}" for n in range(count)])
-
-    assert (found and found.url) == url
-    assert found is None or found == FileRequest(url, "task-1", position)
-
-
 @pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".PNG"])
 async def test_a_result_refuses_an_image_name_as_directory(suffix):
     """`result.save("fox.png")` is refused before anything is fetched, and points to images[0].save."""
@@ -206,36 +187,6 @@ async def test_a_result_refuses_an_image_name_as_directory(suffix):
     assert port.asked == []
 
 
-@pytest.mark.parametrize(
-    ("task_id", "name"),
-    [
-        ("task-unified-1754380800-ab12cd34", "task-unified-1754380800-ab12cd34"),
-        ("../../etc/passwd", "_.._etc_passwd"),
-        ("..", "task"),
-        ("", "task"),
-        (".hidden", "hidden"),
-        ("a b:c*d\x00e\ud800", "a_b_c_d_e_"),
-        ("C:\\x", "C__x"),
-        ("ключ", "____"),
-    ],
-)
-def test_safe_names(task_id, name):
-    """A documented id stays as it is; anything else loses what a file system could misread."""
-    assert safe_name(task_id) == name
-
-
-@given(st.text())
-def test_safe_names_are_one_visible_path_part(task_id):
-    """No id leaves its directory, hides its file, or makes a name too long."""
-    name = safe_name(task_id)
-
-    assert 1 <= len(name) <= 100
-    assert Path(name).name == name
-    assert name.isascii()
-    assert not name.startswith(".")
-    assert not set(name) & set('/\\:*?"<>| \0\n')
-
-
 @given(st.text())
 async def test_files_stay_in_their_directory(task_id):
     """Whatever its id, a result's files lie directly in the directory."""
@@ -243,12 +194,3 @@ async def test_files_stay_in_their_directory(task_id):
 
     assert {path.parent for path in paths} == {Path("out")}
     assert len(set(paths)) == 2
-
-
-def test_snapshots_tell_whether_the_task_is_over():
-    """Completed without results is not over; failed and cancelled are; an unknown status runs."""
-    assert not TaskSnapshot(id="a", status="completed").finished
-    assert TaskSnapshot(id="a", status="completed", has_results=True).finished
-    assert TaskSnapshot(id="a", status="failed").finished
-    assert TaskSnapshot(id="a", status="cancelled").finished
-    assert not TaskSnapshot(id="a", status="upscaling", has_results=True).finished

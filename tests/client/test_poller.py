@@ -12,7 +12,6 @@ from helpers import BRIEF, now, session_at
 
 from foxapi_async import Cadence, Estimates, Limits, NotFoundError
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async.emulator import Emulator, Fault
 
@@ -208,29 +207,6 @@ async def test_endless_refusals_end_with_the_deadline():
     assert 300 == pytest.approx(now(), abs=0.1)
     assert len(service.asked) < 300 / 2 + 20
     assert at_rest
-
-
-async def test_submits_keep_their_order_and_their_pace():
-    """A gate lets requests through in the order in which they came, evenly, also after a hold."""
-    gate, gone = RateLimiter(10.0), []
-
-    async def send(number):
-        await gate.acquire()
-        gone.append((now(), number))
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(40):
-            group.create_task(send(number))
-        await asyncio.sleep(1.05)
-        before = len(gone)
-        gate.hold(now() + 20.0, NotFoundError("any refusal", status=429))
-    moments = [moment for moment, _ in gone]
-
-    assert list(range(40)) == [number for _, number in gone]
-    assert 11 == before
-    assert 21.05 == pytest.approx(moments[11])
-    assert all(b - a > 0.0999 for a, b in itertools.pairwise(moments))
-    assert 1 / 7 == pytest.approx(moments[12] - moments[11], rel=0.15)
 
 
 # Crowds.

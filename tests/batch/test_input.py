@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import tracemalloc
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,9 +19,7 @@ from foxapi_async import Gemini31FlashImage, GrokImagineImage, InvalidRequestErr
 from foxapi_async._batch.input.check import Tally, check
 from foxapi_async._batch.input.file import InputFile, TextLines
 from foxapi_async._batch.input.lines import LONGEST_LINE, InputRow
-from foxapi_async._batch.keys import counted_key, fingerprint, id_problem
-from foxapi_async._files.names import file_stem
-from foxapi_async.models import parse_request
+from foxapi_async._batch.keys import fingerprint
 
 GROK = {"model": "grok-imagine-image"}
 FLASH = "gemini-3.1-flash-image-preview"
@@ -352,115 +350,6 @@ async def test_wrong_ids(read, text):
 
     assert (None, None) == (item.id, item.request)
     assert item.problems[0].startswith("id")
-
-
-PINNED = {
-    "08796f4b9edc369841692920": GrokImagineImage("a red fox"),
-    "79e62d347da6673f565428d0": Gemini31FlashImage(
-        "狐 🦊", image_urls=["https://a/b", PurePosixPath("in/ü.png")], google_search=True
-    ),
-    "09cb016f9d71ef9e2fdeecda": RawRequest(
-        "new", params={"b": [1, 1.5, None, True], "a": {"y": 0, "x": "é"}}, path="/v1/run/generations"
-    ),
-}
-
-
-@pytest.mark.parametrize(("expected", "request_"), PINNED.items())
-def test_fingerprints_are_pinned(expected, request_):
-    """The fingerprint of a request is the same in every version: a changed one would bill finished batches again."""
-    assert expected == fingerprint(request_)
-
-
-def test_fingerprints_know_no_order():
-    """Equal requests have one fingerprint, whatever the order of their fields, and what is not sent is no part."""
-    one = parse_request({"model": "new", "prompt": "a", "x": 1, "y": {"b": 1, "a": 2}})
-    two = parse_request({"y": {"a": 2, "b": 1}, "x": 1, "prompt": "a", "model": "new", "z": None})
-
-    assert one == two
-    assert fingerprint(one) == fingerprint(two)
-    marks = {fingerprint(GrokImagineImage("a", num_outputs=n)) for n in (None, 1, 2)}
-    assert 3 == len(marks)
-
-
-def test_a_file_is_no_url():
-    """A local file counts by its path, written one way on every system, and never as a URL of that text."""
-    posix, windows = (
-        fingerprint(GrokImagineImage("a", image_urls=[path]))
-        for path in (PurePosixPath("b/c"), PureWindowsPath("b\\c"))
-    )
-    raw = fingerprint(RawRequest("new", params={"image_urls": ["data:,x"]}))
-
-    assert posix == windows
-    assert raw != fingerprint(RawRequest("new", params={"image_urls": [Path("data:,x")]}))
-
-
-def test_other_paths_count_too(tmp_path):
-    """A path of another kind, such as an entry of a directory, counts as its text."""
-    (tmp_path / "c").touch()
-    (entry,) = os.scandir(tmp_path)
-
-    assert fingerprint(GrokImagineImage("a", image_urls=[tmp_path / "c"])) == fingerprint(
-        GrokImagineImage("a", image_urls=[entry])
-    )
-
-
-def test_only_json_values_have_a_fingerprint():
-    """What is neither JSON nor a file is refused, not hashed by its address in memory."""
-
-    class Odd(RawRequest):
-        def to_dict(self):
-            return {"x": object()}
-
-    with pytest.raises(TypeError, match="object is not a JSON value"):
-        fingerprint(Odd("new"))
-
-
-@pytest.mark.parametrize("plain", ["cat-1", "0", "a.b_c", "a" * 100])
-def test_plain_ids_are_their_own_file_names(plain):
-    """A short id of small letters, digits and `-_.` is its own file name."""
-    assert plain == file_stem(plain)
-
-
-def test_counted_keys_are_readable_file_names():
-    """The key of a line without an id becomes its fingerprint and number."""
-    assert f"{'0a' * 12}~3" == file_stem(counted_key("0a" * 12, 3))
-
-
-ids = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200) | st.sampled_from(
-    [
-        "Cat",
-        "cat",
-        "CAT",
-        "con",
-        "nul.txt",
-        "..",
-        "a/b",
-        "a\\b",
-        "a_b",
-        "a.",
-        "-rf",
-        "~",
-        "é",
-        "e\u0301",
-        "x" * 101,
-    ]
-)
-
-
-@unhurried
-@given(st.sets(ids.filter(lambda text: id_problem(text) is None), max_size=20))
-def test_file_names_are_safe_and_their_own(items):
-    """Different ids have different file names, also where case does not count, and each fits every file system."""
-    stems = [file_stem(item) for item in items]
-
-    assert len(items) == len({stem.casefold() for stem in stems})
-    for stem in stems:
-        assert stem.isascii()
-        assert not set(stem) & set('<>:"/\\|?*# ')
-        assert stem[0] not in "-.~"
-        assert not stem.endswith(".")
-        assert len(stem) <= 113
-        assert stem.lower().partition(".")[0] not in {"con", "prn", "aux", "nul", "com1", "lpt1"}
 
 
 # --- files and pipes -------------------------------------------------------------------------------

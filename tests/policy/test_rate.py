@@ -1,4 +1,4 @@
-"""How fast requests go: limits, refusals, and what that makes a poll worth. No loop: moments are numbers."""
+"""How fast requests go: limits and refusals. No loop: moments are numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxapi_async import RateLimitError
-from foxapi_async._cadence.demand import Demand
 from foxapi_async._policy.rate import CUT, FORGET_AT, REGAIN_PER_SECOND, AdaptiveRate
-from foxapi_async._retry.limiter import RateLimiter
 
 rates = st.floats(5e-324, 1e308)
 
@@ -22,9 +19,6 @@ def running(pace: AdaptiveRate, per_second: float, seconds: float, start: float 
     for i in range(count):
         pace.count(start + i / per_second)
     return start + count / per_second
-
-
-# The pace.
 
 
 def test_without_a_limit_there_is_no_pace():
@@ -123,80 +117,3 @@ def test_whatever_happens_something_may_go(steps, limit):
         pace.cut(now, now + wait) if refused else pace.count(now)
         rate = pace.rate(now)
         assert rate is None or 0 < rate <= (limit or math.inf)
-
-
-# The gate.
-
-
-@given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))
-def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, waits):
-    """Timers may fire a millisecond early: on the whole, no more go than the limit allows."""
-    gate, now, gone = RateLimiter(limit), 0.0, []
-    for wait in waits:
-        now = max(now + wait, gate.next_allowed(now) - 0.001)
-        gate.take(now)
-        gone.append(now)
-
-    assert all(j - i <= (gone[j] - gone[i] + 0.0011) * limit * (1 + 1e-9) for i in range(len(gone)) for j in range(i, len(gone)))  # fmt: skip
-
-
-def test_an_open_gate_lets_everything_through():
-    """Without a limit and without a refusal, a request goes at once."""
-    gate = RateLimiter()
-    gate.take(5.0)
-
-    assert 5.0 == gate.next_allowed(5.0)
-    assert 4.0 == RateLimiter().next_allowed(4.0)
-    assert None is gate.rate(5.0)
-
-
-@pytest.mark.virtual
-async def test_a_gate_that_is_held_says_why():
-    """To those who cannot wait for so long, and until a request goes."""
-    gate, refusal = RateLimiter(), RateLimitError("too fast", status=429)
-    gate.hold(30.0, refusal)
-    gate.hold(20.0, RateLimitError("later, but shorter", status=429))
-
-    assert 30.0 == gate.next_allowed(0.0)
-    assert None is gate.refusal_beyond(0.0, 31.0)
-    assert "too fast" in str(gate.refusal_beyond(0.0, 10.0))
-    gate.take(30.0)
-    assert None is gate.refusal_beyond(30.0, 0.0)
-
-
-# The price.
-
-
-@given(st.lists(st.floats(0, 1e3), max_size=30), st.floats(0.1, 1e3))
-def test_scarcity_is_the_square_of_demand_over_limit(demands, limit):
-    """And never below 1: where there is enough, a poll costs its own price."""
-    demand = Demand()
-    for each in demands:
-        demand.change(0.0, each)
-
-    assert 1.0 == demand.scarcity(None)
-    assert math.isclose(max(1.0, sum(demands) / limit) ** 2, demand.scarcity(limit), rel_tol=1e-6)
-
-
-@given(st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), max_size=100))
-def test_demand_goes_when_the_tasks_go(tasks):
-    """Shares that change and end leave nothing behind."""
-    demand = Demand()
-    for first, _ in tasks:
-        demand.change(0.0, first)
-    for first, second in tasks:
-        demand.change(first, second)
-    for _, second in tasks:
-        demand.change(second, 0.0)
-
-    assert math.isclose(0.0, demand._total, abs_tol=1e-6)
-    assert 1.0 == demand.scarcity(1e-3)
-
-
-@given(rates, rates)
-def test_no_limit_is_too_small_and_no_demand_too_great(total, limit):
-    """Scarcity may be infinite, and nothing breaks."""
-    demand = Demand()
-    demand.change(0.0, total)
-
-    assert demand.scarcity(limit) >= 1

@@ -1,0 +1,92 @@
+"""File names made of texts from strangers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxapi_async._batch.keys import counted_key, id_problem
+from foxapi_async._files.names import file_stem, safe_name
+
+unhurried = settings(deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "name"),
+    [
+        ("task-unified-1754380800-ab12cd34", "task-unified-1754380800-ab12cd34"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("..", "task"),
+        ("", "task"),
+        (".hidden", "hidden"),
+        ("a b:c*d\x00e\ud800", "a_b_c_d_e_"),
+        ("C:\\x", "C__x"),
+        ("ключ", "____"),
+    ],
+)
+def test_safe_names(task_id, name):
+    """A documented id stays as it is; anything else loses what a file system could misread."""
+    assert safe_name(task_id) == name
+
+
+@given(st.text())
+def test_safe_names_are_one_visible_path_part(task_id):
+    """No id leaves its directory, hides its file, or makes a name too long."""
+    name = safe_name(task_id)
+
+    assert 1 <= len(name) <= 100
+    assert Path(name).name == name
+    assert name.isascii()
+    assert not name.startswith(".")
+    assert not set(name) & set('/\\:*?"<>| \0\n')
+
+
+@pytest.mark.parametrize("plain", ["cat-1", "0", "a.b_c", "a" * 100])
+def test_plain_ids_are_their_own_file_names(plain):
+    """A short id of small letters, digits and `-_.` is its own file name."""
+    assert plain == file_stem(plain)
+
+
+def test_counted_keys_are_readable_file_names():
+    """The key of a line without an id becomes its fingerprint and number."""
+    assert f"{'0a' * 12}~3" == file_stem(counted_key("0a" * 12, 3))
+
+
+ids = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200) | st.sampled_from(
+    [
+        "Cat",
+        "cat",
+        "CAT",
+        "con",
+        "nul.txt",
+        "..",
+        "a/b",
+        "a\\b",
+        "a_b",
+        "a.",
+        "-rf",
+        "~",
+        "é",
+        "e\u0301",
+        "x" * 101,
+    ]
+)
+
+
+@unhurried
+@given(st.sets(ids.filter(lambda text: id_problem(text) is None), max_size=20))
+def test_file_names_are_safe_and_their_own(items):
+    """Different ids have different file names, also where case does not count, and each fits every file system."""
+    stems = [file_stem(item) for item in items]
+
+    assert len(items) == len({stem.casefold() for stem in stems})
+    for stem in stems:
+        assert stem.isascii()
+        assert not set(stem) & set('<>:"/\\|?*# ')
+        assert stem[0] not in "-.~"
+        assert not stem.endswith(".")
+        assert len(stem) <= 113
+        assert stem.lower().partition(".")[0] not in {"con", "prn", "aux", "nul", "com1", "lpt1"}
