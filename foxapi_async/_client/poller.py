@@ -216,9 +216,6 @@ class Poller:
             self._group = None
             if self._timer is not None:
                 self._timer.cancel()
-            for task in self._tasks.values():
-                if task.poll is not None:
-                    task.poll.cancel()
 
     def _wake_at(self, when: float) -> None:
         """Have a turn at `when`, unless there is one earlier."""
