@@ -27,7 +27,7 @@ from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.notices import Attached, HookEvent, Left, Polled, Polling, Retried, Submitted
 from foxapi_async._client.schedule import SLACK_SECONDS, Schedule
 from foxapi_async._client.tracked_task import TrackedTask
-from foxapi_async._errors import FoxError, NotFoundError, ResponseDecodeError, TaskAbandonedError
+from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
@@ -55,16 +55,11 @@ BEFORE_DEADLINE = 1.0
 LATE_SECONDS = 1.0
 LAST_POLL_SECONDS = 5.0
 
-# Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
-EDGE_REPLIES = 5
-EDGE_SECONDS = 30.0
+# While something in front of the service answers polls, one warning in so many seconds.
 EDGE_WARNING_SECONDS = 600.0
 
 # Longer the service is not left alone, whatever it asks for: a wrong Retry-After would silence the session.
 LONGEST_HOLD = 600.0
-
-# So many replies in a row that are larger than is read end a handle.
-TOO_LARGE = 3
 
 # A handle that ended here is forgotten after two days: by then the files of its task are gone (they live for 24 hours),
 # and a server runs for months.
@@ -345,11 +340,11 @@ class Poller:
 
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
         """A poll told nothing: plan another one, or end the handles."""
-        task.failures += 1
-        task.failure = verdict.error
-        if task.failing_since is None:
-            task.failing_since = now
-        ending = self._ending_of_failure(task, verdict, now)
+        if verdict.edge and now >= self._edge_warning_at:
+            self._edge_warning_at = now + EDGE_WARNING_SECONDS
+            text = "polls are answered by something in front of the service, and repeated: %s"
+            _log.warning(text, verdict.error)
+        ending = task.fail(verdict, now, heard=self._api.contact.heard)
         if ending is not None:
             for handle in list(task.handles):
                 handle.end(Signal.REFUSAL, copy.copy(ending))
@@ -376,40 +371,6 @@ class Poller:
             self._notify(Retried(what="poll", task_id=task.id, seconds=seconds, error=error))
         if hold:
             self._api.polls.hold(now + wait, verdict.error)
-
-    def _ending_of_failure(self, task: TrackedTask, verdict: Verdict, now: float) -> FoxError | None:
-        """What the handles of a task end with, if a failed poll is the last one."""
-        error = verdict.error
-        task.too_large = task.too_large + 1 if verdict.too_large else 0
-        if task.too_large == TOO_LARGE:
-            text = f"{TOO_LARGE} replies in a row on task {task.id} were larger than is read: {error}"
-            return ResponseDecodeError(text, task_id=task.id, charged="yes")
-        if verdict.edge:
-            return self._ending_by_edge(task, error, now)
-        if verdict.again:
-            return None
-        if isinstance(error, NotFoundError):
-            if task.confirmed:  # whatever a read says, it was accepted
-                error.charged = "yes"
-            else:
-                for handle in task.handles:
-                    handle.kept = False
-        return error
-
-    def _ending_by_edge(self, task: TrackedTask, error: FoxError, now: float) -> FoxError | None:
-        """Something in front of the service answered. Poll on, unless the service itself was never heard."""
-        if now >= self._edge_warning_at:
-            self._edge_warning_at = now + EDGE_WARNING_SECONDS
-            _log.warning("polls are answered by something in front of the service, and repeated: %s", error)
-        if self._api.contact.heard:
-            return None
-        if task.edge_replies == 0:
-            task.edge_since = now
-        task.edge_replies += 1
-        if task.edge_replies < EDGE_REPLIES or now - task.edge_since < EDGE_SECONDS:
-            return None
-        error.charged, error.retryable = "yes", False
-        return error
 
     # Endings.
 

@@ -11,12 +11,20 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
-from foxapi_async._errors import FoxError, TaskTimeoutError
+from foxapi_async._errors import FoxError, NotFoundError, ResponseDecodeError, TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
+from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
 from foxapi_async._wire.texts import shorten
+
+# Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
+EDGE_REPLIES = 5
+EDGE_SECONDS = 30.0
+
+# So many replies in a row that are larger than is read end a handle.
+TOO_LARGE = 3
 
 
 @attrs.define(eq=False)
@@ -114,6 +122,43 @@ class TrackedTask:
             snapshot=snapshot,
         )
         return event
+
+    def fail(self, verdict: Verdict, now: float, *, heard: bool) -> FoxError | None:
+        """Note a poll that told nothing, and return what the handles end with, or None to poll on.
+
+        Args:
+            verdict: what it met.
+            now: when.
+            heard: whether the service itself ever answered this session.
+        """
+        error = verdict.error
+        self.failure = error
+        self.failures += 1
+        if self.failing_since is None:
+            self.failing_since = now
+        self.too_large = self.too_large + 1 if verdict.too_large else 0
+        if self.too_large == TOO_LARGE:
+            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error}"
+            return ResponseDecodeError(text, task_id=self.id, charged="yes")
+        if verdict.edge:
+            if heard or not self._is_cut_off(now):
+                return None
+            error.charged, error.retryable = "yes", False
+        elif verdict.again:
+            return None
+        elif isinstance(error, NotFoundError) and self.confirmed:
+            error.charged = "yes"  # it was accepted, whatever a read says
+        elif isinstance(error, NotFoundError):
+            for handle in self.handles:
+                handle.kept = False
+        return error
+
+    def _is_cut_off(self, now: float) -> bool:
+        """Count a reply by something in front of a service that was never heard; whether they are too many."""
+        if self.edge_replies == 0:
+            self.edge_since = now
+        self.edge_replies += 1
+        return self.edge_replies >= EDGE_REPLIES and now - self.edge_since >= EDGE_SECONDS
 
     def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
         """Seconds until the next poll: the least that its forecasts ask for."""
