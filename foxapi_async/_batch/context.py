@@ -78,6 +78,6 @@ class RunContext:
                 timeout, series=series, key=key, journal=journal
             ),
             submit=engine.submitter.submit,
-            attach=lambda task_id: engine.poller.attach(task_id, None, timeout),
+            attach=lambda task_id: engine.poller.attach(task_id, None, timeout, confirmed=True),
             settled=settled,
         )

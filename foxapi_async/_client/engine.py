@@ -27,7 +27,6 @@ from foxapi_async._client.submitter import Submitter
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._http.transport import Transport
 from foxapi_async._options import RetryPolicy
 
@@ -65,9 +64,8 @@ class Engine:
         self.feeds: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
-        self._hooks = hooks
         self._retry = retry
-        self.poller = Poller(api, cadence, estimates, connections, self._publish, hooks)
+        self.poller = Poller(api, cadence, estimates, connections, self.streams.put, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
@@ -177,11 +175,6 @@ class Engine:
         """Nobody reads `feed` any more. It is forgotten, sooner or later, once nothing of it is left."""
         feed.leave()
         self.feeds = {feed for feed in self.feeds if not feed.forgettable}
-
-    def _publish(self, event: TaskEvent) -> None:
-        if self._hooks is not None:
-            self._hooks(event)
-        self.streams.put(event)
 
     # Work.
 
