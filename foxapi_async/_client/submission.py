@@ -278,10 +278,14 @@ class Submission:
 
     # A try, as the task that carries it out reports it.
 
+    def release(self) -> None:
+        """Begin another try after it was held."""
+        self._move(SubmitEvent.RELEASE)
+        if self.series is not None:
+            self.deadline.resume()
+
     def line_up(self) -> None:
-        """Wait for its turn, also after it was held; the time of an item of many stands still meanwhile."""
-        if self._state is SubmitState.HELD:
-            self._move(SubmitEvent.RELEASE)
+        """Wait for its turn; the time of an item of many stands still meanwhile."""
         if self.series is not None:
             self.deadline.pause()
 

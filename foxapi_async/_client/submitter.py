@@ -19,7 +19,7 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.notices import SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
-from foxapi_async._client.submission import Bar, Submission
+from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, UncertainSubmitError
 from foxapi_async._handles.handle import TaskHandle
@@ -192,7 +192,8 @@ class Submitter:
             RetrySignal: it was not accepted.
         """
         judged: TaskReply | Verdict | None = None
-        submission.line_up()
+        if submission.state is SubmitState.HELD:
+            submission.release()
         try:
             if request.local_files():
                 request = await self._uploads.replace_in(request, submission.call)
@@ -226,6 +227,7 @@ class Submitter:
 
     async def _admission(self, model: str, submission: Submission) -> int | FoxError:
         """The epoch of the brake in which it may go, once it may; the refusal that holds it for too long."""
+        submission.line_up()
         while True:
             epoch = -1  # a submit by itself passes the brake
             if submission.series is not None:
