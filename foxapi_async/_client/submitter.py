@@ -1,32 +1,31 @@
 """Sends the submits of a session. Each runs in a task of its own, because it may bring the id of a task that is paid for.
 
-One after another, a submit passes the breaker (is the account refused?), the brake (may one more be without an answer?)
-and the limiter (its turn), is noted in the ledger, and leaves. The caller may go meanwhile. What then becomes of it is
-logged, unless it cost nothing.
+A submit is admitted, noted in the ledger, and sent. The caller may go meanwhile. What then becomes of it is logged,
+unless it cost nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import copy
 import functools
 import logging
 import random
 
+from foxapi_async._client.admission import HELD_BACK, Admission, answer_of
 from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.notices import SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
 from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
-from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, UncertainSubmitError
+from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._options import RetryPolicy
-from foxapi_async._policy.brake import LONGEST_HOLD, Answer, Brake, Hold
-from foxapi_async._policy.breaker import PROBE_SECONDS, Breaker
+from foxapi_async._policy.brake import LONGEST_HOLD, Answer
+from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_seconds
 from foxapi_async._wire.replies import TaskReply
@@ -36,11 +35,6 @@ _log = logging.getLogger("foxapi_async")
 
 UNHEARD_SECONDS = 60.0
 """A batch that has never heard the service ends after so many seconds."""
-
-ALONE_SECONDS = 30.0
-"""For so long something in front of the service may refuse an item when no other is left."""
-
-HELD_BACK = "submits wait %.1f s: %s"
 
 Answered = TaskHandle | Exception
 
@@ -74,18 +68,13 @@ class Submitter:
         self._left = left
         self._hooks = hooks
         self._live: dict[asyncio.Task[Answered], Submission] = {}
-        self._breaker = Breaker()
-        self._brake = Brake()
-        # What waits for the brake: the submission, and the future that lets it go.
-        self._queue: collections.deque[tuple[Submission, asyncio.Future[int]]] = collections.deque()
-        self._asking: asyncio.Task[None] | None = None
+        self._admission = Admission(api, hooks)
         self._group: asyncio.TaskGroup | None = None
         self._closed_by: FoxError | None = None
-        self._newest_id: str | None = None
 
     def open(self, group: asyncio.TaskGroup) -> None:
         """Let submits run in `group`."""
-        self._group = group
+        self._group = self._admission.group = group
 
     async def submit(self, request: GenerationRequest, submission: Submission) -> TaskHandle:
         """The handle of an accepted request, waited for as long as its caller has time.
@@ -119,7 +108,7 @@ class Submitter:
         if series is not None and series.stopped:
             raise submission.error_for_caller("the series was stopped")
         try:
-            submission.epochs = self._breaker.admit(request.model, self._loop.time())
+            submission.epochs = self._admission.breaker.admit(request.model, self._loop.time())
         except FoxError as refusal:
             # In a context as its task has one: hooks may change theirs.
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
@@ -166,7 +155,7 @@ class Submitter:
         self, request: GenerationRequest, submission: Submission, reply: TaskReply, began: float
     ) -> TaskHandle:
         """Let the poller have the task. Hooks hear of it once its id is in safe hands."""
-        self._newest_id = reply.id
+        self._admission.newest_id = reply.id
         self._api.contact.unreachable_since = None
         notice = None
         if self._hooks is not None:
@@ -181,7 +170,7 @@ class Submitter:
         snapshot = TaskSnapshot.of(reply, self._api.downloads)
         deadline = submission.deadline
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
-        if self._breaker.accepted(request.model, submission.epochs):
+        if self._admission.breaker.accepted(request.model, submission.epochs):
             _log.info("a submit was accepted: all pass again")
         return handle
 
@@ -197,7 +186,7 @@ class Submitter:
         try:
             if request.local_files():
                 request = await self._uploads.replace_in(request, submission.call)
-            admitted = await self._admission(request.model, submission)
+            admitted = await self._admission.enter(submission)
         except FoxError as error:
             admitted = error
         if isinstance(admitted, FoxError):
@@ -217,62 +206,10 @@ class Submitter:
             submission.conclude(judged)
         finally:
             if submission.series is not None:
-                refusal = judged.error if isinstance(judged, Verdict) else None
-                answer = _answer(submission, judged)
-                self._brake.end(admitted, submission.call, answer, refusal, began, self._loop.time())
-                self._dispatch()
+                self._admission.leave(admitted, submission, judged, began)
         if isinstance(judged, Verdict):
             raise RetrySignal(judged)
         return judged
-
-    async def _admission(self, model: str, submission: Submission) -> int | FoxError:
-        """The epoch of the brake in which it may go, once it may; the refusal that holds it for too long."""
-        submission.line_up()
-        while True:
-            epoch = -1  # a submit by itself passes the brake
-            if submission.series is not None:
-                turn: asyncio.Future[int] = self._loop.create_future()
-                self._queue.append((submission, turn))
-                self._dispatch()
-                admitted = await self._wait_for_brake(submission, turn)
-                if isinstance(admitted, FoxError):
-                    return admitted
-                epoch = admitted
-            try:
-                refusal = await self._api.submits.acquire(submission.patience)
-            except BaseException:
-                self._brake.withdraw(epoch)
-                raise
-            if refusal is None and (epoch == -1 or self._brake.is_current(epoch)):
-                if submission.tries:
-                    submission.epochs = self._breaker.readmit(model, self._loop.time())
-                return epoch
-            self._brake.withdraw(epoch)
-            self._dispatch()
-            if refusal is not None:
-                return refusal
-
-    async def _wait_for_brake(self, submission: Submission, turn: asyncio.Future[int]) -> int | FoxError:
-        """Wait for a turn; a hold that lasts longer than an item of `as_completed` waits is what it ends with."""
-        hold, began = self._brake.hold, self._loop.time()
-        try:
-            patience = (
-                None if submission.series is None or submission.series.pauses else submission.patience()
-            )
-            async with asyncio.timeout(patience if hold is not None else None) as limit:
-                return await turn
-        except TimeoutError:
-            if not limit.expired() or hold is None:  # pragma: no cover - a future of ours raises nothing
-                raise
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # its turn came in this very moment
-                self._brake.withdraw(turn.result())
-            raise
-        finally:
-            self._queue = collections.deque(entry for entry in self._queue if entry[1] is not turn)
-            if hold is not None:
-                submission.held += self._loop.time() - began
-        return _not_sent(hold, self._loop.time())
 
     # What a try that was not accepted leads to.
 
@@ -310,8 +247,8 @@ class Submitter:
         wait: float | None = None
         if series is not None and isinstance(error, RateLimitError):
             wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
-        elif series is not None and _answer(submission, verdict) is Answer.EDGE:
-            wait = None if self._is_its_own(submission) else 0.0  # the brake says when it may go
+        elif series is not None and answer_of(submission, verdict) is Answer.EDGE:
+            wait = None if self._admission.refuses_alone(submission) else 0.0  # the brake says when it may go
         elif (
             verdict.again
             and failures < self._retry.tries
@@ -329,67 +266,12 @@ class Submitter:
         longest = LONGEST_HOLD if self._api.contact.heard else UNHEARD_SECONDS
         return longest - self._api.contact.silence(self._loop.time())
 
-    def _is_its_own(self, submission: Submission) -> bool:
-        """Whether something in front of the service refuses this item and not all of them."""
-        if submission.edge_refusals < 2:
-            return False
-        if self._brake.passed_since(submission.edge_refused_at):
-            return True
-        # No other item is left to tell: the service is there, and has refused this one for long enough.
-        alone = self._brake.ever_accepted and not self._queue
-        return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
-
     def _keeps_waiting(self, submission: Submission) -> bool:
         """Whether to wait past the deadline: yes, if nothing was sent and the batch waits out network failures."""
         series = submission.series
         if series is None or not series.pauses or submission.barred is not None or submission.maybe_billed:
             return False
         return self._outage_left() >= 0
-
-    # The brake: who may go, and what a closed one does.
-
-    def _dispatch(self) -> None:
-        """Let those go that may; while the brake is closed and submits wait, have the service asked."""
-        now, hold = self._loop.time(), self._brake.hold
-        reason = self._brake.given_up(now)
-        if hold is not None and reason is not None:
-            bar = Bar(_not_sent(hold, now), reason)
-            for submission, _ in list(self._queue):
-                if submission.series is not None and submission.series.pauses and submission.barred is None:
-                    submission.bar(bar)
-        while self._queue and self._brake.admits():
-            entry = min(self._queue, key=self._rank)
-            self._queue.remove(entry)
-            if not entry[1].done():
-                entry[1].set_result(self._brake.begin())
-        if (
-            self._queue
-            and hold is not None
-            and not hold.probing
-            and (self._asking is None or self._asking.done())
-        ):
-            assert self._group is not None  # noqa: S101 - the session is open
-            self._asking = self._group.create_task(self._ask_service(hold), name="foxapi probe")
-
-    def _rank(self, entry: tuple[Submission, asyncio.Future[int]]) -> int:
-        """Who goes first: behind a closed brake what may be billed already, and last what the edge has refused."""
-        submission = entry[0]
-        if self._brake.hold is not None and submission.maybe_accepted:
-            return 0
-        return 2 if submission.edge_refusals else 1
-
-    async def _ask_service(self, hold: Hold) -> None:
-        """At growing gaps, ask by a read whether the service is there, until one more submit may go."""
-        while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
-            seconds = hold.until - self._loop.time()
-            if seconds > 0:
-                _log.warning(HELD_BACK, seconds, hold.error)
-                if self._hooks is not None:
-                    self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
-                await asyncio.sleep(seconds)
-            is_there = await self._api.is_there(self._newest_id)
-            self._brake.note_read(self._loop.time(), is_there=is_there, heard=self._api.contact.heard)
-            self._dispatch()
 
     # What ends many at a time.
 
@@ -403,8 +285,7 @@ class Submitter:
         """No caller waits any more: what was sent may finish within its grace."""
         for submission in list(self._live.values()):
             submission.lose_caller()
-        if self._asking is not None:
-            self._asking.cancel()
+        self._admission.close()
 
     def end_grace(self) -> None:
         """Wait for no answer any more."""
@@ -413,12 +294,12 @@ class Submitter:
 
     def resume(self) -> None:
         """See `FoxSession.resume`."""
-        if self._breaker.reset():
+        if self._admission.breaker.reset():
             _log.info("submits pass again, as asked for by resume()")
 
     def _refuse_account(self, error: FoxError, model: str, by: Submission) -> None:
         """Report it to what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
-        scope = self._breaker.refused(error, model, by.epochs, self._loop.time())
+        scope = self._admission.breaker.refused(error, model, by.epochs, self._loop.time())
         if scope is None:
             return
         _log.warning(
@@ -453,31 +334,6 @@ class Submitter:
             seconds=self._loop.time() - began,
         )
         self._hooks(notice)
-
-
-def _answer(submission: Submission, judged: TaskReply | Verdict | None) -> Answer:
-    """What the end of a try says about the way to the service."""
-    if isinstance(judged, TaskReply):
-        return Answer.ACCEPTED
-    if judged is None:  # cancelled, or the ledger cannot be written
-        return Answer.UNCERTAIN if submission.maybe_billed else Answer.UNSENT
-    if isinstance(judged.error, ConnectionFailedError):
-        return Answer.UNSENT
-    if isinstance(judged.error, UncertainSubmitError):
-        return Answer.UNCERTAIN
-    # Too large a body concerns its item alone.
-    is_edge = judged.edge and getattr(judged.error, "status", None) not in {413, 429}
-    return Answer.EDGE if is_edge else Answer.REFUSED
-
-
-def _not_sent(hold: Hold, now: float) -> FoxError:
-    """What a submit ends with that a closed brake has held for too long."""
-    if hold.edge:
-        return copy.copy(hold.error)
-    return ConnectionFailedError(
-        f"not sent: for {now - hold.since:.0f} s no submit had a usable answer; the last one: {hold.error}",
-        retryable=True,
-    )
 
 
 def _leave_to_itself(submission: Submission, task: asyncio.Task[Answered]) -> None:

@@ -1,0 +1,220 @@
+"""Which submit may be sent now: not while the account is refused, not too many without an answer, each in its turn.
+
+The breaker (account), the brake (answers that go missing, or an edge that refuses) and the limiter (rates and 429s) are
+rules that others keep. Here they are asked, in this order, and what they hold back waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+
+import attrs
+
+from foxapi_async._client.api import Api
+from foxapi_async._client.hooks import Hooks
+from foxapi_async._client.submission import Bar, Submission
+from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
+from foxapi_async._policy.brake import Answer, Brake, Hold
+from foxapi_async._policy.breaker import Breaker
+from foxapi_async._policy.verdict import Verdict
+from foxapi_async._wire.replies import TaskReply
+
+_log = logging.getLogger("foxapi_async")
+
+ALONE_SECONDS = 30.0
+"""For so long something in front of the service may refuse an item when no other is left."""
+
+HELD_BACK = "submits wait %.1f s: %s"
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A submit that waits for the brake: the future that lets it go, and how long it may be held."""
+
+    submission: Submission
+    turn: asyncio.Future[int]
+    limit: asyncio.Timeout
+    since: float
+
+
+class Admission:
+    """Who may send, for all submits of a session.
+
+    Args:
+        api: has the limiter, and asks whether the service is there.
+        hooks: hear of holds; None without a hook.
+
+    Attributes:
+        breaker: keeps submits back while the account is refused.
+        newest_id: the last task that was accepted; None before there is one.
+    """
+
+    def __init__(self, api: Api, hooks: Hooks | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._api = api
+        self._hooks = hooks
+        self._brake = Brake()
+        self._queue: list[_Waiting] = []
+        self._last_hold: Hold | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self.breaker = Breaker()
+        self.newest_id: str | None = None
+        self.group: asyncio.TaskGroup | None = None
+
+    async def enter(self, submission: Submission) -> int | FoxError:
+        """Wait until a submit may be sent.
+
+        Returns:
+            The epoch of the brake, for `leave`; -1 for a submit by itself, which passes the brake. Or the refusal that
+            holds it for too long.
+        """
+        submission.line_up()
+        while True:
+            epoch = -1
+            if submission.series is not None:
+                admitted = await self._pass_brake(submission)
+                if isinstance(admitted, FoxError):
+                    return admitted
+                epoch = admitted
+            try:
+                refusal = await self._api.submits.acquire(submission.patience)
+            except BaseException:
+                self._brake.withdraw(epoch)
+                self._dispatch()
+                raise
+            if refusal is None and (epoch == -1 or self._brake.is_current(epoch)):
+                if submission.tries:
+                    submission.epochs = self.breaker.readmit(submission.model, self._loop.time())
+                return epoch
+            self._brake.withdraw(epoch)
+            self._dispatch()
+            if refusal is not None:
+                return refusal
+
+    async def _pass_brake(self, submission: Submission) -> int | FoxError:
+        """The epoch of the brake once it lets the submit go; what holds an item of `as_completed` for too long."""
+        turn: asyncio.Future[int] = self._loop.create_future()
+        now = self._loop.time()
+        try:
+            async with asyncio.timeout(None) as limit:
+                waiting = _Waiting(submission, turn, limit, now)
+                self._queue.append(waiting)
+                if self._brake.hold is not None:
+                    self._limit(waiting, self._brake.hold)
+                self._dispatch()
+                return await turn
+        except TimeoutError:
+            hold = self._brake.hold or self._last_hold
+            assert hold is not None  # noqa: S101 - only a hold sets a limit
+            return _not_sent(hold, self._loop.time())
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # its turn came in this very moment
+                self._brake.withdraw(turn.result())
+                self._dispatch()
+            raise
+        finally:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+            if self._last_hold is not None:
+                submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
+
+    def leave(
+        self, epoch: int, submission: Submission, judged: TaskReply | Verdict | None, began: float
+    ) -> None:
+        """Note how a try ended that began at that moment; None of an answer means that it was cut off here."""
+        error = judged.error if isinstance(judged, Verdict) else None
+        answer = answer_of(submission, judged)
+        self._brake.end(epoch, submission.call, answer, error, began, self._loop.time())
+        self._dispatch()
+
+    def refuses_alone(self, submission: Submission) -> bool:
+        """Whether something in front of the service refuses this item and not all of them."""
+        if submission.edge_refusals < 2:
+            return False
+        if self._brake.passed_since(submission.edge_refused_at):
+            return True
+        # No other item is left to tell: the service is there, and has refused this one for long enough.
+        alone = self._brake.ever_accepted and not self._queue
+        return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
+
+    def close(self) -> None:
+        """Ask for nothing any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _dispatch(self) -> None:
+        """Let those go that may; while the brake is closed and submits wait, have the service asked."""
+        now, hold = self._loop.time(), self._brake.hold
+        if hold is not self._last_hold:
+            for waiting in self._queue:
+                self._limit(waiting, hold)
+            self._last_hold = hold
+        reason = self._brake.given_up(now)
+        if hold is not None and reason is not None:
+            for waiting in list(self._queue):
+                series = waiting.submission.series
+                if series is not None and series.pauses and waiting.submission.barred is None:
+                    waiting.submission.bar(Bar(_not_sent(hold, now), reason))
+        while self._queue and self._brake.admits():
+            waiting = min(self._queue, key=self._rank)
+            self._queue.remove(waiting)
+            if not waiting.turn.done():
+                waiting.turn.set_result(self._brake.begin())
+        is_asked = self._asking is not None and not self._asking.done()
+        if self._queue and hold is not None and not hold.probing and not is_asked:
+            assert self.group is not None  # noqa: S101 - the session is open
+            self._asking = self.group.create_task(self._ask_service(hold), name="foxapi probe")
+
+    def _limit(self, waiting: _Waiting, hold: Hold | None) -> None:
+        """Let a hold end an item of `as_completed` in time. A batch has a reason to pause instead."""
+        submission = waiting.submission
+        if hold is None or submission.series is None or submission.series.pauses:
+            waiting.limit.reschedule(None)
+        elif submission.longest_hold < float("inf"):
+            waiting.limit.reschedule(max(waiting.since, hold.since) + submission.longest_hold)
+
+    def _rank(self, waiting: _Waiting) -> int:
+        """Who goes first: behind a closed brake what may be billed already, and last what the edge has refused."""
+        if self._brake.hold is not None and waiting.submission.maybe_accepted:
+            return 0
+        return 2 if waiting.submission.edge_refusals else 1
+
+    async def _ask_service(self, hold: Hold) -> None:
+        """At growing gaps, ask by a read whether the service is there, until one more submit may go."""
+        while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
+            seconds = hold.until - self._loop.time()
+            if seconds > 0:
+                _log.warning(HELD_BACK, seconds, hold.error)
+                if self._hooks is not None:
+                    self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
+                await asyncio.sleep(seconds)
+            is_there = await self._api.is_there(self.newest_id)
+            self._brake.note_read(self._loop.time(), is_there=is_there, heard=self._api.contact.heard)
+            self._dispatch()
+
+
+def answer_of(submission: Submission, judged: TaskReply | Verdict | None) -> Answer:
+    """What the end of a try says about the way to the service."""
+    if isinstance(judged, TaskReply):
+        return Answer.ACCEPTED
+    if judged is None:  # cancelled, or the ledger cannot be written
+        return Answer.UNCERTAIN if submission.maybe_billed else Answer.UNSENT
+    if isinstance(judged.error, ConnectionFailedError):
+        return Answer.UNSENT
+    if isinstance(judged.error, UncertainSubmitError):
+        return Answer.UNCERTAIN
+    # Too large a body concerns its item alone.
+    is_edge = judged.edge and getattr(judged.error, "status", None) not in {413, 429}
+    return Answer.EDGE if is_edge else Answer.REFUSED
+
+
+def _not_sent(hold: Hold, now: float) -> FoxError:
+    """What a submit ends with that a closed brake has held for too long."""
+    if hold.edge:
+        return copy.copy(hold.error)
+    return ConnectionFailedError(
+        f"not sent: for {now - hold.since:.0f} s no submit had a usable answer; the last one: {hold.error}",
+        retryable=True,
+    )
