@@ -48,7 +48,6 @@ class Admission:
 
     Attributes:
         breaker: keeps submits back while the account is refused.
-        newest_id: the last task that was accepted; None before there is one.
     """
 
     def __init__(self, api: Api, hooks: Hooks | None) -> None:
@@ -60,7 +59,7 @@ class Admission:
         self._last_hold: Hold | None = None
         self._asking: asyncio.Task[None] | None = None
         self.breaker = Breaker()
-        self.newest_id: str | None = None
+        self._newest_id: str | None = None
         self.group: asyncio.TaskGroup | None = None
 
     async def enter(self, submission: Submission) -> int | FoxError:
@@ -129,7 +128,21 @@ class Admission:
         self._brake.end(epoch, submission.call, answer, error, began, self._loop.time())
         self._dispatch()
 
-    def refuses_alone(self, submission: Submission) -> bool:
+    def note_accepted(self, task_id: str) -> None:
+        """Note that the service accepted a task, in a series or by itself."""
+        self._newest_id = task_id
+        self._brake.ever_accepted = True
+
+    def edge_wait(self, submission: Submission, seconds: float) -> float | None:
+        """Seconds until a submit is tried again that something in front of the service refused; None if it is not.
+
+        Behind a closed brake that is at once: the brake says when it may go. Else after the `seconds` of a back-off.
+        """
+        if self._refuses_alone(submission):
+            return None
+        return seconds if self._brake.hold is None else 0.0
+
+    def _refuses_alone(self, submission: Submission) -> bool:
         """Whether something in front of the service refuses this item and not all of them."""
         if submission.edge_refusals < 2:
             return False
@@ -190,7 +203,7 @@ class Admission:
                 if self._hooks is not None:
                     self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
                 await asyncio.sleep(seconds)
-            is_there = await self._api.is_there(self.newest_id)
+            is_there = await self._api.is_there(self._newest_id)
             self._brake.note_read(self._loop.time(), is_there=is_there, heard=self._api.contact.heard)
             self._dispatch()
 

@@ -155,7 +155,7 @@ class Submitter:
         self, request: GenerationRequest, submission: Submission, reply: TaskReply, began: float
     ) -> TaskHandle:
         """Let the poller have the task. Hooks hear of it once its id is in safe hands."""
-        self._admission.newest_id = reply.id
+        self._admission.note_accepted(reply.id)
         self._api.contact.unreachable_since = None
         notice = None
         if self._hooks is not None:
@@ -248,7 +248,7 @@ class Submitter:
         if series is not None and isinstance(error, RateLimitError):
             wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
         elif series is not None and answer_of(submission, verdict) is Answer.EDGE:
-            wait = None if self._admission.refuses_alone(submission) else 0.0  # the brake says when it may go
+            wait = self._admission.edge_wait(submission, seconds)
         elif (
             verdict.again
             and failures < self._retry.tries

@@ -146,7 +146,7 @@ class Brake:
     def _closes(self, answer: Answer, began: float) -> bool:
         if answer is Answer.EDGE:
             # Where one that went later was accepted, the edge refuses this item and not all of them.
-            return began > self._accepted_begin
+            return not self.passed_since(began)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
 
     def _close(self, error: FoxError, now: float, *, edge: bool) -> None:
@@ -174,8 +174,8 @@ class Brake:
         self._wait_longer(hold, now)
 
     def passed_since(self, moment: float) -> bool:
-        """Whether a POST that began after that moment was accepted."""
-        return self._accepted_begin > moment
+        """Whether a POST that began at that moment or later was accepted."""
+        return self._accepted_begin >= moment
 
     def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
         """Note what the free read of a closed brake gave.
