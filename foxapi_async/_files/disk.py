@@ -207,14 +207,10 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
         await part.close()
 
 
-async def remove_parts(directory: Path) -> None:
-    """Remove what killed processes left of files that they were writing in a folder and below, if nobody else does now."""
-
-    def remove() -> None:
-        for part in directory.glob("**/.*.part"):
-            part.unlink(missing_ok=True)
-
-    await in_thread(remove)
+def remove_parts(directory: Path) -> None:
+    """Remove what killed processes left of files that they were writing in a folder and below. Blocks: call it in a thread."""
+    for part in directory.glob("**/.*.part"):
+        part.unlink(missing_ok=True)
 
 
 async def existing(paths: list[Path]) -> Path | None:
