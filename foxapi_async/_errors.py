@@ -114,7 +114,7 @@ class AuthenticationError(APIError):
 
 
 class InsufficientQuotaError(APIError):
-    """402: the balance is too low; top up, then repeat."""
+    """402, or 403 and 429 with a quota code on a submit: the balance is too low; top up, then repeat."""
 
 
 class PermissionDeniedError(APIError):
@@ -172,6 +172,7 @@ class UncertainSubmitError(FoxError):
     Attributes:
         status: the HTTP status if there was an answer, else None.
         idempotency_key: what the submit carried; undocumented by the service, useful to its support.
+        body: the beginning of the answer's body on one line, if there was an answer; else None. It may name the task.
     """
 
     default_charged: ClassVar[Charged] = "unknown"
@@ -182,11 +183,13 @@ class UncertainSubmitError(FoxError):
         *,
         status: int | None = None,
         idempotency_key: str | None = None,
+        body: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.status = status
         self.idempotency_key = idempotency_key
+        self.body = body
 
 
 class ResponseDecodeError(FoxError):

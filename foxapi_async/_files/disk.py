@@ -9,47 +9,23 @@ Whether two names are one is the file system's business: where `Fox.png` and `fo
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import functools
 import hashlib
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO
 
-P = ParamSpec("P")
-T = TypeVar("T")
+from foxapi_async import _threads
 
-# Enough to keep a disk busy; each holds one buffer.
-_THREADS = 4
+# The packages above look for them here.
+in_thread = _threads.in_thread
+to_its_end = _threads.to_its_end
+
 BUFFER_BYTES = 256 * 1024
-
-
-@functools.cache
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
-
-
-async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `func` in a file thread. When cancelled, wait for it all the same, then be cancelled."""
-    call = functools.partial(func, *args, **kwargs)
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor(), call))
-
-
-async def to_its_end(future: asyncio.Future[T]) -> T:
-    """What a thread gives. When cancelled, wait for it all the same, so that nothing works behind our back."""
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        raise
 
 
 class PartFile:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
@@ -14,11 +16,71 @@ class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, ne
         self.final = final
 
 
+# What has arrived counts: a sent request does not end at its limit while bytes of its answer keep coming. So long a
+# pause means that none come any more, and reading goes on so long at most.
+PAUSE = 0.025
+LONGEST = 1.0
+
+
+class Settling:
+    """How long reading goes on past a limit. Moments are loop time in seconds.
+
+    Args:
+        now: when the limit is over.
+        pieces: of the answer that have been read by then.
+    """
+
+    def __init__(self, now: float, pieces: int) -> None:
+        self._end = now + LONGEST
+        self._pieces = pieces
+        self.when = now + PAUSE
+
+    def is_over(self, now: float, pieces: int, *, busy: bool = False) -> bool:
+        """Whether no bytes come any more, or it took too long; if not, the next moment to ask is `when`.
+
+        A `busy` exchange has its whole answer, which is large and being parsed.
+        """
+        if (pieces == self._pieces and not busy) or now >= self._end:
+            return True
+        self._pieces = pieces
+        self.when = min(now + PAUSE, self._end)
+        return False
+
+
+class ExchangeTimeout:
+    """The limit of one exchange, as a context manager that raises `TimeoutError` when it is over."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._timeout = asyncio.timeout(None)
+        self.running = False
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self.running = True
+        self._exchange.start_timer()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.running = False
+        self._exchange.stop_timer()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def expire(self) -> None:
+        """End what runs inside."""
+        self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
 class Exchange:
     """The time of one exchange, and whether its request was handed over to the connection.
 
     That is noted when it happens, because no exception tells: `TimeoutError` and `ServerDisconnectedError` both
     occur before and after sending.
+
+    A request that was not handed over ends exactly at its limit. Of one that was, an answer may lie in the socket by
+    then, unread because the loop was blocked or the process was stopped. So the timer first looks whether bytes come.
 
     Args:
         connect: seconds until the request must have gone out.
@@ -27,31 +89,58 @@ class Exchange:
 
     def __init__(self, connect: float, reply: float) -> None:
         self.sent = False
-        self._revoked = False
+        self.timeout = ExchangeTimeout(self)
         self._reply = reply
+        self._revoked = False
+        self._complete = False
+        self._pieces = 0
         self._loop = asyncio.get_running_loop()
+        self._limit = self._loop.time() + connect
         self._last = float("inf")
-        self.timeout = asyncio.timeout_at(self._loop.time() + connect)
+        self._settling: Settling | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def hand_over(self) -> None:
         """Note that bytes of the request are about to go out.
 
         Raises:
-            Broken: they may not any more; what is buffered so far never leaves.
+            ExchangeFailed: they may not any more; what is buffered so far never leaves.
         """
         if self._revoked:
             raise ExchangeFailed("given up before it was sent")
         self.sent = True
+        self._settling = None
         self._move(self._loop.time() + self._reply)
 
-    def end_by(self, when: float) -> None:
-        """Let the exchange, which was sent, end at `when` (loop time) at the latest."""
-        self._last = when
-        self._move(self.timeout.when() or when)
+    def came(self) -> None:
+        """Note that a piece of the answer was read: its headers, or some of its body."""
+        self._pieces += 1
 
-    def _move(self, when: float) -> None:
-        if not self.timeout.expired():  # pragma: no branch - it expires in this very turn
-            self.timeout.reschedule(min(when, self._last))
+    def complete(self) -> None:
+        """Note that the whole answer was read: what is still to be done with it needs no limit."""
+        self._complete = True
+        self.stop_timer()
+
+    def end_by(self, when: float) -> None:
+        """Let the exchange, which was sent, end at `when` (loop time) at the latest, unless its answer is coming."""
+        self._last = when
+        self._move(self._limit)
+
+    async def settle(self) -> None:
+        """Wait, once the caller's time is over, as long as the answer of a sent request may still be coming.
+
+        It takes at least 25 ms and at most 1 s, and ends as soon as no bytes come any more. Of a request that was not
+        sent there is no answer: it returns at once.
+        """
+        if not self.sent:
+            return
+        settling = Settling(self._loop.time(), self._pieces)
+        while True:
+            await asyncio.sleep(settling.when - self._loop.time())
+            if settling.is_over(
+                self._loop.time(), self._pieces, busy=self._complete and self.timeout.running
+            ):
+                return
 
     def revoke(self) -> bool:
         """Take the request back; whether that was in time. Then it is certain that nothing is sent.
@@ -64,6 +153,36 @@ class Exchange:
     def close(self) -> None:
         """The exchange is over: what `sent` says now stays true, because nothing goes out any more."""
         self._revoked = True
+        self.stop_timer()
+
+    def start_timer(self) -> None:
+        """Let it end at its limit."""
+        self._timer = self._loop.call_at(self._limit, self._ring)
+
+    def stop_timer(self) -> None:
+        """Let no limit end it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _move(self, when: float) -> None:
+        self._limit = when
+        if self._timer is not None and self._settling is None:  # else it is over, or ends as soon as it may
+            self._set_timer(min(when, self._last))
+
+    def _set_timer(self, when: float) -> None:
+        self.stop_timer()
+        self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        if self._settling is None and self.sent:
+            self._settling = Settling(now, self._pieces)
+        elif self._settling is None or self._settling.is_over(now, self._pieces):
+            self._timer = None
+            self.timeout.expire()
+            return
+        self._set_timer(self._settling.when)
 
 
 class TimedExchange:
@@ -75,6 +194,13 @@ class TimedExchange:
     def __init__(self, spans: ExchangeTimeouts) -> None:
         self._spans = spans
         self.timeout = asyncio.timeout(None)
+
+    def came(self) -> None:
+        """A piece of the answer was read: a read can be repeated, so its limit does not depend on that."""
+
+    def complete(self) -> None:
+        """The whole answer was read: what is still to be done with it needs no limit."""
+        self._spans.end(self)
 
     def close(self) -> None:
         """The exchange is over."""

@@ -32,11 +32,17 @@ from foxapi_async._http.client_session import (
 )
 from foxapi_async._http.exchange import Exchange, ExchangeFailed, ExchangeTimeouts, TimedExchange
 from foxapi_async._http.file_client import FileClient
+from foxapi_async._threads import in_thread
+from foxapi_async._wire.json_values import MAX_JSON_BYTES, make_document
 from foxapi_async._wire.requests import Call, Failure, Headers, Reply
 
-# A status reply has some hundred bytes, one with inline text results some hundred kB. Reading one blocks the loop, and
-# a hostile one of this size does so for up to 0.4 s.
-MAX_JSON_BYTES = 1024 * 1024
+# A body above this is read one at a time, so that few of them are in memory, and parsed in a thread: it would hold up
+# the loop.
+LARGE_BYTES = 256 * 1024
+
+# Headers of a reply, of which some gateways send many and long ones: aiohttp's own limits are 8 kB and 128.
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 512
 
 # A status read that takes longer is repeated; the retry of a poll is the schedule's business.
 READ_SECONDS = 15.0
@@ -71,6 +77,7 @@ class Transport:
         self._root = account.base_url
         self._blotter = Redactor(account.key)
         self._spans = ExchangeTimeouts(READ_SECONDS)
+        self._large: asyncio.Lock = asyncio.Lock()
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {account.key}")}
         )
@@ -158,9 +165,12 @@ class Transport:
                     raise_for_status=False,
                     auto_decompress=True,
                     timeout=NO_TIMEOUT,
+                    max_line_size=MAX_HEADER_BYTES,
+                    max_field_size=MAX_HEADER_BYTES,
+                    max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
                 )
-                return self._redacted(await _read_reply(response))
+                return await self._read_reply(response, scope)
         except TimeoutError:
             reason = "no answer in time" if scope.sent else "no connection in time"
         except ExchangeFailed as error:
@@ -175,6 +185,31 @@ class Transport:
             scope.close()  # a writer that is scheduled already must not send what is about to be called unsent
         return Failure(reason=reason, sent=scope.sent)
 
+    async def _read_reply(self, response: aiohttp.ClientResponse, scope: Exchange | TimedExchange) -> Reply:
+        """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
+        scope.came()
+        pieces: list[bytes] = []
+        try:
+            whole = await _read(response.content, pieces, scope, LARGE_BYTES)
+            if whole is not None:
+                return self._redacted(Reply(response.status, response.headers, b"".join(pieces), whole))
+            async with self._large:
+                whole = await _read(response.content, pieces, scope, MAX_JSON_BYTES)
+                scope.complete()
+                return await in_thread(self._parsed, response.status, response.headers, pieces, whole)
+        finally:
+            if not response.closed:  # what was read to its end has given its connection back already
+                response.close()
+
+    def _parsed(self, status: int, headers: Headers, pieces: list[bytes], whole: bool | None) -> Reply:  # noqa: FBT001 - called through in_thread
+        """The reply with its large body, in a thread."""
+        body = b"".join(pieces)
+        reply = self._redacted(Reply(status, headers, body, bool(whole), whole is None))
+        if not whole:
+            return reply
+        document = make_document(reply.body)
+        return reply._replace(document=document, too_large=document.too_large)
+
     def _redacted(self, reply: Reply) -> Reply:
         """The reply without our key, which an edge's error page may echo and every error would then carry on."""
         body = self._blotter.data(reply.body)
@@ -184,17 +219,18 @@ class Transport:
         return reply._replace(headers=headers, body=body)
 
 
-async def _read_reply(response: aiohttp.ClientResponse) -> Reply:
-    """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
-    content, chunks, size, whole = response.content, [], 0, True
+async def _read(
+    content: aiohttp.StreamReader, pieces: list[bytes], scope: Exchange | TimedExchange, limit: int
+) -> bool | None:
+    """Read on until the end: True, or False if the body broke off; None if there is more than `limit` bytes."""
+    size = sum(map(len, pieces))
     try:
-        while whole and not content.at_eof():
-            chunks.append(await content.readany())
-            size += len(chunks[-1])
-            whole = size <= MAX_JSON_BYTES
+        while size <= limit:
+            if content.at_eof():
+                return True
+            pieces.append(await content.readany())
+            scope.came()
+            size += len(pieces[-1])
     except NETWORK:
-        whole = False
-    finally:
-        if not response.closed:  # what was read to its end has given its connection back already
-            response.close()
-    return Reply(response.status, response.headers, b"".join(chunks), whole)
+        return False
+    return None

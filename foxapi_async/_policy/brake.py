@@ -111,8 +111,8 @@ class Brake:
 
     def end(
         self, epoch: int, submit: int, answer: Answer, error: FoxError | None, began: float, now: float
-    ) -> bool:
-        """Note how a POST of that epoch ended; whether that changed anything for the others.
+    ) -> None:
+        """Note how a POST of that epoch ended.
 
         Args:
             epoch: what `begin` gave.
@@ -126,18 +126,16 @@ class Brake:
             self.ever_accepted = True
             self._accepted_begin = max(self._accepted_begin, began)
         if epoch != self._epoch:
-            return False
+            return
         self._unanswered -= 1
         if self.hold is not None:
-            return self._end_probe(self.hold, answer, error, now)
-        if answer is Answer.UNSENT:
-            return True  # its place is free
-        self._note(submit, uncertain=answer is Answer.UNCERTAIN)
-        if answer is Answer.ACCEPTED:
-            self._allowed += 1
-        elif error is not None and self._closes(answer, began):
-            self._close(error, now, edge=answer is Answer.EDGE)
-        return True
+            self._end_probe(self.hold, answer, error, now)
+        elif answer is not Answer.UNSENT:
+            self._note(submit, uncertain=answer is Answer.UNCERTAIN)
+            if answer is Answer.ACCEPTED:
+                self._allowed += 1
+            elif error is not None and self._closes(answer, began):
+                self._close(error, now, edge=answer is Answer.EDGE)
 
     def _note(self, submit: int, *, uncertain: bool) -> None:
         self._recent.pop(submit, None)
@@ -164,17 +162,16 @@ class Brake:
         self._unanswered = 0
         self._recent.clear()
 
-    def _end_probe(self, hold: Hold, answer: Answer, error: FoxError | None, now: float) -> bool:
+    def _end_probe(self, hold: Hold, answer: Answer, error: FoxError | None, now: float) -> None:
         hold.probing = False
         if answer in {Answer.ACCEPTED, Answer.REFUSED}:  # the service itself answers
             self.hold = None
             self._change()
-            return True
+            return
         if error is not None:
             hold.error = error
         hold.refusals += answer is Answer.EDGE
         self._wait_longer(hold, now)
-        return True
 
     def passed_since(self, moment: float) -> bool:
         """Whether a POST that began after that moment was accepted."""

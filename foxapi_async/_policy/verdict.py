@@ -17,6 +17,7 @@ class Verdict:
         hold: whether every request of this kind in the session should wait as well (429).
         answer: what the service said, where `error` says that the outcome is unknown in spite of it.
         edge: whether something in front of the service answered (a page, a redirect), and not the service itself.
+        too_large: whether the answer was larger than is read (`error` names the limit).
     """
 
     error: FoxError
@@ -24,6 +25,7 @@ class Verdict:
     hold: bool = False
     answer: FoxError | None = None
     edge: bool = False
+    too_large: bool = False
 
     @property
     def refusal(self) -> FoxError:

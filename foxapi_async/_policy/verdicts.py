@@ -1,21 +1,31 @@
 """What an exchange that did not go well means: is it repeated, and what may it have cost.
 
-A *refusal* proves that nothing was billed; an answer that is
-missing or unusable after the request was handed over proves nothing, and is *uncertain*.
+Only a reply with the service's own JSON is the service's word (`speaker`). Everything else comes from something in
+front of it: an ingress during a deploy, a captive portal, a firewall, a challenge. A *refusal* proves that nothing was
+billed; an answer that is missing or unusable after the request was handed over proves nothing, and is *uncertain*.
 
 ===========  ==========================================  =====================================
 request      what happened                               verdict
 ===========  ==========================================  =====================================
 submit       nothing was sent                            again; ConnectionFailedError
-submit       429                                         again, all submits held; RateLimitError
-submit       other 3xx, 4xx                              refused at once
-submit       sent, no whole answer; 408, 5xx;            UncertainSubmitError, never again
-             409 on a repeat; 2xx without an id          (`resubmit_uncertain` opts in)
-poll         network, 408, 429, 5xx, unreadable          again until the deadline
+submit       an id, under any status                     accepted
+submit       429, of anyone; 403 with a quota code and   again, all submits held; RateLimitError
+             a Retry-After
+submit       403, 429 with a quota code and without a    refused at once;
+             Retry-After                                 InsufficientQuotaError
+submit       other 3xx, 4xx of the service               refused at once
+submit       a page (not the service's JSON) with a      refused at once, by the edge
+             status of `_NOT_PASSED_ON`
+submit       sent, no whole answer; 408, 5xx; other      UncertainSubmitError, never again
+             pages; 409 on a repeat; 2xx without an id   (`resubmit_uncertain` opts in)
+any read     a page, at any status                       again; a plain APIError
+poll         network, 408, 429, 5xx, unreadable; a       again until the deadline
+             quota code
 poll         404 in the first seconds                    again (replicas lag behind)
-poll         401, 402, 403, 404, other 3xx and 4xx       the handle fails; the task is paid for
+poll         other 3xx and 4xx of the service            the handle fails; the task is paid for
 fetch,       network, 408, 429, 5xx, unreadable          again, a few times
 upload
+upload       413, of anyone                              PayloadTooLargeError
 ===========  ==========================================  =====================================
 """
 
@@ -27,14 +37,32 @@ from typing import Literal, TypeVar
 import attrs
 
 from foxapi_async import _errors
-from foxapi_async._errors import ConnectionFailedError, FoxError, ResponseDecodeError, UncertainSubmitError
+from foxapi_async._errors import (
+    ConnectionFailedError,
+    FoxError,
+    RateLimitError,
+    ResponseDecodeError,
+    UncertainSubmitError,
+)
 from foxapi_async._policy.verdict import Verdict, is_transient
 from foxapi_async._wire import error_replies, replies
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async._wire.requests import Failure, Reply
+from foxapi_async._wire.texts import shorten
 
 T = TypeVar("T")
 Kind = Literal["fetch", "upload", "poll"]
+
+# Without the service's own JSON, only these say that the request was not passed on to it.
+_NOT_PASSED_ON = frozenset({
+    301, 302, 307, 308, *range(400, 407), 410, 411, 413, 414, 415, 417, 421, 425, 426, 431, 451,
+})  # fmt: skip
+
+# Who speaks in place of the service. Of an answer that is cut it cannot be told.
+_EDGE = frozenset({"stranger", "page"})
+
+# Characters of an uncertain answer that are kept.
+MAX_BODY = 2000
 
 
 def judge_submit(
@@ -52,7 +80,9 @@ def judge_submit(
     judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
     if isinstance(judged, TaskReply) or not tainted or isinstance(judged.error, UncertainSubmitError):
         return judged
-    return attrs.evolve(judged, error=still_uncertain(judged.error, key), answer=judged.error)
+    error = still_uncertain(judged.error, key)
+    error.body = _body_of(outcome)
+    return attrs.evolve(judged, error=error, answer=judged.error)
 
 
 def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bool) -> TaskReply | Verdict:
@@ -60,26 +90,44 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
         if not outcome.sent:
             return Verdict(_not_sent(outcome), again=True)
         return Verdict(_uncertain(f"no answer ({outcome.reason})", key), again=resubmit)
-    if 200 <= outcome.status < 300:
-        return _judge_accepted(outcome, key, resubmit=resubmit)
-    error = error_replies.read_error(outcome)
-    if outcome.status == 429:
-        return Verdict(_free_to_repeat(error), again=True, hold=True)
-    # A conflict on a repeated key says that an earlier try did arrive. What is no proper status proves nothing.
-    refused = 300 <= outcome.status < 500 and outcome.status != 408
-    if not refused or (outcome.status == 409 and earlier):
-        return Verdict(_uncertain(str(error), key, outcome.status), again=resubmit, answer=error)
-    return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error)
-
-
-def _judge_accepted(reply: Reply, key: str, *, resubmit: bool) -> TaskReply | Verdict:
     try:
-        return replies.read_task(reply)
-    except ResponseDecodeError as error:
-        words, task_id = str(error), error.task_id
-    uncertain = _uncertain(words, key, reply.status)
-    uncertain.task_id = task_id  # one that cannot be asked for, but can be told to the service's support
-    return Verdict(uncertain, again=resubmit)
+        return replies.read_task(outcome)
+    except ResponseDecodeError as caught:
+        no_task = caught
+    by = replies.speaker(outcome)
+    edge = by in _EDGE
+    error = error_replies.read_error(outcome, submit=by == "service")
+    if no_task.task_id is None:  # an id, wherever it stands, says that it was accepted
+        if isinstance(error, RateLimitError):
+            return Verdict(_free_to_repeat(error), again=True, hold=True, edge=edge)
+        if _is_refused(outcome.status, by, earlier):
+            return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error, edge=edge)
+    accepted = 200 <= outcome.status < 300
+    uncertain = _uncertain(_words(no_task, error, says=by == "service" or not accepted), key, outcome.status)
+    uncertain.task_id = no_task.task_id  # it cannot be asked for, but can be named to the service's support
+    uncertain.body = _body_of(outcome)
+    answer = None if accepted and by != "service" else error
+    return Verdict(uncertain, again=resubmit, answer=answer, edge=edge, too_large=outcome.too_large)
+
+
+def _is_refused(status: int, by: replies.Speaker, earlier: int) -> bool:
+    """Whether an answer without an id says that nothing is billed."""
+    if by != "service":
+        return status in _NOT_PASSED_ON
+    # A conflict on a repeated key says that an earlier try did arrive. What is no proper status proves nothing.
+    return 300 <= status < 500 and status != 408 and not (status == 409 and earlier)
+
+
+def _words(no_task: ResponseDecodeError, error: FoxError, *, says: bool) -> str:
+    """What is known of an uncertain answer: what it says itself, else what it lacks, and what looks like an id."""
+    named = "" if no_task.task_id is None else f"; it names {shorten(no_task.task_id, 100)}"
+    return f"{error if says else no_task}{named}"
+
+
+def _body_of(outcome: Reply | Failure) -> str | None:
+    if isinstance(outcome, Failure):
+        return None
+    return shorten(outcome.body[: 4 * MAX_BODY].decode("utf-8", "replace"), MAX_BODY) or None
 
 
 def _clears_by_itself(error: FoxError) -> bool:
@@ -134,23 +182,38 @@ def judge_read(
     if isinstance(outcome, Failure):
         lost = ConnectionFailedError(f"could not reach the service: {outcome.reason}")
         return _read_verdict(lost, kind, task_id, again=True)
-    if not 200 <= outcome.status < 300:
-        again = is_transient(outcome.status) or (fresh and outcome.status == 404)
-        return _read_verdict(
-            error_replies.read_error(outcome), kind, task_id, again=again, hold=outcome.status == 429
+    status = outcome.status
+    unreadable: ResponseDecodeError | None = None
+    if 200 <= status < 300 or outcome.too_large:
+        try:
+            return read(outcome)
+        except ResponseDecodeError as caught:
+            unreadable = caught
+    by = replies.speaker(outcome)
+    # A file that is too large for the edge will not become smaller.
+    final = kind == "upload" and status == 413
+    again = not final and (by != "service" or unreadable is not None or is_transient(status))
+    error: FoxError
+    if (
+        not (final or status == 429 or outcome.too_large)
+        and by in _EDGE
+        and (unreadable is None or by == "page")
+    ):
+        error = error_replies.read_edge(outcome)
+    elif unreadable is not None:
+        error = unreadable
+    else:
+        error = refusal = error_replies.read_error(outcome)
+        again = (
+            again or (fresh and status == 404) or (kind == "poll" and error_replies.has_quota_code(refusal))
         )
-    try:
-        return read(outcome)
-    except ResponseDecodeError as error:
-        unreadable = error
-    return _read_verdict(unreadable, kind, task_id, again=True)
+    verdict = _read_verdict(error, kind, task_id, again=again)
+    return attrs.evolve(verdict, hold=status == 429, edge=by in _EDGE, too_large=outcome.too_large)
 
 
-def _read_verdict(
-    error: FoxError, kind: Kind, task_id: str | None, *, again: bool, hold: bool = False
-) -> Verdict:
+def _read_verdict(error: FoxError, kind: Kind, task_id: str | None, *, again: bool) -> Verdict:
     if kind == "poll":
         error.charged = "unknown" if isinstance(error, _errors.NotFoundError) else "yes"
     error.task_id = task_id
     error.retryable = again and error.charged == "no"
-    return Verdict(error, again=again, hold=hold)
+    return Verdict(error, again=again)

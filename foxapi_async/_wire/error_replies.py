@@ -40,23 +40,52 @@ _ADVICE = {
     413: "send a smaller file",
     429: "slow down",
 }
+_EDGE_ADVICE = "not the service's own answer: check the base URL, the path and the proxy"
 
 
-def read_error(reply: Reply, wall_now: float | None = None) -> APIError:
+# Some gateways refuse an empty account with 403 or 429.
+_QUOTA = frozenset({"insufficient_quota", "insufficient_user_quota"})
+
+
+def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = False) -> APIError:
     """The error a refusing reply stands for, whether its body is the envelope, HTML or plain text.
 
-    `wall_now` is Unix time in seconds, to read a Retry-After that is a date where the reply has no date itself.
+    `wall_now` is Unix time in seconds, to read a Retry-After that is a date where the reply has no date itself. Of a
+    `submit`, a quota code chooses the class of a 403 and a 429 as well.
     """
     envelope = _envelope(reply)
     kind, code = read_text(envelope.get("type")), read_text(envelope.get("code"))
-    words = shorten(read_text(envelope.get("message")) or excerpt(reply))
+    words = shorten(read_text(envelope.get("message")) or _target(reply) or excerpt(reply))
+    seconds = retry_after(reply.headers, envelope, wall_now)
     cls = _class_of(reply.status, kind)
+    if submit and reply.status in {403, 429} and not _QUOTA.isdisjoint({kind, code}):
+        cls = _errors.InsufficientQuotaError if seconds is None else _errors.RateLimitError
     request_id = _request_id(reply.headers, words)
-    extra: dict[str, Any] = {}
-    if issubclass(cls, _errors.RateLimitError | _errors.ServiceUnavailableError):
-        extra["retry_after"] = retry_after(reply.headers, envelope, wall_now)
-    text = _error_text(reply.status, shorten(code or kind or "", 100), words, request_id)
+    waits = issubclass(cls, _errors.RateLimitError | _errors.ServiceUnavailableError)
+    extra: dict[str, Any] = {"retry_after": seconds} if waits else {}
+    advice = _ADVICE.get(402 if cls is _errors.InsufficientQuotaError else reply.status, "")
+    text = _error_text(reply.status, shorten(code or kind or "", 100), words, advice, request_id)
     return cls(text, status=reply.status, type=kind, code=code, detail=words, request_id=request_id, **extra)
+
+
+def read_edge(reply: Reply) -> APIError:
+    """The error that a reply to a read stands for if the service itself did not give it: of no class of its own."""
+    words = shorten(_target(reply) or excerpt(reply))
+    request_id = _request_id(reply.headers, words)
+    text = _error_text(reply.status, "", words, _EDGE_ADVICE, request_id)
+    return APIError(text, status=reply.status, detail=words, request_id=request_id)
+
+
+def has_quota_code(error: APIError) -> bool:
+    """Whether the service says that the account's quota is used up."""
+    return not _QUOTA.isdisjoint({error.type, error.code})
+
+
+def _target(reply: Reply) -> str | None:
+    """Where a redirect leads, without what may be a secret: a user's name and password, a query."""
+    location = shorten(reply.headers.get("Location") or "") if 300 <= reply.status < 400 else ""
+    bare = re.sub(r"//[^/]*@", "//", re.sub(r"[?#].*", "…", location))
+    return f"redirected to {bare}" if bare else None
 
 
 def _class_of(status: int, kind: str | None) -> type[APIError]:
@@ -66,12 +95,9 @@ def _class_of(status: int, kind: str | None) -> type[APIError]:
     return _CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
 
 
-def _error_text(status: int, code: str, words: str, request_id: str | None) -> str:
+def _error_text(status: int, code: str, words: str, advice: str, request_id: str | None) -> str:
     parts = [f"HTTP {status}", f" {code}" if code else "", f": {words}" if words else ""]
-    parts += [
-        f" ({_ADVICE[status]})" if status in _ADVICE else "",
-        f" [request {request_id}]" if request_id else "",
-    ]
+    parts += [f" ({advice})" if advice else "", f" [request {request_id}]" if request_id else ""]
     return "".join(parts)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from foxapi_async._errors import ResponseDecodeError
-from foxapi_async._wire.requests import Reply
+from foxapi_async._wire.requests import Document, Reply
 from foxapi_async._wire.texts import shorten
 
 Raw = Mapping[str, Any]
@@ -17,54 +17,180 @@ Raw = Mapping[str, Any]
 _EXACT = 2**53
 
 
+# A status reply has some hundred bytes, one with inline results some hundred kB. What is larger than this is not read.
+MAX_JSON_BYTES = 32 * 1024 * 1024
+
+# So many values may take 200 MB once they are parsed. What has more of them was made to fill the memory.
+MAX_VALUES = 2 * 1024 * 1024
+
+# Everything that copies, compares, pickles or prints a value goes down into it by recursion, from wherever the stack
+# stands by then. The documented replies have four levels.
+MAX_DEPTH = 100
+
+TOO_LARGE = f"the body is larger than {MAX_JSON_BYTES // 1024**2} MiB"
+
+
 def read_object(reply: Reply) -> dict[str, Any]:
     """The JSON object in a reply's body.
 
     Raises:
-        ResponseDecodeError: there is none: cut off, too large, malformed, NaN, too deep, or another kind of value.
+        ResponseDecodeError: there is none: cut off, too large, malformed, too deep, or another kind of value.
     """
-    problem = "" if reply.whole else "the body broke off or was too large"
-    value: object = None
-    if not problem:
+    return read_document(reply)[0]
+
+
+def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
+    """The JSON object in a reply's body, and JSON that has this value.
+
+    Raises:
+        ResponseDecodeError: see `read_object`.
+    """
+    if reply.whole and reply.document is None:  # nearly always
         try:
-            value = _parse(reply.body)
-        except (ValueError, RecursionError) as error:
-            problem = f"not JSON ({type(error).__name__})"
-    if not problem and not isinstance(value, dict):
-        problem = f"a JSON {type(value).__name__} instead of an object"
-    if problem or not isinstance(value, dict):
-        raise ResponseDecodeError(
-            f"HTTP {reply.status} with an unreadable answer: {problem}; {excerpt(reply)}"
-        )
-    return value
+            value, body = parse(reply.body)
+            if type(value) is dict:
+                return value, body
+            problem = ""
+        except _UNREADABLE as error:
+            value, problem = None, _problem_of(error)
+    elif reply.document is None:
+        value, problem = None, TOO_LARGE if reply.too_large else "the body broke off"
+    else:
+        value, body, problem, _ = reply.document
+        if isinstance(value, dict):
+            return value, body
+    problem = problem or f"a JSON {type(value).__name__} instead of an object"
+    raise ResponseDecodeError(f"HTTP {reply.status} with an unreadable answer: {problem}; {excerpt(reply)}")
+
+
+def make_document(body: bytes) -> Document:
+    """The body, parsed, for the thread that does so."""
+    try:
+        return Document(*parse(body))
+    except _UNREADABLE as error:
+        return Document(None, b"", _problem_of(error), too_large=isinstance(error, TooManyValuesError))
+
+
+def _problem_of(error: Exception) -> str:
+    return str(error) if isinstance(error, TooManyValuesError) else f"not JSON ({type(error).__name__})"
+
+
+def is_json(reply: Reply) -> bool:
+    """Whether a body is JSON of any kind."""
+    if reply.document is not None:
+        return not reply.document.problem
+    try:
+        parse(reply.body)
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def begins_like_json(reply: Reply) -> bool:
+    """Whether a body, which may be cut, begins as an object or a list does."""
+    return reply.body[:64].lstrip()[:1] in {b"{", b"["}
+
+
+class TooManyValuesError(Exception):
+    """JSON whose values would fill the memory."""
+
+
+_UNREADABLE = ValueError, RecursionError, TooManyValuesError
+
+
+class _OddError(ValueError):
+    """A number that is none."""
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+    raise _OddError(name)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:  # infinite: `1e999` is good JSON
+        raise _OddError(text)
+    return number
 
-# Whoever copies, compares, pickles or prints a value goes down into it by recursion, from wherever the stack stands
-# by then. The documented replies have four levels.
-MAX_DEPTH = 100
+
+def _finite_or_none(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
-def _parse(body: bytes) -> object:
-    if not body.startswith(b'{"'):
-        text = body.decode(json.detect_encoding(body))
-        value = _DECODER.decode(text)
-    else:
-        # Nearly always: two ASCII characters leave no encoding but UTF-8. Not to search for it, nor for white space
-        # in front, takes a third off `json.loads`.
-        text = body.decode()
-        value, end = _DECODER.raw_decode(text)
-        if text[end:].strip(" \t\r\n"):
-            raise ValueError("extra data")
-    # Few brackets cannot be deep.
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value):
+def _whole_or_none(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return None
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+# What `raw_decode` calls; typeshed does not name it.
+_decode: Callable[[str, int], tuple[object, int]] = _STRICT.scan_once  # type: ignore[attr-defined]
+_LENIENT = json.JSONDecoder(
+    parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none, strict=False
+)
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse(body: bytes) -> tuple[object, bytes]:
+    """The value of a body, and JSON that has this value: nearly always the body itself.
+
+    What is odd in it is made clean here, once for all: a byte that is no UTF-8 and half of a surrogate pair become the
+    replacement character U+FFFD; a number that is none (NaN, infinite, too long to be read) becomes null.
+
+    Raises:
+        ValueError, RecursionError, TooManyValuesError: it is no JSON, too deep, or would fill the memory.
+    """
+    try:
+        if body.startswith(b'{"'):
+            # Nearly always: two ASCII characters leave no encoding but UTF-8. Not to search for it, nor for white
+            # space in front, takes a third off `json.loads`.
+            text = body.decode()
+            if len(text) > MAX_VALUES:
+                _check_values(text)
+            value, end = _decode(text, 0)
+            if end != len(text) and text[end:].strip(" \t\r\n"):
+                value = _STRICT.decode(text)  # says that there is more
+        else:
+            text = body.decode(json.detect_encoding(body))
+            _check_values(text)
+            value = _STRICT.decode(text)
+    except (ValueError, StopIteration):
+        return _parse_odd(body)
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # few brackets cannot be deep
+        _check_depth(value)
+    if "\\u" in text and _SURROGATE_ESCAPE.search(text):
+        return _without_surrogates(value)
+    return value, body
+
+
+def _parse_odd(body: bytes) -> tuple[object, bytes]:
+    """The value of a body that is no good JSON, if it can be read in spite of that."""
+    text = body.decode(json.detect_encoding(body), "replace")
+    _check_values(text)
+    value = _LENIENT.decode(text)
+    _check_depth(value)
+    return _without_surrogates(value)
+
+
+def _without_surrogates(value: object) -> tuple[object, bytes]:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    body = _SURROGATE.sub("\ufffd", text).encode()
+    return json.loads(body), body
+
+
+def _check_values(text: str) -> None:
+    if sum(text.count(mark) for mark in ",[{") > MAX_VALUES:
+        raise TooManyValuesError(f"it has more than {MAX_VALUES} values")
+
+
+def _check_depth(value: object) -> None:
+    if _is_deep(value):
         raise RecursionError
-    return value
 
 
 def _is_deep(value: object) -> bool:

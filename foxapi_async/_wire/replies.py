@@ -1,6 +1,7 @@
 """What the service says of tasks and files, read without any I/O: the whole dialect in one place.
 
 - Unknown fields are ignored by the values and kept whole in `.raw`.
+- Every text is made clean as the reply is parsed (`json_values`).
 - A field that is missing, null or of the wrong type becomes None or empty. Only `id` is indispensable: the vendor's
   own specification marks no field as required.
 - Numbers may come as text. NaN and infinity count as missing.
@@ -19,15 +20,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
 from foxapi_async._errors import ResponseDecodeError
 from foxapi_async._wire.json_values import (
     Raw,
+    begins_like_json,
     excerpt,
+    is_json,
+    read_document,
     read_mapping,
     read_number,
     read_object,
@@ -110,20 +115,35 @@ class UploadedFile:
 
 
 def read_task(reply: Reply) -> TaskReply:
-    """The task in the reply to a submit or a status read.
+    """The task in the reply to a submit or a status read, whatever its status.
 
     Raises:
-        ResponseDecodeError: it is unreadable, or has no id that can travel in a path; what it has is in `.task_id`.
+        ResponseDecodeError: it is unreadable, or has no id that can travel in a path. What looks like one is in
+            `.task_id`.
     """
-    raw = read_object(reply)
-    value = raw.get("id")
-    task_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(task_id, str) or not is_task_id(task_id):
+    try:
+        raw, body = read_document(reply)
+    except ResponseDecodeError as error:
+        error.task_id = _id_in_text(reply)
+        raise
+    task_id = _usable_id(raw)
+    if task_id is None:
         raise ResponseDecodeError(
-            f"HTTP {reply.status} with an answer that has no usable task id: id={short(value)}",
-            task_id=_to_quote(task_id),
+            f"HTTP {reply.status} with an answer that has no usable task id: id={short(raw.get('id'))}",
+            task_id=_id_elsewhere(raw) or _id_in_location(reply),
         )
-    return _structured(reply, raw, task_id)
+    try:
+        return _structured(reply, raw, body, task_id)
+    except Exception:  # ours: it must not cost the id of a task that is paid for
+        return TaskReply(id=task_id)
+
+
+def _usable_id(raw: Raw) -> str | None:
+    """The id of a task that can be asked for; one with replaced bytes is another task's, or none's."""
+    value = raw.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and "\ufffd" not in value and is_task_id(value) else None
 
 
 def _to_quote(value: object) -> str | None:
@@ -132,26 +152,72 @@ def _to_quote(value: object) -> str | None:
     return str(value) if named else None
 
 
+# Where an id may stand that is not where it belongs: in these fields, of the reply or of what lies in it.
+_IDS = "task_id", "taskId", "id"
+_INSIDE = "data", "task", "result", "results", "output"
+_ID_TEXT = re.compile(rb'"(?:id|task_?[iI]d)"\s{0,8}:\s{0,8}"([^"\\\x00-\x1f]{1,512})"')
+_TASK_ADDRESS = re.compile(r"/tasks/([^/?#\s]{1,512})")
+
+
+def _id_elsewhere(raw: Raw) -> str | None:
+    """What looks like a task id in a reply without a usable one."""
+    inner = (value[0] if isinstance(value, list) and value else value for value in map(raw.get, _INSIDE))
+    places = [raw, *(value for value in inner if isinstance(value, dict))]
+    found = (_to_quote(place.get(name)) for place in places for name in _IDS)
+    return next((task_id for task_id in found if task_id), None)
+
+
+def _id_in_text(reply: Reply) -> str | None:
+    """What looks like a task id in JSON that cannot be read, or in the address that a reply names."""
+    found = _ID_TEXT.search(reply.body, 0, 64 * 1024) if begins_like_json(reply) else None
+    return _to_quote(found[1].decode("utf-8", "replace")) if found else _id_in_location(reply)
+
+
+def _id_in_location(reply: Reply) -> str | None:
+    found = _TASK_ADDRESS.search(reply.headers.get("Location") or "")
+    return _to_quote(found[1]) if found else None
+
+
+Speaker = Literal["service", "stranger", "page", "cut"]
+
+
+def speaker(reply: Reply) -> Speaker:
+    """Who gave a reply: the service itself, if it is JSON of its own (an object with a task's id or with `error`).
+
+    Everything else comes from something in front of it: JSON of another kind from a "stranger", and a "page" (or a
+    text, or nothing). Of JSON that is "cut" it cannot be told.
+    """
+    try:
+        raw = read_object(reply)
+    except ResponseDecodeError:
+        if not reply.whole or reply.too_large:
+            return "cut" if begins_like_json(reply) else "page"
+        return "stranger" if is_json(reply) else "page"
+    error = raw.get("error")
+    says_error = isinstance(error, dict | str) and bool(error)
+    return "service" if says_error or _usable_id(raw) is not None else "stranger"
+
+
 def read_status(reply: Reply, task_id: str) -> TaskReply:
     """The task in the reply to a read of `task_id`; the id is ours, so only a status is indispensable.
 
     Raises:
         ResponseDecodeError: it is unreadable or has no status.
     """
-    raw = read_object(reply)
+    raw, body = read_document(reply)
     if not isinstance(raw.get("status"), str):
         raise ResponseDecodeError(
             f"HTTP {reply.status} with an answer that has no task status; {excerpt(reply)}"
         )
-    return _structured(reply, raw, task_id)
+    return _structured(reply, raw, body, task_id)
 
 
-def _structured(reply: Reply, raw: dict[str, Any], task_id: str) -> TaskReply:
+def _structured(reply: Reply, raw: dict[str, Any], body: bytes, task_id: str) -> TaskReply:
     """What the reply says of the task `task_id`, whatever id it has itself."""
     exact = raw.get("id") == task_id
     raw["id"] = task_id  # one text for all replies of a task
-    given = raw, reply.body if exact else None, reply.headers.get("Date")
-    return make_converter().structure(given, TaskReply)
+    task: TaskReply = _task_hook()((raw, body if exact else None, reply.headers.get("Date")), TaskReply)
+    return task
 
 
 def read_upload(reply: Reply) -> UploadedFile:
@@ -179,6 +245,12 @@ def make_converter() -> Converter:
     converter.register_structure_hook(TaskReply, lambda given, _: _read_task(*given))
     converter.register_structure_hook(UploadedFile, lambda raw, _: _read_upload(raw))
     return converter
+
+
+@functools.cache
+def _task_hook() -> Callable[[Any, Any], Any]:
+    """What the converter calls for a task; to ask it each time takes longer than the call."""
+    return make_converter().get_structure_hook(TaskReply)
 
 
 def _read_task(raw: Raw, body: bytes | None, date: str | None) -> TaskReply:
@@ -213,7 +285,7 @@ def _read_upload(raw: Raw) -> UploadedFile:
 
 def _read_word(value: object) -> str | None:
     """A text that many replies share, as one object for all: a hundred thousand tasks have few models and states."""
-    text = read_text(value)
+    text = value if type(value) is str else read_text(value)
     return _the_same(text) if text and len(text) < 100 else text
 
 

@@ -30,16 +30,28 @@ class Call:
     body: bytes | None = attrs.field(default=None, repr=False)
 
 
-class Reply(NamedTuple):
-    """One answer; `whole` is False where its body broke off or was larger than we read.
+class Document(NamedTuple):
+    """A body that was parsed: its value, and JSON that has this value; or `problem`, why it cannot be read."""
 
-    A tuple, because every poll makes one: a frozen attrs class takes three times as long.
+    value: object
+    body: bytes
+    problem: str = ""
+    too_large: bool = False
+
+
+class Reply(NamedTuple):
+    """One answer. A tuple, because every poll makes one: a frozen attrs class takes three times as long.
+
+    `whole` is False if its body broke off or was larger than is read, and `too_large` is True in the second case.
+    `document` is its body, parsed: only a large body is parsed before its reply is judged, in a thread.
     """
 
     status: int
     headers: Headers
     body: bytes
     whole: bool = True
+    too_large: bool = False
+    document: Document | None = None
 
 
 @attrs.frozen(kw_only=True)

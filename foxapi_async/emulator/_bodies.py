@@ -99,6 +99,14 @@ def parse(raw: bytes, content_type: str) -> dict[str, Any]:
     return body
 
 
+def peek(raw: bytes) -> dict[str, Any]:
+    """A request body as something in front of the service sees it: empty if it is no JSON object."""
+    try:
+        return parse(raw, "application/json")
+    except RefusalError:
+        return {}
+
+
 def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()) -> Media:
     """Accept a body sent to a generation endpoint, and say what it will make.
 

@@ -14,10 +14,12 @@ class Clock:
     def __init__(self) -> None:
         self._read: Callable[[], float] = lambda: 0.0
         self._offset = time.time()
+        self._began = 0.0
 
     def start(self, read: Callable[[], float]) -> None:
         """Follow `read`, the `time` method of a running loop."""
-        self._offset = time.time() - read()
+        self._began = read()
+        self._offset = time.time() - self._began
         self._read = read
 
     def stop(self) -> None:
@@ -28,6 +30,10 @@ class Clock:
     def now(self) -> float:
         """The present moment in seconds of the loop."""
         return self._read()
+
+    def age(self) -> float:
+        """The seconds since the start."""
+        return self._read() - self._began
 
     def unix(self) -> float:
         """The present moment in Unix seconds."""

@@ -132,6 +132,17 @@ class Inspection:
             raise RuntimeError("an emulator adopts tasks once it is entered with `with`")
         self._service.adopt(task_id, path, dict(body), idempotency_key)
 
+    def outage(self, seconds: float, fault: Fault | None = None) -> None:
+        """From now on, and for so many seconds, strike every request that a fault aims at.
+
+        Args:
+            seconds: How long it lasts, on the loop's clock.
+            fault: What happens, however often; by default every request is answered by a 503 page of
+                something in front of the service.
+        """
+        now = self._service.clock.age()
+        self.add_fault((fault or Fault.edge("all", 503)).during(now, now + seconds))
+
 
 class Emulator(Inspection):
     """The service on this machine: `async with Emulator() as emulator`.
@@ -179,35 +190,56 @@ class Emulator(Inspection):
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._accept: Callable[[], asyncio.Protocol] = asyncio.Protocol
         self._listener: asyncio.Server | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
         if self._address is not None:
             raise RuntimeError("an emulator runs once; make another one")
-        loop = asyncio.get_running_loop()
-        self._service.clock.start(loop.time)
+        self._service.clock.start(asyncio.get_running_loop().time)
         routes = Routes(self._service)
-        server = await self._set_up(routes)
+        self._accept = _counting(await self._set_up(routes), routes)
         try:
-            accept = _counting(server, routes)
-            self._listener = await loop.create_server(accept, self._host, self._port, backlog=1024)
+            await self._listen()
         except OSError:  # the port is taken, or the host is not ours
             await self._stop()
             raise
-        port = self._listener.sockets[0].getsockname()[1]
-        self._address = f"http://{_reachable(self._host)}:{port}"
+        self._address = f"http://{_reachable(self._host)}:{self._port}"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
+        await self._hang_up()
+        await self._stop()
+
+    async def refuse(self, seconds: float) -> None:
+        """Drop every connection and refuse new ones for so many seconds: the process restarts.
+
+        What was accepted stays accepted. The same address answers afterwards, unless the emulator is left first.
+        """
+        await self._hang_up()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if not self._left:
+                await self._listen()
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._accept, self._host, self._port, backlog=1024)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def _hang_up(self) -> None:
         # asyncio takes a few turns from accepting a connection to giving it a transport, which alone closes it, and
         # drops it unclosed if the listener has gone meanwhile.
         for _ in range(_TURNS_TO_ACCEPT):
             await asyncio.sleep(0)
         if self._listener is not None:
             self._listener.close()
-        await self._stop()
+        self._drop_connections()
 
     async def _set_up(self, routes: Routes) -> web.Server:
         self._runner = web.AppRunner(
@@ -225,14 +257,17 @@ class Emulator(Inspection):
         runner = self._runner
         if runner is None or runner.server is None:
             return
-        # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
-        for connection in runner.server.connections:
-            if connection.transport is not None:  # pragma: no branch (lost at this very moment)
-                connection.transport.abort()
         await asyncio.sleep(0)  # the loss of a connection is told in the loop's next turn
         await runner.cleanup()
         self._service.gallery.close()
         self._service.clock.stop()
+
+    def _drop_connections(self) -> None:
+        # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
+        server = self._runner.server if self._runner is not None else None
+        for connection in server.connections if server is not None else ():
+            if connection.transport is not None:  # pragma: no branch (lost at this very moment)
+                connection.transport.abort()
 
 
 def _counting(server: web.Server, routes: Routes) -> Callable[[], asyncio.Protocol]:

@@ -1,18 +1,24 @@
 """The fault script: what goes wrong, on which request, and how often.
 
 A `Fault` is data. The script hands out at most one per request, in the order written. `on` names the
-occasion: the four kinds of request (submit, poll, upload, file), and two that are not requests of their
-own: "task" is an accepted submit, whose fate is decided there, and "result" is a poll that finds its
-task completed.
+occasion: the kinds of request (submit, poll, upload, file, other, or all of them), and two that are not
+requests of their own: "task" is an accepted submit, whose fate is decided there, and "result" is a poll
+that finds its task completed.
+
+Most faults are the service's own. A fault of the edge is the answer of something in front of the service:
+it strikes before the key, the address and the task are checked.
 """
 
-import random
-from typing import Literal, Self, TypedDict, Unpack, get_args
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 import attrs
 
-On = Literal["submit", "poll", "upload", "file", "task", "result"]
-Request = Literal["submit", "poll", "upload", "file"]
+from ._pages import CHALLENGE, page
+
+On = Literal["submit", "poll", "upload", "file", "other", "all", "task", "result"]
+Request = Literal["submit", "poll", "upload", "file", "other", "all"]
 Kind = Literal[
     "status",
     "redirect",
@@ -28,11 +34,9 @@ Kind = Literal[
     "never",
     "fail",
     "empty",
+    "altered",
+    "headers",
 ]
-
-_HTML = (
-    b"<!DOCTYPE html><html><head><title>One moment</title></head><body>Checking your browser.</body></html>"
-)
 
 
 class Aim(TypedDict, total=False):
@@ -92,6 +96,20 @@ class Fault:
     "Where a redirection points."
     size: int = 0
     "How many bytes follow the proper body where it is too large."
+    in_front: bool = False
+    "Whether something in front of the service answers."
+    since: float = 0.0
+    "The first second at which it may fire, counted on the loop's clock from the emulator's start."
+    until: float = math.inf
+    "The second from which it no longer fires."
+    error_type: str | None = None
+    "The `error.type` of the envelope; None gives the one that belongs to the status."
+    put: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    "The fields that are put into the proper reply."
+    drop: tuple[str, ...] = ()
+    "The fields that are taken out of the proper reply."
+    headers: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    "The headers that are added to the reply."
 
     def __attrs_post_init__(self) -> None:
         if self.on not in get_args(On) or self.kind not in get_args(Kind):
@@ -100,6 +118,15 @@ class Fault:
             raise ValueError(f"times={self.times} must be at least 1 or None, after={self.after} at least 0")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability={self.probability} must lie between 0 and 1")
+        if not 0 <= self.since < self.until:
+            raise ValueError(f"since={self.since} must lie between 0 and until={self.until}")
+
+    def during(self, since: float, until: float) -> Self:
+        """The same fault as an outage: every matching request from one second to another is struck.
+
+        The seconds count from the emulator's start, on the loop's clock.
+        """
+        return attrs.evolve(self, times=None, since=since, until=until)
 
     @classmethod
     def status(
@@ -110,6 +137,7 @@ class Fault:
         retry_after: float | str | None = None,
         code: str | None = None,
         message: str = "scripted by the emulator",
+        error_type: str | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
         accepted: bool = False,
@@ -123,6 +151,7 @@ class Fault:
             retry_after: Seconds, or a header text such as an HTTP date.
             code: The envelope's `error.code`.
             message: The envelope's `error.message`.
+            error_type: The envelope's `error.type`; None gives the one that belongs to the status.
             body: Bytes sent instead of the envelope, for example an edge's own page.
             content_type: The type of `body`.
             accepted: True bills a submit before refusing it: the case nobody can tell from the outside.
@@ -135,11 +164,80 @@ class Fault:
             retry_after=retry_after,
             code=code,
             message=message,
+            error_type=error_type,
             body=body,
             content_type=content_type,
             accepted=accepted,
             **scope,
         )
+
+    @classmethod
+    def edge(
+        cls,
+        on: Request,
+        status: int = 503,
+        *,
+        body: bytes | None = None,
+        content_type: str = "text/html",
+        location: str = "",
+        retry_after: float | str | None = None,
+        accepted: bool = False,
+        **scope: Unpack[Scope],
+    ) -> Self:
+        """Answer with a page of something in front of the service, whatever the key, the address or the task.
+
+        Args:
+            on: The kind of request.
+            status: The HTTP status, 200 included.
+            body: The page; None gives the one that is usual with the status: the ingress's
+                `404 page not found`, a challenge for 403, a notice of maintenance for 503.
+            content_type: The type of `body`.
+            location: The `Location` header.
+            retry_after: The `Retry-After` header: seconds, or a text such as an HTTP date.
+            accepted: True passes the request on to the service, which does the work and bills it, and puts
+                the page in place of the service's answer. The service's own faults do not strike it then.
+            **scope: `times`, `after`, `probability`, `model`, `prompt`.
+        """
+        usual, usual_type = page(status)
+        return cls(
+            on=on,
+            kind="status",
+            in_front=True,
+            http_status=status,
+            body=usual if body is None else body,
+            content_type=usual_type if body is None else content_type,
+            location=location,
+            retry_after=retry_after,
+            accepted=accepted,
+            **scope,
+        )
+
+    @classmethod
+    def quota(
+        cls,
+        on: Request = "submit",
+        status: int = 429,
+        *,
+        code: str = "insufficient_quota",
+        retry_after: float | str | None = None,
+        **scope: Unpack[Scope],
+    ) -> Self:
+        """Refuse because the account has no quota left, with a status other than 402."""
+        error_type = code if code == "insufficient_quota" else "new_api_error"
+        return cls.status(
+            on,
+            status,
+            code=code,
+            error_type=error_type,
+            message="quota is used up",
+            retry_after=retry_after,
+            **scope,
+        )
+
+    @classmethod
+    def invalid_url(cls, on: Request = "poll", **scope: Unpack[Scope]) -> Self:
+        """Answer as the service does when it has no such address: its own JSON, and 404."""
+        return cls.status(on, 404, message="Invalid URL", error_type="invalid_request_error", **scope)
 
     @classmethod
     def rate(
@@ -149,10 +247,14 @@ class Fault:
         *,
         status: int = 503,
         times: int | None = None,
+        accepted: bool = False,
         **aim: Unpack[Aim],
     ) -> Self:
-        """Refuse a share of the requests, from 0 to 1, with a status; for ever unless `times` is given."""
-        return cls.status(on, status, probability=probability, times=times, **aim)
+        """Refuse a share of the requests, from 0 to 1, with a status; for ever unless `times` is given.
+
+        `accepted=True` bills the submits that it strikes.
+        """
+        return cls.status(on, status, probability=probability, times=times, accepted=accepted, **aim)
 
     @classmethod
     def not_found(cls, on: Request = "poll", times: int | None = 1, **aim: Unpack[Aim]) -> Self:
@@ -209,7 +311,34 @@ class Fault:
     @classmethod
     def html(cls, on: Request, *, status: int = 200, **scope: Unpack[Scope]) -> Self:
         """Do the work and answer with a page of the kind that proxies put in the way."""
-        return cls.garbage(on, body=_HTML, content_type="text/html", status=status, **scope)
+        return cls.garbage(on, body=CHALLENGE, content_type="text/html", status=status, **scope)
+
+    @classmethod
+    def altered(
+        cls,
+        on: Request,
+        put: Mapping[str, Any],
+        *,
+        drop: Iterable[str] = (),
+        status: int = 200,
+        **scope: Unpack[Scope],
+    ) -> Self:
+        """Do the work and answer with the proper JSON in which some fields are different.
+
+        Args:
+            on: The kind of request.
+            put: The fields to set. `{id}` in a text stands for the reply's `id`. NaN and lone surrogates
+                are written as JSON writes them; `bytes` go between the quotes as they are.
+            drop: The fields to leave out.
+            status: The HTTP status.
+            **scope: `times`, `after`, `probability`, `model`, `prompt`.
+        """
+        return cls(on=on, kind="altered", put=put, drop=tuple(drop), http_status=status, **scope)
+
+    @classmethod
+    def with_headers(cls, on: Request, headers: Mapping[str, str], **scope: Unpack[Scope]) -> Self:
+        """Answer properly, with further headers."""
+        return cls(on=on, kind="headers", headers=headers, **scope)
 
     @classmethod
     def short_body(cls, on: Request = "file", **scope: Unpack[Scope]) -> Self:
@@ -253,53 +382,3 @@ class Fault:
     def empty_results(cls, times: int | None = 1, **aim: Unpack[Aim]) -> Self:
         """Answer so many polls of completed tasks with `results: null`, as the service was seen to do."""
         return cls(on="result", kind="empty", times=times, **aim)
-
-
-@attrs.define
-class _Line:
-    """One fault of the script and how far it has come."""
-
-    fault: Fault
-    seen: int = 0
-    fired: int = 0
-
-    def matches(self, on: On, model: str | None, prompt: str | None) -> bool:
-        """Whether the request is of the kind this fault was written for."""
-        fault = self.fault
-        return fault.on == on and fault.model in (model or "") and fault.prompt in (prompt or "")
-
-    def due(self, chance: random.Random) -> bool:
-        """Whether the matching request just counted is one that this fault strikes."""
-        fault = self.fault
-        if self.seen <= fault.after or (fault.times is not None and self.fired >= fault.times):
-            return False
-        return fault.probability >= 1 or chance.random() < fault.probability
-
-
-class Script:
-    """The faults in the order written; hands out at most one per request."""
-
-    def __init__(self, faults: tuple[Fault, ...], seed: int) -> None:
-        self._lines = [_Line(fault) for fault in faults]
-        # Reproducible chance for tests, nothing secret.
-        self._chance = random.Random(f"faults {seed}")  # noqa: S311
-        self.fired = 0
-
-    def add(self, fault: Fault) -> None:
-        """Append a fault; one append is atomic, so other threads may do it while the server runs."""
-        self._lines.append(_Line(fault))
-
-    def take(self, on: On, model: str | None = None, prompt: str | None = None) -> Fault | None:
-        """The fault that strikes this request, if any.
-
-        Every matching line counts the request, so `after` means the same whatever stands before it.
-        """
-        matching = [line for line in self._lines if line.matches(on, model, prompt)]
-        for line in matching:
-            line.seen += 1
-        struck = next((line for line in matching if line.due(self._chance)), None)
-        if struck is None:
-            return None
-        struck.fired += 1
-        self.fired += 1
-        return struck.fault

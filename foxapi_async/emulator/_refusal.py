@@ -17,9 +17,11 @@ _TYPES = {
 }
 
 
-def envelope(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+def envelope(
+    status: int, message: str, code: str | None = None, error_type: str | None = None
+) -> dict[str, Any]:
     """The JSON body of an error reply; `code` appears only where the service gives one."""
-    error: dict[str, Any] = {"message": message, "type": _TYPES.get(status, "server_error")}
+    error: dict[str, Any] = {"message": message, "type": error_type or _TYPES.get(status, "server_error")}
     if code is not None:
         error["code"] = code
     return {"error": error}

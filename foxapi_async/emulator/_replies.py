@@ -66,15 +66,21 @@ async def play(fault: Fault | None, request: web.Request, make: Make) -> web.Str
     """
     if fault is None:
         return make()
-    answer = make() if fault.accepted else web.Response()
+    return await spoil(fault, request, make() if fault.accepted else web.Response())
+
+
+async def spoil(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
+    """What becomes of the proper answer under a fault."""
     return await _PLAYERS[fault.kind](fault, request, answer)
 
 
 async def _status(fault: Fault, _request: web.Request, _answer: web.Response) -> web.Response:
     headers = {} if fault.retry_after is None else {"Retry-After": _seconds(fault.retry_after)}
+    if fault.location:
+        headers["Location"] = fault.location
     if fault.body is not None:
         return _scripted(fault, headers)
-    body = envelope(fault.http_status, fault.message, fault.code)
+    body = envelope(fault.http_status, fault.message, fault.code, fault.error_type)
     return json_reply(body, fault.http_status, headers)
 
 
@@ -143,6 +149,40 @@ def _repacked(answer: web.Response, body: bytes, headers: Mapping[str, str]) -> 
     return web.Response(body=body, status=answer.status, headers={**kept, **headers})
 
 
+async def _altered(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    reply = json.loads(_bytes_of(answer))
+    put = _filled(fault.put, str(reply.get("id")))
+    kept = {name: value for name, value in reply.items() if name not in fault.drop}
+    body = _dumps({**kept, **put})
+    return web.Response(body=body, status=fault.http_status, content_type="application/json")
+
+
+def _filled(value: Any, task_id: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("{id}", task_id)
+    if isinstance(value, Mapping):
+        return {name: _filled(item, task_id) for name, item in value.items()}
+    return [_filled(item, task_id) for item in value] if isinstance(value, list) else value
+
+
+def _dumps(body: Mapping[str, Any]) -> bytes:
+    raw: list[bytes] = []
+
+    def stand_in(value: bytes) -> str:  # JSON has no bytes: these go in afterwards
+        raw.append(value)
+        return f"\0{len(raw) - 1}\0"
+
+    text = json.dumps(body, default=stand_in).encode()
+    for number, value in enumerate(raw):
+        text = text.replace(f"\\u0000{number}\\u0000".encode(), value)
+    return text
+
+
+async def _headers(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+    answer.headers.update(fault.headers)
+    return answer
+
+
 async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
     data, stream = await _open(request, answer)
     await stream.write(data[: len(data) // 2])
@@ -184,4 +224,6 @@ _PLAYERS: dict[str, Callable[[Fault, web.Request, web.Response], Awaitable[web.S
     "huge": _huge,
     "bomb": _bomb,
     "drip": _drip,
+    "altered": _altered,
+    "headers": _headers,
 }

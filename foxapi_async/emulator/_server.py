@@ -1,16 +1,18 @@
 """The routes: which request does what, who may ask, and the envelope of every refusal."""
 
+import contextlib
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
 
 from aiohttp import BodyPartReader, web
 
 from . import _bodies, _uploads
-from ._faults import Fault
+from ._faults import Fault, Request
 from ._images import CONTENT_TYPES
 from ._refusal import RefusalError, envelope
-from ._replies import Make, cut, file_reply, http_date, json_reply, play
+from ._replies import Make, cut, file_reply, http_date, json_reply, play, spoil
+from ._script import NOTHING_KNOWN, About
 from ._service import RequestRecord, Service
 from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
 
@@ -18,6 +20,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Base64 of the largest file, and some room for the fields beside it.
 _MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
+# Set on a request that the edge passes on in order to spoil its answer.
+_PASSED_ON = web.RequestKey("passed on", bool)
+_KINDS: dict[str, Request] = {"/v1/tasks/": "poll", "/v1/files/upload/": "upload", "/files/": "file"}
 
 
 class Routes:
@@ -60,15 +65,43 @@ class Routes:
         if self._number(request) in self._stale:
             return await cut(request)
         try:
-            if not request.path.startswith("/files/"):
-                self._check_key(request)
-            return await handler(request)
+            return await self._answer(request, handler)
         except RefusalError as refusal:
             return json_reply(refusal.body, refusal.status)
         except web.HTTPRequestEntityTooLarge as error:
             return json_reply(envelope(413, str(error)), 413)
         except web.HTTPException:  # no such route, or not with this method
             return json_reply(envelope(404, f"invalid URL ({request.method} {request.path})"), 404)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        fault = await self._taken_by_the_edge(request)
+        if fault is None:
+            return await self._behind_the_edge(request, handler)
+        if not fault.accepted:
+            return await self._play(fault, request, web.Response)
+        request[_PASSED_ON] = True
+        answer: web.StreamResponse = web.Response()
+        with contextlib.suppress(RefusalError, web.HTTPException):
+            answer = await self._behind_the_edge(request, handler)
+        # Without a fault of the service every answer is a whole one.
+        return await spoil(fault, request, cast(web.Response, answer))
+
+    async def _behind_the_edge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/files/"):
+            self._check_key(request)
+        return await handler(request)
+
+    async def _taken_by_the_edge(self, request: web.Request) -> Fault | None:
+        if not self._service.script.has_an_edge:  # then no body is parsed twice
+            return None
+        kind, about = _kind(request), NOTHING_KNOWN
+        if kind == "submit":
+            body = _bodies.peek(await request.read())
+            about = About(str(body.get("model")), _bodies.prompt_of(body))
+        return self._service.script.take(kind, about, edge=True)
+
+    def _taken(self, request: web.Request, on: Request, about: About = NOTHING_KNOWN) -> Fault | None:
+        return None if _PASSED_ON in request else self._service.script.take(on, about)
 
     def _record(self, request: web.Request) -> None:
         record = RequestRecord(
@@ -105,13 +138,13 @@ class Routes:
             headers = {"idempotency-replayed": "true"} if replayed else None
             return json_reply(submit_reply(task), headers=headers)
 
-        fault = service.script.take("submit", body["model"], _bodies.prompt_of(body))
+        fault = self._taken(request, "submit", About(body["model"], _bodies.prompt_of(body)))
         return await self._play(fault, request, accept)
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
         # sync_upstream=true asks for a fresh look, and here every look is fresh.
         service, task = self._service, self._task(request)
-        fault = service.script.take("poll", task.model, task.prompt)
+        fault = self._taken(request, "poll", About(task.model, task.prompt))
         if fault is not None and not fault.accepted:
             task.polls += 1  # asked all the same
         return await self._play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
@@ -174,7 +207,7 @@ class Routes:
             )
             return json_reply(upload.reply(_origin(request)))
 
-        return await self._play(service.script.take("upload"), request, store)
+        return await self._play(self._taken(request, "upload"), request, store)
 
     async def _result_file(self, request: web.Request) -> web.StreamResponse:
         task = self._task(request)
@@ -193,19 +226,30 @@ class Routes:
     async def _send(
         self, request: web.Request, data: bytes, kind: str, task: Task | None
     ) -> web.StreamResponse:
-        about = (task.model, task.prompt) if task is not None else (None, None)
-        fault = self._service.script.take("file", *about)
+        about = NOTHING_KNOWN if task is None else About(task.model, task.prompt)
+        fault = self._taken(request, "file", about)
         return await self._play(fault, request, lambda: file_reply(request, data, kind))
 
-    async def _models(self, _request: web.Request) -> web.StreamResponse:
+    async def _models(self, request: web.Request) -> web.StreamResponse:
         ids = (*_bodies.IMAGE_MODELS, *self._service.options.models)
         rows = [{"id": name, "owned_by": "emulator", "supported_endpoint_types": ["image"]} for name in ids]
-        return json_reply({"object": "list", "data": rows})
+        return await self._other(request, {"object": "list", "data": rows})
 
-    async def _credits(self, _request: web.Request) -> web.StreamResponse:
+    async def _credits(self, request: web.Request) -> web.StreamResponse:
         # The page exists, its fields could not be read: these names are the emulator's own.
         used = self._service.billed_images * CREDITS_PER_OUTPUT
-        return json_reply({"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)})
+        return await self._other(
+            request, {"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)}
+        )
+
+    async def _other(self, request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
+        return await self._play(self._taken(request, "other"), request, lambda: json_reply(body))
+
+
+def _kind(request: web.Request) -> Request:
+    if request.method == "POST" and request.path in _bodies.MEDIA:
+        return "submit"
+    return next((kind for start, kind in _KINDS.items() if request.path.startswith(start)), "other")
 
 
 async def _read_part(part: BodyPartReader) -> bytes:

@@ -12,10 +12,11 @@ import attrs
 
 from . import _bodies, _tasks
 from ._clock import Clock
-from ._faults import Fault, Script
+from ._faults import Fault
 from ._images import Gallery, usable_format
 from ._refusal import RefusalError
 from ._scene import Format, Picture
+from ._script import About, Script
 from ._sizes import asked_size
 from ._tasks import Progress, Task
 from ._uploads import Uploads
@@ -70,7 +71,7 @@ class Service:
         self.options = options
         self.key = options.key or f"sk-{secrets.token_hex(24)}"
         self.clock = Clock()
-        self.script = Script(options.faults, options.seed)
+        self.script = Script(options.faults, options.seed, self.clock.age)
         self.gallery = Gallery()
         self.uploads = Uploads()
         self.tasks: dict[str, Task] = {}
@@ -150,7 +151,7 @@ class Service:
             estimated_time=_tasks.estimate(options.seconds),
             num_outputs=_bodies.outputs(body),
             extension=_format(body),
-            fault=self.script.take("task", body["model"], _bodies.prompt_of(body)),
+            fault=self.script.take("task", About(body["model"], _bodies.prompt_of(body))),
             idempotency_key=key,
         )
 
@@ -158,7 +159,7 @@ class Service:
         """The reply to a query about a task."""
         task.polls += 1
         reply = _tasks.poll_reply(task, self.clock.now(), self.options.progress, origin)
-        if reply["status"] == "completed" and self.script.take("result", task.model, task.prompt):
+        if reply["status"] == "completed" and self.script.take("result", About(task.model, task.prompt)):
             # Seen on the real service: completed, nothing to show, and a percentage from the middle.
             reply |= {"results": None, "progress": 50}
         return reply

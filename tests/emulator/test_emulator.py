@@ -991,9 +991,9 @@ async def test_add_fault():
 
 def test_after_counts_whatever_stands_before():
     """Every matching fault counts every request, so `after` is a place in the script."""
-    from foxapi_async.emulator._faults import Script
+    from foxapi_async.emulator._script import Script
 
-    script = Script((Fault.status("poll", 500), Fault.status("poll", 503, after=2)), 0)
+    script = Script((Fault.status("poll", 500), Fault.status("poll", 503, after=2)), 0, lambda: 0.0)
     taken = [script.take("poll") for _ in range(4)]
 
     assert [fault and fault.http_status for fault in taken] == [500, None, 503, None]
@@ -1007,6 +1007,7 @@ def test_after_counts_whatever_stands_before():
         {"on": "poll", "kind": "cut", "times": 0},
         {"on": "poll", "kind": "cut", "after": -1},
         {"on": "poll", "kind": "cut", "probability": 2},
+        {"on": "poll", "kind": "cut", "since": 2, "until": 2},
     ],
 )
 def test_impossible_faults(wrong):

@@ -1,4 +1,6 @@
-"""One exchange: whether it was sent, and how long it may take."""
+"""The time of one exchange: what has arrived counts, and what was not sent ends exactly at its limit."""
+
+from __future__ import annotations
 
 import asyncio
 
@@ -6,6 +8,191 @@ import pytest
 from helpers import now
 
 from foxapi_async._http.exchange import Exchange, ExchangeFailed, ExchangeTimeouts
+
+pytestmark = pytest.mark.virtual
+
+
+async def ended_at(exchange, *, sent=True, pieces=(), done=None):
+    """When an exchange ends whose pieces are read at these moments, and which is done at another one; and how."""
+    try:
+        async with exchange.timeout:
+            if sent:
+                exchange.hand_over()
+            for when in pieces:
+                await asyncio.sleep(when - now())
+                exchange.came()
+            await asyncio.sleep(1e6 if done is None else done - now())
+    except TimeoutError:
+        return "limit", round(now(), 6)
+    finally:
+        exchange.close()
+    return "done", round(now(), 6)
+
+
+def every(step, since, until):
+    """Moments of pieces that come so often."""
+    return [since + n * step for n in range(1, round((until - since) / step) + 1)]
+
+
+async def test_what_was_not_sent_ends_exactly_at_its_limit():
+    """No answer can be coming."""
+    assert await ended_at(Exchange(10, 60), sent=False) == ("limit", 10.0)
+
+
+async def test_silence_ends_a_sent_exchange_after_a_pause():
+    """25 ms after its limit without a byte it is over."""
+    assert await ended_at(Exchange(10, 60)) == ("limit", 60.025)
+
+
+async def test_bytes_that_keep_coming_are_waited_for():
+    """As long as pieces come it goes on, and ends with the first pause."""
+    exchange = Exchange(10, 60)
+
+    assert await ended_at(exchange, pieces=every(0.02, 60.0, 60.5)) == ("limit", 60.55)
+
+
+async def test_an_answer_that_comes_past_the_limit_counts():
+    """It is read to its end."""
+    exchange = Exchange(10, 60)
+
+    assert await ended_at(exchange, pieces=every(0.02, 59.99, 60.51), done=60.52) == ("done", 60.52)
+
+
+async def test_a_trickle_ends_after_a_second():
+    """Bytes that never stop are read for one second past the limit."""
+    exchange = Exchange(10, 60)
+
+    assert await ended_at(exchange, pieces=every(0.02, 60.0, 65.0)) == ("limit", 61.0)
+
+
+async def test_each_hand_over_renews_the_limit():
+    """A body that is sent in pieces has its time from the last one, also if that goes out past the limit."""
+    exchange = Exchange(10, 60)
+    asyncio.get_running_loop().call_at(60.01, exchange.hand_over)
+
+    assert await ended_at(exchange) == ("limit", 120.035)
+
+
+@pytest.mark.parametrize(("when", "ends"), [(20.0, 20.025), (90.0, 60.025)])
+async def test_an_exchange_ends_by_an_earlier_moment(when, ends):
+    """A caller who has gone leaves it less time, never more; what is coming is read all the same."""
+    exchange = Exchange(10, 60)
+    asyncio.get_running_loop().call_at(5.0, exchange.end_by, when)
+
+    assert await ended_at(exchange) == ("limit", ends)
+
+
+async def test_a_moment_that_is_set_while_bytes_come_changes_nothing():
+    """Past its limit it ends as soon as it may."""
+    exchange = Exchange(10, 60)
+    asyncio.get_running_loop().call_at(60.01, exchange.end_by, 60.01)
+
+    assert await ended_at(exchange) == ("limit", 60.025)
+
+
+async def test_an_answer_that_waits_in_the_socket_of_a_blocked_loop_is_read():
+    """The loop wakes up past the limit: what the next turns bring counts."""
+    exchange, loop = Exchange(10, 60), asyncio.get_running_loop()
+    arrived = loop.create_future()
+    loop.call_at(1.0, lambda: (setattr(loop, "_now", 100.0), arrived.set_result(b"answer")))
+    async with exchange.timeout:
+        exchange.hand_over()
+        answer = await arrived
+
+    assert answer == b"answer"
+
+
+async def test_a_complete_answer_has_no_limit():
+    """What is still to be done with it may take its time."""
+    exchange = Exchange(10, 60)
+    asyncio.get_running_loop().call_at(59.0, exchange.complete)
+
+    assert await ended_at(exchange, done=100.0) == ("done", 100.0)
+
+
+async def test_a_complete_read_has_no_limit():
+    """The same of a read, which shares its timer with others."""
+    spans = ExchangeTimeouts(15.0)
+    span = spans.begin()
+    asyncio.get_running_loop().call_at(14.0, span.complete)
+
+    assert await ended_at(span, sent=False, pieces=[1.0], done=100.0) == ("done", 100.0)
+
+
+async def test_an_exchange_leaves_no_timer():
+    """Whoever leaves the limit takes its timer along, also without closing the exchange."""
+    exchange, loop = Exchange(10, 60), asyncio.get_running_loop()
+    async with exchange.timeout:
+        exchange.hand_over()
+
+    assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
+
+
+async def test_a_cancelled_exchange_is_no_timeout():
+    """Cancelling its task stays what it is."""
+    task = asyncio.create_task(ended_at(Exchange(10, 60)))
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+
+
+# What the submitter awaits once the time of its caller is over.
+
+
+async def settled_at(exchange, *, pieces=()):
+    """How long `settle` takes from second 5 on, with pieces read at these moments."""
+    work = asyncio.create_task(ended_at(exchange, pieces=pieces))
+    await asyncio.sleep(5.0)
+    await exchange.settle()
+    took = round(now() - 5.0, 6)
+    work.cancel()
+    await asyncio.wait([work])
+    return took
+
+
+async def test_settling_takes_a_pause():
+    """Without bytes it takes 25 ms."""
+    assert await settled_at(Exchange(10, 60)) == 0.025
+
+
+async def test_settling_goes_on_while_bytes_come():
+    """It ends with the first pause."""
+    assert await settled_at(Exchange(10, 60), pieces=every(0.02, 5.0, 5.5)) == 0.525
+
+
+async def test_settling_takes_a_second_at_most():
+    """A trickle does not hold the caller up."""
+    assert await settled_at(Exchange(10, 60), pieces=every(0.02, 5.0, 9.0)) == 1.0
+
+
+async def test_settling_waits_for_a_large_answer_to_be_parsed():
+    """An answer that is complete, and under way to its reader, counts as coming."""
+    exchange = Exchange(10, 60)
+    asyncio.get_running_loop().call_at(4.0, exchange.complete)
+
+    assert await settled_at(exchange) == 1.0
+
+
+async def test_what_was_not_sent_settles_at_once():
+    """There is nothing to wait for."""
+    exchange = Exchange(10, 60)
+    await exchange.settle()
+
+    assert now() == 0.0
+
+
+async def test_settling_after_the_end_takes_a_pause():
+    """The task that made the exchange has that time to hand over what it got."""
+    exchange = Exchange(10, 60)
+    await ended_at(exchange, done=1.0)
+    await exchange.settle()
+
+    assert round(now(), 6) == 1.025
+
+
+# What is taken back, and many at a time.
 
 
 async def test_a_request_that_was_taken_back_is_never_handed_over():

@@ -1,13 +1,16 @@
 """What the transport makes of a reply: without the key, and read within bounds."""
 
-from types import SimpleNamespace
+import asyncio
+import threading
 
 import pytest
+from helpers import settle
 
 from foxapi_async._http import transport
 from foxapi_async._http.account import Account
+from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
-from foxapi_async._wire.requests import Reply
+from foxapi_async._wire.requests import Document, Reply
 
 
 def _transport_with(key):
@@ -23,22 +26,103 @@ def test_a_key_in_a_reply_is_blotted_out():
     assert b"***" == _transport_with("sk-secret-1")._redacted(Reply(200, {}, b"sk-secret-1")).body
 
 
-@pytest.mark.parametrize("whole", [True, False])
-async def test_only_a_body_read_to_its_end_leaves_its_connection_open(monkeypatch, whole):
-    """A body beyond the limit is given up with its connection; one that ended has given it back before."""
-    monkeypatch.setattr(transport, "MAX_JSON_BYTES", 10)
-    pieces, closed = [b"x" * 6, b"y" * (4 if whole else 5)], []
+class _Response:
+    """A response whose body comes in these pieces, and which is closed by itself at its end or not."""
 
-    async def readany():
-        return pieces.pop(0)
+    def __init__(self, *pieces, ends=True):
+        self.status, self.headers, self.closed, self.was_closed = 200, {}, ends, False
+        self._pieces = list(pieces)
+        self.content = self
 
-    response = SimpleNamespace(
-        status=200,
-        headers={},
-        closed=whole,
-        close=lambda: closed.append(True),
-        content=SimpleNamespace(readany=readany, at_eof=lambda: not pieces),
-    )
-    reply = await transport._read_reply(response)
+    def close(self):
+        self.was_closed = True
 
-    assert (whole, [] if whole else [True]) == (reply.whole, closed)
+    def at_eof(self):
+        return not self._pieces
+
+    async def readany(self):
+        piece = self._pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+async def _read(response, monkeypatch):
+    monkeypatch.setattr(transport, "LARGE_BYTES", 10)
+    monkeypatch.setattr(transport, "MAX_JSON_BYTES", 20)
+    return await _transport_with("sk-secret-1")._read_reply(response, Exchange(10, 60))
+
+
+@pytest.mark.parametrize("size", [10, 20])
+async def test_a_body_that_was_read_to_its_end_leaves_its_connection_open(monkeypatch, size):
+    """It has given its connection back already."""
+    response = _Response(b"x" * 6, b"y" * (size - 6))
+    reply = await _read(response, monkeypatch)
+
+    assert (len(reply.body), reply.whole, response.was_closed) == (size, True, False)
+
+
+async def test_a_body_beyond_the_limit_is_given_up_with_its_connection(monkeypatch):
+    """What is larger than is read is too large, and its connection is closed."""
+    response = _Response(b"x" * 11, b"y" * 10, b"z", ends=False)
+    reply = await _read(response, monkeypatch)
+
+    assert (reply.whole, reply.too_large, response.was_closed) == (False, True, True)
+
+
+@pytest.mark.parametrize("before", [1, 11], ids=["small", "large"])
+async def test_a_body_that_breaks_off_is_not_whole(monkeypatch, before):
+    """A cut body is kept as far as it came, and is not too large."""
+    reply = await _read(_Response(b"x" * before, aiohttp.ClientPayloadError()), monkeypatch)
+
+    assert (len(reply.body), reply.whole, reply.too_large, reply.document) == (before, False, False, None)
+
+
+async def test_a_large_body_is_parsed_in_a_thread_of_ours(monkeypatch):
+    """Not in the loop's own thread, nor in the default executor, which name look-up needs."""
+    threads = []
+
+    def parsed(body):
+        threads.append(threading.current_thread().name)
+        return Document(5, body, "", too_large=False)
+
+    monkeypatch.setattr(transport, "make_document", parsed)
+    reply = await _read(_Response(b"12345678901"), monkeypatch)
+
+    assert (reply.document.value, threads[0].rpartition("_")[0]) == (5, "foxapi-files")
+
+
+async def test_a_large_body_is_kept_without_the_key(monkeypatch):
+    """The key is blotted out before the body is parsed."""
+    reply = await _read(_Response(b'{"x":"sk-secret-1"}'), monkeypatch)
+
+    assert (reply.body, reply.document.value) == (b'{"x":"***"}', {"x": "***"})
+
+
+async def test_large_bodies_are_read_one_at_a_time(monkeypatch):
+    """A second one waits until the first is parsed; a small one does not."""
+    monkeypatch.setattr(transport, "LARGE_BYTES", 10)
+    reader, gate, order = _transport_with("sk-1"), asyncio.Event(), []
+
+    class Slow(_Response):
+        async def readany(self):
+            if len(self._pieces) == 1:
+                await gate.wait()
+            return await super().readany()
+
+    async def read(name, response):
+        await reader._read_reply(response, Exchange(10, 60))
+        order.append(name)
+
+    readers = [
+        read("first", Slow(b"x" * 11, b"y")),
+        read("second", _Response(b"x" * 11)),
+        read("small", _Response(b"x")),
+    ]
+    tasks = [asyncio.create_task(each) for each in readers]
+    await tasks[2]
+    await settle()
+    gate.set()
+    await asyncio.gather(*tasks)
+
+    assert order == ["small", "first", "second"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,9 +21,9 @@ from foxapi_async._errors import (
     UncertainSubmitError,
 )
 from foxapi_async._policy.verdict import Verdict, is_transient
-from foxapi_async._policy.verdicts import judge_read, judge_submit
+from foxapi_async._policy.verdicts import MAX_BODY, judge_read, judge_submit
 from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
-from foxapi_async._wire.requests import Failure, Reply
+from foxapi_async._wire.requests import Document, Failure, Reply
 
 ID = "task-1"
 KEY = "k" * 32
@@ -66,6 +69,7 @@ SUBMITS = {
     "cut": (Reply(status=200, headers={}, body=ACCEPTED.body, whole=False), U, "unknown", False, False, False),
     "204": (Reply(status=204, headers={}, body=b""), U, "unknown", False, False, False),
 }  # fmt: skip
+CUT = [SUBMITS["cut"][0]]
 submit_table = pytest.mark.parametrize(
     ("outcome", "cls", "charged", "retryable", "again", "hold"), SUBMITS.values(), ids=SUBMITS
 )
@@ -79,7 +83,7 @@ def test_submits(outcome, cls, charged, retryable, again, hold):
     assert type(verdict.error) is cls
     assert (charged, retryable) == (verdict.error.charged, verdict.error.retryable)
     assert (again, hold) == (verdict.again, verdict.hold)
-    assert verdict.error.task_id is None
+    assert (ID if outcome in CUT else None) == verdict.error.task_id
 
 
 @submit_table
@@ -168,7 +172,9 @@ def test_others_are_told_the_refusal_itself():
 READS = {
     "nothing sent": (NOT_SENT, ConnectionFailedError, True, False, "yes"),
     "lost": (LOST, ConnectionFailedError, True, False, "yes"),
-    "unreadable": (UNREADABLE, ResponseDecodeError, True, False, "yes"),
+    "a page": (UNREADABLE, APIError, True, False, "yes"),
+    "another JSON": (Reply(status=200, headers={}, body=b"[]"), ResponseDecodeError, True, False, "yes"),
+    "no status": (refused(200), ResponseDecodeError, True, False, "yes"),
     "408": (refused(408), APIError, True, False, "yes"),
     "429": (refused(429), RateLimitError, True, True, "yes"),
     "500": (refused(500), _errors.ServerError, True, False, "yes"),
@@ -270,6 +276,8 @@ outcomes = st.builds(Failure, reason=st.text(max_size=10), sent=st.booleans()) |
     headers=st.dictionaries(st.sampled_from(["Retry-After", "Date"]), st.sampled_from(["5", "x", "NaN"])),
     body=bodies,
     whole=st.booleans(),
+    too_large=st.just(False),
+    document=st.none(),
 )
 
 
@@ -284,7 +292,7 @@ def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubm
     assert error.charged == "no" or not error.retryable
     # What may have been accepted is uncertain, and is not sent again unless that was chosen.
     status = getattr(outcome, "status", None)
-    accepted = status is not None and (200 <= status < 300 or status >= 500 or status == 408)
+    accepted = status is not None and (status < 300 or status >= 500 or status == 408)
     if tainted or accepted or getattr(outcome, "sent", False):
         assert type(error) is UncertainSubmitError
         assert (error.charged, error.retryable) == ("unknown", False)
@@ -304,3 +312,419 @@ def test_no_read_error_invites_a_second_bill(outcome, kind, fresh):
     assert kind != "poll" or error.charged in {"yes", "unknown"}
     assert kind == "poll" or error.charged == "no"
     assert (error.__cause__, error.__context__) == (None, None)
+
+
+# Who speaks: every status, of the service, of what stands in front of it, and of a stranger.
+
+PAGE = b"<html><title>One moment</title></html>"
+BODIES = {
+    "service": b'{"error": {"message": "no", "type": "t"}}',
+    "page": PAGE,
+    "nothing": b"",
+    "stranger": b'{"detail": "no"}',
+}
+STATUSES = [*range(100, 600), 999]
+NOT_PASSED_ON = {
+    301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 417, 421, 425, 426, 431, 451,
+}  # fmt: skip
+CLASSES = {
+    400: _errors.BadRequestError,
+    401: _errors.AuthenticationError,
+    402: _errors.InsufficientQuotaError,
+    403: _errors.PermissionDeniedError,
+    404: _errors.NotFoundError,
+    413: _errors.PayloadTooLargeError,
+    422: _errors.UnprocessableError,
+    429: RateLimitError,
+    503: _errors.ServiceUnavailableError,
+}
+every_body = pytest.mark.parametrize("who", BODIES)
+
+
+def class_at(status):
+    return CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
+
+
+def plain(verdict):
+    """What decides, in a form that a failure shows."""
+    error = verdict.error
+    return type(error).__name__, error.charged, verdict.again, verdict.hold, verdict.edge
+
+
+@every_body
+def test_every_status_of_a_submit(who):
+    """Of the service, 3xx and 4xx refuse but 408; of anyone else only what says that it was not passed on."""
+    edge = who != "service"
+    actual, expected = {}, {}
+    for status in STATUSES:
+        actual[status] = plain(judge_submit(Reply(status, {}, BODIES[who]), KEY))
+        is_refused = status in NOT_PASSED_ON if edge else 300 <= status < 500 and status != 408
+        if status == 429:
+            expected[status] = ("RateLimitError", "no", True, True, edge)
+        elif is_refused:
+            expected[status] = (class_at(status).__name__, "no", False, False, edge)
+        else:
+            expected[status] = ("UncertainSubmitError", "unknown", False, False, edge)
+
+    assert actual == expected
+
+
+@pytest.mark.parametrize("status", STATUSES[::7])
+@pytest.mark.parametrize("fields", [{}, {"error": {"message": "no"}}], ids=["task", "task with error"])
+def test_an_id_is_accepted_under_any_status(status, fields):
+    """A reply that has a usable id is a task, whatever its status and whatever else it says."""
+    reply = Reply(status, {}, json.dumps({"id": ID, **fields}).encode())
+
+    assert judge_submit(reply, KEY, tainted=True).id == ID
+
+
+def expected_poll(status, who):
+    edge = who != "service"
+    if 200 <= status < 300:
+        unreadable = "ResponseDecodeError" if who in {"service", "stranger"} else "APIError"
+        return unreadable, "yes", True, False, edge
+    if status == 429:
+        return "RateLimitError", "yes", True, True, edge
+    if edge:
+        return "APIError", "yes", True, False, True
+    charged = "unknown" if status == 404 else "yes"
+    return class_at(status).__name__, charged, status == 408 or status >= 500, False, False
+
+
+@every_body
+def test_every_status_of_a_poll(who):
+    """A poll's handle ends only by the service's own word; what stands in front of it never ends one."""
+    actual = {status: plain(judged(Reply(status, {}, BODIES[who]), "poll")) for status in STATUSES}
+
+    assert actual == {status: expected_poll(status, who) for status in STATUSES}
+
+
+@every_body
+@pytest.mark.parametrize("kind", ["fetch", "upload"])
+def test_every_status_of_a_fetch_and_an_upload(kind, who):
+    """An edge's answer is tried again a few times, then a plain `APIError`; a file that is too large stays so."""
+    actual, expected = {}, {}
+    for status in STATUSES:
+        actual[status] = plain(judged(Reply(status, {}, BODIES[who]), kind))
+        name, _, again, hold, edge = expected_poll(status, who)
+        if kind == "upload" and status == 413:
+            name, again = "PayloadTooLargeError", False
+        expected[status] = name, "no", again, hold, edge
+
+    assert actual == expected
+
+
+@pytest.mark.parametrize("kind", ["submit", "poll", "fetch", "upload"])
+@pytest.mark.parametrize("outcome", [NOT_SENT, LOST], ids=["not sent", "lost"])
+def test_a_failure_is_no_answer_of_the_edge(kind, outcome):
+    """Without an answer nobody has spoken."""
+    verdict = judge_submit(outcome, KEY) if kind == "submit" else judged(outcome, kind)
+
+    assert verdict.edge is False
+
+
+CUT_REFUSAL = Reply(401, {}, b'{"error": {"mess', whole=False)
+
+
+def test_of_json_that_is_cut_it_cannot_be_told_who_spoke():
+    """A cut refusal ends no handle, and is not taken for the edge's."""
+    verdict = judged(CUT_REFUSAL, "poll")
+
+    assert (verdict.again, verdict.edge) == (True, False)
+
+
+def test_a_cut_page_is_the_edges():
+    """A page that broke off is a page."""
+    assert judged(Reply(404, {}, b"404 pa", whole=False), "poll").edge is True
+
+
+def test_a_cut_refusal_of_a_submit_counts_by_its_status():
+    """The status line alone says that a submit was not passed on."""
+    assert judge_submit(CUT_REFUSAL, KEY).error.charged == "no"
+
+
+@pytest.mark.parametrize("who", ["page", "service"])
+def test_a_conflict_at_first_is_a_refusal_only_of_the_service(who):
+    """409 of a page says nothing about what was passed on."""
+    error = judge_submit(Reply(409, {}, BODIES[who]), KEY).error
+
+    assert error.charged == ("no" if who == "service" else "unknown")
+
+
+# What the edge's answer says.
+
+
+def location(target):
+    return Reply(302, {"Location": target}, b"")
+
+
+@pytest.mark.parametrize("kind", ["submit", "poll", "fetch"])
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("https://login.example.com/", "redirected to https://login.example.com/"),
+        ("https://me:pw@host.example/a", "redirected to https://host.example/a"),
+        ("https://host.example/a?token=x#y", "redirected to https://host.example/a…"),
+        ("/login", "redirected to /login"),
+        ("https://h.example/\ud800\x1b", "redirected to https://h.example/"),
+        ("", "empty body"),
+    ],
+)
+def test_a_redirect_names_where_it_leads(kind, target, shown):
+    """The error names the `Location`, without what may be a secret."""
+    error = (
+        judge_submit(location(target), KEY).error
+        if kind == "submit"
+        else judged(location(target), kind).error
+    )
+
+    assert error.message == shown
+
+
+def test_a_long_location_is_cut():
+    """A `Location` of any length gives a short line."""
+    assert len(str(judge_submit(location("https://h.example/" + "a" * 60_000), KEY).error)) < 500
+
+
+@pytest.mark.parametrize("kind", ["submit", "poll", "upload"])
+def test_a_page_is_quoted(kind):
+    """The error has the page's first words."""
+    reply = Reply(403, {}, PAGE)
+    error = judge_submit(reply, KEY).error if kind == "submit" else judged(reply, kind).error
+
+    assert error.message == "One moment"
+
+
+def test_the_edges_retry_after_is_kept():
+    """A page with 429 says how long to wait."""
+    assert judged(Reply(429, {"Retry-After": "9"}, PAGE), "poll").retry_after == 9.0
+
+
+# Quota.
+
+QUOTA = b'{"error": {"message": "quota is used up", "type": "%s", "code": "%s"}}'
+quota_code = pytest.mark.parametrize("code", [b"insufficient_quota", b"insufficient_user_quota"])
+quota_status = pytest.mark.parametrize("status", [403, 429])
+
+
+@quota_code
+@quota_status
+@pytest.mark.parametrize("place", ["type", "code"])
+def test_a_used_up_quota_is_no_rate_limit(status, code, place):
+    """403 and 429 with a quota code and no Retry-After are as 402, with their own status."""
+    body = QUOTA % ((code, b"c") if place == "code" else (b"t", code))
+    verdict = judge_submit(Reply(status, {}, body), KEY)
+
+    assert plain(verdict) == ("InsufficientQuotaError", "no", False, False, False)
+    assert verdict.error.status == status
+
+
+@quota_status
+def test_a_quota_that_comes_back_is_a_rate_limit(status):
+    """With a Retry-After it is waited out."""
+    reply = Reply(status, {"Retry-After": "7"}, QUOTA % (b"insufficient_quota", b"c"))
+    verdict = judge_submit(reply, KEY)
+
+    assert plain(verdict) == ("RateLimitError", "no", True, True, False)
+    assert verdict.retry_after == 7.0
+
+
+@quota_code
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 422, 429])
+def test_quota_words_end_no_poll(status, code):
+    """The task of a poll is paid for: quota words never make its verdict final."""
+    assert judged(Reply(status, {}, QUOTA % (b"t", code)), "poll").again is True
+
+
+@quota_code
+def test_quota_words_change_nothing_for_a_fetch(code):
+    """A fetch is judged by its status."""
+    assert plain(judged(Reply(403, {}, QUOTA % (b"t", code)), "fetch"))[::2] == (
+        "PermissionDeniedError",
+        False,
+        False,
+    )
+
+
+# Replies that look like an accepted submit.
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def case(name):
+    """The submit's recorded reply."""
+    status, body = json.loads((CASES / f"{name}.json").read_text())["submit"]
+    headers = {"Location": body.pop("Location")} if "Location" in body else {}
+    return Reply(status, headers, json.dumps(body).encode() if body else b"")
+
+
+def test_recorded_a_quota_as_429():
+    """As 402, with the service's words."""
+    error = judge_submit(case("quota_as_429"), KEY).error
+
+    assert (type(error), error.message) == (_errors.InsufficientQuotaError, "quota is used up")
+
+
+def test_recorded_an_error_at_200():
+    """Uncertain, with the service's words."""
+    error = judge_submit(case("submit_error_at_200"), KEY).error
+
+    assert type(error) is U
+    assert "the model is being maintained" in str(error)
+
+
+def test_recorded_another_id():
+    """Uncertain; the error quotes what looks like an id, as text and as attribute."""
+    error = judge_submit(case("submit_other_id"), KEY).error
+
+    assert (type(error), error.task_id) == (U, "task-unified-1757165031-other")
+    assert "it names task-unified-1757165031-other" in str(error)
+
+
+def test_recorded_a_redirect():
+    """Nothing is billed; the message names where it leads."""
+    error = judge_submit(case("submit_redirected"), KEY).error
+
+    assert (error.charged, error.message) == ("no", "redirected to https://login.example.com/")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"task_id": "t-1"},
+        {"taskId": "t-1"},
+        {"data": [{"task_id": "t-1"}]},
+        {"data": {"id": "t-1"}},
+        {"task": {"id": "t-1"}},
+        {"error": {"message": "no"}, "task_id": "t-1"},
+        {"id": None, "task_id": "t-1"},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("status", [200, 202, 400, 404, 409, 429, 500])
+def test_an_id_that_stands_elsewhere_is_quoted(status, body):
+    """It may have been accepted, whatever the status."""
+    verdict = judge_submit(Reply(status, {}, json.dumps(body).encode()), KEY)
+
+    assert (type(verdict.error), verdict.error.task_id, verdict.again) == (U, "t-1", False)
+
+
+@pytest.mark.parametrize("status", [201, 302, 303])
+def test_an_address_of_a_task_is_quoted(status):
+    """A `Location` may name the task that was made."""
+    error = judge_submit(Reply(status, {"Location": "/v1/tasks/t-1?x=1"}, b""), KEY).error
+
+    assert (type(error), error.task_id) == (U, "t-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "quoted"),
+    [
+        (b'{"id": "t-1", "status": "pend', "t-1"),
+        (b'{"data": {"task_id":"t-1"}, "x', "t-1"),
+        (b'{"id": "t-', None),
+        (b'<script>{"id": "t-1"}', None),
+    ],
+)
+def test_an_id_in_a_cut_answer_is_quoted(body, quoted):
+    """A body that broke off still names its task, if the id is whole."""
+    assert judge_submit(Reply(200, {}, body, whole=False), KEY).error.task_id == quoted
+
+
+@pytest.mark.parametrize("body", [b'{"id": "t-\xff"}', b'{"id": "t-\\ud800"}'], ids=["byte", "surrogate"])
+def test_an_id_with_replaced_bytes_is_uncertain(body):
+    """It is another task's id, or that of none: it is quoted and not polled."""
+    error = judge_submit(Reply(200, {}, body), KEY).error
+
+    assert (type(error), error.task_id) == (U, "t-\ufffd")
+
+
+IMAGES = b'{"created": 1, "data": [{"url": "https://files.example/a.png"}]}'
+
+
+def test_an_uncertain_answer_is_kept():
+    """The error has the beginning of the body: it may name the images that were made."""
+    error = judge_submit(Reply(200, {}, IMAGES), KEY).error
+
+    assert error.body == IMAGES.decode()
+
+
+def test_an_uncertain_answer_is_kept_short():
+    """Of a large body only the beginning is kept, on one printable line."""
+    error = judge_submit(Reply(200, {}, b'{"x": "\n' + b"a" * 100_000), KEY).error
+
+    assert (len(error.body), error.body.isprintable()) == (MAX_BODY + 1, True)
+
+
+def test_an_uncertain_answer_survives_pickle_and_copy():
+    """The body is kept through both."""
+    error = judge_submit(Reply(200, {}, IMAGES), KEY).error
+
+    assert [error.body] * 2 == [pickle.loads(pickle.dumps(error)).body, copy.copy(error).body]
+
+
+def test_after_an_uncertain_try_the_refusal_is_kept_too():
+    """The last answer's body is on the error."""
+    assert (
+        judge_submit(refused(400), KEY, tainted=True).error.body
+        == '{"error": {"message": "no", "type": "t"}}'
+    )
+
+
+@pytest.mark.parametrize("outcome", [LOST, Reply(500, {}, b"")], ids=["lost", "empty"])
+def test_without_an_answer_there_is_no_body(outcome):
+    """Nothing came, nothing is kept."""
+    assert judge_submit(outcome, KEY).error.body is None
+
+
+class BadHeaders(dict):
+    """Headers that cannot be read."""
+
+    def get(self, name, default=None):
+        raise MemoryError(name)
+
+
+def test_an_error_while_reading_does_not_cost_the_id():
+    """Whatever goes wrong after the id was read: the submit is accepted."""
+    assert judge_submit(Reply(200, BadHeaders(), ACCEPTED.body), KEY) == TaskReply(id=ID)
+
+
+# Too large.
+
+TOO_LARGE = Reply(200, {}, b'{"x": "', whole=False, too_large=True)
+TOO_MANY = Reply(
+    200,
+    {},
+    b"[[]]",
+    too_large=True,
+    document=Document(None, b"", "it has more than 9 values", too_large=True),
+)
+TOO_LARGE_PAGE = Reply(404, {}, b"<html>", whole=False, too_large=True)
+
+
+@pytest.mark.parametrize("kind", ["submit", "poll", "fetch", "upload"])
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (TOO_LARGE, "larger than 32 MiB"),
+        (TOO_MANY, "more than 9 values"),
+    ],
+    ids=["bytes", "values"],
+)
+def test_an_answer_that_is_too_large_names_the_limit(kind, outcome, words):
+    """The verdict says so, and its error names the limit."""
+    verdict = judge_submit(outcome, KEY) if kind == "submit" else judged(outcome, kind)
+
+    assert verdict.too_large is True
+    assert words in str(verdict.error)
+
+
+@pytest.mark.parametrize("kind", ["poll", "fetch"])
+def test_a_page_that_is_too_large_names_the_limit(kind):
+    """Whatever its status, it is larger than is read."""
+    assert "larger than 32 MiB" in str(judged(TOO_LARGE_PAGE, kind).error)
+
+
+def test_other_answers_are_not_too_large():
+    """A cut answer is none."""
+    assert judged(CUT_REFUSAL, "poll").too_large is False

@@ -30,7 +30,7 @@ from foxapi_async._handles.state import REMOTELY_OVER, Signal
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._wire.error_replies import MAX_ENVELOPE_BYTES, read_error
-from foxapi_async._wire.json_values import MAX_DEPTH, excerpt
+from foxapi_async._wire.json_values import MAX_DEPTH, excerpt, make_document
 from foxapi_async._wire.replies import (
     MOST_IMAGES,
     TaskReply,
@@ -178,6 +178,14 @@ headers = st.dictionaries(
     header_texts,
     max_size=4,
 ).map(CIMultiDict)
+
+
+def as_large(reply):
+    """The same reply as a thread leaves it, if it had a large body."""
+    document = make_document(reply.body)
+    return reply._replace(document=document) if reply.whole else reply._replace(too_large=True)
+
+
 replies = st.builds(
     Reply,
     status=st.sampled_from([200, 200, 200, 202, 400, 401, 404, 408, 409, 422, 429, 500, 503])
@@ -185,7 +193,9 @@ replies = st.builds(
     headers=headers,
     body=bodies,
     whole=st.sampled_from([True] * 9 + [False]),
-)
+    too_large=st.just(False),
+    document=st.none(),
+).flatmap(lambda reply: st.sampled_from([reply, as_large(reply)]))
 
 
 def seen(reply):
@@ -210,8 +220,10 @@ def assert_finite(value):
 
 def assert_keeps(value):
     """It can be printed, hashed, pickled and copied, and is the same afterwards."""
-    assert repr(value)
+    assert repr(value).encode()
     hash(value)
+    if not isinstance(value, FoxError):
+        assert json.dumps(value.raw, ensure_ascii=False, allow_nan=False).encode()
     for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
         if isinstance(value, FoxError):
             assert (type(value), vars(value), str(value)) == (type(again), vars(again), str(again))
@@ -255,7 +267,7 @@ def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
     resubmit=st.booleans(),
 )
 def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted, resubmit):
-    """Only a 2xx with a usable id is a task; only a plain refusal, or nothing sent, says that nothing was billed."""
+    """Only a usable id is a task; only a plain refusal, or nothing sent, says that nothing was billed."""
     judged = judge_submit(outcome, "key", earlier=earlier, tainted=tainted, resubmit=resubmit)
     if isinstance(judged, TaskReply):
         assert 200 <= outcome.status < 300

@@ -247,8 +247,6 @@ def test_a_status_read_needs_a_status(body):
 UNREADABLE = {
     "empty": b"",
     "cut": b'{"id":"a","status":"b","url":"c"',
-    "nan": b'{"id":"a","status":"b","url":"c","x":NaN}',
-    "infinity": b'{"id":"a","status":"b","url":"c","x":-Infinity}',
     "list": b'[{"id":"a"}]',
     "text": b'"task"',
     "null": b"null",
@@ -361,6 +359,8 @@ replies = st.builds(
     body=st.binary()
     | (json_values | task_objects | likely_tasks).map(lambda value: json.dumps(value).encode()),
     whole=st.booleans(),
+    too_large=st.just(False),
+    document=st.none(),
 )
 
 

@@ -197,19 +197,21 @@ async def test_fetch(http, fox):
 @pytest.mark.parametrize(
     ("status", "body", "cls", "words"),
     [
-        (403, "error code: 1010", PermissionDeniedError, "error code: 1010"),
+        (403, "error code: 1010", APIError, "error code: 1010"),
+        (404, "404 page not found", APIError, "404 page not found"),
+        (200, "<html>maintenance</html>", APIError, "<html>maintenance</html>"),
         (
             413,
             "<html><title>413 Payload Too Large</title></html>",
-            PayloadTooLargeError,
+            APIError,
             "413 Payload Too Large",
         ),
-        (502, "<html><title>502 Bad Gateway</title></html>", ServerError, "502 Bad Gateway"),
+        (502, "<html><title>502 Bad Gateway</title></html>", APIError, "502 Bad Gateway"),
         (401, '{"error": "invalid key"}', AuthenticationError, "invalid key"),
     ],
 )
 async def test_edge_errors(http, fox, status, body, cls, words):
-    """What the edge in front of the service answers, in HTML or plain text, is a clear error too."""
+    """What the edge in front of the service answers, in HTML or plain text, is a plain error with its words."""
     http.get(TASK, status=status, body=body)
     error = await error_of(fox.fetch("task-1"))
 
@@ -217,7 +219,7 @@ async def test_edge_errors(http, fox, status, body, cls, words):
     assert words == error.message
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "[]", "NaN", "{}", '{"status": 5}'])
+@pytest.mark.parametrize("body", ["[]", "NaN", "{}", '{"status": 5}', '{"error": "no"}'])
 async def test_fetch_unreadable(http, fox, body):
     """A 200 that is no task is unreadable: not billed, and safe to repeat."""
     http.get(TASK, status=200, body=body)
@@ -263,6 +265,6 @@ async def test_upload_refused(http, fox, status):
 
 async def test_a_large_body_is_not_read_to_its_end(http, fox):
     """A reply beyond the limit is unreadable, whatever it says."""
-    http.get(TASK, body=b'{"status": "completed"}' + b" " * (9 * 1024 * 1024))
+    http.get(TASK, body=b'{"status": "completed"}' + b" " * (33 * 1024 * 1024))
 
     assert type(await error_of(fox.fetch("task-1"))) is ResponseDecodeError

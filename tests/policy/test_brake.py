@@ -1,0 +1,266 @@
+"""How many billed POSTs may be without an answer, and when a closed brake lets the next one go."""
+
+from __future__ import annotations
+
+import itertools
+
+from foxapi_async import APIError, UncertainSubmitError
+from foxapi_async._policy.brake import FIRST_UNANSWERED, GAPS, LONGEST_HOLD, Answer, Brake
+
+PAGE = APIError("HTTP 404: 404 page not found", status=404)
+LOST = UncertainSubmitError("no answer")
+ERRORS = {Answer.EDGE: PAGE, Answer.UNCERTAIN: LOST, Answer.REFUSED: APIError("no", status=400)}
+
+
+class Posts:
+    """POSTs that pass a brake; each is a submit of its own unless a number is given."""
+
+    def __init__(self):
+        self.brake, self.numbers = Brake(), itertools.count()
+
+    def go(self):
+        """The POSTs that may go at once, each as its epoch."""
+        gone = []
+        while self.brake.admits():
+            gone.append(self.brake.begin())
+        return gone
+
+    def end(self, epoch, answer, *, now=0.0, began=0.0, submit=None):
+        number = next(self.numbers) if submit is None else submit
+        self.brake.end(epoch, number, answer, ERRORS.get(answer), began, now)
+
+    def end_all(self, answer, count, **at):
+        for _ in range(count):
+            assert self.brake.admits()
+            self.end(self.brake.begin(), answer, **at)
+
+    def probe(self, answer, now, *, is_there=True, heard=True):
+        """Ask by a read, and let one submit go if it may."""
+        self.brake.note_read(now, is_there=is_there, heard=heard)
+        if self.brake.admits():
+            self.end(self.brake.begin(), answer, now=now, began=now)
+
+
+def closed(answer=Answer.UNCERTAIN, *, accepted_before=True):
+    """A brake that three uncertain submits, or one refusal by the edge, have closed at 100 s."""
+    posts = Posts()
+    if accepted_before:
+        posts.end_all(Answer.ACCEPTED, 1)
+    posts.end_all(answer, 3 if answer is Answer.UNCERTAIN else 1, now=100.0, began=99.0)
+    assert posts.brake.hold is not None
+    return posts
+
+
+# Open.
+
+
+def test_a_run_begins_with_eight_posts():
+    """The ninth waits until one is answered."""
+    assert FIRST_UNANSWERED == len(Posts().go())
+
+
+def test_each_acceptance_allows_one_more():
+    """Its own place is free again, and there is another."""
+    posts = Posts()
+    epoch = posts.go()[0]
+    posts.end(epoch, Answer.ACCEPTED)
+
+    assert 2 == len(posts.go())
+
+
+def test_another_answer_frees_its_place_alone():
+    """A refusal by the service, or a connection that failed, allows no more than before."""
+    for answer in (Answer.REFUSED, Answer.UNSENT):
+        posts = Posts()
+        epoch = posts.go()[0]
+        posts.end(epoch, answer)
+        assert 1 == len(posts.go())
+
+
+def test_a_post_that_is_not_sent_after_all_gives_its_place_back():
+    """It proves nothing."""
+    posts = Posts()
+    epochs = posts.go()
+    posts.brake.withdraw(epochs[0])
+
+    assert 1 == len(posts.go())
+
+
+def test_three_uncertain_of_the_last_ten_close_it():
+    """Two do not, and older ones are forgotten."""
+    posts = Posts()
+    posts.end_all(Answer.UNCERTAIN, 2)
+    posts.end_all(Answer.ACCEPTED, 9)
+    posts.end_all(Answer.UNCERTAIN, 2)
+    assert None is posts.brake.hold
+    posts.end_all(Answer.UNCERTAIN, 1)
+
+    assert posts.brake.hold is not None
+
+
+def test_the_tries_of_one_submit_count_once():
+    """A submit that is sent again on request is one uncertain submit, however often."""
+    posts = Posts()
+    for _ in range(5):
+        posts.end(posts.brake.begin(), Answer.UNCERTAIN, submit=7)
+
+    assert None is posts.brake.hold
+
+
+def test_one_refusal_by_the_edge_closes_it():
+    """Nothing else needs to be refused the same way."""
+    assert PAGE is closed(Answer.EDGE).brake.hold.error
+
+
+def test_the_edge_may_refuse_one_item_alone():
+    """Where a POST that began later was accepted, the others go on."""
+    posts = Posts()
+    posts.end_all(Answer.ACCEPTED, 1, began=5.0)
+    posts.end_all(Answer.EDGE, 1, began=4.0)
+
+    assert None is posts.brake.hold
+
+
+def test_answers_to_what_was_sent_before_it_closed_prove_nothing():
+    """They neither open it nor count against the next epoch."""
+    posts = Posts()
+    epochs = posts.go()
+    for epoch in epochs[:3]:
+        posts.end(epoch, Answer.UNCERTAIN)
+    hold = posts.brake.hold
+    posts.end(epochs[3], Answer.ACCEPTED)
+    posts.brake.withdraw(epochs[4])
+
+    assert hold is posts.brake.hold
+    assert not posts.brake.admits()
+
+
+# Closed.
+
+
+def test_nothing_goes_until_a_read_is_answered():
+    """Then one submit goes, and no second."""
+    posts = closed()
+    assert [] == posts.go()
+    posts.brake.note_read(110.0, is_there=True, heard=True)
+
+    assert 1 == len(posts.go())
+
+
+def test_a_read_while_a_probe_is_under_way_changes_nothing():
+    """Nor does one after it has opened."""
+    posts = closed()
+    posts.brake.note_read(110.0, is_there=True, heard=True)
+    epoch = posts.brake.begin()
+    posts.brake.note_read(111.0, is_there=True, heard=True)
+    assert not posts.brake.admits()
+    posts.end(epoch, Answer.ACCEPTED)
+    posts.brake.note_read(112.0, is_there=False, heard=True)
+
+    assert None is posts.brake.hold
+
+
+def test_a_probe_that_is_not_sent_lets_another_go():
+    """Its place is free at once."""
+    posts = closed()
+    posts.brake.note_read(110.0, is_there=True, heard=True)
+    posts.brake.withdraw(posts.brake.begin())
+
+    assert posts.brake.admits()
+
+
+def test_an_answer_of_the_service_opens_it_with_eight_posts():
+    """An acceptance, and a refusal in the service's own words too."""
+    for answer in (Answer.ACCEPTED, Answer.REFUSED):
+        posts = closed()
+        posts.probe(answer, 110.0)
+        assert FIRST_UNANSWERED == len(posts.go())
+
+
+def test_the_gaps_grow_and_then_a_batch_gives_up():
+    """Probes go 10, 30, 90 and 270 s after each other, and after the last the hold is an outage."""
+    posts, now, reasons = closed(), 100.0, []
+    gaps = []
+    for _ in GAPS:
+        gaps.append(posts.brake.hold.until - now)
+        now = posts.brake.hold.until
+        posts.probe(Answer.UNCERTAIN, now)
+        reasons.append(posts.brake.given_up(now))
+
+    assert list(GAPS) == gaps
+    assert [None, None, None, "outage"] == reasons
+
+
+def test_a_service_that_does_not_answer_reads_is_not_sent_a_submit():
+    """The next gap begins, and nothing may be billed."""
+    posts = closed()
+    posts.probe(Answer.ACCEPTED, 110.0, is_there=False)
+
+    assert 140.0 == posts.brake.hold.until
+    assert [] == posts.go()
+
+
+def test_after_the_last_gap_it_goes_on_at_that_gap():
+    """`as_completed` never gives up: its items end by themselves."""
+    posts, now = closed(), 100.0
+    for _ in range(8):
+        now = posts.brake.hold.until
+        posts.probe(Answer.UNCERTAIN, now)
+
+    assert GAPS[-1] == posts.brake.hold.until - now
+
+
+# Closed by something in front of the service.
+
+
+def test_an_edge_that_refuses_is_probed_at_once_where_submits_were_accepted():
+    """It may be one item that it refuses. Where nothing was ever accepted, the first probe waits for the first gap."""
+    assert 100.0 == closed(Answer.EDGE).brake.hold.until
+    assert 110.0 == closed(Answer.EDGE, accepted_before=False).brake.hold.until
+
+
+def test_three_refusals_prove_a_wrong_path_where_nothing_was_ever_accepted():
+    """Within a minute: the first at once, the others after 10 and 30 s, although no read is answered."""
+    posts = closed(Answer.EDGE, accepted_before=False)
+    posts.probe(Answer.EDGE, 110.0, is_there=False, heard=False)
+    assert None is posts.brake.given_up(110.0)
+    posts.probe(Answer.EDGE, 140.0, is_there=False, heard=False)
+
+    assert "path" == posts.brake.given_up(140.0)
+
+
+def test_an_edge_that_refuses_for_ten_minutes_is_an_outage():
+    """Where submits were accepted before, three refusals prove nothing; ten minutes do."""
+    posts, now = closed(Answer.EDGE), 100.0
+    while posts.brake.given_up(now) is None:
+        now = posts.brake.hold.until
+        posts.probe(Answer.EDGE, now)
+
+    assert ("outage", LONGEST_HOLD) == (posts.brake.given_up(now), now - 100.0)
+
+
+def test_a_hold_that_has_lasted_too_long_still_has_gaps():
+    """No probe follows the last one at once."""
+    posts, now = closed(Answer.EDGE), 100.0
+    while posts.brake.given_up(now) is None:
+        now = posts.brake.hold.until
+        posts.probe(Answer.EDGE, now)
+
+    assert GAPS[-1] == posts.brake.hold.until - now
+
+
+def test_a_probe_that_could_not_be_sent_waits_for_the_next_gap():
+    """And the last error stays the reason."""
+    posts = closed(Answer.EDGE, accepted_before=False)
+    posts.probe(Answer.UNSENT, 110.0)
+
+    assert PAGE is posts.brake.hold.error
+    assert 140.0 == posts.brake.hold.until
+
+
+def test_who_was_accepted_since_a_moment_tells_whose_fault_it_is():
+    """A POST that began after it, and no earlier one."""
+    posts = Posts()
+    posts.end_all(Answer.ACCEPTED, 1, began=5.0)
+
+    assert (True, False) == (posts.brake.passed_since(4.0), posts.brake.passed_since(5.0))

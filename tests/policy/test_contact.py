@@ -1,0 +1,32 @@
+"""Whether the service answers, and for how long it has been silent."""
+
+from __future__ import annotations
+
+from foxapi_async._policy.contact import Contact
+
+
+def test_a_session_has_heard_nothing_at_first():
+    """Nothing was heard, and nothing was silent yet."""
+    contact = Contact()
+
+    assert (False, 0.0) == (contact.heard, contact.silence(100.0))
+
+
+def test_silence_counts_from_the_first_submit_that_could_not_be_sent():
+    """Further failures make it no shorter."""
+    contact = Contact()
+    contact.failed(10.0)
+    contact.failed(20.0)
+
+    assert 30.0 == contact.silence(40.0)
+
+
+def test_a_submit_that_was_sent_ends_the_silence():
+    """The next failure begins a new one."""
+    contact = Contact()
+    contact.failed(10.0)
+    contact.reached()
+    assert 0.0 == contact.silence(20.0)
+    contact.failed(30.0)
+
+    assert 5.0 == contact.silence(35.0)

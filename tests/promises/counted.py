@@ -1,0 +1,89 @@
+"""Runs a batch or a single call against a service, and counts what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+from helpers import now, posts
+
+from foxapi_async import Batch, FoxError, FoxSession, RawRequest
+
+
+def small(text="a fox", model="gpt-image-2"):
+    """A request for a picture of a few bytes, so that hundreds of them take no time."""
+    return RawRequest(model, text, params={"resolution": {"width": 16, "height": 16}})
+
+
+def smalls(count):
+    """So many different requests."""
+    return [small(f"fox {n}") for n in range(count)]
+
+
+@attrs.frozen(kw_only=True)
+class Count:
+    """What one run of a batch came to.
+
+    Attributes:
+        posts: the submits that were sent in this run.
+        billed: what the service accepted, in all runs.
+        done, failed, uncertain, submitted: the items in each state, those of earlier runs among them.
+        seconds: how long the run took, on the loop's clock.
+        paused: why the run ended before its time.
+        raised: what the run raised.
+        errors: the errors of its outcomes.
+    """
+
+    posts: int
+    billed: int
+    done: int
+    failed: int
+    uncertain: int
+    submitted: int
+    seconds: float
+    paused: str | None
+    raised: Exception | None
+    errors: list[FoxError]
+
+    @property
+    def states(self):
+        """The items that are done, failed, uncertain, and submitted."""
+        return (self.done, self.failed, self.uncertain, self.submitted)
+
+
+async def run_batch(emulator, requests, out, *, session=None, begin=None, **options):
+    """One run of a batch to its end; `begin` is called once the session is open."""
+    before = len(posts(emulator))
+    batch, raised, errors = Batch(requests, out, **options), None, []
+    settings = {"api_key": emulator.key, "base_url": emulator.url, **(session or {})}
+    async with FoxSession(**settings) as fox:
+        began = now()
+        if begin is not None:
+            begin()
+        try:
+            async for outcome in batch.run(fox):
+                errors += [] if outcome.error is None else [outcome.error]
+        except Exception as error:
+            raised = error
+        seconds = now() - began
+    tally = Counter(batch.tally)
+    return Count(
+        posts=len(posts(emulator)) - before,
+        billed=emulator.billed,
+        done=tally["done"],
+        failed=tally["failed"],
+        uncertain=tally["uncertain"],
+        submitted=tally["submitted"],
+        seconds=seconds,
+        paused=batch.paused,
+        raised=raised,
+        errors=errors,
+    )
+
+
+async def ended(call):
+    """The value of a call, or the error that it raises."""
+    try:
+        return await call
+    except FoxError as error:
+        return error
