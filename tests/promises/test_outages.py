@@ -166,7 +166,6 @@ async def share_of_502s(count, accepted, folder):
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-@today("a fifth of the items is uncertain")
 async def test_a_fifth_of_the_submits_answered_502(accepted, tmp_path):
     """When 20 % of the submits of a batch are answered 502, the run pauses after few of 1,000 items."""
     await share_of_502s(1000, accepted, tmp_path)
@@ -174,7 +173,6 @@ async def test_a_fifth_of_the_submits_answered_502(accepted, tmp_path):
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("accepted", [False, True])
-@today("a fifth of the items is uncertain")
 async def test_a_fifth_of_10_000_submits_answered_502(accepted, tmp_path):
     """When 20 % of the submits of a batch are answered 502, the run pauses after few of 10,000 items."""
     await share_of_502s(10_000, accepted, tmp_path)

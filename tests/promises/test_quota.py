@@ -70,7 +70,6 @@ async def test_a_quota_stops_a_batch(status, tmp_path):
     assert "quota is used up" in (seen.paused or "")
 
 
-@today("the batch sends the rest again and again, or pauses for another reason")
 async def test_a_quota_that_ends_in_the_middle(tmp_path):
     """A quota that is used up in the middle of a batch stops it; a later run does the rest, each item once."""
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, after=100)]) as emulator:
@@ -85,7 +84,6 @@ async def test_a_quota_that_ends_in_the_middle(tmp_path):
     assert (second.states, second.billed) == ((ITEMS, 0, 0, 0), ITEMS - 100)
 
 
-@today("the batch sends the refused model again and again")
 async def test_a_quota_of_one_model_stops_that_model(tmp_path):
     """A quota that only one model is told of stops that model, and the items of the other are done."""
     fault = Fault.quota(times=None, model=OTHER)
@@ -99,7 +97,6 @@ async def test_a_quota_of_one_model_stops_that_model(tmp_path):
     assert seen.seconds < 60
 
 
-@today("the batch sends both models again and again")
 async def test_a_quota_of_two_models_stops_the_account(tmp_path):
     """A quota that a second model is told of too stops the account: nothing more is sent."""
     models = (OTHER, "gpt-image-1.5")

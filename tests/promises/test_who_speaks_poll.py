@@ -211,7 +211,6 @@ async def begun(emulator, folder):
 
 
 @pytest.mark.parametrize("status", [404, 403, 302])
-@today("paid items fail, and --retry-failed bills them again")
 async def test_pages_while_a_batch_goes_on(status, tmp_path):
     """When an edge answers everything for 6 s after a restart, no item moves, and nothing is sent again."""
     async with Emulator(seconds=60) as emulator:
@@ -226,7 +225,6 @@ async def test_pages_while_a_batch_goes_on(status, tmp_path):
 
 
 @pytest.mark.parametrize("fault", [Fault.not_found, Fault.invalid_url])
-@today("paid items fail, and --retry-failed bills them again")
 async def test_a_service_that_no_longer_knows_the_tasks(fault, tmp_path):
     """When the service answers its own 404 for the resumed ids, the run pauses within a minute and no item moves."""
     async with Emulator(seconds=60) as emulator:
@@ -240,7 +238,6 @@ async def test_a_service_that_no_longer_knows_the_tasks(fault, tmp_path):
     assert re.search("base URL|key", second.paused or "")
 
 
-@today("paid items fail, and --retry-failed bills them again")
 async def test_a_wrong_base_path(tmp_path):
     """At a wrong base path the service's own 404 moves no item, and the run says within a minute what to check."""
     async with Emulator(seconds=60) as emulator:
@@ -256,7 +253,6 @@ async def test_a_wrong_base_path(tmp_path):
     assert (third.posts, third.billed) == (0, ITEMS)
 
 
-@today("nothing is said, and the items are looked at one after the other")
 async def test_a_wrong_key(tmp_path):
     """With a wrong key no item moves, and the run says within a minute what to check."""
     async with Emulator(seconds=60) as emulator:
@@ -270,7 +266,6 @@ async def test_a_wrong_key(tmp_path):
     assert "FOXAPI_API_KEY" in (second.paused or "")
 
 
-@today("the item fails")
 async def test_one_task_that_the_service_no_longer_knows(tmp_path):
     """One resumed item that the service no longer knows stays submitted; the others are done, and nothing is sent."""
     gone = Fault.not_found("poll", None, prompt="fox 3")
@@ -284,7 +279,6 @@ async def test_one_task_that_the_service_no_longer_knows(tmp_path):
     assert (second.posts, third.posts, third.billed) == (0, 0, ITEMS)
 
 
-@today("the item fails, so that nothing is sent anew")
 async def test_a_task_no_longer_known_is_sent_anew_on_request(tmp_path):
     """An item that the service no longer knows is sent anew with `resubmit_uncertain`, and only with that."""
     gone = Fault.not_found("poll", None, prompt="fox 3")
