@@ -25,6 +25,7 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._http.account import resolve_account
+from foxapi_async._http.preload import import_everything
 from foxapi_async._http.transport import Transport
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._wire import requests
@@ -111,6 +112,7 @@ class FoxSession:
             raise ConfigurationError("a FoxSession is entered once: make another one")
         if self._account.plain:
             _log.warning("the API key travels unencrypted to %s, as allowed", self._account.base_url)
+        import_everything()
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)

@@ -354,6 +354,11 @@ class Submission:
             self._exchange.end_by(self._loop.time() + self._grace)
         self.bar(Bar())
 
+    async def settle(self) -> None:
+        """Wait, once its caller's time is over, for an answer that is just coming: it counts."""
+        if self._exchange is not None:
+            await self._exchange.settle()
+
     def withdraw(self) -> None:
         """Note that it ended before its try did: nothing more comes of it."""
         if SubmitEvent.WITHDRAW in TRANSITIONS.get(self.state, {}):

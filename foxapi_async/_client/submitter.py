@@ -97,6 +97,8 @@ class Submitter:
         try:
             while not await submission.deadline.wait_for(task) and self._keeps_waiting(submission):
                 submission.deadline.reset()
+            if not task.done():
+                await submission.settle()
         except BaseException:
             _leave_to_itself(submission, task)
             raise
@@ -313,26 +315,28 @@ class Submitter:
     ) -> float | None:
         """What the rules for such an error say: the seconds that it waits, or None."""
         error, series = verdict.error, submission.series
-        has_tries = verdict.again and failures < self._retry.tries
-        if series is None:
-            return seconds if has_tries and seconds < submission.deadline.left() else None
-        if isinstance(error, RateLimitError):
-            if seconds < submission.longest_hold:
-                return seconds
-            submission.pause = "hold"
-            return None
-        if verdict.edge and _answer(submission, verdict) is Answer.EDGE:
-            return None if self._is_its_own(submission) else 0.0  # the brake says when it may go
-        if has_tries and (series.pauses or seconds < submission.deadline.left()):
-            return seconds
-        if not series.pauses or not error.retryable:
-            return None
+        patient = series is not None and series.pauses
+        wait: float | None = None
+        if series is not None and isinstance(error, RateLimitError):
+            wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
+        elif series is not None and _answer(submission, verdict) is Answer.EDGE:
+            wait = None if self._is_its_own(submission) else 0.0  # the brake says when it may go
+        elif (
+            verdict.again
+            and failures < self._retry.tries
+            and (patient or seconds < submission.deadline.left())
+        ):
+            wait = seconds
+        elif patient and error.retryable:
+            left = self._outage_left()
+            wait = min(random.uniform(CAP_SECONDS, 2 * CAP_SECONDS), left + 0.01) if left >= 0 else None  # noqa: S311 - no secret
+            submission.pause = "outage" if wait is None else None
+        return wait
+
+    def _outage_left(self) -> float:
+        """Seconds for which a batch still waits for a network that is down; negative if it waits no more."""
         longest = LONGEST_HOLD if self._api.contact.heard else UNHEARD_SECONDS
-        left = longest - self._api.contact.silence(self._loop.time())
-        if left < 0:
-            submission.pause = "outage"
-            return None
-        return min(random.uniform(CAP_SECONDS, 2 * CAP_SECONDS), left + 0.01)  # noqa: S311 - no secret
+        return longest - self._api.contact.silence(self._loop.time())
 
     def _is_its_own(self, submission: Submission) -> bool:
         """Whether something in front of the service refuses this item and not all of them."""
@@ -349,8 +353,7 @@ class Submitter:
         series = submission.series
         if series is None or not series.pauses or submission.barred is not None or submission.maybe_billed:
             return False
-        longest = LONGEST_HOLD if self._api.contact.heard else UNHEARD_SECONDS
-        return self._api.contact.silence(self._loop.time()) <= longest
+        return self._outage_left() >= 0
 
     # The brake: who may go, and what a closed one does.
 

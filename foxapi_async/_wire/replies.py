@@ -234,7 +234,7 @@ def read_upload(reply: Reply) -> UploadedFile:
 
 @functools.cache
 def make_converter() -> Converter:
-    """The one converter; a session makes it before it opens.
+    """The one converter; a session makes it before it opens (`prepare_converter`).
 
     Its two hooks are plain functions, one constructor call each: a poll is read in half the time that generated code
     with a hook for every field takes.
@@ -251,6 +251,11 @@ def make_converter() -> Converter:
 def _task_hook() -> Callable[[Any, Any], Any]:
     """What the converter calls for a task; to ask it each time takes longer than the call."""
     return make_converter().get_structure_hook(TaskReply)
+
+
+def prepare_converter() -> None:
+    """Import cattrs and make the converter, so that no reply has to wait for that."""
+    _task_hook()
 
 
 def _read_task(raw: Raw, body: bytes | None, date: str | None) -> TaskReply:

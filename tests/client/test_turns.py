@@ -184,7 +184,8 @@ async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
     """A batch that waited out 429s for long has ten minutes of patience left for a network that is down."""
 
     async def answer(call, scope, send):
-        return Reply(429, {"Retry-After": "300"}, b"{}", True) if now() < 900 else DOWN
+        slow_down = b'{"error": {"message": "slow down"}}'
+        return Reply(429, {"Retry-After": "300"}, slow_down, True) if now() < 900 else DOWN
 
     async with Emulator() as emulator, session_at(emulator, retry=RetryPolicy(tries=1)) as fox:
         between(fox, answer)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import aiohttp
 import pytest
 from helpers import settle
 

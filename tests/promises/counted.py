@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import attrs
@@ -51,8 +52,11 @@ class Count:
         return (self.done, self.failed, self.uncertain, self.submitted)
 
 
-async def run_batch(emulator, requests, out, *, session=None, begin=None, **options):
-    """One run of a batch to its end; `begin` is called once the session is open."""
+async def run_batch(emulator, requests, out, *, session=None, begin=None, limit=3600.0, **options):
+    """One run of a batch to its end; `begin` is called once the session is open.
+
+    A run that takes longer than `limit` seconds is left, and raises `TimeoutError`.
+    """
     before = len(posts(emulator))
     batch, raised, errors = Batch(requests, out, **options), None, []
     settings = {"api_key": emulator.key, "base_url": emulator.url, **(session or {})}
@@ -61,8 +65,9 @@ async def run_batch(emulator, requests, out, *, session=None, begin=None, **opti
         if begin is not None:
             begin()
         try:
-            async for outcome in batch.run(fox):
-                errors += [] if outcome.error is None else [outcome.error]
+            async with asyncio.timeout(limit):
+                async for outcome in batch.run(fox):
+                    errors += [] if outcome.error is None else [outcome.error]
         except Exception as error:
             raised = error
         seconds = now() - began

@@ -30,21 +30,22 @@ def most_uncertain(sent):
 # Every submit is unanswered for a while
 
 
-@pytest.mark.parametrize("accepted", [False, True])
-@pytest.mark.parametrize("seconds", [2, 30])
-@today("300 of 300 items are uncertain")
-async def test_an_outage_at_the_start(seconds, accepted, tmp_path):
+@pytest.mark.parametrize(
+    ("seconds", "accepted", "count"), [(2, False, ITEMS), (2, True, 60), (30, False, 60), (30, True, ITEMS)]
+)
+@today("every item is uncertain, 300 of 300")
+async def test_an_outage_at_the_start(seconds, accepted, count, tmp_path):
     """A 503 page on every submit for 2 s or 30 s makes eight items uncertain at most, and the others are done."""
     async with Emulator(seconds=5) as emulator:
         page = Fault.edge("all", 503, accepted=accepted)
         seen = await run_batch(
-            emulator, smalls(ITEMS), tmp_path, begin=lambda: emulator.outage(seconds, page)
+            emulator, smalls(count), tmp_path, begin=lambda: emulator.outage(seconds, page)
         )
 
     assert 1 <= seen.uncertain <= AT_THE_START
-    assert (seen.done, seen.failed, seen.submitted) == (ITEMS - seen.uncertain, 0, 0)
-    assert (seen.posts, seen.paused) == (ITEMS, None)
-    assert seen.billed == (ITEMS if accepted else ITEMS - seen.uncertain)
+    assert (seen.done, seen.failed, seen.submitted) == (count - seen.uncertain, 0, 0)
+    assert (seen.posts, seen.paused) == (count, None)
+    assert seen.billed == (count if accepted else count - seen.uncertain)
 
 
 @pytest.mark.parametrize("accepted", [False, True])
@@ -98,9 +99,9 @@ async def test_the_start_is_slow():
         async with asyncio.timeout(600):
             await series.aclose()
 
-    assert counts[0] == 8
-    assert counts[1] == 24
-    assert counts[2] == 56
+    assert counts[0] == AT_THE_START
+    assert counts[1] <= 3 * AT_THE_START
+    assert counts[2] <= 7 * AT_THE_START
 
 
 @today("the items are submitted all the same")
@@ -129,7 +130,7 @@ async def test_an_uncertain_item_is_not_sent_again(tmp_path):
     assert first.posts + second.posts == second.billed == 50
 
 
-@today("every item is sent again at once, five times")
+@today("every item is sent at once, and stays uncertain after five tries")
 async def test_resubmission_is_braked_too(tmp_path):
     """Under `resubmit_uncertain` an outage is probed with the same item and key, and nothing is billed twice."""
     async with Emulator(seconds=5, idempotent=True) as emulator:
@@ -179,15 +180,15 @@ async def test_a_fifth_of_10_000_submits_answered_502(accepted, tmp_path):
 
 
 async def test_a_few_502s_pause_nothing(tmp_path):
-    """When 1 % of the submits are answered 502, the batch goes through."""
-    fault = Fault.edge("submit", 502, probability=0.01, times=None, accepted=True)
+    """When a few of 100 submits are answered 502, the batch goes through."""
+    fault = Fault.edge("submit", 502, probability=0.02, times=None, accepted=True)
     async with Emulator(seconds=5, faults=[fault]) as emulator:
-        seen = await run_batch(emulator, smalls(ITEMS), tmp_path)
+        seen = await run_batch(emulator, smalls(100), tmp_path)
         fired = emulator.faults_fired
 
     assert 1 <= fired <= 8
-    assert seen.states == (ITEMS - fired, 0, fired, 0)
-    assert (seen.posts, seen.billed, seen.paused) == (ITEMS, ITEMS, None)
+    assert seen.states == (100 - fired, 0, fired, 0)
+    assert (seen.posts, seen.billed, seen.paused) == (100, 100, None)
 
 
 # Nothing is reached
@@ -199,9 +200,8 @@ async def test_a_service_that_is_never_reached(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with Emulator() as emulator:
-        seen = await run_batch(
-            emulator, smalls(ITEMS), tmp_path, session={"base_url": f"http://127.0.0.1:{port}"}
-        )
+        nowhere = {"base_url": f"http://127.0.0.1:{port}"}
+        seen = await run_batch(emulator, smalls(20), tmp_path, session=nowhere, limit=120)
 
     assert isinstance(seen.raised, ConnectionFailedError)
     assert 55 <= seen.seconds <= 75
@@ -216,14 +216,14 @@ async def test_refused_connections(seconds, tmp_path):
         restarts = []
         seen = await run_batch(
             emulator,
-            smalls(100),
+            smalls(40),
             tmp_path,
             begin=lambda: restarts.append(asyncio.create_task(emulator.refuse(seconds))),
         )
         await restarts[0]
 
-    assert seen.states == (100, 0, 0, 0)
-    assert (seen.posts, seen.billed, seen.paused) == (100, 100, None)
+    assert seen.states == (40, 0, 0, 0)
+    assert (seen.posts, seen.billed, seen.paused) == (40, 40, None)
 
 
 async def test_refused_connections_while_tasks_run():

@@ -207,21 +207,23 @@ async def test_a_large_body_is_bounded():
 # Many submits
 
 
-@pytest.mark.parametrize("status", [404, 302, 405, 421, 400, 403])
+@pytest.mark.parametrize(
+    ("status", "count"), [(404, ITEMS), (302, ITEMS), (405, 60), (421, 60), (400, 60), (403, 60)]
+)
 @today("each item that meets the page fails, or the run pauses")
-async def test_pages_for_two_seconds_in_a_batch(status, tmp_path):
+async def test_pages_for_two_seconds_in_a_batch(status, count, tmp_path):
     """When an edge refuses every submit for 2 s, no item fails: all are held, and then done."""
     async with Emulator(seconds=5) as emulator:
         seen = await run_batch(
             emulator,
-            smalls(ITEMS),
+            smalls(count),
             tmp_path,
             begin=lambda: emulator.outage(2, Fault.edge("all", status, location=ELSEWHERE)),
         )
 
-    assert seen.states == (ITEMS, 0, 0, 0)
-    assert (seen.billed, seen.paused) == (ITEMS, None)
-    assert seen.posts <= ITEMS + 10
+    assert seen.states == (count, 0, 0, 0)
+    assert (seen.billed, seen.paused) == (count, None)
+    assert seen.posts <= count + 10
 
 
 @today("each item that meets the page fails")
@@ -295,7 +297,8 @@ async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
         seen = await run_batch(emulator, smalls(ITEMS), tmp_path)
 
     assert seen.states == (0, 0, 0, 0)
-    assert (seen.posts, seen.billed) == (3, 0)
+    assert 3 <= seen.posts <= 8
+    assert seen.billed == 0
     assert seen.seconds < 60
     assert "base URL" in (seen.paused or "")
 

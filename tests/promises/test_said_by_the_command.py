@@ -1,0 +1,92 @@
+"""What the command says of an outage, and with which status it ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from foxapi_async.cli import main
+from foxapi_async.emulator import Fault, ThreadedEmulator
+
+
+def today(reason):
+    """What is right, and not so today."""
+    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
+
+
+@pytest.fixture(autouse=True)
+def clean_place(monkeypatch, tmp_path):
+    """An empty working folder with an input of 20 lines, and no settings of the person who runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
+        monkeypatch.delenv(name)
+    lines = [json.dumps({"id": f"fox-{n}", "prompt": f"fox {n}"}) for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+
+
+def run(emulator, monkeypatch, capfd):
+    monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
+    monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
+    code = main(["batch", "p.jsonl", "--out", "out"])
+    return code, capfd.readouterr().err
+
+
+@pytest.mark.parametrize("status", [302, 404])
+@today("each item fails, and the status is 1")
+def test_an_edge_that_refuses_everything(status, monkeypatch, capfd):
+    """A batch that an edge refuses from the start ends with status 3, and standard error says what to check."""
+    with ThreadedEmulator(faults=[Fault.edge("all", status, times=None, location="http://x/")]) as emulator:
+        code, err = run(emulator, monkeypatch, capfd)
+
+    assert code == 3
+    assert "base URL" in err
+    assert emulator.billed == 0
+
+
+@pytest.mark.parametrize("status", [402, pytest.param(403, marks=today("the words are those of a key"))])
+def test_a_quota_that_is_used_up(status, monkeypatch, capfd):
+    """A batch whose quota is used up ends with status 3, and standard error says to top up."""
+    with ThreadedEmulator(faults=[Fault.quota(status=status, times=None)]) as emulator:
+        code, err = run(emulator, monkeypatch, capfd)
+
+    assert code == 3
+    assert "quota is used up" in err
+    assert "credits" in err
+
+
+def first_words(child, pattern, seconds):
+    """What the child says on standard error until it says this, or for so many seconds."""
+    said = []
+
+    def read():
+        for line in child.stderr:
+            said.append(line)
+            if pattern in line:
+                return
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(seconds)
+    child.kill()
+    reader.join()
+    return "".join(said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["cannot connect", pytest.param("waiting: cannot connect", marks=today("submits are held back for"))],
+)
+def test_a_service_that_cannot_be_reached(words):
+    """While a service cannot be reached, standard error says so within seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-m", "foxapi_async", "batch", "p.jsonl", "--out", "out"]
+    settings = {"FOXAPI_API_KEY": "sk-x", "FOXAPI_BASE_URL": f"http://127.0.0.1:{port}"}
+    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as child:
+        said = first_words(child, "cannot connect", 15)
+
+    assert words in said
