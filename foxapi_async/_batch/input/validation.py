@@ -31,7 +31,10 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
     """
     known = await ledger.meta(_VALIDATED)
     size = await file.size()
-    if known is not None and known.split()[1:-1] in ([], [str(size)]):  # folders of older versions have no size
+    if known is not None and known.split()[1:-1] in (
+        [],
+        [str(size)],
+    ):  # folders of older versions have no size
         await file.sum_up()
         if known.startswith(f"{file.validation} "):
             return _count_in(known)
