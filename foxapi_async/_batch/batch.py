@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Self
 
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async._batch.plan import BatchItems, Wanted
+from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._batch.run import LEDGER, MANIFEST, Paused, Run, RunOptions
 from foxapi_async._client.as_completed import call_when_dropped
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import check_count, is_number
 
 __all__ = ["LEDGER", "MANIFEST", "Batch", "BatchIterator"]
@@ -59,12 +60,13 @@ class Batch:
                 raise ConfigurationError(f"{name}={value!r}: give credits as a number, zero or more")
         self.out = Path(out)
         self._room = max_in_flight
+        again = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
         self._options = RunOptions(
             given=requests,
             out=self.out,
             budget=budget,
             price=price,
-            wanted=Wanted(failed=retry_failed, uncertain=resubmit_uncertain),
+            again=frozenset(state for state, is_asked in again.items() if is_asked),
         )
         self._run: Run | None = None
 

@@ -8,6 +8,7 @@ the ledger says of each item whether it may be submitted again.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
 import time
@@ -69,7 +70,9 @@ class RunContext:
     timeout: float | None
     series: Series | None
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
-    downloads: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(DOWNLOADS_AT_ONCE))
+    downloads: asyncio.Semaphore = attrs.field(
+        factory=functools.partial(asyncio.Semaphore, DOWNLOADS_AT_ONCE)
+    )
     _under_way: dict[asyncio.Task[Any], ItemRun] = attrs.field(factory=dict, init=False)
     _submits: list[asyncio.Task[object]] = attrs.field(factory=list, init=False)
 

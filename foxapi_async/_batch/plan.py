@@ -27,20 +27,6 @@ BatchItems = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _CHUNK = 500
 
 
-@attrs.frozen
-class Wanted:
-    """Which of the items that the ledger knows are done again."""
-
-    failed: bool = False
-    uncertain: bool = False
-
-    @property
-    def states(self) -> tuple[ItemState, ...]:
-        """The states of items that ended and are done again."""
-        asked = ((ItemState.FAILED, self.failed), (ItemState.UNCERTAIN, self.uncertain))
-        return tuple(state for state, is_asked in asked if is_asked)
-
-
 class WorkPlan:
     """The items of one run, in the order in which they are begun.
 
@@ -48,7 +34,7 @@ class WorkPlan:
         given: the items of the batch.
         ledger: what was done before.
         budget: what may be spent.
-        wanted: what is done again.
+        again: the states of ended items that are done again.
         changed: set whenever the budget may give another answer, or an item has ended.
         exhausted: called if the budget lets an item not pass, which ends the plan.
 
@@ -64,15 +50,15 @@ class WorkPlan:
         given: BatchItems | InputFile,
         ledger: Ledger,
         budget: Budget,
-        wanted: Wanted,
+        again: frozenset[ItemState],
         changed: asyncio.Event,
         exhausted: Callable[[Answer, WorkItem], None],
     ) -> None:
         self._given = given
         self._ledger = ledger
         self._budget = budget
-        self._wanted = wanted
-        self._open_states = {ItemState.NEW, *wanted.states}
+        self._again = again
+        self._open_states = {ItemState.NEW, *again}
         self._changed = changed
         self._exhausted = exhausted
         self.ended = False
@@ -111,7 +97,7 @@ class WorkPlan:
                 for item in await self._identified(index, chunk):
                     yield item
                 index += len(chunk)
-        if self._wanted.uncertain:
+        if ItemState.UNCERTAIN in self._again:
             while self.looked_for:
                 self._changed.clear()
                 await self._changed.wait()

@@ -27,6 +27,7 @@ ACCOUNT_ERRORS = (
     _errors.PermissionDeniedError,
 )
 
+_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
 _URL = re.compile(r"https?:|data:", re.IGNORECASE)
 
 
@@ -152,7 +153,7 @@ def pause_reason(error: FoxError, submission: Submission | None) -> Reason | Non
 def opening_record(item: WorkItem) -> str:
     """What the ledger keeps of an item while its task runs, so that another run can continue without the input."""
     request = item.request and item.request.to_dict()
-    return _dump({"id": item.key, "index": item.index, "request": request})
+    return _encode({"id": item.key, "index": item.index, "request": request})
 
 
 def closing_record(
@@ -188,8 +189,4 @@ def closing_record(
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "error": problem,
     }
-    return _dump(record)
-
-
-def _dump(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=True, default=str)
+    return _encode(record)

@@ -15,7 +15,7 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
 from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
 from foxapi_async._batch.manifest import Manifest
-from foxapi_async._batch.plan import BatchItems, Wanted, WorkPlan
+from foxapi_async._batch.plan import BatchItems, WorkPlan
 from foxapi_async._batch.record import (
     BatchOutcome,
     WorkItem,
@@ -92,14 +92,14 @@ class RunOptions:
         out: the folder of the batch.
         budget: credits that are never passed; None for no limit.
         price: credits of one submit, if the caller knows them.
-        wanted: which of the items that the ledger knows are done again.
+        again: the states of ended items that are done again.
     """
 
     given: BatchItems | InputFile
     out: Path
     budget: float | None
     price: float | None
-    wanted: Wanted
+    again: frozenset[ItemState]
 
 
 class Run:
@@ -221,7 +221,7 @@ class Run:
         options, given = self._options, self._options.given
         if isinstance(given, InputFile) and given.is_regular:
             self.expected = await validated(given, ledger)
-            if await is_finished(given, ledger, *options.wanted.states):
+            if await is_finished(given, ledger, *options.again):
                 given = []
         self.budget = Budget(
             options.budget,
@@ -239,7 +239,7 @@ class Run:
             timeout=self._timeout,
             series=series,
         )
-        self._plan = WorkPlan(given, ledger, self.budget, options.wanted, context.changed, self._exhausted)
+        self._plan = WorkPlan(given, ledger, self.budget, options.again, context.changed, self._exhausted)
         await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
         self.tally.update(await ledger.counts())
@@ -328,7 +328,7 @@ class Run:
         self, run: ItemRun, error: NotFoundError
     ) -> tuple[ItemState, BatchOutcome | None]:
         """The service does not know the task of an earlier run. It stays submitted, or is sent anew if that was asked."""
-        if self._options.wanted.uncertain and (anew := sent_anew(run.item)) is not None:
+        if ItemState.UNCERTAIN in self._options.again and (anew := sent_anew(run.item)) is not None:
             await run.note_error(ItemState.UNCERTAIN, error)
             self._plan.unknown.append(anew)
             return ItemState.UNCERTAIN, None

@@ -142,7 +142,7 @@ class InputFile:
         Raises:
             InvalidRequestError: it cannot be read.
         """
-        return await self._run(lambda: os.stat(self.name).st_size)
+        return await self._run(lambda: Path(self.name).stat().st_size)
 
     async def sum_up(self) -> None:
         """Find out `checksum` without making items of the lines.
