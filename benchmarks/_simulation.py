@@ -12,6 +12,7 @@ import attrs
 
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
 from foxapi_async._client.poller import Poller
+from foxapi_async._policy.contact import Contact
 from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._wire.replies import TaskReply
 
@@ -56,6 +57,7 @@ class Service:
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
         self.polls = RateLimiter(limit)
+        self.contact = Contact()
         self.downloads = None
         self._runs = runs
         self._estimate = estimate

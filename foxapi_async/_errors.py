@@ -236,7 +236,14 @@ class TaskTimeoutError(TaskError):
     """We have waited as long as allowed. The task goes on and stays billed: `FoxSession.attach(task_id)`.
 
     Not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
+
+    `.last_poll` says what is known of the task: its last status, and where polls failed, why and for how long.
     """
+
+    def __init__(self, message: str = "", *, last_poll: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        status = self.snapshot.status if self.snapshot else "not read yet"
+        self.last_poll = f"last status: {status}" if last_poll is None else last_poll
 
 
 class TaskAbandonedError(TaskError):

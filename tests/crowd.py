@@ -12,6 +12,7 @@ from foxapi_async import Cadence, Estimates, RateLimitError
 from foxapi_async._client.poller import Poller
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._wire.replies import TaskReply
@@ -49,6 +50,7 @@ class Service:
 
     Attributes:
         polls: the limiter that it passes.
+        contact: whether it was heard; a test says so.
         downloads: what images would fetch themselves through; there are none.
         asked: when each poll came.
         answers: what to say instead of the truth, by id; an answer is used once.
@@ -58,6 +60,7 @@ class Service:
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
         self.polls = RateLimiter(limit)
         self.downloads = None
+        self.contact = Contact()
         self.latency = latency
         self.asked: list[float] = []
         self.answered: list[float] = []
@@ -128,9 +131,9 @@ class Room:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is left of any task."""
-        poller = self.poller
-        nothing = not poller._watches and not len(poller._due) and not len(poller._deadlines._schedule)
-        return nothing and poller._demand._total < 1e-6 and not any(self.in_flight)
+        left = self.poller.inspect()
+        del left["detached"]
+        return all(size < 1e-6 for size in left.values()) and not any(self.in_flight)
 
 
 @contextlib.asynccontextmanager

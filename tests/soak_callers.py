@@ -180,10 +180,7 @@ def tables(fox: FoxSession) -> dict[str, int]:
         each._in_flight for model in models for each in (model.timed, model.untimed, *model.by_progress)
     ]
     return {
-        "watches": len(poller._watches),
-        "due": len(poller._due),
-        "deadlines": len(poller._deadlines._timeouts),
-        "deadlines to come": len(poller._deadlines._schedule),
+        **{name: round(size) for name, size in poller.inspect().items()},
         "posts": len(engine.submitter._live),
         "open reads": len(transport._spans._open),
         "streams": len(engine.streams._streams),
@@ -193,18 +190,16 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "series open": sum(not each.discarded.is_set() for each in engine.pipelines),
         "left series": sum(each.discarded.is_set() for each in engine.pipelines),
         "unread handles of left series": sum(len(each.handles) for each in engine.pipelines),
-        "given up": len(poller._given_up._last),
-        "left": len(poller._given_up._left),
     }
 
 
-PROMISED = frozenset({"given up", "left series", "unread handles of left series"})
+PROMISED = frozenset({"detached", "left series", "unread handles of left series"})
 """Tables that hold what `FoxSession.unfinished` promises; all others are empty once nothing is under way."""
 
 MOST_ENTRIES = 250
 """More has no collection of a session at rest, how many submits there ever were: a few for each connection and model."""
 
-_PROMISED_PATHS = ("fox._engine.pipelines", "fox._engine.submitter._poller._given_up._last")
+_PROMISED_PATHS = ("fox._engine.pipelines", "fox._engine.submitter._poller._detached")
 # Tables over the ages of tasks, of a fixed size, three collections of some hundred entries for each model and progress.
 _FIXED_PATHS = ("fox._engine.submitter._poller.estimates._models[].",)
 

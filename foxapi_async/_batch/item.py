@@ -146,7 +146,7 @@ class ItemRun:
         """
         engine, timeout = self._context.engine, self._context.timeout
         if self.task_id is not None:
-            return engine.poller.attach(self.task_id, None, timeout)
+            return engine.poller.attach(self.task_id, None, timeout, confirmed=True)
         assert self.item.request is not None  # noqa: S101 - only a task that continues has none
         self.submission = submission = engine.new_submission(
             timeout, series=self._context.series, key=self._idempotency_key, journal=self

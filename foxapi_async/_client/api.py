@@ -61,8 +61,8 @@ class Api:
         self._listener = listener
         self.submits = RateLimiter(limits.submits_per_second, "submit", listener)
         self.polls = RateLimiter(limits.polls_per_second, "poll", listener)
-        self.contact = Contact()
         self._uploads = RateLimiter(None, "upload", listener)
+        self.contact = Contact()
 
     async def submit(
         self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, tainted: bool

@@ -27,7 +27,6 @@ from foxapi_async._client.submitter import Submitter
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._http.transport import Transport
 from foxapi_async._options import RetryPolicy
 
@@ -65,9 +64,8 @@ class Engine:
         self.pipelines: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
-        self._hooks = hooks
         self._retry = retry
-        self.poller = Poller(api, cadence, estimates, connections, self._publish, hooks)
+        self.poller = Poller(api, cadence, estimates, connections, self.streams.put, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
@@ -182,11 +180,6 @@ class Engine:
         """Stop a pipeline whose outcomes are not read any more, and forget those of which nothing is left."""
         pipeline.discard()
         self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
-
-    def _publish(self, event: TaskEvent) -> None:
-        if self._hooks is not None:
-            self._hooks(event)
-        self.streams.put(event)
 
     # Work.
 

@@ -7,7 +7,7 @@ An image knows its address and, while its session is open, through whom to fetch
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from foxapi_async._errors import DownloadError
 from foxapi_async._files.downloads import Downloads, standalone
 from foxapi_async._files.names import safe_name
 from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
-from foxapi_async._wire.replies import ResultFile
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
 """Endings under which an image may be saved; a name with one of them is a file, not a directory."""
@@ -70,24 +69,6 @@ class GeneratedImage:
             DownloadError: it cannot be fetched. `charged` is "yes".
         """
         return await self.downloads.read(self.file)
-
-    @classmethod
-    def of_task(
-        cls, task_id: str, files: Sequence[ResultFile], downloads: Downloads | None
-    ) -> tuple[GeneratedImage, ...]:
-        """The images of a task, one for each file in its reply, fetched through `downloads`."""
-        count = len(files)
-        return tuple(
-            cls(
-                file.url,
-                file.content_type,
-                task_id=task_id,
-                raw=file.raw,
-                downloads=downloads,
-                position=Position(index, count),
-            )
-            for index, file in enumerate(files)
-        )
 
     @property
     def file(self) -> FileRequest:

@@ -11,6 +11,7 @@ import attrs
 from foxapi_async import _errors
 from foxapi_async._errors import FoxError
 from foxapi_async._files.downloads import Downloads
+from foxapi_async._files.values import Position
 from foxapi_async._handles import state
 from foxapi_async._handles.result import GeneratedImage, TaskResult
 from foxapi_async._handles.state import Signal
@@ -57,6 +58,18 @@ class TaskSnapshot:
     @classmethod
     def of(cls, reply: TaskReply, downloads: Downloads | None = None) -> Self:
         """The snapshot of a reply, with images that fetch themselves through `downloads`."""
+        count = len(reply.files)
+        images = tuple(
+            GeneratedImage(
+                file.url,
+                file.content_type,
+                task_id=reply.id,
+                raw=file.raw,
+                downloads=downloads,
+                position=Position(index, count),
+            )
+            for index, file in enumerate(reply.files)
+        )
         return cls(
             id=reply.id,
             model=reply.model,
@@ -64,7 +77,7 @@ class TaskSnapshot:
             progress=reply.progress,
             estimated_time=reply.estimated_time,
             created=reply.created,
-            images=GeneratedImage.of_task(reply.id, reply.files, downloads) if reply.files else (),
+            images=images,
             error=reply.error,
             usage=reply.usage,
             raw=reply.raw,

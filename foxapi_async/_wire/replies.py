@@ -242,7 +242,7 @@ def make_converter() -> Converter:
     import cattrs  # noqa: PLC0415 - naming the package, and making a request, must not wait for it
 
     converter = cattrs.Converter()
-    converter.register_structure_hook(TaskReply, lambda given, _: _read_task(*given))
+    converter.register_structure_hook(TaskReply, _read_task)
     converter.register_structure_hook(UploadedFile, lambda raw, _: _read_upload(raw))
     return converter
 
@@ -258,7 +258,8 @@ def prepare_converter() -> None:
     _task_hook()
 
 
-def _read_task(raw: Raw, body: bytes | None, date: str | None) -> TaskReply:
+def _read_task(given: tuple[Raw, bytes | None, str | None], _: object) -> TaskReply:
+    raw, body, date = given
     get = raw.get
     results = _results_of(get("results"), get("output"))
     return TaskReply(

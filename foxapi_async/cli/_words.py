@@ -38,8 +38,7 @@ def in_shell_words(text: str) -> str:
 def line_of(error: FoxError) -> str:
     """The error in one line, in terms of the command line."""
     if isinstance(error, TaskTimeoutError):
-        status = error.snapshot.status if error.snapshot else "not read yet"
-        return f"task {error.task_id} has not finished in time (last status: {status})"
+        return f"task {error.task_id} has not finished in time ({error.last_poll})"
     if isinstance(error, TaskAbandonedError):  # how to look again is told with the command for it
         return str(error).partition(_AS_IT_GOES_ON)[0]
     text = in_shell_words(str(error)) or type(error).__name__

@@ -848,14 +848,14 @@ async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault
 async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
     """A bug outside any poll, where only the loop would see it, ends the session as openly; the first one counts."""
 
-    def broken(now):
+    def broken():
         raise ZeroDivisionError("a fault of ours")
 
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator) as fox:
             handle = await fox.submit(fox_request(), timeout=1)
             poller = fox._engine.poller
-            poller._deadlines.take_due = broken
+            poller._deadlines.first = broken
             with pytest.raises(TaskAbandonedError, match="internal error"):
                 await handle
             poller._report(KeyError("a second one"))

@@ -25,7 +25,7 @@ from apps.asgi import Event
 pytestmark = pytest.mark.thorough
 
 PATIENCE = 60.0
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
 
 
@@ -41,7 +41,7 @@ class Server:
     def __init__(self, service):
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        words = "apps.live_app:app", "--app-dir", str(HERE), "--fd", str(self._socket.fileno())
+        words = "apps.live_app:app", "--app-dir", str(TESTS), "--fd", str(self._socket.fileno())
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *words],
             env={**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url},

@@ -18,12 +18,12 @@ import pytest
 from aiohttp import web
 from helpers import fox_request, posts
 
-from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile
+from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile, TaskSnapshot
 from foxapi_async._files import disk, downloads, media_type
 from foxapi_async._files.values import Position
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
-from foxapi_async._wire.replies import ResultFile
+from foxapi_async._wire.replies import ResultFile, TaskReply
 from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
@@ -305,8 +305,8 @@ async def test_renewing_bills_nothing(emulator, fox, tmp_path):
 def test_the_place_is_no_part_of_the_value():
     """Images are equal wherever they stand, do not show it, and forget it when they are pickled."""
     file = ResultFile("https://cdn.test/a.png", None, {})
-    (alone,) = GeneratedImage.of_task("t", [file], None)
-    _, second = GeneratedImage.of_task("t", [file, file], None)
+    (alone,) = TaskSnapshot.of(TaskReply(id="t", files=(file,))).images
+    _, second = TaskSnapshot.of(TaskReply(id="t", files=(file, file))).images
     again = pickle.loads(pickle.dumps(second))
 
     assert alone == second == again

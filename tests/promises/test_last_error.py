@@ -15,11 +15,6 @@ pytestmark = pytest.mark.virtual
 FOR_EVER = "9" * 20
 
 
-def today(reason):
-    """What is right, and not so today."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.mark.parametrize(
     ("fault", "cause", "timeout"),
     [
@@ -33,7 +28,6 @@ def today(reason):
     ],
     ids=["500", "503 page", "200 page", "429", "hang", "cut", "garbage"],
 )
-@today("'has not finished in time (last status: pending)'")
 async def test_polls_that_fail_until_the_deadline(fault, cause, timeout):
     """After minutes or an hour of failed polls the error names the last failure, its cause and since when polls have failed."""
     async with Emulator(seconds=30) as emulator, session_at(emulator, task_timeout=timeout) as fox:
@@ -46,7 +40,6 @@ async def test_polls_that_fail_until_the_deadline(fault, cause, timeout):
     assert re.search(r"\b(since|for) ", str(error))
 
 
-@today("'has not finished in time (last status: pending)'")
 async def test_connections_that_are_refused_until_the_deadline():
     """After a service that was gone until the deadline the error says that it could not be reached."""
     async with Emulator(seconds=30) as emulator, session_at(emulator, task_timeout=600) as fox:
@@ -71,7 +64,6 @@ async def test_polls_that_are_answered_until_the_deadline():
 
 
 @pytest.mark.parametrize("asked", [FOR_EVER, "86400"])
-@today("the handle waits until its deadline")
 async def test_a_retry_after_of_ages_is_probed(asked):
     """A poll's `Retry-After` beyond ten minutes is probed after ten minutes."""
     fault = Fault.status("poll", 503, retry_after=asked)
@@ -83,7 +75,6 @@ async def test_a_retry_after_of_ages_is_probed(asked):
     assert 500 <= seconds <= 800
 
 
-@today("nothing is said, and the service is asked once")
 async def test_a_retry_after_of_ages_in_a_batch(tmp_path, caplog):
     """In a batch a `Retry-After` of ages on polls is said once and probed every ten minutes."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")

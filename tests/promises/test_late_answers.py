@@ -21,17 +21,11 @@ virtual = pytest.mark.virtual
 SLOW = Fault.slow("submit", 5)
 
 
-def today(reason):
-    """What is right, and not so today."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 # The answer to a submit
 
 
 @virtual
 @pytest.mark.parametrize("jump", [61, 75, 3600])
-@today("UncertainSubmitError, and the id is lost")
 async def test_an_answer_that_arrived_while_the_loop_was_blocked(jump):
     """A loop that is blocked beyond `reply_timeout` gets the handle if the answer has arrived meanwhile."""
     async with (
@@ -61,7 +55,6 @@ async def test_an_answer_that_arrived_after_the_caller_s_limit():
 
 
 @virtual
-@today("the item is uncertain")
 async def test_an_answer_that_arrived_in_a_batch(tmp_path):
     """An item of a batch whose answer arrived while the loop was blocked is done."""
     async with Emulator(seconds=20, faults=[SLOW]) as emulator, Relay(emulator, [75]) as relay:
@@ -99,7 +92,6 @@ async def test_an_answer_that_drips_for_ever():
 
 
 @virtual
-@today("TaskTimeoutError, though the task is done")
 async def test_a_deadline_that_passed_while_the_loop_was_blocked():
     """A handle whose deadline passed while the loop was blocked looks once more, and has the result."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
@@ -113,7 +105,6 @@ async def test_a_deadline_that_passed_while_the_loop_was_blocked():
 
 
 @virtual
-@today("TaskTimeoutError, though the tasks are done")
 async def test_many_deadlines_that_passed_while_the_loop_was_blocked():
     """Each of fifty handles whose deadline passed while the loop was blocked has its result."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
@@ -183,7 +174,6 @@ def environment(emulator):
 
 
 @pytest.mark.kill
-@today("UncertainSubmitError, and the id is lost")
 def test_a_process_that_is_stopped():
     """A process that is stopped beyond `reply_timeout` gets the handle if the answer arrived meanwhile."""
     with ThreadedEmulator(faults=[Fault.slow("submit", 0.3)]) as emulator:
@@ -219,7 +209,6 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-@today("cattrs and others are imported at the first reply")
 def test_nothing_is_imported_while_a_session_is_open(tmp_path):
     """`sys.modules` is the same before and after a whole generate, save and batch item."""
     with ThreadedEmulator(seconds=0.1) as emulator:

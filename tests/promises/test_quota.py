@@ -14,18 +14,13 @@ CODES = ("insufficient_quota", "insufficient_user_quota")
 OTHER = "gpt-image-1"
 
 
-def today(reason):
-    """What is right, and not so today."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize(
     "status",
     [
         402,
-        pytest.param(403, marks=today("PermissionDeniedError")),
-        pytest.param(429, marks=today("tried five times, then RateLimitError")),
+        403,
+        429,
     ],
 )
 async def test_a_quota_is_said_at_once(status, code):
@@ -44,7 +39,7 @@ async def test_a_quota_is_said_at_once(status, code):
     assert seconds < 1
 
 
-@pytest.mark.parametrize("status", [pytest.param(403, marks=today("PermissionDeniedError at once")), 429])
+@pytest.mark.parametrize("status", [403, 429])
 async def test_a_quota_with_retry_after_is_a_rate_limit(status):
     """A quota refusal with `Retry-After` is waited out, and the submit is accepted then."""
     fault = Fault.quota(status=status, retry_after=7)
@@ -61,8 +56,8 @@ async def test_a_quota_with_retry_after_is_a_rate_limit(status):
     "status",
     [
         402,
-        pytest.param(403, marks=today("PermissionDeniedError")),
-        pytest.param(429, marks=today("sent again and again: the run never ends")),
+        403,
+        429,
     ],
 )
 async def test_a_quota_stops_a_batch(status, tmp_path):
@@ -122,8 +117,8 @@ async def test_a_quota_of_two_models_stops_the_account(tmp_path):
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param(402, marks=today("the handle ends")),
-        pytest.param(403, marks=today("the handle ends")),
+        402,
+        403,
         429,
     ],
 )

@@ -13,11 +13,6 @@ from foxapi_async.cli import main
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
 
-def today(reason):
-    """What is right, and not so today."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.fixture(autouse=True)
 def clean_place(monkeypatch, tmp_path):
     """An empty working folder with an input of 20 lines, and no settings of the person who runs the tests."""
@@ -36,7 +31,6 @@ def run(emulator, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("status", [302, 404])
-@today("each item fails, and the status is 1")
 def test_an_edge_that_refuses_everything(status, monkeypatch, capfd):
     """A batch that an edge refuses from the start ends with status 3, and standard error says what to check."""
     with ThreadedEmulator(faults=[Fault.edge("all", status, times=None, location="http://x/")]) as emulator:
@@ -47,7 +41,7 @@ def test_an_edge_that_refuses_everything(status, monkeypatch, capfd):
     assert emulator.billed == 0
 
 
-@pytest.mark.parametrize("status", [402, pytest.param(403, marks=today("the words are those of a key"))])
+@pytest.mark.parametrize("status", [402, 403])
 def test_a_quota_that_is_used_up(status, monkeypatch, capfd):
     """A batch whose quota is used up ends with status 3, and standard error says to top up."""
     with ThreadedEmulator(faults=[Fault.quota(status=status, times=None)]) as emulator:
@@ -78,7 +72,7 @@ def first_words(child, pattern, seconds):
 
 @pytest.mark.parametrize(
     "words",
-    ["cannot connect", pytest.param("waiting: cannot connect", marks=today("submits are held back for"))],
+    ["cannot connect", "waiting: cannot connect"],
 )
 def test_a_service_that_cannot_be_reached(words):
     """While a service cannot be reached, standard error says so within seconds."""
