@@ -80,7 +80,8 @@ class Api:
         outcome = await self._transport.submit(call, exchange)
         again = self._retry.resubmit_uncertain
         judged = judge_submit(outcome, key, earlier=earlier, tainted=tainted, resubmit=again)
-        self._note_speaker(outcome, judged)
+        if not self.contact.heard:
+            self._note_speaker(outcome, judged)
         return judged
 
     async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
@@ -89,11 +90,12 @@ class Api:
         judged = judge_read(
             outcome, lambda reply: replies.read_status(reply, task_id), "poll", task_id, fresh=fresh
         )
-        self._note_speaker(outcome, judged)
+        if not self.contact.heard:
+            self._note_speaker(outcome, judged)
         return judged
 
     def _note_speaker(self, outcome: Reply | Failure, judged: object) -> None:
-        if not self.contact.heard and isinstance(outcome, Reply):
+        if isinstance(outcome, Reply):
             self.contact.heard = not (isinstance(judged, Verdict) and judged.edge)
 
     async def is_there(self, task_id: str | None) -> bool:
@@ -122,7 +124,8 @@ class Api:
                 raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
             judged = judge_read(outcome, lambda reply: replies.read_status(reply, task_id), "fetch", task_id)
-            self._note_speaker(outcome, judged)
+            if not self.contact.heard:
+                self._note_speaker(outcome, judged)
             return _unless_refused(judged)
 
         rule = a_few_tries(self._retry.tries, self.polls)

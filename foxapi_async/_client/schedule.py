@@ -29,7 +29,8 @@ class Schedule(Generic[K]):
 
     def put(self, key: K, when: float) -> None:
         """Make `key` due at `when`, and no longer at the moment that was set before."""
-        self.discard(key)
+        if key in self._tickets:
+            self.discard(key)
         self._tickets[key] = ticket = next(self._next_ticket)
         heapq.heappush(self._heap, (when, ticket, key))
 

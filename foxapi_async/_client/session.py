@@ -18,6 +18,7 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
+from foxapi_async._client.submission import Submission
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
@@ -170,7 +171,7 @@ class FoxSession:
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
                 "parse_request(mapping) makes one of a mapping"
             )
-        return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
+        return await engine.submitter.submit(request, Submission(self._seconds(timeout), self._retry.grace))
 
     async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.

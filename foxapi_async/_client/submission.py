@@ -118,13 +118,13 @@ class Series:
 
     def __init__(self, *, pauses: bool) -> None:
         self.pauses = pauses
-        self.live: set[Submission] = set()
+        self.live: dict[asyncio.Task[Any], Submission] = {}
         self.stopped = False
 
     def stop(self) -> None:
         """Send nothing more: what was sent goes on, what only waited for its turn ends."""
         self.stopped = True
-        for submission in list(self.live):
+        for submission in list(self.live.values()):
             submission.bar(Bar())
 
 
@@ -138,10 +138,9 @@ class PausableDeadline:
     def __init__(self, timeout: float | None) -> None:
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout
-        self.when: float | None = None
+        self.when = None if timeout is None else self._loop.time() + timeout
         self._left = timeout
         self._waiting: asyncio.Timeout | None = None
-        self.resume()
 
     def left(self) -> float:
         """Seconds until it; while it stands still, and without a timeout, there is no end."""
@@ -282,11 +281,10 @@ class Submission:
     # A try, as the task that carries it out reports it.
 
     def release(self) -> None:
-        """Begin another try, if it was held."""
-        if self._state is SubmitState.HELD:
-            self._move(SubmitEvent.RELEASE)
-            if self.series is not None:
-                self.deadline.resume()
+        """Begin another try after it was held."""
+        self._move(SubmitEvent.RELEASE)
+        if self.series is not None:
+            self.deadline.resume()
 
     def line_up(self) -> None:
         """Wait for its turn; the time of an item of many stands still meanwhile."""

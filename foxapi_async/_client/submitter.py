@@ -19,7 +19,7 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.notices import SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
-from foxapi_async._client.submission import Bar, Submission
+from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, UncertainSubmitError
 from foxapi_async._handles.handle import TaskHandle
@@ -73,7 +73,7 @@ class Submitter:
         self._retry = retry
         self._left = left
         self._hooks = hooks
-        self._live: set[Submission] = set()
+        self._live: dict[asyncio.Task[Answered], Submission] = {}
         self._breaker = Breaker()
         self._brake = Brake()
         # What waits for the brake: the submission, and the future that lets it go.
@@ -129,11 +129,9 @@ class Submitter:
         task = submission.task = self._group.create_task(
             self._deliver(request, submission), name="foxapi submit"
         )
-        self._live.add(submission)
-        task.add_done_callback(lambda _: self._live.discard(submission))
-        if series is not None:
-            series.live.add(submission)
-            task.add_done_callback(lambda _: series.live.discard(submission))
+        for live in (self._live, *([] if series is None else [series.live])):
+            live[task] = submission
+            task.add_done_callback(live.pop)
         return task
 
     # One submit, in its own task.
@@ -144,10 +142,7 @@ class Submitter:
         began = self._loop.time()
         if self._hooks is not None:
             self._hooks(Submitting(call=submission.call, model=request.model, request=request))
-
-        async def attempt() -> TaskReply:
-            return await self._try(request, submission)
-
+        attempt = functools.partial(self._try, request, submission)
         rule = functools.partial(self._next_wait, request.model, submission)
         try:
             reply = await retried(attempt, rule, self._hooks, "submit", call=submission.call)
@@ -172,7 +167,7 @@ class Submitter:
     ) -> TaskHandle:
         """Let the poller have the task. Hooks hear of it once its id is in safe hands."""
         self._newest_id = reply.id
-        self._api.contact.reached()
+        self._api.contact.unreachable_since = None
         notice = None
         if self._hooks is not None:
             seconds = self._loop.time() - began
@@ -196,18 +191,36 @@ class Submitter:
         Raises:
             RetrySignal: it was not accepted.
         """
-        judged: TaskReply | Verdict
-        submission.release()
+        judged: TaskReply | Verdict | None = None
+        if submission.state is SubmitState.HELD:
+            submission.release()
         try:
-            request = await self._uploads.replace_in(request, submission.call)
+            if request.local_files():
+                request = await self._uploads.replace_in(request, submission.call)
             admitted = await self._admission(request.model, submission)
         except FoxError as error:
             admitted = error
         if isinstance(admitted, FoxError):
             judged = Verdict(admitted)
             submission.conclude(judged)
-        else:
-            judged = await self._send(request, submission, admitted)
+            raise RetrySignal(judged)
+        began = self._loop.time()
+        try:
+            exchange = await submission.begin(self._retry.connect_timeout, self._retry.reply_timeout)
+            judged = await self._api.submit(
+                request,
+                exchange,
+                key=submission.key,
+                earlier=submission.tries,
+                tainted=submission.maybe_accepted,
+            )
+            submission.conclude(judged)
+        finally:
+            if submission.series is not None:
+                refusal = judged.error if isinstance(judged, Verdict) else None
+                answer = _answer(submission, judged)
+                self._brake.end(admitted, submission.call, answer, refusal, began, self._loop.time())
+                self._dispatch()
         if isinstance(judged, Verdict):
             raise RetrySignal(judged)
         return judged
@@ -231,7 +244,8 @@ class Submitter:
                 self._brake.withdraw(epoch)
                 raise
             if refusal is None and (epoch == -1 or self._brake.is_current(epoch)):
-                submission.epochs = self._breaker.readmit(model, self._loop.time())
+                if submission.tries:
+                    submission.epochs = self._breaker.readmit(model, self._loop.time())
                 return epoch
             self._brake.withdraw(epoch)
             self._dispatch()
@@ -260,29 +274,6 @@ class Submitter:
                 submission.held += self._loop.time() - began
         return _not_sent(hold, self._loop.time())
 
-    async def _send(
-        self, request: GenerationRequest, submission: Submission, epoch: int
-    ) -> TaskReply | Verdict:
-        judged: TaskReply | Verdict | None = None
-        began = self._loop.time()
-        try:
-            exchange = await submission.begin(self._retry.connect_timeout, self._retry.reply_timeout)
-            judged = await self._api.submit(
-                request,
-                exchange,
-                key=submission.key,
-                earlier=submission.tries,
-                tainted=submission.maybe_accepted,
-            )
-            submission.conclude(judged)
-            return judged
-        finally:
-            if epoch != -1:
-                error = judged.error if isinstance(judged, Verdict) else None
-                answer = _answer(submission, judged)
-                self._brake.end(epoch, submission.call, answer, error, began, self._loop.time())
-                self._dispatch()
-
     # What a try that was not accepted leads to.
 
     def _next_wait(self, model: str, submission: Submission, verdict: Verdict, failures: int) -> float | None:
@@ -294,7 +285,7 @@ class Submitter:
         if isinstance(error, ConnectionFailedError):
             self._api.contact.failed(now)
         else:
-            self._api.contact.reached()
+            self._api.contact.unreachable_since = None
         if not verdict.edge:
             self._refuse_account(error, model, submission)
         wait = self._wait_for(submission, verdict, failures, seconds)
@@ -405,21 +396,20 @@ class Submitter:
     def close(self, reason: FoxError) -> None:
         """Send nothing more: what waits fails with that, and what comes later too."""
         self._closed_by = reason
-        for submission in list(self._live):
+        for submission in list(self._live.values()):
             submission.bar(Bar(reason))
 
     def leave(self) -> None:
         """No caller waits any more: what was sent may finish within its grace."""
-        for submission in list(self._live):
+        for submission in list(self._live.values()):
             submission.lose_caller()
         if self._asking is not None:
             self._asking.cancel()
 
     def end_grace(self) -> None:
         """Wait for no answer any more."""
-        for submission in self._live:
-            if submission.task is not None:
-                submission.task.cancel()
+        for task in self._live:
+            task.cancel()
 
     def resume(self) -> None:
         """See `FoxSession.resume`."""
@@ -438,8 +428,8 @@ class Submitter:
             error,
             PROBE_SECONDS,
         )
-        for submission in self._live - {by}:
-            if scope == "account" or submission.model == model:
+        for submission in list(self._live.values()):
+            if submission is not by and (scope == "account" or submission.model == model):
                 submission.bar(Bar(error, "account"))
 
     # What hooks hear.

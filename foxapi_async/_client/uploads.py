@@ -38,10 +38,8 @@ class Uploads:
             InvalidRequestError: a file cannot be read.
             FoxError: a file could not be stored; nothing is billed.
         """
-        files = request.local_files()
-        if not files:
-            return request
-        return request.with_files({file: await self._url_of(file, call) for file in files})
+        urls = {file: await self._url_of(file, call) for file in request.local_files()}
+        return request.with_files(urls)
 
     async def _url_of(self, file: os.PathLike[str], call: int) -> str:
         identity = await disk.in_thread(_identify, file)

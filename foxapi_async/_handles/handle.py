@@ -160,7 +160,8 @@ class TaskHandle:
             self._state = advance(self._state, event.snapshot.signal)
         else:
             self.end(event.snapshot.signal, ending)
-        _wake(self._news)
+        if self._news:
+            _wake(self._news)
 
     def end(self, signal: Signal, ending: Ending) -> None:
         """Be over, with what every waiter gets."""

@@ -47,32 +47,6 @@ class Settling:
         return False
 
 
-class ExchangeTimeout:
-    """The limit of one exchange, as a context manager that raises `TimeoutError` when it is over."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._timeout = asyncio.timeout(None)
-        self.running = False
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        self.running = True
-        self._exchange.start_timer()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.running = False
-        self._exchange.stop_timer()
-        await self._timeout.__aexit__(kind, error, trace)
-
-    def expire(self) -> None:
-        """End what runs inside."""
-        self._timeout.reschedule(asyncio.get_running_loop().time())
-
-
 class Exchange:
     """The time of one exchange, and whether its request was handed over to the connection.
 
@@ -89,16 +63,34 @@ class Exchange:
 
     def __init__(self, connect: float, reply: float) -> None:
         self.sent = False
-        self.timeout = ExchangeTimeout(self)
         self._reply = reply
         self._revoked = False
         self._complete = False
+        self._over = False  # whether its context was left
         self._pieces = 0
         self._loop = asyncio.get_running_loop()
         self._limit = self._loop.time() + connect
         self._last = float("inf")
         self._settling: Settling | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timeout = asyncio.timeout(None)
+
+    @property
+    def timeout(self) -> Self:
+        """A context manager that raises `TimeoutError` when the limit is over."""
+        return self
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._timer = self._loop.call_at(self._limit, self._ring)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop_timer()
+        self._over = True
+        await self._timeout.__aexit__(kind, error, trace)
 
     def hand_over(self) -> None:
         """Note that bytes of the request are about to go out.
@@ -110,7 +102,8 @@ class Exchange:
             raise ExchangeFailed("given up before it was sent")
         self.sent = True
         self._settling = None
-        self._move(self._loop.time() + self._reply)
+        self._limit = self._loop.time() + self._reply
+        self._set_timer(min(self._limit, self._last))
 
     def came(self) -> None:
         """Note that a piece of the answer was read: its headers, or some of its body."""
@@ -124,7 +117,8 @@ class Exchange:
     def end_by(self, when: float) -> None:
         """Let the exchange, which was sent, end at `when` (loop time) at the latest, unless its answer is coming."""
         self._last = when
-        self._move(self._limit)
+        if self._settling is None:  # else it ends as soon as no bytes come any more
+            self._set_timer(min(self._limit, when))
 
     async def settle(self) -> None:
         """Wait, once the caller's time is over, as long as the answer of a sent request may still be coming.
@@ -137,9 +131,7 @@ class Exchange:
         settling = Settling(self._loop.time(), self._pieces)
         while True:
             await asyncio.sleep(settling.when - self._loop.time())
-            if settling.is_over(
-                self._loop.time(), self._pieces, busy=self._complete and self.timeout.running
-            ):
+            if settling.is_over(self._loop.time(), self._pieces, busy=self._complete and not self._over):
                 return
 
     def revoke(self) -> bool:
@@ -155,24 +147,16 @@ class Exchange:
         self._revoked = True
         self.stop_timer()
 
-    def start_timer(self) -> None:
-        """Let it end at its limit."""
-        self._timer = self._loop.call_at(self._limit, self._ring)
-
     def stop_timer(self) -> None:
         """Let no limit end it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _move(self, when: float) -> None:
-        self._limit = when
-        if self._timer is not None and self._settling is None:  # else it is over, or ends as soon as it may
-            self._set_timer(min(when, self._last))
-
     def _set_timer(self, when: float) -> None:
-        self.stop_timer()
-        self._timer = self._loop.call_at(when, self._ring)
+        if self._timer is not None:  # else it is over
+            self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
         now = self._loop.time()
@@ -180,7 +164,7 @@ class Exchange:
             self._settling = Settling(now, self._pieces)
         elif self._settling is None or self._settling.is_over(now, self._pieces):
             self._timer = None
-            self.timeout.expire()
+            self._timeout.reschedule(now)
             return
         self._set_timer(self._settling.when)
 

@@ -121,7 +121,9 @@ class Transport:
 
     async def submit(self, call: Call, scope: Exchange) -> Reply | Failure:
         """A billed POST, over a connection of its own."""
-        return await self._post(call, _Body(call.body or b"", scope.hand_over), scope)
+        body = _Body(call.body or b"", scope.hand_over)
+        headers = {**self._headers, **call.headers}
+        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
 
     async def upload(self, call: Call, chunks: AsyncIterator[bytes], scope: Exchange) -> Reply | Failure:
         """A POST whose body is streamed; its Content-Length is in the call's headers."""
@@ -134,14 +136,11 @@ class Transport:
                 yield chunk
 
         try:
-            return await self._post(call, noted(), scope)
+            headers = {**self._headers, **call.headers}
+            return await self._exchange(self._submits, "POST", call.path, headers, noted(), scope)
         finally:
             if writing := [w for w in writers if w is not None and w is not asyncio.current_task()]:
                 await asyncio.wait(writing)  # it may be in a thread, with the file open
-
-    async def _post(self, call: Call, body: Any, scope: Exchange) -> Reply | Failure:
-        headers = {**self._headers, **call.headers}
-        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
 
     async def _exchange(
         self,

@@ -75,6 +75,7 @@ class Breaker:
     def __init__(self) -> None:
         self._account = Circuit()
         self._models: dict[str, Circuit] = {}  # those that were ever refused
+        self._refuses = False  # whether anything is refused now
 
     def admit(self, model: str, now: float) -> Epochs:
         """The epochs in which a submit of this model begins.
@@ -82,15 +83,21 @@ class Breaker:
         Raises:
             AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
         """
-        for circuit in self._circuits(model):
-            circuit.check(now)
-        return self.readmit(model, now)
+        if self._refuses:
+            for circuit in self._circuits(model):
+                circuit.check(now)
+            self.take_slot(model, now)
+        return self._account.epoch, self._models[model].epoch if model in self._models else 0
 
     def readmit(self, model: str, now: float) -> Epochs:
         """The epochs in which a submit that was admitted and held back is tried again; a probe takes the next slot."""
+        self.take_slot(model, now)
+        return self._account.epoch, self._models[model].epoch if model in self._models else 0
+
+    def take_slot(self, model: str, now: float) -> None:
+        """Note that a submit of this model goes: while something is refused, it is the probe."""
         for circuit in self._circuits(model):
             circuit.take_slot(now)
-        return self._account.epoch, self._models[model].epoch if model in self._models else 0
 
     def _circuits(self, model: str) -> list[Circuit]:
         return [self._account] + ([self._models[model]] if model in self._models else [])
@@ -101,6 +108,7 @@ class Breaker:
         """Note how a submit ended; whose other submits are to be told: all, those of its model, or none."""
         if not isinstance(error, AuthenticationError | InsufficientQuotaError):
             return None
+        self._refuses = True
         if isinstance(error, InsufficientQuotaError) and error.status != 402:
             circuit = self._models.setdefault(model, Circuit())
             if epochs[1] != circuit.epoch:
@@ -115,13 +123,17 @@ class Breaker:
 
     def accepted(self, model: str, epochs: Epochs) -> bool:
         """Note a success; whether it closed a matter."""
+        if not self._refuses:
+            return False
         closed = epochs[0] == self._account.epoch and self._account.close()
         circuit = self._models.get(model)
         if circuit is not None and epochs[1] == circuit.epoch:
             closed = circuit.close() or closed
+        self._refuses = any(each.refusal is not None for each in (self._account, *self._models.values()))
         return closed
 
     def reset(self) -> bool:
         """Let everything pass again; whether something was refused."""
+        self._refuses = False
         closed = [circuit.close() for circuit in (self._account, *self._models.values())]
         return any(closed)

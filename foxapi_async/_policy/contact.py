@@ -12,21 +12,18 @@ class Contact:
 
     Attributes:
         heard: whether the service has ever answered this session.
+        unreachable_since: when the first submit failed that could not be sent; None once one was sent.
     """
 
     def __init__(self) -> None:
         self.heard = False
-        self._unreachable_since: float | None = None
-
-    def reached(self) -> None:
-        """Note a submit that could be sent."""
-        self._unreachable_since = None
+        self.unreachable_since: float | None = None
 
     def failed(self, now: float) -> None:
         """Note a submit that could not be sent."""
-        if self._unreachable_since is None:
-            self._unreachable_since = now
+        if self.unreachable_since is None:
+            self.unreachable_since = now
 
     def silence(self, now: float) -> float:
         """For how many seconds no submit could be sent; 0 if the last one was."""
-        return 0.0 if self._unreachable_since is None else now - self._unreachable_since
+        return 0.0 if self.unreachable_since is None else now - self.unreachable_since

@@ -75,18 +75,13 @@ class RateLimiter:
             None when its turn has come; a copy of the refusal that holds for longer than the patience.
         """
         loop = asyncio.get_running_loop()
-        if refusal := self._refusal_beyond(loop.time(), patience()):
-            return refusal
+        if self._refusal is not None and self._next - loop.time() >= patience():
+            return copy.copy(self._refusal)
         async with self._turn:
             while (now := loop.time()) < self._next:
-                if refusal := self._refusal_beyond(now, patience()):
-                    return refusal
+                if self._refusal is not None and self._next - now >= patience():
+                    return copy.copy(self._refusal)
                 self.report(now)
                 await asyncio.sleep(self._next - now)
             self.take(now)
         return None
-
-    def _refusal_beyond(self, now: float, patience: float) -> FoxError | None:
-        if self._refusal is None or self._next - now < patience:
-            return None
-        return copy.copy(self._refusal)

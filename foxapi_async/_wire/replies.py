@@ -33,7 +33,6 @@ from foxapi_async._wire.json_values import (
     excerpt,
     is_json,
     read_document,
-    read_mapping,
     read_number,
     read_object,
     read_text,
@@ -261,17 +260,18 @@ def prepare_converter() -> None:
 def _read_task(given: tuple[Raw, bytes | None, str | None], _: object) -> TaskReply:
     raw, body, date = given
     get = raw.get
-    results = _results_of(get("results"), get("output"))
+    error, usage, info = get("error"), get("usage"), get("task_info")
+    results = _results_of(raw) if get("results") or get("output") else []
     return TaskReply(
         id=raw["id"],
         model=_read_word(get("model")) or "",
         status=_read_word(get("status")) or "pending",
         progress=read_number(get("progress")),
-        estimated_time=_read_estimate(get("task_info")),
+        estimated_time=read_number(info.get("estimated_time")) if isinstance(info, dict) else None,
         created=read_number(get("created")),
         files=_read_files(results) if results else (),
-        error=_read_problem(get("error")),
-        usage=read_mapping(get("usage")),
+        error=_read_problem(error) if error else None,
+        usage=usage if isinstance(usage, dict) else None,
         raw=body if body and not results else raw,
         has_results=bool(results),
         date=date,
@@ -300,18 +300,13 @@ def _the_same(text: str) -> str:
     return text
 
 
-def _read_estimate(task_info: object) -> float | None:
-    return read_number(task_info.get("estimated_time")) if isinstance(task_info, dict) else None
-
-
-def _results_of(results: object, output: object) -> list[Any]:
+def _results_of(raw: Raw) -> list[Any]:
     """The result list in any of its documented shapes; an object or text with nothing in it is no result."""
-    if not results and not output:
-        return []
+    results = raw.get("results")
     if isinstance(results, (dict, str)):
         results = [results]
     if not isinstance(results, list) or not results:
-        results = _older_output(output)
+        results = _older_output(raw.get("output"))
     # Types of JSON, asked for by name: an abstract class takes ten times as long to tell.
     found = (item for item in results if isinstance(item, (dict, str)) and item)
     return list(itertools.islice(found, MOST_IMAGES))
@@ -339,9 +334,7 @@ def _is_link(url: object) -> bool:
 
 
 def _read_problem(error: object) -> TaskProblem | None:
-    if not error:
-        return None
-    if isinstance(error, str) and error:
+    if isinstance(error, str):
         return TaskProblem(message=error)
     if not isinstance(error, dict):
         return None

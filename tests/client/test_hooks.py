@@ -308,10 +308,10 @@ async def test_a_fault_on_the_way_to_the_service_is_told(emulator):
     async with session_at(emulator, hooks=[seen.append]) as fox:
         fault = Odd(1, 2)
 
-        async def broken(*_):
+        async def broken(*_, **__):
             raise fault
 
-        fox._engine.uploads.replace_in = broken
+        fox._engine.api.submit = broken
         with pytest.raises(Odd):
             await fox.submit(fox_request())
 

@@ -580,7 +580,7 @@ async def test_a_lost_poll_is_repeated(emulator, fox, fault):
 @pytest.mark.parametrize("status", [401, 402, 403, 400, 307])
 async def test_a_refused_poll_fails_the_handle_with_its_id(emulator, fox, status):
     """A refusal of a status read ends the handle; the task is paid for, so nothing is retryable."""
-    emulator.add_fault(Fault.status("poll", status))
+    emulator.add_fault(Fault.status("poll", status, code="refused", error_type="refused"))
     handle = await fox.submit(fox_request())
 
     with pytest.raises(Exception, match=f"HTTP {status}") as caught:

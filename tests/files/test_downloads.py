@@ -74,7 +74,7 @@ class Host:
         naming = self.namings[min(self.reads, len(self.namings) - 1)]
         self.reads += 1
         if isinstance(naming, int):
-            return web.Response(status=naming)
+            return web.json_response({"error": {"message": "no such task"}}, status=naming)
         results = [{"url": self.url + path} for path in naming]
         return web.json_response({"id": TASK, "status": "completed", "results": results})
 

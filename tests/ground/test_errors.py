@@ -47,6 +47,8 @@ VALUES = {
     "idempotency_key": maybe_text,
     "snapshot": st.none() | st.builds(TaskSnapshot, id=st.text(), error=st.builds(TaskProblem)),
     "url": maybe_text,
+    "body": maybe_text,
+    "last_poll": maybe_text,
     "saved": st.lists(st.builds(PurePosixPath, st.text()), max_size=2).map(tuple),
 }
 

@@ -326,8 +326,7 @@ def test_any_readings_can_be_watched(readings, from_start, estimated_time):
             continue
         moment += pause
         over = snapshot.signal in REMOTELY_OVER
-        watch.learn(snapshot, date, snapshot.signal, estimates, moment)
-        event = watch.event_of(snapshot, moment, final=over)
+        event = watch.read(snapshot, date, estimates, moment)
 
         assert 0 <= event.elapsed < math.inf
         assert event.remaining is None or 0 <= event.remaining < math.inf
