@@ -36,9 +36,9 @@ from aiohttp import web
 from memory import resident
 
 from foxapi_async import Batch, FoxSession, GenerationRequest, Outcome, RawRequest
-from foxapi_async._batch.context import DOWNLOADS_AT_ONCE
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import note_finished, validated
+from foxapi_async._batch.item import DOWNLOADS_AT_ONCE
 from foxapi_async._batch.keys import counted_key, fingerprint
 from foxapi_async._files.values import Target
 from foxapi_async._handles.result import GeneratedImage

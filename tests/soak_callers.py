@@ -186,10 +186,10 @@ def tables(fox: FoxSession) -> dict[str, int]:
         "streams": len(engine.streams._streams),
         "uploads": len(engine.uploads._stored),
         "believed in flight": round(sum(in_flight)),
-        "items of series under way": sum(feed._running for feed in engine.feeds),
-        "series open": sum(not feed.left for feed in engine.feeds),
-        "left series": sum(feed.left for feed in engine.feeds),
-        "unread handles of left series": sum(len(feed.handles) for feed in engine.feeds),
+        "items of series under way": sum(each._running for each in engine.pipelines),
+        "series open": sum(not each.discarded.is_set() for each in engine.pipelines),
+        "left series": sum(each.discarded.is_set() for each in engine.pipelines),
+        "unread handles of left series": sum(len(each.handles) for each in engine.pipelines),
     }
 
 
@@ -199,7 +199,7 @@ PROMISED = frozenset({"detached", "left series", "unread handles of left series"
 MOST_ENTRIES = 250
 """More has no collection of a session at rest, how many submits there ever were: a few for each connection and model."""
 
-_PROMISED_PATHS = ("fox._engine.feeds", "fox._engine.submitter._poller._detached")
+_PROMISED_PATHS = ("fox._engine.pipelines", "fox._engine.submitter._poller._detached")
 # Tables over the ages of tasks, of a fixed size, three collections of some hundred entries for each model and progress.
 _FIXED_PATHS = ("fox._engine.submitter._poller.estimates._models[].",)
 

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
-from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async._batch.input.validation import is_finished, note_finished, validated
-from foxapi_async._batch.iterator import BatchIterator
-from foxapi_async._batch.manifest import Manifest
-from foxapi_async._batch.plan import BatchItems, Wanted, WorkPlan
-from foxapi_async._batch.run import Run
+from foxapi_async._batch.plan import BatchItems
+from foxapi_async._batch.record import BatchOutcome
+from foxapi_async._batch.run import LEDGER, MANIFEST, Paused, Run, RunOptions
+from foxapi_async._client.as_completed import call_when_dropped
+from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import check_count, is_number
 
-LEDGER = "ledger.sqlite"
-MANIFEST = "manifest.jsonl"
+__all__ = ["LEDGER", "MANIFEST", "Batch", "BatchIterator"]
 
 
 class Batch:
     """Many requests, done once each, however often the run is killed and begun again.
 
-    Running the same batch with the same folder goes on: what is done is skipped, what was submitted is waited for, and
+    Running the same batch with the same folder continues it: what is done is skipped, what was submitted is waited for, and
     what may have been billed without an answer is shown and not sent again. Items are known by their `id`, or by
     what they ask for: equal ones are counted, so that inserting or reordering others bills nothing again.
 
@@ -62,13 +59,21 @@ class Batch:
             if value is not None and not (is_number(value) and value >= 0):
                 raise ConfigurationError(f"{name}={value!r}: give credits as a number, zero or more")
         self.out = Path(out)
-        self.expected: int | None = None
-        """How many items there are, where that is known (`requests` is a file)."""
-        self._requests = requests
         self._room = max_in_flight
-        self._limit, self._price = budget, price
-        self._wanted = Wanted(failed=retry_failed, uncertain=resubmit_uncertain)
+        again = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
+        self._options = RunOptions(
+            given=requests,
+            out=self.out,
+            budget=budget,
+            price=price,
+            again=frozenset(state for state, is_asked in again.items() if is_asked),
+        )
         self._run: Run | None = None
+
+    @property
+    def expected(self) -> int | None:
+        """How many items there are, if that is known (`requests` is a file)."""
+        return None if self._run is None else self._run.expected
 
     @property
     def tally(self) -> dict[str, int]:
@@ -84,15 +89,19 @@ class Batch:
         return 0.0 if self._run is None else self._run.budget.spent
 
     @property
-    def paused(self) -> str | None:
-        """Why the run ended before its time, and what to do; None if it did not. All of it can be resumed."""
+    def paused(self) -> Paused | None:
+        """Why the run ended before its time, and what to do; None if it did not. All of it can be resumed.
+
+        It is a text. Its attribute `reason` says the same in one word: "account", "path", "outage", "uncertain",
+        "hold", "disk" or "budget".
+        """
         return None if self._run is None else self._run.paused
 
     def run(self, fox: FoxSession) -> BatchIterator:
         """Do what is not done yet: an async iterator of the outcomes of this run, each as it ends.
 
         Leaving early (`break`, at once under `contextlib.aclosing`, at session exit at the latest) waits for the answers
-        to what was sent; what runs on at the service is gone on with by the next run.
+        to what was sent. The next run continues with what still runs at the service.
 
         Args:
             fox: an open session.
@@ -101,37 +110,38 @@ class Batch:
             ConfigurationError: the session is not open.
             InvalidRequestError: (when iterating) lines of an input file are wrong; nothing was sent.
             LedgerError: (when iterating) the ledger is in use by another run, or cannot be read or written.
-            AuthenticationError, InsufficientQuotaError, ConnectionFailedError: (when iterating) what ended the run early,
-                once everything submitted has been handed out. A budget that is reached raises nothing: see `paused`.
+            FoxError: (when iterating) what ended the run early, once everything submitted has been handed out: see
+                `paused`. A budget that is reached raises nothing.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - the other half of one idea
+        self._run = Run(engine, self._options, room, timeout)
+        return BatchIterator(engine, self._run)
 
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[Run]:
-            async with (
-                Ledger.opened(self.out / LEDGER) as ledger,
-                Manifest.opened(self.out / MANIFEST, ledger) as manifest,
-            ):
-                items = await self._items(ledger)
-                budget = Budget(
-                    self._limit,
-                    spent=await ledger.spent(),
-                    price=self._price,
-                    unpriced=await ledger.unpriced(),
-                )
-                self._run = run = Run(engine, ledger, manifest, budget, self.out, timeout)
-                intake = WorkPlan(items, ledger, budget, self._wanted, run.exhausted)
-                await run.begin(intake, room)
-                yield run
-                if intake.ended and isinstance(self._requests, InputFile):
-                    await note_finished(self._requests, ledger)
 
-        return BatchIterator(engine, opened)
+class BatchIterator:
+    """What `Batch.run` gives: an async iterator of `BatchOutcome`, with `aclose()`."""
 
-    async def _items(self, ledger: Ledger) -> BatchItems | InputFile:
-        """What is to be gone through: of a file, nothing before all of it is known to be right."""
-        file = self._requests
-        if not isinstance(file, InputFile) or not file.is_regular:
-            return file
-        self.expected = await validated(file, ledger)
-        return [] if await is_finished(file, ledger, *self._wanted.states) else file
+    def __init__(self, engine: Engine, run: Run) -> None:
+        self._run = run
+        self._dropped = call_when_dropped(self, engine, run.discard)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> BatchOutcome:
+        outcome = await self._run.next()
+        if outcome is None:
+            self._dropped.detach()
+            raise StopAsyncIteration
+        return outcome
+
+    async def aclose(self) -> None:
+        """End the run: returns once what was sent has its answers, and the ledger is closed.
+
+        If this is cancelled, those answers are not waited for: their items are uncertain then.
+
+        Raises:
+            LedgerError: something could not be written.
+        """
+        self._dropped.detach()
+        await self._run.close()

@@ -57,15 +57,11 @@ class Budget:
         """Credits that count as spent."""
         return self._spent + self._unpriced * max(self._prices.values(), default=self._default or 0.0)
 
-    def price_of(self, kind: Hashable) -> float | None:
-        """Credits of one submit of this kind, as far as is known."""
-        return self._prices.get(kind, self._default)
-
     def ask(self, kind: Hashable) -> Answer:
         """Whether a submit of this kind may go now."""
         if math.isinf(self.limit):
             return Answer.GO
-        price = self.price_of(kind)
+        price = self._prices.get(kind, self._default)
         if price is None and kind in self._blind:
             return Answer.BLIND
         if self._alone or (price is None and self._under_way):
@@ -77,7 +73,7 @@ class Budget:
 
     def take(self, kind: Hashable) -> float | None:
         """Note that a submit goes; what is held for it is given back to `settle` or `release`."""
-        price = self.price_of(kind)
+        price = self._prices.get(kind, self._default)
         self._under_way += 1
         self._held += price or 0.0
         self._alone = price is None and not math.isinf(self.limit)
@@ -90,7 +86,10 @@ class Budget:
             self._prices[kind] = stated
         elif held is None:
             self._blind.add(kind)
-        cost = next((price for price in (stated, held, self.price_of(kind)) if price is not None), None)
+        cost = next(
+            (price for price in (stated, held, self._prices.get(kind, self._default)) if price is not None),
+            None,
+        )
         self._spent += cost or 0.0
         self._unpriced += cost is None
         return cost

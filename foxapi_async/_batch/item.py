@@ -1,13 +1,14 @@
-"""One item of a batch from the ledger to its files: note it, submit it, wait, save its images, note how it ended.
+"""One item of a batch, from the ledger to its files: note it, submit it, wait, save its images, note how it ended.
 
 The order is the promise. A submit is durable in the ledger before the POST leaves; its task id is in the ledger's
-queue before anything else can happen; an item is done there once its files are whole. So a run that is killed at any
-moment knows of each item whether it may be submitted again.
+queue before anything else can happen; an item is done there once its files are whole. So after a kill at any moment
+the ledger says of each item whether it may be submitted again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
 import time
@@ -15,54 +16,145 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._batch.budget import credits_reserved
-from foxapi_async._batch.context import RunContext
-from foxapi_async._batch.record import BatchOutcome, WorkItem, closing_record, opening_record, state_after
-from foxapi_async._client.submission import Submission
-from foxapi_async._errors import FoxError, LedgerError
+import attrs
+
+from foxapi_async._batch.budget import Budget, credits_reserved
+from foxapi_async._batch.manifest import Manifest
+from foxapi_async._batch.record import (
+    BatchOutcome,
+    WorkItem,
+    closing_record,
+    opening_record,
+    state_after,
+)
+from foxapi_async._client.engine import Engine
+from foxapi_async._client.submission import Series, Submission
+from foxapi_async._errors import FoxError
 from foxapi_async._files.names import file_stem
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async._wire.replies import TaskReply
 
 IMAGES = "images"
 
-# Items from the thousandth on have folders of their own, a thousand each.
 FILES_IN_FOLDER = 1000
+"""Items from the thousandth on have folders of their own, a thousand each: larger folders are slow to list."""
+
+DOWNLOADS_AT_ONCE = 16
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RunContext:
+    """What the items of one run share.
+
+    Attributes:
+        engine: the session's.
+        ledger: knows what was submitted.
+        manifest: says what ended.
+        budget: what may be spent.
+        out: the folder of the run.
+        timeout: seconds that a task is waited for; None for no limit.
+        series: what the submits belong to; None if a person waits for each of them.
+        changed: set whenever the budget may give another answer, or an item has ended.
+        downloads: how many items may download at a time.
+    """
+
+    engine: Engine
+    ledger: Ledger
+    manifest: Manifest
+    budget: Budget
+    out: Path
+    timeout: float | None
+    series: Series | None
+    changed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    downloads: asyncio.Semaphore = attrs.field(
+        factory=functools.partial(asyncio.Semaphore, DOWNLOADS_AT_ONCE)
+    )
+    _under_way: dict[asyncio.Task[Any], ItemRun] = attrs.field(factory=dict, init=False)
+    _submits: list[asyncio.Task[object]] = attrs.field(factory=list, init=False)
+
+    def add(self, task: asyncio.Task[Any], item: ItemRun) -> None:
+        """Keep an item until the task that does it has ended."""
+        self._under_way[task] = item
+        task.add_done_callback(self._under_way.pop)
+
+    async def close(self) -> None:
+        """End the items under way, but wait for the answers to what was sent: each may bring an id.
+
+        If this is cancelled, those answers are not waited for any more.
+        """
+        items = self._under_way.values()
+        self._submits.extend(
+            item.submission.task for item in items if item.submission and item.submission.task
+        )
+        waited = [*self._under_way, *self._submits]
+        for task in self._under_way:
+            task.cancel()
+        if not waited:
+            return
+        try:
+            await asyncio.wait(waited)
+        except asyncio.CancelledError:
+            self.cancel()
+            await asyncio.wait(waited)
+            raise
+
+    def cancel(self) -> None:
+        """While it is being closed: do not wait for answers any more."""
+        for submit in self._submits:
+            submit.cancel()
 
 
 class ItemRun:
-    """One job that is being done. Moments are unix seconds: other processes read them, on other days."""
+    """One item that is being done. Moments are unix seconds: other processes read them, on other days.
 
-    def __init__(self, desk: RunContext, job: WorkItem, key: str) -> None:
-        self._desk = desk
-        self._job = job
-        self._key = key
-        self._request = job.request.to_dict() if job.request else _request_in(job)
-        self._task_id = job.task_id
-        self._submitted = 0.0 if job.entry is None else job.entry.changed
-        self._settled = job.task_id is not None
-        # Whether the ledger has it as sent; it is noted there just before it leaves.
-        self._noted = job.entry is not None and job.entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
-        self._undone: asyncio.Future[None] | None = None
-        self._idempotency_key = job.idempotency_key or secrets.token_hex(16)
+    Attributes:
+        item: what is to be done.
+        task_id: its task; None before the service has given one.
+        submission: its submit; None before that, and if a task of an earlier run continues.
+    """
+
+    def __init__(self, context: RunContext, item: WorkItem) -> None:
+        assert item.key is not None  # noqa: S101 - an item without a key has an error, and is not done
+        entry = item.entry
+        self.item = item
+        self.task_id = item.task_id
+        self.submission: Submission | None = None
+        self._context = context
+        self._key = item.key
+        if item.request is not None:
+            self._request: Mapping[str, Any] | None = item.request.to_dict()
+        else:
+            self._request = json.loads((entry and entry.opening) or "{}").get("request")
+        self._submitted_at = 0.0 if entry is None else entry.changed
+        # Whether the budget knows what became of the credits that it holds for this item.
+        self._is_settled = item.task_id is not None
+        # Whether the ledger has it as sent. That is noted just before it leaves.
+        self._is_noted = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
+        self._released: asyncio.Future[None] | None = None
+        self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
-        self.post: Submission | None = None
 
     async def handle(self) -> TaskHandle:
-        """The handle of its task: of the one that goes on, or of the one it is submitted as.
+        """The handle of its task: of the one that continues, or of the one that it is submitted as.
 
         Raises:
-            FoxError: it was not accepted, or nobody knows.
+            FoxError: it was not accepted, or that is not known.
         """
-        if self._task_id is not None:
-            return self._desk.attach(self._task_id)
+        engine, timeout = self._context.engine, self._context.timeout
+        if self.task_id is not None:
+            return engine.poller.attach(self.task_id, None, timeout, confirmed=True)
+        assert self.item.request is not None  # noqa: S101 - only a task that continues has none
+        self.submission = submission = engine.new_submission(
+            timeout, series=self._context.series, key=self._idempotency_key, journal=self
+        )
         try:
-            return await self._submit()
+            return await engine.submitter.submit(self.item.request, submission)
         except asyncio.CancelledError:
-            if not self._maybe_billed:
+            if not submission.maybe_billed:
                 self.refused()
             raise
         finally:
@@ -72,103 +164,70 @@ class ItemRun:
         """Wait for the task, save its images, note it as done.
 
         Raises:
-            FoxError: the task failed, or could not be waited for, or its images not be had.
+            FoxError: the task failed, or waiting for it did, or its images cannot be had.
         """
-        loop = asyncio.get_running_loop()
+        context, loop = self._context, asyncio.get_running_loop()
         result = await handle
         finished, began = time.time(), loop.time()
-        files = await self._save(result)
-        times = {
-            "submitted": self._submitted,
+        shard = self.item.index // FILES_IN_FOLDER
+        folder = context.out / IMAGES / (f"{shard:04}" if shard else "")
+        stem = file_stem(self._key)
+        # Files that have these names are of an earlier run that was killed before it could note them.
+        wanted = [
+            (image.file, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
+            for n, image in enumerate(result.images, 1)
+        ]
+        async with context.downloads:
+            files = tuple(await context.engine.api.downloads.save(wanted))
+        timings = {
+            "submitted": self._submitted_at,
             "finished": finished,
             "elapsed": result.elapsed,
             "saved": loop.time() - began,
         }
-        await self._close(ItemState.DONE, times, result=result, files=files)
-        return self._outcome(result=result, files=files)
+        await self._note(ItemState.DONE, timings, result=result, files=files)
+        return self.outcome(result=result, files=files)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
-        """Note an error; None where it cost nothing and says nothing of the request: the item is as new."""
-        state = state_after(error)
+        """Note an error; None if it cost nothing and says nothing of the request: then the item is as new."""
+        state = state_after(error, self.submission)
         if state is ItemState.NEW:
             self.refused()
-            if self._undone is not None:
-                await self._undone
+            if self._released is not None:
+                await self._released
             return None
         if state is not None:
             await self.sending()
-            self._task_id = self._task_id or error.task_id
-            began = {"submitted": self._submitted} if self._submitted else {}
-            await self._close(state, {**began, "finished": time.time()}, error=error)
-        return self._outcome(error=error)
+            self.task_id = self.task_id or error.task_id
+            await self.note_error(state, error)
+        return self.outcome(error=error)
 
-    async def _submit(self) -> TaskHandle:
-        assert self._job.request is not None  # noqa: S101 - only a task that goes on has none
-        self.post = self._desk.new_submission(self._idempotency_key, self)
-        return await self._desk.submit(self._job.request, self.post)
+    async def note_error(self, state: ItemState, error: FoxError) -> None:
+        """Note that it ended with an error."""
+        timings = {"submitted": self._submitted_at} if self._submitted_at else {}
+        await self._note(state, {**timings, "finished": time.time()}, error=error)
 
-    # What its post tells.
-
-    async def sending(self) -> None:
-        """Note it as sent, on the disk."""
-        if not self._noted:
-            job = self._job
-            await self._desk.ledger.submitting(
-                self._key, job.fingerprint, self._idempotency_key, job.held, opening_record(job)
-            )
-            self._noted = True
-
-    def refused(self) -> None:
-        """Take that back: nothing of it is billed, and it may wait long for its next try."""
-        if self._noted:
-            self._noted = False
-            self._undone = self._desk.ledger.released(self._key)
-            self._undone.add_done_callback(_heard)
-
-    def accepted(self, reply: TaskReply) -> None:
-        """Keep the id."""
-        self._task_id, self._submitted = reply.id, time.time()
-        price = self._settle(credits_reserved(reply.usage))
-        self._desk.ledger.submitted(self._key, reply.id, price).add_done_callback(_heard)
-
-    @property
-    def _maybe_billed(self) -> bool:
-        return self.post is not None and self.post.maybe_billed
-
-    def _settle(self, stated: float | None) -> float | None:
-        """Tell the budget, once, what became of what it holds: the credits that the submit counts for."""
-        if self._settled:
-            return None
-        self._settled = True
-        if self._maybe_billed:
-            self._price = self._desk.budget.settle(self._job.kind, self._job.held, stated)
-        else:
-            self._desk.budget.release(self._job.held)
-        self._desk.settled()
-        return self._price
-
-    async def _save(self, result: TaskResult) -> tuple[SavedFile, ...]:
-        stem = self._desk.out / _folder_of(self._job.index) / file_stem(self._key)
-        # What has these names is of an earlier run that was killed before it could note them.
-        wanted = [
-            (image.file, Target(path=stem.with_name(f"{stem.name}-{n}"), exact=False, overwrite=True))
-            for n, image in enumerate(result.images, 1)
-        ]
-        async with self._desk.at_once:
-            return tuple(await self._desk.downloads.save(wanted))
-
-    async def _close(self, state: ItemState, times: Mapping[str, float], **facts: Any) -> None:
-        ledger = self._desk.ledger
+    async def _note(
+        self,
+        state: ItemState,
+        timings: Mapping[str, float],
+        *,
+        result: TaskResult | None = None,
+        files: tuple[SavedFile, ...] = (),
+        error: FoxError | None = None,
+    ) -> None:
+        ledger = self._context.ledger
         record = closing_record(
-            self._job,
+            self.item,
             state,
             request=self._request,
-            task_id=self._task_id,
-            folder=self._desk.out,
-            timings=times,
-            **facts,
+            task_id=self.task_id,
+            result=result,
+            files=files,
+            folder=self._context.out,
+            timings=timings,
+            error=error,
         )
-        error = facts.get("error")
         price = 0.0 if error is not None and error.charged == "no" else self._price
         note = {
             ItemState.DONE: ledger.done,
@@ -176,43 +235,64 @@ class ItemRun:
             ItemState.UNCERTAIN: ledger.uncertain,
         }[state]
         await note(self._key, record, price)
-        await self._desk.manifest.append(record)
+        await self._context.manifest.append(record)
 
-    def unwritten(self, fault: LedgerError) -> BatchOutcome | None:
-        """What is left to say where the ledger cannot be written: the id, if there is one."""
-        return None if self._task_id is None else self._outcome(error=fault)
-
-    def _outcome(
+    def outcome(
         self,
         *,
         result: TaskResult | None = None,
         files: tuple[SavedFile, ...] = (),
         error: FoxError | None = None,
     ) -> BatchOutcome:
+        """How it ended, for the reader of the run."""
         return BatchOutcome(
-            index=self._job.index,
-            request=self._job.request,
-            task_id=self._task_id,
+            index=self.item.index,
+            request=self.item.request,
+            task_id=self.task_id,
             result=result,
             error=error,
             key=self._key,
             files=files,
         )
 
+    # It is the journal of its own submit.
 
-def _folder_of(index: int) -> Path:
-    """Where an item's images go: few folders list a hundred thousand files gladly."""
-    shard = index // FILES_IN_FOLDER
-    return Path(IMAGES) / f"{shard:04}" if shard else Path(IMAGES)
+    async def sending(self) -> None:
+        """Note it as sent, on the disk."""
+        if not self._is_noted:
+            item = self.item
+            await self._context.ledger.submitting(
+                self._key, item.fingerprint, self._idempotency_key, item.held, opening_record(item)
+            )
+            self._is_noted = True
+
+    def refused(self) -> None:
+        """Take that back: nothing of it is billed, and it may wait long for its next try."""
+        if self._is_noted:
+            self._is_noted = False
+            self._released = self._context.ledger.released(self._key)
+            self._released.add_done_callback(_reported_elsewhere)
+
+    def accepted(self, reply: TaskReply) -> None:
+        """Keep the id."""
+        self.task_id, self._submitted_at = reply.id, time.time()
+        self._settle(credits_reserved(reply.usage))
+        written = self._context.ledger.submitted(self._key, reply.id, self._price)
+        written.add_done_callback(_reported_elsewhere)
+
+    def _settle(self, stated: float | None) -> None:
+        """Report to the budget, once, what became of the credits that it holds: `stated` is what the service says."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        budget, item = self._context.budget, self.item
+        if self.submission is not None and self.submission.maybe_billed:
+            self._price = budget.settle(item.kind, item.held, stated)
+        else:
+            budget.release(item.held)
+        self._context.changed.set()
 
 
-def _request_in(job: WorkItem) -> Mapping[str, Any] | None:
-    """The request of a task that goes on, as the ledger kept it."""
-    record = json.loads((job.entry and job.entry.opening) or "{}")
-    request: Mapping[str, Any] | None = record.get("request")
-    return request
-
-
-def _heard(future: asyncio.Future[None]) -> None:
-    """A ledger that cannot be written says so to whoever waits for it next."""
+def _reported_elsewhere(future: asyncio.Future[None]) -> None:
+    """A ledger that cannot be written reports that to the next caller who waits for it."""
     future.exception()

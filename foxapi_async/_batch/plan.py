@@ -1,4 +1,4 @@
-"""From a batch's items to the jobs of this run: what the ledger knows as done is skipped, what runs is gone on with."""
+"""Which items of a batch still need work: what the ledger knows as done is skipped, what runs is continued."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from foxapi_async._batch.budget import Answer, Budget, kind_of
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import counted_key, fingerprint, id_conflict, id_problem
-from foxapi_async._batch.record import WorkItem, job_of
-from foxapi_async._client.item_source import ItemSource
+from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
+from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -27,176 +27,163 @@ BatchItems = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _CHUNK = 500
 
 
-@attrs.frozen
-class Wanted:
-    """Which of the items that the ledger knows are done again."""
-
-    failed: bool = False
-    uncertain: bool = False
-
-    @property
-    def states(self) -> tuple[ItemState, ...]:
-        """The states of items that ended and are done again."""
-        asked = ((ItemState.FAILED, self.failed), (ItemState.UNCERTAIN, self.uncertain))
-        return tuple(state for state, is_asked in asked if is_asked)
-
-    def admits(self, entry: LedgerEntry | None) -> bool:
-        """Whether an item is to be submitted."""
-        return entry is None or entry.state in {ItemState.NEW, *self.states}
-
-
 class WorkPlan:
-    """The jobs of one run, in the order in which they are begun.
+    """The items of one run, in the order in which they are begun.
 
     Args:
-        items: what was given.
+        given: the items of the batch.
         ledger: what was done before.
         budget: what may be spent.
-        wanted: what is done again.
-        refused: told of what ends the intake before its time.
+        again: the states of ended items that are done again.
+        changed: set whenever the budget may give another answer, or an item has ended.
+        exhausted: called if the budget lets an item not pass, which ends the plan.
+
+    Attributes:
+        ended: whether all of the items were gone through.
+        stopped_models: models of which no item is begun any more.
+        looked_for: how many tasks of earlier runs are still looked for.
+        unknown: items whose task the service does not know any more, to be submitted again.
     """
 
     def __init__(
         self,
-        items: BatchItems | InputFile,
+        given: BatchItems | InputFile,
         ledger: Ledger,
         budget: Budget,
-        wanted: Wanted,
-        refused: Callable[[Answer, WorkItem], None],
+        again: frozenset[ItemState],
+        changed: asyncio.Event,
+        exhausted: Callable[[Answer, WorkItem], None],
     ) -> None:
-        self._items = items
+        self._given = given
         self._ledger = ledger
         self._budget = budget
-        self._wanted = wanted
-        self._refused = refused
-        self.skipped = 0
+        self._again = again
+        self._open_states = {ItemState.NEW, *again}
+        self._changed = changed
+        self._exhausted = exhausted
         self.ended = False
+        self.stopped_models: set[str] = set()
+        self.looked_for = 0
+        self.unknown: list[WorkItem] = []
 
-    async def jobs(self, settled: asyncio.Event) -> AsyncGenerator[WorkItem, None]:
-        """First what is paid for and runs, then what is new.
-
-        Args:
-            settled: set whenever the budget may give another answer.
-        """
+    async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
+        """First what has `ended` already, then the tasks that are paid for and run, then what is new."""
+        for outcome in ended:
+            yield outcome
         async with contextlib.aclosing(self._ledger.entries(ItemState.SUBMITTED)) as entries:
             async for entry in entries:
-                yield job_of(entry)
-        index = 0
-        async with contextlib.aclosing(_chunks(self._items)) as chunks:
-            async for chunk in chunks:
-                for job in await self._identified(index, chunk):
-                    admitted = job if job.error is not None else await self._admitted(job, settled)
-                    if admitted is None:
+                self.looked_for += 1
+                yield item_of(entry)
+        async with contextlib.aclosing(self._unbegun()) as unbegun:
+            async for item in unbegun:
+                if item.request is not None:
+                    if item.request.model in self.stopped_models:
+                        continue
+                    while (answer := self._budget.ask(item.kind)) is Answer.WAIT:
+                        self._changed.clear()
+                        await self._changed.wait()
+                    if answer is not Answer.GO:
+                        self._exhausted(answer, item)
                         return
-                    yield admitted
-                index += len(chunk)
+                    item = attrs.evolve(item, held=self._budget.take(item.kind))  # noqa: PLW2901 - the same item
+                yield item
         self.ended = True
 
+    async def _unbegun(self) -> AsyncGenerator[WorkItem, None]:
+        """The items that are to be submitted, or cannot be."""
+        index = 0
+        async with contextlib.aclosing(_chunks(self._given)) as chunks:
+            async for chunk in chunks:
+                for item in await self._identified(index, chunk):
+                    yield item
+                index += len(chunk)
+        if ItemState.UNCERTAIN in self._again:
+            while self.looked_for:
+                self._changed.clear()
+                await self._changed.wait()
+            for item in self.unknown:
+                yield item
+
     async def _identified(self, first: int, chunk: Sequence[BatchItem | InputRow]) -> list[WorkItem]:
-        """The jobs in a chunk of items; what is done already, or given twice, is left out."""
-        jobs = [_read(index, item) for index, item in enumerate(chunk, first)]
-        numbers = iter(await self._ledger.number(itertools.chain.from_iterable(map(_names, jobs))))
-        jobs = [_numbered(job, [next(numbers) for _ in _names(job)]) for job in jobs]
-        known = await self._ledger.look_up(job.key for job in jobs if job.key is not None)
-        kept = [job for job in jobs if self._is_left(job, known)]
-        self.skipped += len(jobs) - len(kept)
-        return [_compared(job, None if job.key is None else known.get(job.key)) for job in kept]
+        """The items of a chunk, with their keys; without those that are done already, or given twice."""
+        items = [_read(index, given) for index, given in enumerate(chunk, first)]
+        # Equal requests are counted; of an id its uses are, alone and with this request.
+        names = [
+            []
+            if item.error is not None
+            else [item.fingerprint]
+            if item.key is None
+            else [item.key, f"{item.key}\n{item.fingerprint}"]
+            for item in items
+        ]
+        numbers = iter(await self._ledger.number(itertools.chain.from_iterable(names)))
+        items = [_keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)]
+        known = await self._ledger.look_up(item.key for item in items if item.key is not None)
+        left = []
+        for item in items:  # of a resumed batch most items are done, so nothing is made for these
+            entry = known.get(item.key or "")
+            if item.key is None:
+                if item.error is not None:
+                    left.append(item)
+            elif entry is not None and entry.fingerprint != item.fingerprint:
+                left.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
+            elif entry is None or entry.state in self._open_states:
+                left.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
+        return left
 
-    def _is_left(self, job: WorkItem, known: Mapping[str, LedgerEntry]) -> bool:
-        """Whether there is something to do or to say. Most items of a resumed batch end here, so it makes nothing."""
-        if job.key is None:
-            return job.error is not None
-        entry = known.get(job.key)
-        return entry is None or entry.fingerprint != job.fingerprint or self._wanted.admits(entry)
 
-    async def _admitted(self, job: WorkItem, settled: asyncio.Event) -> WorkItem | None:
-        """The job with what the budget holds for it, as soon as there is room; None if there will be none."""
-        while (answer := self._budget.ask(job.kind)) is Answer.WAIT:
-            settled.clear()
-            await settled.wait()
-        if answer is Answer.GO:
-            return attrs.evolve(job, held=self._budget.take(job.kind))
-        self._refused(answer, job)
-        return None
-
-
-def _read(index: int, item: Any) -> WorkItem:
-    """An item as a job; its key is the explicit id, or not known yet."""
-    if isinstance(item, InputRow) and item.request is None:
-        words = f"line {item.number}: {'; '.join(item.problems)}"
-        return WorkItem(index=index, error=InvalidRequestError(words, problems=item.problems))
+def _read(index: int, given: Any) -> WorkItem:
+    """What was given, as an item; its key is the explicit id, or not known yet."""
+    if isinstance(given, InputRow) and given.request is None:
+        words = f"line {given.number}: {'; '.join(given.problems)}"
+        return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
+    key, fields = None, given
+    if isinstance(given, InputRow):
+        key, fields = given.id, given.request
+    elif isinstance(given, tuple) and len(given) == 2:
+        key, fields = given
+    elif isinstance(given, Mapping) and "id" in given:
+        key, fields = given["id"], {name: value for name, value in given.items() if name != "id"}
     try:
-        given, fields = _parts(item)
         request = fields if isinstance(fields, GenerationRequest) else parse_request(fields)
     except InvalidRequestError as fault:
         return WorkItem(index=index, error=fault)
-    if given is not None and (problem := id_problem(given)) is not None:
+    key = None if key is None else str(key)
+    if key is not None and (problem := id_problem(key)) is not None:
         return WorkItem(index=index, error=InvalidRequestError(problem))
-    return WorkItem(index=index, key=given, fingerprint=fingerprint(request), request=request)
+    return WorkItem(index=index, key=key, fingerprint=fingerprint(request), request=request)
 
 
-def _parts(item: Any) -> tuple[str | None, Any]:
-    """The explicit id, and the request or mapping."""
-    if isinstance(item, InputRow):
-        return item.id, item.request
-    if isinstance(item, tuple) and len(item) == 2:
-        given, fields = item
-        return None if given is None else str(given), fields
-    if isinstance(item, Mapping) and "id" in item:
-        return str(item["id"]), {name: value for name, value in item.items() if name != "id"}
-    return None, item
-
-
-def _names(job: WorkItem) -> list[str]:
-    """What is counted of a job: equal requests, or the uses of an id, alone and with this request."""
-    if job.error is not None:
-        return []
-    return [job.fingerprint] if job.key is None else [job.key, f"{job.key}\n{job.fingerprint}"]
-
-
-def _numbered(job: WorkItem, numbers: Sequence[int]) -> WorkItem:
-    """The job with its key; without one where the same id and request came before."""
-    if job.error is not None:
-        return job
-    if job.key is None:
-        return attrs.evolve(job, key=counted_key(job.fingerprint, numbers[0]))
+def _keyed(item: WorkItem, numbers: Sequence[int]) -> WorkItem:
+    """The item with its key; without one if the same id and request came before."""
+    if item.error is not None:
+        return item
+    if item.key is None:
+        return attrs.evolve(item, key=counted_key(item.fingerprint, numbers[0]))
     uses, same = numbers
-    if problem := id_conflict(job.key, used=uses > same, known=False):
-        return _spoilt(job, problem)
-    return job if same == 1 else attrs.evolve(job, key=None)
+    if uses > same:
+        return _with_problem(item, id_conflict(item.key, used=True, known=False))
+    return item if same == 1 else attrs.evolve(item, key=None)
 
 
-def _compared(job: WorkItem, entry: LedgerEntry | None) -> WorkItem:
-    """The job with what the ledger knows of it, and with what its price depends on."""
-    changed = entry is not None and entry.fingerprint != job.fingerprint
-    if problem := id_conflict(job.key or "", used=False, known=changed):
-        return _spoilt(job, problem)
-    return attrs.evolve(job, entry=entry, kind=job.request and kind_of(job.request))
+def _with_problem(item: WorkItem, problem: str | None) -> WorkItem:
+    return attrs.evolve(item, key=None, request=None, error=InvalidRequestError(problem or ""))
 
 
-def _spoilt(job: WorkItem, problem: str) -> WorkItem:
-    return attrs.evolve(job, key=None, error=InvalidRequestError(problem))
-
-
-async def _chunks(items: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
-    """The items as they can be had without waiting for more than is asked for: many of a list, one of a generator."""
-    if isinstance(items, list | tuple):
-        for start in range(0, len(items), _CHUNK):
-            yield items[start : start + _CHUNK]
-    elif isinstance(items, InputFile):
-        async with contextlib.aclosing(items.chunks(_CHUNK)) as chunks:
+async def _chunks(given: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
+    """The items in pieces that need no waiting for more than is asked for: many of a list, one of a generator."""
+    if isinstance(given, list | tuple):
+        for start in range(0, len(given), _CHUNK):
+            yield given[start : start + _CHUNK]
+    elif isinstance(given, InputFile):
+        async with contextlib.aclosing(given.chunks(_CHUNK)) as chunks:
             async for chunk in chunks:
                 yield chunk
     else:
-        async with contextlib.aclosing(_pulled(ItemSource(items))) as pulled:
-            async for item in pulled:
-                yield [item]
-
-
-async def _pulled(supply: ItemSource[BatchItem]) -> AsyncGenerator[BatchItem, None]:
-    try:
-        with contextlib.suppress(StopAsyncIteration):
-            while True:
-                yield await supply.pull()
-    finally:
-        await supply.close()
+        source = ItemSource(given)
+        try:
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    yield [await source.pull()]
+        finally:
+            await source.close()

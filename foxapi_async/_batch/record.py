@@ -1,8 +1,9 @@
-"""One item of a batch that is to be done in this run, and what its end means for the ledger."""
+"""One item of a batch that is to be done in this run, what is written of it, and what its end means for the ledger."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,24 @@ from typing import Any
 import attrs
 
 from foxapi_async import _errors
-from foxapi_async._errors import FoxError
+from foxapi_async._batch.budget import kind_of
+from foxapi_async._batch.keys import fingerprint
+from foxapi_async._client.submission import Submission
+from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async.models import GenerationRequest
+from foxapi_async._policy.brake import Reason
+from foxapi_async.models import GenerationRequest, parse_request
+
+ACCOUNT_ERRORS = (
+    _errors.AuthenticationError,
+    _errors.InsufficientQuotaError,
+    _errors.PermissionDeniedError,
+)
+
+_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
+_URL = re.compile(r"https?:|data:", re.IGNORECASE)
 
 
 @attrs.frozen(kw_only=True)
@@ -36,9 +50,9 @@ class WorkItem:
 
     Attributes:
         index: its place in the input, from 0.
-        key: its name in the ledger; None where there is an `error`.
+        key: its name in the ledger; None if there is an `error`.
         fingerprint: of its request.
-        request: what to make; None where there is an `error`, or a task of an earlier run goes on.
+        request: what to make; None if there is an `error`, or if a task of an earlier run continues.
         entry: what the ledger knew of it.
         kind: what its price depends on.
         held: the credits that the budget holds for it, None if their number is not known.
@@ -56,56 +70,94 @@ class WorkItem:
 
     @property
     def task_id(self) -> str | None:
-        """The task of an earlier run that goes on; None if there is none."""
-        going_on = self.entry is not None and self.entry.state is ItemState.SUBMITTED
-        return self.entry.task_id if self.entry is not None and going_on else None
+        """The task of an earlier run that continues; None if there is none."""
+        return self.entry.task_id if self.entry and self.entry.state is ItemState.SUBMITTED else None
 
     @property
     def idempotency_key(self) -> str | None:
         """What an earlier submit of the same work carried; None for work that is asked for anew."""
-        same_work = self.entry is not None and self.entry.state in {ItemState.NEW, ItemState.UNCERTAIN}
-        return self.entry.idempotency_key if self.entry is not None and same_work else None
+        same_work = self.entry and self.entry.state in {ItemState.NEW, ItemState.UNCERTAIN}
+        return self.entry.idempotency_key if self.entry and same_work else None
 
 
-def job_of(entry: LedgerEntry) -> WorkItem:
+def item_of(entry: LedgerEntry) -> WorkItem:
     """An item that an earlier run left behind."""
     opening = json.loads(entry.opening or "{}")
     return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
-def state_after(error: FoxError) -> ItemState | None:
-    """Where an item stands after an error; None where its task goes on, and another run looks again."""
+def sent_anew(item: WorkItem) -> WorkItem | None:
+    """An item whose task the service does not know any more, to be submitted again with the same idempotency key.
+
+    Its request is taken from the ledger. None if the ledger does not have it whole.
+    """
+    assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
+    fields = json.loads(item.entry.opening or "{}").get("request") or {}
+    if isinstance(images := fields.get("image_urls"), list):
+        fields["image_urls"] = [
+            image if not isinstance(image, str) or _URL.match(image) else Path(image) for image in images
+        ]
+    try:
+        request = parse_request(fields)
+    except InvalidRequestError:
+        return None
+    if fingerprint(request) != item.fingerprint:
+        return None
+    entry = attrs.evolve(item.entry, state=ItemState.UNCERTAIN)
+    return attrs.evolve(item, request=request, entry=entry, kind=kind_of(request))
+
+
+def state_after(error: FoxError, submission: Submission | None) -> ItemState | None:
+    """The state of an item after an error; None if its task continues, and another run looks again.
+
+    Args:
+        error: what its submit, its task or its download ended with.
+        submission: its submit; None if there was none.
+    """
     if isinstance(error, _errors.TaskFailedError | _errors.TaskCancelledError):
         return ItemState.FAILED
     if isinstance(error, _errors.UncertainSubmitError):
         return ItemState.UNCERTAIN
-    if isinstance(error, _errors.NotFoundError) and error.task_id is not None:
-        return ItemState.FAILED  # paid for, and not known any more: looking again tells nothing new
     if error.task_id is not None or error.charged != "no":
         return None
-    return ItemState.NEW if is_passing(error) else ItemState.FAILED
+    if submission is not None and submission.series is not None and submission.refused_by_edge:
+        # Something in front of the service refused it: this item alone, unless it held back the others too.
+        is_held_back = submission.barred is not None or submission.pause is not None
+        return ItemState.NEW if is_held_back else ItemState.FAILED
+    is_held_back = submission is not None and submission.pause is not None
+    return ItemState.NEW if is_held_back or is_passing(error) else ItemState.FAILED
 
 
 def is_passing(error: FoxError) -> bool:
-    """Whether a refusal, which cost nothing, says something about the moment or the account and not the request."""
-    return error.retryable or isinstance(
-        error,
-        _errors.AuthenticationError
-        | _errors.InsufficientQuotaError
-        | _errors.PermissionDeniedError
-        | _errors.ConnectionFailedError
-        | _errors.RateLimitError
-        | _errors.ConfigurationError,
-    )
+    """Whether a refusal, which cost nothing, concerns the moment or the account and not the request."""
+    passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
+    return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)
 
 
-def opening_record(job: WorkItem) -> str:
-    """What the ledger keeps of an item while its task runs, so that another run needs no input to go on."""
-    return _dump({"id": job.key, "index": job.index, "request": job.request and job.request.to_dict()})
+def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:
+    """Why the whole run pauses with an error of one item; None if it does not."""
+    if submission is not None and submission.pause is not None:
+        return submission.pause
+    if isinstance(error, _errors.LedgerError | _errors.DownloadError):
+        return "disk" if getattr(error, "local", True) else None
+    is_new = state_after(error, submission) is ItemState.NEW
+    if isinstance(error, ACCOUNT_ERRORS) and (is_new or error.task_id is not None):
+        return "account"
+    if type(error) is _errors.APIError and error.task_id is not None:
+        return "path"  # the polls of a paid task were answered by pages alone
+    if not is_new:
+        return None
+    return "hold" if isinstance(error, _errors.RateLimitError) else "outage"
+
+
+def opening_record(item: WorkItem) -> str:
+    """What the ledger keeps of an item while its task runs, so that another run can continue without the input."""
+    request = item.request and item.request.to_dict()
+    return _encode({"id": item.key, "index": item.index, "request": request})
 
 
 def closing_record(
-    job: WorkItem,
+    item: WorkItem,
     status: ItemState,
     *,
     request: Mapping[str, Any] | None,
@@ -117,30 +169,24 @@ def closing_record(
     error: FoxError | None = None,
 ) -> str:
     """An item's line of the manifest, as JSON."""
-    model = result.model if result else ""
-    line = {
-        "id": job.key,
-        "index": job.index,
+    problem = error and {
+        "code": getattr(error, "code", None) or type(error).__name__,
+        "message": str(error),
+        "charged": error.charged,
+    }
+    record = {
+        "id": item.key,
+        "index": item.index,
         "task_id": task_id,
         "status": status.value,
-        "files": [_file(file, folder) for file in files],
-        "model": model or (request or {}).get("model"),
+        "files": [
+            {"path": file.path.relative_to(folder).as_posix(), "sha256": file.sha256, "bytes": file.bytes}
+            for file in files
+        ],
+        "model": (result.model if result else "") or (request or {}).get("model"),
         "request": request,
         "usage": dict(result.usage) if result else None,
         "timings": {name: round(value, 3) for name, value in timings.items()},
-        "error": error and _problem(error),
+        "error": problem,
     }
-    return _dump(line)
-
-
-def _file(file: SavedFile, folder: Path) -> dict[str, Any]:
-    return {"path": file.path.relative_to(folder).as_posix(), "sha256": file.sha256, "bytes": file.bytes}
-
-
-def _problem(error: FoxError) -> dict[str, Any]:
-    code = getattr(error, "code", None) or type(error).__name__
-    return {"code": code, "message": str(error), "charged": error.charged}
-
-
-def _dump(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=True, default=str)
+    return _encode(record)

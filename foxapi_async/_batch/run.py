@@ -1,181 +1,379 @@
-"""One run of a batch: its items under way, what they have come to, and why it ends."""
+"""One run of a batch: it keeps the ledger open, does the items that need work, and knows why it ends early."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import copy
 from collections import Counter
-from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import attrs
 
 from foxapi_async._batch.budget import Answer, Budget
-from foxapi_async._batch.context import RunContext
-from foxapi_async._batch.item import IMAGES, ItemRun
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.validation import is_finished, note_finished, validated
+from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
 from foxapi_async._batch.manifest import Manifest
-from foxapi_async._batch.plan import WorkPlan
-from foxapi_async._batch.record import BatchOutcome, WorkItem, state_after
-from foxapi_async._batch.under_way import UnderWay, note_unanswered
+from foxapi_async._batch.plan import BatchItems, WorkPlan
+from foxapi_async._batch.record import (
+    BatchOutcome,
+    WorkItem,
+    item_of,
+    pause_reason,
+    sent_anew,
+    state_after,
+)
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.item_source import ItemSource
 from foxapi_async._client.pipeline import Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
-    DownloadError,
+    ConfigurationError,
     FoxError,
     InsufficientQuotaError,
     LedgerError,
+    NotFoundError,
+    UncertainSubmitError,
 )
-from foxapi_async._files.disk import remove_parts
-from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._policy.brake import Reason
+
+LEDGER = "ledger.sqlite"
+MANIFEST = "manifest.jsonl"
+
+FIRST_UNCERTAIN = 10
+UNCERTAIN_SHARE = 0.01
+"""A run pauses once more of its submits than these two together are uncertain."""
+
+FIRST_UNKNOWN = 3
+"""If the service knows none of so many tasks of earlier runs, and no other, the run pauses."""
+
+_ADVICE: dict[Reason, str] = {
+    "account": "check the key",
+    "path": "check the base URL with its path, the key, and what stands between here and the service",
+    "outage": "wait until the service can be reached",
+    "uncertain": "look at your account",
+    "hold": "wait until the service takes requests again",
+    "disk": "make room on the disk",
+    "budget": "give it more credits",
+}
+
+
+class Paused(str):
+    """Why a run ended before its time, and what to do.
+
+    Attributes:
+        reason: the same in one word: "account" (the key or the balance), "path" (something in front of the service
+            answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits have no usable
+            answer), "hold" (the service asks to wait for long), "disk" or "budget".
+    """
+
+    __slots__ = ("reason",)
+
+    reason: Reason
+
+    def __new__(cls, text: str, reason: Reason) -> Self:
+        paused = super().__new__(cls, text)
+        paused.reason = reason
+        return paused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.reason)
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What a run is asked to do.
+
+    Attributes:
+        given: the items.
+        out: the folder of the batch.
+        budget: credits that are never passed; None for no limit.
+        price: credits of one submit, if the caller knows them.
+        again: the states of ended items that are done again.
+    """
+
+    given: BatchItems | InputFile
+    out: Path
+    budget: float | None
+    price: float | None
+    again: frozenset[ItemState]
 
 
 class Run:
-    """The work of one run.
+    """The work of one run. A task of the session keeps its ledger open until it is discarded.
 
     Args:
         engine: the session's.
-        ledger: knows what was submitted.
-        manifest: says what ended.
-        budget: what may be spent.
-        out: the folder of the batch.
+        options: what is asked.
+        room: how many items are begun and not yet handed out, at most.
         timeout: seconds that a task is waited for; None for no limit.
+
+    Attributes:
+        tally: how many items are in each state; empty before the ledger is open.
+        budget: what may be spent.
+        expected: how many items there are, if that is known.
+        paused: why it ended early; None if it did not.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        ledger: Ledger,
-        manifest: Manifest,
-        budget: Budget,
-        out: Path,
-        timeout: float | None,
-    ) -> None:
-        self.budget = budget
-        self.tally: Counter[ItemState] = Counter()
-        self.handles: dict[int, TaskHandle] = {}
-        self.paused: str | None = None
-        self.error: FoxError | None = None
+    def __init__(self, engine: Engine, options: RunOptions, room: int, timeout: float | None) -> None:
         self._engine = engine
-        self._ledger = ledger
-        self._series = Series(pauses=True)
-        self._settled = asyncio.Event()
-        self.feed: Pipeline
-        self._under_way = UnderWay()
-        self._desk = RunContext.at(
-            engine,
+        self._options = options
+        self._room = room
+        self._timeout = timeout
+        self.tally: Counter[ItemState] = Counter()
+        self.budget = Budget(None)
+        self.expected: int | None = None
+        self.paused: Paused | None = None
+        self._error: FoxError | None = None  # what the reader gets for it at the end
+        self._keeping: asyncio.Task[None] | None = None
+        self._is_open = asyncio.Event()  # or will not be
+        self._is_discarded = False
+        self._fault: Exception | None = None
+        self._context: RunContext
+        self._plan: WorkPlan
+        self._pipeline: Pipeline | None = None
+        self._sent = self._uncertain = self._unknown = 0
+        self._knows_tasks = False  # whether the service knew a task of an earlier run
+        self._quotas: dict[str, FoxError] = {}  # by model, what a submit was told
+
+    # For the reader.
+
+    async def next(self) -> BatchOutcome | None:
+        """The next outcome; None at the end, once everything is closed.
+
+        Raises:
+            ConfigurationError: the session was left before the run began.
+            FoxError: it could not begin, or what ended it early, once everything submitted has been handed out.
+            Exception: what the source raised, likewise.
+        """
+        if self._keeping is None:
+            if self._engine.left.is_set():
+                raise ConfigurationError("the session was left before the batch began")
+            self._keeping = self._engine.spawn(self._keep_open())
+        await self._is_open.wait()
+        if self._pipeline is not None:
+            outcome = await self._pipeline.next()
+            if isinstance(outcome, BatchOutcome):
+                return outcome
+            for error in self._quotas.values():
+                self._pause("account", error)
+        await self.close()
+        ending, self._error = self._error, None
+        if ending is not None:
+            raise ending
+        return None
+
+    def discard(self) -> None:
+        """Send nothing more, because the outcomes are not read any more."""
+        self._is_discarded = True
+        if self._pipeline is not None:
+            self._engine.discard(self._pipeline)
+
+    async def close(self) -> None:
+        """End it: returns once what was sent has its answers, and the ledger is closed.
+
+        If this is cancelled, those answers are not waited for: their items are uncertain then.
+
+        Raises:
+            LedgerError: something could not be written.
+        """
+        self.discard()
+        try:
+            if self._keeping is not None:
+                await asyncio.wait([self._keeping])
+        except asyncio.CancelledError:
+            if self._pipeline is not None:
+                self._context.cancel()
+                self._pipeline.cancel()
+            raise
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+
+    # In a task of the session.
+
+    async def _keep_open(self) -> None:
+        folder, given = self._options.out, self._options.given
+        try:
+            async with (
+                Ledger.opened(folder / LEDGER) as ledger,
+                Manifest.opened(folder / MANIFEST, ledger) as manifest,
+            ):
+                self._pipeline = pipeline = await self._begin(ledger, manifest)
+                self._is_open.set()
+                if self._is_discarded or self._engine.left.is_set():
+                    self.discard()
+                await pipeline.discarded.wait()
+                await self._context.close()
+                await asyncio.wait([pipeline.start()])
+                if self._plan.ended and isinstance(given, InputFile):
+                    await note_finished(given, ledger)
+        except Exception as error:  # it is raised where the outcomes are read
+            self._fault = error
+        finally:
+            self._is_open.set()
+
+    async def _begin(self, ledger: Ledger, manifest: Manifest) -> Pipeline:
+        """Check the input, take stock of the ledger, and begin to pull."""
+        options, given = self._options, self._options.given
+        if isinstance(given, InputFile) and given.is_regular:
+            self.expected = await validated(given, ledger)
+            if await is_finished(given, ledger, *options.again):
+                given = []
+        self.budget = Budget(
+            options.budget,
+            spent=await ledger.spent(),
+            price=options.price,
+            unpriced=await ledger.unpriced(),
+        )
+        series = Series(pauses=True)
+        self._context = context = RunContext(
+            engine=self._engine,
             ledger=ledger,
             manifest=manifest,
-            budget=budget,
-            out=out,
-            timeout=timeout,
-            series=self._series,
-            settled=self._settled.set,
+            budget=self.budget,
+            out=options.out,
+            timeout=self._timeout,
+            series=series,
         )
+        self._plan = WorkPlan(given, ledger, self.budget, options.again, context.changed, self._exhausted)
+        await in_thread(remove_parts, options.out / IMAGES)
+        ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
+        self.tally.update(await ledger.counts())
+        pipeline = Pipeline(self._plan.items(ended), self._room, self._do, series, self._engine.spawn)
+        self._engine.pipelines.add(pipeline)
+        pipeline.start()
+        return pipeline
 
-    async def begin(self, intake: WorkPlan, room: int) -> None:
-        """Take stock, then begin to pull; what ends is in `feed`."""
-        await remove_parts(self._desk.out / IMAGES)
-        ended = await self._taken_stock()
-        supply = ItemSource(_chained(ended, intake.jobs(self._settled)))
-        self.feed = Pipeline(supply, room, self, self._engine.spawn)
-        self._engine.feeds.add(self.feed)
-        self.feed.start()
-
-    async def _taken_stock(self) -> list[BatchOutcome]:
-        """Count what is there, with what has ended by being counted."""
-        ended = await note_unanswered(self._desk, "It is not sent again unless resubmit_uncertain is set")
-        self.tally.update(await self._ledger.counts())
-        return ended
-
-    async def wind_up(self) -> None:
-        """End what is under way, but wait for the answers to what was sent: each may bring an id."""
-        await self._under_way.wind_up()
-        await self.feed.closed()
-
-    def hasten(self) -> None:
-        """Wait neither for answers nor for the source any more."""
-        self._under_way.hasten()
-        self.feed.hasten()
-
-    # What the feed asks for.
-
-    def stop(self) -> None:
-        """Send nothing more."""
-        self._series.stop()
-
-    async def run(self, index: int, job: WorkItem | BatchOutcome) -> BatchOutcome | None:
-        """How one item ends; None where it was not sent because the run ends."""
-        if isinstance(job, BatchOutcome):
-            return job
-        if job.key is None:
-            return BatchOutcome(index=job.index, request=None, task_id=None, result=None, error=job.error)
+    async def _do(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
+        """Do one item; None if it was not sent because the run, or its model, is stopped."""
+        if isinstance(item, BatchOutcome):
+            return item
+        if item.key is None:
+            return BatchOutcome(index=item.index, request=None, task_id=None, result=None, error=item.error)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        item = ItemRun(self._desk, job, job.key)
-        self._under_way.add(task, item)
-        before = ItemState.NEW if job.entry is None else job.entry.state
-        ended = ItemState.SUBMITTED
-        self.tally[before] -= job.entry is not None
+        run = ItemRun(self._context, item)
+        self._context.add(task, run)
+        before = ItemState.NEW if item.entry is None else item.entry.state
+        state = ItemState.SUBMITTED
+        self.tally[before] -= item.entry is not None
         self.tally[ItemState.SUBMITTED] += 1
         try:
-            ended, outcome = await self._ended(index, item)
-            return outcome
+            state, outcome = await self._conclude(index, run)
+        except LedgerError as fault:
+            self._pause("disk", fault)
+            outcome = None if run.task_id is None else run.outcome(error=fault)
         finally:
             self.tally[ItemState.SUBMITTED] -= 1
-            self.tally[before if ended is ItemState.NEW else ended] += 1
+            self.tally[before if state is ItemState.NEW else state] += 1
+            self._plan.looked_for -= item.task_id is not None
+            self._context.changed.set()
+        return outcome
 
-    async def _ended(self, index: int, item: ItemRun) -> tuple[ItemState, BatchOutcome | None]:
+    async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState, BatchOutcome | None]:
+        assert self._pipeline is not None  # noqa: S101 - it began this item
+        handle = None
         try:
-            return await self._concluded(index, item)
-        except LedgerError as fault:
-            self._pause(str(fault), fault)
-            return ItemState.SUBMITTED, item.unwritten(fault)
-
-    async def _concluded(self, index: int, item: ItemRun) -> tuple[ItemState, BatchOutcome | None]:
-        try:
-            self.handles[index] = handle = await item.handle()
-            return ItemState.DONE, await item.finish(handle)
+            self._pipeline.handles[index] = handle = await run.handle()
+            self._sent += run.submission is not None
+            outcome = await run.finish(handle)
         except LedgerError:
             raise
-        except FoxError as error:
-            return await self._failed(item, error)
-
-    async def _failed(self, item: ItemRun, error: FoxError) -> tuple[ItemState, BatchOutcome | None]:
-        state = state_after(error) or ItemState.SUBMITTED
-        if state is ItemState.NEW or (isinstance(error, DownloadError) and error.local):
-            self._pause(_advice(error), error)
-        return state, await item.fail(error)
+        except FoxError as caught:
+            error = caught
+        else:
+            self._knows_tasks = self._knows_tasks or run.item.task_id is not None
+            return ItemState.DONE, outcome
+        if run.item.task_id is not None:
+            if isinstance(error, NotFoundError):
+                return await self._note_unknown(run, error)
+            self._knows_tasks = self._knows_tasks or (handle is not None and handle.snapshot is not None)
+        elif handle is None and run.submission is not None:
+            self._sent += run.submission.tries > 0
+        state = state_after(error, run.submission)
+        self._react(run, error, state)
+        return state or ItemState.SUBMITTED, await run.fail(error)
 
     # Why it ends early.
 
-    def exhausted(self, answer: Answer, job: WorkItem) -> None:
+    def _react(self, run: ItemRun, error: FoxError, state: ItemState | None) -> None:
+        """Pause, or stop a model, if the error of an item concerns others too."""
+        request = run.item.request
+        self._uncertain += isinstance(error, UncertainSubmitError)
+        if (
+            isinstance(error, InsufficientQuotaError)
+            and error.status != 402
+            and state is ItemState.NEW
+            and request is not None
+        ):
+            self._quotas.setdefault(request.model, error)
+            self._plan.stopped_models.add(request.model)
+            if len(self._quotas) == 1:  # the other models go on, until a second one is told so
+                return
+        reason = pause_reason(error, run.submission)
+        if reason is not None:
+            self._pause(reason, error)
+        elif self._uncertain > FIRST_UNCERTAIN + UNCERTAIN_SHARE * self._sent:
+            words = (
+                f"{self._uncertain} of {self._sent} submits are uncertain: they have no usable answer, and may be "
+                f"billed; the last one: {error}"
+            )
+            self._pause("uncertain", UncertainSubmitError(words))
+
+    async def _note_unknown(
+        self, run: ItemRun, error: NotFoundError
+    ) -> tuple[ItemState, BatchOutcome | None]:
+        """The service does not know the task of an earlier run. It stays submitted, or is sent anew if that was asked."""
+        if ItemState.UNCERTAIN in self._options.again and (anew := sent_anew(run.item)) is not None:
+            await run.note_error(ItemState.UNCERTAIN, error)
+            self._plan.unknown.append(anew)
+            return ItemState.UNCERTAIN, None
+        self._unknown += 1
+        assert self._pipeline is not None  # noqa: S101 - it began this item
+        handles = self._pipeline.handles.values()
+        self._knows_tasks = self._knows_tasks or any(handle.snapshot is not None for handle in handles)
+        if self._unknown >= FIRST_UNKNOWN and not self._knows_tasks:
+            words = f"the service knows none of the tasks of earlier runs: {error}"
+            fault = copy.copy(error)
+            fault.args = (words,)
+            self._pause("path", fault)
+        return ItemState.SUBMITTED, run.outcome(error=error)
+
+    def _exhausted(self, answer: Answer, item: WorkItem) -> None:
         """The budget lets nothing more pass."""
         if answer is Answer.REACHED:
             why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
         else:
-            model = (job.request and job.request.to_dict().get("model")) or "the model"
+            model = item.request.model if item.request is not None else "the model"
             why = f"the service does not say what {model} costs, so the budget cannot be kept: give price="
-        self._pause(why, None)
+        self._pause("budget", None, why)
 
-    def _pause(self, why: str, error: FoxError | None) -> None:
-        if self.paused is None and not self.feed.left:
-            self.paused, self.error = why, error
-            self.feed.stop()
-
-
-async def _chained(
-    ended: list[BatchOutcome], jobs: AsyncGenerator[WorkItem, None]
-) -> AsyncGenerator[Any, None]:
-    async with contextlib.aclosing(jobs):
-        for outcome in ended:
-            yield outcome
-        async for job in jobs:
-            yield job
+    def _pause(self, reason: Reason, error: FoxError | None, words: str | None = None) -> None:
+        """End the run early; everything in it can be resumed. The reader gets the error at the end."""
+        assert self._pipeline is not None  # noqa: S101 - it began an item
+        if self.paused is None and not self._pipeline.discarded.is_set():
+            if words is None:
+                advice = "buy credits" if isinstance(error, InsufficientQuotaError) else _ADVICE[reason]
+                words = f"{error}; {advice}, then run the batch again: it goes on where it stopped"
+            self.paused, self._error = Paused(words, reason), error
+            self._pipeline.stop()
 
 
-def _advice(error: FoxError) -> str:
-    todo = "buy credits" if isinstance(error, InsufficientQuotaError) else "mend that"
-    return f"{error}; {todo}, then run the batch again: it goes on where it stopped"
+async def note_unanswered(context: RunContext, remedy: str) -> list[BatchOutcome]:
+    """Note as uncertain what a killed run was just submitting; the `remedy` is in the errors."""
+    entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
+    outcomes = []
+    for entry in entries:
+        error = UncertainSubmitError(
+            f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed. "
+            f"{remedy}",
+            idempotency_key=entry.idempotency_key,
+        )
+        outcome = await ItemRun(context, item_of(entry)).fail(error)
+        if outcome is not None:  # pragma: no branch - it is uncertain
+            outcomes.append(outcome)
+    return outcomes

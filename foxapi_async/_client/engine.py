@@ -61,7 +61,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.api = api
         self.streams = Streams()
-        self.feeds: set[Pipeline] = set()
+        self.pipelines: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
         self._retry = retry
@@ -112,15 +112,15 @@ class Engine:
         """The synchronous half of leaving: nothing here can be interrupted."""
         self.left.set()
         self.poller.close()
-        for feed in list(self.feeds):
-            feed.leave()
+        for pipeline in list(self.pipelines):
+            pipeline.discard()
         self.submitter.leave()
         self.streams.close()
 
     def _end_grace(self) -> None:
         self.submitter.end_grace()
-        for feed in self.feeds:
-            feed.hasten()
+        for pipeline in self.pipelines:
+            pipeline.cancel()
 
     def note_on(self, error: BaseException) -> None:
         """Name the tasks that go on below an error: where no logging is set up, its traceback is the last to do so."""
@@ -168,13 +168,18 @@ class Engine:
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """See `FoxSession.unfinished`."""
-        unread = [handle for feed in self.feeds if feed.left for handle in feed.handles.values()]
+        unread = [
+            handle
+            for pipeline in self.pipelines
+            if pipeline.discarded.is_set()
+            for handle in pipeline.handles.values()
+        ]
         return tuple(dict.fromkeys([*self.poller.unfinished, *unread]))
 
-    def leave_feed(self, feed: Pipeline) -> None:
-        """Nobody reads `feed` any more. It is forgotten, sooner or later, once nothing of it is left."""
-        feed.leave()
-        self.feeds = {feed for feed in self.feeds if not feed.forgettable}
+    def discard(self, pipeline: Pipeline) -> None:
+        """Stop a pipeline whose outcomes are not read any more, and forget those of which nothing is left."""
+        pipeline.discard()
+        self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
 
     # Work.
 

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.as_completed import CompletedIterator, EachRequest, Items
+from foxapi_async._client.as_completed import CompletedIterator, Items
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
-from foxapi_async._client.item_source import ItemSource
-from foxapi_async._client.pipeline import Pipeline
 from foxapi_async._client.streams import EventStream
 from foxapi_async._client.submission import Submission
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
@@ -250,9 +248,7 @@ class FoxSession:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
         engine, room, seconds = self._for_series(max_in_flight)
-        feed = Pipeline(ItemSource(requests), room, EachRequest(engine, seconds), engine.spawn)
-        engine.feeds.add(feed)
-        return CompletedIterator(feed, engine.leave_feed)
+        return CompletedIterator(engine, requests, room, seconds)
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:

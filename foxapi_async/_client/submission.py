@@ -195,6 +195,7 @@ class Submission:
         tries: how often it was sent, or tried to be.
         maybe_accepted: whether an earlier try may be billed: no later refusal proves anything then.
         refusal: what its last try was told; None before that.
+        refused_by_edge: whether something in front of the service told it so.
         barred: why nothing more may be sent; None as long as it may.
         caller_gone: whether its caller waits no more.
         epochs: of the account and its model, in which its last try began.
@@ -228,6 +229,7 @@ class Submission:
         self.tries = 0
         self.maybe_accepted = False
         self.refusal: FoxError | None = None
+        self.refused_by_edge = False
         self.barred: Bar | None = None
         self.caller_gone = False
         self.epochs: Epochs = (0, 0)
@@ -310,7 +312,7 @@ class Submission:
             if self._journal is not None:
                 self._journal.accepted(judged)
             return
-        self.refusal = judged.error
+        self.refusal, self.refused_by_edge = judged.error, judged.edge
         if isinstance(judged.error, UncertainSubmitError):
             self._move(SubmitEvent.LOSE)
             self.maybe_accepted = True

@@ -10,11 +10,9 @@ Whether two names are one is the file system's business: where `Fox.png` and `fo
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import secrets
-import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,11 +33,11 @@ class PartFile:
         self.path = path
         self.size = 0
         self.head = b""
-        self._file: BinaryIO | None = None
+        self._file: BinaryIO  # once it is open
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._committed = False
+        self._is_committed = False
 
     def open(self) -> None:
         """Make the file, and its folder if missing."""
@@ -54,21 +52,13 @@ class PartFile:
         self._pending.append(piece)
         self._pending_bytes += len(piece)
         if self._pending_bytes >= BUFFER_BYTES:
-            await in_thread(self._append, self._take())
+            await in_thread(self._append)
 
-    def _take(self) -> list[bytes]:
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        return pending
-
-    def _append(self, pieces: list[bytes]) -> None:
-        for piece in pieces:  # not joined, which would copy them
-            self._opened.write(piece)
+    def _append(self) -> None:
+        for piece in self._pending:  # not joined, which would copy them
+            self._file.write(piece)
             self._hash.update(piece)
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256, in hexadecimal, of the file once it is committed."""
-        return self._hash.hexdigest()
+        self._pending, self._pending_bytes = [], 0
 
     async def restart(self) -> None:
         """Forget everything written so far."""
@@ -77,47 +67,40 @@ class PartFile:
         await in_thread(self._truncate)
 
     def _truncate(self) -> None:
-        self._opened.seek(0)
-        self._opened.truncate()
+        self._file.seek(0)
+        self._file.truncate()
         self._hash = hashlib.sha256()
 
-    @property
-    def _opened(self) -> BinaryIO:
-        assert self._file is not None  # noqa: S101 - `part_file` opens before it yields
-        return self._file
-
-    async def commit(self, path: Path, *, overwrite: bool) -> None:
-        """Give the whole file its name.
+    async def commit(self, path: Path, *, overwrite: bool) -> str:
+        """Give the whole file its name; returns the SHA-256 of its content, in hexadecimal.
 
         Raises:
             FileExistsError: the name is taken, and `overwrite` is not set.
         """
-        await in_thread(self._finish, self._take(), path, overwrite)
-
-    def _finish(self, rest: list[bytes], path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
-        self._append(rest)
-        self._commit(path, overwrite)
-        self._committed = True
+        await in_thread(self._commit, path, overwrite)
+        return self._hash.hexdigest()
 
     def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
-        self._opened.flush()
-        os.fsync(self._opened.fileno())
-        self._opened.close()
+        self._append()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
         if overwrite:
             self.path.replace(path)
         else:
             _rename_to_free_name(self.path, path)
+        self._is_committed = True
 
     async def close(self) -> None:
         """Close and remove the part, unless it was committed."""
-        if not self._committed:
+        if not self._is_committed:
             await in_thread(self._close)
 
     def _close(self) -> None:
-        """May fail, because closing writes what is still buffered: nobody wants those bytes any more, and the error
-        that led here is the one to tell.
+        """May fail, because closing writes what is still buffered. Those bytes are not needed any more, and the error
+        that led here is the one to report.
         """
-        if self._file is not None:
+        if hasattr(self, "_file"):
             with contextlib.suppress(OSError):
                 self._file.close()
             with contextlib.suppress(OSError):
@@ -183,36 +166,7 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
         await part.close()
 
 
-async def remove_parts(directory: Path) -> None:
-    """Remove what killed processes left of files that they were writing in a folder and below, if nobody else does now."""
-
-    def remove() -> None:
-        for part in directory.glob("**/.*.part"):
-            part.unlink(missing_ok=True)
-
-    await in_thread(remove)
-
-
-async def existing(paths: list[Path]) -> Path | None:
-    """The first of the paths that exists."""
-    return await in_thread(lambda: next((path for path in paths if os.path.lexists(path)), None))
-
-
-async def is_directory(path: Path) -> bool:
-    """Whether the path is a directory.
-
-    Raises:
-        OSError: no file can be there: a name too long or with a character that the system cannot have, a file in
-            place of a folder, or a folder that is not ours to look into.
-    """
-    return await in_thread(_is_directory, path)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except FileNotFoundError:
-        return False
-    except ValueError as error:
-        problem = str(error)
-    raise OSError(errno.EINVAL, problem)
+def remove_parts(directory: Path) -> None:
+    """Remove what killed processes left of files that they were writing in a folder and below. Blocks: call it in a thread."""
+    for part in directory.glob("**/.*.part"):
+        part.unlink(missing_ok=True)

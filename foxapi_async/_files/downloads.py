@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
+from weakref import WeakValueDictionary
 
-from foxapi_async._errors import DownloadError
+from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, media_type
 from foxapi_async._files.resume import PartialFile, RangeReply
-from foxapi_async._files.url_refresh import Refresh, UrlRefresh, UrlRefreshes
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient, FileStream
@@ -28,6 +31,37 @@ MAX_FILE_BYTES = 1024 * 1024 * 1024
 IDLE_SECONDS = 30.0
 
 LIFETIME = "result files live for 24 hours"
+
+Refresh = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives the addresses that a task's files have now, by the task's id: a GET, which bills nothing."""
+
+
+class UrlRefresh:
+    """One read of a task, made when the first of its files turns out to have expired."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._outcome: Sequence[str] | FoxError | None = None
+
+    async def fresh(self, file: FileRequest, refresh: Refresh) -> FileRequest | str:
+        """The file at the address that its task gives now, or in words why there is none."""
+        outcome = await self._read(file.task_id or "", refresh)
+        if isinstance(outcome, FoxError):
+            return f", and its task cannot be read for a fresh address: {outcome}"
+        fresh = file.at_fresh_address(outcome)
+        if fresh is None:
+            return ", and its task names no address for it any more"
+        return ", and its task still names this address" if fresh.url == file.url else fresh
+
+    async def _read(self, task_id: str, refresh: Refresh) -> Sequence[str] | FoxError:
+        """What the read gave. If the reader is cancelled, the next in line reads."""
+        async with self._turn:
+            if self._outcome is None:
+                try:
+                    self._outcome = await refresh(task_id)
+                except FoxError as error:  # it is the same for every file of the task
+                    self._outcome = error
+            return self._outcome
 
 
 class Sink(Protocol):
@@ -76,15 +110,18 @@ class Downloads:
         self._retry = retry
         self._refresh = refresh
         self._listener = listener
-        self._refreshes = UrlRefreshes()
+        # The read that the downloads of one task share for as long as one of them holds it.
+        self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
     async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
         """Stream each file to its target; see `GeneratedImage.save`. What was saved stays if another fails."""
         for file, target in wanted:
             with _disk_errors(file, target.path):
-                await _refuse_taken(file, target)
+                obstacle = await disk.in_thread(_obstacle, target)
+            if obstacle is not None:  # found before anything is fetched
+                raise _error(file, obstacle)
         async with asyncio.TaskGroup() as group:
-            saving = [group.create_task(self._save_or_error(file, target)) for file, target in wanted]
+            saving = [group.create_task(self._save(file, target)) for file, target in wanted]
         outcomes = [task.result() for task in saving]
         saved = [outcome for outcome in outcomes if isinstance(outcome, SavedFile)]
         for outcome in outcomes:
@@ -93,29 +130,23 @@ class Downloads:
                 raise outcome
         return saved
 
-    async def _save_or_error(self, file: FileRequest, target: Target) -> SavedFile | DownloadError:
-        """One file; its error is returned, because it is not its siblings' problem."""
+    async def _save(self, file: FileRequest, target: Target) -> SavedFile | DownloadError:
+        """One file. Its error is returned, because it does not concern the others."""
+        loop, path = asyncio.get_running_loop(), target.path
+        began = loop.time()
         try:
-            return await self._save(file, target)
+            with _disk_errors(file, path):
+                async with disk.part_file(path.parent, path.name) as part:
+                    ending = await self._fetch(file, part)
+                    final = path if target.exact else Path(f"{path}{ending}")
+                    checksum = await part.commit(final, overwrite=target.overwrite)
         except DownloadError as error:
             return error
-
-    async def _save(self, file: FileRequest, target: Target) -> SavedFile:
-        path, began = target.path, asyncio.get_running_loop().time()
-        with _disk_errors(file, path):
-            async with disk.part_file(path.parent, path.name) as part:
-                ending = await self._fetch(file, part)
-                final = path if target.exact else Path(f"{path}{ending}")
-                await part.commit(final, overwrite=target.overwrite)
-                saved = SavedFile(final, part.sha256, part.size)
-        if listener := self._listener_here():
-            seconds = asyncio.get_running_loop().time() - began
-            listener.on_saved(file.task_id, saved.path, saved.sha256, saved.bytes, seconds)
+        saved = SavedFile(final, checksum, part.size)
+        # Hooks are called on their session's own loop alone.
+        if self._listener is not None and loop is self._loop:
+            self._listener.on_saved(file.task_id, final, checksum, part.size, loop.time() - began)
         return saved
-
-    def _listener_here(self) -> Listener | None:
-        """Hooks are called on their session's own loop alone."""
-        return self._listener if asyncio.get_running_loop() is self._loop else None
 
     async def read(self, file: FileRequest) -> bytes:
         """The file's bytes; see `GeneratedImage.read`."""
@@ -128,7 +159,7 @@ class Downloads:
         content asks for.
         """
         # Held from here on, so that what a sibling under way reads is ours as well.
-        shared = self._refreshes.of(file.task_id)
+        shared = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
             return await self._fetch_from(file, sink)
         except _Expired as expired:
@@ -165,7 +196,8 @@ class Downloads:
 
         # Without a limiter: files come from another host, whose refusals say nothing about the API.
         rule = a_few_tries(self._retry.tries)
-        await retried(attempt, rule, self._listener_here(), "download", task_id=file.task_id)
+        listener = self._listener if asyncio.get_running_loop() is self._loop else None
+        await retried(attempt, rule, listener, "download", task_id=file.task_id)
         return _ending(file, sink, known.content_type)
 
     def _shared(self) -> FileClient | None:
@@ -205,17 +237,27 @@ def standalone() -> Downloads:
     return Downloads(lambda: None, RetryPolicy())
 
 
-async def _refuse_taken(file: FileRequest, target: Target) -> None:
-    """Find a taken name before anything is fetched; which ending the content asks for is not known yet."""
-    path = target.path
-    if await disk.is_directory(path):
-        raise _error(file, f"{path} is a directory: give a file name, or use result.save(directory)")
-    if target.overwrite:
-        return
-    endings = ("",) if target.exact else media_type.ENDINGS
-    taken = await disk.existing([Path(f"{path}{ending}") for ending in endings])
-    if taken is not None:
-        raise _error(file, f"{taken} exists already: save elsewhere, or with overwrite=True")
+def _obstacle(target: Target) -> str | None:
+    """What is in the way of a new file, in words; which ending its content asks for is not known yet. Blocks.
+
+    Raises:
+        OSError: no file can be there: a name too long or with a character that the system cannot have, a file in
+            place of a folder, or a folder whose content may not be seen.
+    """
+    path, problem = target.path, None
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return f"{path} is a directory: give a file name, or use result.save(directory)"
+    except FileNotFoundError:
+        pass
+    except ValueError as error:
+        problem = str(error)
+    if problem is not None:
+        raise OSError(errno.EINVAL, problem)
+    endings = () if target.overwrite else ("",) if target.exact else media_type.ENDINGS
+    names = (Path(f"{path}{ending}") for ending in endings)
+    taken = next((name for name in names if os.path.lexists(name)), None)
+    return None if taken is None else f"{taken} exists already: save elsewhere, or with overwrite=True"
 
 
 class _Expired(Exception):  # noqa: N818 - a signal inside this module: the address gives no file any more

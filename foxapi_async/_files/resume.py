@@ -51,7 +51,10 @@ class PartialFile:
         """What a reply is to the `size` bytes that are there; notes what it tells of the file."""
         resuming = self.can_resume(size)
         if status == 200:
-            self._note(headers)
+            is_plain = _is_plain(headers)
+            self.content_type = headers.get("Content-Type")
+            self.validator = _validator(headers) if is_plain else None
+            self.total = _number(headers.get("Content-Length")) if is_plain else None
             return RangeReply.BEGIN
         if status == 206 and resuming and self._goes_on(headers, size):
             return RangeReply.GO_ON
@@ -71,13 +74,6 @@ class PartialFile:
         if size > self.total:
             self.forget()
         return False
-
-    def _note(self, headers: Mapping[str, str]) -> None:
-        self.content_type = headers.get("Content-Type")
-        self.forget()
-        if _is_plain(headers):
-            self.validator = _validator(headers)
-            self.total = _number(headers.get("Content-Length"))
 
     def _goes_on(self, headers: Mapping[str, str], size: int) -> bool:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))

@@ -101,14 +101,11 @@ class TaskHandle:
             TaskAbandonedError: stopped, or the session was left; the task goes on.
             APIError: the service refused to tell (401, 402, 403, 404).
         """
-        limit = check_timeout(timeout)
+        limit = None if timeout is None else check_timeout(timeout)
         self._check_loop()
         if not self.done():
             self._ended = self._ended or []
             await self._park(self._ended, limit)
-        return self._outcome(limit)
-
-    def _outcome(self, limit: float | None) -> TaskResult:
         ending = self._ending
         if isinstance(ending, TaskResult):
             return ending

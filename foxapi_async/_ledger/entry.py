@@ -36,7 +36,8 @@ COMES_FROM: dict[ItemState, frozenset[ItemState]] = {
     ),
     ItemState.DONE: frozenset({ItemState.SUBMITTED}),
     ItemState.FAILED: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
-    ItemState.UNCERTAIN: frozenset({ItemState.SUBMITTING}),
+    # From SUBMITTED if the service does not know the task any more, and it is to be sent anew.
+    ItemState.UNCERTAIN: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
 }
 KEEPS_ITS_ID = frozenset({ItemState.SUBMITTED, ItemState.FAILED})
 

@@ -152,10 +152,15 @@ class BatchJob:
         if not self._batch.tally:
             assert error is not None  # noqa: S101 - else it would have begun
             return self._refuse(error)
-        why = self._batch.paused or (error and line_of(error))
+        paused = self._batch.paused
+        why = paused or (error and line_of(error))
         if why:
             await self._tell_stopped(in_shell_words(why))
-            return _exits.status_of(error) if error else _exits.BUDGET
+            if paused is not None:
+                self._screen.data({"paused": {"reason": paused.reason, "message": in_shell_words(paused)}})
+                return _exits.BUDGET if paused.reason == "budget" else _exits.ACCOUNT
+            assert error is not None  # noqa: S101 - else there is no reason
+            return _exits.status_of(error)
         account = await read_account(self._batch.out)
         self._sum_up(account, seconds)
         all_done = account.counts[ItemState.DONE] == sum(account.counts.values()) and not self._wrong

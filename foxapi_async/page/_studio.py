@@ -15,16 +15,15 @@ from pathlib import Path
 
 from foxapi_async._batch.batch import LEDGER, MANIFEST
 from foxapi_async._batch.budget import Budget, kind_of
-from foxapi_async._batch.context import RunContext
-from foxapi_async._batch.item import IMAGES, ItemRun
+from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.manifest import Manifest
-from foxapi_async._batch.record import WorkItem, job_of
-from foxapi_async._batch.under_way import UnderWay, note_unanswered
+from foxapi_async._batch.record import WorkItem, item_of
+from foxapi_async._batch.run import note_unanswered
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
-from foxapi_async._files.disk import remove_parts
+from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
@@ -46,21 +45,20 @@ class Studio:
     Args:
         fox: the session, open.
         ledger: of the folder.
-        desk: what all items share.
+        context: what all items share.
         engine: the session's.
     """
 
-    def __init__(self, fox: FoxSession, ledger: Ledger, desk: RunContext, engine: Engine) -> None:
+    def __init__(self, fox: FoxSession, ledger: Ledger, context: RunContext, engine: Engine) -> None:
         self.fox = fox
-        self.out = desk.out
+        self.out = context.out
         self.board = Board()
         self._faults: dict[str, str] = {}
         self.history = History(ledger, self._faults)
         self._ledger = ledger
-        self._desk = desk
+        self._context = context
         self._engine = engine
         self._latest: dict[str, TaskEvent] = {}
-        self._under_way = UnderWay()
         self._watched: set[str] = set()
         self._leaving = False
 
@@ -79,17 +77,16 @@ class Studio:
             Manifest.opened(out / MANIFEST, ledger) as manifest,
         ):
             budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
-            desk = RunContext.at(
-                engine,
+            context = RunContext(
+                engine=engine,
                 ledger=ledger,
                 manifest=manifest,
                 budget=budget,
                 out=out,
                 timeout=timeout,
                 series=None,  # a person waits for the answer
-                settled=lambda: None,
             )
-            studio = cls(fox, ledger, desk, engine)
+            studio = cls(fox, ledger, context, engine)
             listening = engine.spawn(studio._listen())
             try:
                 await studio._go_on_with_all()
@@ -111,17 +108,17 @@ class Studio:
             raise ConfigurationError("the server is being stopped: nothing was sent")
         kind = kind_of(request)
         key = secrets.token_hex(8)
-        job = WorkItem(
+        item = WorkItem(
             index=self.history.add(key),
             key=key,
             fingerprint=fingerprint(request),
             request=request,
             kind=kind,
-            held=self._desk.budget.take(kind),
+            held=self._context.budget.take(kind),
         )
         waiting: Waiting = self._engine.loop.create_future()
         waiting.add_done_callback(_heard)
-        self._begin(job, key, waiting)
+        self._begin(item, waiting)
         return await asyncio.shield(waiting)
 
     async def go_on(self, task_id: str) -> bool:
@@ -133,7 +130,7 @@ class Studio:
         entry = await self.history.entry(task_id)
         if entry is None or entry.state is not ItemState.SUBMITTED or entry.key in self._watched:
             return False
-        self._begin(job_of(entry), entry.key, None)
+        self._begin(item_of(entry), None)
         await self._tell(entry.key)
         return True
 
@@ -143,36 +140,36 @@ class Studio:
 
     # How an item goes.
 
-    def _begin(self, job: WorkItem, key: str, waiting: Waiting | None) -> None:
-        item = ItemRun(self._desk, job, key)
+    def _begin(self, item: WorkItem, waiting: Waiting | None) -> None:
+        run, key = ItemRun(self._context, item), item.key or ""
         self._watched.add(key)
         self._faults.pop(key, None)
-        task = self._engine.spawn(self._see_through(item, key, waiting))
-        self._under_way.add(task, item)
+        task = self._engine.spawn(self._see_through(run, key, waiting))
+        self._context.add(task, run)
         if waiting is not None:
             task.add_done_callback(lambda _: _give_no_answer(waiting))
 
-    async def _see_through(self, item: ItemRun, key: str, waiting: Waiting | None) -> None:
+    async def _see_through(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
         try:
-            await self._conclude(item, key, waiting)
+            await self._conclude(run, key, waiting)
         except LedgerError as fault:
             self._give_up(key, fault, waiting)
         except FoxError as error:
-            await self._fail(item, error, key, waiting)
+            await self._fail(run, error, key, waiting)
         self._watched.discard(key)
         await self._tell(key)
 
-    async def _conclude(self, item: ItemRun, key: str, waiting: Waiting | None) -> None:
-        handle = await item.handle()
+    async def _conclude(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
+        handle = await run.handle()
         self.history.name(key, handle.id)
         if waiting is not None and not waiting.done():
             waiting.set_result(handle)
         await self._tell(key)
-        await item.finish(handle)
+        await run.finish(handle)
 
-    async def _fail(self, item: ItemRun, error: FoxError, key: str, waiting: Waiting | None) -> None:
+    async def _fail(self, run: ItemRun, error: FoxError, key: str, waiting: Waiting | None) -> None:
         try:
-            await item.fail(error)
+            await run.fail(error)
         except LedgerError as fault:
             _log.error("item %s: %s", key, fault)
         self._give_up(key, error, waiting)
@@ -199,15 +196,15 @@ class Studio:
     # Coming and going.
 
     async def _go_on_with_all(self) -> None:
-        await remove_parts(self.out / IMAGES)
-        await note_unanswered(self._desk, "It is not sent again by itself")
+        await in_thread(remove_parts, self.out / IMAGES)
+        await note_unanswered(self._context, "It is not sent again by itself")
         await self.history.load()
         async for entry in self._ledger.entries(ItemState.SUBMITTED):
-            self._begin(job_of(entry), entry.key, None)
+            self._begin(item_of(entry), None)
 
     async def _wind_up(self) -> None:
         self._leaving = True
-        await self._under_way.wind_up()
+        await self._context.close()
 
 
 def _progress(event: TaskEvent) -> Notice:

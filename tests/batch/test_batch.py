@@ -24,6 +24,7 @@ from foxapi_async import (
     InvalidRequestError,
     LedgerError,
     Limits,
+    NotFoundError,
     TaskFailedError,
     TaskTimeoutError,
     UncertainSubmitError,
@@ -430,17 +431,15 @@ async def test_a_task_that_takes_too_long_is_looked_at_again(tmp_path):
         assert (1, late.task_id, 1) == (len(made.files), made.task_id, emulator.billed)
 
 
-async def test_a_task_that_nobody_knows_any_more_has_failed(tmp_path):
-    """A poll that is answered 404 for good ends the item, with its id; `charged` is unknown."""
+async def test_a_task_that_the_service_does_not_know_stays_submitted(tmp_path):
+    """A poll that is answered 404 for good ends the waiting with its error; the item stays submitted, and may be billed."""
     async with Emulator(seconds=100, faults=[Fault.not_found(times=None)]) as emulator:
-        _, (outcome,) = await run(emulator, foxes(1), tmp_path)
-        (line,) = manifest(tmp_path)
+        batch, (outcome,) = await run(emulator, foxes(1), tmp_path)
 
-        assert ("failed", outcome.task_id, "unknown") == (
-            line["status"],
-            line["task_id"],
-            line["error"]["charged"],
-        )
+    assert type(outcome.error) is NotFoundError
+    assert outcome.error.charged == "unknown"
+    assert manifest(tmp_path) == []
+    assert batch.tally["submitted"] == 1
 
 
 async def test_an_image_that_cannot_be_fetched_is_fetched_by_the_next_run(tmp_path):
@@ -555,7 +554,7 @@ async def test_nothing_is_kept_of_what_was_handed_out(service, tmp_path):
     async with session_at(service) as fox:
         outcomes = [outcome async for outcome in Batch(foxes(6), tmp_path).run(fox)]
         assert () == fox.unfinished
-        assert set() == {feed for feed in fox._engine.feeds if feed.handles}
+        assert set() == {each for each in fox._engine.pipelines if each.handles}
 
     assert 5 == len(outcomes)
 

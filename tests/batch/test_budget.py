@@ -48,7 +48,7 @@ def test_a_price_of_the_caller_is_used_until_the_service_states_another():
     for amount in held:
         budget.settle(FOX, amount, 1)
 
-    assert (5, 1, Answer.GO) == (budget.spent, budget.price_of(FOX), budget.ask(FOX))
+    assert (5, Answer.GO, 1) == (budget.spent, budget.ask(FOX), budget.take(FOX))
 
 
 def test_a_refused_submit_gives_its_credits_back():

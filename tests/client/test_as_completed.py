@@ -291,7 +291,7 @@ async def test_finished_feeds_are_forgotten(emulator, fox):
             pass
 
     assert () == fox.unfinished
-    assert set() == fox._engine.feeds
+    assert set() == fox._engine.pipelines
 
 
 async def test_submits_of_a_series_go_out_together(emulator, fox):

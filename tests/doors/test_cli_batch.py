@@ -315,7 +315,7 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --budget 22\n")
 
 
-@pytest.mark.parametrize(("status", "todo"), [(401, "mend that"), (402, "buy credits")])
+@pytest.mark.parametrize(("status", "todo"), [(401, "check the key"), (402, "buy credits")])
 def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
     """A 401 or 402 stops everything, says what to do, and the same command goes on."""
     service.add_fault(Fault.status("submit", status, after=2))

@@ -136,6 +136,14 @@ class InputFile:
         finally:
             chunks.close()
 
+    async def size(self) -> int:
+        """How many bytes the file has.
+
+        Raises:
+            InvalidRequestError: it cannot be read.
+        """
+        return await self._run(lambda: Path(self.name).stat().st_size)
+
     async def sum_up(self) -> None:
         """Find out `checksum` without making items of the lines.
 
