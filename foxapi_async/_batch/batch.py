@@ -8,19 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
 from foxapi_async._batch.iterator import BatchIterator
-from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.plan import BatchItems, Wanted, WorkPlan
 from foxapi_async._batch.run import Run
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async._options import check_count, is_number
-
-LEDGER = "ledger.sqlite"
-MANIFEST = "manifest.jsonl"
 
 
 class Batch:
@@ -33,13 +30,16 @@ class Batch:
     Args:
         requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable or async
             iterable. It is pulled only as far as there is room.
-        out: the folder of the batch: `ledger.sqlite`, `manifest.jsonl` and `images/` are kept there.
+        out: the folder of the batch: `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/` are kept there.
         max_in_flight: items begun and not yet handed out, at most; default as in `FoxSession.as_completed`.
         budget: credits that are never passed, those of earlier runs counted; None for no limit. A request of a kind
             whose price is not known goes alone, and what the service reserves for it is the price of the next.
         price: credits of one submit, if you know it and the service does not say.
         resubmit_uncertain: send again what may have been accepted and billed, with the same idempotency key.
         retry_failed: submit failed items again.
+        other_origin: go on although the batch was begun at a service with another address.
+        rebuild_ledger: make a ledger again that was lost, from `submitted.jsonl` and `manifest.jsonl`. What was being
+            submitted is uncertain then. Without `submitted.jsonl`, so is every item that the manifest does not have.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -55,6 +55,8 @@ class Batch:
         price: float | None = None,
         resubmit_uncertain: bool = False,
         retry_failed: bool = False,
+        other_origin: bool = False,
+        rebuild_ledger: bool = False,
     ) -> None:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, ConfigurationError)
@@ -68,6 +70,8 @@ class Batch:
         self._room = max_in_flight
         self._limit, self._price = budget, price
         self._wanted = Wanted(failed=retry_failed, uncertain=resubmit_uncertain)
+        self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
+        self._emulated: bool | None = None  # set by the command line, which keeps its trials apart
         self._run: Run | None = None
 
     @property
@@ -100,18 +104,18 @@ class Batch:
         Raises:
             ConfigurationError: the session is not open.
             InvalidRequestError: (when iterating) lines of an input file are wrong; nothing was sent.
-            LedgerError: (when iterating) the ledger is in use by another run, or cannot be read or written.
+            LedgerError: (when iterating) the ledger is in use by another run, was lost, or cannot be read or written; or
+                the batch was begun at another service.
             AuthenticationError, InsufficientQuotaError, ConnectionFailedError: (when iterating) what ended the run early,
                 once everything submitted has been handed out. A budget that is reached raises nothing: see `paused`.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - the other half of one idea
+        terms = Terms(base_url=fox._account.base_url, emulated=self._emulated, **self._terms)  # noqa: SLF001 - as above
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[Run]:
-            async with (
-                Ledger.opened(self.out / LEDGER) as ledger,
-                Manifest.opened(self.out / MANIFEST, ledger) as manifest,
-            ):
+            async with BatchFolder.opened(self.out, terms) as folder:
+                ledger, manifest = folder.ledger, folder.manifest
                 items = await self._items(ledger)
                 budget = Budget(
                     self._limit,
@@ -121,8 +125,12 @@ class Batch:
                 )
                 self._run = run = Run(engine, ledger, manifest, budget, self.out, timeout)
                 intake = WorkPlan(items, ledger, budget, self._wanted, run.exhausted)
+                if folder.is_unproven:
+                    intake.mark_unproven = folder.mark_unproven
                 await run.begin(intake, room)
                 yield run
+                if intake.ended and folder.is_unproven:
+                    await folder.note_all_proven()
                 if intake.ended and isinstance(self._requests, InputFile):
                     await note_finished(self._requests, ledger)
 

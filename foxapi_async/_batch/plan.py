@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -69,6 +69,8 @@ class WorkPlan:
         self._budget = budget
         self._wanted = wanted
         self._refused = refused
+        self.mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = None
+        """Gives the entries of items that the ledger does not know, if these may have been sent all the same."""
         self.skipped = 0
         self.ended = False
 
@@ -98,6 +100,10 @@ class WorkPlan:
         numbers = iter(await self._ledger.number(itertools.chain.from_iterable(map(_names, jobs))))
         jobs = [_numbered(job, [next(numbers) for _ in _names(job)]) for job in jobs]
         known = await self._ledger.look_up(job.key for job in jobs if job.key is not None)
+        if self.mark_unproven is not None:
+            known |= await self.mark_unproven(
+                [job for job in jobs if job.key is not None and job.key not in known]
+            )
         kept = [job for job in jobs if self._is_left(job, known)]
         self.skipped += len(jobs) - len(kept)
         return [_compared(job, None if job.key is None else known.get(job.key)) for job in kept]
