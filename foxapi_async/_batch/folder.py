@@ -148,7 +148,11 @@ async def _check_service(out: Path, ledger: Ledger, terms: Terms) -> None:
     counts = await ledger.counts()
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    if items and terms.emulated is not None and began_emulated != terms.emulated:
+    # A service's ledger without any item is nobody's: a trial that was killed before its mark goes on.
+    is_refused = (
+        began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
+    )
+    if is_refused:
         maker = "the emulator" if began_emulated else "the service, not of the emulator"
         raise InvalidRequestError(f"{out} has a batch of {maker}; choose another folder")
     if terms.emulated and terms.rebuild:

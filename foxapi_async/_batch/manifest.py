@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
@@ -28,6 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _AT_ONCE = 1000
+_BLOCK_BYTES = 65536
 
 ENDED = (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
 
@@ -139,27 +140,21 @@ def _fingerprint(key: str, request: Any) -> str:
 
 def _open_to_append(path: Path) -> int:
     """The open file. A last line that a kill has cut is removed: it is none yet."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.lseek(descriptor, 0, os.SEEK_END)
-        end = _end_of_last_line(descriptor, size)
-        if end < size:
-            os.truncate(descriptor, end)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    if path.exists():
+        with path.open("r+b") as file:
+            end = _end_of_last_line(file)
+            if end < file.seek(0, os.SEEK_END):
+                file.truncate(end)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
-    end = size
-    while end:
-        start = max(0, end - 65536)
-        os.lseek(descriptor, start, os.SEEK_SET)
-        found = os.read(descriptor, end - start).rfind(b"\n")
-        if found >= 0:
+def _end_of_last_line(file: BinaryIO) -> int:
+    start = file.seek(0, os.SEEK_END)
+    while start:
+        end, start = start, max(0, start - _BLOCK_BYTES)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b"\n")) >= 0:
             return start + found + 1
-        end = start
     return 0
 
 

@@ -168,7 +168,8 @@ class BatchJob:
         problems = error.problems if isinstance(error, InvalidRequestError) else ()
         for problem in problems:
             self._screen.complain(in_shell_words(problem))
-        self._screen.complain(line_of(error).removesuffix(f": {problems[0]}" if problems else ""))
+        if problems != (str(error),):
+            self._screen.complain(line_of(error).removesuffix(f": {problems[0]}" if problems else ""))
         return _exits.status_of(error)
 
     async def _tell_stopped(self, why: str) -> None:
