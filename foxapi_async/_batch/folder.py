@@ -121,8 +121,7 @@ class BatchFolder:
 
 def _heard(future: asyncio.Future[None]) -> None:
     """A ledger that cannot be written any more says so elsewhere."""
-    if not future.cancelled():
-        future.exception()
+    future.exception()
 
 
 def _unproven_record(item: WorkItem, out: Path) -> str:
