@@ -6,18 +6,17 @@ import os
 from pathlib import Path
 from typing import Self
 
+from foxapi_async._batch.folder import Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
-from foxapi_async._batch.run import LEDGER, MANIFEST, Paused, Run, RunOptions
+from foxapi_async._batch.run import Paused, Run, RunOptions
 from foxapi_async._client.as_completed import call_when_dropped
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import check_count, is_number
-
-__all__ = ["LEDGER", "MANIFEST", "Batch", "BatchIterator"]
 
 
 class Batch:
@@ -30,13 +29,16 @@ class Batch:
     Args:
         requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable or async
             iterable. It is pulled only as far as there is room.
-        out: the folder of the batch: `ledger.sqlite`, `manifest.jsonl` and `images/` are kept there.
+        out: the folder of the batch: `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/` are kept there.
         max_in_flight: items begun and not yet handed out, at most; default as in `FoxSession.as_completed`.
         budget: credits that are never passed, those of earlier runs counted; None for no limit. A request of a kind
             whose price is not known goes alone, and what the service reserves for it is the price of the next.
         price: credits of one submit, if you know it and the service does not say.
         resubmit_uncertain: send again what may have been accepted and billed, with the same idempotency key.
         retry_failed: submit failed items again.
+        other_origin: go on although the batch was begun at a service with another address.
+        rebuild_ledger: make a ledger again that was lost, from `submitted.jsonl` and `manifest.jsonl`. What was being
+            submitted is uncertain then. Without `submitted.jsonl`, so is every item that the manifest does not have.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -52,6 +54,8 @@ class Batch:
         price: float | None = None,
         resubmit_uncertain: bool = False,
         retry_failed: bool = False,
+        other_origin: bool = False,
+        rebuild_ledger: bool = False,
     ) -> None:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, ConfigurationError)
@@ -68,6 +72,8 @@ class Batch:
             price=price,
             again=frozenset(state for state, is_asked in again.items() if is_asked),
         )
+        self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
+        self._emulated: bool | None = None  # set by the command line, which keeps its trials apart
         self._run: Run | None = None
 
     @property
@@ -109,12 +115,15 @@ class Batch:
         Raises:
             ConfigurationError: the session is not open.
             InvalidRequestError: (when iterating) lines of an input file are wrong; nothing was sent.
-            LedgerError: (when iterating) the ledger is in use by another run, or cannot be read or written.
+            LedgerError: (when iterating) the ledger is in use by another run, was lost, or cannot be read or written; or
+                the batch was begun at another service.
             FoxError: (when iterating) what ended the run early, once everything submitted has been handed out: see
                 `paused`. A budget that is reached raises nothing.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - the other half of one idea
-        self._run = Run(engine, self._options, room, timeout)
+        account = fox._account  # noqa: SLF001 - as above
+        terms = Terms(base_url=account.base_url, emulated=self._emulated, **self._terms)
+        self._run = Run(engine, self._options, terms, room, timeout)
         return BatchIterator(engine, self._run)
 
 

@@ -21,7 +21,12 @@ def fingerprint(request: GenerationRequest) -> str:
     They are taken from the canonical JSON of what was set; a local file counts by its path, not its content.
     A number written as 1 and one written as 1.0 are sent differently, and differ here too.
     """
-    return hashlib.sha256(_canonical(request.to_dict()).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+    return fingerprint_of(request.to_dict())
+
+
+def fingerprint_of(fields: Any) -> str:
+    """The fingerprint of a request with these fields."""
+    return hashlib.sha256(_canonical(fields).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
 
 
 def _as_json(value: Any) -> dict[str, str]:

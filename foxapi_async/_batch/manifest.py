@@ -1,50 +1,69 @@
 """The manifest of a batch: a line of JSON for each item as it ends, for people and programs to read.
 
-It follows the ledger and is made anew from it where a run was killed between the two.
+A line is written after the ledger has the same. A line that a killed run could not write any more is added by the next
+run. No line is ever removed: an item that is sent again has a line for each end, and the last one counts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
+from foxapi_async._batch.budget import credits_reserved
+from foxapi_async._batch.input.lines import LineReader, TextLine
+from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import in_thread
+from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.proofs import Proof
 from foxapi_async._ledger.sqlite import Ledger
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _AT_ONCE = 1000
+_BLOCK_BYTES = 65536
 
 ENDED = (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
 
 
 class Manifest:
-    """The open file; `opened` makes one."""
+    """The open file; `opened` makes one.
+
+    Attributes:
+        appended: how many lines this run has added, apart from those of earlier runs.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
+        self.appended = 0
         self._path = path
         self._descriptor = descriptor
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, ledger: Ledger) -> AsyncIterator[Manifest]:
-        """The manifest at `path`, which says what the ledger says.
+    async def opened(cls, path: Path, ledger: Ledger, *, is_whole: bool = False) -> AsyncIterator[Manifest]:
+        """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
+
+        Args:
+            path: of the file.
+            ledger: of the batch.
+            is_whole: whether that is known to be so already.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: it cannot be read or written.
         """
-        counts = await ledger.counts()
-        if await _guarded(path, _count_lines, path) != sum(counts[state] for state in ENDED):
-            await _rewrite(path, ledger)
-        descriptor = await _guarded(path, os.open, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = await _guarded(path, _open_to_append, path)
         try:
-            yield cls(path, descriptor)
+            manifest = cls(path, descriptor)
+            if not is_whole:
+                await manifest._add_missing(ledger)
+            yield manifest
         finally:
             await in_thread(os.close, descriptor)
 
@@ -55,38 +74,88 @@ class Manifest:
             LedgerError: it cannot be written.
         """
         await _guarded(self._path, self._write, "".join(f"{record}\n" for record in records).encode())
+        self.appended += len(records)
 
     def _write(self, lines: bytes) -> None:
         while lines:
             lines = lines[os.write(self._descriptor, lines) :]
 
+    async def _add_missing(self, ledger: Ledger) -> None:
+        records: list[str] = []
+        async with contextlib.aclosing(
+            ledger.without_line(lambda: whole_lines(self._path), *ENDED)
+        ) as entries:
+            async for entry in entries:
+                records.append(entry.record or "{}")
+                if len(records) == _AT_ONCE:
+                    await self.append(*records)
+                    records.clear()
+        await self.append(*records)
+        self.appended = 0
 
-def _count_lines(path: Path) -> int:
-    """How many whole lines there are; -1 where the last one is not whole."""
-    count, last = 0, b"\n"
+
+def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """The lines of a file from byte `start` on, without their ends; a line that a kill has cut is left out."""
     if not path.exists():
-        return 0
+        return
     with path.open("rb") as file:
-        while block := file.read(1024 * 1024):
-            count += block.count(b"\n")
-            last = block[-1:]
-    return count if last == b"\n" else -1
+        file.seek(start)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
 
 
-async def _rewrite(path: Path, ledger: Ledger) -> None:
-    part = path.with_name(f".{path.name}.part")
-    descriptor = await _guarded(path, os.open, part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        fresh, records = Manifest(part, descriptor), list[str]()
-        async for entry in ledger.entries(*ENDED):
-            records.append(entry.record or "{}")
-            if len(records) == _AT_ONCE:
-                await fresh.append(*records)
-                records.clear()
-        await fresh.append(*records)
-    finally:
-        await in_thread(os.close, descriptor)
-    await _guarded(path, part.replace, path)
+def proven_ends(lines: Iterable[bytes]) -> Iterator[Proof]:
+    """What lines of a manifest prove; a line that is none is left out."""
+    for text in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            line = json.loads(text)
+            if isinstance(line, dict) and (proof := _proof(line, text.decode())) is not None:
+                yield proof
+
+
+def _proof(line: Mapping[str, Any], record: str) -> Proof | None:
+    key, task_id, usage, error = (line.get(name) for name in ("id", "task_id", "usage", "error"))
+    state = next((state for state in ENDED if state.value == line.get("status")), None)
+    if not isinstance(key, str) or state is None:
+        return None
+    is_free = isinstance(error, dict) and error.get("charged") == "no"
+    return Proof(
+        key=key,
+        state=state,
+        task_id=task_id if isinstance(task_id, str) else None,
+        fingerprint=_fingerprint(key, line.get("request")),
+        price=0.0 if is_free else credits_reserved(usage if isinstance(usage, dict) else None),
+        record=record,
+    )
+
+
+def _fingerprint(key: str, request: Any) -> str:
+    """The fingerprint of the request in a line, which has the path of a local file as a text."""
+    if counted := COUNTED_KEY.fullmatch(key):
+        return counted[1]
+    (row,) = LineReader(form="jsonl").read([TextLine(1, json.dumps(request))])
+    return fingerprint_of(request) if row.request is None else fingerprint(row.request)
+
+
+def _open_to_append(path: Path) -> int:
+    """The open file. A last line that a kill has cut is removed: it is none yet."""
+    if path.exists():
+        with path.open("r+b") as file:
+            end = _end_of_last_line(file)
+            if end < file.seek(0, os.SEEK_END):
+                file.truncate(end)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+
+def _end_of_last_line(file: BinaryIO) -> int:
+    start = file.seek(0, os.SEEK_END)
+    while start:
+        end, start = start, max(0, start - _BLOCK_BYTES)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + found + 1
+    return 0
 
 
 async def _guarded(path: Path, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from foxapi_async._batch.keys import counted_key, fingerprint, id_conflict, id_p
 from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
 from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -61,6 +61,8 @@ class WorkPlan:
         self._open_states = {ItemState.NEW, *again}
         self._changed = changed
         self._exhausted = exhausted
+        self.mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = None
+        """Gives the entries of items that the ledger does not know, if these may have been sent all the same."""
         self.ended = False
         self.stopped_models: set[str] = set()
         self.looked_for = 0
@@ -119,6 +121,9 @@ class WorkPlan:
         numbers = iter(await self._ledger.number(itertools.chain.from_iterable(names)))
         items = [_keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)]
         known = await self._ledger.look_up(item.key for item in items if item.key is not None)
+        if self.mark_unproven is not None:
+            unknown = [item for item in items if item.key is not None and item.key not in known]
+            known |= await self.mark_unproven(unknown)
         left = []
         for item in items:  # of a resumed batch most items are done, so nothing is made for these
             entry = known.get(item.key or "")

@@ -11,10 +11,10 @@ from typing import Any, Self
 import attrs
 
 from foxapi_async._batch.budget import Answer, Budget
+from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
 from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
-from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.plan import BatchItems, WorkPlan
 from foxapi_async._batch.record import (
     BatchOutcome,
@@ -37,11 +37,7 @@ from foxapi_async._errors import (
 )
 from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async._policy.brake import Reason
-
-LEDGER = "ledger.sqlite"
-MANIFEST = "manifest.jsonl"
 
 FIRST_UNCERTAIN = 10
 UNCERTAIN_SHARE = 0.01
@@ -108,6 +104,7 @@ class Run:
     Args:
         engine: the session's.
         options: what is asked.
+        terms: how its folder is opened.
         room: how many items are begun and not yet handed out, at most.
         timeout: seconds that a task is waited for; None for no limit.
 
@@ -118,9 +115,12 @@ class Run:
         paused: why it ended early; None if it did not.
     """
 
-    def __init__(self, engine: Engine, options: RunOptions, room: int, timeout: float | None) -> None:
+    def __init__(
+        self, engine: Engine, options: RunOptions, terms: Terms, room: int, timeout: float | None
+    ) -> None:
         self._engine = engine
         self._options = options
+        self._terms = terms
         self._room = room
         self._timeout = timeout
         self.tally: Counter[ItemState] = Counter()
@@ -196,29 +196,28 @@ class Run:
     # In a task of the session.
 
     async def _keep_open(self) -> None:
-        folder, given = self._options.out, self._options.given
+        given = self._options.given
         try:
-            async with (
-                Ledger.opened(folder / LEDGER) as ledger,
-                Manifest.opened(folder / MANIFEST, ledger) as manifest,
-            ):
-                self._pipeline = pipeline = await self._begin(ledger, manifest)
+            async with BatchFolder.opened(self._options.out, self._terms) as folder:
+                self._pipeline = pipeline = await self._begin(folder)
                 self._is_open.set()
                 if self._is_discarded or self._engine.left.is_set():
                     self.discard()
                 await pipeline.discarded.wait()
                 await self._context.close()
                 await asyncio.wait([pipeline.start()])
+                if self._plan.ended and folder.is_unproven:
+                    await folder.note_all_proven()
                 if self._plan.ended and isinstance(given, InputFile):
-                    await note_finished(given, ledger)
+                    await note_finished(given, folder.ledger)
         except Exception as error:  # it is raised where the outcomes are read
             self._fault = error
         finally:
             self._is_open.set()
 
-    async def _begin(self, ledger: Ledger, manifest: Manifest) -> Pipeline:
+    async def _begin(self, folder: BatchFolder) -> Pipeline:
         """Check the input, take stock of the ledger, and begin to pull."""
-        options, given = self._options, self._options.given
+        ledger, options, given = folder.ledger, self._options, self._options.given
         if isinstance(given, InputFile) and given.is_regular:
             self.expected = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
@@ -233,13 +232,15 @@ class Run:
         self._context = context = RunContext(
             engine=self._engine,
             ledger=ledger,
-            manifest=manifest,
+            manifest=folder.manifest,
             budget=self.budget,
             out=options.out,
             timeout=self._timeout,
             series=series,
         )
         self._plan = WorkPlan(given, ledger, self.budget, options.again, context.changed, self._exhausted)
+        if folder.is_unproven:
+            self._plan.mark_unproven = folder.mark_unproven
         await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
         self.tally.update(await ledger.counts())

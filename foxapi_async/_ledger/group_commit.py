@@ -23,6 +23,7 @@ import attrs
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.schema import LedgerFile, explained
+from foxapi_async._ledger.submitted_log import Note, SubmittedLog
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,11 +42,12 @@ _ITS_OWN = (
 
 @attrs.define(eq=False)
 class _Job:
-    """Something to be done with the connection, and who waits for it."""
+    """Something to be done with the connection, who waits for it, and what the logs say of it."""
 
     func: Callable[..., Any]
     args: tuple[Any, ...]
     future: asyncio.Future[Any]
+    note: Note | None = None
     result: Any = None
     error: LedgerError | None = None
 
@@ -54,6 +56,11 @@ class _Job:
             self.result = self.func(connection, *self.args)
         except _ITS_OWN as error:
             self.error = explained(path, error)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether what is noted came to pass: a statement that changes nothing fails, or gives False."""
+        return self.error is None and self.result is not False
 
     def resolve(self) -> None:
         """Tell who waits, unless it has gone."""
@@ -83,6 +90,7 @@ class Writer:
         self._pending: list[_Job] = []
         self._busy = False
         self._file: LedgerFile | None = None
+        self._log: SubmittedLog | None = None
         self._refusal: str | None = "is not open"
         self._broken: LedgerError | None = None
 
@@ -113,6 +121,12 @@ class Writer:
             # Everything that was put is committed; what closing still tidies up is repeated at the next opening.
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
+        if self._log is not None:
+            self._log.close()
+
+    def keep_log(self, log: SubmittedLog) -> None:
+        """Write what is noted from now on into these logs, too; they are closed with the file."""
+        self._log = log
 
     def check(self) -> None:
         """Raise if something that was put could not be written.
@@ -134,8 +148,20 @@ class Writer:
         Raises:
             LedgerError: this is another process or event loop than the one that opened the ledger.
         """
+        return self._put(_Job(func, args, self._loop.create_future()))
+
+    def put_noted(
+        self, note: Note, func: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Do as `put`, and write the note into the logs: an id before the commit, anything else after it.
+
+        Raises:
+            LedgerError: as `put`.
+        """
+        return self._put(_Job(func, args, self._loop.create_future(), note))
+
+    def _put(self, job: _Job) -> asyncio.Future[Any]:
         self._check_place()
-        job = _Job(func, args, self._loop.create_future())
         if self._refusal is not None:
             job.future.set_exception(LedgerError(f"the ledger {self._path} {self._refusal}"))
             return job.future
@@ -190,10 +216,24 @@ class Writer:
         if self._broken is not None:
             return
         connection = self._file.connection
+        problem = self._log_ids(connection, group)
         connection.execute(self._begin)
         for job in group:
             job.run(self._path, connection)
         connection.execute("COMMIT")
+        if problem is not None:  # the ids are kept in the ledger; nothing more is sent
+            raise problem
+        if self._log is not None:
+            self._log.after_commit(job.note for job in group if job.note is not None and job.has_moved)
+
+    def _log_ids(self, connection: sqlite3.Connection, group: list[_Job]) -> LedgerError | None:
+        """Log the ids of the group; what went wrong if that failed."""
+        try:
+            if self._log is not None:
+                self._log.before_commit(connection, [job.note for job in group if job.note is not None])
+        except LedgerError as error:
+            return error
+        return None
 
     def _break(self, error: Exception) -> None:
         """Nothing is written any more: after a failed flush nobody knows what the disk holds, until it is opened anew."""

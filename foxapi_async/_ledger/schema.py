@@ -1,26 +1,32 @@
-"""Opens a ledger's file: takes its lock, makes sure that it is a sound ledger, and brings it up to date.
+"""Opens a ledger's file: takes its lock, judges what lies there, and brings it up to date.
 
-Nothing is written before it is known to be a ledger. Every failure is a `LedgerError` with the way out.
+The lock comes first. Then the file is judged without touching it: a foreign database and a ledger of a newer version
+keep every byte. Only then the file is opened for writing, which lets SQLite recover what a killed run has left. Every
+failure is a `LedgerError` that names the way out.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.lock import FileLock
+from foxapi_async._ledger.lock import FileLock, holder_of
 
 # "FoxL", in the file's header: tells a ledger from any other SQLite file.
 APPLICATION = 0x466F784C
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
 
-# One script for each version, in order; what has been published is never changed, only continued.
-# The records stand apart, because they are long: counting must not read them.
+# One script for each version, in order. A published script is never changed; a new one continues it.
+# The records have a table of their own because they are long: counting must not read them.
+# `LedgerView` reads every version: its statements use the columns of version 1 alone.
 MIGRATIONS: tuple[str, ...] = (
     f"""
     CREATE TABLE item (
@@ -39,6 +45,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('created', {NOW});
     """,  # noqa: S608 - of constants
+    # The id that an item had before it was submitted again: the latest id is ifnull(task_id, former_task_id).
+    """
+    ALTER TABLE item ADD COLUMN former_task_id TEXT;
+    """,
 )
 
 _CACHE_KIB = 8000
@@ -78,6 +88,7 @@ class LedgerFile:
 
     connection: sqlite3.Connection
     lock: FileLock | None = None
+    copy: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
         """Close the connection, then let others have the file."""
@@ -86,10 +97,16 @@ class LedgerFile:
         finally:
             if self.lock is not None:
                 self.lock.release()
+            if self.copy is not None:
+                self.copy.cleanup()
 
 
-def open_to_write(path: Path) -> LedgerFile:
+def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -> LedgerFile:
     """Open the ledger for this run alone; it and its folder are made where missing, older versions brought up to date.
+
+    Args:
+        path: of the ledger.
+        before_making: called if there is no ledger yet, before one is made; it may refuse with a LedgerError.
 
     Raises:
         LedgerError: it is in use, of a newer version, no ledger, damaged, or cannot be written.
@@ -99,9 +116,12 @@ def open_to_write(path: Path) -> LedgerFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
             undo.callback(lock.release)
+            found = _judge(path)
+            if found.version == 0 and before_making is not None:
+                before_making()
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             undo.callback(connection.close)
-            _prepare(path, connection)
+            _prepare(path, connection, clean=found.clean)
         except (sqlite3.Error, OSError, ValueError) as error:
             problem = explained(path, error)
         else:
@@ -110,9 +130,9 @@ def open_to_write(path: Path) -> LedgerFile:
     raise problem
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+def _prepare(path: Path, connection: sqlite3.Connection, *, clean: bool) -> None:
     version = _version(path, connection)
-    _check(path, connection)
+    _check(path, connection, "quick_check" if clean else "integrity_check")
     # WAL needs memory shared between processes; a network file system that has none answers with another word.
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")
@@ -128,29 +148,132 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def open_to_read(path: Path) -> LedgerFile:
-    """Open the ledger to look at it, whether or not a run is on.
+    """Open the ledger to look at it, whether or not a run is on. Older versions are read as they are.
+
+    A ledger that has to be recovered first is read in a copy, which is recovered: only a run changes the ledger.
 
     Raises:
-        LedgerError: there is none, it is of another version, no ledger, or cannot be read.
+        LedgerError: there is none, it is of a newer version, no ledger, or cannot be read.
     """
     with contextlib.ExitStack() as undo:
         try:
-            if not path.is_file():
-                raise LedgerError(f"there is no ledger {path}: nothing was run there yet")
-            connection = sqlite3.connect(
-                f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
-            )
-            undo.callback(connection.close)
-            if _version(path, connection) < len(MIGRATIONS):
-                raise LedgerError(
-                    f"the ledger {path} is of an older version: run the batch once, which updates it"
-                )
+            file = _opened_to_read(path, undo)
         except (sqlite3.Error, OSError, ValueError) as error:
             problem = explained(path, error)
         else:
             undo.pop_all()
-            return LedgerFile(connection)
+            return file
     raise problem
+
+
+def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
+    if not path.is_file():
+        raise _nothing(path)
+    file = LedgerFile(
+        sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    )
+    undo.callback(file.close)
+    try:
+        version = _version(path, file.connection)
+    except sqlite3.OperationalError as error:
+        # A hot journal, or a WAL in a folder that cannot be written. A ledger in use is no such case.
+        if error.sqlite_errorcode & 0xFF not in _NEEDS_COPY or holder_of(path) is not None:
+            raise
+        undo.pop_all().close()
+        file = _open_copy(path, _copy_all)
+        undo.callback(file.close)
+        version = _version(path, file.connection)
+    if version == 0:
+        raise _nothing(path)
+    return file
+
+
+_NEEDS_COPY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+
+
+def _nothing(path: Path) -> LedgerError:
+    return LedgerError(f"there is no ledger {path}: nothing was run there yet")
+
+
+# What lies there.
+
+_HEADER_BYTES = 100
+_MAGIC = b"SQLite format 3\0"
+_LARGEST_PAGE = 65536
+
+
+@attrs.frozen
+class _Found:
+    """What lies at a ledger's path.
+
+    Attributes:
+        version: of its tables; 0 if a ledger is still to be made.
+        clean: whether the last run closed it.
+    """
+
+    version: int
+    clean: bool
+
+
+def _judge(path: Path) -> _Found:
+    """Find out what lies at the path, without changing a byte.
+
+    The header of a ledger that was closed says all. Otherwise the truth may be in a WAL or a journal. Then SQLite
+    recovers a copy of the first page with all of those two files: page 1 alone tells application and version.
+
+    Raises:
+        LedgerError: it is another program's, or of a newer version.
+    """
+    if not path.is_file():
+        return _Found(0, clean=True)
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    clean = not any(_size(path, suffix) for suffix in _SUFFIXES)
+    if clean and (not header or _is_ledger(header)):
+        return _Found(_known(path, int.from_bytes(header[60:64])), clean)
+    copy = _open_copy(path, _copy_head)
+    try:
+        return _Found(_version(path, copy.connection), clean)
+    finally:
+        copy.close()
+
+
+_SUFFIXES = ("-wal", "-journal")
+
+
+def _is_ledger(header: bytes) -> bool:
+    return header.startswith(_MAGIC) and int.from_bytes(header[68:72]) == APPLICATION
+
+
+def _size(path: Path, suffix: str) -> int:
+    file = path.with_name(path.name + suffix)
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _open_copy(path: Path, copy: Callable[[Path, Path], None]) -> LedgerFile:
+    """A copy of the file with its WAL and journal, in a folder for temporary files, recovered by opening it."""
+    folder = tempfile.TemporaryDirectory(prefix="foxapi-")
+    try:
+        target = Path(folder.name) / "ledger"
+        copy(path, target)
+        for suffix in _SUFFIXES:
+            if _size(path, suffix):
+                shutil.copyfile(path.with_name(path.name + suffix), target.with_name(target.name + suffix))
+        return LedgerFile(sqlite3.connect(target, isolation_level=None), copy=folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _copy_all(path: Path, target: Path) -> None:
+    shutil.copyfile(path, target)
+
+
+def _copy_head(path: Path, target: Path) -> None:
+    """Copy the first page alone, into a file of the same size: what else is in it takes no room."""
+    with path.open("rb") as source, target.open("wb") as file:
+        file.write(source.read(_LARGEST_PAGE))
+        file.truncate(path.stat().st_size)
 
 
 def _pragma(connection: sqlite3.Connection, text: str) -> object:
@@ -159,13 +282,16 @@ def _pragma(connection: sqlite3.Connection, text: str) -> object:
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int:
-    """The version of its tables; 0 of an empty file, which becomes a ledger."""
+    """The version of its tables; 0 of an empty file, which becomes a ledger. Reads page 1 alone."""
     application = _pragma(connection, "application_id")
-    if application != APPLICATION and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+    if application != APPLICATION and _pragma(connection, "schema_version"):
         raise LedgerError(
             f"the ledger {path} is another program's database: give another folder or file name"
         )
-    version = int(str(_pragma(connection, "user_version")))
+    return _known(path, int(str(_pragma(connection, "user_version"))))
+
+
+def _known(path: Path, version: int) -> int:
     if version > len(MIGRATIONS):
         raise LedgerError(
             f"the ledger {path} was made by a newer foxapi-async (version {version} of it, "
@@ -174,8 +300,8 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
     return version
 
 
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    found = _pragma(connection, "quick_check(1)")
+def _check(path: Path, connection: sqlite3.Connection, pragma: str) -> None:
+    found = _pragma(connection, f"{pragma}(1)")
     if found != "ok":
         raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({found})")
 

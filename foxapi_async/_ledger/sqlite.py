@@ -10,17 +10,21 @@ One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock agains
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
+import sqlite3
 from asyncio import CancelledError, Future
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foxapi_async._ledger import statements as rows
 from foxapi_async._ledger.entry import ItemState, LedgerEntry, sane_price
 from foxapi_async._ledger.group_commit import Writer
+from foxapi_async._ledger.proofs import Comparison, Proofs, compare, rebuild
 from foxapi_async._ledger.schema import open_to_read, open_to_write
+from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
 
 T = TypeVar("T")
 
@@ -98,17 +102,28 @@ class Ledger(LedgerView):
     ledger says so.
     """
 
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self.ends = 0
+        """How many ends of items were asked to be noted."""
+
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, path: str | os.PathLike[str]) -> AsyncIterator[Ledger]:
+    async def opened(
+        cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
+    ) -> AsyncIterator[Ledger]:
         """The ledger at `path`, for this run alone; made where there is none.
+
+        Args:
+            path: of the ledger.
+            before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
             LedgerError: another run has it, it is of a newer version, damaged, no ledger, or cannot be written.
         """
         writer = Writer(_absolute(path))
         try:
-            await writer.open(open_to_write)
+            await writer.open(functools.partial(open_to_write, before_making=before_making))
             yield cls(writer)
         finally:
             await writer.close()
@@ -120,7 +135,7 @@ class Ledger(LedgerView):
         """The ledger at `path`, only to be looked at, also while a run is on.
 
         Raises:
-            LedgerError: there is none, it is of another version, or cannot be read.
+            LedgerError: there is none, it is of a newer version, or cannot be read.
         """
         writer = Writer(_absolute(path), begin="BEGIN")
         try:
@@ -128,6 +143,58 @@ class Ledger(LedgerView):
             yield LedgerView(writer)
         finally:
             await writer.close()
+
+    async def compare(self, *files: Proofs) -> Comparison:
+        """What these files know of the batch's items that the ledger does not.
+
+        Raises:
+            LedgerError: it, or one of them, cannot be read.
+        """
+        return await self._writer.put(compare, files)
+
+    async def rebuild(self, accepted: Proofs, ended: Proofs, moved: Proofs, **meta: str) -> None:
+        """Take what the files prove, and the texts in `meta`, all at once.
+
+        Args:
+            accepted: the ids that the service gave.
+            ended: the manifest.
+            moved: the submits that were about to leave.
+            **meta: texts, kept as `set_meta` does.
+
+        Raises:
+            LedgerError: it cannot be written, or one of the files cannot be read.
+        """
+        await self._writer.put(rebuild, accepted, ended, moved, tuple(meta.items()))
+
+    async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
+        """Write each id that is noted from now on into this log, before it is committed.
+
+        Args:
+            log: is closed with the ledger.
+            agrees: whether the log has the ids that the ledger has; if not, these are added.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        self._writer.keep_log(log)
+        await self._writer.put(functools.partial(_open_log, log=log, agrees=agrees))
+
+    async def without_line(
+        self, lines: Callable[[], Iterable[bytes]], *states: ItemState
+    ) -> AsyncGenerator[LedgerEntry, None]:
+        """The entries in one of these states whose record is none of these lines. `lines` is called in a thread.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        await self._writer.put(rows.note_lines, lines)
+        last, chunk = await self._writer.put(rows.entries, states, 0)
+        while chunk:
+            known = await self._writer.put(rows.is_line, [(entry.record or "").encode() for entry in chunk])
+            for entry, is_line in zip(chunk, known, strict=True):
+                if not is_line:
+                    yield entry
+            last, chunk = await self._writer.put(rows.entries, states, last)
 
     async def number(self, fingerprints: Iterable[str]) -> list[int]:
         """How many times each has been given since the ledger was opened, this time included.
@@ -166,12 +233,14 @@ class Ledger(LedgerView):
                 cannot be written.
         """
         note = rows.Note()
+        moved = Moved(key, ItemState.SUBMITTING, fingerprint, idempotency_key)
         try:
-            await self._writer.put(
-                rows.submitting, note, key, fingerprint, idempotency_key, sane_price(price), opening
+            await self._writer.put_noted(
+                moved, rows.submitting, note, key, fingerprint, idempotency_key, sane_price(price), opening
             )
         except CancelledError:
-            self._writer.put(rows.taken_back, note, key).add_done_callback(_ignored)
+            back = self._writer.put_noted(Moved(key, ItemState.NEW), rows.taken_back, note, key)
+            back.add_done_callback(_ignored)
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
@@ -179,30 +248,46 @@ class Ledger(LedgerView):
 
         An item that failed may come back with the id it had, to be looked at once more.
         """
-        return self._writer.put(rows.submitted, key, task_id, sane_price(price))
+        credit = sane_price(price)
+        return self._writer.put_noted(Accepted(key, task_id, credit), rows.submitted, key, task_id, credit)
 
     def released(self, key: str) -> Future[None]:
         """Note that the submit was refused and nothing was billed: the item is again what it was before.
 
         That is NEW, or for a repeated one FAILED or UNCERTAIN. It keeps the idempotency key.
         """
-        return self._writer.put(rows.released, key)
+        return self._writer.put_noted(Moved(key, ItemState.NEW), rows.released, key)
 
     def done(self, key: str, record: str, price: float | None = None) -> Future[None]:
         """Note that the item's images are there. `price` replaces what was known."""
-        return self._writer.put(rows.ended, key, ItemState.DONE, record, sane_price(price))
+        return self._end(key, ItemState.DONE, record, price)
 
     def failed(self, key: str, record: str, price: float | None = None) -> Future[None]:
         """Note that the item failed. It counts as spent, unless `price` is 0."""
-        return self._writer.put(rows.ended, key, ItemState.FAILED, record, sane_price(price))
+        return self._end(key, ItemState.FAILED, record, price)
 
     def uncertain(self, key: str, record: str, price: float | None = None) -> Future[None]:
         """Note that nobody knows whether the submit was accepted. It counts as spent."""
-        return self._writer.put(rows.ended, key, ItemState.UNCERTAIN, record, sane_price(price))
+        return self._end(key, ItemState.UNCERTAIN, record, price)
+
+    def _end(self, key: str, state: ItemState, record: str, price: float | None) -> Future[None]:
+        self.ends += 1
+        values = (key, state, record, sane_price(price))
+        if state is ItemState.DONE:  # its id is logged
+            return self._writer.put(rows.ended, *values)
+        return self._writer.put_noted(Moved(key, state), rows.ended, *values)
 
     def set_meta(self, name: str, value: str) -> Future[None]:
         """Keep a text under a name."""
         return self._writer.put(rows.set_meta, name, value)
+
+    def set_meta_late(self, name: str, value: Callable[[], str]) -> Future[None]:
+        """Keep a text that `value` makes, in the ledger's thread, when all that was asked for before is done."""
+        return self._writer.put(rows.set_meta_late, name, value)
+
+
+def _open_log(connection: sqlite3.Connection, *, log: SubmittedLog, agrees: bool) -> None:
+    log.open(connection, agrees=agrees)
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
@@ -210,7 +295,7 @@ def _absolute(path: str | os.PathLike[str]) -> Path:
     return Path(path).absolute()
 
 
-def _ignored(future: Future[None]) -> None:
+def _ignored(future: Future[Any]) -> None:
     """Nobody waits for it, and a ledger that cannot be written any more has said so elsewhere."""
     future.exception()
 

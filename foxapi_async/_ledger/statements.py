@@ -5,8 +5,9 @@ Each change checks and makes its move in one statement, the first one, so that a
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -32,7 +33,8 @@ _SUBMITTING = f"""
     INSERT INTO item (key, fingerprint, state, origin, idempotency_key, price, changed)
     VALUES (?, ?, 'submitting', 'new', ?, ?, {NOW})
     ON CONFLICT (key) DO UPDATE SET
-        state = excluded.state, origin = state, idempotency_key = excluded.idempotency_key, task_id = NULL,
+        state = excluded.state, origin = state, idempotency_key = excluded.idempotency_key,
+        former_task_id = ifnull(task_id, former_task_id), task_id = NULL,
         sunk = sunk + ifnull(price, 0), price = excluded.price, changed = excluded.changed
     WHERE fingerprint = excluded.fingerprint AND state IN ({_names(COMES_FROM[ItemState.SUBMITTING])})
 """  # noqa: S608 - of constants
@@ -106,6 +108,28 @@ def set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
 
+def note_lines(connection: sqlite3.Connection, lines: Callable[[], Iterable[bytes]]) -> None:
+    """Keep which lines a file has, in a temporary table; `is_line` asks for them."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS line (mark BLOB PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("DELETE FROM line")
+    connection.executemany("INSERT OR IGNORE INTO line VALUES (?)", ((_mark(line),) for line in lines()))
+
+
+def is_line(connection: sqlite3.Connection, lines: list[bytes]) -> list[bool]:
+    """Whether each of these is a line that was noted."""
+    query = "SELECT count(*) FROM line WHERE mark = ?"
+    return [bool(connection.execute(query, (_mark(line),)).fetchone()[0]) for line in lines]
+
+
+def _mark(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=16).digest()
+
+
+def set_meta_late(connection: sqlite3.Connection, name: str, value: Callable[[], str]) -> None:
+    """Keep a text that is made when its turn comes, after all that was asked for before."""
+    set_meta(connection, name, value())
+
+
 def number(connection: sqlite3.Connection, fingerprints: tuple[str, ...]) -> list[int]:
     marks = ", ".join("?" * len(fingerprints))
     query = f"SELECT fingerprint, times FROM seen WHERE fingerprint IN ({marks})"  # noqa: S608 - of question marks
@@ -147,10 +171,11 @@ def submitting(
     note.made = True
 
 
-def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> None:
-    """Undo `submitting`, if it was that note which made it so."""
+def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> bool:
+    """Undo `submitting`, if it was that note which made it so; whether it was."""
     if note.made:
         connection.execute(_RELEASED, (key,))
+    return note.made
 
 
 def submitted(connection: sqlite3.Connection, key: str, task_id: str, price: float | None) -> None:

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from foxapi_async._batch.batch import LEDGER, MANIFEST, Batch
+from foxapi_async._batch.batch import Batch
+from foxapi_async._batch.folder import LEDGER, MANIFEST
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.notices import HookEvent
@@ -31,7 +32,6 @@ from foxapi_async.cli._requests import read_defaults
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted, duration, elided, plain
-from foxapi_async.cli._trial import keep_apart
 from foxapi_async.cli._view import View, is_watched
 from foxapi_async.cli._words import in_shell_words, line_of
 
@@ -80,7 +80,10 @@ class BatchJob:
             price=args.price,
             resubmit_uncertain=args.resubmit_uncertain,
             retry_failed=args.retry_failed,
+            other_origin=args.other_origin,
+            rebuild_ledger=args.rebuild_ledger,
         )
+        self._batch._emulated = args.emulator  # noqa: SLF001 - a trial and the service are kept apart
         self._meter = Meter(self._batch, args.budget)
         self._wrong = 0
         self._codes: Counter[str] = Counter()
@@ -109,7 +112,6 @@ class BatchJob:
         return await self._conclude(problem, loop.time() - began)
 
     async def _follow(self) -> None:
-        await keep_apart(self._batch.out, emulated=self._args.emulator)
         async with self._service.session() as fox, fox, self._screen.view.ticking():
             await self._tell_each(fox)
 
@@ -171,7 +173,8 @@ class BatchJob:
         problems = error.problems if isinstance(error, InvalidRequestError) else ()
         for problem in problems:
             self._screen.complain(in_shell_words(problem))
-        self._screen.complain(line_of(error).removesuffix(f": {problems[0]}" if problems else ""))
+        if problems != (str(error),):
+            self._screen.complain(line_of(error).removesuffix(f": {problems[0]}" if problems else ""))
         return _exits.status_of(error)
 
     async def _tell_stopped(self, why: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async._batch.batch import LEDGER
+from foxapi_async._batch.folder import LEDGER
 from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.lock import holder_of

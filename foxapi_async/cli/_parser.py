@@ -124,6 +124,7 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         help="read all of FILE, tell what is wrong and what it would make; send nothing",
     )
     _add_flow(parser.add_argument_group("flow and cost"))
+    _add_ledger(parser)
     _add_timeout(parser)
     _add_service(parser)
     _add_request(parser, "For what a line does not say; `foxapi models` lists them by model.")
@@ -148,6 +149,20 @@ def _add_flow(group: argparse._ArgumentGroup) -> None:
         "--resubmit-uncertain",
         action="store_true",
         help="send again what was sent without an answer, and may have been billed already",
+    )
+
+
+def _add_ledger(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the ledger of the folder")
+    group.add_argument(
+        "--rebuild-ledger",
+        action="store_true",
+        help="make a ledger again that was lost, from submitted.jsonl and manifest.jsonl; what these do not prove is not sent",
+    )
+    group.add_argument(
+        "--other-origin",
+        action="store_true",
+        help="go on although the folder was begun at a service with another address",
     )
 
 
@@ -188,6 +203,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows and goes on with it"
     _add_out(parser, meaning, default="foxapi-page")
+    _add_ledger(parser)
     _add_timeout(parser)
     _add_service(parser)
 

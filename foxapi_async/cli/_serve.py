@@ -17,7 +17,6 @@ from foxapi_async.cli._inputs import open_folder
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cli._service import Service
 from foxapi_async.cli._text import counted
-from foxapi_async.cli._trial import keep_apart
 
 if TYPE_CHECKING:
     from foxapi_async.page._guard import Gate
@@ -82,7 +81,6 @@ class PageJob:
         """
         from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
 
-        await keep_apart(self._out, emulated=self._args.emulator)
         with listen(self._args.host, self._args.port) as sock:
             async with self._service.session() as fox:
                 try:
@@ -97,7 +95,14 @@ class PageJob:
         from foxapi_async.page._studio import Studio  # noqa: PLC0415 - as above
 
         port = sock.getsockname()[1]
-        async with fox, Studio.opened(fox, self._out) as studio:
+        opened = Studio.opened(
+            fox,
+            self._out,
+            emulated=self._args.emulator,
+            other_origin=self._args.other_origin,
+            rebuild_ledger=self._args.rebuild_ledger,
+        )
+        async with fox, opened as studio:
             self._tell_where(port)
             await serve(Page(studio, self._gate(port)), sock)
 

@@ -23,6 +23,9 @@ _PHRASES = {
     "so the budget cannot be kept: give price=": "so the budget cannot be kept: give --price",
     "run the batch again: it goes on where it stopped": "run the same command again: it goes on where it stopped",
     "sent again unless resubmit_uncertain is set": "sent again without --resubmit-uncertain",
+    "with rebuild_ledger=True": "with --rebuild-ledger",
+    "or set other_origin=True": "or give --other-origin",
+    "choose another folder": "choose another --out",
     "a series is held back for": "submits are held back for",
 }
 _AS_IT_GOES_ON = ": attach("

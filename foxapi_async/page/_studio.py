@@ -13,11 +13,10 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from foxapi_async._batch.batch import LEDGER, MANIFEST
 from foxapi_async._batch.budget import Budget, kind_of
+from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
-from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.record import WorkItem, item_of
 from foxapi_async._batch.run import note_unanswered
 from foxapi_async._client.engine import Engine
@@ -64,18 +63,39 @@ class Studio:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, fox: FoxSession, out: Path) -> AsyncIterator[Studio]:
+    async def opened(
+        cls,
+        fox: FoxSession,
+        out: Path,
+        *,
+        emulated: bool | None = None,
+        other_origin: bool = False,
+        rebuild_ledger: bool = False,
+    ) -> AsyncIterator[Studio]:
         """A studio in the folder `out`, which goes on with what is unfinished there.
+
+        Args:
+            fox: the session, open.
+            out: the folder.
+            emulated: whether the service is the emulator of a command; None if it does not matter.
+            other_origin: go on although the folder was begun at a service with another address.
+            rebuild_ledger: make a ledger again that was lost.
 
         Raises:
             ConfigurationError: the session is not open.
-            LedgerError: the ledger is in use, or cannot be read or written.
+            InvalidRequestError: the emulator began the folder and the service is meant, or the other way round.
+            LedgerError: the ledger is in use, was lost, or cannot be read or written; or the folder was begun at another
+                service.
         """
         engine, _, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
-        async with (
-            Ledger.opened(out / LEDGER) as ledger,
-            Manifest.opened(out / MANIFEST, ledger) as manifest,
-        ):
+        terms = Terms(
+            base_url=fox._account.base_url,  # noqa: SLF001 - as above
+            emulated=emulated,
+            other_origin=other_origin,
+            rebuild=rebuild_ledger,
+        )
+        async with BatchFolder.opened(out, terms) as folder:
+            ledger, manifest = folder.ledger, folder.manifest
             budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
             context = RunContext(
                 engine=engine,

@@ -372,7 +372,7 @@ def test_the_emulator_is_kept_apart(foxapi, service):
     for words, maker in ((("--out", "trial"), "the emulator"), ((*FAST, "--out", "real"), "the service")):
         code, _, err = foxapi("batch", name, *words)
         assert 2 == code
-        assert f"it has a batch of {maker}" in err
+        assert f"has a batch of {maker}" in err
     assert 0 == foxapi("batch", name, *FAST, "--out", "trial")[0]
 
 
@@ -421,7 +421,7 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(10)
 
-    monkeypatch.setattr(_batch, "keep_apart", slowly)
+    monkeypatch.setattr(_batch.BatchJob, "_follow", slowly)
     code, _, err = foxapi("batch", "-")
 
     assert 130 == code

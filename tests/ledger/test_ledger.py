@@ -789,7 +789,7 @@ async def test_looking_at_nothing(path):
             raise AssertionError
     path.parent.mkdir()
     path.touch()
-    with pytest.raises(LedgerError, match="is of an older version: run the batch once"):
+    with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
         async with Ledger.peek(path):
             raise AssertionError
 
@@ -817,9 +817,8 @@ async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    with pytest.raises(LedgerError, match="older version"):
-        async with Ledger.peek(path):
-            raise AssertionError
+    async with Ledger.peek(path) as view:
+        assert ItemState.DONE is (await look(view, "kept")).state
     for _ in range(2):
         async with Ledger.opened(path) as ledger:
             assert ItemState.DONE is (await look(ledger, "kept")).state

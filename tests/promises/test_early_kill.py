@@ -28,13 +28,6 @@ MIGRATION = 32 + 5 * FRAME
 TWO = [{"id": f"fox-{n}", "model": "grok-imagine-image", "prompt": f"fox {n}"} for n in range(2)]
 ONCE_EACH = {"fox 0": 1, "fox 1": 1}
 
-unmet = pytest.mark.xfail(
-    strict=True, reason="the command takes a read-only look before anything opens the ledger that can mend it"
-)
-touched = pytest.mark.xfail(
-    strict=True, reason="a file is opened for writing, which mends it, before it is known to be a ledger"
-)
-
 
 @pytest.fixture
 def folder(tmp_path):
@@ -83,7 +76,6 @@ def killed(tmp_path_factory):
 
 @pytest.mark.kill
 @pytest.mark.thorough
-@unmet
 def test_a_run_that_was_killed_at_once_goes_on(killed):
     """However early a run is killed, the same command goes on with its folder."""
     assert [] == [folder.path.name for folder, code in killed if code not in {0, 1}]
@@ -145,16 +137,8 @@ def put(folder, main, wal_bytes, journal_bytes):
             folder.path.joinpath(f"ledger.sqlite{suffix}").write_bytes(data)
 
 
-@pytest.mark.parametrize(
-    ("files", "way"),
-    [
-        pytest.param(
-            files, way, marks=unmet if way == "command" and files != "a page and the migration" else ()
-        )
-        for files in EARLY
-        for way in WAYS
-    ],
-)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("files", EARLY)
 def test_a_ledger_that_was_being_made_is_made(folder, new_loop, files, way):
     """Whatever a kill has left of a ledger that was being made, the same command does every item once."""
     put(folder, *EARLY[files])
@@ -181,7 +165,7 @@ def mid_commit(folder):
     assert {"ledger.sqlite", "ledger.sqlite-journal"} == set(files)
 
 
-@pytest.mark.parametrize("way", ["batch", pytest.param("command", marks=unmet)])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_commit_that_was_killed_is_undone(folder, new_loop, way):
     """Where there is no WAL, a commit that was killed half-way is undone: what was done before stays done."""
     for path in folder.path.iterdir():
@@ -218,9 +202,7 @@ def run_limited(folder, limit):
     assert 3 == done.returncode, done.stderr
 
 
-@pytest.mark.parametrize(
-    "limit", [0, *(pytest.param(size, marks=unmet) for size in (100, 512, 3000, 4096, 5000, 9000, 20000))]
-)
+@pytest.mark.parametrize("limit", [0, 100, 512, 3000, 4096, 5000, 9000, 20000])
 def test_a_full_disk_that_was_enlarged(folder, limit):
     """A disk that was full while the ledger was made, and has room again: the same command does every item once."""
     run_limited(folder, limit)
@@ -295,21 +277,8 @@ def test_what_is_no_ledger_is_refused(folder, new_loop, what, way):
     assert (3, []) == (code, folder.service.requests)
 
 
-MENDED = (
-    "another database with its WAL",
-    "another database killed in a commit",
-    "a newer version with its WAL",
-)
-
-
-@pytest.mark.parametrize(
-    ("what", "way"),
-    [
-        pytest.param(what, way, marks=touched if way == "batch" and what in MENDED else ())
-        for what in REFUSED
-        for way in WAYS
-    ],
-)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", REFUSED)
 def test_what_is_no_ledger_is_left_untouched(folder, new_loop, what, way):
     """Not one byte of another program's file, nor of its WAL or journal, is changed by the refusal."""
     REFUSED[what](folder)
@@ -320,7 +289,6 @@ def test_what_is_no_ledger_is_left_untouched(folder, new_loop, what, way):
     assert before == {name: after.get(name) for name in before}
 
 
-@pytest.mark.xfail(strict=True, reason="a ledger without the mark of a trial counts as one of the service")
 def test_a_trial_that_was_killed_early_goes_on(folder):
     """With --emulator a ledger that knows of no item is nobody's: a trial that was killed before its mark goes on."""
     put(folder, *EARLY["a page and the migration"])

@@ -24,12 +24,6 @@ PATIENCE = 3.0
 FOUR = [{"id": f"fox-{n}", "model": "grok-imagine-image", "prompt": f"fox {n}"} for n in range(4)]
 RED = {"model": "grok-imagine-image", "prompt": "a red fox"}
 
-unwritten = pytest.mark.xfail(strict=True, reason="there is no submitted.jsonl")
-unseen = pytest.mark.xfail(
-    strict=True, reason="a ledger that was lost is made anew, and everything is billed again"
-)
-no_rebuilding = pytest.mark.xfail(strict=True, reason="a lost ledger cannot be made again")
-
 
 @pytest.fixture
 def service():
@@ -73,13 +67,11 @@ def keys_of(lines):
 # What is written.
 
 
-@unwritten
 def test_each_accepted_id_is_logged(stopped):
     """Every task that the service accepted has one line, in the order of acceptance, whether or not it is done."""
     assert list(stopped.service.tasks) == [line["task_id"] for line in log(stopped)]
 
 
-@unwritten
 @pytest.mark.parametrize("name", ["key", "fingerprint", "idempotency_key"])
 def test_a_line_says_whose_the_id_is(stopped, name):
     """A line has the item's key, the fingerprint of its request and the submit's idempotency key, as the ledger has them."""
@@ -89,7 +81,6 @@ def test_a_line_says_whose_the_id_is(stopped, name):
     assert known == {line["task_id"]: line[name] for line in log(stopped)}
 
 
-@unwritten
 def test_what_was_not_accepted_is_not_logged(folder):
     """A refused submit, and one without an answer, have no line."""
     folder.service.add_fault(Fault.status("submit", 400, prompt="fox 1"))
@@ -100,7 +91,6 @@ def test_what_was_not_accepted_is_not_logged(folder):
     assert ["fox-0", "fox-3"] == sorted(line["key"] for line in log(folder))
 
 
-@unwritten
 def test_a_second_run_adds_its_lines(stopped):
     """The lines of earlier runs stay when the batch goes on, and those of the new run follow."""
     before = [line["key"] for line in log(stopped)]
@@ -109,7 +99,6 @@ def test_a_second_run_adds_its_lines(stopped):
     assert [*before, "fox-3"] == [line["key"] for line in log(stopped)]
 
 
-@unwritten
 def test_an_id_is_logged_before_the_ledger_takes_it(folder, new_loop):
     """While another program keeps the ledger from being written, an id that arrives is in `submitted.jsonl` already."""
     folder.service.add_fault(Fault.slow("submit", 0.5))
@@ -137,7 +126,6 @@ def test_an_id_is_logged_before_the_ledger_takes_it(folder, new_loop):
 # A ledger that was lost.
 
 
-@unseen
 def test_a_lost_ledger_is_noticed(stopped):
     """Without the ledger that its folder had, the same command ends with 3 and names the way out."""
     lose_ledger(stopped)
@@ -146,7 +134,6 @@ def test_a_lost_ledger_is_noticed(stopped):
     assert (3, True) == (code, "--rebuild-ledger" in err)
 
 
-@unseen
 def test_a_lost_ledger_is_an_error_of_a_batch(stopped, new_loop):
     """A `Batch` without the ledger that its folder had raises LedgerError."""
     lose_ledger(stopped)
@@ -154,7 +141,6 @@ def test_a_lost_ledger_is_an_error_of_a_batch(stopped, new_loop):
         stopped.batch(new_loop)
 
 
-@unseen
 def test_a_lost_ledger_bills_nothing(stopped):
     """Without its ledger a batch sends nothing, not even what was not begun."""
     lose_ledger(stopped)
@@ -164,7 +150,6 @@ def test_a_lost_ledger_bills_nothing(stopped):
     assert billed == stopped.service.billed
 
 
-@unseen
 def test_a_lost_ledger_leaves_the_manifest(stopped):
     """A run that is refused for the lost ledger leaves every line of the manifest."""
     before = (stopped.path / "manifest.jsonl").read_text()
@@ -174,7 +159,6 @@ def test_a_lost_ledger_leaves_the_manifest(stopped):
     assert before == (stopped.path / "manifest.jsonl").read_text()
 
 
-@unseen
 def test_a_lost_ledger_is_refused_every_time(stopped):
     """The refusal leaves no new ledger behind with which the next run would begin."""
     lose_ledger(stopped)
@@ -183,7 +167,6 @@ def test_a_lost_ledger_is_refused_every_time(stopped):
     assert [3, 3] == codes
 
 
-@unseen
 def test_the_log_alone_shows_that_a_ledger_was_lost(stopped):
     """Also without a manifest a lost ledger is noticed: `submitted.jsonl` names what was accepted."""
     lose_ledger(stopped)
@@ -192,7 +175,6 @@ def test_the_log_alone_shows_that_a_ledger_was_lost(stopped):
     assert 3 == stopped.command()[0]
 
 
-@unseen
 @pytest.mark.parametrize("name", ["done", "failed", "counted", "killed"])
 def test_the_manifest_alone_shows_that_a_ledger_was_lost(folder, name):
     """In a folder of an older version, which has no `submitted.jsonl`, the manifest shows that the ledger was lost."""
@@ -214,7 +196,6 @@ def set_back(folder):
     return folder
 
 
-@unseen
 def test_an_older_ledger_is_noticed(set_back):
     """With an older copy of its ledger a batch ends with 3 and bills nothing."""
     billed = set_back.service.billed
@@ -223,7 +204,6 @@ def test_an_older_ledger_is_noticed(set_back):
     assert (3, billed) == (code, set_back.service.billed)
 
 
-@unseen
 def test_an_older_ledger_leaves_the_manifest(set_back):
     """A run that is refused for an older ledger leaves every line of the manifest."""
     before = (set_back.path / "manifest.jsonl").read_text()
@@ -252,7 +232,6 @@ def test_a_kill_before_the_manifest_is_no_loss(folder):
 # A ledger that is made again.
 
 
-@no_rebuilding
 def test_a_rebuilt_ledger_bills_nothing_again(stopped):
     """`--rebuild-ledger` sends what was not begun, and nothing that either file proves."""
     lose_ledger(stopped)
@@ -262,7 +241,6 @@ def test_a_rebuilt_ledger_bills_nothing_again(stopped):
     assert {"fox 0": 1, "fox 1": 1, "fox 2": 1, "fox 3": 1} == stopped.sent()
 
 
-@no_rebuilding
 def test_a_rebuilt_ledger_of_a_batch_bills_nothing_again(stopped, new_loop):
     """`Batch(..., rebuild_ledger=True)` does the same."""
     lose_ledger(stopped)
@@ -271,7 +249,6 @@ def test_a_rebuilt_ledger_of_a_batch_bills_nothing_again(stopped, new_loop):
     assert {"fox 0": 1, "fox 1": 1, "fox 2": 1, "fox 3": 1} == stopped.sent()
 
 
-@no_rebuilding
 def test_a_rebuilt_ledger_waits_for_what_runs(stopped):
     """A task that is in `submitted.jsonl` and not in the manifest is waited for, under its id."""
     (running,) = [task.id for task in stopped.service.tasks.values() if task.body["prompt"] == "fox 2"]
@@ -281,7 +258,6 @@ def test_a_rebuilt_ledger_waits_for_what_runs(stopped):
     assert {running} == {line["task_id"] for line in stopped.manifest() if line["id"] == "fox-2"}
 
 
-@no_rebuilding
 def test_a_rebuilt_ledger_has_the_old_sums(stopped):
     """Done stays done: nothing but what was under way or not begun is new in the sums."""
     lose_ledger(stopped)
@@ -290,7 +266,6 @@ def test_a_rebuilt_ledger_has_the_old_sums(stopped):
     assert {"done": 4} == stopped.counts()
 
 
-@no_rebuilding
 def test_a_rebuilt_ledger_is_a_ledger(stopped):
     """After a rebuild the same command without the option goes on, and sends nothing."""
     lose_ledger(stopped)
@@ -300,7 +275,6 @@ def test_a_rebuilt_ledger_is_a_ledger(stopped):
     assert (0, billed) == (stopped.command()[0], stopped.service.billed)
 
 
-@no_rebuilding
 def test_a_whole_ledger_is_rebuilt_to_the_same(stopped):
     """Where nothing was lost, `--rebuild-ledger` bills no more than the same command without it."""
     code, _ = stopped.command("--rebuild-ledger")
@@ -308,7 +282,6 @@ def test_a_whole_ledger_is_rebuilt_to_the_same(stopped):
     assert (0, {"fox 0": 1, "fox 1": 1, "fox 2": 1, "fox 3": 1}) == (code, stopped.sent())
 
 
-@no_rebuilding
 def test_an_older_ledger_is_rebuilt(set_back):
     """An older copy of a ledger learns from both files what it has missed."""
     billed = set_back.service.billed
@@ -317,7 +290,6 @@ def test_an_older_ledger_is_rebuilt(set_back):
     assert (0, billed) == (code, set_back.service.billed)
 
 
-@no_rebuilding
 def test_the_later_id_of_an_item_counts(folder):
     """Of an item that was sent again on request, a rebuilt ledger has the later task, which is done."""
     folder.service.add_fault(Fault.fails(prompt="fox 1"))
@@ -330,7 +302,6 @@ def test_the_later_id_of_an_item_counts(folder):
     assert {"done": 2} == folder.counts()
 
 
-@no_rebuilding
 def test_equal_items_are_rebuilt_by_their_number(folder):
     """Items without an id are proven by their counted keys: none of three equal ones is billed again."""
     folder.write([RED, RED, RED])
@@ -341,7 +312,6 @@ def test_equal_items_are_rebuilt_by_their_number(folder):
     assert (0, 3) == (code, folder.service.billed)
 
 
-@no_rebuilding
 def test_a_torn_line_proves_nothing_and_harms_nothing(stopped):
     """A last line of `submitted.jsonl` that a kill has cut is left out; the lines before it count."""
     with (stopped.path / LOG).open("a") as file:
@@ -352,7 +322,6 @@ def test_a_torn_line_proves_nothing_and_harms_nothing(stopped):
     assert (0, 1) == (code, stopped.sent()["fox 2"])
 
 
-@unwritten
 def test_a_torn_line_does_not_end_a_run(stopped):
     """After a kill within a line of `submitted.jsonl` the same command goes on, and its own lines are whole."""
     assert 3 == len(log(stopped))
@@ -367,7 +336,6 @@ def test_a_torn_line_does_not_end_a_run(stopped):
 # Folders of older versions, which have no such file.
 
 
-@no_rebuilding
 @pytest.mark.parametrize(
     ("name", "states"),
     [
@@ -393,7 +361,6 @@ def test_what_the_manifest_does_not_prove_is_uncertain(folder, name, states):
     assert states == folder.counts()
 
 
-@no_rebuilding
 @pytest.mark.parametrize("name", sorted(path.name for path in MADE.iterdir()))
 def test_what_may_have_been_billed_is_not_sent(folder, name):
     """Without `submitted.jsonl`, a rebuild sends nothing at all."""
@@ -404,7 +371,6 @@ def test_what_may_have_been_billed_is_not_sent(folder, name):
     assert (True, {}) == (code in {0, 1}, folder.sent())
 
 
-@no_rebuilding
 def test_what_is_unproven_is_sent_on_request(folder):
     """After such a rebuild, `--resubmit-uncertain` sends what the manifest does not prove."""
     folder.copy_from("submitted")
@@ -418,7 +384,6 @@ def test_what_is_unproven_is_sent_on_request(folder):
 # No key ever leaves the manifest.
 
 
-@no_rebuilding
 @pytest.mark.parametrize("name", sorted(path.name for path in MADE.iterdir()))
 def test_a_rebuild_keeps_the_lines_of_the_manifest(folder, name):
     """Every line that the manifest had is in it after a rebuild, the same bytes."""
@@ -431,7 +396,6 @@ def test_a_rebuild_keeps_the_lines_of_the_manifest(folder, name):
     assert (True, []) == (code in {0, 1}, [line for line in before if line not in after])
 
 
-@no_rebuilding
 def test_a_key_that_the_input_has_no_more_stays(stopped):
     """An item whose line was taken out of the input stays in the manifest after a rebuild."""
     before = keys_of(stopped.manifest())
@@ -442,7 +406,6 @@ def test_a_key_that_the_input_has_no_more_stays(stopped):
     assert (0, before | {"fox-2", "fox-3"}) == (code, keys_of(stopped.manifest()))
 
 
-@pytest.mark.xfail(strict=True, reason="the manifest is made anew without an item that failed and runs again")
 def test_a_retried_item_stays_in_the_manifest_while_it_runs(folder, new_loop):
     """A failed item that is sent again, and runs when the batch stops, keeps a line in the manifest."""
     folder.service.add_fault(Fault.fails(prompt="fox 1"))

@@ -1,0 +1,246 @@
+"""Opens the folder of a batch: its ledger, its manifest and its logs, and refuses it where that could bill twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+
+from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
+from foxapi_async._batch.record import WorkItem, closing_record
+from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_part, mark_of
+
+LEDGER = "ledger.sqlite"
+MANIFEST = "manifest.jsonl"
+
+# Texts that the ledger keeps.
+_EMULATED = "emulated"  # the emulator made the images of this folder
+_ORIGIN = "base_url"  # the service that knows the ids
+_UNPROVEN = (
+    "unproven"  # the ledger was made again without logs: an item that it does not know may have been sent
+)
+_MARKS = "marks"  # how far the files were read, and whether the manifest has all lines up to there
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """How a folder is opened.
+
+    Attributes:
+        base_url: of the service.
+        other_origin: go on although the folder was begun at another service.
+        rebuild: make the ledger again from the other files.
+        emulated: whether the service is the emulator of a command; None if it does not matter.
+    """
+
+    base_url: str
+    other_origin: bool = False
+    rebuild: bool = False
+    emulated: bool | None = None
+
+
+class BatchFolder:
+    """An open folder: `opened` makes one.
+
+    Attributes:
+        ledger: knows what was submitted.
+        manifest: says what ended.
+        is_unproven: whether an item that the ledger does not know may have been sent all the same.
+    """
+
+    def __init__(self, out: Path, ledger: Ledger, manifest: Manifest, *, is_unproven: bool) -> None:
+        self.ledger = ledger
+        self.manifest = manifest
+        self.is_unproven = is_unproven
+        self._out = out
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, out: Path, terms: Terms) -> AsyncIterator[BatchFolder]:
+        """The folder `out`, for this run alone.
+
+        Raises:
+            InvalidRequestError: the emulator began it and the service is meant, or the other way round.
+            LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service.
+        """
+        files = _Files(out)
+        before_making = None if terms.rebuild else files.check_unbegun
+        async with Ledger.opened(out / LEDGER, before_making=before_making) as ledger:
+            await _check_service(out, ledger, terms)
+            marks = await _read_marks(ledger)
+            if terms.rebuild:
+                await files.rebuild(ledger)
+            else:
+                await files.compare(ledger, marks)
+            await _note_service(ledger, terms)
+            agrees = known_part(files.log.submitted, marks.submitted) is not None
+            await ledger.keep_log(files.log, agrees=agrees or not marks.submitted)
+            is_whole = marks.is_whole and mark_of(files.manifest) == marks.manifest
+            async with Manifest.opened(files.manifest, ledger, is_whole=is_whole) as manifest:
+                await ledger.set_meta_late(_MARKS, lambda: files.marks(is_whole=False))
+                is_unproven = await ledger.meta(_UNPROVEN) == "yes"
+                try:
+                    yield cls(out, ledger, manifest, is_unproven=is_unproven)
+                finally:
+                    if ledger.ends == manifest.appended:
+                        noted = ledger.set_meta_late(_MARKS, lambda: files.marks(is_whole=True))
+                        noted.add_done_callback(_heard)
+
+    async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
+        """Note these items, which the ledger does not know, as uncertain; the entries that they have now.
+
+        Raises:
+            LedgerError: that cannot be written.
+        """
+        records = {item.key: _unproven_record(item, self._out) for item in items if item.key is not None}
+        ledger, known = self.ledger, [item for item in items if item.key is not None]
+        await asyncio.gather(
+            *(ledger.submitting(str(item.key), item.fingerprint, secrets.token_hex(16)) for item in known)
+        )
+        await asyncio.gather(*(ledger.uncertain(str(key), record) for key, record in records.items()))
+        await self.manifest.append(*records.values())
+        return await ledger.look_up(str(key) for key in records)
+
+    async def note_all_proven(self) -> None:
+        """Every item of the input was gone through: an item that the ledger does not know is new.
+
+        Raises:
+            LedgerError: that cannot be written.
+        """
+        await self.ledger.set_meta(_UNPROVEN, "no")
+
+
+def _heard(future: asyncio.Future[None]) -> None:
+    """A ledger that cannot be written any more says so elsewhere."""
+    future.exception()
+
+
+def _unproven_record(item: WorkItem, out: Path) -> str:
+    error = UncertainSubmitError(
+        f"the ledger was made again without {SUBMITTED}: item {item.key} may have been accepted and billed before",
+        idempotency_key="",
+    )
+    return closing_record(
+        item,
+        ItemState.UNCERTAIN,
+        request=None if item.request is None else item.request.to_dict(),
+        task_id=None,
+        folder=out,
+        timings={},
+        error=error,
+    )
+
+
+# Which service.
+
+
+async def _check_service(out: Path, ledger: Ledger, terms: Terms) -> None:
+    counts = await ledger.counts()
+    items = sum(counts.values())
+    began_emulated = await ledger.meta(_EMULATED) is not None
+    # A service's ledger without any item is nobody's: a trial that was killed before its mark goes on.
+    is_refused = (
+        began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
+    )
+    if is_refused:
+        maker = "the emulator" if began_emulated else "the service, not of the emulator"
+        raise InvalidRequestError(f"{out} has a batch of {maker}; choose another folder")
+    if terms.emulated and terms.rebuild:
+        raise InvalidRequestError(f"{out}: a trial of the emulator is not made again; choose another folder")
+    known = await ledger.meta(_ORIGIN)
+    is_other = known is not None and known != _origin_of(terms.base_url)
+    # What was refused was not sent: a wrong address may be put right.
+    if is_other and items > counts[ItemState.NEW] and not terms.emulated and not terms.other_origin:
+        raise LedgerError(
+            f"the batch in {out} was begun at {known}, and base_url= is {terms.base_url}: the ids of its tasks are known "
+            "there alone. Nothing was sent; go back to that address, or set other_origin=True"
+        )
+
+
+async def _note_service(ledger: Ledger, terms: Terms) -> None:
+    if terms.emulated:
+        await ledger.set_meta(_EMULATED, "yes")
+    await ledger.set_meta(_ORIGIN, _origin_of(terms.base_url))
+
+
+def _origin_of(base_url: str) -> str:
+    """Scheme, host and port: another path is the same service."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+# What the files beside the ledger know.
+
+
+@attrs.frozen
+class _Marks:
+    submitted: str = ""
+    manifest: str = ""
+    is_whole: bool = False
+
+
+async def _read_marks(ledger: Ledger) -> _Marks:
+    return _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
+
+
+class _Files:
+    """The files beside a ledger."""
+
+    def __init__(self, out: Path) -> None:
+        self.log = SubmittedLog(out)
+        self.manifest = out / MANIFEST
+        self._ledger = out / LEDGER
+
+    def check_unbegun(self) -> None:
+        """Refuse to make a ledger where the files name items: it had one."""
+        for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
+            proofs: Iterable[object] = file()
+            if next(iter(proofs), None) is not None:
+                raise LedgerError(f"the ledger {self._ledger} is gone, but its batch was begun. {_WAY_OUT}")
+
+    async def compare(self, ledger: Ledger, marks: _Marks) -> None:
+        """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
+        log = self.log
+        start = known_part(log.submitted, marks.submitted) or 0
+        # Without the log, the whole manifest is the only witness.
+        start_of_manifest = (known_part(self.manifest, marks.manifest) or 0) if start else 0
+        found = await ledger.compare(
+            lambda: log.accepted_ids(start),
+            lambda: proven_ends(whole_lines(self.manifest, start_of_manifest)),
+            log.moves,
+        )
+        if found.lost:
+            keys = ", ".join(found.keys) + (" …" if found.lost > len(found.keys) else "")
+            raise LedgerError(
+                f"the ledger {self._ledger} does not know what became of {found.lost:,} items that were sent ({keys}): "
+                f"it is an older copy, or another batch's. {_WAY_OUT}"
+            )
+        for late in found.late:
+            await ledger.submitted(late.key, late.task_id or "", late.price)
+
+    async def rebuild(self, ledger: Ledger) -> None:
+        """Put what the files prove into the ledger."""
+        meta = {} if self.log.is_complete else {_UNPROVEN: "yes"}
+        await ledger.rebuild(
+            self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta
+        )
+
+    def marks(self, *, is_whole: bool) -> str:
+        """How far the files are now."""
+        marks = _Marks(mark_of(self.log.submitted), mark_of(self.manifest), is_whole)
+        return json.dumps(attrs.asdict(marks))
+
+
+_WAY_OUT = (
+    "Nothing was sent: a new ledger would bill everything again. Put the right ledger back, or make it again from "
+    f"{SUBMITTED} and {MANIFEST} with rebuild_ledger=True"
+)

@@ -1,0 +1,265 @@
+"""Two logs beside a ledger, so that a lost ledger bills nothing again.
+
+`submitted.jsonl` has a line for each id that the service gave. The line is written before the ledger's commit, so the
+log is never behind the ledger. The file stays, and grows with the batch.
+
+`submitting.jsonl` has a line for each submit that is about to leave, written after the ledger's commit and before the
+POST, and a line for each of these that ends without an id. Without it, a ledger that is made again could not tell an
+item that was just being sent from one that was not begun. It is emptied when a run begins and nothing is under way.
+
+Neither is flushed to the disk by itself, only at a clean end: they guard against a lost file, not against a power
+failure, for which the ledger is flushed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from foxapi_async._errors import LedgerError
+from foxapi_async._ledger.entry import ItemState, sane_price
+from foxapi_async._ledger.proofs import Proof
+
+SUBMITTED = "submitted.jsonl"
+SUBMITTING = "submitting.jsonl"
+
+_TAIL_BYTES = 4096
+_CHUNK = 500
+_STATES = {state.value: state for state in ItemState}
+
+_HELD = "SELECT key, fingerprint, ifnull(task_id, former_task_id), idempotency_key, price FROM item"
+_UNDER_WAY = "SELECT key, fingerprint, idempotency_key FROM item WHERE state = 'submitting' ORDER BY id"
+
+
+@attrs.frozen
+class Accepted:
+    """An id that the service gave: a line of `submitted.jsonl`."""
+
+    key: str
+    task_id: str
+    price: float | None = None
+
+
+@attrs.frozen
+class Moved:
+    """A submit that is about to leave, or that ended without an id: a line of `submitting.jsonl`."""
+
+    key: str
+    state: ItemState
+    fingerprint: str = ""
+    idempotency_key: str = ""
+
+
+Note = Accepted | Moved
+
+
+class SubmittedLog:
+    """Both logs of one folder. The ledger's thread alone writes them.
+
+    Args:
+        folder: where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.submitted = folder / SUBMITTED
+        self.submitting = folder / SUBMITTING
+        self._files: dict[Path, int] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both are there: then an item that neither they nor the manifest name was never sent."""
+        return self.submitted.is_file() and self.submitting.is_file()
+
+    def accepted_ids(self, start: int = 0) -> Iterator[Proof]:
+        """The ids that the service gave, from byte `start` on."""
+        for line in _objects(self.submitted, start):
+            key, task_id = line.get("key"), line.get("task_id")
+            if isinstance(key, str) and isinstance(task_id, str):
+                yield Proof(
+                    key=key,
+                    state=ItemState.SUBMITTED,
+                    task_id=task_id,
+                    fingerprint=str(line.get("fingerprint", "")),
+                    idempotency_key=str(line.get("idempotency_key", "")),
+                    price=sane_price(line.get("price")),
+                )
+
+    def moves(self) -> Iterator[Proof]:
+        """The submits that were about to leave, and how they ended if that was without an id."""
+        for line in _objects(self.submitting):
+            key, state = line.get("key"), _STATES.get(str(line.get("state")))
+            if isinstance(key, str) and state is not None:
+                yield Proof(
+                    key=key,
+                    state=state,
+                    fingerprint=str(line.get("fingerprint", "")),
+                    idempotency_key=str(line.get("idempotency_key", "")),
+                )
+
+    def open(self, connection: sqlite3.Connection, *, agrees: bool) -> None:
+        """Begin to write.
+
+        Args:
+            connection: of the ledger.
+            agrees: whether `submitted.jsonl` is as the ledger's last run left it, or longer. If not, every id of the
+                ledger is added.
+
+        Raises:
+            LedgerError: a file cannot be written.
+        """
+        try:
+            if not self.submitted.exists():
+                self._make(connection)
+                agrees = True
+            for path in (self.submitted, self.submitting):
+                self._files[path] = _open_to_append(path)
+            under_way = connection.execute(_UNDER_WAY).fetchall()
+            if not under_way:
+                os.truncate(self.submitting, 0)
+        except OSError as error:
+            problem = _cannot_write(error, self.submitted)
+        else:
+            self._write(
+                self.submitting, (_moved(Moved(key, ItemState.SUBMITTING, *rest)) for key, *rest in under_way)
+            )
+            if not agrees:
+                self._write(self.submitted, _held_lines(connection))
+            return
+        raise problem
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """Make it whole, then give it its name: where it is, it is complete."""
+        part = self.submitted.with_name(f".{SUBMITTED}.part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.writelines(_held_lines(connection))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.submitted)
+
+    def before_commit(self, connection: sqlite3.Connection, notes: Iterable[Note]) -> None:
+        """Write the ids, in one piece, with what the ledger knows of their items.
+
+        Raises:
+            LedgerError: the file cannot be written.
+        """
+        accepted = [note for note in notes if isinstance(note, Accepted)]
+        if accepted:
+            self._write(self.submitted, _accepted_lines(connection, accepted))
+
+    def after_commit(self, notes: Iterable[Note]) -> None:
+        """Write the submits that may leave now, in one piece, and the ends of others.
+
+        Raises:
+            LedgerError: the file cannot be written.
+        """
+        self._write(self.submitting, (_moved(note) for note in notes if isinstance(note, Moved)))
+
+    def _write(self, path: Path, lines: Iterable[str]) -> None:
+        text = "".join(lines).encode()
+        if not text:
+            return
+        try:
+            written = os.write(self._files[path], text)
+        except OSError as error:
+            problem = _cannot_write(error, path)
+        else:
+            if written == len(text):
+                return
+            problem = LedgerError(f"cannot write {path}: its disk is full")
+        raise problem
+
+    def close(self) -> None:
+        """Flush and close both."""
+        while self._files:
+            _, file = self._files.popitem()
+            with contextlib.suppress(OSError):
+                os.fsync(file)
+            os.close(file)
+
+
+def _cannot_write(error: OSError, path: Path) -> LedgerError:
+    return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
+
+
+def _open_to_append(path: Path) -> int:
+    """The open file. A line that a kill has cut is ended, so that the next one is whole."""
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    if os.lseek(file, 0, os.SEEK_END):
+        os.lseek(file, -1, os.SEEK_END)
+        if os.read(file, 1) != b"\n":
+            os.write(file, b"\n")
+    return file
+
+
+def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
+    """The objects in a file of JSON lines; a line that is none, such as one that a kill has cut, is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(line)
+                if isinstance(value, dict):
+                    yield value
+
+
+def _accepted_lines(connection: sqlite3.Connection, accepted: list[Accepted]) -> Iterator[str]:
+    for start in range(0, len(accepted), _CHUNK):
+        chunk = accepted[start : start + _CHUNK]
+        rows = connection.execute(
+            f"{_HELD} WHERE key IN ({', '.join('?' * len(chunk))})", [note.key for note in chunk]
+        )
+        known = {row[0]: row[1:] for row in rows}
+        for note in chunk:
+            if note.key in known:
+                fingerprint, held, idempotency_key, price = known[note.key]
+                if held != note.task_id:
+                    price = price if note.price is None else note.price
+                    yield _line(note.key, fingerprint, note.task_id, idempotency_key, price)
+
+
+def _held_lines(connection: sqlite3.Connection) -> Iterator[str]:
+    for row in connection.execute(f"{_HELD} WHERE ifnull(task_id, former_task_id) IS NOT NULL ORDER BY id"):
+        yield _line(*row)
+
+
+def _line(key: str, fingerprint: str, task_id: str, idempotency_key: str, price: float | None) -> str:
+    facts = {"key": key, "fingerprint": fingerprint, "task_id": task_id, "idempotency_key": idempotency_key}
+    return f"{json.dumps(facts | {'price': price})}\n"
+
+
+def _moved(move: Moved) -> str:
+    facts = {"key": move.key, "state": move.state.value}
+    if move.state is ItemState.SUBMITTING:
+        facts |= {"fingerprint": move.fingerprint, "idempotency_key": move.idempotency_key}
+    return f"{json.dumps(facts)}\n"
+
+
+# How far a file was read.
+
+
+def mark_of(path: Path, size: int | None = None) -> str:
+    """The size of a file and a checksum of the bytes before its end: enough to know it again when it has grown."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END) if size is None else size
+            file.seek(max(0, end - _TAIL_BYTES))
+            tail = file.read(end - file.tell())
+    except FileNotFoundError:
+        return ""
+    return f"{end} {hashlib.sha256(tail).hexdigest()}"
+
+
+def known_part(path: Path, mark: str) -> int | None:
+    """The bytes of a file that it had when it was marked; None if it does not begin with these."""
+    size = int(mark.partition(" ")[0] or 0)
+    return size if mark and mark_of(path, size) == mark else None
