@@ -207,6 +207,8 @@ SIGNATURES = {
             "price": None,
             "resubmit_uncertain": False,
             "retry_failed": False,
+            "other_origin": False,
+            "rebuild_ledger": False,
         },
     ),
     foxapi_async.SavedFile: (["path", "sha256", "bytes"], {}),
