@@ -127,7 +127,8 @@ class Brake:
             self._accepted_begin = max(self._accepted_begin, began)
         if epoch != self._epoch:
             return
-        self._unanswered -= 1
+        # An uncertain one has no answer and keeps its place: else two more would go before the third closes the brake.
+        self._unanswered -= answer is not Answer.UNCERTAIN
         if self.hold is not None:
             self._end_probe(self.hold, answer, error, now)
         elif answer is not Answer.UNSENT:

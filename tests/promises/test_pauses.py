@@ -156,7 +156,6 @@ async def test_a_key_that_is_refused_on_polls_pauses_the_run(tmp_path):
     assert (seen.states, seen.posts) == ((0, 0, 0, 5), 0)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="pages are polled on for ever")
 async def test_pages_alone_on_polls_pause_the_run(tmp_path):
     """If pages alone answer the polls and the service was never heard, the run pauses; the items stay submitted."""
     async with Emulator(seconds=60) as emulator:
