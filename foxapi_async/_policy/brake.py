@@ -87,7 +87,8 @@ class Brake:
     def admits(self) -> bool:
         """Whether one more POST may go now."""
         if self.hold is None:
-            return self._unanswered < self._allowed
+            # A recent uncertain one keeps its place: else two more would go before the third closes the brake.
+            return self._unanswered + sum(self._recent.values()) < self._allowed
         return self.hold.ready and not self.hold.probing
 
     def begin(self) -> int:
@@ -127,8 +128,7 @@ class Brake:
             self._accepted_begin = max(self._accepted_begin, began)
         if epoch != self._epoch:
             return
-        # An uncertain one has no answer and keeps its place: else two more would go before the third closes the brake.
-        self._unanswered -= answer is not Answer.UNCERTAIN
+        self._unanswered -= 1
         if self.hold is not None:
             self._end_probe(self.hold, answer, error, now)
         elif answer is not Answer.UNSENT:

@@ -86,6 +86,19 @@ def test_a_post_that_is_not_sent_after_all_gives_its_place_back():
     assert 1 == len(posts.go())
 
 
+def test_a_recent_uncertain_one_keeps_its_place():
+    """So no ninth goes before the third closes the brake; an older one gives its place back."""
+    posts = Posts()
+    epochs = posts.go()
+    posts.end(epochs[0], Answer.UNCERTAIN)
+    assert [] == posts.go()
+    for epoch in epochs[1:]:
+        posts.end(epoch, Answer.REFUSED)
+    posts.end_all(Answer.REFUSED, 3)
+
+    assert FIRST_UNANSWERED == len(posts.go())
+
+
 def test_three_uncertain_of_the_last_ten_close_it():
     """Two do not, and older ones are forgotten."""
     posts = Posts()
