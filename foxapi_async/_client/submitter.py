@@ -170,7 +170,8 @@ class Submitter:
         snapshot = TaskSnapshot.of(reply, self._api.downloads)
         deadline = submission.deadline
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
-        if self._admission.breaker.accepted(request.model, submission.epochs):
+        breaker = self._admission.breaker
+        if breaker.refuses and breaker.accepted(request.model, submission.epochs):
             _log.info("a submit was accepted: all pass again")
         return handle
 

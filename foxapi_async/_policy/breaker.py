@@ -70,12 +70,16 @@ class Circuit:
 
 
 class Breaker:
-    """Whether submits may go. Moments are loop time in seconds."""
+    """Whether submits may go. Moments are loop time in seconds.
+
+    Attributes:
+        refuses: whether the account or a model is refused now.
+    """
 
     def __init__(self) -> None:
         self._account = Circuit()
         self._models: dict[str, Circuit] = {}  # those that were ever refused
-        self._refuses = False  # whether anything is refused now
+        self.refuses = False
 
     def admit(self, model: str, now: float) -> Epochs:
         """The epochs in which a submit of this model begins.
@@ -83,7 +87,7 @@ class Breaker:
         Raises:
             AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
         """
-        if self._refuses:
+        if self.refuses:
             for circuit in self._circuits(model):
                 circuit.check(now)
             self.take_slot(model, now)
@@ -108,7 +112,7 @@ class Breaker:
         """Note how a submit ended; whose other submits are to be told: all, those of its model, or none."""
         if not isinstance(error, AuthenticationError | InsufficientQuotaError):
             return None
-        self._refuses = True
+        self.refuses = True
         if isinstance(error, InsufficientQuotaError) and error.status != 402:
             circuit = self._models.setdefault(model, Circuit())
             if epochs[1] != circuit.epoch:
@@ -123,17 +127,15 @@ class Breaker:
 
     def accepted(self, model: str, epochs: Epochs) -> bool:
         """Note a success; whether it closed a matter."""
-        if not self._refuses:
-            return False
         closed = epochs[0] == self._account.epoch and self._account.close()
         circuit = self._models.get(model)
         if circuit is not None and epochs[1] == circuit.epoch:
             closed = circuit.close() or closed
-        self._refuses = any(each.refusal is not None for each in (self._account, *self._models.values()))
+        self.refuses = any(each.refusal is not None for each in (self._account, *self._models.values()))
         return closed
 
     def reset(self) -> bool:
         """Let everything pass again; whether something was refused."""
-        self._refuses = False
+        self.refuses = False
         closed = [circuit.close() for circuit in (self._account, *self._models.values())]
         return any(closed)
