@@ -24,9 +24,9 @@ from foxapi_async._wire.replies import TaskReply
 _log = logging.getLogger("foxapi_async")
 
 ALONE_SECONDS = 30.0
-"""For so long something in front of the service may refuse an item when no other is left."""
+"""For so long something in front of the service may refuse the last item of a batch."""
 
-HELD_BACK = "submits wait %.1f s: %s"
+HELD_BACK = "waiting: %s (the next try is in %.0f s)"
 
 
 @attrs.define(eq=False)
@@ -148,8 +148,9 @@ class Admission:
             return False
         if self._brake.passed_since(submission.edge_refused_at):
             return True
-        # No other item is left to tell: the service is there, and has refused this one for long enough.
-        alone = self._brake.ever_accepted and not self._queue
+        # No other item of the batch is left to tell: others were accepted, and this one is refused for long.
+        pauses = submission.series is not None and submission.series.pauses
+        alone = pauses and self._brake.ever_accepted and not self._queue
         return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
 
     def close(self) -> None:
@@ -199,7 +200,7 @@ class Admission:
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
             if seconds > 0:
-                _log.warning(HELD_BACK, seconds, hold.error)
+                _log.warning(HELD_BACK, hold.error, seconds)
                 if self._hooks is not None:
                     self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
                 await asyncio.sleep(seconds)

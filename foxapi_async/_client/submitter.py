@@ -233,7 +233,7 @@ class Submitter:
             return None
         if wait is not None:
             if series is not None and wait > CAP_SECONDS:
-                _log.warning(HELD_BACK, wait, error)
+                _log.warning(HELD_BACK, error, wait)
             patient = series is not None and series.pauses
             waited_out = isinstance(error, RateLimitError) or verdict.edge or (patient and error.retryable)
             submission.hold(wait, waited_out=waited_out)

@@ -18,6 +18,10 @@ USER_AGENT = f"foxapi-async/{__version__} python/{platform.python_version()}"
 
 NETWORK = (aiohttp.ClientError, OSError)
 
+# A service behind several gateways may send many long headers: aiohttp itself takes lines of 8 kB, and 128 of them.
+MAX_HEADER_BYTES = 64 * 1024
+MAX_HEADERS = 512
+
 
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     """A client session without cookies, key or total timeout, which repeats nothing by itself."""

@@ -13,6 +13,8 @@ import attrs
 from yarl import URL
 
 from foxapi_async._http.client_session import (
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
     NETWORK,
     NO_TIMEOUT,
     USER_AGENT,
@@ -108,6 +110,9 @@ class FileClient:
                     raise_for_status=False,
                     # Without the threshold aiohttp would round it up.
                     timeout=attrs.evolve(NO_TIMEOUT, sock_connect=connect, ceil_threshold=math.inf),
+                    max_line_size=MAX_HEADER_BYTES,
+                    max_field_size=MAX_HEADER_BYTES,
+                    max_headers=MAX_HEADERS,
                     middlewares=(never_repeat,),
                 )
         except aiohttp.ConnectionTimeoutError:

@@ -23,6 +23,8 @@ from yarl import URL
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._http.account import Account, Redactor, Secret
 from foxapi_async._http.client_session import (
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
     NETWORK,
     NO_TIMEOUT,
     USER_AGENT,
@@ -41,8 +43,6 @@ from foxapi_async._wire.requests import Call, Failure, Headers, Reply
 LARGE_BYTES = 256 * 1024
 
 # Headers of a reply, of which some gateways send many and long ones: aiohttp's own limits are 8 kB and 128.
-MAX_HEADER_BYTES = 64 * 1024
-MAX_HEADERS = 512
 
 # A status read that takes longer is repeated; the retry of a poll is the schedule's business.
 READ_SECONDS = 15.0

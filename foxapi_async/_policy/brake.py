@@ -175,8 +175,8 @@ class Brake:
         self._wait_longer(hold, now)
 
     def passed_since(self, moment: float) -> bool:
-        """Whether a POST that began at that moment or later was accepted."""
-        return self._accepted_begin >= moment
+        """Whether a POST that began after that moment was accepted."""
+        return self._accepted_begin > moment
 
     def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
         """Note what the free read of a closed brake gave.

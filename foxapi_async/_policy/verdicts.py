@@ -157,9 +157,7 @@ def _uncertain(what: str, key: str, status: int | None = None) -> UncertainSubmi
 
 
 def _not_sent(failure: Failure) -> ConnectionFailedError:
-    return ConnectionFailedError(
-        f"could not reach the service: {failure.reason}; nothing was sent", retryable=True
-    )
+    return ConnectionFailedError(f"{failure.reason}; nothing was sent", retryable=True)
 
 
 def judge_read(

@@ -20,7 +20,7 @@ _TOLD_ANYWAY = "the service refused the account"
 # A batch tells at its end, once, what these tell of each of its items.
 _TOLD_AT_THE_END = ("item %d of a left as_completed", "a submit whose caller has gone", "%s")
 # In a batch every item under way waits for the same reason.
-_HELD_BACK = "a series is held back"
+_HELD_BACK = "waiting: "
 _CALM_SECONDS = 10.0
 
 

@@ -26,7 +26,6 @@ _PHRASES = {
     "with rebuild_ledger=True": "with --rebuild-ledger",
     "or set other_origin=True": "or give --other-origin",
     "choose another folder": "choose another --out",
-    "a series is held back for": "submits are held back for",
 }
 _AS_IT_GOES_ON = ": attach("
 

@@ -813,11 +813,11 @@ def test_a_batch_is_calm_about_what_all_items_share(capfd):
     screen = SimpleNamespace(complain=lambda text: sys.stderr.write(f"{text}\n"))
     with logging_to(screen, verbose=False, calm=True):
         for _ in range(100):
-            log.warning("a series is held back for %.1f s: %s", 3.0, "HTTP 429")
+            log.warning("waiting: %s (the next try is in %.0f s)", "HTTP 429", 3.0)
         log.warning("a submit whose caller has gone: %s", "x")
         log.warning("something else")
 
-    assert "submits are held back for 3.0 s: HTTP 429\nsomething else\n" == capfd.readouterr().err
+    assert "waiting: HTTP 429 (the next try is in 3 s)\nsomething else\n" == capfd.readouterr().err
 
 
 def test_small_texts():

@@ -58,7 +58,7 @@ async def run_batch(emulator, requests, out, *, session=None, begin=None, limit=
     A run that takes longer than `limit` seconds is left, and raises `TimeoutError`.
     """
     before = len(posts(emulator))
-    batch, raised, errors = Batch(requests, out, **options), None, []
+    batch, raised, errors = Batch(requests, out, **{"other_origin": True, **options}), None, []
     settings = {"api_key": emulator.key, "base_url": emulator.url, **(session or {})}
     async with FoxSession(**settings) as fox:
         began = now()

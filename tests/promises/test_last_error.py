@@ -23,8 +23,8 @@ FOR_EVER = "9" * 20
         (Fault.edge("poll", 200), "maintenance", 300),
         (Fault.status("poll", 429), "429", 300),
         (Fault.hang("poll"), "no answer", 300),
-        (Fault.cut_before("poll"), "disconnected", 300),
-        (Fault.garbage("poll"), "JSON", 300),
+        (Fault.cut_before("poll"), "closed the connection", 300),
+        (Fault.garbage("poll"), "not the service's own answer", 300),
     ],
     ids=["500", "503 page", "200 page", "429", "hang", "cut", "garbage"],
 )

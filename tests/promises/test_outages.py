@@ -83,7 +83,7 @@ async def test_the_start_is_slow():
         reading = asyncio.create_task(anext(series))
         counts = []
         for _ in range(3):
-            await asyncio.sleep(4.9)
+            await asyncio.sleep(4.8)
             counts.append(len(posts(emulator)))
             await asyncio.sleep(0.2)
         await reading

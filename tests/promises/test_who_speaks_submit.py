@@ -177,7 +177,7 @@ async def test_a_body_with_images_is_kept():
     error, _ = await submitted(Fault.altered("submit", put, drop=["id"]))
 
     assert isinstance(error, UncertainSubmitError)
-    assert "https://files.example.com/a.png" in str(error)
+    assert "https://files.example.com/a.png" in error.body
 
 
 async def test_a_large_body_is_bounded():
@@ -185,8 +185,8 @@ async def test_a_large_body_is_bounded():
     put = {"hint": "see the console", "note": "x" * 100_000}
     error, _ = await submitted(Fault.altered("submit", put, drop=["id", "task_info", "usage"]))
 
-    assert "see the console" in str(error)
-    assert len(str(error)) < 10_000
+    assert "see the console" in error.body
+    assert len(error.body) < 10_000
 
 
 # Many submits
@@ -277,7 +277,8 @@ async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
         seen = await run_batch(emulator, smalls(ITEMS), tmp_path)
 
     assert seen.states == (0, 0, 0, 0)
-    assert 3 <= seen.posts <= 8
+    # Eight at the start, and a probe after each of the first two gaps.
+    assert 3 <= seen.posts <= 10
     assert seen.billed == 0
     assert seen.seconds < 60
     assert "base URL" in (seen.paused or "")
