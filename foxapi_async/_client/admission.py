@@ -16,7 +16,7 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.submission import Bar, Submission
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
-from foxapi_async._policy.brake import Answer, Brake, Hold
+from foxapi_async._policy.brake import Answer, Brake, Hold, Ticket
 from foxapi_async._policy.breaker import Breaker
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
@@ -34,7 +34,7 @@ class _Waiting:
     """A submit that waits for the brake: the future that lets it go, and how long it may be held."""
 
     submission: Submission
-    turn: asyncio.Future[int]
+    turn: asyncio.Future[Ticket]
     limit: asyncio.Timeout
     since: float
 
@@ -62,39 +62,42 @@ class Admission:
         self._newest_id: str | None = None
         self.group: asyncio.TaskGroup | None = None
 
-    async def enter(self, submission: Submission) -> int | FoxError:
+    async def enter(self, submission: Submission) -> Ticket | FoxError | None:
         """Wait until a submit may be sent.
 
         Returns:
-            The epoch of the brake, for `leave`; -1 for a submit by itself, which passes the brake. Or the refusal that
-            holds it for too long.
+            What `leave` needs; None for a submit by itself, which does not pass the brake. Or the refusal that holds it
+            for too long.
         """
         submission.line_up()
         while True:
-            epoch = -1
+            ticket = None
             if submission.series is not None:
                 admitted = await self._pass_brake(submission)
                 if isinstance(admitted, FoxError):
                     return admitted
-                epoch = admitted
+                ticket = admitted
             try:
                 refusal = await self._api.submits.acquire(submission.patience)
             except BaseException:
-                self._brake.withdraw(epoch)
-                self._dispatch()
+                self._withdraw(ticket)
                 raise
-            if refusal is None and (epoch == -1 or self._brake.is_current(epoch)):
+            if refusal is None and (ticket is None or self._brake.is_current(ticket)):
                 if submission.tries:
                     submission.epochs = self.breaker.readmit(submission.model, self._loop.time())
-                return epoch
-            self._brake.withdraw(epoch)
-            self._dispatch()
+                return ticket
+            self._withdraw(ticket)
             if refusal is not None:
                 return refusal
 
-    async def _pass_brake(self, submission: Submission) -> int | FoxError:
-        """The epoch of the brake once it lets the submit go; what holds an item of `as_completed` for too long."""
-        turn: asyncio.Future[int] = self._loop.create_future()
+    def _withdraw(self, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._brake.withdraw(ticket)
+            self._dispatch()
+
+    async def _pass_brake(self, submission: Submission) -> Ticket | FoxError:
+        """The ticket of the brake once it lets the submit go; what holds an item of `as_completed` for too long."""
+        turn: asyncio.Future[Ticket] = self._loop.create_future()
         now = self._loop.time()
         try:
             async with asyncio.timeout(None) as limit:
@@ -110,8 +113,7 @@ class Admission:
             return _not_sent(hold, self._loop.time())
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # its turn came in this very moment
-                self._brake.withdraw(turn.result())
-                self._dispatch()
+                self._withdraw(turn.result())
             raise
         finally:
             if waiting in self._queue:
@@ -119,13 +121,13 @@ class Admission:
             if self._last_hold is not None:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 
-    def leave(
-        self, epoch: int, submission: Submission, judged: TaskReply | Verdict | None, began: float
-    ) -> None:
-        """Note how a try ended that began at that moment; None of an answer means that it was cut off here."""
+    def leave(self, ticket: Ticket, submission: Submission, judged: TaskReply | Verdict | None) -> None:
+        """Note how a try ended; None of an answer means that it was cut off here."""
         error = judged.error if isinstance(judged, Verdict) else None
         answer = answer_of(submission, judged)
-        self._brake.end(epoch, submission.call, answer, error, began, self._loop.time())
+        if answer is Answer.EDGE and submission.edge_refusals == 1:
+            submission.edge_post = ticket.number
+        self._brake.end(ticket, submission.call, answer, error, self._loop.time())
         self._dispatch()
 
     def note_accepted(self, task_id: str) -> None:
@@ -146,7 +148,7 @@ class Admission:
         """Whether something in front of the service refuses this item and not all of them."""
         if submission.edge_refusals < 2:
             return False
-        if self._brake.passed_since(submission.edge_refused_at):
+        if self._brake.passed_since(submission.edge_post):
             return True
         # No other item of the batch is left to tell: others were accepted, and this one is refused for long.
         pauses = submission.series is not None and submission.series.pauses

@@ -201,6 +201,7 @@ class Submission:
         epochs: of the account and its model, in which its last try began.
         edge_refusals: how often something in front of the service refused it.
         edge_refused_at: when that try began which was first refused so (loop time).
+        edge_post: the number of that POST, as the brake counts.
         held: seconds for which refusals have held it.
         pause: why the batch that it is an item of pauses with it; None if it does not.
         ending: what it ends with instead of its last refusal; None if with that.
@@ -235,6 +236,7 @@ class Submission:
         self.epochs: Epochs = (0, 0)
         self.edge_refusals = 0
         self.edge_refused_at = 0.0
+        self.edge_post = 0
         self.held = 0.0
         self.pause: Reason | None = None
         self.ending: FoxError | None = None

@@ -194,7 +194,6 @@ class Submitter:
             judged = Verdict(admitted)
             submission.conclude(judged)
             raise RetrySignal(judged)
-        began = self._loop.time()
         try:
             exchange = await submission.begin(self._retry.connect_timeout, self._retry.reply_timeout)
             judged = await self._api.submit(
@@ -206,8 +205,8 @@ class Submitter:
             )
             submission.conclude(judged)
         finally:
-            if submission.series is not None:
-                self._admission.leave(admitted, submission, judged, began)
+            if admitted is not None:
+                self._admission.leave(admitted, submission, judged)
         if isinstance(judged, Verdict):
             raise RetrySignal(judged)
         return judged

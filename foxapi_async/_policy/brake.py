@@ -12,7 +12,7 @@ it began.
 from __future__ import annotations
 
 import enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import attrs
 
@@ -45,6 +45,13 @@ class Answer(enum.Enum):
     EDGE = "refused by something in front of the service"
     UNCERTAIN = "without a usable answer"
     UNSENT = "not sent"
+
+
+class Ticket(NamedTuple):
+    """A POST that may go: the epoch of the brake in which it begins, and its number."""
+
+    epoch: int
+    number: int
 
 
 @attrs.define
@@ -82,7 +89,8 @@ class Brake:
         self._allowed = FIRST_UNANSWERED
         self._unanswered = 0
         self._recent: dict[int, bool] = {}  # by the number of the submit: whether it is uncertain
-        self._accepted_begin = -1.0  # when the newest POST that was accepted began
+        self._posts = 0
+        self._newest_accepted = -1  # the number of the POST
 
     def admits(self) -> bool:
         """Whether one more POST may go now."""
@@ -91,42 +99,40 @@ class Brake:
             return self._unanswered + sum(self._recent.values()) < self._allowed
         return self.hold.ready and not self.hold.probing
 
-    def begin(self) -> int:
-        """Note that a POST goes; the epoch in which it begins."""
+    def begin(self) -> Ticket:
+        """Note that a POST goes."""
         if self.hold is not None:
             self.hold.probing, self.hold.ready = True, False
         self._unanswered += 1
-        return self._epoch
+        self._posts += 1
+        return Ticket(self._epoch, self._posts)
 
-    def is_current(self, epoch: int) -> bool:
-        """Whether nothing has changed since a POST of that epoch was admitted."""
-        return epoch == self._epoch
+    def is_current(self, ticket: Ticket) -> bool:
+        """Whether nothing has changed since that POST was admitted."""
+        return ticket.epoch == self._epoch
 
-    def withdraw(self, epoch: int) -> None:
+    def withdraw(self, ticket: Ticket) -> None:
         """Note that a POST that was admitted is not sent after all."""
-        if epoch != self._epoch:
+        if not self.is_current(ticket):
             return
         self._unanswered -= 1
         if self.hold is not None:
             self.hold.probing, self.hold.ready = False, True
 
-    def end(
-        self, epoch: int, submit: int, answer: Answer, error: FoxError | None, began: float, now: float
-    ) -> None:
-        """Note how a POST of that epoch ended.
+    def end(self, ticket: Ticket, submit: int, answer: Answer, error: FoxError | None, now: float) -> None:
+        """Note how a POST ended.
 
         Args:
-            epoch: what `begin` gave.
+            ticket: what `begin` gave.
             submit: the number of the submit: its tries count once.
             answer: what its end says.
             error: what the submit was told; None if it was accepted.
-            began: when the POST began.
             now: the present.
         """
         if answer is Answer.ACCEPTED:
             self.ever_accepted = True
-            self._accepted_begin = max(self._accepted_begin, began)
-        if epoch != self._epoch:
+            self._newest_accepted = max(self._newest_accepted, ticket.number)
+        if not self.is_current(ticket):
             return
         self._unanswered -= 1
         if self.hold is not None:
@@ -135,7 +141,7 @@ class Brake:
             self._note(submit, uncertain=answer is Answer.UNCERTAIN)
             if answer is Answer.ACCEPTED:
                 self._allowed += 1
-            elif error is not None and self._closes(answer, began):
+            elif error is not None and self._closes(answer, ticket):
                 self._close(error, now, edge=answer is Answer.EDGE)
 
     def _note(self, submit: int, *, uncertain: bool) -> None:
@@ -144,10 +150,10 @@ class Brake:
         if len(self._recent) > RECENT_SUBMITS:
             del self._recent[next(iter(self._recent))]
 
-    def _closes(self, answer: Answer, began: float) -> bool:
+    def _closes(self, answer: Answer, ticket: Ticket) -> bool:
         if answer is Answer.EDGE:
             # Where one that went later was accepted, the edge refuses this item and not all of them.
-            return not self.passed_since(began)
+            return not self.passed_since(ticket.number)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
 
     def _close(self, error: FoxError, now: float, *, edge: bool) -> None:
@@ -174,9 +180,9 @@ class Brake:
         hold.refusals += answer is Answer.EDGE
         self._wait_longer(hold, now)
 
-    def passed_since(self, moment: float) -> bool:
-        """Whether a POST that began after that moment was accepted."""
-        return self._accepted_begin > moment
+    def passed_since(self, number: int) -> bool:
+        """Whether a later POST than that one was accepted."""
+        return self._newest_accepted > number
 
     def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
         """Note what the free read of a closed brake gave.

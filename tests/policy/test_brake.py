@@ -19,15 +19,15 @@ class Posts:
         self.brake, self.numbers = Brake(), itertools.count()
 
     def go(self):
-        """The POSTs that may go at once, each as its epoch."""
+        """The POSTs that may go at once, each as its ticket."""
         gone = []
         while self.brake.admits():
             gone.append(self.brake.begin())
         return gone
 
-    def end(self, epoch, answer, *, now=0.0, began=0.0, submit=None):
+    def end(self, ticket, answer, *, now=0.0, submit=None):
         number = next(self.numbers) if submit is None else submit
-        self.brake.end(epoch, number, answer, ERRORS.get(answer), began, now)
+        self.brake.end(ticket, number, answer, ERRORS.get(answer), now)
 
     def end_all(self, answer, count, **at):
         for _ in range(count):
@@ -38,7 +38,7 @@ class Posts:
         """Ask by a read, and let one submit go if it may."""
         self.brake.note_read(now, is_there=is_there, heard=heard)
         if self.brake.admits():
-            self.end(self.brake.begin(), answer, now=now, began=now)
+            self.end(self.brake.begin(), answer, now=now)
 
 
 def closed(answer=Answer.UNCERTAIN, *, accepted_before=True):
@@ -46,7 +46,7 @@ def closed(answer=Answer.UNCERTAIN, *, accepted_before=True):
     posts = Posts()
     if accepted_before:
         posts.end_all(Answer.ACCEPTED, 1)
-    posts.end_all(answer, 3 if answer is Answer.UNCERTAIN else 1, now=100.0, began=99.0)
+    posts.end_all(answer, 3 if answer is Answer.UNCERTAIN else 1, now=100.0)
     assert posts.brake.hold is not None
     return posts
 
@@ -128,8 +128,9 @@ def test_one_refusal_by_the_edge_closes_it():
 def test_the_edge_may_refuse_one_item_alone():
     """Where a POST that began later was accepted, the others go on."""
     posts = Posts()
-    posts.end_all(Answer.ACCEPTED, 1, began=5.0)
-    posts.end_all(Answer.EDGE, 1, began=4.0)
+    refused, accepted, *_ = posts.go()
+    posts.end(accepted, Answer.ACCEPTED)
+    posts.end(refused, Answer.EDGE)
 
     assert None is posts.brake.hold
 
@@ -271,9 +272,11 @@ def test_a_probe_that_could_not_be_sent_waits_for_the_next_gap():
     assert 140.0 == posts.brake.hold.until
 
 
-def test_who_was_accepted_since_a_moment_tells_whose_fault_it_is():
-    """A POST that began after it, and no earlier one."""
+def test_who_was_accepted_since_tells_whose_fault_it_is():
+    """A later POST that was accepted, and no earlier one."""
     posts = Posts()
-    posts.end_all(Answer.ACCEPTED, 1, began=5.0)
+    ticket = posts.go()[1]
+    posts.end(ticket, Answer.ACCEPTED)
 
-    assert (True, False) == (posts.brake.passed_since(4.0), posts.brake.passed_since(5.0))
+    assert posts.brake.passed_since(ticket.number - 1)
+    assert not posts.brake.passed_since(ticket.number)
