@@ -437,7 +437,7 @@ async def test_a_task_that_the_service_does_not_know_stays_submitted(tmp_path):
         batch, (outcome,) = await run(emulator, foxes(1), tmp_path)
 
     assert type(outcome.error) is NotFoundError
-    assert outcome.error.charged == "unknown"
+    assert outcome.error.charged == "yes"
     assert manifest(tmp_path) == []
     assert batch.tally["submitted"] == 1
 

@@ -34,7 +34,7 @@ def test_demand_goes_when_the_tasks_go(tasks):
     for _, second in tasks:
         demand.change(second, 0.0)
 
-    assert math.isclose(0.0, demand._total, abs_tol=1e-6)
+    assert math.isclose(0.0, demand.total, abs_tol=1e-6)
     assert 1.0 == demand.scarcity(1e-3)
 
 

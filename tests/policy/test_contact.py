@@ -25,7 +25,7 @@ def test_a_submit_that_was_sent_ends_the_silence():
     """The next failure begins a new one."""
     contact = Contact()
     contact.failed(10.0)
-    contact.reached()
+    contact.unreachable_since = None
     assert 0.0 == contact.silence(20.0)
     contact.failed(30.0)
 
