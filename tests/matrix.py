@@ -56,6 +56,8 @@ from foxapi_async import (
 )
 from foxapi_async._client import poller
 from foxapi_async._files import downloads
+from foxapi_async._http import transport
+from foxapi_async._http.exchange import PAUSE
 from foxapi_async._retry import retry
 from foxapi_async.emulator import Emulator, Fault
 from foxapi_async.emulator._tasks import draw_duration
@@ -85,8 +87,10 @@ LAG_SECONDS = 4
 # A 404 on a poll means that a replica lags behind, until a task is so old.
 FRESH_SECONDS = 10
 
-# A file may be larger than a reply; here not by much, so that a bomb need not be.
-MOST_FILE_BYTES = 1024 * 1024
+# So much of a file or of a reply is read here: less than elsewhere, so that a bomb need not be large.
+MOST_BYTES = 1024 * 1024
+# So many replies in a row that are larger than is read end a handle.
+MOST_TOO_LARGE = 3
 
 # The service is asked more than once, and not hammered.
 MANY_POLLS = (2, 20)
@@ -103,26 +107,31 @@ class Answer:
 
     Attributes:
         words: the same in few words.
-        how: whether the request is repeated: never; up to `TRIES` times; over a fresh connection; until the task's
-            deadline; or while the task is so young that a replica may lag behind. Or nothing is wrong with it.
+        how: whether the request is repeated: never; up to `TRIES` times; up to `MOST_TOO_LARGE` times in a row; over a
+            fresh connection; until the task's deadline; or while the task is so young that a replica may lag behind.
+            Or nothing is wrong with it.
         error: what is raised in the end, exactly this class; None if there is a value all the same.
         charged: the error's.
         retryable: the error's.
         billed: submits that the service bills under a failure that does not end.
+        says: words of the error; `{location}` stands for where a redirect leads.
     """
 
     words: str
-    how: Literal["never", "tries", "afresh", "deadline", "young", "fine"]
+    how: Literal["never", "tries", "in a row", "afresh", "deadline", "young", "fine"]
     error: type[FoxError] | None = None
     charged: str = "no"
     retryable: bool = False
     billed: int = 0
+    says: str = ""
 
 
-def again(error: type[FoxError], *, charged: str = "no") -> Answer:
+def again(error: type[FoxError], *, charged: str = "no", says: str = "") -> Answer:
     """Repeated with back-off, `TRIES` times in all; then `error`, which may be repeated if that costs nothing."""
     words = f"again, {TRIES} tries"
-    return Answer(words=words, how="tries", error=error, charged=charged, retryable=charged == "no")
+    return Answer(
+        words=words, how="tries", error=error, charged=charged, retryable=charged == "no", says=says
+    )
 
 
 def at_once(error: type[FoxError], *, charged: str = "no", words: str = "refused at once") -> Answer:
@@ -143,11 +152,24 @@ def fine(words: str = "no harm", *, billed: int = 0) -> Answer:
 
 
 BILLED_AND_UNCERTAIN = uncertain(billed=1)
+# Its answer cannot be read, but what looks like an id in it is quoted.
+UNCERTAIN_WITH_AN_ID = attrs.evolve(BILLED_AND_UNCERTAIN, says="it names task-")
 UNTIL_THE_DEADLINE = Answer(
     words="again until the deadline", how="deadline", error=TaskTimeoutError, charged="yes"
 )
+# This session saw the id accepted, so the task is billed, whatever a read says.
 WHILE_IT_IS_YOUNG = Answer(
-    words=f"again for {FRESH_SECONDS} s, then refused", how="young", error=NotFoundError, charged="unknown"
+    words=f"again for {FRESH_SECONDS} s, then refused", how="young", error=NotFoundError, charged="yes"
+)
+NOT_THE_SERVICE = "not the service's own answer"
+# What is too large is named with the limit.
+TOO_LARGE = "larger than 32 MiB"
+TOO_LARGE_IN_A_ROW = Answer(
+    words=f"an error after {MOST_TOO_LARGE} in a row",
+    how="in a row",
+    error=ResponseDecodeError,
+    charged="yes",
+    says=TOO_LARGE,
 )
 NOT_A_FILE = at_once(DownloadError, charged="yes", words="an error, not a file")
 AFRESH = Answer(words="again over a new connection", how="afresh")
@@ -233,7 +255,14 @@ def transient(
     return Row(name=name, trouble=trouble, submit=submit, **(answers | rest))
 
 
-def unreadable(name: str, trouble: Script, **rest: Any) -> Row:
+def page(name: str, trouble: Spot | Script, **rest: Any) -> Row:
+    """A success without JSON: something in front of the service speaks, so an error of no class of its own names it."""
+    edge = again(APIError, says=NOT_THE_SERVICE)
+    poll = attrs.evolve(UNTIL_THE_DEADLINE, says=NOT_THE_SERVICE)
+    return unreadable(name, trouble, **({"fetch": edge, "upload": edge, "poll": poll} | rest))
+
+
+def unreadable(name: str, trouble: Spot | Script, **rest: Any) -> Row:
     """A success that says nothing: for a submit it is as good as no answer, and a file it is not."""
     answers: dict[str, Any] = {"submit": BILLED_AND_UNCERTAIN, "download": NOT_A_FILE, "status": 200}
     return transient(name, trouble, ResponseDecodeError, **(answers | rest))
@@ -255,7 +284,35 @@ def refusal(status: int, error: type[FoxError], **rest: Any) -> Row:
         "upload": refused,
         "download": at_once(DownloadError, charged="yes"),
     }
-    return Row(name=str(status), trouble=says(status), status=status, **(answers | rest))
+    return Row(**({"name": str(status), "trouble": says(status), "status": status} | answers | rest))
+
+
+def elsewhere(status: int) -> Row:
+    """A redirect to another origin: nothing follows it but a download, and an error names where it leads.
+
+    Something in front of the service speaks. A submit was not passed on, and a read may fare better later.
+    """
+    there = "redirected to {location}"
+    return refusal(
+        status,
+        APIError,
+        name=f"{status} to another origin",
+        trouble=points(status),
+        submit=attrs.evolve(at_once(APIError), says=there),
+        poll=attrs.evolve(UNTIL_THE_DEADLINE, says=there),
+        fetch=again(APIError, says=there),
+        upload=again(APIError, says=there),
+        download=fine("followed without the key"),
+        elsewhere=True,
+    )
+
+
+def too_large(name: str, trouble: Script) -> Row:
+    """A success of which more comes than is read: in a row it ends a handle too, for it will not become smaller."""
+    error = again(ResponseDecodeError, says=TOO_LARGE)
+    return unreadable(
+        name, trouble, submit=UNCERTAIN_WITH_AN_ID, poll=TOO_LARGE_IN_A_ROW, fetch=error, upload=error
+    )
 
 
 def sorry(status: int, error: type[FoxError], *, accepted: bool = False) -> Row:
@@ -319,12 +376,15 @@ NO_CONNECTION = {
     **dict.fromkeys(("submit", "upload", "download"), CONNECT_SECONDS),
     **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
 }
-# From there 60 s for the answer; for the head of a file it is both limits together.
+# From there 60 s for the answer, and a pause to see that none is coming; for the head of a file it is both limits
+# together.
 NO_ANSWER = {
-    **dict.fromkeys(("submit", "upload"), REPLY_SECONDS),
+    **dict.fromkeys(("submit", "upload"), REPLY_SECONDS + PAUSE),
     **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
     "download": CONNECT_SECONDS + REPLY_SECONDS,
 }
+# A piece of twenty comes each 6 s, so one as the 60 s are over: reading goes on for a pause more.
+DRIPPED = NO_ANSWER | dict.fromkeys(("submit", "upload"), REPLY_SECONDS + 2 * PAUSE) | {"download": 120}
 
 TABLE = (
     Group(
@@ -347,7 +407,7 @@ TABLE = (
             lost("cut before accepting", Fault.cut_before, submit=uncertain(billed=0)),
             lost("cut after accepting", Fault.cut_after, submit=BILLED_AND_UNCERTAIN),
             lost("hang past the timeout", Fault.hang, submit=BILLED_AND_UNCERTAIN, each=NO_ANSWER),
-            broken_off("body cut off", Fault.short_body, submit=BILLED_AND_UNCERTAIN),
+            broken_off("body cut off", Fault.short_body, submit=UNCERTAIN_WITH_AN_ID),
         ),
     ),
     Group(
@@ -359,20 +419,33 @@ TABLE = (
                 submit=BILLED_AND_UNCERTAIN,
                 download=fine(),
                 status=(200, None),  # its head came, its body did not
-                each=NO_ANSWER | {"download": 120},
+                each=DRIPPED,
             ),
         ),
     ),
     Group(
-        "400, 401, 402, 403, 409, 413, 422",
+        "400, 401, 402 without a quota code, 403, 409, 413, 422",
         (
             refusal(400, BadRequestError),
             refusal(401, AuthenticationError),
-            refusal(402, InsufficientQuotaError),
+            refusal(
+                402,
+                InsufficientQuotaError,
+                name="402 without a quota code",
+                trouble=says(402, code="payment_required", error_type="payment_required"),
+            ),
             refusal(403, PermissionDeniedError),
             refusal(409, APIError),
             refusal(413, PayloadTooLargeError),
             refusal(422, UnprocessableError),
+        ),
+    ),
+    Group(
+        "402 with a quota code",
+        (
+            refusal(
+                402, InsufficientQuotaError, poll=attrs.evolve(UNTIL_THE_DEADLINE, says="insufficient_quota")
+            ),
         ),
     ),
     Group("404", (refusal(404, NotFoundError, poll=WHILE_IT_IS_YOUNG),)),
@@ -408,12 +481,12 @@ TABLE = (
     Group(
         "200 with HTML, text, broken or other JSON",
         (
-            unreadable("HTML", Fault.html),
-            unreadable("plain text", answers("error code: 1010", "text/plain")),
-            unreadable("truncated JSON", answers('{"id": "task-unified-17')),
+            page("HTML", Fault.html),
+            page("plain text", answers("error code: 1010", "text/plain")),
+            page("truncated JSON", answers('{"id": "task-unified-17')),
             unreadable("an array", answers('[{"id": "task-1", "status": "pending", "url": "http://x/y"}]')),
             unreadable("no id, status or url", answers('{"object": "image.generation.task"}')),
-            unreadable("204", nothing(204), status=204),
+            page("204", nothing(204), status=204),
             unreadable("id a list", answers('{"id": ["task-1"], "status": 5, "url": ["http://x/y"]}')),
         ),
     ),
@@ -427,7 +500,12 @@ TABLE = (
                 strange(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
                 submit=uncertain(billed=0),
             ),
-            broken_off("not gzip", strange(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")),
+            page(
+                "not gzip",
+                strange(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+                submit=uncertain(billed=0),
+                download=again(DownloadError, charged="yes"),
+            ),
         ),
     ),
     Group(
@@ -457,21 +535,13 @@ TABLE = (
     Group(
         "200 that is too large, or a decompression bomb",
         (
-            unreadable("huge body", Fault.huge, download=NOT_A_FILE),
-            unreadable("decompression bomb", bombs(8 * 1024 * 1024), download=NOT_A_FILE),
+            too_large("huge body", Fault.huge),
+            too_large("decompression bomb", bombs(8 * 1024 * 1024)),
         ),
     ),
     Group(
         "redirect to another origin",
-        tuple(
-            attrs.evolve(
-                refusal(status, APIError, download=fine("followed without the key")),
-                name=f"{status} to another origin",
-                trouble=points(status),
-                elsewhere=True,
-            )
-            for status in (302, 307)
-        ),
+        (elsewhere(302), elsewhere(307)),
     ),
     Group(
         "kept connection dropped",
@@ -521,6 +591,7 @@ class Expected:
     tries: Range
     seconds: Range
     billed: int
+    says: str = ""
 
 
 def expected(cell: Cell) -> tuple[Expected, ...]:
@@ -534,7 +605,13 @@ def _expected(cell: Cell, answer: Answer) -> Expected:
     tries, seconds = (_of_poll if cell.kind == "poll" else _of_call)(cell, answer)
     billed = {"submit": answer.billed if fails else max(1, answer.billed), "upload": 0}.get(cell.kind, 1)
     return Expected(
-        error=how[0], charged=how[1], retryable=how[2], tries=tries, seconds=seconds, billed=billed
+        error=how[0],
+        charged=how[1],
+        retryable=how[2],
+        tries=tries,
+        seconds=seconds,
+        billed=billed,
+        says=answer.says if fails else "",
     )
 
 
@@ -567,6 +644,11 @@ def _of_poll(cell: Cell, answer: Answer) -> tuple[Range, Range]:
         return MANY_POLLS, (HANDLE_SECONDS, HANDLE_SECONDS)
     if cell.endless and answer.how == "young":
         return MANY_POLLS, (FRESH_SECONDS, FRESH_SECONDS)
+    if cell.endless and answer.how == "in a row":
+        return (MOST_TOO_LARGE, MOST_TOO_LARGE), (
+            0,
+            DURATION + LAG_SECONDS + sum(WAITS[: MOST_TOO_LARGE - 1]),
+        )
     extra = cell.row.each.get("poll", 0) + (cell.row.asked or 0)
     return MANY_POLLS, (DURATION, DURATION + LAG_SECONDS + extra)
 
@@ -748,6 +830,7 @@ class Seen:
         struck: how often the failure struck.
         cut_off: how many tries never arrived at the service.
         billed: how many submits were.
+        location: where a redirect led.
         elsewhere: for each request that the other origin saw, whether it had a key.
         leaks: whether the error holds the key.
         left_over: what still runs or lies about when all is closed.
@@ -761,6 +844,7 @@ class Seen:
     struck: int = 0
     cut_off: int = 0
     billed: int = 0
+    location: str = ""
     elsewhere: tuple[bool, ...] = ()
     leaks: bool = False
     left_over: list[str] = attrs.Factory(list)
@@ -792,7 +876,8 @@ def longest_waits() -> Iterator[None]:
     with (
         patch.object(retry, "random", chance),
         patch.object(poller, "random", chance),
-        patch.object(downloads, "MAX_FILE_BYTES", MOST_FILE_BYTES),
+        patch.object(downloads, "MAX_FILE_BYTES", MOST_BYTES),
+        patch.object(transport, "MAX_JSON_BYTES", MOST_BYTES),
         patch.object(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", CLIENT),
     ):
         yield
@@ -816,7 +901,7 @@ class Stage:
         subject = await self.prepare()
         if self.cell.row.elsewhere:
             async with FoxSession(self.other.key, base_url=self.other.url) as there:
-                self.elsewhere = (await there.upload(PICTURE)).url
+                self.elsewhere = seen.location = (await there.upload(PICTURE)).url
         # An API that works, and files that may not.
         url = emulator.url if self.cell.kind == "download" else self.url
         async with FoxSession(emulator.key, base_url=url) as fox:
@@ -932,6 +1017,9 @@ def _differences(cell: Cell, answer: Expected, seen: Seen) -> Iterator[str]:
         if wanted != given:
             yield f"expected charged, retryable = {wanted}, not {given}"
         yield from _wrong_status(cell, seen.error)
+        words = answer.says.replace("{location}", seen.location)
+        if words not in str(seen.error):
+            yield f"expected the words {words!r}, not {seen.error}"
     if not _within(seen.requests + seen.cut_off, answer.tries):
         yield f"expected {answer.tries} tries, not {seen.requests} seen and {seen.cut_off} cut off"
     if not _within(seen.seconds, answer.seconds, 0.002):

@@ -347,9 +347,9 @@ class Fault:
 
     @classmethod
     def huge(cls, on: Request, *, size: int = 2 * 1024 * 1024, **scope: Unpack[Scope]) -> Self:
-        """Do the work and answer with a body that is too large: the proper one, and `size` spaces behind it.
+        """Do the work and answer with a large body: the proper one, and `size` spaces behind it.
 
-        It is good JSON to whoever reads it all.
+        It is good JSON to whoever reads it all. The client reads 32 MiB of a reply at most.
         """
         return cls(on=on, kind="huge", size=size, **scope)
 

@@ -27,6 +27,7 @@ from foxapi_async import (
     TaskTimeoutError,
     UncertainSubmitError,
 )
+from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
 # How many moments lie between those that are taken, times the test's own step.
@@ -538,7 +539,8 @@ def leaving(interruption, caplog, folder, under_way, gaps):
             await asyncio.wait([user])
             left, fired = now(), interruption.fired()
             assert user.cancelled() == any(interruption.taken)
-            assert left <= (interruption.moment if user.cancelled() else 0.5 + 2) + 0.01
+            # The grace is over, and then it takes a pause to see that no answer is coming.
+            assert left <= (interruption.moment if user.cancelled() else 0.5 + 2 + PAUSE) + 0.01
             if others:  # nobody hangs
                 _, hanging = await asyncio.wait(others, timeout=0.01)
                 assert not (hanging if under_way is not uploading else ())

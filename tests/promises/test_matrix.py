@@ -17,7 +17,19 @@ NETWORK = {
     *("hang past the timeout", "slow drip", "keep-alive dropped"),
 }
 STATUSES = {
-    *("400", "401", "402", "403", "404", "409", "413", "422", "429", "429 with Retry-After"),
+    *(
+        "400",
+        "401",
+        "402",
+        "402 without a quota code",
+        "403",
+        "404",
+        "409",
+        "413",
+        "422",
+        "429",
+        "429 with Retry-After",
+    ),
     *("302 to another origin", "307 to another origin"),
     *(f"{status}{word}" for status in (408, 500, 502, 503, 504) for word in ("", ", billed all the same")),
 }
@@ -62,8 +74,9 @@ def test_the_summary_has_a_line_for_every_group():
     assert "| 408, 5xx | uncertain, never again | again until the deadline | again, 5 tries |" in summary()
 
 
-CUT = Cell(ROWS["cut after accepting"], "submit", endless=True)
-GOOD = Seen(error=UncertainSubmitError("lost"), requests=1, all_requests=1, struck=1, billed=1)
+CUT = Cell(ROWS["body cut off"], "submit", endless=True)
+NAMED = "lost; it names task-1"
+GOOD = Seen(error=UncertainSubmitError(NAMED, status=200), requests=1, all_requests=1, struck=1, billed=1)
 WRONG = {
     "billed twice": {"billed": 2},
     "2 seen": {"requests": 2},
@@ -71,8 +84,9 @@ WRONG = {
     "a paid image is lost": {"error": AuthenticationError("no", status=401)},
     'charged == "no" though billed': {"error": AuthenticationError("no", status=401)},
     "no FoxError": {"error": OSError("reset")},
-    "expected charged": {"error": UncertainSubmitError("lost", charged="no")},
-    "expected status": {"error": UncertainSubmitError("lost", status=500)},
+    "expected charged": {"error": UncertainSubmitError(NAMED, status=200, charged="no")},
+    "expected the words": {"error": UncertainSubmitError("lost", status=200)},
+    "expected status": {"error": UncertainSubmitError(NAMED, status=500)},
     "not None": {"error": None, "value": "a handle"},
     "the key is in the error": {"leaks": True},
     "another origin was asked": {"elsewhere": (False,)},
