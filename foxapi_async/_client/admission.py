@@ -108,6 +108,8 @@ class Admission:
                 self._dispatch()
                 return await turn
         except TimeoutError:
+            if turn.done() and not turn.cancelled():  # pragma: no cover - its turn came in this very moment
+                return turn.result()
             hold = self._brake.hold or self._last_hold
             assert hold is not None  # noqa: S101 - only a hold sets a limit
             return _not_sent(hold, self._loop.time())
