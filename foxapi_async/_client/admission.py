@@ -178,7 +178,7 @@ class Admission:
         while self._queue and self._brake.admits():
             waiting = min(self._queue, key=self._rank)
             self._queue.remove(waiting)
-            if not waiting.turn.done():
+            if not waiting.turn.done():  # pragma: no branch - else it is cancelled in this very moment
                 waiting.turn.set_result(self._brake.begin())
         is_asked = self._asking is not None and not self._asking.done()
         if self._queue and hold is not None and not hold.probing and not is_asked:

@@ -260,9 +260,7 @@ class Submission:
         }
 
     def patience(self) -> float:
-        """Seconds for which a refusal may hold it from now on; none if nothing more may be sent."""
-        if self.barred is not None:
-            return 0.0
+        """Seconds for which a refusal may hold it from now on."""
         return self.deadline.left() if self.series is None else self.longest_hold
 
     @property

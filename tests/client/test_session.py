@@ -16,6 +16,7 @@ from foxapi_async import (
     InvalidRequestError,
     Limits,
     NotFoundError,
+    RateLimitError,
     RawRequest,
     TaskAbandonedError,
     TaskEvent,
@@ -868,3 +869,25 @@ def test_a_session_that_was_refused_can_be_shown():
 
     half_made = caught.traceback[-1].frame.f_locals["self"]
     assert "<FoxSession refused>" == repr(half_made)
+
+
+async def test_a_fetch_behind_a_long_hold_is_refused_at_once(emulator, fox):
+    """While the service holds reads back for longer than a fetch waits, it raises that refusal and asks for nothing."""
+    emulator.add_fault(Fault.status("poll", 429, retry_after=500))
+    handle = await fox.submit(fox_request())
+    await asyncio.sleep(30)
+    asked = len(emulator.requests)
+    with pytest.raises(RateLimitError):
+        await fox.fetch(handle.id)
+
+    assert asked == len(emulator.requests)
+
+
+async def test_an_upload_behind_a_long_hold_is_refused_at_once(emulator, fox):
+    """After a 429 that asks for more than an upload waits, the next one is refused unsent."""
+    emulator.add_fault(Fault.status("upload", 429, retry_after=500))
+    for _ in range(2):
+        with pytest.raises(RateLimitError):
+            await fox.upload(b"GIF89a of a fox")
+
+    assert 1 == sum("upload" in record.path for record in emulator.requests)

@@ -72,3 +72,16 @@ async def test_submits_keep_their_order_and_their_pace():
     assert 21.05 == pytest.approx(moments[11])
     assert all(b - a > 0.0999 for a, b in itertools.pairwise(moments))
     assert 1 / 7 == pytest.approx(moments[12] - moments[11], rel=0.15)
+
+
+@pytest.mark.virtual
+async def test_a_hold_that_begins_while_one_waits_may_be_too_long_for_it():
+    """What waits for its turn is told as soon as its turn would have come."""
+    limiter = RateLimiter(1.0)
+    limiter.take(now())
+    waiting = asyncio.create_task(limiter.acquire(lambda: 10.0))
+    await asyncio.sleep(0.5)
+    limiter.hold(100.0, RateLimitError("too fast", status=429))
+
+    assert "too fast" in str(await waiting)
+    assert 1.0 == now()
