@@ -118,8 +118,8 @@ class Admission:
                 self._withdraw(turn.result())
             raise
         finally:
-            if waiting in self._queue:
-                self._queue.remove(waiting)
+            if not turn.done() or turn.cancelled():
+                self._queue = [each for each in self._queue if each is not waiting]
             if self._last_hold is not None:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 
@@ -176,7 +176,9 @@ class Admission:
                 if series is not None and series.pauses and waiting.submission.barred is None:
                     waiting.submission.bar(Bar(_not_sent(hold, now), reason))
         while self._queue and self._brake.admits():
-            waiting = min(self._queue, key=self._rank)
+            waiting = self._queue[0]
+            if hold is not None or waiting.submission.edge_refusals:
+                waiting = min(self._queue, key=self._rank)
             self._queue.remove(waiting)
             if not waiting.turn.done():  # pragma: no branch - else it is cancelled in this very moment
                 waiting.turn.set_result(self._brake.begin())
