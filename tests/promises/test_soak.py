@@ -51,7 +51,7 @@ def test_nothing_grows_with_the_tasks(day):
     assert {} == day.grown
     told = day.account.outcomes
     most = told["reported as not finished, with the id"] + told["cancelled by their caller"]
-    assert day.tables["given up"] <= most + told["left unread in a series"]
+    assert day.tables["detached"] <= most + told["left unread in a series"]
     assert day.tables["unread handles of left series"] <= told["left unread in a series"]
 
 
