@@ -81,9 +81,9 @@ async def test_lost_answers_close_the_brake_and_the_others_are_not_sent():
 
 
 async def test_an_item_without_a_timeout_waits_as_long_as_the_brake():
-    """Once the service is there again it is sent, and all others with it."""
+    """A quarter of an hour, say: once the service is there again it is sent, and all others with it."""
     async with Emulator(seconds=1) as emulator, session_at(emulator, task_timeout=None) as fox:
-        emulator.outage(350, Fault.edge("all", 503))
+        emulator.outage(900, Fault.edge("all", 503))
         found = await outcomes(fox, foxes(20))
 
     assert 12 == sum(outcome.error is None for outcome, _ in found.values())

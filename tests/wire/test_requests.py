@@ -58,6 +58,12 @@ def test_bad_ids_are_refused_before_any_request(task_id):
     assert not is_task_id(task_id)
 
 
+def test_an_id_that_needs_quotes_is_an_id():
+    """A blank or a letter beyond ASCII is quoted in the path, and refused nowhere."""
+    assert is_task_id("füchse 1")
+    assert "/v1/tasks/f%C3%BCchse%201" == task_path("füchse 1")
+
+
 @given(st.text())
 def test_every_accepted_id_stays_one_segment(task_id):
     """No text both passes the check and changes the path around it."""
