@@ -1,8 +1,8 @@
 """A refusal that concerns the account: what one submit was told of the key or the balance holds for all. Pure.
 
 It acts as a circuit breaker (Nygard, "Release It!", 2007): the others get that refusal without being sent, one passes
-every 30 s as a probe, and the first success closes the matter. A quota that is told with a 403 or 429 stops its model
-alone, until a second model is told the same. Answers to what was sent before the last change prove nothing about it, so
+every 30 s as a probe, and the first success closes the matter. A 403 or 429 with a quota code stops its model alone,
+until a second model gets the same answer. Answers to what was sent before the last change prove nothing about it, so
 each submit knows the epoch in which it began.
 """
 
