@@ -147,7 +147,7 @@ async def _check_service(out: Path, ledger: Ledger, terms: Terms) -> None:
     counts = await ledger.counts()
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    # A service's ledger without any item is nobody's: a trial that was killed before its mark goes on.
+    # A ledger without any item belongs to no service yet: a trial that was killed before its mark continues.
     is_refused = (
         began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
     )

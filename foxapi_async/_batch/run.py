@@ -313,7 +313,7 @@ class Run:
         ):
             self._quotas.setdefault(request.model, error)
             self._plan.stopped_models.add(request.model)
-            if len(self._quotas) == 1:  # the other models go on, until a second one is told so
+            if len(self._quotas) == 1:  # the other models continue until a second one is refused so
                 return
         reason = pause_reason(error, run.submission)
         if reason is not None:
@@ -345,7 +345,7 @@ class Run:
         return ItemState.SUBMITTED, run.outcome(error=error)
 
     def _exhausted(self, answer: Answer, item: WorkItem) -> None:
-        """The budget lets nothing more pass."""
+        """Pause, because the budget allows no further submit."""
         if answer is Answer.REACHED:
             why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
         else:

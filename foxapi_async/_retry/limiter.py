@@ -39,7 +39,7 @@ class RateLimiter:
         return self._rate.rate(now)
 
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Let nothing through before `until` (loop time), because of `refusal`; from then on go slower."""
+        """Hold every request back until `until` (loop time), because of `refusal`; from then on send more slowly."""
         self._rate.cut(asyncio.get_running_loop().time(), until)
         if until > self._next:
             self._next, self._refusal = until, refusal
