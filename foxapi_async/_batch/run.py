@@ -222,11 +222,9 @@ class Run:
             self.expected = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
                 given = []
+        totals = await ledger.totals()
         self.budget = Budget(
-            options.budget,
-            spent=await ledger.spent(),
-            price=options.price,
-            unpriced=await ledger.unpriced(),
+            options.budget, spent=totals.spent, price=options.price, unpriced=totals.unpriced
         )
         series = Series(pauses=True)
         self._context = context = RunContext(
@@ -243,7 +241,7 @@ class Run:
             self._plan.mark_unproven = folder.mark_unproven
         await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
-        self.tally.update(await ledger.counts())
+        self.tally.update((await ledger.totals()).counts)
         pipeline = Pipeline(self._plan.items(ended), self._room, self._do, series, self._engine.spawn)
         self._engine.pipelines.add(pipeline)
         pipeline.start()

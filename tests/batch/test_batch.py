@@ -223,7 +223,7 @@ async def test_what_was_not_sent_is_as_new(tmp_path):
             await asyncio.wait([waiting])
             await outcomes.aclose()
         async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
-            assert 2 == (await ledger.counts())[ItemState.NEW]
+            assert 2 == ((await ledger.totals()).counts)[ItemState.NEW]
 
 
 async def states_while_it_runs(fox, out, requests, seconds):
@@ -232,7 +232,7 @@ async def states_while_it_runs(fox, out, requests, seconds):
     reading = asyncio.create_task(anext(outcomes))
     await asyncio.sleep(seconds)
     async with Ledger.peek(out / "ledger.sqlite") as ledger:
-        counts = await ledger.counts()
+        counts = (await ledger.totals()).counts
     await outcomes.aclose()
     await asyncio.wait([reading])
     return {state: count for state, count in counts.items() if count}

@@ -466,7 +466,7 @@ async def test_a_rebuilt_ledger_counts_every_bill(tmp_path):
     async with Ledger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.rebuild(lambda: [ONE, TWO_], list, list)
 
-        assert 10.0 == await ledger.spent()
+        assert 10.0 == (await ledger.totals()).spent
 
 
 COMPARED = {
