@@ -107,6 +107,13 @@ def too_fast(retry_after: float | None = None) -> Verdict:
     return Verdict(error, again=True, hold=True)
 
 
+@attrs.frozen
+class Sink:
+    """A reader of events that takes each at once."""
+
+    put: Callable[[TaskEvent], None]
+
+
 class Room:
     """A poller at work, and the service it asks."""
 
@@ -147,8 +154,8 @@ async def room(
 ) -> AsyncIterator[Room]:
     """A poller at that service, running; a fault of it is raised at the end."""
     events: list[TaskEvent] = []
-    publish = events.append if keep_events else lambda _: None
-    poller = Poller(service, cadence, estimates or Estimates(), connections, publish)
+    streams = [Sink(events.append)] if keep_events else []
+    poller = Poller(service, cadence, estimates or Estimates(), connections, streams)
     async with asyncio.TaskGroup() as group:
         runner = group.create_task(poller.run(group))
         await asyncio.sleep(0)

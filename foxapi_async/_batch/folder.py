@@ -113,7 +113,9 @@ class BatchFolder:
         await asyncio.gather(
             *(ledger.submitting(str(item.key), item.fingerprint, secrets.token_hex(16)) for item in known)
         )
-        await asyncio.gather(*(ledger.uncertain(str(key), record) for key, record in records.items()))
+        await asyncio.gather(
+            *(ledger.ended(str(key), ItemState.UNCERTAIN, record) for key, record in records.items())
+        )
         await self.manifest.append(*records.values())
         return await ledger.look_up(str(key) for key in records)
 

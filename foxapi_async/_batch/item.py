@@ -229,12 +229,7 @@ class ItemRun:
             error=error,
         )
         price = 0.0 if error is not None and error.charged == "no" else self._price
-        note = {
-            ItemState.DONE: ledger.done,
-            ItemState.FAILED: ledger.failed,
-            ItemState.UNCERTAIN: ledger.uncertain,
-        }[state]
-        await note(self._key, record, price)
+        await ledger.ended(self._key, state, record, price)
         await self._context.manifest.append(record)
 
     def outcome(

@@ -15,7 +15,9 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import attrs
 
 from foxapi_async import _threads
 
@@ -26,18 +28,25 @@ to_its_end = _threads.to_its_end
 BUFFER_BYTES = 256 * 1024
 
 
+@attrs.define(eq=False)
 class PartFile:
-    """A file being written, not yet under its name. Use `part_file` to have one."""
+    """A file being written, not yet under its name. Use `part_file` to have one.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.head = b""
-        self._file: BinaryIO  # once it is open
-        self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._is_committed = False
+    Attributes:
+        path: where its bytes are.
+        size: how many they are.
+        head: the first of them, by which content is known.
+        is_committed: whether it has its name.
+    """
+
+    path: Path
+    size: int = attrs.field(default=0, init=False)
+    head: bytes = attrs.field(default=b"", init=False)
+    is_committed: bool = attrs.field(default=False, init=False)
+    _file: BinaryIO = attrs.field(init=False)  # once it is open
+    _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
+    _pending: list[bytes] = attrs.field(factory=list, init=False)
+    _pending_bytes: int = attrs.field(default=0, init=False)
 
     def open(self) -> None:
         """Make the file, and its folder if missing."""
@@ -71,16 +80,15 @@ class PartFile:
         self._file.truncate()
         self._hash = hashlib.sha256()
 
-    async def commit(self, path: Path, *, overwrite: bool) -> str:
-        """Give the whole file its name; returns the SHA-256 of its content, in hexadecimal.
+    def commit(self, path: Path, *, overwrite: bool) -> str:
+        """Give the whole file its name. Blocks: call it in a thread.
+
+        Returns:
+            The SHA-256 of its content, in hexadecimal.
 
         Raises:
             FileExistsError: the name is taken, and `overwrite` is not set.
         """
-        await in_thread(self._commit, path, overwrite)
-        return self._hash.hexdigest()
-
-    def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
         self._append()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -89,16 +97,15 @@ class PartFile:
             self.path.replace(path)
         else:
             _rename_to_free_name(self.path, path)
-        self._is_committed = True
+        self.is_committed = True
+        digest: str = self._hash.hexdigest()
+        return digest
 
-    async def close(self) -> None:
-        """Close and remove the part, unless it was committed."""
-        if not self._is_committed:
-            await in_thread(self._close)
+    def discard(self) -> None:
+        """Close and remove it. Blocks: call it in a thread.
 
-    def _close(self) -> None:
-        """May fail, because closing writes what is still buffered. Those bytes are not needed any more, and the error
-        that led here is the one to report.
+        Closing writes what is still buffered, and may fail. Those bytes are not needed any more, and the error that
+        led here is the one to report.
         """
         if hasattr(self, "_file"):
             with contextlib.suppress(OSError):
@@ -163,7 +170,8 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
         await in_thread(part.open)  # within the `try`: a cancelled thread has opened it all the same
         yield part
     finally:
-        await part.close()
+        if not part.is_committed:
+            await in_thread(part.discard)
 
 
 def remove_parts(directory: Path) -> None:

@@ -20,20 +20,19 @@ from foxapi_async._http.client_session import (
     USER_AGENT,
     describe,
     make_session,
-    never_repeat,
 )
 from foxapi_async._http.exchange import ExchangeFailed
 
 MAX_HOPS = 5
 
 
+@attrs.define(eq=False)
 class FileStream:
     """A result file on its way: `status`, `headers`, and its bytes in `pieces`."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._content = response.content
+    status: int
+    headers: Mapping[str, str]
+    _content: aiohttp.StreamReader
 
     async def pieces(self, idle: float) -> AsyncIterator[bytes]:
         """The bytes as they come, at most `idle` seconds apart.
@@ -57,11 +56,17 @@ class FileStream:
         raise ExchangeFailed(reason)
 
 
+@attrs.define(eq=False)
 class FileClient:
-    """Fetches files from wherever the service put them; it knows no key."""
+    """Fetches files from wherever the service put them; it knows no key.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    Args:
+        session: of aiohttp.
+        middlewares: that it needs to repeat nothing by itself, in place of its own; None for one of `make_session`.
+    """
+
+    _session: aiohttp.ClientSession
+    _middlewares: tuple[aiohttp.ClientMiddlewareType, ...] | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -87,7 +92,7 @@ class FileClient:
                 stack.callback(response.close)
                 location = response.headers.get("Location")
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
-                    yield FileStream(response)
+                    yield FileStream(response.status, response.headers, response.content)
                     return
                 url = check_hop(url, location)
                 await stack.aclose()
@@ -113,7 +118,7 @@ class FileClient:
                     max_line_size=MAX_HEADER_BYTES,
                     max_field_size=MAX_HEADER_BYTES,
                     max_headers=MAX_HEADERS,
-                    middlewares=(never_repeat,),
+                    middlewares=self._middlewares,
                 )
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection in {connect:g} s"

@@ -59,10 +59,12 @@ class Writer:
 
     Attributes:
         log: has the notes too, from the next transaction on; it is closed with the file. None for no log.
+        broken: why nothing can be written any more; None if it can.
     """
 
     def __init__(self, path: Path, begin: str = "BEGIN IMMEDIATE") -> None:
         self.log: SubmittedLog | None = None
+        self.broken: LedgerError | None = None
         self._path = path.absolute()  # a later `chdir` does not matter
         self._begin = begin
         self._loop = asyncio.get_running_loop()
@@ -73,7 +75,6 @@ class Writer:
         self._busy = False
         self._file: LedgerFile | None = None
         self._refusal: str | None = "is not open"
-        self._broken: LedgerError | None = None
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
         """Open the file in the thread. When cancelled, wait for it all the same: `close` closes it.
@@ -105,15 +106,6 @@ class Writer:
         if self.log is not None:
             self.log.close()
 
-    def check(self) -> None:
-        """Raise if something that was put could not be written.
-
-        Raises:
-            LedgerError: that is so.
-        """
-        if self._broken is not None:
-            raise _another(self._broken)
-
     def put(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> asyncio.Future[T]:
         """Run `work(connection)` in the next transaction. It is queued before this returns.
 
@@ -141,10 +133,10 @@ class Writer:
             try:
                 self._loop.run_in_executor(self._executor, self._work)
             except RuntimeError as error:  # the interpreter ends, and starts no threads any more
-                self._broken = explained(self._path, error)
+                self.broken = explained(self._path, error)
                 group = self._take()
                 for lost in group:
-                    lost.error = _another(self._broken)
+                    lost.error = _another(self.broken)
                 _resolve(group)
         return job.future
 
@@ -174,16 +166,16 @@ class Writer:
                 self._commit(group)
             except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
                 self._break(error)
-            if self._broken is not None:
+            if self.broken is not None:
                 for job in group:
-                    job.error = _another(self._broken)
+                    job.error = _another(self.broken)
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
                 self._loop.call_soon_threadsafe(_resolve, group)
 
     def _commit(self, group: list[_Job]) -> None:
         """Do the work of a group in one transaction, and write its notes into the log."""
         assert self._file is not None  # noqa: S101 - nothing is taken before it is open
-        if self._broken is not None:
+        if self.broken is not None:
             return
         connection, log = self._file.connection, self.log
         problem = None
@@ -208,7 +200,7 @@ class Writer:
 
     def _break(self, error: Exception) -> None:
         """Write nothing any more: after a failed flush, what the disk holds is unknown until the file is opened anew."""
-        self._broken = explained(self._path, error)
+        self.broken = explained(self._path, error)
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as above
             self._file.connection.execute("ROLLBACK")

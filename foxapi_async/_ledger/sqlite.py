@@ -18,15 +18,17 @@ from pathlib import Path
 
 import attrs
 
+from foxapi_async._errors import LedgerError
 from foxapi_async._ledger import statements as rows
-from foxapi_async._ledger.entry import ItemState, LedgerEntry, sane_price
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.group_commit import Writer
 from foxapi_async._ledger.proofs import Comparison, Proofs, compare, rebuild
 from foxapi_async._ledger.schema import open_to_read, open_to_write
 from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
+from foxapi_async._wire.json_values import read_price
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class LedgerView:
     """A ledger that is only looked at. `Ledger.peek` opens one."""
 
@@ -76,7 +78,7 @@ class LedgerView:
         return await self._writer.put(partial(rows.meta, name=name))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)
 class Ledger(LedgerView):
     """The ledger of the batch that runs. `Ledger.opened` opens one.
 
@@ -111,7 +113,8 @@ class Ledger(LedgerView):
             yield cls(writer)
         finally:
             await writer.close()
-        writer.check()
+        if writer.broken is not None:
+            raise LedgerError(str(writer.broken))
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -228,7 +231,7 @@ class Ledger(LedgerView):
             key=key,
             fingerprint=fingerprint,
             idempotency_key=idempotency_key,
-            price=sane_price(price),
+            price=read_price(price),
             opening=opening,
         )
         try:
@@ -242,7 +245,7 @@ class Ledger(LedgerView):
 
         An item that failed may come back with the id it had, to be looked at once more.
         """
-        credit = sane_price(price)
+        credit = read_price(price)
         work = partial(rows.submitted, key=key, task_id=task_id, price=credit)
         return self._writer.put(work, Accepted(key, task_id, credit))
 
@@ -253,21 +256,13 @@ class Ledger(LedgerView):
         """
         return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
 
-    def done(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that the item's images are there. `price` replaces what was known."""
-        return self._end(key, ItemState.DONE, record, price)
+    def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
+        """Note how the item ended: DONE (its images are there), FAILED, or UNCERTAIN (it may have been accepted).
 
-    def failed(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that the item failed. It counts as spent, unless `price` is 0."""
-        return self._end(key, ItemState.FAILED, record, price)
-
-    def uncertain(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that the submit may have been accepted. It counts as spent."""
-        return self._end(key, ItemState.UNCERTAIN, record, price)
-
-    def _end(self, key: str, state: ItemState, record: str, price: float | None) -> Future[None]:
+        It counts as spent with what was known, or with `price`; 0 if it cost nothing.
+        """
         self.ends += 1
-        work = partial(rows.ended, key=key, state=state, record=record, price=sane_price(price))
+        work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
         # Of an item that is done, the log has the id.
         return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
 

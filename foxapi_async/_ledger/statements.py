@@ -78,8 +78,10 @@ def look_up(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Le
 def entries(
     connection: sqlite3.Connection, states: tuple[ItemState, ...], last: int
 ) -> tuple[int, list[LedgerEntry]]:
-    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({_names(states or ItemState)})"
-    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last,)).fetchall()
+    names = [state.value for state in states or ItemState]
+    marks = ", ".join("?" * len(names))
+    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({marks})"
+    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last, *names)).fetchall()
     return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
 
 

@@ -25,8 +25,9 @@ from typing import Any
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.entry import ItemState, sane_price
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
+from foxapi_async._wire.json_values import read_price
 
 SUBMITTED = "submitted.jsonl"
 SUBMITTING = "submitting.jsonl"
@@ -88,7 +89,7 @@ class SubmittedLog:
                     task_id=task_id,
                     fingerprint=str(line.get("fingerprint", "")),
                     idempotency_key=str(line.get("idempotency_key", "")),
-                    price=sane_price(line.get("price")),
+                    price=read_price(line.get("price")),
                 )
 
     def moves(self) -> Iterator[Proof]:

@@ -97,7 +97,7 @@ class Studio:
         async with BatchFolder.opened(out, terms) as folder:
             ledger, manifest = folder.ledger, folder.manifest
             totals = await ledger.totals()
-            budget = Budget(None, spent=totals.spent, unpriced=totals.unpriced)
+            budget = Budget(spent=totals.spent, unpriced=totals.unpriced)
             context = RunContext(
                 engine=engine,
                 ledger=ledger,

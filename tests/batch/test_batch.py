@@ -599,11 +599,11 @@ async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
 async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
     """Images that cannot be written end the submitting: nothing more is paid for that could not be kept."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("foxapi_async._files.disk.PartFile._commit", full)
+        patched.setattr("foxapi_async._files.disk.PartFile.commit", full)
         batch = Batch(foxes(8), tmp_path, max_in_flight=2)
         outcomes, raised = await drained(service, batch)
     assert (DownloadError, True) == (type(raised), raised.local)
@@ -634,7 +634,7 @@ async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service
 async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path, monkeypatch):
     """The same holds for the manifest: what the ledger knows as done is not made again."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:

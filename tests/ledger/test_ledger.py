@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from foxapi_async import LedgerError
 from foxapi_async._ledger import group_commit, lock, schema, statements
-from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry, sane_price
+from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._wire.json_values import read_price
 
 CHILD = Path(__file__).parents[1] / "ledger_child.py"
 
@@ -52,16 +53,7 @@ async def bring(ledger, key, state, *, price=None):
     if state is ItemState.NEW:
         await ledger.released(key)
     if state in (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN):
-        await ends(ledger)[state](key, '{"id": 1}')
-
-
-def ends(ledger):
-    """The three ways in which an item ends."""
-    return {
-        ItemState.DONE: ledger.done,
-        ItemState.FAILED: ledger.failed,
-        ItemState.UNCERTAIN: ledger.uncertain,
-    }
+        await ledger.ended(key, state, '{"id": 1}')
 
 
 def move(ledger, key, state):
@@ -70,7 +62,7 @@ def move(ledger, key, state):
         return ledger.submitting(key, "fox", "again")
     if state is ItemState.SUBMITTED:
         return ledger.submitted(key, f"task of {key}")
-    return ledger.released(key) if state is ItemState.NEW else ends(ledger)[state](key, "{}")
+    return ledger.released(key) if state is ItemState.NEW else ledger.ended(key, state, "{}")
 
 
 def columns(path, query):
@@ -90,7 +82,7 @@ async def test_the_life_of_an_item(path):
         submitting = await look(ledger, "a fox")
         await ledger.submitted("a fox", "task-1", 5)
         submitted = await look(ledger, "a fox")
-        await ledger.done("a fox", '{"id": "a fox"}')
+        await ledger.ended("a fox", ItemState.DONE, '{"id": "a fox"}')
     async with Ledger.opened(path) as ledger:
         done = await look(ledger, "a fox")
         created = float(await ledger.meta("created"))
@@ -190,7 +182,7 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
     """A failed download goes on with the id it had, at no new price; another id is refused."""
     await ledger.submitting("a", "fox", "key", 2)
     await ledger.submitted("a", "task-1")
-    await ledger.failed("a", "{}")
+    await ledger.ended("a", ItemState.FAILED, "{}")
     with pytest.raises(LedgerError, match="cannot become submitted: it is failed there as task task-1"):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1")
@@ -215,14 +207,14 @@ async def test_what_counts_as_spent(ledger):
         await bring(ledger, state.value, state, price=10**number)
     assert 111110.0 == (await ledger.totals()).spent
     await ledger.submitting("refused", "fox", "key", 7)
-    await ledger.failed("refused", "{}", 0)
+    await ledger.ended("refused", ItemState.FAILED, "{}", 0)
     await ledger.submitting(ItemState.FAILED.value, "fox", "key", 0.5)  # a second bill, beside the first
 
     assert 111110.5 == (await ledger.totals()).spent
     assert {**dict.fromkeys(ItemState, 1), ItemState.SUBMITTING: 2} == (await ledger.totals()).counts
 
 
-STRANGE = [None, float("nan"), float("inf"), -1, 10**400, "5", True, [], {}]
+STRANGE = [None, float("nan"), float("inf"), -1, 10**400, "many", True, [], {}]
 
 
 @pytest.mark.parametrize("price", STRANGE, ids=repr)
@@ -237,7 +229,7 @@ async def test_a_strange_price_costs_no_id(ledger, price):
 
 def test_sane_prices():
     """Zero, whole and broken numbers are prices."""
-    assert [0.0, 5.0, 0.25] == [sane_price(price) for price in (0, 5, 0.25)]
+    assert [0.0, 5.0, 0.25] == [read_price(price) for price in (0, 5, 0.25)]
 
 
 async def test_any_number_of_keys_is_looked_up(ledger):
@@ -309,7 +301,7 @@ async def test_entries_may_change_while_they_are_iterated(ledger):
     seen, moves = [], []
     async for entry in ledger.entries(ItemState.SUBMITTING):
         seen.append(entry.key)
-        moves.append(ledger.uncertain(entry.key, "{}"))
+        moves.append(ledger.ended(entry.key, ItemState.UNCERTAIN, "{}"))
     await asyncio.gather(*moves)
 
     assert [f"{n}" for n in range(1100)] == seen
@@ -344,14 +336,14 @@ async def test_a_refused_record_harms_no_neighbour(ledger):
     await ledger.submitting("a", "fox", "key")
     group = [
         ledger.submitted("a", "task-1"),
-        ledger.done("unknown", "{}"),
+        ledger.ended("unknown", ItemState.DONE, "{}"),
         ledger.set_meta("bad", "\ud800"),
         ledger.set_meta("none", None),
         ledger.set_meta("object", object()),
         ledger._writer.put(partial(statements.meta, name=2**80)),
-        ledger.done("a", None),
-        ledger.failed("a", "\udfff"),
-        ledger.done("a", '{"id": "a"}'),
+        ledger.ended("a", ItemState.DONE, None),
+        ledger.ended("a", ItemState.FAILED, "\udfff"),
+        ledger.ended("a", ItemState.DONE, '{"id": "a"}'),
         ledger.set_meta("good", "yes"),
     ]
     outcomes = await asyncio.gather(*group, return_exceptions=True)
@@ -430,7 +422,7 @@ async def test_what_another_run_needs_is_kept_until_the_end(ledger):
         assert None is await look(ledger, "a")
     await ledger.submitting("a", "fox", "key", None, "opened")
     assert ("opened", None) == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
-    await ledger.failed("a", "ended")
+    await ledger.ended("a", ItemState.FAILED, "ended")
     assert (None, "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
     await ledger.submitting("a", "fox", "key", None, "again")
     assert ("again", "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
@@ -953,7 +945,7 @@ def ask(ledger, state, key, price, fingerprint):
         return ledger.submitting(key, fingerprint, "key", price)
     if state is ItemState.SUBMITTED:
         return ledger.submitted(key, f"task of {fingerprint}", price)
-    return ledger.released(key) if state is ItemState.NEW else ends(ledger)[state](key, "{}", price)
+    return ledger.released(key) if state is ItemState.NEW else ledger.ended(key, state, "{}", price)
 
 
 async def play(path, steps):
