@@ -12,7 +12,7 @@ import functools
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._wire.replies import TaskReply
 
 IMAGES = "images"
@@ -134,7 +134,7 @@ class ItemRun:
         self._is_settled = item.task_id is not None
         # Whether the ledger has it as sent. That is noted just before it leaves.
         self._is_noted = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
-        self._released: asyncio.Future[None] | None = None
+        self._released: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
 

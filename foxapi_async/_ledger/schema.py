@@ -143,7 +143,6 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
     _pragma(connection, f"cache_size={-_CACHE_KIB}")
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
     _pragma(connection, "temp.journal_mode=OFF")  # it is forgotten at the end, and after any failure
-    connection.execute("CREATE TEMP TABLE seen (fingerprint TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
     if found.version < len(MIGRATIONS):  # all at once: a kill leaves the old version or the new one
         connection.executescript(
             "BEGIN IMMEDIATE;"
