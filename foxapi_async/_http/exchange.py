@@ -7,10 +7,8 @@ from types import TracebackType
 from typing import Self
 
 
-class ExchangeFailed(
-    Exception
-):  # No connection, or a broken one: `reason` describes it without secrets; `final` means that a retry cannot help.
-    """A connection that could not be had or broke: `reason` says how, without secrets; `final` ones stay broken."""
+class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
+    """No connection, or a broken one: `reason` describes it without secrets; `final` means that a retry cannot help."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
