@@ -1,10 +1,10 @@
-"""What a file is by its first bytes: the URL's ending may be wrong, and the Content-Type often is generic."""
+"""The type of a file by its first bytes: the URL's ending may be wrong, and the Content-Type is often generic."""
 
 from __future__ import annotations
 
 import codecs
 
-# (offset, bytes, ending), from the formats' own specifications; the first that fits wins.
+# (offset, bytes, ending), from the formats' own specifications; the first match decides.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
@@ -39,13 +39,13 @@ _TYPES = {
 }
 
 ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.values()) | {".bin"}))
-"""Every ending that `ending` may give."""
+"""Every ending that `ending` may return."""
 
 
 def ending(head: bytes, content_type: str | None) -> str | None:
     """The file name ending for content that begins with `head`; None for a text or web page.
 
-    Bytes decide; the declared type is asked only where they are unknown; `.bin` is what neither knows.
+    The bytes decide. If they are unknown, the declared type decides. If that is unknown too, the ending is `.bin`.
     """
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset):
@@ -60,17 +60,17 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 
 
 def _is_markup(head: bytes) -> bool:
-    """Whether the bytes begin like markup or JSON, or are nothing at all."""
+    """Whether the bytes begin like markup or JSON, or are empty."""
     return _text(head)[:1] in {b"", b"<", b"{", b"["}
 
 
 def _is_drawing(head: bytes) -> bool:
-    """Whether the bytes begin like markup that is no web page."""
+    """Whether the bytes begin like markup that is not a web page."""
     return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _is_words(head: bytes) -> bool:
-    """Whether the bytes are plain text, which no other declared type is: UTF-8, and no byte that text never has."""
+    """Whether the bytes are plain text, which no other declared type is: UTF-8, without bytes that text never has."""
     try:
         codecs.utf_8_decode(head)  # the last character may be cut off
     except UnicodeDecodeError:

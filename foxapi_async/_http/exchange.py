@@ -8,7 +8,10 @@ from typing import Self
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
-    """No connection, or a broken one: `reason` describes it without secrets; `final` means that a retry cannot help."""
+    """No connection, or a broken one.
+
+    `reason` describes it without secrets; `final` means that a retry cannot help.
+    """
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
