@@ -137,7 +137,7 @@ class Inspection:
 
         Args:
             seconds: How long it lasts, on the loop's clock.
-            fault: The fault, which has no count here; by default every request gets a 503 page from something
+            fault: The fault; its `times` is ignored. By default every request gets a 503 page from something
                 in front of the service.
         """
         now = self._service.clock.age()

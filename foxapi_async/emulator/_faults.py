@@ -154,7 +154,7 @@ class Fault:
             error_type: The envelope's `error.type`; None gives the one that belongs to the status.
             body: Bytes sent instead of the envelope, for example an edge's own page.
             content_type: The type of `body`.
-            accepted: True bills a submit before refusing it. A client cannot see this case.
+            accepted: True bills a submit before refusing it. The client cannot see the bill.
             **scope: `times`, `after`, `probability`, `model`, `prompt`.
         """
         return cls(

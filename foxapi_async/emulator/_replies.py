@@ -103,7 +103,7 @@ async def _cut(_fault: Fault, request: web.Request, _answer: web.Response) -> we
 
 async def cut(request: web.Request) -> web.StreamResponse:
     """Close the connection of a request instead of answering it."""
-    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
+    if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
         request.transport.abort()
     return await _gone()
 
@@ -186,7 +186,7 @@ async def _headers(fault: Fault, _request: web.Request, answer: web.Response) ->
 async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
     data, stream = await _open(request, answer)
     await stream.write(data[: len(data) // 2])
-    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
+    if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
         request.transport.close()  # unlike abort, this first sends the half
     return await _gone()
 

@@ -58,7 +58,7 @@ class Uploads:
         """Store a file.
 
         Raises:
-            RefusalError: 413 when it is too large; 403 when the store is full and `auto_cleanup` is false.
+            RefusalError: 413 if it is too large; 403 if the store is full and `auto_cleanup` is false.
         """
         if len(data) > MOST_BYTES:
             raise RefusalError(413, f"file of {len(data)} bytes exceeds the limit of {MOST_BYTES}")
