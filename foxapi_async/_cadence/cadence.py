@@ -97,5 +97,5 @@ class Cadence:
 
 @functools.cache
 def _nothing_learned() -> ModelEstimates:
-    """The estimates of a model of which nothing is known."""
+    """The estimates of a model without any observation."""
     return ModelEstimates()

@@ -69,7 +69,7 @@ def next_inspection(durations: Durations, x: float, price: float, step: float = 
 
 
 def _best(durations: Durations, fallen: float, price: float) -> float:
-    """The first point at which a poll is due and pays; if none pays, the first at which one is due."""
+    """The first point at which a poll is due and pays; if no poll pays, the first at which one is due."""
     table = durations.table
     due = _first_due(table, fallen, price)
     first = best = _crossing(table, fallen, price, due)

@@ -38,7 +38,7 @@ Reason = Literal["account", "path", "outage", "uncertain", "hold", "disk", "budg
 
 
 class Answer(enum.Enum):
-    """How a POST ended, and so what it says about the way to the service."""
+    """How a POST ended."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused by the service"

@@ -48,7 +48,7 @@ _QUOTA = frozenset({"insufficient_quota", "insufficient_user_quota"})
 
 
 def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = False) -> APIError:
-    """The error that a refusing reply stands for. Its body may be the service's error object, HTML or plain
+    """The error for a refusing reply. Its body may be the service's error object, HTML or plain
     text.
 
     `wall_now` is Unix time in seconds. It is used to read a Retry-After date if the reply has no `Date` header.

@@ -101,7 +101,7 @@ class Fault:
     since: float = 0.0
     "The first second in which it may fire, on the loop's clock from the emulator's start."
     until: float = math.inf
-    "The second from which it no longer fires."
+    "It does not fire from this second on."
     error_type: str | None = None
     "The `error.type` of the envelope; None gives the one that belongs to the status."
     put: Mapping[str, Any] = attrs.field(factory=dict, hash=False)

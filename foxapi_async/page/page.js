@@ -278,10 +278,10 @@ function useAgain(request) {
 
 /* The cards: the state of each item and the progress of its task. */
 
-// `whole`: of what is older than this place, and not before `oldest`, nothing is missing.
+// `whole`: every card older than this place, and not before `oldest`, is loaded.
 const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0 };
 
-// What was said later counts: the stream when it comes, a page of the history when it was asked for.
+// The later state counts: an event of the stream counts from its arrival, a page of the history from its request.
 function take(item, said = ++cards.clock) {
   const known = cards.byKey.get(item.key);
   if (known?.said > said) return;
@@ -417,7 +417,7 @@ async function lookAgain(id) {
 
 /* The history, and changes while the page is open. */
 
-// Back to where nothing was missed, and to the oldest card whose end may have been.
+// Reads back to the last place without a gap, and to the oldest card whose end may have been missed.
 async function refresh() {
   const began = ++cards.clock;
   let page = await historyPage(null);
