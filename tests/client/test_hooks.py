@@ -244,7 +244,7 @@ async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
 
 
 async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
-    """What fails because another submit met a 402 begins and fails, in a context of its own; nothing is sent."""
+    """A submit that fails because another got a 402 begins and fails in its own context; nothing is sent."""
     seen, mine = [], contextvars.ContextVar("mine", default="mine")
 
     def hook(event):
