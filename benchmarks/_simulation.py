@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -86,6 +86,13 @@ class Service:
         )
 
 
+@attrs.frozen
+class Sink:
+    """A reader of events that takes each at once."""
+
+    put: Callable[[TaskEvent], None]
+
+
 @attrs.frozen(kw_only=True)
 class Plan:
     """How a simulation is run.
@@ -128,7 +135,7 @@ async def _simulate(runs: list[Run], plan: Plan, estimates: Estimates) -> list[R
         if left == 0:
             all_done.set()
 
-    poller = Poller(service, plan.cadence, estimates, 100_000, note)
+    poller = Poller(service, plan.cadence, estimates, 100_000, [Sink(note)])
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(group))
         await _begin_all(service, poller, numbers, plan)

@@ -18,9 +18,7 @@ T = TypeVar("T")
 _THREADS = 4
 
 
-@functools.cache
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
+_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
 
 
 async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -28,7 +26,7 @@ async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     cancellation.
     """
     call = functools.partial(func, *args, **kwargs)
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor(), call))
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor, call))
 
 
 async def to_its_end(future: asyncio.Future[T]) -> T:

@@ -109,6 +109,13 @@ def too_fast(retry_after: float | None = None) -> Verdict:
     return Verdict(error, again=True, hold=True)
 
 
+@attrs.frozen
+class Sink:
+    """A reader of events that takes each at once."""
+
+    put: Callable[[TaskEvent], None]
+
+
 class Room:
     """A running poller, and its service."""
 
@@ -149,8 +156,8 @@ async def room(
 ) -> AsyncIterator[Room]:
     """A running poller at that service; its error is raised at the end."""
     events: list[TaskEvent] = []
-    publish = events.append if keep_events else lambda _: None
-    poller = Poller(service, cadence, estimates or Estimates(), connections, publish)
+    streams = [Sink(events.append)] if keep_events else []
+    poller = Poller(service, cadence, estimates or Estimates(), connections, streams)
     async with asyncio.TaskGroup() as group:
         runner = group.create_task(poller.run(group))
         await asyncio.sleep(0)

@@ -183,8 +183,8 @@ def tables(fox: FoxSession) -> dict[str, int]:
     return {
         **{name: round(size) for name, size in poller.inspect().items()},
         "posts": len(engine.submitter._live),
-        "open reads": len(transport._spans._open),
-        "streams": len(engine.streams._streams),
+        "open reads": len(transport._read_timeouts._open),
+        "streams": len(engine.streams),
         "uploads": len(engine.uploads._stored),
         "believed in flight": round(sum(in_flight)),
         "items of series under way": sum(each._running for each in engine.pipelines),

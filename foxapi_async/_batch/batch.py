@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Self
@@ -11,7 +12,6 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._batch.run import Paused, Run, RunOptions
-from foxapi_async._client.as_completed import call_when_dropped
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
@@ -68,7 +68,7 @@ class Batch:
         self._options = RunOptions(
             given=requests,
             out=self.out,
-            budget=budget,
+            budget=math.inf if budget is None else budget,
             price=price,
             again=frozenset(state for state, is_asked in again.items() if is_asked),
         )
@@ -132,7 +132,7 @@ class BatchIterator:
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._run = run
-        self._dropped = call_when_dropped(self, engine, run.discard)
+        self._dropped = engine.call_when_dropped(self, run.discard)
 
     def __aiter__(self) -> Self:
         return self

@@ -13,7 +13,9 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from foxapi_async._wire.json_values import read_number
+import attrs
+
+from foxapi_async._wire.json_values import read_price
 from foxapi_async.models import GenerationRequest
 
 
@@ -29,39 +31,37 @@ class Answer(enum.Enum):
     "The service does not say what it costs."
 
 
+@attrs.define(eq=False)
 class Budget:
     """The credits of one batch.
 
     Args:
-        limit: credits that are never passed; None for no limit.
+        limit: credits that are never passed.
         spent: credits of what was submitted before, failed and uncertain items among them.
         unpriced: submits before at a price that is not known: each counts as the dearest that is.
         price: credits of any submit, where the caller knows it; a price that the service states counts more.
     """
 
-    def __init__(
-        self, limit: float | None, *, spent: float = 0.0, price: float | None = None, unpriced: int = 0
-    ) -> None:
-        self.limit = math.inf if limit is None else limit
-        self._spent = spent
-        self._unpriced = unpriced
-        self._default = price
-        self._prices: dict[Hashable, float] = {}
-        self._held = 0.0
-        self._under_way = 0
-        self._alone = False
-        self._blind: set[Hashable] = set()
+    limit: float = math.inf
+    _spent: float = attrs.field(default=0.0, kw_only=True)
+    _price: float | None = attrs.field(default=None, kw_only=True)
+    _unpriced: int = attrs.field(default=0, kw_only=True)
+    _prices: dict[Hashable, float] = attrs.field(factory=dict, init=False)
+    _held: float = attrs.field(default=0.0, init=False)
+    _under_way: int = attrs.field(default=0, init=False)
+    _alone: bool = attrs.field(default=False, init=False)
+    _blind: set[Hashable] = attrs.field(factory=set, init=False)
 
     @property
     def spent(self) -> float:
         """Credits that count as spent."""
-        return self._spent + self._unpriced * max(self._prices.values(), default=self._default or 0.0)
+        return self._spent + self._unpriced * max(self._prices.values(), default=self._price or 0.0)
 
     def ask(self, kind: Hashable) -> Answer:
         """Whether a submit of this kind may go now."""
         if math.isinf(self.limit):
             return Answer.GO
-        price = self._prices.get(kind, self._default)
+        price = self._prices.get(kind, self._price)
         if price is None and kind in self._blind:
             return Answer.BLIND
         if self._alone or (price is None and self._under_way):
@@ -73,7 +73,7 @@ class Budget:
 
     def take(self, kind: Hashable) -> float | None:
         """Note that a submit goes; what is held for it is given back to `settle` or `release`."""
-        price = self._prices.get(kind, self._default)
+        price = self._prices.get(kind, self._price)
         self._under_way += 1
         self._held += price or 0.0
         self._alone = price is None and not math.isinf(self.limit)
@@ -87,7 +87,7 @@ class Budget:
         elif held is None:
             self._blind.add(kind)
         cost = next(
-            (price for price in (stated, held, self._prices.get(kind, self._default)) if price is not None),
+            (price for price in (stated, held, self._prices.get(kind, self._price)) if price is not None),
             None,
         )
         self._spent += cost or 0.0
@@ -111,5 +111,4 @@ def kind_of(request: GenerationRequest) -> Hashable:
 
 def credits_reserved(usage: Mapping[str, Any] | None) -> float | None:
     """The credits that a reply's `usage` says are reserved (docs.foxapi.cc get-task-detail); None if it says none."""
-    number = read_number((usage or {}).get("credits_reserved"))
-    return None if number is None or number < 0 else float(number)
+    return read_price((usage or {}).get("credits_reserved"))

@@ -229,12 +229,7 @@ class ItemRun:
             error=error,
         )
         price = 0.0 if error is not None and error.charged == "no" else self._price
-        note = {
-            ItemState.DONE: ledger.done,
-            ItemState.FAILED: ledger.failed,
-            ItemState.UNCERTAIN: ledger.uncertain,
-        }[state]
-        await note(self._key, record, price)
+        await ledger.ended(self._key, state, record, price)
         await self._context.manifest.append(record)
 
     def outcome(
@@ -271,14 +266,12 @@ class ItemRun:
         if self._is_noted:
             self._is_noted = False
             self._released = self._context.ledger.released(self._key)
-            self._released.add_done_callback(_reported_elsewhere)
 
     def accepted(self, reply: TaskReply) -> None:
         """Keep the id."""
         self.task_id, self._submitted_at = reply.id, time.time()
         self._settle(credits_reserved(reply.usage))
-        written = self._context.ledger.submitted(self._key, reply.id, self._price)
-        written.add_done_callback(_reported_elsewhere)
+        self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
         """Report to the budget, once, what became of the credits that it holds: `stated` is what the service says."""
@@ -291,8 +284,3 @@ class ItemRun:
         else:
             budget.release(item.held)
         self._context.changed.set()
-
-
-def _reported_elsewhere(future: asyncio.Future[None]) -> None:
-    """A ledger that cannot be written reports that to the next caller who waits for it."""
-    future.exception()

@@ -7,12 +7,15 @@ run. No line is ever removed: an item that is sent again has a line for each end
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
+
+import attrs
 
 from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
@@ -33,6 +36,7 @@ _BLOCK_BYTES = 65536
 ENDED = (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
 
 
+@attrs.define(eq=False)
 class Manifest:
     """The open file; `opened` makes one.
 
@@ -40,10 +44,9 @@ class Manifest:
         appended: how many lines this run has added, apart from those of earlier runs.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.appended = 0
-        self._path = path
-        self._descriptor = descriptor
+    _path: Path
+    _descriptor: int
+    appended: int = attrs.field(default=0, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -83,7 +86,7 @@ class Manifest:
     async def _add_missing(self, ledger: Ledger) -> None:
         records: list[str] = []
         async with contextlib.aclosing(
-            ledger.without_line(lambda: whole_lines(self._path), *ENDED)
+            ledger.without_line(functools.partial(whole_lines, self._path), *ENDED)
         ) as entries:
             async for entry in entries:
                 records.append(entry.record or "{}")

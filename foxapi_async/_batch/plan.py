@@ -27,6 +27,7 @@ BatchItems = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _CHUNK = 500
 
 
+@attrs.define(eq=False)
 class WorkPlan:
     """The items of one run, in the order in which they are begun.
 
@@ -45,28 +46,20 @@ class WorkPlan:
         unknown: items whose task the service does not know any more, to be submitted again.
     """
 
-    def __init__(
-        self,
-        given: BatchItems | InputFile,
-        ledger: Ledger,
-        budget: Budget,
-        again: frozenset[ItemState],
-        changed: asyncio.Event,
-        exhausted: Callable[[Answer, WorkItem], None],
-    ) -> None:
-        self._given = given
-        self._ledger = ledger
-        self._budget = budget
-        self._again = again
-        self._open_states = {ItemState.NEW, *again}
-        self._changed = changed
-        self._exhausted = exhausted
-        self.mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = None
-        """Gives the entries of items that the ledger does not know, if these may have been sent all the same."""
-        self.ended = False
-        self.stopped_models: set[str] = set()
-        self.looked_for = 0
-        self.unknown: list[WorkItem] = []
+    _given: BatchItems | InputFile
+    _ledger: Ledger
+    _budget: Budget
+    _again: frozenset[ItemState]
+    _changed: asyncio.Event
+    _exhausted: Callable[[Answer, WorkItem], None]
+    # Gives the entries of items that the ledger does not know, if these may have been sent all the same.
+    mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
+        default=None, init=False
+    )
+    ended: bool = attrs.field(default=False, init=False)
+    stopped_models: set[str] = attrs.field(factory=set, init=False)
+    looked_for: int = attrs.field(default=0, init=False)
+    unknown: list[WorkItem] = attrs.field(factory=list, init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First what has `ended` already, then the tasks that are paid for and run, then what is new."""
@@ -124,7 +117,7 @@ class WorkPlan:
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
-        left = []
+        left, open_states = [], {ItemState.NEW, *self._again}
         for item in items:  # of a resumed batch most items are done, so nothing is made for these
             entry = known.get(item.key or "")
             if item.key is None:
@@ -132,7 +125,7 @@ class WorkPlan:
                     left.append(item)
             elif entry is not None and entry.fingerprint != item.fingerprint:
                 left.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
-            elif entry is None or entry.state in self._open_states:
+            elif entry is None or entry.state in open_states:
                 left.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
         return left
 

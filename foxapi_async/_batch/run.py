@@ -25,7 +25,7 @@ from foxapi_async._batch.record import (
     state_after,
 )
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.pipeline import Pipeline
+from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
     ConfigurationError,
@@ -86,18 +86,19 @@ class RunOptions:
     Attributes:
         given: the items.
         out: the folder of the batch.
-        budget: credits that are never passed; None for no limit.
+        budget: credits that are never passed.
         price: credits of one submit, if the caller knows them.
         again: the states of ended items that are done again.
     """
 
     given: BatchItems | InputFile
     out: Path
-    budget: float | None
+    budget: float
     price: float | None
     again: frozenset[ItemState]
 
 
+@attrs.define(eq=False)
 class Run:
     """The work of one run. A task of the session keeps its ledger open until it is discarded.
 
@@ -115,29 +116,30 @@ class Run:
         paused: why it ended early; None if it did not.
     """
 
-    def __init__(
-        self, engine: Engine, options: RunOptions, terms: Terms, room: int, timeout: float | None
-    ) -> None:
-        self._engine = engine
-        self._options = options
-        self._terms = terms
-        self._room = room
-        self._timeout = timeout
-        self.tally: Counter[ItemState] = Counter()
-        self.budget = Budget(None)
-        self.expected: int | None = None
-        self.paused: Paused | None = None
-        self._error: FoxError | None = None  # what the reader gets for it at the end
-        self._keeping: asyncio.Task[None] | None = None
-        self._is_open = asyncio.Event()  # or will not be
-        self._is_discarded = False
-        self._fault: Exception | None = None
-        self._context: RunContext
-        self._plan: WorkPlan
-        self._pipeline: Pipeline | None = None
-        self._sent = self._uncertain = self._unknown = 0
-        self._knows_tasks = False  # whether the service knew a task of an earlier run
-        self._quotas: dict[str, FoxError] = {}  # by model, what a submit was told
+    _engine: Engine
+    _options: RunOptions
+    _terms: Terms
+    _room: int
+    _timeout: float | None
+    tally: Counter[ItemState] = attrs.field(factory=Counter, init=False)
+    budget: Budget = attrs.field(factory=Budget, init=False)
+    expected: int | None = attrs.field(default=None, init=False)
+    paused: Paused | None = attrs.field(default=None, init=False)
+    _error: FoxError | None = attrs.field(default=None, init=False)  # what the reader gets for it at the end
+    _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or will not be
+    _is_discarded: bool = attrs.field(default=False, init=False)
+    _fault: Exception | None = attrs.field(default=None, init=False)
+    _context: RunContext = attrs.field(init=False)
+    _plan: WorkPlan = attrs.field(init=False)
+    _pipeline: Pipeline | None = attrs.field(default=None, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _uncertain: int = attrs.field(default=0, init=False)
+    _unknown: int = attrs.field(default=0, init=False)
+    # Whether the service knew a task of an earlier run.
+    _knows_tasks: bool = attrs.field(default=False, init=False)
+    # Why submits of a model were refused, by model.
+    _quotas: dict[str, FoxError] = attrs.field(factory=dict, init=False)
 
     # For the reader.
 
@@ -222,11 +224,9 @@ class Run:
             self.expected = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
                 given = []
+        totals = await ledger.totals()
         self.budget = Budget(
-            options.budget,
-            spent=await ledger.spent(),
-            price=options.price,
-            unpriced=await ledger.unpriced(),
+            options.budget, spent=totals.spent, price=options.price, unpriced=totals.unpriced
         )
         series = Series(pauses=True)
         self._context = context = RunContext(
@@ -243,8 +243,10 @@ class Run:
             self._plan.mark_unproven = folder.mark_unproven
         await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
-        self.tally.update(await ledger.counts())
-        pipeline = Pipeline(self._plan.items(ended), self._room, self._do, series, self._engine.spawn)
+        self.tally.update((await ledger.totals()).counts)
+        pipeline = Pipeline(
+            ItemSource(self._plan.items(ended)), self._room, self._do, series, self._engine.spawn
+        )
         self._engine.pipelines.add(pipeline)
         pipeline.start()
         return pipeline

@@ -12,7 +12,6 @@ import attrs
 
 from foxapi_async._cadence.life_table import Grid
 from foxapi_async._cadence.mixture import Prior, PriorPart
-from foxapi_async._options import is_number
 
 # An estimate outside these is a default, a unit mistaken for another, or a fault.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
@@ -74,7 +73,9 @@ BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.
 
 def is_usable(estimated_time: object) -> TypeGuard[float]:
     """Whether an estimate is a plausible number of seconds."""
-    return is_number(estimated_time) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+    if not isinstance(estimated_time, int | float) or isinstance(estimated_time, bool):
+        return False
+    return USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
 
 
 def progress_group(progress: float | None) -> int | None:

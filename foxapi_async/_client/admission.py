@@ -69,7 +69,8 @@ class Admission:
             What `leave` needs; None for a submit by itself, which does not pass the brake. Or the refusal that holds it
             for too long.
         """
-        submission.line_up()
+        if submission.series is not None:  # its time stands still while it stands in line
+            submission.deadline.pause()
         while True:
             ticket = None
             if submission.series is not None:

@@ -5,6 +5,7 @@ Wire format, verdict, retry and transport come together here; nothing here knows
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -87,9 +88,8 @@ class Api:
     async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
         """One status read, not repeated: the poller's schedule does that."""
         outcome = await self._transport.read(requests.task_path(task_id))
-        judged = judge_read(
-            outcome, lambda reply: replies.read_status(reply, task_id), "poll", task_id, fresh=fresh
-        )
+        read = functools.partial(replies.read_status, task_id=task_id)
+        judged = judge_read(outcome, read, "poll", task_id, fresh=fresh)
         if not self.contact.heard:
             self._note_speaker(outcome, judged)
         return judged
@@ -118,12 +118,13 @@ class Api:
             FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
         """
         path = requests.task_path(task_id)
+        read = functools.partial(replies.read_status, task_id=task_id)
 
         async def attempt() -> TaskReply:
             if refusal := await self.polls.acquire():
                 raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
-            judged = judge_read(outcome, lambda reply: replies.read_status(reply, task_id), "fetch", task_id)
+            judged = judge_read(outcome, read, "fetch", task_id)
             if not self.contact.heard:
                 self._note_speaker(outcome, judged)
             return _unless_refused(judged)

@@ -6,12 +6,11 @@ The iterator holds the pipeline that does the work, never the other way round: s
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Self
 
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.pipeline import Pipeline
+from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._handles.result import Outcome
 from foxapi_async.models import GenerationRequest, parse_request
@@ -30,7 +29,7 @@ class CompletedIterator:
     def __init__(self, engine: Engine, items: Items, room: int, timeout: float | None) -> None:
         self._engine = engine
         self._pipeline = pipeline = _pipeline(engine, items, room, timeout)
-        self._dropped = call_when_dropped(self, engine, engine.discard, pipeline)
+        self._dropped = engine.call_when_dropped(self, engine.discard, pipeline)
         engine.pipelines.add(pipeline)
 
     def __aiter__(self) -> Self:
@@ -76,19 +75,5 @@ def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) ->
         task_id = getattr(error, "task_id", None) if handle_there is None else handle_there.id
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
-    pipeline = Pipeline(items, room, complete, series, engine.spawn)
+    pipeline = Pipeline(ItemSource(items), room, complete, series, engine.spawn)
     return pipeline
-
-
-def call_when_dropped(
-    iterator: object, engine: Engine, call: Callable[..., object], *args: object
-) -> weakref.finalize[..., Any]:
-    """Make this call on the session's loop once the iterator is garbage; `detach` of what this returns prevents that."""
-
-    def soon() -> None:  # the garbage collector may run in any thread
-        if not engine.loop.is_closed():
-            engine.loop.call_soon_threadsafe(call, *args)
-
-    dropped = weakref.finalize(iterator, soon)
-    dropped.atexit = False
-    return dropped

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import secrets
+import weakref
+from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakSet
 
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
@@ -21,7 +24,7 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.pipeline import Pipeline
 from foxapi_async._client.poller import Poller
-from foxapi_async._client.streams import Streams
+from foxapi_async._client.streams import EventStream
 from foxapi_async._client.submission import Series, Submission, SubmitJournal
 from foxapi_async._client.submitter import Submitter
 from foxapi_async._client.uploads import Uploads
@@ -60,12 +63,12 @@ class Engine:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
-        self.streams = Streams()
+        self.streams: WeakSet[EventStream] = WeakSet()  # one that its reader dropped vanishes by itself
         self.pipelines: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
         self._retry = retry
-        self.poller = Poller(api, cadence, estimates, connections, self.streams.put, hooks)
+        self.poller = Poller(api, cadence, estimates, connections, self.streams, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
@@ -115,7 +118,8 @@ class Engine:
         for pipeline in list(self.pipelines):
             pipeline.discard()
         self.submitter.leave()
-        self.streams.close()
+        for stream in self.streams:
+            stream.close()
 
     def _end_grace(self) -> None:
         self.submitter.end_grace()
@@ -163,7 +167,8 @@ class Engine:
         _log.error("the session stopped on an internal error: %r", bug)
         self.submitter.close(ConfigurationError(_STOPPED))
         self.poller.close(bug)
-        self.streams.close()
+        for stream in self.streams:
+            stream.close()
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
@@ -180,6 +185,19 @@ class Engine:
         """Stop a pipeline whose outcomes are not read any more, and forget those of which nothing is left."""
         pipeline.discard()
         self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
+
+    def call_when_dropped(
+        self, iterator: object, call: Callable[..., object], *args: object
+    ) -> weakref.finalize[..., Any]:
+        """Make this call on the session's loop once the iterator is garbage; `detach` of the result prevents that."""
+
+        def soon() -> None:  # the garbage collector may run in any thread
+            if not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(call, *args)
+
+        dropped = weakref.finalize(iterator, soon)
+        dropped.atexit = False
+        return dropped
 
     # Work.
 
@@ -203,7 +221,15 @@ class Engine:
         key: str | None = None,
         journal: SubmitJournal | None = None,
     ) -> Submission:
-        """A submit to come, whose time counts from now."""
+        """A submit to come, whose time counts from now.
+
+        Args:
+            timeout: seconds that its caller waits, and its handle lives; None for no limit.
+            series: what it is an item of; None for a submit by itself.
+            key: its idempotency key, if an earlier process may have sent it; None for a new one.
+            journal: keeps account of it.
+        """
+        key = key or secrets.token_hex(16)
         return Submission(timeout, self._retry.grace, series=series, key=key, journal=journal)
 
     def resume(self) -> None:

@@ -40,7 +40,7 @@ async def save_estimates(estimates: Estimates, path: Path) -> None:
     try:
         async with part_file(path.parent, path.name) as part:
             await part.write(body)
-            await part.commit(path, overwrite=True)
+            await in_thread(part.commit, path, overwrite=True)
     except (OSError, ValueError) as error:  # ValueError: no name that a file can have
         why = getattr(error, "strerror", None) or error
         _log.warning("what was learned could not be kept in %s: %s", path, why)

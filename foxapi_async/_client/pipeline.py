@@ -21,6 +21,8 @@ from collections.abc import (
 )
 from typing import Any, Generic, TypeVar
 
+import attrs
+
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._handles.handle import TaskHandle
@@ -73,11 +75,12 @@ class ItemSource(Generic[T]):
             self._now.close()
 
 
+@attrs.define(eq=False)
 class Pipeline:
     """The items of one series, at most `room` of them begun and not yet handed out.
 
     Args:
-        items: any iterable or async iterable. Only a task of the pipeline pulls and closes it.
+        source: of the items. Only a task of the pipeline pulls and closes it.
         room: how many items are begun and not yet handed out, at most.
         work: does one item, given its place from 0: gives its outcome, or None if there is nothing to hand out.
         series: the submits of the items; they stop with the pipeline.
@@ -86,34 +89,24 @@ class Pipeline:
     Attributes:
         handles: by the item's place, from the submit until its outcome is handed out; `work` puts them there.
         discarded: set once the outcomes are not read any more.
-
-    Raises:
-        InvalidRequestError: `items` is a single request, or nothing that can be iterated over.
     """
 
-    def __init__(
-        self,
-        items: Iterable[T] | AsyncIterable[T],
-        room: int,
-        work: Callable[[int, T], Awaitable[Outcome | None]],
-        series: Series,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-    ) -> None:
-        self._source: ItemSource[Any] = ItemSource(items)
-        self._room = room
-        self._work: Callable[[int, Any], Awaitable[Outcome | None]] = work
-        self._series = series
-        self._spawn = spawn
-        self._puller: asyncio.Task[None] | None = None
-        self._pulling = False
-        self._stopped = False
-        self._running = 0
-        self._ready: collections.deque[tuple[int, Outcome]] = collections.deque()
-        self._failure: BaseException | None = None
-        self._changed = asyncio.Event()  # an item has ended, or the source has
-        self._free = asyncio.Event()
-        self.handles: dict[int, TaskHandle] = {}
-        self.discarded = asyncio.Event()
+    _source: ItemSource[Any]
+    _room: int
+    _work: Callable[[int, Any], Awaitable[Outcome | None]]
+    _series: Series
+    _spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    _puller: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _pulling: bool = attrs.field(default=False, init=False)
+    _stopped: bool = attrs.field(default=False, init=False)
+    _running: int = attrs.field(default=0, init=False)
+    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(factory=collections.deque, init=False)
+    _failure: BaseException | None = attrs.field(default=None, init=False)
+    # An item has ended, or the source has.
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    handles: dict[int, TaskHandle] = attrs.field(factory=dict, init=False)
+    discarded: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def start(self) -> asyncio.Task[None]:
         """Begin to pull; the task that does, which ends when the source is closed."""

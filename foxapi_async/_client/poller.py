@@ -18,7 +18,7 @@ import copy
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from foxapi_async._cadence.cadence import FIRST_STEPS, Cadence
@@ -78,6 +78,14 @@ class StatusReader(Protocol):
         ...
 
 
+class EventSink(Protocol):
+    """A reader of events."""
+
+    def put(self, event: TaskEvent) -> None:
+        """Take an event, without waiting."""
+        ...
+
+
 class Poller:
     """The tracked tasks of one session.
 
@@ -86,7 +94,7 @@ class Poller:
         cadence: says when to poll.
         estimates: what is known of how long tasks take; learns from every reply.
         connections: polls under way at a time, at most.
-        publish: is given every event, once.
+        streams: are given every event, once.
         notify: is given every event and a notice of every poll; None without hooks.
     """
 
@@ -96,14 +104,14 @@ class Poller:
         cadence: Cadence,
         estimates: Estimates,
         connections: int,
-        publish: Callable[[TaskEvent], None],
+        streams: Collection[EventSink],
         notify: Callable[[HookEvent], None] | None = None,
     ) -> None:
         self.estimates = estimates
         self._api = api
         self._cadence = cadence
         self._room = connections
-        self._publish = publish
+        self._streams = streams
         self._notify = notify
         self._demand = Demand()
         self._tasks: dict[str, TrackedTask] = {}
@@ -318,7 +326,8 @@ class Poller:
             self._plan(task, snapshot, step, now)
         if self._notify is not None:
             self._notify(event)
-        self._publish(event)
+        for stream in self._streams or ():
+            stream.put(event)
 
     def _plan(self, task: TrackedTask, snapshot: TaskSnapshot, step: float, now: float) -> None:
         """Set the next poll of a task that runs, at the price that all tasks share."""

@@ -18,7 +18,6 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
-from foxapi_async._client.submission import Submission
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
@@ -171,7 +170,7 @@ class FoxSession:
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
                 "parse_request(mapping) makes one of a mapping"
             )
-        return await engine.submitter.submit(request, Submission(self._seconds(timeout), self._retry.grace))
+        return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
 
     async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.
@@ -267,7 +266,9 @@ class FoxSession:
             ConfigurationError: the session is not open.
         """
         engine = self._open_engine()
-        return engine.streams.add(EventStream(engine.poller.current_events()))
+        stream = EventStream(engine.poller.current_events())
+        engine.streams.add(stream)
+        return stream
 
     async def upload(
         self, file: str | os.PathLike[str] | bytes | BinaryIO, *, filename: str | None = None

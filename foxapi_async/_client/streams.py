@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Iterable
 from typing import Self
 
@@ -48,25 +47,3 @@ class EventStream:
         """Let no further event in; what is pending can still be read."""
         self._closed = True
         self._news.set()
-
-
-class Streams:
-    """The open streams of a session; one that its reader dropped vanishes by itself."""
-
-    def __init__(self) -> None:
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
-
-    def add(self, stream: EventStream) -> EventStream:
-        """Feed `stream` from now on."""
-        self._streams.add(stream)
-        return stream
-
-    def put(self, event: TaskEvent) -> None:
-        """Give an event to every stream."""
-        for stream in self._streams or ():
-            stream.put(event)
-
-    def close(self) -> None:
-        """End every stream after what is pending."""
-        for stream in self._streams:
-            stream.close()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import enum
+import functools
 import itertools
-import secrets
 from typing import Any, Protocol
 
 import attrs
@@ -108,6 +108,7 @@ class Bar:
     reason: Reason | None = None
 
 
+@attrs.define(eq=False)
 class Series:
     """The submits of one `as_completed` or of one batch: they wait out refusals, and end together.
 
@@ -116,10 +117,9 @@ class Series:
             item that was held for as long as a task is waited for.
     """
 
-    def __init__(self, *, pauses: bool) -> None:
-        self.pauses = pauses
-        self.live: dict[asyncio.Task[Any], Submission] = {}
-        self.stopped = False
+    pauses: bool = attrs.field(kw_only=True)
+    live: dict[asyncio.Task[Any], Submission] = attrs.field(factory=dict, init=False)
+    stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
         """Send nothing more: what was sent goes on, what only waited for its turn ends."""
@@ -160,7 +160,7 @@ class PausableDeadline:
     def pause(self) -> None:
         """Stand still, and keep what is left."""
         if self.when is not None:
-            self._left = self.left()
+            self._left = self.when - self._loop.time()
             self._move(None)
 
     def resume(self) -> None:
@@ -180,6 +180,7 @@ class PausableDeadline:
             self._waiting.reschedule(when)
 
 
+@attrs.define(eq=False)
 class Submission:
     """One logical submit, as its caller, the task that carries it out and the ledger see it.
 
@@ -187,7 +188,7 @@ class Submission:
         timeout: seconds that its caller waits, and its handle lives; None for no limit.
         grace: seconds that an exchange under way may still take once the caller has gone.
         series: what it is an item of; None for a submit by itself.
-        key: its idempotency key, if an earlier process sent it already; default a new one.
+        key: its idempotency key.
         journal: keeps account of it.
 
     Attributes:
@@ -206,42 +207,34 @@ class Submission:
         pause: why the batch that it is an item of pauses with it; None if it does not.
         ending: what it ends with instead of its last refusal; None if with that.
         model: the model asked for.
+        task: carries it out; None before it is started.
     """
 
-    def __init__(
-        self,
-        timeout: float | None,
-        grace: float,
-        *,
-        series: Series | None = None,
-        key: str | None = None,
-        journal: SubmitJournal | None = None,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._grace = grace
-        self._state = SubmitState.QUEUED
-        self._exchange: Exchange | None = None
-        self._journal = journal
-        self.call = next(_numbers)
-        self.key = secrets.token_hex(16) if key is None else key
-        self.series = series
-        self.deadline = PausableDeadline(timeout)
-        self.task: asyncio.Task[object] | None = None
-        self.tries = 0
-        self.maybe_accepted = False
-        self.refusal: FoxError | None = None
-        self.refused_by_edge = False
-        self.barred: Bar | None = None
-        self.caller_gone = False
-        self.epochs: Epochs = (0, 0)
-        self.edge_refusals = 0
-        self.edge_refused_at = 0.0
-        self.edge_post = 0
-        self.held = 0.0
-        self.pause: Reason | None = None
-        self.ending: FoxError | None = None
-        self.model = ""
-        self._began = 0.0
+    deadline: PausableDeadline = attrs.field(converter=PausableDeadline, alias="timeout")
+    _grace: float
+    series: Series | None = attrs.field(default=None, kw_only=True)
+    key: str = attrs.field(kw_only=True)
+    _journal: SubmitJournal | None = attrs.field(default=None, kw_only=True)
+    call: int = attrs.field(factory=functools.partial(next, _numbers), init=False)
+    tries: int = attrs.field(default=0, init=False)
+    maybe_accepted: bool = attrs.field(default=False, init=False)
+    refusal: FoxError | None = attrs.field(default=None, init=False)
+    refused_by_edge: bool = attrs.field(default=False, init=False)
+    barred: Bar | None = attrs.field(default=None, init=False)
+    caller_gone: bool = attrs.field(default=False, init=False)
+    epochs: Epochs = attrs.field(default=(0, 0), init=False)
+    edge_refusals: int = attrs.field(default=0, init=False)
+    edge_refused_at: float = attrs.field(default=0.0, init=False)
+    edge_post: int = attrs.field(default=0, init=False)
+    held: float = attrs.field(default=0.0, init=False)
+    pause: Reason | None = attrs.field(default=None, init=False)
+    ending: FoxError | None = attrs.field(default=None, init=False)
+    model: str = attrs.field(default="", init=False)
+    task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    _state: SubmitState = attrs.field(default=SubmitState.QUEUED, init=False)
+    _exchange: Exchange | None = attrs.field(default=None, init=False)
+    _began: float = attrs.field(default=0.0, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
     @property
     def state(self) -> SubmitState:
@@ -285,11 +278,6 @@ class Submission:
         self._move(SubmitEvent.RELEASE)
         if self.series is not None:
             self.deadline.resume()
-
-    def line_up(self) -> None:
-        """Wait for its turn; the time of an item of many stands still meanwhile."""
-        if self.series is not None:
-            self.deadline.pause()
 
     async def begin(self, connect: float, reply: float) -> Exchange:
         """Have a try noted, then begin it: `connect` and `reply` are the seconds of its exchange."""

@@ -16,7 +16,9 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import attrs
 
 from foxapi_async import _threads
 
@@ -27,18 +29,25 @@ to_its_end = _threads.to_its_end
 BUFFER_BYTES = 256 * 1024
 
 
+@attrs.define(eq=False)
 class PartFile:
-    """A file during writing, not yet under its name. Use `part_file` to make one."""
+    """A file during writing, not yet under its name. Use `part_file` to make one.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.head = b""
-        self._file: BinaryIO  # set by `open`
-        self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._is_committed = False
+    Attributes:
+        path: the path of the part file.
+        size: the number of bytes so far.
+        head: the first bytes, which show the type of the content.
+        is_committed: whether the file has its name.
+    """
+
+    path: Path
+    size: int = attrs.field(default=0, init=False)
+    head: bytes = attrs.field(default=b"", init=False)
+    is_committed: bool = attrs.field(default=False, init=False)
+    _file: BinaryIO = attrs.field(init=False)  # set by `open`
+    _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
+    _pending: list[bytes] = attrs.field(factory=list, init=False)
+    _pending_bytes: int = attrs.field(default=0, init=False)
 
     def open(self) -> None:
         """Make the file, and its folder if missing."""
@@ -72,16 +81,15 @@ class PartFile:
         self._file.truncate()
         self._hash = hashlib.sha256()
 
-    async def commit(self, path: Path, *, overwrite: bool) -> str:
-        """Give the whole file its name. Return the SHA-256 of its content, in hexadecimal.
+    def commit(self, path: Path, *, overwrite: bool) -> str:
+        """Give the whole file its name. Blocks: call it in a thread.
+
+        Returns:
+            The SHA-256 of its content, in hexadecimal.
 
         Raises:
             FileExistsError: the name is taken, and `overwrite` is not set.
         """
-        await in_thread(self._commit, path, overwrite)
-        return self._hash.hexdigest()
-
-    def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
         self._append()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -90,15 +98,12 @@ class PartFile:
             self.path.replace(path)
         else:
             _rename_to_free_name(self.path, path)
-        self._is_committed = True
+        self.is_committed = True
+        digest: str = self._hash.hexdigest()
+        return digest
 
-    async def close(self) -> None:
-        """Close and remove the part file, unless it was committed."""
-        if not self._is_committed:
-            await in_thread(self._close)
-
-    def _close(self) -> None:
-        """Close and remove the file, and ignore failures.
+    def discard(self) -> None:
+        """Close and remove the file, and ignore failures. Blocks: call it in a thread.
 
         Closing writes the buffered bytes, which are not needed any more. The error to report is the earlier one.
         """
@@ -166,7 +171,8 @@ async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
         await in_thread(part.open)  # inside the `try`: if cancelled, the thread may still have opened it
         yield part
     finally:
-        await part.close()
+        if not part.is_committed:
+            await in_thread(part.discard)
 
 
 def remove_parts(directory: Path) -> None:

@@ -7,13 +7,15 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
 
+import attrs
+
 from foxapi_async._errors import DownloadError, FoxError
-from foxapi_async._files import disk, media_type
+from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._http.exchange import ExchangeFailed
@@ -36,12 +38,12 @@ Refresh = Callable[[str], Awaitable[Sequence[str]]]
 """Returns the present addresses of a task's files, by the task's id: a GET, which bills nothing."""
 
 
+@attrs.define(eq=False)
 class UrlRefresh:
     """One read of a task, made when the first of its files has expired."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._outcome: Sequence[str] | FoxError | None = None
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _outcome: Sequence[str] | FoxError | None = attrs.field(default=None, init=False)
 
     async def fresh(self, file: FileRequest, refresh: Refresh) -> FileRequest | str:
         """The file at the present address that its task gives, or a text that says why there is none."""
@@ -139,7 +141,7 @@ class Downloads:
                 async with disk.part_file(path.parent, path.name) as part:
                     ending = await self._fetch(file, part)
                     final = path if target.exact else Path(f"{path}{ending}")
-                    checksum = await part.commit(final, overwrite=target.overwrite)
+                    checksum = await disk.in_thread(part.commit, final, overwrite=target.overwrite)
         except DownloadError as error:
             return error
         saved = SavedFile(final, checksum, part.size)
@@ -186,7 +188,10 @@ class Downloads:
 
         async def attempt() -> None:
             try:
-                async with self._connection() as client:
+                async with contextlib.AsyncExitStack() as stack:
+                    client = self._shared()
+                    if client is None:
+                        client = await stack.enter_async_context(FileClient.short_lived())
                     return await self._pull(client, file, sink, known)
             except ExchangeFailed as error:
                 broken = error
@@ -205,15 +210,6 @@ class Downloads:
         """The open session's connections; None on another loop than the session's, where they do not work."""
         return self._client() if asyncio.get_running_loop() is self._loop else None
 
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[FileClient]:
-        client = self._shared()
-        if client is not None:
-            yield client
-            return
-        async with FileClient.short_lived() as own:
-            yield own
-
     async def _pull(self, client: FileClient, file: FileRequest, sink: Sink, known: PartialFile) -> None:
         connect = self._retry.connect_timeout
         seconds = connect + self._retry.reply_timeout
@@ -225,9 +221,12 @@ class Downloads:
                 _refuse(file, stream)
             if step is RangeReply.BEGIN and sink.size:
                 await sink.restart()
-            _bound(file, known.total or 0)
+            too_large = f"the file is larger than {MAX_FILE_BYTES} bytes"
+            if (known.total or 0) > MAX_FILE_BYTES:
+                raise _error(file, too_large)
             async for piece in stream.pieces(IDLE_SECONDS):
-                _bound(file, sink.size + len(piece))
+                if sink.size + len(piece) > MAX_FILE_BYTES:
+                    raise _error(file, too_large)
                 await sink.write(piece)
         if not known.is_whole(sink.size):
             raise ExchangeFailed(f"{sink.size} bytes came, which is not the whole file")
@@ -257,9 +256,9 @@ def _obstacle(target: Target) -> str | None:
         problem = str(error)
     if problem is not None:
         raise OSError(errno.EINVAL, problem)
-    endings = () if target.overwrite else ("",) if target.exact else media_type.ENDINGS
-    names = (Path(f"{path}{ending}") for ending in endings)
-    taken = next((name for name in names if os.path.lexists(name)), None)
+    endings = () if target.overwrite else ("",) if target.exact else names.ENDINGS
+    paths = (Path(f"{path}{ending}") for ending in endings)
+    taken = next((name for name in paths if os.path.lexists(name)), None)
     return None if taken is None else f"{taken} exists already: save elsewhere, or with overwrite=True"
 
 
@@ -279,11 +278,6 @@ def _refuse(file: FileRequest, stream: FileStream) -> NoReturn:
     raise error
 
 
-def _bound(file: FileRequest, size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise _error(file, f"the file is larger than {MAX_FILE_BYTES} bytes")
-
-
 def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
     """The ending for the content.
 
@@ -292,7 +286,7 @@ def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
     """
     if sink.size == 0:
         raise _error(file, "the address gives an empty file instead of an image")
-    ending = media_type.ending(sink.head, content_type)
+    ending = names.ending(sink.head, content_type)
     if ending is None:
         shown = content_type or "of unknown type"
         raise _error(file, f"the address gives a text or web page ({shown}) instead of an image")

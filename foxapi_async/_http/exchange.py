@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
+
+import attrs
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
@@ -173,26 +176,24 @@ class Exchange:
         self._set_timer(self._settling.when)
 
 
+@attrs.define(eq=False)
 class TimedExchange:
     """The time limit of one exchange among many with the same limit. It does not matter whether the request was sent."""
 
-    __slots__ = ("_spans", "timeout")
-    sent = True
-
-    def __init__(self, spans: ExchangeTimeouts) -> None:
-        self._spans = spans
-        self.timeout = asyncio.timeout(None)
+    _all: ExchangeTimeouts
+    timeout: asyncio.Timeout = attrs.field(factory=functools.partial(asyncio.timeout, None), init=False)
+    sent: ClassVar[bool] = True
 
     def came(self) -> None:
         """Ignore that a piece of the answer was read: a read can be repeated, so its limit stays."""
 
     def complete(self) -> None:
         """Remove the limit, because the whole answer was read."""
-        self._spans.end(self)
+        self._all.end(self)
 
     def close(self) -> None:
         """End the exchange."""
-        self._spans.end(self)
+        self._all.end(self)
 
 
 class ExchangeTimeouts:
@@ -212,15 +213,15 @@ class ExchangeTimeouts:
     def begin(self) -> TimedExchange:
         """The time limit of an exchange that starts now."""
         loop = asyncio.get_running_loop()
-        span = TimedExchange(self)
-        self._open[span] = when = loop.time() + self._seconds
+        exchange = TimedExchange(self)
+        self._open[exchange] = when = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(when, self._ring)
-        return span
+        return exchange
 
-    def end(self, span: TimedExchange) -> None:
+    def end(self, exchange: TimedExchange) -> None:
         """Remove one exchange. If no other is open, stop the timer."""
-        self._open.pop(span, None)
+        self._open.pop(exchange, None)
         if self._timer is not None and not self._open:
             self._timer.cancel()
             self._timer = None

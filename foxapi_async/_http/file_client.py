@@ -20,20 +20,19 @@ from foxapi_async._http.client_session import (
     USER_AGENT,
     describe,
     make_session,
-    never_repeat,
 )
 from foxapi_async._http.exchange import ExchangeFailed
 
 MAX_HOPS = 5
 
 
+@attrs.define(eq=False)
 class FileStream:
     """A result file during its download: `status`, `headers`, and its bytes in `pieces`."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._content = response.content
+    status: int
+    headers: Mapping[str, str]
+    _content: aiohttp.StreamReader
 
     async def pieces(self, idle: float) -> AsyncIterator[bytes]:
         """The bytes as they arrive, with at most `idle` seconds between them.
@@ -57,11 +56,17 @@ class FileStream:
         raise ExchangeFailed(reason)
 
 
+@attrs.define(eq=False)
 class FileClient:
-    """Fetches files from any address that the service gives. It has no key."""
+    """Fetches files from any address that the service gives. It has no key.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    Args:
+        session: aiohttp's.
+        middlewares: replace the session's own, so that it repeats nothing by itself; None for one from `make_session`.
+    """
+
+    _session: aiohttp.ClientSession
+    _middlewares: tuple[aiohttp.ClientMiddlewareType, ...] | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -89,7 +94,7 @@ class FileClient:
                 stack.callback(response.close)
                 location = response.headers.get("Location")
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
-                    yield FileStream(response)
+                    yield FileStream(response.status, response.headers, response.content)
                     return
                 url = check_hop(url, location)
                 await stack.aclose()
@@ -115,7 +120,7 @@ class FileClient:
                     max_line_size=MAX_HEADER_BYTES,
                     max_field_size=MAX_HEADER_BYTES,
                     max_headers=MAX_HEADERS,
-                    middlewares=(never_repeat,),
+                    middlewares=self._middlewares,
                 )
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection in {connect:g} s"

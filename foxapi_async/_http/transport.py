@@ -75,8 +75,8 @@ class Transport:
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
-        self._blotter = Redactor(account.key)
-        self._spans = ExchangeTimeouts(READ_SECONDS)
+        self._redactor = Redactor(account.key)
+        self._read_timeouts = ExchangeTimeouts(READ_SECONDS)
         self._large: asyncio.Lock = asyncio.Lock()
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {account.key}")}
@@ -113,31 +113,35 @@ class Transport:
 
     def files(self) -> FileClient | None:
         """A client for result files over our connections, without the key; None after `close`."""
-        return None if self._reads is None or self._reads.closed else FileClient(self._reads)
+        if self._reads is None or self._reads.closed:
+            return None
+        return FileClient(self._reads, None if self._given is None else (never_repeat,))
 
     async def read(self, path: str) -> Reply | Failure:
         """The reply to a GET that may be repeated. It uses a kept connection, and takes `READ_SECONDS` at most."""
-        return await self._exchange(self._reads, "GET", path, self._headers, None, self._spans.begin())
+        return await self._exchange(
+            self._reads, "GET", path, self._headers, None, self._read_timeouts.begin()
+        )
 
-    async def submit(self, call: Call, scope: Exchange) -> Reply | Failure:
+    async def submit(self, call: Call, exchange: Exchange) -> Reply | Failure:
         """The reply to a billed POST, over its own connection."""
-        body = _Body(call.body or b"", scope.hand_over)
+        body = _Body(call.body or b"", exchange.hand_over)
         headers = {**self._headers, **call.headers}
-        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
+        return await self._exchange(self._submits, "POST", call.path, headers, body, exchange)
 
-    async def upload(self, call: Call, chunks: AsyncIterator[bytes], scope: Exchange) -> Reply | Failure:
+    async def upload(self, call: Call, chunks: AsyncIterator[bytes], exchange: Exchange) -> Reply | Failure:
         """The reply to a POST with a streamed body. The call's headers hold its Content-Length."""
         writers: set[asyncio.Task[Any] | None] = set()
 
         async def noted() -> AsyncIterator[bytes]:
             writers.add(asyncio.current_task())  # aiohttp's own task, which it cancels without waiting for it
             async for chunk in chunks:
-                scope.hand_over()  # each piece renews the time limit of the answer
+                exchange.hand_over()  # each piece renews the time limit of the answer
                 yield chunk
 
         try:
             headers = {**self._headers, **call.headers}
-            return await self._exchange(self._submits, "POST", call.path, headers, noted(), scope)
+            return await self._exchange(self._submits, "POST", call.path, headers, noted(), exchange)
         finally:
             if writing := [w for w in writers if w is not None and w is not asyncio.current_task()]:
                 await asyncio.wait(writing)  # it may be in a thread, with the file open
@@ -149,12 +153,12 @@ class Transport:
         path: str,
         headers: Headers,
         body: Any,
-        scope: Exchange | TimedExchange,
+        exchange: Exchange | TimedExchange,
     ) -> Reply | Failure:
         try:
             if session is None or session.closed:
                 return Failure(reason="the session is closed", sent=False)
-            async with scope.timeout:
+            async with exchange.timeout:
                 response = await session.request(
                     method,
                     URL(self._root + path, encoded=True),
@@ -169,9 +173,9 @@ class Transport:
                     max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
                 )
-                return await self._read_reply(response, scope)
+                return await self._read_reply(response, exchange)
         except TimeoutError:
-            reason = "no answer in time" if scope.sent else "no connection in time"
+            reason = "no answer in time" if exchange.sent else "no connection in time"
         except ExchangeFailed as error:
             reason = error.reason
         except NETWORK as error:
@@ -181,20 +185,22 @@ class Transport:
             cancelled.__traceback__ = None
             raise
         finally:
-            scope.close()  # a scheduled writer must not send a request that is about to be reported as unsent
-        return Failure(reason=reason, sent=scope.sent)
+            exchange.close()  # a scheduled writer must not send a request that is about to be reported as unsent
+        return Failure(reason=reason, sent=exchange.sent)
 
-    async def _read_reply(self, response: aiohttp.ClientResponse, scope: Exchange | TimedExchange) -> Reply:
+    async def _read_reply(
+        self, response: aiohttp.ClientResponse, exchange: Exchange | TimedExchange
+    ) -> Reply:
         """The reply with its body, read in pieces, so that a compressed bomb is noticed while it is small."""
-        scope.came()
+        exchange.came()
         pieces: list[bytes] = []
         try:
-            whole = await _read(response.content, pieces, scope, LARGE_BYTES)
+            whole = await _read(response.content, pieces, exchange, LARGE_BYTES)
             if whole is not None:
                 return self._redacted(Reply(response.status, response.headers, b"".join(pieces), whole))
             async with self._large:
-                whole = await _read(response.content, pieces, scope, MAX_JSON_BYTES)
-                scope.complete()
+                whole = await _read(response.content, pieces, exchange, MAX_JSON_BYTES)
+                exchange.complete()
                 return await in_thread(self._parsed, response.status, response.headers, pieces, whole)
         finally:
             if not response.closed:  # a response that was read to its end has already returned its connection
@@ -210,16 +216,16 @@ class Transport:
         return reply._replace(document=document, too_large=document.too_large)
 
     def _redacted(self, reply: Reply) -> Reply:
-        """The reply without our key: an edge's error page may repeat it, and every error would then hold it."""
-        body = self._blotter.data(reply.body)
+        """The reply without our key, which an edge's error page may repeat, and every error would then hold."""
+        body = self._redactor.data(reply.body)
         if reply.status < 300 and body is reply.body:
             return reply
-        headers = CIMultiDict((name, self._blotter.text(value)) for name, value in reply.headers.items())
+        headers = CIMultiDict((name, self._redactor.text(value)) for name, value in reply.headers.items())
         return reply._replace(headers=headers, body=body)
 
 
 async def _read(
-    content: aiohttp.StreamReader, pieces: list[bytes], scope: Exchange | TimedExchange, limit: int
+    content: aiohttp.StreamReader, pieces: list[bytes], exchange: Exchange | TimedExchange, limit: int
 ) -> bool | None:
     """Read to the end. Return True; or False if the body broke off; or None if it has more than `limit` bytes."""
     size = sum(map(len, pieces))
@@ -228,7 +234,7 @@ async def _read(
             if content.at_eof():
                 return True
             pieces.append(await content.readany())
-            scope.came()
+            exchange.came()
             size += len(pieces[-1])
     except NETWORK:
         return False

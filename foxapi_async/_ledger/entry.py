@@ -8,7 +8,6 @@ which only their owner sends again.
 from __future__ import annotations
 
 import enum
-import math
 
 import attrs
 
@@ -67,14 +66,3 @@ class LedgerEntry:
     record: str | None
     changed: float
     opening: str | None = None
-
-
-def sane_price(price: object) -> float | None:
-    """Credits that can be summed up; None for anything else: a strange price must never cost a task's id."""
-    if isinstance(price, bool) or not isinstance(price, int | float):
-        return None
-    try:
-        value = float(price)
-    except OverflowError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None

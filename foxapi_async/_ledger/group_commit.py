@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -25,7 +25,6 @@ from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.schema import LedgerFile, explained
 from foxapi_async._ledger.submitted_log import Note, SubmittedLog
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 # One statement's own fault: a refused move, a value that the file cannot hold. Anything else concerns the file.
@@ -42,34 +41,13 @@ _ITS_OWN = (
 
 @attrs.define(eq=False)
 class _Job:
-    """Something to be done with the connection, who waits for it, and what the logs say of it."""
+    """Work for the connection, the future of the caller who waits for it, and what the log says of it."""
 
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
+    work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
-    note: Note | None = None
+    note: Note | None
     result: Any = None
     error: LedgerError | None = None
-
-    def run(self, path: Path, connection: sqlite3.Connection) -> None:
-        try:
-            self.result = self.func(connection, *self.args)
-        except _ITS_OWN as error:
-            self.error = explained(path, error)
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether what is noted came to pass: a statement that changes nothing fails, or gives False."""
-        return self.error is None and self.result is not False
-
-    def resolve(self) -> None:
-        """Tell who waits, unless it has gone."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class Writer:
@@ -78,10 +56,16 @@ class Writer:
     Args:
         path: of the ledger, for the messages.
         begin: the statement that begins a transaction.
+
+    Attributes:
+        log: has the notes too, from the next transaction on; it is closed with the file. None for no log.
+        broken: why nothing can be written any more; None if it can.
     """
 
     def __init__(self, path: Path, begin: str = "BEGIN IMMEDIATE") -> None:
-        self._path = path
+        self.log: SubmittedLog | None = None
+        self.broken: LedgerError | None = None
+        self._path = path.absolute()  # a later `chdir` does not matter
         self._begin = begin
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="foxapi-ledger")
@@ -90,9 +74,7 @@ class Writer:
         self._pending: list[_Job] = []
         self._busy = False
         self._file: LedgerFile | None = None
-        self._log: SubmittedLog | None = None
         self._refusal: str | None = "is not open"
-        self._broken: LedgerError | None = None
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
         """Open the file in the thread. When cancelled, wait for it all the same: `close` closes it.
@@ -118,68 +100,45 @@ class Writer:
 
     def _close(self) -> None:
         if self._file is not None:
-            # Everything that was put is committed; what closing still tidies up is repeated at the next opening.
+            # Everything that was put is committed. What closing still tidies up is repeated at the next opening.
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
-        if self._log is not None:
-            self._log.close()
+        if self.log is not None:
+            self.log.close()
 
-    def keep_log(self, log: SubmittedLog) -> None:
-        """Write what is noted from now on into these logs, too; they are closed with the file."""
-        self._log = log
+    def put(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> asyncio.Future[T]:
+        """Run `work(connection)` in the next transaction. It is queued before this returns.
 
-    def check(self) -> None:
-        """Raise if something that was put could not be written.
+        Args:
+            work: does its part of the transaction; it is done also if the future is cancelled.
+            note: what the log says of it: an id is written before the commit, everything else after it.
 
-        Raises:
-            LedgerError: that is so.
-        """
-        if self._broken is not None:
-            raise _another(self._broken)
-
-    def put(
-        self, func: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Have `func(connection, *args)` run in the next transaction; it is queued before this returns.
-
-        What it gave is in the future once the transaction is durable. The future's LedgerError says that it was
-        refused, or that nothing can be written any more. It is done also if the future is cancelled meanwhile.
+        Returns:
+            A future. It has what `work` returned once the transaction is durable. It has a LedgerError if the work was
+            refused, or if nothing can be written any more.
 
         Raises:
             LedgerError: this is another process or event loop than the one that opened the ledger.
         """
-        return self._put(_Job(func, args, self._loop.create_future()))
-
-    def put_noted(
-        self, note: Note, func: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Do as `put`, and write the note into the logs: an id before the commit, anything else after it.
-
-        Raises:
-            LedgerError: as `put`.
-        """
-        return self._put(_Job(func, args, self._loop.create_future(), note))
-
-    def _put(self, job: _Job) -> asyncio.Future[Any]:
         self._check_place()
+        job = _Job(work, self._loop.create_future(), note)
         if self._refusal is not None:
-            job.future.set_exception(LedgerError(f"the ledger {self._path} {self._refusal}"))
+            job.error = LedgerError(f"the ledger {self._path} {self._refusal}")
+            _resolve([job])
             return job.future
         with self._lock:
             self._pending.append(job)
             idle, self._busy = not self._busy, True
         if idle:
-            self._start()
+            try:
+                self._loop.run_in_executor(self._executor, self._work)
+            except RuntimeError as error:  # the interpreter ends, and starts no threads any more
+                self.broken = explained(self._path, error)
+                group = self._take()
+                for lost in group:
+                    lost.error = _another(self.broken)
+                _resolve(group)
         return job.future
-
-    def _start(self) -> None:
-        try:
-            self._loop.run_in_executor(self._executor, self._work)
-        except RuntimeError as error:  # the interpreter ends, and starts no threads any more
-            self._broken = explained(self._path, error)
-            for job in self._take():
-                job.error = _another(self._broken)
-                job.resolve()
 
     def _check_place(self) -> None:
         if os.getpid() != self._process:
@@ -193,59 +152,70 @@ class Writer:
         if not here:
             raise LedgerError(f"the ledger {self._path} was opened on another event loop: use it there")
 
-    def _work(self) -> None:
-        while group := self._take():
-            try:
-                self._commit(group)
-            except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
-                self._break(error)
-            if self._broken is not None:
-                for job in group:
-                    job.error = _another(self._broken)
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and all who waited are gone with it
-                self._loop.call_soon_threadsafe(_resolve, group)
-
     def _take(self) -> list[_Job]:
         with self._lock:
             group, self._pending = self._pending, []
             self._busy = bool(group)
             return group
 
+    # In the thread.
+
+    def _work(self) -> None:
+        while group := self._take():
+            try:
+                self._commit(group)
+            except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
+                self._break(error)
+            if self.broken is not None:
+                for job in group:
+                    job.error = _another(self.broken)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
+                self._loop.call_soon_threadsafe(_resolve, group)
+
     def _commit(self, group: list[_Job]) -> None:
+        """Do the work of a group in one transaction, and write its notes into the log."""
         assert self._file is not None  # noqa: S101 - nothing is taken before it is open
-        if self._broken is not None:
+        if self.broken is not None:
             return
-        connection = self._file.connection
-        problem = self._log_ids(connection, group)
+        connection, log = self._file.connection, self.log
+        problem = None
+        if log is not None:
+            try:
+                log.before_commit(connection, [job.note for job in group if job.note is not None])
+            except LedgerError as error:
+                problem = error
         connection.execute(self._begin)
         for job in group:
-            job.run(self._path, connection)
+            try:
+                job.result = job.work(connection)
+            except _ITS_OWN as error:
+                job.error = explained(self._path, error)
         connection.execute("COMMIT")
         if problem is not None:  # the ids are kept in the ledger; nothing more is sent
             raise problem
-        if self._log is not None:
-            self._log.after_commit(job.note for job in group if job.note is not None and job.has_moved)
-
-    def _log_ids(self, connection: sqlite3.Connection, group: list[_Job]) -> LedgerError | None:
-        """Log the ids of the group; what went wrong if that failed."""
-        try:
-            if self._log is not None:
-                self._log.before_commit(connection, [job.note for job in group if job.note is not None])
-        except LedgerError as error:
-            return error
-        return None
+        if log is not None:
+            # A statement that changes nothing fails, or returns False: then the log says nothing of it.
+            done = [job for job in group if job.error is None and job.result is not False]
+            log.after_commit(job.note for job in done if job.note is not None)
 
     def _break(self, error: Exception) -> None:
-        """Nothing is written any more: after a failed flush nobody knows what the disk holds, until it is opened anew."""
-        self._broken = explained(self._path, error)
+        """Write nothing any more: after a failed flush, what the disk holds is unknown until the file is opened anew."""
+        self.broken = explained(self._path, error)
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as above
             self._file.connection.execute("ROLLBACK")
 
 
 def _resolve(group: list[_Job]) -> None:
+    """Give each caller that still waits its result. An error counts as seen: a broken ledger refuses the next call too."""
     for job in group:
-        job.resolve()
+        if job.future.done():
+            continue
+        if job.error is None:
+            job.future.set_result(job.result)
+        else:
+            job.future.set_exception(job.error)
+            job.future.exception()
 
 
 def _another(error: LedgerError) -> LedgerError:

@@ -121,7 +121,7 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
                 before_making()
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             undo.callback(connection.close)
-            _prepare(path, connection, clean=found.clean)
+            _prepare(path, connection, found)
         except (sqlite3.Error, OSError, ValueError) as error:
             problem = explained(path, error)
         else:
@@ -130,9 +130,10 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
     raise problem
 
 
-def _prepare(path: Path, connection: sqlite3.Connection, *, clean: bool) -> None:
-    version = _version(path, connection)
-    _check(path, connection, "quick_check" if clean else "integrity_check")
+def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
+    check = _pragma(connection, "quick_check(1)" if found.clean else "integrity_check(1)")
+    if check != "ok":
+        raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
     # WAL needs memory shared between processes; a network file system that has none answers with another word.
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")
@@ -143,8 +144,12 @@ def _prepare(path: Path, connection: sqlite3.Connection, *, clean: bool) -> None
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
     _pragma(connection, "temp.journal_mode=OFF")  # it is forgotten at the end, and after any failure
     connection.execute("CREATE TEMP TABLE seen (fingerprint TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
-    if version < len(MIGRATIONS):
-        _migrate(connection, version)
+    if found.version < len(MIGRATIONS):  # all at once: a kill leaves the old version or the new one
+        connection.executescript(
+            "BEGIN IMMEDIATE;"
+            + "".join(MIGRATIONS[found.version :])
+            + f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={len(MIGRATIONS)}; COMMIT;"
+        )
 
 
 def open_to_read(path: Path) -> LedgerFile:
@@ -298,18 +303,3 @@ def _known(path: Path, version: int) -> int:
             f"{len(MIGRATIONS)} is known here): upgrade with `pip install -U foxapi-async`"
         )
     return version
-
-
-def _check(path: Path, connection: sqlite3.Connection, pragma: str) -> None:
-    found = _pragma(connection, f"{pragma}(1)")
-    if found != "ok":
-        raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({found})")
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """All at once: a kill leaves the old version or the new one."""
-    connection.executescript(
-        "BEGIN IMMEDIATE;"
-        + "".join(MIGRATIONS[version:])
-        + f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={len(MIGRATIONS)}; COMMIT;"
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -69,7 +69,7 @@ def _entry(row: tuple[Any, ...]) -> LedgerEntry:
     return LedgerEntry(key, fingerprint, _STATES[state], *rest)
 
 
-def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, LedgerEntry]:
+def look_up(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, LedgerEntry]:
     marks = ", ".join("?" * len(keys))
     rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({marks})", keys)
     return {row[0]: _entry(row) for row in rows}
@@ -78,25 +78,37 @@ def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, 
 def entries(
     connection: sqlite3.Connection, states: tuple[ItemState, ...], last: int
 ) -> tuple[int, list[LedgerEntry]]:
-    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({_names(states or ItemState)})"
-    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last,)).fetchall()
+    names = [state.value for state in states or ItemState]
+    marks = ", ".join("?" * len(names))
+    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({marks})"
+    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last, *names)).fetchall()
     return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
 
 
-def counts(connection: sqlite3.Connection) -> dict[ItemState, int]:
-    rows = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
-    return {state: rows.get(state.value, 0) for state in ItemState}
+@attrs.frozen
+class Totals:
+    """The ledger in figures.
+
+    Attributes:
+        counts: how many items are in each state.
+        spent: credits of everything that may be billed: each submit counts with its price, unless it was refused.
+        unpriced: how many submits may be billed at a price that is not known, and is not in `spent`.
+    """
+
+    counts: dict[ItemState, int]
+    spent: float
+    unpriced: int
 
 
-def spent(connection: sqlite3.Connection) -> float:
-    spent: float = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
-    return spent
-
-
-def unpriced(connection: sqlite3.Connection) -> int:
-    query = "SELECT count(*) FROM item WHERE price IS NULL AND sunk = 0 AND state <> 'new'"
-    count: int = connection.execute(query).fetchone()[0]
-    return count
+def totals(connection: sqlite3.Connection) -> Totals:
+    counts = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
+    spent = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
+    unpriced = "SELECT count(*) FROM item WHERE price IS NULL AND sunk = 0 AND state <> 'new'"
+    return Totals(
+        {state: counts.get(state.value, 0) for state in ItemState},
+        spent,
+        connection.execute(unpriced).fetchone()[0],
+    )
 
 
 def meta(connection: sqlite3.Connection, name: str) -> str | None:
@@ -104,8 +116,9 @@ def meta(connection: sqlite3.Connection, name: str) -> str | None:
     return row and str(row[0])
 
 
-def set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+def set_meta(connection: sqlite3.Connection, name: str, value: str | Callable[[], str]) -> None:
+    text = value() if callable(value) else value
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
 
 
 def note_lines(connection: sqlite3.Connection, lines: Callable[[], Iterable[bytes]]) -> None:
@@ -125,12 +138,7 @@ def _mark(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
 
 
-def set_meta_late(connection: sqlite3.Connection, name: str, value: Callable[[], str]) -> None:
-    """Keep a text that is made when its turn comes, after all that was asked for before."""
-    set_meta(connection, name, value())
-
-
-def number(connection: sqlite3.Connection, fingerprints: tuple[str, ...]) -> list[int]:
+def number(connection: sqlite3.Connection, fingerprints: Sequence[str]) -> list[int]:
     marks = ", ".join("?" * len(fingerprints))
     query = f"SELECT fingerprint, times FROM seen WHERE fingerprint IN ({marks})"  # noqa: S608 - of question marks
     times: dict[str, int] = dict(connection.execute(query, fingerprints).fetchall())

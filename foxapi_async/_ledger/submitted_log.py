@@ -25,14 +25,14 @@ from typing import Any
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.entry import ItemState, sane_price
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
+from foxapi_async._wire.json_values import read_price
 
 SUBMITTED = "submitted.jsonl"
 SUBMITTING = "submitting.jsonl"
 
 _TAIL_BYTES = 4096
-_CHUNK = 500
 _STATES = {state.value: state for state in ItemState}
 
 _HELD = "SELECT key, fingerprint, ifnull(task_id, former_task_id), idempotency_key, price FROM item"
@@ -89,7 +89,7 @@ class SubmittedLog:
                     task_id=task_id,
                     fingerprint=str(line.get("fingerprint", "")),
                     idempotency_key=str(line.get("idempotency_key", "")),
-                    price=sane_price(line.get("price")),
+                    price=read_price(line.get("price")),
                 )
 
     def moves(self) -> Iterator[Proof]:
@@ -150,9 +150,15 @@ class SubmittedLog:
         Raises:
             LedgerError: the file cannot be written.
         """
-        accepted = [note for note in notes if isinstance(note, Accepted)]
-        if accepted:
-            self._write(self.submitted, _accepted_lines(connection, accepted))
+        lines = []
+        for note in notes:
+            if isinstance(note, Accepted):
+                row = connection.execute(f"{_HELD} WHERE key = ?", (note.key,)).fetchone()
+                if row is not None and row[2] != note.task_id:
+                    key, fingerprint, _, idempotency_key, price = row
+                    price = price if note.price is None else note.price
+                    lines.append(_line(key, fingerprint, note.task_id, idempotency_key, price))
+        self._write(self.submitted, lines)
 
     def after_commit(self, notes: Iterable[Note]) -> None:
         """Write the submits that may leave now, in one piece, and the ends of others.
@@ -210,21 +216,6 @@ def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
                 value = json.loads(line)
                 if isinstance(value, dict):
                     yield value
-
-
-def _accepted_lines(connection: sqlite3.Connection, accepted: list[Accepted]) -> Iterator[str]:
-    for start in range(0, len(accepted), _CHUNK):
-        chunk = accepted[start : start + _CHUNK]
-        rows = connection.execute(
-            f"{_HELD} WHERE key IN ({', '.join('?' * len(chunk))})", [note.key for note in chunk]
-        )
-        known = {row[0]: row[1:] for row in rows}
-        for note in chunk:
-            if note.key in known:
-                fingerprint, held, idempotency_key, price = known[note.key]
-                if held != note.task_id:
-                    price = price if note.price is None else note.price
-                    yield _line(note.key, fingerprint, note.task_id, idempotency_key, price)
 
 
 def _held_lines(connection: sqlite3.Connection) -> Iterator[str]:

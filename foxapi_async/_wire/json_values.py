@@ -234,6 +234,12 @@ def read_number(value: object) -> float | None:
     return value if isinstance(value, int) else number
 
 
+def read_price(value: object) -> float | None:
+    """Credits that can be summed up: a finite number, zero or more; else None. A strange price must cost no task's id."""
+    number = read_number(value)
+    return None if number is None or number < 0 else float(number)
+
+
 def read_text(value: object) -> str | None:
     """The value as a text, also if it is a number (some codes are); else None."""
     if value is None or isinstance(value, str):

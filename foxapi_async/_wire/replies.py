@@ -323,16 +323,14 @@ def _older_output(output: object) -> list[Any]:
 
 
 def _read_files(results: Iterable[Any]) -> tuple[ResultFile, ...]:
-    objects = (item if isinstance(item, dict) else {"url": item} for item in results)
-    return tuple(
-        ResultFile(item["url"], read_text(item.get("content_type")), item)
-        for item in objects
-        if _is_link(item.get("url"))
-    )
-
-
-def _is_link(url: object) -> bool:
-    return isinstance(url, str) and url[:8].lower().startswith(("http://", "https://"))
+    """The results that are links, each a text or an object with a `url`."""
+    files = []
+    for item in results:
+        raw = item if isinstance(item, dict) else {"url": item}
+        url = raw.get("url")
+        if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
+            files.append(ResultFile(url, read_text(raw.get("content_type")), raw))
+    return tuple(files)
 
 
 def _read_problem(error: object) -> TaskProblem | None:

@@ -91,10 +91,11 @@ async def read_account(folder: Path) -> Account:
     run = holder_of(path)
     unclear = (ItemState.UNCERTAIN,) if run else (ItemState.UNCERTAIN, ItemState.SUBMITTING)
     async with Ledger.peek(path) as ledger:
-        counts = await ledger.counts()
+        totals = await ledger.totals()
+        counts = totals.counts
         return Account(
             counts=counts,
-            spent=await ledger.spent(),
+            spent=totals.spent,
             uncertain=await _first_keys(ledger, unclear) if any(counts[state] for state in unclear) else (),
             oldest=await _oldest(ledger) if counts[ItemState.SUBMITTED] else None,
             run=run,

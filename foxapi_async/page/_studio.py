@@ -98,7 +98,8 @@ class Studio:
         )
         async with BatchFolder.opened(out, terms) as folder:
             ledger, manifest = folder.ledger, folder.manifest
-            budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
+            totals = await ledger.totals()
+            budget = Budget(spent=totals.spent, unpriced=totals.unpriced)
             context = RunContext(
                 engine=engine,
                 ledger=ledger,

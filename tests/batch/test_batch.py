@@ -223,7 +223,7 @@ async def test_what_was_not_sent_is_as_new(tmp_path):
             await asyncio.wait([waiting])
             await outcomes.aclose()
         async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
-            assert 2 == (await ledger.counts())[ItemState.NEW]
+            assert 2 == ((await ledger.totals()).counts)[ItemState.NEW]
 
 
 async def states_while_it_runs(fox, out, requests, seconds):
@@ -232,7 +232,7 @@ async def states_while_it_runs(fox, out, requests, seconds):
     reading = asyncio.create_task(anext(outcomes))
     await asyncio.sleep(seconds)
     async with Ledger.peek(out / "ledger.sqlite") as ledger:
-        counts = await ledger.counts()
+        counts = (await ledger.totals()).counts
     await outcomes.aclose()
     await asyncio.wait([reading])
     return {state: count for state, count in counts.items() if count}
@@ -605,11 +605,11 @@ async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
 async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
     """If images cannot be written, submitting ends: nothing is paid for that could not be kept."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("foxapi_async._files.disk.PartFile._commit", full)
+        patched.setattr("foxapi_async._files.disk.PartFile.commit", full)
         batch = Batch(foxes(8), tmp_path, max_in_flight=2)
         outcomes, raised = await drained(service, batch)
     assert (DownloadError, True) == (type(raised), raised.local)
@@ -640,7 +640,7 @@ async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service
 async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path, monkeypatch):
     """The same holds for the manifest: items that are done in the ledger are not made again."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:

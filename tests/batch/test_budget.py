@@ -12,7 +12,7 @@ FOX = "a fox"
 
 def test_without_a_limit_everything_goes():
     """A batch without a budget checks nothing, even for kinds without a price."""
-    budget = Budget(None)
+    budget = Budget()
     budget.take(FOX)
 
     assert Answer.GO is budget.ask(FOX)

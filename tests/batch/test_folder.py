@@ -381,17 +381,17 @@ async def brought(ledger, state):
     if state == "new":
         await ledger.released("a")
     elif state == "refused":
-        await ledger.failed("a", "{}", 0)
+        await ledger.ended("a", ItemState.FAILED, "{}", 0)
     elif state == "uncertain":
-        await ledger.uncertain("a", "{}")
+        await ledger.ended("a", ItemState.UNCERTAIN, "{}")
     elif state != "submitting":
         await ledger.submitted("a", "task 1")
         if state in ("failed", "again"):
-            await ledger.failed("a", "{}")
+            await ledger.ended("a", ItemState.FAILED, "{}")
         if state == "again":
             await ledger.submitting("a", "fox", "key 2", 5)
         if state == "done":
-            await ledger.done("a", "{}")
+            await ledger.ended("a", ItemState.DONE, "{}")
 
 
 DONE, FAILED, UNCERTAIN = ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN
@@ -468,7 +468,7 @@ async def test_a_rebuilt_ledger_counts_every_bill(tmp_path):
     async with Ledger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.rebuild(lambda: [ONE, TWO_], list, list)
 
-        assert 10.0 == await ledger.spent()
+        assert 10.0 == (await ledger.totals()).spent
 
 
 COMPARED = {

@@ -59,7 +59,7 @@ def test_an_error_without_a_submit(error, state, reason):
 
 def refused_by_edge(*, series=True):
     """A submit that something in front of the service has refused."""
-    submission = Submission(60, 10, series=Series(pauses=True) if series else None)
+    submission = Submission(60, 10, key="key", series=Series(pauses=True) if series else None)
     submission.refused_by_edge = True
     return submission
 
@@ -91,7 +91,7 @@ async def test_an_item_that_is_stopped_while_the_edge_refuses_it_is_new():
 
 async def test_an_item_that_waited_behind_a_closed_brake_is_new():
     """A submit that was never sent, and ends with what another one was told, is new and has that one's reason."""
-    submission = Submission(60, 10, series=Series(pauses=True))
+    submission = Submission(60, 10, key="key", series=Series(pauses=True))
     submission.bar(Bar(NotFoundError(status=404), "path"))
     error = NotFoundError(status=404)
 

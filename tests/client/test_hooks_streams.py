@@ -8,8 +8,9 @@ import logging
 
 import pytest
 
+from foxapi_async import FoxSession, GrokImagineImage
 from foxapi_async._client.hooks import Hooks
-from foxapi_async._client.streams import EventStream, Streams
+from foxapi_async._client.streams import EventStream
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 
@@ -165,24 +166,24 @@ async def test_a_closed_stream_takes_nothing_more():
     assert [e async for e in dropped] == []
 
 
-async def test_streams_feed_all_until_closed():
-    """Every open stream gets every event, and all end together."""
-    streams = Streams()
-    readers = [streams.add(EventStream([])) for _ in range(3)]
-    streams.put(event("a"))
-    streams.close()
-    streams.put(event("b"))
+async def test_streams_feed_all_until_closed(emulator):
+    """Every open stream gets every event, and all end with the session."""
+    async with FoxSession(emulator.key, base_url=emulator.url) as fox:
+        readers = [fox.events() for _ in range(3)]
+        handle = await fox.submit(GrokImagineImage("a fox"))
+        await handle
+    ends = [[event.task_id async for event in reader if event.final] for reader in readers]
 
-    assert [[e.task_id async for e in reader] for reader in readers] == [["a"]] * 3
+    assert [[handle.id]] * 3 == ends
 
 
-async def test_a_dropped_stream_vanishes():
+async def test_a_dropped_stream_vanishes(fox):
     """A stream without a reader does not get events forever."""
-    streams = Streams()
-    kept = streams.add(EventStream([]))
-    streams.add(EventStream([]))
+    kept = fox.events()
+    fox.events()
     gc.collect()
-    streams.put(event("a"))
+    handle = await fox.submit(GrokImagineImage("a fox"))
+    first = await anext(kept)
 
-    assert len(streams._streams) == 1
-    assert (await anext(kept)).task_id == "a"
+    assert [kept] == list(fox._engine.streams)
+    assert handle.id == first.task_id

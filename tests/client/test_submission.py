@@ -69,7 +69,7 @@ def test_nothing_is_sent_but_from_the_queue():
 async def test_a_move_that_is_not_in_the_table_is_a_fault_of_ours():
     """The error names both states, and is raised where it happens."""
     with pytest.raises(RuntimeError, match="a submit that is queued cannot be: to be tried again"):
-        Submission(None, 10.0).hold(1.0, waited_out=True)
+        Submission(None, 10.0, key="key").hold(1.0, waited_out=True)
 
 
 # Its time.
@@ -139,7 +139,7 @@ class Scene:
         self.sent_before_the_event = None
         self.submitter = Submitter(self, self, self, self.retry, self.left, None)
         self.series = None if kind == "single" else Series(pauses=kind == "batch")
-        self.submission = Submission(60.0, self.retry.grace, series=self.series)
+        self.submission = Submission(60.0, self.retry.grace, series=self.series, key="key")
         self.caller = None
 
     # The interfaces that the submitter needs: the API, the uploads and the poller.
@@ -208,7 +208,7 @@ class Scene:
 
 
 def bar_account(scene):
-    other = Submission(None, 5.0)
+    other = Submission(None, 5.0, key="key")
     scene.submitter._refuse_account(
         InsufficientQuotaError("no credits", status=402), "grok-imagine-image", other
     )

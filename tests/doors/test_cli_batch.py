@@ -581,7 +581,11 @@ async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
     async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
         for n in range(30):
             await ledger.submitting(f"k{n}", "f" * 24, "key")
-            await (ledger.uncertain(f"k{n}", "{}") if n < 25 else ledger.submitted(f"k{n}", f"t{n}"))
+            await (
+                ledger.ended(f"k{n}", ItemState.UNCERTAIN, "{}")
+                if n < 25
+                else ledger.submitted(f"k{n}", f"t{n}")
+            )
     account = await _batch_account.read_account(tmp_path)
 
     assert (20, 25, "k25") == (len(account.uncertain), account.unclear, account.oldest.key)

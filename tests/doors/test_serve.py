@@ -292,7 +292,7 @@ async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
 
 async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
     """If the ledger cannot be written any more, the id is still answered, and the fault shown."""
-    monkeypatch.setattr(page.studio._ledger, "done", unwritable)
+    monkeypatch.setattr(page.studio._ledger, "ended", unwritable)
     task_id = await submit(page)
     card = await faulty_card(page)
 

@@ -19,7 +19,7 @@ from aiohttp import web
 from helpers import fox_request, posts
 
 from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile, TaskSnapshot
-from foxapi_async._files import disk, downloads, media_type
+from foxapi_async._files import disk, downloads, names
 from foxapi_async._files.values import Position
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
@@ -573,7 +573,7 @@ async def test_what_is_no_image_is_no_file(tmp_path, body, declared, words):
 )
 def test_files_of_unknown_kinds_are_kept(head, declared, ending):
     """Data that is not clearly a text is kept: it is paid for."""
-    assert ending == media_type.ending(head, declared)
+    assert ending == names.ending(head, declared)
 
 
 async def test_a_file_that_says_it_is_too_large_is_not_begun(monkeypatch, tmp_path):
@@ -663,14 +663,14 @@ async def test_a_part_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatc
 async def test_one_full_disk_leaves_the_others_saved(emulator, fox, tmp_path, monkeypatch):
     """If one image of several has no room, the others are saved, and the error names them."""
     result = await fox.generate(fox_request(num_outputs=4, output_format="png"))
-    whole_commit = disk.PartFile._commit
+    whole_commit = disk.PartFile.commit
 
-    def commit(part, path, overwrite):
+    def commit(part, path, *, overwrite):
         if path.name.endswith("-2.png"):
             no_space()
-        whole_commit(part, path, overwrite)
+        return whole_commit(part, path, overwrite=overwrite)
 
-    monkeypatch.setattr(disk.PartFile, "_commit", commit)
+    monkeypatch.setattr(disk.PartFile, "commit", commit)
     with pytest.raises(DownloadError, match="No space left") as caught:
         await result.save(tmp_path)
 

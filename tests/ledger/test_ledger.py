@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 
 from foxapi_async import LedgerError
 from foxapi_async._ledger import group_commit, lock, schema, statements
-from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry, sane_price
+from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._wire.json_values import read_price
 
 CHILD = Path(__file__).parents[1] / "ledger_child.py"
 
@@ -51,16 +53,7 @@ async def bring(ledger, key, state, *, price=None):
     if state is ItemState.NEW:
         await ledger.released(key)
     if state in (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN):
-        await ends(ledger)[state](key, '{"id": 1}')
-
-
-def ends(ledger):
-    """The three ways in which an item ends."""
-    return {
-        ItemState.DONE: ledger.done,
-        ItemState.FAILED: ledger.failed,
-        ItemState.UNCERTAIN: ledger.uncertain,
-    }
+        await ledger.ended(key, state, '{"id": 1}')
 
 
 def move(ledger, key, state):
@@ -69,7 +62,7 @@ def move(ledger, key, state):
         return ledger.submitting(key, "fox", "again")
     if state is ItemState.SUBMITTED:
         return ledger.submitted(key, f"task of {key}")
-    return ledger.released(key) if state is ItemState.NEW else ends(ledger)[state](key, "{}")
+    return ledger.released(key) if state is ItemState.NEW else ledger.ended(key, state, "{}")
 
 
 def columns(path, query):
@@ -89,7 +82,7 @@ async def test_the_life_of_an_item(path):
         submitting = await look(ledger, "a fox")
         await ledger.submitted("a fox", "task-1", 5)
         submitted = await look(ledger, "a fox")
-        await ledger.done("a fox", '{"id": "a fox"}')
+        await ledger.ended("a fox", ItemState.DONE, '{"id": "a fox"}')
     async with Ledger.opened(path) as ledger:
         done = await look(ledger, "a fox")
         created = float(await ledger.meta("created"))
@@ -110,7 +103,7 @@ async def test_the_file_is_durable_by_its_settings(ledger, path):
     """WAL with synchronous=FULL is on disk after each commit, also after a power failure."""
     connection = ledger._writer._file.connection
     pragmas = [
-        await ledger._writer.put(schema._pragma, name)
+        await ledger._writer.put(partial(schema._pragma, text=name))
         for name in ("journal_mode", "synchronous", "temp_store")
     ]
 
@@ -174,14 +167,14 @@ async def test_two_cannot_submit_one_item(ledger):
 async def test_a_refused_submit_leaves_the_item_as_it_was(ledger, before):
     """A released item is NEW, or still FAILED or UNCERTAIN, and keeps the idempotency key of the refused submit."""
     await bring(ledger, "a", before, price=3)
-    spent = await ledger.spent()
+    spent = (await ledger.totals()).spent
     await ledger.submitting("a", "fox", "second key", 4)
-    assert spent + 4 == await ledger.spent()
+    assert spent + 4 == (await ledger.totals()).spent
     await ledger.released("a")
     entry = await look(ledger, "a")
 
     assert (before, "second key", None) == (entry.state, entry.idempotency_key, entry.price)
-    assert (0 if before is ItemState.NEW else 3) == spent == await ledger.spent()
+    assert (0 if before is ItemState.NEW else 3) == spent == (await ledger.totals()).spent
     assert (None if before is ItemState.NEW else '{"id": 1}') == entry.record
 
 
@@ -189,7 +182,7 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
     """A failed download continues with its id, at no new price; another id is refused."""
     await ledger.submitting("a", "fox", "key", 2)
     await ledger.submitted("a", "task-1")
-    await ledger.failed("a", "{}")
+    await ledger.ended("a", ItemState.FAILED, "{}")
     with pytest.raises(LedgerError, match="cannot become submitted: it is failed there as task task-1"):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1")
@@ -197,7 +190,7 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1", 3)
 
-    assert (ItemState.SUBMITTED, 3.0) == ((await look(ledger, "a")).state, await ledger.spent())
+    assert (ItemState.SUBMITTED, 3.0) == ((await look(ledger, "a")).state, (await ledger.totals()).spent)
 
 
 async def test_an_uncertain_item_takes_a_late_id(ledger):
@@ -205,23 +198,23 @@ async def test_an_uncertain_item_takes_a_late_id(ledger):
     await bring(ledger, "a", ItemState.UNCERTAIN, price=2)
     await ledger.submitted("a", "late", 5)
 
-    assert ("late", 5.0) == ((await look(ledger, "a")).task_id, await ledger.spent())
+    assert ("late", 5.0) == ((await look(ledger, "a")).task_id, (await ledger.totals()).spent)
 
 
 async def test_what_counts_as_spent(ledger):
     """Unanswered, failed and uncertain submits count; refused ones do not, nor a failure that was not billed."""
     for number, state in enumerate(ItemState):
         await bring(ledger, state.value, state, price=10**number)
-    assert 111110.0 == await ledger.spent()
+    assert 111110.0 == (await ledger.totals()).spent
     await ledger.submitting("refused", "fox", "key", 7)
-    await ledger.failed("refused", "{}", 0)
+    await ledger.ended("refused", ItemState.FAILED, "{}", 0)
     await ledger.submitting(ItemState.FAILED.value, "fox", "key", 0.5)  # a second bill, beside the first
 
-    assert 111110.5 == await ledger.spent()
-    assert {**dict.fromkeys(ItemState, 1), ItemState.SUBMITTING: 2} == await ledger.counts()
+    assert 111110.5 == (await ledger.totals()).spent
+    assert {**dict.fromkeys(ItemState, 1), ItemState.SUBMITTING: 2} == (await ledger.totals()).counts
 
 
-STRANGE = [None, float("nan"), float("inf"), -1, 10**400, "5", True, [], {}]
+STRANGE = [None, float("nan"), float("inf"), -1, 10**400, "many", True, [], {}]
 
 
 @pytest.mark.parametrize("price", STRANGE, ids=repr)
@@ -231,12 +224,12 @@ async def test_a_strange_price_costs_no_id(ledger, price):
     await ledger.submitted("a", "task-1", price)
     entry = await look(ledger, "a")
 
-    assert ("task-1", None, 0.0) == (entry.task_id, entry.price, await ledger.spent())
+    assert ("task-1", None, 0.0) == (entry.task_id, entry.price, (await ledger.totals()).spent)
 
 
 def test_sane_prices():
     """Zero, whole numbers and fractions are prices."""
-    assert [0.0, 5.0, 0.25] == [sane_price(price) for price in (0, 5, 0.25)]
+    assert [0.0, 5.0, 0.25] == [read_price(price) for price in (0, 5, 0.25)]
 
 
 async def test_any_number_of_keys_is_looked_up(ledger):
@@ -308,7 +301,7 @@ async def test_entries_may_change_while_they_are_iterated(ledger):
     seen, moves = [], []
     async for entry in ledger.entries(ItemState.SUBMITTING):
         seen.append(entry.key)
-        moves.append(ledger.uncertain(entry.key, "{}"))
+        moves.append(ledger.ended(entry.key, ItemState.UNCERTAIN, "{}"))
     await asyncio.gather(*moves)
 
     assert [f"{n}" for n in range(1100)] == seen
@@ -343,14 +336,14 @@ async def test_a_refused_record_harms_no_neighbour(ledger):
     await ledger.submitting("a", "fox", "key")
     group = [
         ledger.submitted("a", "task-1"),
-        ledger.done("unknown", "{}"),
+        ledger.ended("unknown", ItemState.DONE, "{}"),
         ledger.set_meta("bad", "\ud800"),
         ledger.set_meta("none", None),
         ledger.set_meta("object", object()),
-        ledger._writer.put(statements.meta, 2**80),
-        ledger.done("a", None),
-        ledger.failed("a", "\udfff"),
-        ledger.done("a", '{"id": "a"}'),
+        ledger._writer.put(partial(statements.meta, name=2**80)),
+        ledger.ended("a", ItemState.DONE, None),
+        ledger.ended("a", ItemState.FAILED, "\udfff"),
+        ledger.ended("a", ItemState.DONE, '{"id": "a"}'),
         ledger.set_meta("good", "yes"),
     ]
     outcomes = await asyncio.gather(*group, return_exceptions=True)
@@ -382,7 +375,7 @@ async def test_a_cancelled_submitting_is_taken_back(ledger, turns):
     entry = await look(ledger, "a")
 
     assert (not task.cancelled()) == (entry is not None and entry.state is ItemState.SUBMITTING)
-    assert (9.0 if not task.cancelled() else 0.0) == await ledger.spent()
+    assert (9.0 if not task.cancelled() else 0.0) == (await ledger.totals()).spent
 
 
 async def test_a_submitting_that_was_told_and_cancelled_at_once_is_taken_back(ledger):
@@ -416,7 +409,7 @@ async def test_leaving_waits_for_the_queue(path):
         futures = [ledger.set_meta(f"{n}", "kept") for n in range(700)]
     assert all(future.done() for future in futures)
     with pytest.raises(LedgerError, match=r"the ledger .*ledger\.db is closed"):
-        await ledger.counts()
+        await ledger.totals()
     async with Ledger.peek(path) as view:
         assert ["kept"] * 2 == [await view.meta("0"), await view.meta("699")]
 
@@ -431,7 +424,7 @@ async def test_what_another_run_needs_is_kept_until_the_end(ledger):
         assert None is await look(ledger, "a")
     await ledger.submitting("a", "fox", "key", None, "opened")
     assert ("opened", None) == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
-    await ledger.failed("a", "ended")
+    await ledger.ended("a", ItemState.FAILED, "ended")
     assert (None, "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
     await ledger.submitting("a", "fox", "key", None, "again")
     assert ("again", "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
@@ -474,7 +467,7 @@ async def test_a_cancelled_opening_leaves_no_lock(path):
         await asyncio.wait([task])
         assert task.cancelled()
     async with Ledger.opened(path) as ledger:
-        assert 0 == sum((await ledger.counts()).values())
+        assert 0 == sum(((await ledger.totals()).counts).values())
 
 
 async def test_an_error_of_the_body_leaves_as_itself(path):
@@ -526,8 +519,8 @@ def test_a_closed_loop_loses_no_record(path, new_loop):
 async def test_another_loop_is_refused(ledger):
     """A ledger belongs to its event loop."""
     with pytest.raises(LedgerError, match="opened on another event loop"):
-        await asyncio.to_thread(asyncio.run, ledger.counts())
-    assert 0 == sum((await ledger.counts()).values())
+        await asyncio.to_thread(asyncio.run, ledger.totals())
+    assert 0 == sum(((await ledger.totals()).counts).values())
 
 
 async def test_no_thread_can_be_had(path):
@@ -550,15 +543,15 @@ async def test_a_full_disk_breaks_the_ledger(path):
     with pytest.raises(LedgerError, match="cannot grow: free some space"):
         async with Ledger.opened(path) as ledger:
             await ledger.submitting("kept", "fox", "key")
-            await ledger._writer.put(schema._pragma, "max_page_count=20")
-            await ledger._writer.put(schema._pragma, "cache_size=5")
+            await ledger._writer.put(partial(schema._pragma, text="max_page_count=20"))
+            await ledger._writer.put(partial(schema._pragma, text="cache_size=5"))
             big = [ledger.set_meta(f"{n}", "x" * 20_000) for n in range(9)]
             small = ledger.submitted("kept", "task-1")
             outcomes = await asyncio.gather(*big, small, return_exceptions=True)
             assert [LedgerError] * 10 == [type(outcome) for outcome in outcomes]
             assert 10 == len({id(outcome) for outcome in outcomes})
             with pytest.raises(LedgerError, match="cannot grow"):
-                await ledger.counts()
+                await ledger.totals()
     async with Ledger.opened(path) as ledger:
         assert ItemState.SUBMITTING is (await look(ledger, "kept")).state
 
@@ -584,7 +577,7 @@ async def test_a_file_that_may_not_grow(path):
     told, _ = await child.communicate()
     durable, errors = json.loads(told)
     async with Ledger.opened(path) as ledger:
-        kept = (await ledger.counts())[ItemState.SUBMITTING]
+        kept = ((await ledger.totals()).counts)[ItemState.SUBMITTING]
 
     assert durable > 10
     assert durable <= kept <= durable + 1
@@ -806,12 +799,12 @@ async def test_looking_changes_nothing(ledger, path):
     async with Ledger.peek(path) as view, Ledger.peek(path) as second:
         for n in range(5):
             await ledger.submitting(f"{n}", "fox", "key", 2)
-            assert n + 1 == (await view.counts())[ItemState.SUBMITTING]
-        assert 10.0 == await second.spent()
+            assert n + 1 == ((await view.totals()).counts)[ItemState.SUBMITTING]
+        assert 10.0 == (await second.totals()).spent
         assert ["0", "1"] == [entry.key async for entry in second.entries() if entry.key < "2"]
         assert None is not await view.meta("created")
         with pytest.raises(LedgerError, match="cannot be written: see that you own the file"):
-            await view._writer.put(statements.set_meta, "a", "b")
+            await view._writer.put(partial(statements.set_meta, name="a", value="b"))
     await ledger.submitting("after", "fox", "key")
 
 
@@ -857,7 +850,8 @@ async def test_a_file_system_without_shared_memory(path, monkeypatch):
         await bring(ledger, "a", ItemState.DONE)
         assert ItemState.DONE is (await look(view, "a")).state
         settings = [
-            await ledger._writer.put(schema._pragma, name) for name in ("journal_mode", "synchronous")
+            await ledger._writer.put(partial(schema._pragma, text=name))
+            for name in ("journal_mode", "synchronous")
         ]
 
     assert ["delete", 2] == settings
@@ -955,7 +949,7 @@ def ask(ledger, state, key, price, fingerprint):
         return ledger.submitting(key, fingerprint, "key", price)
     if state is ItemState.SUBMITTED:
         return ledger.submitted(key, f"task of {fingerprint}", price)
-    return ledger.released(key) if state is ItemState.NEW else ends(ledger)[state](key, "{}", price)
+    return ledger.released(key) if state is ItemState.NEW else ledger.ended(key, state, "{}", price)
 
 
 async def play(path, steps):
@@ -972,8 +966,8 @@ async def play(path, steps):
                     with pytest.raises(LedgerError):
                         await ask(ledger, *step)
             found = {entry.key: entry async for entry in ledger.entries()}
-            assert model.total() == await ledger.spent()
-            assert len(model.items) == sum((await ledger.counts()).values())
+            assert model.total() == (await ledger.totals()).spent
+            assert len(model.items) == sum(((await ledger.totals()).counts).values())
         assert {key: (item["state"], item["task"], item["price"]) for key, item in model.items.items()} == {
             key: (entry.state, entry.task_id, entry.price) for key, entry in found.items()
         }

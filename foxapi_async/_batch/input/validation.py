@@ -91,7 +91,7 @@ async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
 
 async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) -> bool:
     """Whether an earlier run went through this very file, and no item is left in one of these states."""
-    counts = await ledger.counts()
+    counts = (await ledger.totals()).counts
     left = sum(
         counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
     )

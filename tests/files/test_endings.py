@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from foxapi_async._files.media_type import ENDINGS, ending
+from foxapi_async._files.names import ENDINGS, ending
 
 SAMPLES = {
     ".png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
