@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -68,13 +68,16 @@ class Service:
         self._runs[index].born = self._loop.time()
         return poller.adopt(TaskSnapshot.of(self._reply(index, "pending")), None, None)
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply:  # noqa: ARG002 - the poller's protocol
-        """One status read."""
-        index = int(task_id)
-        run, now = self._runs[index], self._loop.time()
-        run.polls += 1
-        run.lag = now - run.born - run.seconds
-        return self._reply(index, "completed" if run.lag >= 0 else "processing")
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply]:
+        """One status read for each."""
+        replies, now = {}, self._loop.time()
+        for task_id in tasks:
+            index = int(task_id)
+            run = self._runs[index]
+            run.polls += 1
+            run.lag = now - run.born - run.seconds
+            replies[task_id] = self._reply(index, "completed" if run.lag >= 0 else "processing")
+        return replies
 
     def _reply(self, index: int, status: str) -> TaskReply:
         return TaskReply(

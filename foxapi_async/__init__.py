@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from foxapi_async._cadence.cadence import Cadence
     from foxapi_async._cadence.estimates import Estimates
     from foxapi_async._cadence.plan import PlannedPoll, PollPlan
-    from foxapi_async._client.notices import (
+    from foxapi_async._client.hooks import (
         Attached,
         Left,
         Notice,
@@ -148,17 +148,17 @@ _HOMES = {
     "Gemini3ProImage": "models",
     "GrokImagineImage": "models",
     "Limits": "_options",
-    "Attached": "_client.notices",
-    "Left": "_client.notices",
-    "Notice": "_client.notices",
-    "Polled": "_client.notices",
-    "Polling": "_client.notices",
-    "Retried": "_client.notices",
-    "Saved": "_client.notices",
-    "SubmitFailed": "_client.notices",
-    "Submitted": "_client.notices",
-    "Submitting": "_client.notices",
-    "Throttled": "_client.notices",
+    "Attached": "_client.hooks",
+    "Left": "_client.hooks",
+    "Notice": "_client.hooks",
+    "Polled": "_client.hooks",
+    "Polling": "_client.hooks",
+    "Retried": "_client.hooks",
+    "Saved": "_client.hooks",
+    "SubmitFailed": "_client.hooks",
+    "Submitted": "_client.hooks",
+    "Submitting": "_client.hooks",
+    "Throttled": "_client.hooks",
     "Outcome": "_handles.result",
     "RawRequest": "models",
     "RetryPolicy": "_options",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import attrs
 
@@ -77,7 +77,10 @@ class Service:
         self.tasks[remote.id] = remote
         return remote
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
+        return {task_id: await self.reply_of(task_id) for task_id in tasks}
+
+    async def reply_of(self, task_id: str) -> TaskReply | Verdict:
         remote, now = self.tasks[task_id], self._loop.time()
         self.asked.append(now)
         remote.polls.append(now)

@@ -1,4 +1,4 @@
-"""The API's verbs: submit, poll, fetch, upload, each from a value to a value.
+"""The API's verbs: submit, read, fetch, upload, each from a value to a value.
 
 Wire format, verdict, retry and transport come together here; nothing here knows of handles or sessions.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
@@ -23,9 +23,9 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
-from foxapi_async._wire import replies, requests
+from foxapi_async._wire import requests
 from foxapi_async._wire.json_values import read_object
-from foxapi_async._wire.replies import TaskReply, UploadedFile
+from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
 from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async.models import GenerationRequest
 
@@ -85,14 +85,16 @@ class Api:
             self._note_speaker(outcome, judged)
         return judged
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
-        """One status read, not repeated: the poller's schedule does that."""
-        outcome = await self._transport.read(requests.task_path(task_id))
-        read = functools.partial(replies.read_status, task_id=task_id)
-        judged = judge_read(outcome, read, "poll", task_id, fresh=fresh)
-        if not self.contact.heard:
-            self._note_speaker(outcome, judged)
-        return judged
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
+        """What each of these tasks replies; see `StatusReader`. Nothing is repeated: the poller's schedule does that."""
+        replies: dict[str, TaskReply | Verdict] = {}
+        for task_id, fresh in tasks.items():
+            outcome = await self._transport.read(requests.task_path(task_id))
+            read = functools.partial(read_status, task_id=task_id)
+            replies[task_id] = judged = judge_read(outcome, read, "poll", task_id, fresh=fresh)
+            if not self.contact.heard:
+                self._note_speaker(outcome, judged)
+        return replies
 
     def _note_speaker(self, outcome: Reply | Failure, judged: object) -> None:
         if isinstance(outcome, Reply):
@@ -118,7 +120,7 @@ class Api:
             FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
         """
         path = requests.task_path(task_id)
-        read = functools.partial(replies.read_status, task_id=task_id)
+        read = functools.partial(read_status, task_id=task_id)
 
         async def attempt() -> TaskReply:
             if refusal := await self.polls.acquire():
@@ -150,7 +152,7 @@ class Api:
                 raise RetrySignal(Verdict(refusal))
             exchange = Exchange(self._retry.connect_timeout, self._retry.reply_timeout)
             outcome = await self._transport.upload(call, _framed(head, source, tail), exchange)
-            return _unless_refused(judge_read(outcome, replies.read_upload, "upload"))
+            return _unless_refused(judge_read(outcome, read_upload, "upload"))
 
         rule = a_few_tries(self._retry.tries, self._uploads)
         return await retried(attempt, rule, self._listener, "upload", call=by)

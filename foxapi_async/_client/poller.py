@@ -6,37 +6,34 @@ the schedule and not inside aiohttp. All handles of one id share a `TrackedTask`
 
 Whatever goes wrong with a task is recorded in its handles. Only a fault of this package raises in the task group.
 
-Each poll is a task of its own in the group. A pool of tasks that do one poll after another was tried and saves about
-2 % of a poll's CPU time: not worth its code.
+Each poll is a task of its own: a pool of tasks that do one poll after another saves only 2 % of the CPU time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import copy
 import logging
 import math
 import random
 from collections.abc import Callable, Collection
-from typing import Protocol
+
+import attrs
 
 from foxapi_async._cadence.cadence import FIRST_STEPS, Cadence
 from foxapi_async._cadence.demand import Demand
 from foxapi_async._cadence.estimates import Estimates
-from foxapi_async._client.notices import Attached, HookEvent, Left, Polled, Polling, Retried, Submitted
-from foxapi_async._client.schedule import SLACK_SECONDS, Schedule
+from foxapi_async._client.hooks import Attached, HookEvent, Left, Polled, Polling, Retried, Submitted
+from foxapi_async._client.schedule import SLACK_SECONDS, Schedule, Timer
+from foxapi_async._client.status_reader import StatusReader
+from foxapi_async._client.streams import EventSink
 from foxapi_async._client.tracked_task import TrackedTask
-from foxapi_async._errors import FoxError, NotFoundError, TaskAbandonedError
-from foxapi_async._files.downloads import Downloads
-from foxapi_async._handles.handle import TaskHandle
+from foxapi_async._errors import FoxError, NotFoundError
+from foxapi_async._handles.handle import DetachedHandles, TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
 from foxapi_async._handles.state import Signal
-from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
-from foxapi_async._wire.replies import TaskReply
 
 _log = logging.getLogger("foxapi_async")
 
@@ -44,14 +41,11 @@ _log = logging.getLogger("foxapi_async")
 FRESH_AFTER_SUBMIT = 10.0
 FRESH_AFTER_ATTACH = 2.0
 
-# The results of a task that is "completed" without any follow within seconds: poll soon, then less and less often.
-EMPTY_SECONDS = 0.25
-
 # So long before a handle's time is over its task is polled once more: it is paid for, and may be done.
 BEFORE_DEADLINE = 1.0
 
-# A timer that fires later than this tells that the loop was blocked, the process stopped, or the computer asleep. A
-# handle whose time ended meanwhile waits for one last poll, for so many seconds.
+# If the timer is so late, the loop was blocked, the process stopped, or the computer asleep. A handle whose time ended
+# meanwhile waits for one last poll, for so many seconds.
 LATE_SECONDS = 1.0
 LAST_POLL_SECONDS = 5.0
 
@@ -61,36 +55,13 @@ EDGE_WARNING_SECONDS = 600.0
 # Longer the service is not left alone, whatever it asks for: a wrong Retry-After would silence the session.
 LONGEST_HOLD = 600.0
 
-# A handle that ended here is forgotten after two days: by then the files of its task are gone (they live for 24 hours),
-# and a server runs for months.
-KEPT_SECONDS = 48 * 3600.0
 
-
-class StatusReader(Protocol):
-    """What the poller needs of the API."""
-
-    polls: RateLimiter
-    downloads: Downloads
-    contact: Contact
-
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
-        """One status read."""
-        ...
-
-
-class EventSink(Protocol):
-    """A reader of events."""
-
-    def put(self, event: TaskEvent) -> None:
-        """Take an event, without waiting."""
-        ...
-
-
+@attrs.define(eq=False)
 class Poller:
     """The tracked tasks of one session.
 
     Args:
-        api: answers status reads.
+        reader: reads the state of tasks.
         cadence: says when to poll.
         estimates: what is known of how long tasks take; learns from every reply.
         connections: polls under way at a time, at most.
@@ -98,40 +69,29 @@ class Poller:
         notify: is given every event and a notice of every poll; None without hooks.
     """
 
-    def __init__(
-        self,
-        api: StatusReader,
-        cadence: Cadence,
-        estimates: Estimates,
-        connections: int,
-        streams: Collection[EventSink],
-        notify: Callable[[HookEvent], None] | None = None,
-    ) -> None:
-        self.estimates = estimates
-        self._api = api
-        self._cadence = cadence
-        self._room = connections
-        self._streams = streams
-        self._notify = notify
-        self._demand = Demand()
-        self._tasks: dict[str, TrackedTask] = {}
-        self._due: Schedule[TrackedTask] = Schedule()
-        self._deadlines: Schedule[TaskHandle] = Schedule()
-        # Handles that ended locally while the remote task may still run, the oldest first. Of each id the last one is
-        # kept; when the session is closed, all of them.
-        self._detached: dict[str | TaskHandle, tuple[TaskHandle, float]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._group: asyncio.TaskGroup | None = None
-        self._fault: asyncio.Future[None] = self._loop.create_future()
-        self._closed = False
-        self._closed_by: BaseException | None = None
-        # Turns and polls run in the session's context. One that sets the timer is not kept alive by it, and its
-        # context variables do not reach the polls of others.
-        self._context = contextvars.copy_context()
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn_at = math.inf
-        self._edge_warning_at = -math.inf
-        self._long_hold_logged = False
+    _reader: StatusReader
+    _cadence: Cadence
+    estimates: Estimates
+    _room: int = attrs.field(alias="connections")
+    _streams: Collection[EventSink]
+    _notify: Callable[[HookEvent], None] | None = None
+    _demand: Demand = attrs.field(factory=Demand, init=False)
+    _tasks: dict[str, TrackedTask] = attrs.field(factory=dict, init=False)
+    _due: Schedule[TrackedTask] = attrs.field(factory=Schedule, init=False)
+    _deadlines: Schedule[TaskHandle] = attrs.field(factory=Schedule, init=False)
+    _detached: DetachedHandles = attrs.field(factory=DetachedHandles, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    _group: asyncio.TaskGroup | None = attrs.field(default=None, init=False)
+    _fault: asyncio.Future[None] = attrs.field(init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _closed_by: BaseException | None = attrs.field(default=None, init=False)
+    _timer: Timer = attrs.field(init=False)
+    _edge_warning_at: float = attrs.field(default=-math.inf, init=False)
+    _long_hold_logged: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._timer = Timer(self._turn)
+        self._fault = self._loop.create_future()
 
     # Taking tasks on: plain functions, so that an id is never between two owners.
 
@@ -177,8 +137,7 @@ class Poller:
             kept: whether the handle is among the unfinished ones.
             confirmed: whether a ledger has it that the service accepted the task.
         """
-        now = self._loop.time()
-        task = self._tasks.get(task_id)
+        now, task = self._loop.time(), self._tasks.get(task_id)
         is_new = task is None
         if task is None:
             fresh_until = now + FRESH_AFTER_ATTACH
@@ -204,7 +163,7 @@ class Poller:
         if deadline is not None:
             task.deadline = min(task.deadline, deadline)
             self._deadlines.put(handle, deadline)
-            self._wake_at(deadline)
+            self._timer.set(deadline)
         return handle
 
     # The one timer.
@@ -212,34 +171,23 @@ class Poller:
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Poll until cancelled; raises a fault of this package."""
         self._group = group
-        self._wake_at(self._loop.time())
+        self._timer.start()
         try:
             await self._fault
         finally:
             self._group = None
-            if self._timer is not None:
-                self._timer.cancel()
-
-    def _wake_at(self, when: float) -> None:
-        """Have a turn at `when`, unless there is one earlier."""
-        when = max(when, self._loop.time())
-        if self._group is None or when >= self._turn_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._turn_at = when
-        self._timer = self._loop.call_at(when, self._turn, context=self._context.copy())
+            self._timer.stop()
 
     def _turn(self) -> None:
         """Do all that is due now, and set the timer to the next moment."""
         now = self._loop.time()
-        soon, late = now + SLACK_SECONDS, now - self._turn_at > LATE_SECONDS
-        self._timer, self._turn_at = None, math.inf
+        soon, late = now + SLACK_SECONDS, now - self._timer.when > LATE_SECONDS
+        self._timer.when = math.inf
         try:
             while (over := self._deadlines.first()) is not None and over[0] <= soon:
                 self._time_out(over[1], now, late=late)
             moment = math.inf if over is None else over[0]
-            polls = self._api.polls
+            polls = self._reader.polls
             while self._group is not None and self._room and (first := self._due.first()) is not None:
                 when, task = first
                 opens = polls.next_allowed(now)
@@ -257,7 +205,7 @@ class Poller:
                 # A task that is cancelled before its first step never runs its `finally`.
                 task.poll.add_done_callback(self._free)
             if moment < math.inf:
-                self._wake_at(moment)
+                self._timer.set(moment)
         except Exception as fault:
             self._report(fault)
 
@@ -265,7 +213,7 @@ class Poller:
         """A poll is over. If there was no room for another, look for one that waits."""
         self._room += 1
         if self._room == 1:
-            self._wake_at(self._loop.time())
+            self._timer.set(-math.inf)
 
     def _report(self, fault: Exception) -> None:
         """Raise a fault of ours where it can be seen: in the task group."""
@@ -278,7 +226,7 @@ class Poller:
             return  # under way: its reply sets the next moment
         task.earliest = min(earliest, when)
         self._due.put(task, when)
-        self._wake_at(task.earliest)
+        self._timer.set(task.earliest)
 
     # One poll.
 
@@ -286,8 +234,8 @@ class Poller:
         began, notify = self._loop.time(), self._notify
         if notify is not None:
             notify(Polling(task_id=task.id))
-        reply = await self._api.poll(task.id, fresh=began < task.fresh_until)
-        now = self._loop.time()
+        replies = await self._reader.read({task.id: began < task.fresh_until})
+        reply, now = replies[task.id], self._loop.time()
         task.poll = None
         if notify is not None:
             error = copy.copy(reply.error) if isinstance(reply, Verdict) else None
@@ -297,7 +245,7 @@ class Poller:
         if isinstance(reply, Verdict):
             self._fail(task, reply, now)
         else:
-            self._observe(task, TaskSnapshot.of(reply, self._api.downloads), reply.date, now)
+            self._observe(task, TaskSnapshot.of(reply, self._reader.downloads), reply.date, now)
             if task.overdue:
                 self._end_overdue(task, began, now)
 
@@ -307,9 +255,8 @@ class Poller:
             self._put(task, -math.inf)
             return
         handles, task.overdue = task.overdue, []
-        for handle in handles:
-            if not handle.done():
-                self._time_out(handle, now, late=False)
+        for handle in (each for each in handles if not each.done()):
+            self._time_out(handle, now, late=False)
 
     def _observe(self, task: TrackedTask, snapshot: TaskSnapshot, date: str | None, now: float) -> None:
         """Pass on what the service says of a task, and plan its next poll."""
@@ -323,28 +270,23 @@ class Poller:
             self._detached.pop(task.id, None)
             self._discard(task)
         else:
-            self._plan(task, snapshot, step, now)
+            self._plan(task, step, now)
         if self._notify is not None:
             self._notify(event)
         for stream in self._streams or ():
             stream.put(event)
 
-    def _plan(self, task: TrackedTask, snapshot: TaskSnapshot, step: float, now: float) -> None:
+    def _plan(self, task: TrackedTask, step: float, now: float) -> None:
         """Set the next poll of a task that runs, at the price that all tasks share."""
-        if snapshot.signal is Signal.EMPTY:
-            task.empties += 1
-            gap = free_gap = min(self._cadence.longest, EMPTY_SECONDS * 2.0 ** min(task.empties, 16))
-        else:
-            scarcity = self._demand.scarcity(self._api.polls.rate(now))
-            gap = free_gap = task.gap(self._cadence, now, step=step)
-            if scarcity > 1:
-                gap = task.gap(self._cadence, now, step=step, scarcity=scarcity)
-            demand = 1 / max(free_gap, SLACK_SECONDS)
-            self._demand.change(task.demand, demand)
-            task.demand = demand
-        when, last = now + gap, task.deadline - BEFORE_DEADLINE
-        if now + SLACK_SECONDS < last < when:
-            when = last
+        gap = free_gap = task.gap(self._cadence, now, step=step)
+        scarcity = self._demand.scarcity(self._reader.polls.rate(now))
+        if scarcity > 1:
+            gap = task.gap(self._cadence, now, step=step, scarcity=scarcity)
+        demand = 1 / max(free_gap, SLACK_SECONDS)
+        self._demand.change(task.demand, demand)
+        task.demand = demand
+        last = task.deadline - BEFORE_DEADLINE
+        when = last if now + SLACK_SECONDS < last < now + gap else now + gap
         self._put(task, when, now + free_gap)
 
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
@@ -353,7 +295,7 @@ class Poller:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
             _log.warning(text, verdict.error)
-        ending = task.fail(verdict, now, heard=self._api.contact.heard)
+        ending = task.fail(verdict, now, heard=self._reader.contact.heard)
         if ending is not None:
             for handle in list(task.handles):
                 handle.end(Signal.REFUSAL, copy.copy(ending))
@@ -361,16 +303,11 @@ class Poller:
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
-        if wait > LONGEST_HOLD:
-            if not self._long_hold_logged:
-                self._long_hold_logged = True
-                _log.warning(
-                    "the service asks for no poll within %.0f s; it is polled every %.0f s all the same: %s",
-                    wait,
-                    LONGEST_HOLD,
-                    verdict.error,
-                )
-            wait = LONGEST_HOLD
+        if wait > LONGEST_HOLD and not self._long_hold_logged:
+            self._long_hold_logged = True
+            text = "the service asks for no poll within %.0f s; it is polled every %.0f s all the same: %s"
+            _log.warning(text, wait, LONGEST_HOLD, verdict.error)
+        wait = min(wait, LONGEST_HOLD)
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:
             when = min(when, task.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
@@ -379,7 +316,7 @@ class Poller:
             seconds, error = wait if hold else when - now, copy.copy(verdict.error)
             self._notify(Retried(what="poll", task_id=task.id, seconds=seconds, error=error))
         if hold:
-            self._api.polls.hold(now + wait, verdict.error)
+            self._reader.polls.hold(now + wait, verdict.error)
 
     # Endings.
 
@@ -400,11 +337,7 @@ class Poller:
         """Take a handle that ended here off its task. A task without handles is not polled any more."""
         self._deadlines.discard(handle)
         if handle.kept:
-            now, key = self._loop.time(), handle if self._closed else handle.id
-            self._detached.pop(key, None)
-            self._detached[key] = (handle, now)
-            while now - self._detached[oldest := next(iter(self._detached))][1] > KEPT_SECONDS:
-                del self._detached[oldest]
+            self._detached.keep(handle, self._loop.time(), beside=self._closed)
         task = self._tasks[handle.id]
         del task.handles[handle]
         if not task.handles:
@@ -440,10 +373,7 @@ class Poller:
         """End a handle because the session is closed: its task goes on."""
         if handle.done():  # a hook that hears of one handle may stop another
             return
-        why = "the poller stopped on an internal error" if self._closed_by else "the session was left"
-        text = f"{why} before task {handle.id} finished; it goes on: attach({handle.id!r}) looks again"
-        error = TaskAbandonedError(text, task_id=handle.id, snapshot=handle.snapshot)
-        error.__cause__ = self._closed_by
+        error = self._tasks[handle.id].abandoned_error(handle, self._closed_by)
         handle.end(Signal.LEAVE, error)
         self._retire(handle)
 

@@ -1,4 +1,4 @@
-"""Which key is due next: a heap of moments, with no clock of its own.
+"""Which key is due next: a heap of moments, with no clock of its own. And the one timer that wakes the poller.
 
 A key that is put again moves, and one that is discarded is forgotten. The old heap entry stays until it comes to the
 top, and the heap is rebuilt once most of its entries are dead: each of them keeps its key alive.
@@ -6,8 +6,12 @@ top, and the heap is rebuilt once most of its entries are dead: each of them kee
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import heapq
 import itertools
+import math
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -48,3 +52,42 @@ class Schedule(Generic[K]):
         while heap and self._tickets.get(heap[0][2]) != heap[0][1]:
             heapq.heappop(heap)
         return (heap[0][0], heap[0][2]) if heap else None
+
+
+class Timer:
+    """Makes one call at the earliest of the moments that it is set to.
+
+    The call runs in the context in which the timer was made. What sets it is not kept alive by it, and its context
+    variables do not reach the call.
+
+    Attributes:
+        when: the moment of the call (`loop.time()` seconds); infinite if it is not set.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.when = math.inf
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._handle: asyncio.TimerHandle | None = None
+        self._is_running = False
+
+    def start(self) -> None:
+        """Make the first call at once. Before that, nothing can be set."""
+        self._is_running = True
+        self.set(self._loop.time())
+
+    def set(self, when: float) -> None:
+        """Make the call at `when`, unless it is made earlier; a moment that is over means now."""
+        when = max(when, self._loop.time())
+        if self._is_running and when < self.when:
+            if self._handle is not None:
+                self._handle.cancel()
+            self.when = when
+            self._handle = self._loop.call_at(when, self._call, context=self._context.copy())
+
+    def stop(self) -> None:
+        """Make no call any more."""
+        self._is_running = False
+        if self._handle is not None:
+            self._handle.cancel()

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Self
+from typing import Protocol, Self
 
 from foxapi_async._handles.snapshot import TaskEvent
+
+
+class EventSink(Protocol):
+    """A reader of events."""
+
+    def put(self, event: TaskEvent) -> None:
+        """Take an event, without waiting."""
+        ...
 
 
 class EventStream:

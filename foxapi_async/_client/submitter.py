@@ -15,8 +15,7 @@ import random
 
 from foxapi_async._client.admission import HELD_BACK, Admission, answer_of
 from foxapi_async._client.api import Api
-from foxapi_async._client.hooks import Hooks
-from foxapi_async._client.notices import SubmitFailed, Submitted, Submitting
+from foxapi_async._client.hooks import Hooks, SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
 from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads

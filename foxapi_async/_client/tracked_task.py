@@ -11,7 +11,13 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
-from foxapi_async._errors import FoxError, NotFoundError, ResponseDecodeError, TaskTimeoutError
+from foxapi_async._errors import (
+    FoxError,
+    NotFoundError,
+    ResponseDecodeError,
+    TaskAbandonedError,
+    TaskTimeoutError,
+)
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
@@ -22,6 +28,9 @@ from foxapi_async._wire.texts import shorten
 # Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
+
+# The results of a task that is "completed" without any follow within seconds: poll soon, then less and less often.
+EMPTY_SECONDS = 0.25
 
 # So many replies in a row that are larger than is read end a handle.
 TOO_LARGE = 3
@@ -109,6 +118,7 @@ class TrackedTask:
         elif signal is Signal.RUNNING:
             forecast.runs(age, snapshot.progress)
         self.confirmed = True
+        self.empties = self.empties + 1 if signal is Signal.EMPTY else 0
         self.failures = self.too_large = 0
         self.failing_since = None
         self.event = event = TaskEvent(
@@ -161,7 +171,9 @@ class TrackedTask:
         return self.edge_replies >= EDGE_REPLIES and now - self.edge_since >= EDGE_SECONDS
 
     def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
-        """Seconds until the next poll: the least that its forecasts ask for."""
+        """Seconds until the next poll: the least that its forecasts ask for, or soon if only its results are missing."""
+        if self.empties:
+            return min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
         assert self.forecast is not None  # noqa: S101 - there was a reply
         age = max(0.0, now - self.created)
         moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.forecast.forecasts]
@@ -182,3 +194,11 @@ class TrackedTask:
             task_id=self.id,
             snapshot=handle.snapshot,
         )
+
+    def abandoned_error(self, handle: TaskHandle, bug: BaseException | None) -> TaskAbandonedError:
+        """What a handle raises whose session was closed, or has stopped on a `bug` of this package."""
+        why = "the poller stopped on an internal error" if bug else "the session was left"
+        text = f"{why} before task {self.id} finished; it goes on: attach({self.id!r}) looks again"
+        error = TaskAbandonedError(text, task_id=self.id, snapshot=handle.snapshot)
+        error.__cause__ = bug
+        return error

@@ -196,3 +196,22 @@ class _Events:
             raise StopAsyncIteration
         self._seen, event = newer
         return event
+
+
+KEPT_SECONDS = 48 * 3600.0
+"""A detached handle is forgotten after two days. Its task's files are gone by then, and a server runs for months."""
+
+
+class DetachedHandles(dict[str | TaskHandle, tuple[TaskHandle, float]]):
+    """Handles that ended locally while the remote task may still run, the oldest first, each with the time of its end.
+
+    They are kept for `FoxSession.unfinished`: of each id the last one; when the session is closed, all of them.
+    """
+
+    def keep(self, handle: TaskHandle, now: float, *, beside: bool) -> None:
+        """Keep a handle that ends `now`: `beside` others of its id, or in their place."""
+        key = handle if beside else handle.id
+        self.pop(key, None)
+        self[key] = (handle, now)
+        while now - self[oldest := next(iter(self))][1] > KEPT_SECONDS:
+            del self[oldest]

@@ -15,7 +15,7 @@ from foxapi_async._batch.batch import Batch
 from foxapi_async._batch.folder import LEDGER, MANIFEST
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.record import BatchOutcome
-from foxapi_async._client.notices import HookEvent
+from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._client.notices import (
+from foxapi_async._client.hooks import (
     Attached,
     HookEvent,
     Left,

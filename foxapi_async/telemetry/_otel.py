@@ -15,7 +15,7 @@ from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 
 from foxapi_async._batch.budget import credits_reserved
-from foxapi_async._client.notices import (
+from foxapi_async._client.hooks import (
     Attached,
     HookEvent,
     Left,

@@ -38,7 +38,7 @@ from foxapi_async import (
     TaskEvent,
     Throttled,
 )
-from foxapi_async._client import notices
+from foxapi_async._client import hooks as hooks_module
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._wire import requests
 from foxapi_async.emulator import Fault
@@ -590,7 +590,9 @@ async def test_without_hooks_no_notice_is_made(emulator, monkeypatch, tmp_path):
     def made(**_):
         raise AssertionError("a notice was made")
 
-    kinds = [kind for kind in vars(notices).values() if isinstance(kind, type) and issubclass(kind, Notice)]
+    kinds = [
+        kind for kind in vars(hooks_module).values() if isinstance(kind, type) and issubclass(kind, Notice)
+    ]
     client = [module for name, module in sys.modules.items() if name.startswith("foxapi_async._client.")]
     named = [(module, kind.__name__) for module in client for kind in kinds if kind.__name__ in vars(module)]
     for module, name in named:

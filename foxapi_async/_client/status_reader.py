@@ -1,0 +1,35 @@
+"""How the poller asks for the state of tasks. `Api` asks the service; a test, or another source, can take its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from foxapi_async._files.downloads import Downloads
+from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.verdict import Verdict
+from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._wire.replies import TaskReply
+
+
+class StatusReader(Protocol):
+    """Reads the state of tasks.
+
+    Attributes:
+        polls: limits the reads. The poller asks it before each read and reports to it what the service refuses.
+        downloads: fetches the files that a result names.
+        contact: whether the service has answered.
+    """
+
+    polls: RateLimiter
+    downloads: Downloads
+    contact: Contact
+
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
+        """What each of these tasks replies, or why it has no usable reply. It raises nothing for a single task.
+
+        Args:
+            tasks: ids, each with whether it is so new that the service may not know it yet. The service reads one id
+                at a time today.
+        """
+        ...
