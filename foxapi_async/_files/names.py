@@ -80,7 +80,7 @@ ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.val
 def ending(head: bytes, content_type: str | None) -> str | None:
     """The file name ending for content that begins with `head`; None for a text or web page.
 
-    Bytes decide; the declared type is asked only where they are unknown; `.bin` is what neither knows.
+    The bytes decide. If they are unknown, the declared type decides. If that is unknown too, the ending is `.bin`.
     """
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset):
@@ -95,17 +95,17 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 
 
 def _is_markup(head: bytes) -> bool:
-    """Whether the bytes begin like markup or JSON, or are nothing at all."""
+    """Whether the bytes begin like markup or JSON, or are empty."""
     return _text(head)[:1] in {b"", b"<", b"{", b"["}
 
 
 def _is_drawing(head: bytes) -> bool:
-    """Whether the bytes begin like markup that is no web page."""
+    """Whether the bytes begin like markup that is not a web page."""
     return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _is_words(head: bytes) -> bool:
-    """Whether the bytes are plain text, which no other declared type is: UTF-8, and no byte that text never has."""
+    """Whether the bytes are plain text, which no other declared type is: UTF-8, without bytes that text never has."""
     try:
         codecs.utf_8_decode(head)  # the last character may be cut off
     except UnicodeDecodeError:

@@ -1,10 +1,11 @@
 """The ledger of a batch: what was submitted, with which id, at which price, and how it ended.
 
-It is what makes a batch safe to kill at any moment. A submit is in it, durably, before the POST leaves; its task id
-enters the writer's queue before anything else can happen. Running the same batch again looks everything up here.
+It makes a batch safe to kill at any moment. A submit is in it, durably, before the POST is sent. Its task id
+enters the writer's queue before anything else can happen. Running the same batch again looks everything up
+here.
 
-One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
-`Ledger.peek`, is possible at any time.
+It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
+Reading alone, by `Ledger.peek`, is possible at any time.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from foxapi_async._wire.json_values import read_price
 
 @attrs.define(eq=False, slots=False)
 class LedgerView:
-    """A ledger that is only looked at. `Ledger.peek` opens one."""
+    """A ledger that is only read. `Ledger.peek` opens one."""
 
     _writer: Writer
 
     async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
-        """What is known of these keys; keys that are not known are missing.
+        """The entries of these keys; unknown keys are missing.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         found: dict[str, LedgerEntry] = {}
         keys = list(keys)
@@ -48,12 +49,12 @@ class LedgerView:
         return found
 
     async def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states, or all, in the order in which they were first submitted.
+        """The entries in one of these states, or all, in the order of their first submits.
 
-        An entry that changes meanwhile is given once, as it was or as it is.
+        An entry that changes meanwhile is yielded once, in its old or new state.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
         while chunk:
@@ -65,30 +66,30 @@ class LedgerView:
         """How many items are in each state, and the credits that may be billed.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         return await self._writer.put(rows.totals)
 
     async def meta(self, name: str) -> str | None:
-        """What `set_meta` kept; `created` is there from the beginning, in unix seconds.
+        """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         return await self._writer.put(partial(rows.meta, name=name))
 
 
 @attrs.define(eq=False, slots=False)
 class Ledger(LedgerView):
-    """The ledger of the batch that runs. `Ledger.opened` opens one.
+    """The ledger of a running batch. `Ledger.opened` opens one.
 
-    Each change answers with a future, which is done once the change is on the disk. The change is in the writer's
-    queue before the call returns, and is made also if nobody waits. A change that may not follow on the item's state
-    fails alone, with a LedgerError. If the file cannot be written, so does everything from then on, and leaving the
-    ledger says so.
+    Each change returns a future, which is done when the change is on the disk. The change is in the writer's
+    queue before the call returns, and is made even if the future has no waiter. If the item's state does not
+    allow a change, only that change fails, with a LedgerError. If the file cannot be written, all later
+    changes fail, and closing the ledger raises the error.
 
     Attributes:
-        ends: how many ends of items this run has noted, or is about to.
+        ends: how many ends of items this run has recorded, or is about to.
     """
 
     ends: int = attrs.field(default=0, init=False)
@@ -98,14 +99,14 @@ class Ledger(LedgerView):
     async def opened(
         cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
     ) -> AsyncIterator[Ledger]:
-        """The ledger at `path`, for this run alone; made where there is none.
+        """The ledger at `path`, for this run only; made if missing.
 
         Args:
             path: of the ledger.
             before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
-            LedgerError: another run has it, it is of a newer version, damaged, no ledger, or cannot be written.
+            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be written.
         """
         writer = Writer(Path(path))
         try:
@@ -119,10 +120,10 @@ class Ledger(LedgerView):
     @staticmethod
     @contextlib.asynccontextmanager
     async def peek(path: str | os.PathLike[str]) -> AsyncIterator[LedgerView]:
-        """The ledger at `path`, only to be looked at, also while a run is on.
+        """The ledger at `path`, only for reading, also during a run.
 
         Raises:
-            LedgerError: there is none, it is of a newer version, or cannot be read.
+            LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
         """
         writer = Writer(Path(path), begin="BEGIN")
         try:
@@ -132,38 +133,38 @@ class Ledger(LedgerView):
             await writer.close()
 
     async def compare(self, *files: Proofs) -> Comparison:
-        """What these files know of the batch's items that the ledger does not.
+        """The facts about the batch's items that these files have and the ledger lacks.
 
         Raises:
-            LedgerError: it, or one of them, cannot be read.
+            LedgerError: the ledger, or one of the files, cannot be read.
         """
         return await self._writer.put(partial(compare, files=files))
 
     async def rebuild(self, accepted: Proofs, ended: Proofs, moved: Proofs, **meta: str) -> None:
-        """Take what the files prove, and the texts in `meta`, all at once.
+        """Add the facts that the files prove, and the texts in `meta`, in one transaction.
 
         Args:
-            accepted: the ids that the service gave.
+            accepted: the ids from the service.
             ended: the manifest.
-            moved: the submits that were about to leave.
-            **meta: texts, kept as `set_meta` does.
+            moved: the submits before their POST.
+            **meta: texts, kept as by `set_meta`.
 
         Raises:
-            LedgerError: it cannot be written, or one of the files cannot be read.
+            LedgerError: the ledger cannot be written, or one of the files cannot be read.
         """
         await self._writer.put(
             partial(rebuild, accepted=accepted, ended=ended, moved=moved, meta=tuple(meta.items()))
         )
 
     async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
-        """Write each id that is noted from now on into this log, before it is committed.
+        """Write each id from now on to this log, before it is committed.
 
         Args:
             log: is closed with the ledger.
-            agrees: whether the log has the ids that the ledger has; if not, these are added.
+            agrees: whether the log has all ids of the ledger; if not, these are added.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: the log cannot be written.
         """
         self._writer.log = log
         await self._writer.put(partial(log.open, agrees=agrees))
@@ -171,10 +172,11 @@ class Ledger(LedgerView):
     async def without_line(
         self, lines: Callable[[], Iterable[bytes]], *states: ItemState
     ) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states whose record is none of these lines. `lines` is called in a thread.
+        """The entries in one of these states whose record is not one of these lines. `lines` is called in a
+        thread.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         await self._writer.put(partial(rows.note_lines, lines=lines))
         last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
@@ -187,12 +189,12 @@ class Ledger(LedgerView):
             last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
     async def number(self, fingerprints: Iterable[str]) -> list[int]:
-        """How many times each has been given since the ledger was opened, this time included.
+        """How many times each fingerprint has been given since the ledger was opened, this time included.
 
-        Kept in a temporary file: memory does not grow with the input.
+        The counts are in a temporary file: memory does not grow with the input.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: the file cannot be written.
         """
         numbers: list[int] = []
         fingerprints = list(fingerprints)
@@ -209,20 +211,20 @@ class Ledger(LedgerView):
         price: float | None = None,
         opening: str | None = None,
     ) -> None:
-        """Note that this item is about to be submitted; when this returns, that is on the disk.
+        """Record that this item is about to be submitted. When this returns, the record is on the disk.
 
-        If this is cancelled, the note is taken back, because then nothing is sent.
+        If this is cancelled, the record is taken back, because then nothing is sent.
 
         Args:
             key: the item's name.
             fingerprint: of its request.
-            idempotency_key: what the submit will carry.
+            idempotency_key: the key of the submit.
             price: the credits that it is expected to cost, if known. They count as spent from now on.
-            opening: what another run needs to know to go on with it; kept until there is a record.
+            opening: the facts that another run needs to continue with it; kept until there is a final record.
 
         Raises:
-            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or it
-                cannot be written.
+            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or
+                the ledger cannot be written.
         """
         note = rows.Note()
         work = partial(
@@ -241,29 +243,30 @@ class Ledger(LedgerView):
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
-        """Note the id that the service gave, and the credits that it reserved.
+        """Record the id from the service, and the credits that it reserved.
 
-        An item that failed may come back with the id it had, to be looked at once more.
+        A failed item may come back with its id, to be polled once more.
         """
         credit = read_price(price)
         work = partial(rows.submitted, key=key, task_id=task_id, price=credit)
         return self._writer.put(work, Accepted(key, task_id, credit))
 
     def released(self, key: str) -> Future[None]:
-        """Note that the submit was refused and nothing was billed: the item is again what it was before.
+        """Record that the submit was refused and nothing was billed: the item returns to its former state.
 
-        That is NEW, or for a repeated one FAILED or UNCERTAIN. It keeps the idempotency key.
+        That is NEW, or for a repeated submit FAILED or UNCERTAIN. The item keeps the idempotency key.
         """
         return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
-        """Note how the item ended: DONE (its images are there), FAILED, or UNCERTAIN (it may have been accepted).
+        """Record how the item ended: DONE (its images are saved), FAILED, or UNCERTAIN (it may have been
+        accepted).
 
-        It counts as spent with what was known, or with `price`; 0 if it cost nothing.
+        It counts as spent with the known price, or with `price`; 0 if it cost nothing.
         """
         self.ends += 1
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
-        # Of an item that is done, the log has the id.
+        # The log already has the id of an item that is done.
         return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:
