@@ -37,9 +37,9 @@ def file_stem(key: str) -> str:
     return f"{'_' if device else ''}{safe_name(key).strip('-._') or 'item'}~{digest}"
 
 
-# Endings. The ending of the URL may be wrong, and the Content-Type often is generic: the first bytes decide.
+# Endings. The ending of the URL may be wrong, and the Content-Type is often generic, so the first bytes decide.
 
-# (offset, bytes, ending), from the formats' own specifications; the first that fits wins.
+# (offset, bytes, ending), from the formats' own specifications; the first match decides.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
@@ -74,7 +74,7 @@ _TYPES = {
 }
 
 ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.values()) | {".bin"}))
-"""Every ending that `ending` may give."""
+"""Every ending that `ending` may return."""
 
 
 def ending(head: bytes, content_type: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What a batch's ledger remembers of its input file, so that it is neither validated nor gone through twice."""
+"""Keeps in the ledger what is known of an input file, so that it is neither validated nor processed twice."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FINISHED = "finished"
 
 
 async def validated(file: InputFile, ledger: Ledger) -> int:
-    """How many items the file has. It is read to its end first, unless the ledger knows that it was found good.
+    """How many items the file has. It is validated first, unless the ledger knows that it is valid.
 
-    The file is read once here: for its checksum alone if it has the size of the file that was found good, else to
-    check it. Only a file with other content and that very size is read twice.
+    The file is read once here. If it has the size of the validated file, only its checksum is read, else it
+    is checked. A file with that size and other content is read twice.
 
     Raises:
-        InvalidRequestError: lines are wrong, each with its number in `.problems`; or it cannot be read.
+        InvalidRequestError: lines are wrong, each with its number in `.problems`; or the file cannot be read.
     """
     known = await ledger.meta(_VALIDATED)
     size = await file.size()
@@ -50,7 +50,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
 
 
 async def expected_items(ledger: LedgerView) -> int | None:
-    """How many items the last file had that was found good; None if there was none."""
+    """How many items the last validated file had; None if there was none."""
     known = await ledger.meta(_VALIDATED)
     return None if known is None else _count_in(known)
 
@@ -60,10 +60,10 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """What `check` finds, with ids that stand for two requests of the file: counted in a ledger that is thrown away.
+    """The result of `check`, also with ids of two different requests. They are counted in a temporary ledger.
 
     Raises:
-        InvalidRequestError: it cannot be read.
+        InvalidRequestError: the file cannot be read.
         LedgerError: there is no room for temporary files.
     """
     with tempfile.TemporaryDirectory(prefix="foxapi-") as folder:
@@ -72,9 +72,9 @@ async def checked(file: InputFile) -> Check:
 
 
 async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
-    """The lines, with a problem where an id stands for another request: in a line above, or in an earlier run."""
+    """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
     marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
-    # With a line break in front, which no id has: these are not the names under which the run itself counts.
+    # A line break in front, which no id has, keeps these names apart from those that the run itself counts.
     names = [name for n, mark in marks.items() for name in (f"\n{chunk[n].id}", f"\n{chunk[n].id}\n{mark}")]
     numbers = await ledger.number(names)
     known = await ledger.look_up(chunk[n].id or "" for n in marks)
@@ -90,7 +90,7 @@ async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
 
 
 async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) -> bool:
-    """Whether an earlier run went through this very file, and no item is left in one of these states."""
+    """Whether an earlier run finished this very file, and no item is left in one of these states."""
     counts = (await ledger.totals()).counts
     left = sum(
         counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
@@ -99,5 +99,5 @@ async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) 
 
 
 async def note_finished(file: InputFile, ledger: Ledger) -> None:
-    """The file was gone through to its end."""
+    """Note that the file was processed to its end."""
     await ledger.set_meta(_FINISHED, file.validation or "")
