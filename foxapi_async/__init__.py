@@ -1,7 +1,7 @@
-"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, bill never twice.
+"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, never bill twice.
 
-Names are imported when they are first used (PEP 562), so that naming the package costs nothing: every pytest run of an
-environment that has it does so, because of the fixture in `foxapi_async.pytest_plugin`.
+Names are imported when they are first used (PEP 562), so that importing the package is fast. Every pytest run
+in an environment with this package imports it, because of the fixture in `foxapi_async.pytest_plugin`.
 """
 
 import importlib
@@ -133,7 +133,7 @@ __all__ = [
     "parse_request",
 ]
 
-# Where the names live that are no errors; a test holds that this agrees with the imports above.
+# The modules of the names that are not errors. A test checks that this agrees with the imports above.
 _HOMES = {
     "Batch": "_batch.batch",
     "BatchOutcome": "_batch.record",

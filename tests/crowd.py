@@ -1,4 +1,6 @@
-"""A made-up service in this process, for a poller without a session: what it is asked, and when, to the microsecond."""
+"""A simulated service in this process, for a poller without a session. It records each poll, exact to the
+microsecond.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +48,15 @@ class Remote:
 
 
 class Service:
-    """What the poller needs of the API, without a network.
+    """The parts of the API that the poller needs, without a network.
 
     Attributes:
-        polls: the limiter that it passes.
-        contact: whether it was heard; a test says so.
-        downloads: what images would fetch themselves through; there are none.
+        polls: the limiter of the polls.
+        contact: whether the service was heard; a test sets this.
+        downloads: the downloads for images; there are none.
         asked: when each poll came.
-        answers: what to say instead of the truth, by id; an answer is used once.
-        answered: when each of these was said.
+        answers: other answers than the true one, by id; each is used once.
+        answered: when each of these was used.
     """
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
@@ -95,7 +97,7 @@ class Service:
         return remote.reply(now)
 
     def busiest(self, seconds: float) -> int:
-        """The most polls in any window of so many seconds."""
+        """The most polls in any window of this many seconds."""
         most = start = 0
         for end, moment in enumerate(self.asked):
             while self.asked[start] <= moment - seconds:
@@ -118,7 +120,7 @@ class Sink:
 
 
 class Room:
-    """A poller at work, and the service it asks."""
+    """A running poller, and its service."""
 
     def __init__(self, service: Service, poller: Poller, events: list[TaskEvent]) -> None:
         self.service = service
@@ -134,7 +136,7 @@ class Room:
 
     @property
     def in_flight(self) -> list[int]:
-        """Of each table of every model, how many tasks it believes to be in flight."""
+        """For each table of every model, how many tasks count as in flight."""
         models = self.poller.estimates._models.values()
         return [e._in_flight for m in models for e in (m.timed, m.untimed, *m.by_progress)]
 
@@ -155,7 +157,7 @@ async def room(
     connections: int = 100,
     keep_events: bool = True,
 ) -> AsyncIterator[Room]:
-    """A poller at that service, running; a fault of it is raised at the end."""
+    """A running poller at that service; its error is raised at the end."""
     events: list[TaskEvent] = []
     streams = [Sink(events.append)] if keep_events else []
     poller = Poller(service, cadence, estimates or Estimates(), connections, streams)

@@ -1,4 +1,4 @@
-"""Runs of their own for the tests of the ledger: `python ledger_child.py WHAT PATH`."""
+"""Separate runs for the tests of the ledger: `python ledger_child.py WHAT PATH`."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ WRITERS = 8
 
 
 def say(words):
-    """A line for the test."""
+    """Print a line for the test."""
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
 
 
 async def write(ledger, number, tell):
-    """Take items through their lives for ever, and tell each step once it is durable."""
+    """Take items through their lives forever, and report each step when it is durable."""
     step = 0
     while True:
         key = f"{os.getpid()}-{number}-{step}"
@@ -48,7 +48,7 @@ async def write_for_ever(path, pipe):
 
 
 def kill(path):
-    """Fork writers and kill each after another number of steps; print what the killed one had been told."""
+    """Fork writers and kill each after another number of steps. Print the steps that the killed one had confirmed."""
     for turn in range(ROUNDS):
         ours, theirs = os.pipe()
         child = os.fork()
@@ -74,7 +74,7 @@ async def hold_open(path):
 
 
 async def fill(path):
-    """Write until the file may not grow any more; say what was durable, and what the errors say."""
+    """Write until the file may not grow any more. Report the durable steps and the errors."""
     durable, errors = 0, []
     try:
         async with SqliteLedger.opened(path) as ledger:
@@ -100,18 +100,18 @@ async def fork(path):
             await ledger.submitting("after", "fox", "key")
             if not os.fork():
                 say(f"orphan {os.getpid()}")
-                sys.stdin.read()  # until the test is over, however it ends
+                sys.stdin.read()  # until the test is over
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             await ledger.submitting("forked", "fox", "key")
         except LedgerError as error:
             say(error)
-    os._exit(0)  # the loop is the parent's too: closing it would leave the parent's deaf
+    os._exit(0)  # the parent uses the loop too: closing it would break the parent's
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what is tried here
+    warnings.simplefilter("ignore", DeprecationWarning)  # the test is about forking with threads
     what, where = sys.argv[1:]
     if what == "kill":
         kill(where)

@@ -1,8 +1,8 @@
-"""What a batch may still spend, in credits. Pure: whoever asks waits where it says "wait".
+"""The credits that a batch may still spend. Pure: if the answer is "wait", the caller waits.
 
-What is under way counts as spent until it is known to have been refused, so a thousand submits at a time pass no
-budget. What is not known is not guessed: a request of a kind whose price nobody has stated goes alone, and what the
-service reserves for it (`usage.credits_reserved`) is the price of the next of its kind.
+A submit counts as spent until it is known to be refused, so a thousand submits at a time cannot exceed a
+budget. Unknown prices are not guessed. A request of a kind without a known price goes alone. The credits that
+the service reserves for it (`usage.credits_reserved`) are the price of the next one of its kind.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Answer(enum.Enum):
 
     GO = "go"
     WAIT = "wait"
-    "Ask again once something that is under way has ended."
+    "Ask again when a running submit has ended."
     REACHED = "reached"
-    "What is left does not pay for it."
+    "The rest of the budget is too small for it."
     BLIND = "blind"
-    "The service does not say what it costs."
+    "The service does not report its price."
 
 
 @attrs.define(eq=False)
@@ -36,10 +36,10 @@ class Budget:
     """The credits of one batch.
 
     Args:
-        limit: credits that are never passed.
-        spent: credits of what was submitted before, failed and uncertain items among them.
-        unpriced: submits before at a price that is not known: each counts as the dearest that is.
-        price: credits of any submit, where the caller knows it; a price that the service states counts more.
+        limit: credits that are never exceeded.
+        spent: credits of earlier submits, including failed and uncertain items.
+        unpriced: earlier submits at an unknown price: each counts as the highest known one.
+        price: credits of any submit, if the caller knows it; a price from the service comes first.
     """
 
     limit: float = math.inf
@@ -72,7 +72,7 @@ class Budget:
         return Answer.WAIT if self._under_way else Answer.REACHED
 
     def take(self, kind: Hashable) -> float | None:
-        """Note that a submit goes; what is held for it is given back to `settle` or `release`."""
+        """Note that a submit goes. Returns the credits held for it; pass them to `settle` or `release`."""
         price = self._prices.get(kind, self._price)
         self._under_way += 1
         self._held += price or 0.0
@@ -80,7 +80,7 @@ class Budget:
         return price
 
     def settle(self, kind: Hashable, held: float | None, stated: float | None) -> float | None:
-        """Note that a submit was, or may have been, accepted: the credits that it counts for, if they are known."""
+        """Note that a submit was, or may have been, accepted. Returns its credits, or None if unknown."""
         self.release(held)
         if stated is not None:
             self._prices[kind] = stated
@@ -102,7 +102,7 @@ class Budget:
 
 
 def kind_of(request: GenerationRequest) -> Hashable:
-    """What the price of a request depends on, as far as can be seen from here: all but its words and its pictures."""
+    """The features that decide the price of a request: all but its words and its pictures."""
     fields = request.to_dict()
     fields.pop("prompt", None)
     images = fields.pop("image_urls", None)
@@ -110,5 +110,5 @@ def kind_of(request: GenerationRequest) -> Hashable:
 
 
 def credits_reserved(usage: Mapping[str, Any] | None) -> float | None:
-    """The credits that a reply's `usage` says are reserved (docs.foxapi.cc get-task-detail); None if it says none."""
+    """The reserved credits in a reply's `usage` (docs.foxapi.cc get-task-detail); None if it has none."""
     return read_price((usage or {}).get("credits_reserved"))

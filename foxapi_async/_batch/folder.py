@@ -1,4 +1,4 @@
-"""Opens the folder of a batch: its ledger, its manifest and its logs, and refuses it where that could bill twice."""
+"""Opens the folder of a batch: its ledger, manifest and logs. Refuses it if continuing could bill twice."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_pa
 LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
 
-# Texts that the ledger keeps.
+# Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
 _ORIGIN = "base_url"  # the service that knows the ids
 _UNPROVEN = (
-    "unproven"  # the ledger was made again without logs: an item that it does not know may have been sent
+    "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
 )
-_MARKS = "marks"  # how far the files were read, and whether the manifest has all lines up to there
+_MARKS = "marks"  # how much of the files was read, and whether the manifest has all lines up to there
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +38,7 @@ class Terms:
 
     Attributes:
         base_url: of the service.
-        other_origin: go on although the folder was begun at another service.
+        other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the service is the emulator of a command; None if it does not matter.
     """
@@ -51,13 +51,13 @@ class Terms:
 
 @attrs.frozen(kw_only=True)
 class BatchFolder:
-    """An open folder: `opened` makes one.
+    """An open folder. `opened` makes one.
 
     Attributes:
-        out: where it is.
-        ledger: knows what was submitted.
-        manifest: says what ended.
-        is_unproven: whether an item that the ledger does not know may have been sent all the same.
+        out: its path.
+        ledger: the record of submits.
+        manifest: the record of ends.
+        is_unproven: whether an item that is not in the ledger may have been sent.
     """
 
     out: Path
@@ -68,10 +68,10 @@ class BatchFolder:
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, out: Path, terms: Terms) -> AsyncIterator[BatchFolder]:
-        """The folder `out`, for this run alone.
+        """The folder `out`, for this run only.
 
         Raises:
-            InvalidRequestError: the emulator began it and the service is meant, or the other way round.
+            InvalidRequestError: it was begun with the emulator and this is the service, or the other way round.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service.
         """
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
@@ -103,10 +103,10 @@ class BatchFolder:
                         ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=True))
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
-        """Note these items, which the ledger does not know, as uncertain; the entries that they have now.
+        """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
 
         Raises:
-            LedgerError: that cannot be written.
+            LedgerError: the ledger cannot be written.
         """
         records = {item.key: _unproven_record(item, self.out) for item in items if item.key is not None}
         ledger, known = self.ledger, [item for item in items if item.key is not None]
@@ -120,10 +120,10 @@ class BatchFolder:
         return await ledger.look_up(str(key) for key in records)
 
     async def note_all_proven(self) -> None:
-        """Every item of the input was gone through: an item that the ledger does not know is new.
+        """Note that every item of the input was processed: an item that is not in the ledger is new.
 
         Raises:
-            LedgerError: that cannot be written.
+            LedgerError: the ledger cannot be written.
         """
         await self.ledger.set_meta(_UNPROVEN, "no")
 
@@ -144,7 +144,7 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
     )
 
 
-# Which service.
+# The service of a folder.
 
 
 async def _check_service(
@@ -152,7 +152,7 @@ async def _check_service(
 ) -> None:
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    # A ledger without any item belongs to no service yet: a trial that was killed before its mark continues.
+    # A ledger without items belongs to no service yet: a trial that was killed before its mark continues.
     is_refused = (
         began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
     )
@@ -162,7 +162,7 @@ async def _check_service(
     if terms.emulated and terms.rebuild:
         raise InvalidRequestError(f"{out}: a trial of the emulator is not made again; choose another folder")
     known = await ledger.meta(_ORIGIN)
-    # What was refused was not sent: a wrong address may be put right.
+    # A refused item was not sent, so a wrong address may be corrected.
     is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
     if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
@@ -177,7 +177,7 @@ def _origin_of(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-# What the files beside the ledger know.
+# The files beside the ledger.
 
 
 @attrs.frozen
@@ -196,7 +196,7 @@ class _Files:
     manifest: Path
 
     def check_unbegun(self) -> None:
-        """Refuse to make a ledger where the files name items: it had one."""
+        """Refuse to make a ledger if the files name items: the folder had a ledger."""
         for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
             proofs: Iterable[object] = file()
             if next(iter(proofs), None) is not None:
@@ -206,7 +206,7 @@ class _Files:
         """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
         log = self.log
         start = known_part(log.submitted, marks.submitted) or 0
-        # Without the log, the whole manifest is the only witness.
+        # Without the log, the whole manifest is the only evidence.
         start_of_manifest = (known_part(self.manifest, marks.manifest) or 0) if start else 0
         found = await ledger.compare(
             lambda: log.accepted_ids(start),
@@ -230,7 +230,7 @@ class _Files:
         )
 
     def marks(self, *, is_whole: bool) -> str:
-        """How far the files are now."""
+        """The present marks of the files."""
         marks = _Marks(mark_of(self.log.submitted), mark_of(self.manifest), is_whole)
         return json.dumps(attrs.asdict(marks))
 

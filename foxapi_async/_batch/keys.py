@@ -1,4 +1,4 @@
-"""How an item of a batch is known: by its id, or by its request's fingerprint."""
+"""The keys of a batch's items: an item's id, or its request's fingerprint."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CHUNK = 500
 
 
 def fingerprint(request: GenerationRequest) -> str:
-    """24 hexadecimal digits that are the same for equal requests, today and in every later version.
+    """24 hexadecimal digits that are the same for equal requests, now and in every later version.
 
-    They are taken from the canonical JSON of what was set; a local file counts by its path, not its content.
-    A number written as 1 and one written as 1.0 are sent differently, and differ here too.
+    They come from the canonical JSON of the fields that were set. A local file counts by its path, not its
+    content. The numbers 1 and 1.0 are sent differently, so they differ here too.
     """
     return fingerprint_of(request.to_dict())
 
@@ -38,13 +38,13 @@ def fingerprint_of(fields: Any) -> str:
 
 
 def _as_json(value: Any) -> dict[str, str]:
-    """A local file: an object, so that no URL is ever equal to it."""
+    """A local file as an object, so that no URL is ever equal to it."""
     if not isinstance(value, os.PathLike):
         raise TypeError(f"{type(value).__name__} is not a JSON value")
     return {"file": value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value)}
 
 
-# Pure ASCII, so that a file name which is no UTF-8 can be hashed too.
+# Pure ASCII, so that a file name which is not UTF-8 can be hashed too.
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
 ).encode
@@ -100,7 +100,7 @@ def counted_key(mark: str, n: int) -> str:
 
 
 def id_problem(item_id: str) -> str | None:
-    """What is wrong with an explicit id, None if nothing is."""
+    """What is wrong with an explicit id; None if it is valid."""
     if not 1 <= len(item_id) <= _LONGEST_ID:
         return f"id: has {len(item_id)} characters; allowed are 1 to {_LONGEST_ID}"
     if not item_id.isprintable() or item_id != item_id.strip():
@@ -111,7 +111,7 @@ def id_problem(item_id: str) -> str | None:
 
 
 def id_conflict(item_id: str, *, used: bool, known: bool) -> str | None:
-    """What is wrong where an id stands for another request: `used` in the same input, or `known` from an earlier run."""
+    """The problem if an id names another request: `used` in the same input, or `known` from an earlier run."""
     if used:
         return f"id={item_id!r} is used twice, for different requests: give each its own"
     if known:

@@ -1,4 +1,4 @@
-"""Which items of a batch still need work: what the ledger knows as done is skipped, what runs is continued."""
+"""Decides which items of a batch still need work: finished ones are skipped, running tasks continue."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _CHUNK = 500
 
 @attrs.define(eq=False)
 class WorkPlan:
-    """The items of one run, in the order in which they are begun.
+    """The items of one run, in the order in which they start.
 
     Args:
         given: the items of the batch.
-        ledger: what was done before.
-        budget: what may be spent.
+        ledger: the record of earlier runs.
+        budget: the credits that may be spent.
         again: the states of ended items that are done again.
-        changed: set whenever the budget may give another answer, or an item has ended.
-        exhausted: called if the budget lets an item not pass, which ends the plan.
+        changed: set when the budget may give another answer, or an item has ended.
+        exhausted: called if the budget does not allow an item, which ends the plan.
 
     Attributes:
-        ended: whether all of the items were gone through.
-        stopped_models: models of which no item is begun any more.
-        looked_for: how many tasks of earlier runs are still looked for.
+        ended: whether all items were processed.
+        stopped_models: models whose items are not started any more.
+        looked_for: how many tasks of earlier runs have no answer yet in this run.
         unknown: items whose task the service does not know any more, to be submitted again.
     """
 
@@ -53,7 +53,7 @@ class WorkPlan:
     _again: frozenset[ItemState]
     _changed: asyncio.Event
     _exhausted: Callable[[Answer, WorkItem], None]
-    # Gives the entries of items that the ledger does not know, if these may have been sent all the same.
+    # Records items that are not in the ledger as uncertain, if they may have been sent. Returns their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
         default=None, init=False
     )
@@ -63,7 +63,7 @@ class WorkPlan:
     unknown: list[WorkItem] = attrs.field(factory=list, init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """First what has `ended` already, then the tasks that are paid for and run, then what is new."""
+        """First the `ended` outcomes, then the paid tasks that still run, then the new items."""
         for outcome in ended:
             yield outcome
         async with contextlib.aclosing(self._ledger.entries(ItemState.SUBMITTED)) as entries:
@@ -86,7 +86,7 @@ class WorkPlan:
         self.ended = True
 
     async def _unbegun(self) -> AsyncGenerator[WorkItem, None]:
-        """The items that are to be submitted, or cannot be."""
+        """The items that must be submitted, or cannot be."""
         index = 0
         with contextlib.closing(Numbering()) as numbering:
             async with contextlib.aclosing(_chunks(self._given)) as chunks:
@@ -106,7 +106,7 @@ class WorkPlan:
     ) -> list[WorkItem]:
         """The items of a chunk, with their keys; without those that are done already, or given twice."""
         items = [_read(index, given) for index, given in enumerate(chunk, first)]
-        # Equal requests are counted; of an id its uses are, alone and with this request.
+        # Equal requests are counted. For an id its uses are counted, alone and with this request.
         names = [
             []
             if item.error is not None
@@ -122,7 +122,7 @@ class WorkPlan:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
         left, open_states = [], {ItemState.NEW, *self._again}
-        for item in items:  # of a resumed batch most items are done, so nothing is made for these
+        for item in items:  # most items of a resumed batch are done, so nothing is made for these
             entry = known.get(item.key or "")
             if item.key is None:
                 if item.error is not None:
@@ -135,7 +135,7 @@ class WorkPlan:
 
 
 def _read(index: int, given: Any) -> WorkItem:
-    """What was given, as an item; its key is the explicit id, or not known yet."""
+    """A given value as an item. Its key is the explicit id, or not known yet."""
     if isinstance(given, InputRow) and given.request is None:
         words = f"line {given.number}: {'; '.join(given.problems)}"
         return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
@@ -173,7 +173,7 @@ def _with_problem(item: WorkItem, problem: str | None) -> WorkItem:
 
 
 async def _chunks(given: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
-    """The items in pieces that need no waiting for more than is asked for: many of a list, one of a generator."""
+    """The items in chunks that need no wait for later items: many from a list, one from a generator."""
     if isinstance(given, list | tuple):
         for start in range(0, len(given), _CHUNK):
             yield given[start : start + _CHUNK]

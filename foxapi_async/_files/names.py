@@ -1,4 +1,4 @@
-"""What a file is called: a safe stem made of a text from a stranger, and the ending that its content asks for."""
+"""The names of files: a safe stem made from an untrusted text, and the ending for the content."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import hashlib
 import re
 
 COUNTED_KEY = re.compile(r"([0-9a-f]{24})#([0-9]+)")
-"""The key of an item without an id: its request's fingerprint, and which of the equal ones it is."""
+"""The key of an item without an id: the fingerprint of its request, and its number among equal ones."""
 
-# Lower case alone: to macOS and Windows `Cat` and `cat` are one file.
+# Only lower case: on macOS and Windows `Cat` and `cat` are one file.
 _PLAIN_STEM = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9_-])?")
-# Devices to Windows, with any ending.
+# Windows uses these names for devices, with any ending.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
 
 def safe_name(task_id: str) -> str:
-    """A file name made of an id from a stranger: no separator, no leading dot, at most 100 characters."""
+    """A file name made from an untrusted id: no separator, no leading dot, at most 100 characters."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in task_id)
     return kept.lstrip(".")[:100] or "task"
 
 
 def file_stem(key: str) -> str:
-    """A file name, without ending, made of an id or a counted key: safe on every file system, its own for each key.
+    """A file name without ending, made from an id or a counted key. It is safe on every file system, and each
+    key has its own.
 
-    A plain id is its own name. Any other one gets `~` and a hash of it; no plain id contains that sign.
+    A plain id is its own name. Any other id gets `~` and its hash; no plain id contains that sign.
     """
     if counted := COUNTED_KEY.fullmatch(key):
         return f"{counted[1]}~{counted[2]}"
@@ -36,9 +37,9 @@ def file_stem(key: str) -> str:
     return f"{'_' if device else ''}{safe_name(key).strip('-._') or 'item'}~{digest}"
 
 
-# Endings. The ending of the URL may be wrong, and the Content-Type often is generic: the first bytes decide.
+# Endings. The ending of the URL may be wrong, and the Content-Type is often generic, so the first bytes decide.
 
-# (offset, bytes, ending), from the formats' own specifications; the first that fits wins.
+# (offset, bytes, ending), from the formats' own specifications; the first match decides.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
@@ -73,13 +74,13 @@ _TYPES = {
 }
 
 ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.values()) | {".bin"}))
-"""Every ending that `ending` may give."""
+"""Every ending that `ending` may return."""
 
 
 def ending(head: bytes, content_type: str | None) -> str | None:
     """The file name ending for content that begins with `head`; None for a text or web page.
 
-    Bytes decide; the declared type is asked only where they are unknown; `.bin` is what neither knows.
+    The bytes decide. If they are unknown, the declared type decides. If that is unknown too, the ending is `.bin`.
     """
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset):
@@ -94,17 +95,17 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 
 
 def _is_markup(head: bytes) -> bool:
-    """Whether the bytes begin like markup or JSON, or are nothing at all."""
+    """Whether the bytes begin like markup or JSON, or are empty."""
     return _text(head)[:1] in {b"", b"<", b"{", b"["}
 
 
 def _is_drawing(head: bytes) -> bool:
-    """Whether the bytes begin like markup that is no web page."""
+    """Whether the bytes begin like markup that is not a web page."""
     return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _is_words(head: bytes) -> bool:
-    """Whether the bytes are plain text, which no other declared type is: UTF-8, and no byte that text never has."""
+    """Whether the bytes are plain text, which no other declared type is: UTF-8, without bytes that text never has."""
     try:
         codecs.utf_8_decode(head)  # the last character may be cut off
     except UnicodeDecodeError:

@@ -1,1 +1,1 @@
-"""Bytes; alone with aiohttp."""
+"""Sends and receives bytes. The only package that imports aiohttp."""

@@ -1,9 +1,9 @@
-"""The one thread that owns a ledger's connection, and commits in groups.
+"""The only thread that uses a ledger's connection. It commits in groups.
 
-Whatever was asked for while it was busy is done in one transaction: a thousand coroutines that each wait for their
-own record share one flush of the disk. The thread is the ledger's own, never the loop's default executor. It is
-asked through `run_in_executor` once for each busy spell, and drains what comes in until there is nothing left; so
-what has been put is written even if the loop is blocked meanwhile.
+All work that arrives while it is busy is done in one transaction: a thousand coroutines that each wait for
+their own record share one flush of the disk. The thread is the ledger's own, never the loop's default
+executor. `run_in_executor` starts it once for each busy period, and it works until the queue is empty. So all
+queued work is written even if the loop is blocked meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from foxapi_async._ledger.submitted_log import Note, SubmittedLog
 
 T = TypeVar("T")
 
-# One statement's own fault: a refused move, a value that the file cannot hold. Anything else concerns the file.
+# Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
 _ITS_OWN = (
     LedgerError,
     sqlite3.IntegrityError,
@@ -41,7 +41,7 @@ _ITS_OWN = (
 
 @attrs.define(eq=False)
 class _Job:
-    """Work for the connection, the future of the caller who waits for it, and what the log says of it."""
+    """Work for the connection, the future of its waiting caller, and its note for the log."""
 
     work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
@@ -51,21 +51,21 @@ class _Job:
 
 
 class Writer:
-    """Owns one open ledger. Everything but the work itself runs on the loop on which it was made.
+    """Uses one open ledger. Everything except the work itself runs on the loop on which it was made.
 
     Args:
         path: of the ledger, for the messages.
         begin: the statement that begins a transaction.
 
     Attributes:
-        log: has the notes too, from the next transaction on; it is closed with the file. None for no log.
-        broken: why nothing can be written any more; None if it can.
+        log: gets the notes too, from the next transaction on; it is closed with the file. None for no log.
+        broken: why nothing can be written any more; None if writing works.
     """
 
     def __init__(self, path: Path, begin: str = "BEGIN IMMEDIATE") -> None:
         self.log: SubmittedLog | None = None
         self.broken: LedgerError | None = None
-        self._path = path.absolute()  # a later `chdir` does not matter
+        self._path = path.absolute()  # a later `chdir` has no effect
         self._begin = begin
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="foxapi-ledger")
@@ -77,10 +77,10 @@ class Writer:
         self._refusal: str | None = "is not open"
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
-        """Open the file in the thread. When cancelled, wait for it all the same: `close` closes it.
+        """Open the file in the thread. If cancelled, wait for this anyway: `close` closes it.
 
         Raises:
-            LedgerError: it cannot be used.
+            LedgerError: the file cannot be used.
         """
         await to_its_end(self._loop.run_in_executor(self._executor, self._open, opener))
 
@@ -89,9 +89,9 @@ class Writer:
         self._refusal = None
 
     async def close(self) -> None:
-        """Write what was put, close the file, and let others have it. When cancelled, do so all the same."""
+        """Write the queued work, close the file, and release it for others. If cancelled, still do so."""
         if os.getpid() != self._process:
-            return  # a forked child: the file is its parent's
+            return  # a forked child: the file belongs to its parent
         self._refusal = "is closed"
         try:
             await to_its_end(self._loop.run_in_executor(self._executor, self._close))
@@ -100,7 +100,7 @@ class Writer:
 
     def _close(self) -> None:
         if self._file is not None:
-            # Everything that was put is committed. What closing still tidies up is repeated at the next opening.
+            # All queued work is committed. The next opening repeats the rest of the clean-up.
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
         if self.log is not None:
@@ -110,12 +110,12 @@ class Writer:
         """Run `work(connection)` in the next transaction. It is queued before this returns.
 
         Args:
-            work: does its part of the transaction; it is done also if the future is cancelled.
-            note: what the log says of it: an id is written before the commit, everything else after it.
+            work: does its part of the transaction. It runs also if the future is cancelled.
+            note: a note for the log: an id is written before the commit, everything else after it.
 
         Returns:
-            A future. It has what `work` returned once the transaction is durable. It has a LedgerError if the work was
-            refused, or if nothing can be written any more.
+            A future. It gets the result of `work` when the transaction is durable. It gets a LedgerError if
+            the work was refused, or if nothing can be written any more.
 
         Raises:
             LedgerError: this is another process or event loop than the one that opened the ledger.
@@ -132,7 +132,7 @@ class Writer:
         if idle:
             try:
                 self._loop.run_in_executor(self._executor, self._work)
-            except RuntimeError as error:  # the interpreter ends, and starts no threads any more
+            except RuntimeError as error:  # the interpreter ends, and starts no more threads
                 self.broken = explained(self._path, error)
                 group = self._take()
                 for lost in group:
@@ -164,7 +164,7 @@ class Writer:
         while group := self._take():
             try:
                 self._commit(group)
-            except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
+            except Exception as error:  # the transaction's error, or a bug: the waiters must get it
                 self._break(error)
             if self.broken is not None:
                 for job in group:
@@ -173,8 +173,8 @@ class Writer:
                 self._loop.call_soon_threadsafe(_resolve, group)
 
     def _commit(self, group: list[_Job]) -> None:
-        """Do the work of a group in one transaction, and write its notes into the log."""
-        assert self._file is not None  # noqa: S101 - nothing is taken before it is open
+        """Do the work of a group in one transaction, and write its notes to the log."""
+        assert self._file is not None  # noqa: S101 - no work is taken before the file is open
         if self.broken is not None:
             return
         connection, log = self._file.connection, self.log
@@ -194,12 +194,12 @@ class Writer:
         if problem is not None:  # the ids are kept in the ledger; nothing more is sent
             raise problem
         if log is not None:
-            # A statement that changes nothing fails, or returns False: then the log says nothing of it.
+            # A statement that changes nothing fails, or returns False: then its note is not logged.
             done = [job for job in group if job.error is None and job.result is not False]
             log.after_commit(job.note for job in done if job.note is not None)
 
     def _break(self, error: Exception) -> None:
-        """Write nothing any more: after a failed flush, what the disk holds is unknown until the file is opened anew."""
+        """Stop writing: after a failed flush, the content of the disk is unknown until the file is opened again."""
         self.broken = explained(self._path, error)
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as above
@@ -207,7 +207,7 @@ class Writer:
 
 
 def _resolve(group: list[_Job]) -> None:
-    """Give each caller that still waits its result. An error counts as seen: a broken ledger refuses the next call too."""
+    """Give each waiting caller its result. An error counts as read: a broken ledger also refuses the next call."""
     for job in group:
         if job.future.done():
             continue
@@ -219,5 +219,5 @@ def _resolve(group: list[_Job]) -> None:
 
 
 def _another(error: LedgerError) -> LedgerError:
-    """Each waiter gets an exception object of its own."""
+    """A new exception object for each waiter."""
     return LedgerError(str(error))

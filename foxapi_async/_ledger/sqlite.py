@@ -1,7 +1,8 @@
 """The ledger of a batch: what was submitted, with which id, at which price, and how it ended.
 
-It is what makes a batch safe to kill at any moment. A submit is in it, durably, before the POST leaves; its task id
-enters the writer's queue before anything else can happen. Running the same batch again looks everything up here.
+It makes a batch safe to kill at any moment. A submit is in it, durably, before the POST is sent. Its task id
+enters the writer's queue before anything else can happen. Running the same batch again looks everything up
+here.
 
 One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
 `SqliteLedger.peek`, is possible at any time.
@@ -69,7 +70,7 @@ class SqliteLedger(SqliteLedgerView):
     the ledger raises that too.
 
     Attributes:
-        ends: how many ends of items this run has noted, or is about to.
+        ends: how many ends of items this run has recorded, or is about to.
     """
 
     ends: int = attrs.field(default=0, init=False)
@@ -86,7 +87,7 @@ class SqliteLedger(SqliteLedgerView):
             before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
-            LedgerError: another run has it, it is of a newer version, damaged, no ledger, or cannot be written.
+            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be written.
         """
         writer = Writer(Path(path))
         try:
@@ -103,7 +104,7 @@ class SqliteLedger(SqliteLedgerView):
         """The ledger at `path`, only to be looked at, also while a run is on.
 
         Raises:
-            LedgerError: there is none, it is of a newer version, or cannot be read.
+            LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
         """
         writer = Writer(Path(path), begin="BEGIN")
         try:
@@ -113,38 +114,38 @@ class SqliteLedger(SqliteLedgerView):
             await writer.close()
 
     async def compare(self, *files: Proofs) -> Comparison:
-        """What these files know of the batch's items that the ledger does not.
+        """The facts about the batch's items that these files have and the ledger lacks.
 
         Raises:
-            LedgerError: it, or one of them, cannot be read.
+            LedgerError: the ledger, or one of the files, cannot be read.
         """
         return await self._writer.put(partial(compare, files=files))
 
     async def rebuild(self, accepted: Proofs, ended: Proofs, moved: Proofs, **meta: str) -> None:
-        """Take what the files prove, and the texts in `meta`, all at once.
+        """Add the facts that the files prove, and the texts in `meta`, in one transaction.
 
         Args:
-            accepted: the ids that the service gave.
+            accepted: the ids from the service.
             ended: the manifest.
-            moved: the submits that were about to leave.
-            **meta: texts, kept as `set_meta` does.
+            moved: the submits before their POST.
+            **meta: texts, kept as by `set_meta`.
 
         Raises:
-            LedgerError: it cannot be written, or one of the files cannot be read.
+            LedgerError: the ledger cannot be written, or one of the files cannot be read.
         """
         await self._writer.put(
             partial(rebuild, accepted=accepted, ended=ended, moved=moved, meta=tuple(meta.items()))
         )
 
     async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
-        """Write each id that is noted from now on into this log, before it is committed.
+        """Write each id from now on to this log, before it is committed.
 
         Args:
             log: is closed with the ledger.
-            agrees: whether the log has the ids that the ledger has; if not, these are added.
+            agrees: whether the log has all ids of the ledger; if not, these are added.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: the log cannot be written.
         """
         self._writer.log = log
         await self._writer.put(partial(log.open, agrees=agrees))
@@ -152,10 +153,11 @@ class SqliteLedger(SqliteLedgerView):
     async def without_line(
         self, lines: Callable[[], Iterable[bytes]], *states: ItemState
     ) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states whose record is none of these lines. `lines` is called in a thread.
+        """The entries in one of these states whose record is not one of these lines. `lines` is called in a
+        thread.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         await self._writer.put(partial(rows.note_lines, lines=lines))
         last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
@@ -206,7 +208,7 @@ class SqliteLedger(SqliteLedgerView):
         """Note how the item ended; see `Ledger`."""
         self.ends += 1
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
-        # Of an item that is done, the log has the id.
+        # The log already has the id of an item that is done.
         return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:

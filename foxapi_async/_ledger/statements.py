@@ -1,6 +1,6 @@
 """The ledger's statements: plain functions of its connection, run in the writer's thread.
 
-Each change checks and makes its move in one statement, the first one, so that a refused one leaves nothing behind.
+The first statement of each change checks and makes its move, so a refused change leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, Ledg
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
-# Rows in one question: below SQLite's oldest limit of variables, and short enough not to keep the submits waiting.
+# Rows per query: below SQLite's oldest limit of variables, and few enough not to delay the submits.
 CHUNK = 500
 
 _COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
@@ -108,14 +108,14 @@ def set_meta(connection: sqlite3.Connection, name: str, value: str | Callable[[]
 
 
 def note_lines(connection: sqlite3.Connection, lines: Callable[[], Iterable[bytes]]) -> None:
-    """Keep which lines a file has, in a temporary table; `is_line` asks for them."""
+    """Note the lines of a file in a temporary table, for `is_line`."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS line (mark BLOB PRIMARY KEY) WITHOUT ROWID")
     connection.execute("DELETE FROM line")
     connection.executemany("INSERT OR IGNORE INTO line VALUES (?)", ((_mark(line),) for line in lines()))
 
 
 def is_line(connection: sqlite3.Connection, lines: list[bytes]) -> list[bool]:
-    """Whether each of these is a line that was noted."""
+    """Whether each of these lines was noted."""
     query = "SELECT count(*) FROM line WHERE mark = ?"
     return [bool(connection.execute(query, (_mark(line),)).fetchone()[0]) for line in lines]
 
@@ -126,7 +126,7 @@ def _mark(line: bytes) -> bytes:
 
 @attrs.define
 class Note:
-    """Whether one item was noted as about to be submitted."""
+    """Whether `submitting` was recorded for one item."""
 
     made: bool = False
 
@@ -154,7 +154,7 @@ def submitting(
 
 
 def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> bool:
-    """Undo `submitting`, if it was that note which made it so; whether it was."""
+    """Undo `submitting`, if it was recorded with that note. Return whether it was."""
     if note.made:
         connection.execute(_RELEASED, (key,))
     return note.made
@@ -176,7 +176,7 @@ def ended(
 
 
 def _text(value: object) -> str:
-    """What the file can hold: found out before anything is changed."""
+    """A text that the file can hold, checked before anything is changed."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - of one statement, as an unfit letter is
     value.encode()

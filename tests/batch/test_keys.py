@@ -28,7 +28,7 @@ def test_fingerprints_are_pinned(expected, request_):
 
 
 def test_fingerprints_know_no_order():
-    """Equal requests have one fingerprint, whatever the order of their fields, and what is not sent is no part."""
+    """Equal requests have one fingerprint, in any order of their fields; fields that are not sent are left out."""
     one = parse_request({"model": "new", "prompt": "a", "x": 1, "y": {"b": 1, "a": 2}})
     two = parse_request({"y": {"a": 2, "b": 1}, "x": 1, "prompt": "a", "model": "new", "z": None})
 
@@ -39,7 +39,7 @@ def test_fingerprints_know_no_order():
 
 
 def test_a_file_is_no_url():
-    """A local file counts by its path, written one way on every system, and never as a URL of that text."""
+    """A local file counts by its path, in one form on every system, and never as a URL with that text."""
     posix, windows = (
         fingerprint(GrokImagineImage("a", image_urls=[path]))
         for path in (PurePosixPath("b/c"), PureWindowsPath("b\\c"))
@@ -51,7 +51,7 @@ def test_a_file_is_no_url():
 
 
 def test_other_paths_count_too(tmp_path):
-    """A path of another kind, such as an entry of a directory, counts as its text."""
+    """Another kind of path, such as an entry of a directory, counts as its text."""
     (tmp_path / "c").touch()
     (entry,) = os.scandir(tmp_path)
 
@@ -61,7 +61,7 @@ def test_other_paths_count_too(tmp_path):
 
 
 def test_only_json_values_have_a_fingerprint():
-    """What is neither JSON nor a file is refused, not hashed by its address in memory."""
+    """A value that is neither JSON nor a file is refused, not hashed by its address in memory."""
 
     class Odd(RawRequest):
         def to_dict(self):

@@ -1,4 +1,4 @@
-"""What the error of one item means for its state and for the whole run: rules, without a service."""
+"""How the error of one item changes its state and the whole run: rules, without a service."""
 
 import asyncio
 
@@ -53,7 +53,7 @@ CASES = [
 
 @pytest.mark.parametrize(("error", "state", "reason"), CASES)
 def test_an_error_without_a_submit(error, state, reason):
-    """The class of an error, and whether it concerns a task, say where the item stands and why a run pauses."""
+    """The class of an error, and whether it concerns a task, decide the item's state and the reason of a pause."""
     assert (state_after(error, None), pause_reason(error, None)) == (state, reason)
 
 
@@ -65,7 +65,7 @@ def refused_by_edge(*, series=True):
 
 
 async def test_an_item_that_the_edge_alone_dislikes_has_failed():
-    """A submit that the edge refuses, and that nothing holds back, is its own failure, whatever the status."""
+    """A submit that the edge refuses, while nothing holds it back, is its own failure, with any status."""
     error = PermissionDeniedError(status=403)
 
     assert (state_after(error, refused_by_edge()), pause_reason(error, refused_by_edge())) == (
@@ -75,7 +75,7 @@ async def test_an_item_that_the_edge_alone_dislikes_has_failed():
 
 
 async def test_a_single_submit_that_the_edge_refuses_is_judged_by_its_class():
-    """A submit by itself is judged by the class of its error."""
+    """A single submit is judged by the class of its error."""
     error = PermissionDeniedError(status=403)
 
     assert state_after(error, refused_by_edge(series=False)) is ItemState.NEW

@@ -1,4 +1,4 @@
-"""The ledger: what is said to be on the disk is there, whoever is killed, full or broken."""
+"""The ledger: facts that it has confirmed are on the disk, after any kill, full disk or fault."""
 
 import asyncio
 import collections
@@ -29,7 +29,7 @@ CHILD = Path(__file__).parents[1] / "ledger_child.py"
 
 @pytest.fixture
 def path(tmp_path):
-    """Where the ledger is; the folder is not there yet."""
+    """The path of the ledger; its folder does not exist yet."""
     return tmp_path / "out" / "ledger.db"
 
 
@@ -41,12 +41,12 @@ async def ledger(path):
 
 
 async def look(ledger, key):
-    """What is known of one key."""
+    """The entry of one key."""
     return (await ledger.look_up([key])).get(key)
 
 
 async def bring(ledger, key, state, *, price=None):
-    """Take a new item to a state."""
+    """Bring a new item to a state."""
     await ledger.submitting(key, "fox", f"key of {key}", price)
     if state in (ItemState.SUBMITTED, ItemState.DONE):
         await ledger.submitted(key, f"task of {key}")
@@ -57,7 +57,7 @@ async def bring(ledger, key, state, *, price=None):
 
 
 def move(ledger, key, state):
-    """Ask for one move."""
+    """Request one move."""
     if state is ItemState.SUBMITTING:
         return ledger.submitting(key, "fox", "again")
     if state is ItemState.SUBMITTED:
@@ -66,7 +66,7 @@ def move(ledger, key, state):
 
 
 def columns(path, query):
-    """What another program reads in the file."""
+    """The data that another program reads in the file."""
     connection = sqlite3.connect(path)
     try:
         return connection.execute(query).fetchall()
@@ -100,7 +100,7 @@ def _facts(entry):
 
 
 async def test_the_file_is_durable_by_its_settings(ledger, path):
-    """WAL with synchronous=FULL is on disk after each commit also when the power fails."""
+    """WAL with synchronous=FULL is on disk after each commit, also after a power failure."""
     connection = ledger._writer._file.connection
     pragmas = [
         await ledger._writer.put(partial(schema._pragma, text=name))
@@ -113,13 +113,13 @@ async def test_the_file_is_durable_by_its_settings(ledger, path):
 
 
 def test_what_is_over_stays_over():
-    """Nothing leads out of DONE, and nothing that may be running or billed is submitted again by itself."""
+    """No move leads out of DONE, and no item that may run or be billed is submitted again by itself."""
     assert not any(ItemState.DONE in sources for sources in COMES_FROM.values())
     assert {ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN} == COMES_FROM[ItemState.SUBMITTING]
 
 
 async def test_a_failed_item_may_come_back_with_its_id(ledger):
-    """A failed download goes on with the id it had, at no new price; another id is refused."""
+    """A failed download continues with its id, at no new price; another id is refused."""
     await ledger.submitting("a", "fox", "key", 2)
     await ledger.submitted("a", "task-1")
     await ledger.ended("a", ItemState.FAILED, "{}")
@@ -134,7 +134,7 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
 
 
 async def test_what_counts_as_spent(ledger):
-    """Submits under way, failed and uncertain ones count; refused ones do not, nor a failure that was not billed."""
+    """Unanswered, failed and uncertain submits count; refused ones do not, nor a failure that was not billed."""
     for number, state in enumerate(ItemState):
         await bring(ledger, state.value, state, price=10**number)
     assert 111110.0 == (await ledger.totals()).spent
@@ -151,7 +151,7 @@ STRANGE = [None, float("nan"), float("inf"), -1, 10**400, "many", True, [], {}]
 
 @pytest.mark.parametrize("price", STRANGE, ids=repr)
 async def test_a_strange_price_costs_no_id(ledger, price):
-    """A price that cannot be summed up is unknown; the id beside it is kept all the same."""
+    """A price that cannot be added is unknown; the id beside it is kept."""
     await ledger.submitting("a", "fox", "key")
     await ledger.submitted("a", "task-1", price)
     entry = await look(ledger, "a")
@@ -160,12 +160,12 @@ async def test_a_strange_price_costs_no_id(ledger, price):
 
 
 def test_sane_prices():
-    """Zero, whole and broken numbers are prices."""
+    """Zero, whole numbers and fractions are prices."""
     assert [0.0, 5.0, 0.25] == [read_price(price) for price in (0, 5, 0.25)]
 
 
 async def test_any_number_of_keys_is_looked_up(ledger):
-    """Chunks of any size give what single questions give; unknown keys are missing, doubles are one."""
+    """Chunks of any size give the same as single look-ups; unknown keys are missing, duplicates are one."""
     keys = [f"item {n}" for n in range(1203)]
     await asyncio.gather(*(ledger.submitting(key, "fox", key) for key in keys))
     found = await ledger.look_up(iter([*keys, "unknown", keys[0]]))
@@ -179,7 +179,7 @@ async def test_any_number_of_keys_is_looked_up(ledger):
     "key", ["", "a'b\"; --", "ключ 🦊", "nul \0 here", "%_*?", "x" * 10_000, " ", "e\u0301"]
 )
 async def test_any_text_is_a_key(ledger, key):
-    """Keys are kept letter by letter."""
+    """Keys are kept exactly."""
     await ledger.submitting(key, "fox", key)
 
     assert {key: key} == {
@@ -188,7 +188,7 @@ async def test_any_text_is_a_key(ledger, key):
 
 
 async def test_entries_come_in_order(ledger):
-    """Entries are iterated in the order of their first submits, by state or all; leaving early holds nothing."""
+    """Entries come in the order of their first submits, by state or all; leaving early blocks nothing."""
     await asyncio.gather(*(ledger.submitting(f"{-n}", "fox", "key") for n in range(1201)))
     await asyncio.gather(*(ledger.submitted(f"{-n}", f"task-{n}") for n in range(0, 1201, 3)))
     every = [entry.key async for entry in ledger.entries()]
@@ -205,7 +205,7 @@ async def test_entries_come_in_order(ledger):
 
 
 async def test_entries_may_change_while_they_are_iterated(ledger):
-    """Moving each entry on while iterating neither skips nor repeats one."""
+    """Moving each entry during the iteration neither skips nor repeats one."""
     await asyncio.gather(*(ledger.submitting(f"{n}", "fox", "key") for n in range(1100)))
     seen, moves = [], []
     async for entry in ledger.entries(ItemState.SUBMITTING):
@@ -230,7 +230,7 @@ async def test_notes_of_the_batch_are_kept(path):
 
 
 async def test_many_records_share_one_commit(ledger):
-    """A thousand records that are asked for at once are durable within a few transactions."""
+    """A thousand records that are requested at once are durable within a few transactions."""
     commits = []
     commit = ledger._writer._commit
     ledger._writer._commit = lambda group: (commits.append(len(group)), commit(group))
@@ -241,7 +241,7 @@ async def test_many_records_share_one_commit(ledger):
 
 
 async def test_a_refused_record_harms_no_neighbour(ledger):
-    """Of one group, a refused move and values that no file can hold fail alone."""
+    """In one group, only a refused move and values that no file can hold fail."""
     await ledger.submitting("a", "fox", "key")
     group = [
         ledger.submitted("a", "task-1"),
@@ -263,7 +263,7 @@ async def test_a_refused_record_harms_no_neighbour(ledger):
 
 
 async def test_a_cancelled_waiter_loses_no_record(ledger):
-    """A record is written also if nobody waits for it any more; its neighbours' waiters are told."""
+    """A record is written also if its waiter has gone; other waiters get their results."""
     await ledger.submitting("a", "fox", "key")
     await ledger.submitting("b", "fox", "key")
     left, kept = ledger.submitted("a", "task-a"), ledger.submitted("b", "task-b")
@@ -302,7 +302,7 @@ async def test_a_submitting_that_was_told_and_cancelled_at_once_is_taken_back(le
 
 
 async def test_taking_back_concerns_only_the_own_note(ledger):
-    """A cancelled submitting that was refused leaves the item to the one that has it."""
+    """A cancelled `submitting` that was refused leaves the item to the run that has it."""
     await ledger.submitting("a", "fox", "key")
     task = asyncio.create_task(ledger.submitting("a", "fox", "key"))
     await asyncio.sleep(0)
@@ -324,7 +324,9 @@ async def test_leaving_waits_for_the_queue(path):
 
 
 async def test_what_another_run_needs_is_kept_until_the_end(ledger):
-    """The opening of a submit is there until its record is; one that no file can hold leaves nothing behind."""
+    """The opening record of a submit is there until its final record is. One that no file can hold leaves
+    nothing behind.
+    """
     for bad in ("\ud800", 5):
         with pytest.raises(LedgerError):
             await ledger.submitting("a", "fox", "key", None, bad)
@@ -365,7 +367,7 @@ async def test_a_cancelled_leaving_leaves_all_the_same(path):
 
 
 async def test_a_cancelled_opening_leaves_no_lock(path):
-    """Cancelled while it opens, nothing stays behind."""
+    """Cancelled while it opens, it leaves nothing behind."""
     for turns in range(4):
         task = asyncio.create_task(SqliteLedger.opened(path).__aenter__())
         for _ in range(turns):
@@ -378,7 +380,7 @@ async def test_a_cancelled_opening_leaves_no_lock(path):
 
 
 async def test_an_error_of_the_body_leaves_as_itself(path):
-    """The ledger is closed, and the error of the block is not replaced."""
+    """The ledger is closed, and the block's own error is raised."""
     with pytest.raises(ZeroDivisionError):
         async with SqliteLedger.opened(path):
             raise ZeroDivisionError
@@ -400,7 +402,7 @@ async def test_a_commit_takes_no_virtual_time(path):
 
 
 def test_a_closed_loop_loses_no_record(path, new_loop):
-    """What was asked for is written also if the loop is closed before it is told."""
+    """Requested records are written also if the loop is closed before the confirmation."""
     loop = new_loop()
     opened = SqliteLedger.opened(path)
     gate = threading.Event()
@@ -442,11 +444,11 @@ async def test_no_thread_can_be_had(path):
         await ledger.submitting("a", "fox", "key")
 
 
-# What is wrong with the file.
+# Faults of the file.
 
 
 async def test_a_full_disk_breaks_the_ledger(path):
-    """What cannot be committed fails for all who wait, also later, and leaving says so; what was told is there."""
+    """A failed commit fails for all waiters, also later, and closing reports it; confirmed records are there."""
     with pytest.raises(LedgerError, match="cannot grow: free some space"):
         async with SqliteLedger.opened(path) as ledger:
             await ledger.submitting("kept", "fox", "key")
@@ -464,7 +466,7 @@ async def test_a_full_disk_breaks_the_ledger(path):
 
 
 async def test_a_fault_of_ours_leaves_nobody_waiting(path):
-    """An exception that nothing foresaw reaches those who wait, and the ledger goes on no more."""
+    """An unforeseen exception reaches all waiters, and the ledger stops."""
     with pytest.raises(LedgerError, match=r"cannot be used \('fox'\)"):
         async with SqliteLedger.opened(path) as ledger:
             with pytest.raises(LedgerError, match="'fox'"):
@@ -472,14 +474,14 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(path):
 
 
 async def run_child(what, path, **options):
-    """A run of its own."""
+    """Another run in its own process."""
     return await asyncio.create_subprocess_exec(
         sys.executable, CHILD, what, path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options
     )
 
 
 async def test_a_file_that_may_not_grow(path):
-    """With a real limit of the file's size, everything told is there, and the error names the disk."""
+    """With a real limit of the file's size, all confirmed records are there, and the error names the disk."""
     child = await run_child("fill", path)
     told, _ = await child.communicate()
     durable, errors = json.loads(told)
@@ -492,7 +494,7 @@ async def test_a_file_that_may_not_grow(path):
 
 
 async def test_a_second_run_is_refused(path):
-    """Two runs never share a ledger: the second is told which process has it, and looking is allowed."""
+    """Two runs never share a ledger: the second gets the first one's process id, and may read."""
     child = await run_child("hold", path)
     assert b"open\n" == await child.stdout.readline()
     with pytest.raises(LedgerError, match=f"in use by process {child.pid}: wait for its end, or stop it"):
@@ -511,7 +513,7 @@ async def test_a_second_run_is_refused(path):
 
 
 async def test_a_lock_without_a_name(path):
-    """Who holds the lock and has not said so yet is another process."""
+    """If the holder of the lock has not written its id yet, the error says "another process"."""
     path.parent.mkdir()
     holder = lock.FileLock(path)
     path.with_name("ledger.db.lock").write_text("")
@@ -521,7 +523,7 @@ async def test_a_lock_without_a_name(path):
 
 
 async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
-    """Whoever looks whether a run is on has the lock for an instant: it is tried again."""
+    """A check whether a run is active has the lock for an instant: the run tries again."""
     path.parent.mkdir()
     looker = lock.FileLock(path)
     monkeypatch.setattr(lock.time, "sleep", lambda pause: looker.release() if pause else None)
@@ -529,9 +531,11 @@ async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
 
 
 async def test_a_forked_child_keeps_off(path):
-    """A forked child cannot use the ledger, does not harm its parent's, and holds no lock when that is killed."""
-    # Not measured: a tracer that is forked in the midst of its work may wait for itself. And not asyncio's: its `wait`
-    # waits for the pipes as well, which the orphan holds.
+    """A forked child cannot use the ledger, does no harm to its parent's, and holds no lock when the parent
+    is killed.
+    """
+    # Not measured: a tracer that is forked during its work may wait for itself. And not asyncio's: its `wait`
+    # also waits for the pipes, which the orphan holds.
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, CHILD, "fork", path], env=quiet, **pipes) as child:  # noqa: ASYNC220 - see above
@@ -565,7 +569,7 @@ async def test_in_a_forked_child(path, monkeypatch):
 
 
 async def test_killed_at_any_moment(path):
-    """A run that is killed, again and again, keeps everything that it was told, in a sound file, and its lock is free."""
+    """A run that is killed repeatedly keeps everything that it confirmed, in a sound file, and its lock is free."""
     child = await run_child("kill", path)
     told = {}
     rounds = 0
@@ -636,7 +640,7 @@ WRONG = {
 @pytest.mark.parametrize("way", [SqliteLedger.opened, SqliteLedger.peek])
 @pytest.mark.parametrize(("make", "words"), WRONG.values(), ids=WRONG)
 async def test_what_is_no_ledger_is_left_alone(path, make, words, way):
-    """A file that is no ledger of ours is refused with the reason, and not one byte of it is changed."""
+    """A file that is not our ledger is refused with the reason, and no byte of it is changed."""
     path.parent.mkdir()
     if (made := make(path)) is not None and not isinstance(made, int):
         await made
@@ -650,7 +654,7 @@ async def test_what_is_no_ledger_is_left_alone(path, make, words, way):
 
 
 async def test_a_damaged_ledger_is_not_used(path):
-    """Damage is noticed on opening, and the message says what not to do."""
+    """Damage is noticed on opening, and the message names the step to avoid."""
     await damage(path)
     with pytest.raises(LedgerError, match=r"is damaged: keep it, .*\.recover.* bill everything again"):
         async with SqliteLedger.opened(path):
@@ -674,7 +678,7 @@ async def test_paths_that_cannot_be(tmp_path, make):
 
 
 async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
-    """`:memory:`, URIs and their signs are file names like others, also to look at."""
+    """`:memory:`, URIs and their signs are normal file names, also for reading."""
     monkeypatch.chdir(tmp_path)
     for name in (":memory:", "file:x?mode=memory", "a b%20#?.db", "лиса"):
         async with SqliteLedger.opened(name) as ledger:
@@ -685,7 +689,7 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
 
 
 async def test_looking_at_nothing(path):
-    """There is nothing to look at before the first run, and looking makes nothing."""
+    """Before the first run there is nothing to read, and reading makes no file."""
     with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
         async with SqliteLedger.peek(path):
             raise AssertionError
@@ -744,7 +748,7 @@ async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
 
 
 async def test_a_file_system_without_shared_memory(path, monkeypatch):
-    """Where WAL cannot be had, the ledger works with a rollback journal, just as durably."""
+    """Without WAL the ledger works with a rollback journal, just as durably."""
     pragma = schema._pragma
     monkeypatch.setattr(
         schema,
@@ -791,7 +795,7 @@ async def test_closing_troubles_are_no_news(path, monkeypatch):
 
 
 def test_every_advice_has_its_code():
-    """An error of SQLite is known by its primary code, whatever detail it carries."""
+    """An error of SQLite is recognised by its primary code, with any detail."""
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
 
@@ -799,7 +803,7 @@ def test_every_advice_has_its_code():
     assert "cannot be used (RuntimeError)" in str(schema.explained(Path("x"), RuntimeError()))
 
 
-# Anything in any order.
+# All operations in all orders.
 
 KEYS = st.sampled_from(["a", "b", "c"])
 PRICES = st.sampled_from([None, 0.0, 1.5, 4.0])
@@ -881,12 +885,12 @@ async def play(path, steps):
 @settings(max_examples=60)
 @given(STEPS)
 def test_it_is_a_dictionary_on_disk(tmp_path_factory, steps):
-    """Whatever is asked for in whatever order, with reopenings between, it holds what a dictionary would hold."""
+    """For all operations in any order, with reopenings between, it equals a dictionary."""
     asyncio.run(play(tmp_path_factory.mktemp("ledger") / "ledger.db", steps))
 
 
 def test_entries_are_values():
-    """An entry is a frozen value with all that is known."""
+    """An entry is a frozen value with all known facts."""
     entry = LedgerEntry("a", "fox", ItemState.NEW, "key", None, None, None, 0.0)
 
     assert entry == LedgerEntry("a", "fox", ItemState.NEW, "key", None, None, None, 0.0)
@@ -895,6 +899,6 @@ def test_entries_are_values():
 
 
 def test_the_writer_names_what_is_its_own():
-    """An error of the file is never taken for one statement's own."""
+    """An error of the file is never taken for an error of one statement."""
     assert not issubclass(sqlite3.OperationalError, group_commit._ITS_OWN)
     assert not issubclass(sqlite3.DatabaseError, group_commit._ITS_OWN)

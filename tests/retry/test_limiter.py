@@ -1,4 +1,4 @@
-"""Where requests of one kind wait for their turn: a limit, a hold, and what those who cannot wait are told."""
+"""Requests of one kind wait for their turn: a limit, a hold, and the refusal for requests that cannot wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foxapi_async._retry.limiter import RateLimiter
 
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))
 def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, waits):
-    """Timers may fire a millisecond early: on the whole, no more go than the limit allows."""
+    """Timers may fire a millisecond early: in total, no more requests go than the limit allows."""
     gate, now, gone = RateLimiter(limit), 0.0, []
     for wait in waits:
         now = max(now + wait, gate.next_allowed(now) - 0.001)
@@ -38,7 +38,7 @@ def test_an_open_gate_lets_everything_through():
 
 @pytest.mark.virtual
 async def test_a_limiter_that_is_held_says_why():
-    """To those who cannot wait for so long, and until a request goes."""
+    """Requests that cannot wait for so long get the refusal, until a request goes."""
     gate, refusal = RateLimiter(), RateLimitError("too fast", status=429)
     gate.hold(30.0, refusal)
     gate.hold(20.0, RateLimitError("later, but shorter", status=429))
@@ -52,7 +52,7 @@ async def test_a_limiter_that_is_held_says_why():
 
 @pytest.mark.virtual
 async def test_submits_keep_their_order_and_their_pace():
-    """A gate lets requests through in the order in which they came, evenly, also after a hold."""
+    """A limiter lets requests go in the order in which they came, evenly, also after a hold."""
     gate, gone = RateLimiter(10.0), []
 
     async def send(number):
@@ -76,7 +76,7 @@ async def test_submits_keep_their_order_and_their_pace():
 
 @pytest.mark.virtual
 async def test_a_hold_that_begins_while_one_waits_may_be_too_long_for_it():
-    """What waits for its turn is told as soon as its turn would have come."""
+    """A waiting request gets the refusal when its turn would have come."""
     limiter = RateLimiter(1.0)
     limiter.take(now())
     waiting = asyncio.create_task(limiter.acquire(lambda: 10.0))

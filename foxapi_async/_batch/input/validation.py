@@ -1,4 +1,4 @@
-"""What a batch's ledger remembers of its input file, so that it is neither validated nor gone through twice."""
+"""Keeps in the ledger what is known of an input file, so that it is neither validated nor processed twice."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FINISHED = "finished"
 
 
 async def validated(file: InputFile, ledger: Ledger) -> int:
-    """How many items the file has. It is read to its end first, unless the ledger knows that it was found good.
+    """How many items the file has. It is validated first, unless the ledger knows that it is valid.
 
-    The file is read once here: for its checksum alone if it has the size of the file that was found good, else to
-    check it. Only a file with other content and that very size is read twice.
+    The file is read once here. If it has the size of the validated file, only its checksum is read, else it
+    is checked. A file with that size and other content is read twice.
 
     Raises:
-        InvalidRequestError: lines are wrong, each with its number in `.problems`; or it cannot be read.
+        InvalidRequestError: lines are wrong, each with its number in `.problems`; or the file cannot be read.
     """
     known = await ledger.meta(_VALIDATED)
     size = await file.size()
@@ -51,7 +51,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
 
 
 async def expected_items(ledger: LedgerView) -> int | None:
-    """How many items the last file had that was found good; None if there was none."""
+    """How many items the last validated file had; None if there was none."""
     known = await ledger.meta(_VALIDATED)
     return None if known is None else _count_in(known)
 
@@ -64,7 +64,7 @@ async def checked(file: InputFile) -> Check:
     """What `check` finds, with ids that stand for two requests of the file.
 
     Raises:
-        InvalidRequestError: it cannot be read.
+        InvalidRequestError: the file cannot be read.
         LedgerError: there is no room for temporary files.
     """
     with contextlib.closing(Numbering()) as numbering:
@@ -89,7 +89,7 @@ async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[Inp
 
 
 async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) -> bool:
-    """Whether an earlier run went through this very file, and no item is left in one of these states."""
+    """Whether an earlier run finished this very file, and no item is left in one of these states."""
     counts = (await ledger.totals()).counts
     left = sum(
         counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
@@ -98,5 +98,5 @@ async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) 
 
 
 async def note_finished(file: InputFile, ledger: Ledger) -> None:
-    """The file was gone through to its end."""
+    """Note that the file was processed to its end."""
     await ledger.set_meta(_FINISHED, file.validation or "")
