@@ -13,7 +13,8 @@ import attrs
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
 from foxapi_async._client.poller import Poller
 from foxapi_async._policy.contact import Contact
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 MODEL = "simulated"
@@ -56,7 +57,7 @@ class Service:
     """Knows when each task ends, tells it to polls, and notes what they cost."""
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
-        self.polls = RateLimiter(limit)
+        self.polls = PacedLimiter(AdaptiveRate(limit))
         self.contact = Contact()
         self.downloads = None
         self._runs = runs

@@ -15,8 +15,9 @@ from foxapi_async._client.poller import Poller
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 USUAL = Cadence()
@@ -60,7 +61,7 @@ class Service:
     """
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
-        self.polls = RateLimiter(limit)
+        self.polls = PacedLimiter(AdaptiveRate(limit))
         self.downloads = None
         self.contact = Contact()
         self.latency = latency

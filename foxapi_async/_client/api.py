@@ -19,9 +19,11 @@ from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.protocol import RateLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import requests
 from foxapi_async._wire.json_values import read_object
@@ -60,9 +62,9 @@ class Api:
         self._retry = retry
         self.downloads = downloads
         self._listener = listener
-        self.submits = RateLimiter(limits.submits_per_second, "submit", listener)
-        self.polls = RateLimiter(limits.polls_per_second, "poll", listener)
-        self._uploads = RateLimiter(None, "upload", listener)
+        self.submits: RateLimiter = PacedLimiter(AdaptiveRate(limits.submits_per_second), "submit", listener)
+        self.polls: RateLimiter = PacedLimiter(AdaptiveRate(limits.polls_per_second), "poll", listener)
+        self._uploads: RateLimiter = PacedLimiter(AdaptiveRate(), "upload", listener)
         self.contact = Contact()
 
     async def submit(

@@ -8,7 +8,7 @@ from typing import Protocol
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.protocol import RateLimiter
 from foxapi_async._wire.replies import TaskReply
 
 

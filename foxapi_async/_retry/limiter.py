@@ -8,25 +8,23 @@ from collections.abc import Callable
 
 from foxapi_async._errors import FoxError
 from foxapi_async._listener import Listener, What
-from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._retry.protocol import Rate
 
 # A call without a deadline waits at most this long for its next try, even if the service asks for more.
 LONGEST_WAIT = 120.0
 
 
-class RateLimiter:
-    """Lets requests of one kind go in order, evenly paced, and not at all while the service asks for a pause.
+class PacedLimiter:
+    """The requests of one kind in one process; see `RateLimiter`.
 
     Args:
-        limit: requests per second, without bursts above it; None for no limit of our own.
-        what: the kind of request.
-        listener: gets a report when requests are held back.
+        rate: requests a second, without bursts above it.
+        what: their kind.
+        listener: is notified when requests are held back.
     """
 
-    def __init__(
-        self, limit: float | None = None, what: What = "poll", listener: Listener | None = None
-    ) -> None:
-        self._rate = AdaptiveRate(limit)
+    def __init__(self, rate: Rate, what: What = "poll", listener: Listener | None = None) -> None:
+        self._rate = rate
         self._next = 0.0
         self._what: What = what
         self._listener = listener
