@@ -99,7 +99,7 @@ async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("foxapi_async._files.disk.PartFile._commit", full)
+    monkeypatch.setattr("foxapi_async._files.disk.PartFile.commit", full)
     async with Emulator(seconds=5) as emulator:
         seen, why = await paused(emulator, smalls(3), tmp_path)
 
