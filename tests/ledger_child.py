@@ -9,7 +9,7 @@ import sys
 import warnings
 
 from foxapi_async import LedgerError
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 
 ROUNDS = 24
 WRITERS = 8
@@ -42,7 +42,7 @@ async def write_for_ever(path, pipe):
     def tell(*words):
         os.write(pipe, (json.dumps(words) + "\n").encode())
 
-    async with Ledger.opened(path) as ledger, asyncio.TaskGroup() as group:
+    async with SqliteLedger.opened(path) as ledger, asyncio.TaskGroup() as group:
         for number in range(WRITERS):
             group.create_task(write(ledger, number, tell))
 
@@ -67,7 +67,7 @@ def kill(path):
 
 async def hold_open(path):
     """Hold the ledger until the input ends."""
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("held", "fox", "key")
         say("open")
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -77,7 +77,7 @@ async def fill(path):
     """Write until the file may not grow any more. Report the durable steps and the errors."""
     durable, errors = 0, []
     try:
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
             try:
                 while True:
@@ -91,8 +91,8 @@ async def fill(path):
 
 
 async def fork(path):
-    """Fork inside a run. Report the child's errors, and whether it keeps the lock when its parent is gone."""
-    async with Ledger.opened(path) as ledger:
+    """Fork inside of a run: what the child meets, and whether it keeps the lock when its parent is gone."""
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("before", "fox", "key")
         child = os.fork()
         if child:

@@ -17,7 +17,7 @@ from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_part, mark_of
 
 LEDGER = "ledger.sqlite"
@@ -61,7 +61,7 @@ class BatchFolder:
     """
 
     out: Path
-    ledger: Ledger
+    ledger: SqliteLedger
     manifest: Manifest
     is_unproven: bool
 
@@ -78,7 +78,7 @@ class BatchFolder:
         log = files.log
         has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
         before_making = files.check_unbegun if has_files and not terms.rebuild else None
-        async with Ledger.opened(files.ledger, before_making=before_making) as ledger:
+        async with SqliteLedger.opened(files.ledger, before_making=before_making) as ledger:
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
             await _check_service(out, ledger, counts, terms)
@@ -147,7 +147,9 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
 # The service of a folder.
 
 
-async def _check_service(out: Path, ledger: Ledger, counts: Mapping[ItemState, int], terms: Terms) -> None:
+async def _check_service(
+    out: Path, ledger: SqliteLedger, counts: Mapping[ItemState, int], terms: Terms
+) -> None:
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
     # A ledger without items belongs to no service yet: a trial that was killed before its mark continues.
@@ -200,8 +202,8 @@ class _Files:
             if next(iter(proofs), None) is not None:
                 raise LedgerError(f"the ledger {self.ledger} is gone, but its batch was begun. {_WAY_OUT}")
 
-    async def compare(self, ledger: Ledger, marks: _Marks) -> None:
-        """Refuse a ledger that lacks items of the files, and add ids to it that a kill kept out."""
+    async def compare(self, ledger: SqliteLedger, marks: _Marks) -> None:
+        """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
         log = self.log
         start = known_part(log.submitted, marks.submitted) or 0
         # Without the log, the whole manifest is the only evidence.
@@ -220,8 +222,8 @@ class _Files:
         for late in found.late:
             await ledger.submitted(late.key, late.task_id or "", late.price)
 
-    async def rebuild(self, ledger: Ledger) -> None:
-        """Put the facts that the files prove into the ledger."""
+    async def rebuild(self, ledger: SqliteLedger) -> None:
+        """Put what the files prove into the ledger."""
         meta = {} if self.log.is_complete else {_UNPROVEN: "yes"}
         await ledger.rebuild(
             self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta

@@ -13,7 +13,7 @@ import functools
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._wire.replies import TaskReply
 
 IMAGES = "images"
@@ -135,7 +135,7 @@ class ItemRun:
         self._is_settled = item.task_id is not None
         # Whether the item is SUBMITTING in the ledger. That is recorded just before the POST.
         self._is_noted = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
-        self._released: asyncio.Future[None] | None = None
+        self._released: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
 

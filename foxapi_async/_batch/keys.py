@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from foxapi_async._errors import LedgerError
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async.models import GenerationRequest
 
 _FINGERPRINT_LENGTH = 24
 _LONGEST_ID = 200
+
+_CACHE_KIB = 4000
+
+# Below SQLite's oldest limit of variables in one question.
+_CHUNK = 500
 
 
 def fingerprint(request: GenerationRequest) -> str:
@@ -40,6 +48,50 @@ def _as_json(value: Any) -> dict[str, str]:
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
 ).encode
+
+
+class Numbering:
+    """Counts how often each text was given. It does so in a temporary file: memory does not grow with the input."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        # Keys come in no order. The pages kept in memory are bounded; what does not fit is read again.
+        self._connection.executescript(
+            f"PRAGMA journal_mode=OFF; PRAGMA cache_size={-_CACHE_KIB};"
+            "CREATE TABLE seen (text TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID"
+        )
+
+    def number(self, texts: Sequence[str]) -> list[int]:
+        """How often each has been given, this time included. Blocks: call it in a thread.
+
+        Raises:
+            LedgerError: there is no room for temporary files.
+        """
+        numbers = []
+        times: dict[str, int] = {}
+        try:
+            for start in range(0, len(texts), _CHUNK):
+                chunk = texts[start : start + _CHUNK]
+                marks = ", ".join("?" * len(chunk))
+                query = f"SELECT text, times FROM seen WHERE text IN ({marks})"  # noqa: S608 - of question marks
+                times = dict(self._connection.execute(query, chunk).fetchall())
+                for text in chunk:
+                    times[text] = number = times.get(text, 0) + 1
+                    numbers.append(number)
+                self._connection.execute("BEGIN")
+                self._connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            problem = str(error)
+        else:
+            return numbers
+        raise LedgerError(
+            f"the items cannot be counted in a temporary file ({problem}): free some space where temporary files are"
+        )
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._connection.close()
 
 
 def counted_key(mark: str, n: int) -> str:

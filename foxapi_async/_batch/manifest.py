@@ -25,7 +25,7 @@ from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +50,10 @@ class Manifest:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, ledger: Ledger, *, is_whole: bool = False) -> AsyncIterator[Manifest]:
-        """The manifest at `path`, which has the last line of each ended item in the ledger.
+    async def opened(
+        cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
+    ) -> AsyncIterator[Manifest]:
+        """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
 
         Args:
             path: of the file.
@@ -83,7 +85,7 @@ class Manifest:
         while lines:
             lines = lines[os.write(self._descriptor, lines) :]
 
-    async def _add_missing(self, ledger: Ledger) -> None:
+    async def _add_missing(self, ledger: SqliteLedger) -> None:
         records: list[str] = []
         async with contextlib.aclosing(
             ledger.without_line(functools.partial(whole_lines, self._path), *ENDED)

@@ -13,12 +13,13 @@ import attrs
 from foxapi_async._batch.budget import Answer, Budget, kind_of
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._batch.keys import counted_key, fingerprint, id_conflict, id_problem
+from foxapi_async._batch.keys import Numbering, counted_key, fingerprint, id_conflict, id_problem
 from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
 from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async.models import GenerationRequest, parse_request
 
 BatchItem = GenerationRequest | Mapping[str, Any] | tuple[str | None, GenerationRequest | Mapping[str, Any]]
@@ -87,11 +88,12 @@ class WorkPlan:
     async def _unbegun(self) -> AsyncGenerator[WorkItem, None]:
         """The items that must be submitted, or cannot be."""
         index = 0
-        async with contextlib.aclosing(_chunks(self._given)) as chunks:
-            async for chunk in chunks:
-                for item in await self._identified(index, chunk):
-                    yield item
-                index += len(chunk)
+        with contextlib.closing(Numbering()) as numbering:
+            async with contextlib.aclosing(_chunks(self._given)) as chunks:
+                async for chunk in chunks:
+                    for item in await self._identified(index, chunk, numbering):
+                        yield item
+                    index += len(chunk)
         if ItemState.UNCERTAIN in self._again:
             while self.looked_for:
                 self._changed.clear()
@@ -99,7 +101,9 @@ class WorkPlan:
             for item in self.unknown:
                 yield item
 
-    async def _identified(self, first: int, chunk: Sequence[BatchItem | InputRow]) -> list[WorkItem]:
+    async def _identified(
+        self, first: int, chunk: Sequence[BatchItem | InputRow], numbering: Numbering
+    ) -> list[WorkItem]:
         """The items of a chunk, with their keys; without those that are done already, or given twice."""
         items = [_read(index, given) for index, given in enumerate(chunk, first)]
         # Equal requests are counted. For an id its uses are counted, alone and with this request.
@@ -111,7 +115,7 @@ class WorkPlan:
             else [item.key, f"{item.key}\n{item.fingerprint}"]
             for item in items
         ]
-        numbers = iter(await self._ledger.number(itertools.chain.from_iterable(names)))
+        numbers = iter(await in_thread(numbering.number, list(itertools.chain.from_iterable(names))))
         items = [_keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)]
         known = await self._ledger.look_up(item.key for item in items if item.key is not None)
         if self.mark_unproven is not None:

@@ -4,8 +4,8 @@ It makes a batch safe to kill at any moment. A submit is in it, durably, before 
 enters the writer's queue before anything else can happen. Running the same batch again looks everything up
 here.
 
-It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
-Reading alone, by `Ledger.peek`, is possible at any time.
+One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
+`SqliteLedger.peek`, is possible at any time.
 """
 
 from __future__ import annotations
@@ -24,23 +24,20 @@ from foxapi_async._ledger import statements as rows
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.group_commit import Writer
 from foxapi_async._ledger.proofs import Comparison, Proofs, compare, rebuild
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import open_to_read, open_to_write
 from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
 from foxapi_async._wire.json_values import read_price
 
 
 @attrs.define(eq=False, slots=False)
-class LedgerView:
-    """A ledger that is only read. `Ledger.peek` opens one."""
+class SqliteLedgerView:
+    """A ledger that is only read; see `protocol.LedgerView`. `SqliteLedger.peek` opens one."""
 
     _writer: Writer
 
     async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
-        """The entries of these keys; unknown keys are missing.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
+        """The entries of these keys; see `LedgerView`."""
         found: dict[str, LedgerEntry] = {}
         keys = list(keys)
         for start in range(0, len(keys), rows.CHUNK):
@@ -49,44 +46,28 @@ class LedgerView:
         return found
 
     async def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states, or all, in the order of their first submits.
-
-        An entry that changes meanwhile is yielded once, in its old or new state.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
+        """The entries in one of these states, or all; see `LedgerView`."""
         last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
         while chunk:
             for entry in chunk:
                 yield entry
             last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
-    async def totals(self) -> rows.Totals:
-        """How many items are in each state, and the credits that may be billed.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
+    async def totals(self) -> Totals:
+        """The ledger in figures; see `LedgerView`."""
         return await self._writer.put(rows.totals)
 
     async def meta(self, name: str) -> str | None:
-        """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
+        """The text that `set_meta` kept. `created` is there from the beginning, in unix seconds."""
         return await self._writer.put(partial(rows.meta, name=name))
 
 
 @attrs.define(eq=False, slots=False)
-class Ledger(LedgerView):
-    """The ledger of a running batch. `Ledger.opened` opens one.
+class SqliteLedger(SqliteLedgerView):
+    """The ledger of the batch that runs; see `protocol.Ledger`. `SqliteLedger.opened` opens one.
 
-    Each change returns a future, which is done when the change is on the disk. The change is in the writer's
-    queue before the call returns, and is made even if the future has no waiter. If the item's state does not
-    allow a change, only that change fails, with a LedgerError. If the file cannot be written, all later
-    changes fail, and closing the ledger raises the error.
+    Each change returns a future, which is done once the change is on the disk. If the file cannot be written, closing
+    the ledger raises that too.
 
     Attributes:
         ends: how many ends of items this run has recorded, or is about to.
@@ -98,8 +79,8 @@ class Ledger(LedgerView):
     @contextlib.asynccontextmanager
     async def opened(
         cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
-    ) -> AsyncIterator[Ledger]:
-        """The ledger at `path`, for this run only; made if missing.
+    ) -> AsyncIterator[SqliteLedger]:
+        """The ledger at `path`, for this run alone; made where there is none.
 
         Args:
             path: of the ledger.
@@ -119,8 +100,8 @@ class Ledger(LedgerView):
 
     @staticmethod
     @contextlib.asynccontextmanager
-    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[LedgerView]:
-        """The ledger at `path`, only for reading, also during a run.
+    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[SqliteLedgerView]:
+        """The ledger at `path`, only to be looked at, also while a run is on.
 
         Raises:
             LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
@@ -128,7 +109,7 @@ class Ledger(LedgerView):
         writer = Writer(Path(path), begin="BEGIN")
         try:
             await writer.open(open_to_read)
-            yield LedgerView(writer)
+            yield SqliteLedgerView(writer)
         finally:
             await writer.close()
 
@@ -188,21 +169,6 @@ class Ledger(LedgerView):
                     yield entry
             last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
-    async def number(self, fingerprints: Iterable[str]) -> list[int]:
-        """How many times each fingerprint has been given since the ledger was opened, this time included.
-
-        The counts are in a temporary file: memory does not grow with the input.
-
-        Raises:
-            LedgerError: the file cannot be written.
-        """
-        numbers: list[int] = []
-        fingerprints = list(fingerprints)
-        for start in range(0, len(fingerprints), rows.CHUNK):
-            chunk = fingerprints[start : start + rows.CHUNK]
-            numbers += await self._writer.put(partial(rows.number, fingerprints=chunk))
-        return numbers
-
     async def submitting(
         self,
         key: str,
@@ -211,21 +177,7 @@ class Ledger(LedgerView):
         price: float | None = None,
         opening: str | None = None,
     ) -> None:
-        """Record that this item is about to be submitted. When this returns, the record is on the disk.
-
-        If this is cancelled, the record is taken back, because then nothing is sent.
-
-        Args:
-            key: the item's name.
-            fingerprint: of its request.
-            idempotency_key: the key of the submit.
-            price: the credits that it is expected to cost, if known. They count as spent from now on.
-            opening: the facts that another run needs to continue with it; kept until there is a final record.
-
-        Raises:
-            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or
-                the ledger cannot be written.
-        """
+        """Note that this item is about to be submitted; see `Ledger`."""
         note = rows.Note()
         work = partial(
             rows.submitting,
@@ -243,32 +195,22 @@ class Ledger(LedgerView):
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
-        """Record the id from the service, and the credits that it reserved.
-
-        A failed item may come back with its id, to be polled once more.
-        """
+        """Note the id that the service gave; see `Ledger`."""
         credit = read_price(price)
         work = partial(rows.submitted, key=key, task_id=task_id, price=credit)
         return self._writer.put(work, Accepted(key, task_id, credit))
 
     def released(self, key: str) -> Future[None]:
-        """Record that the submit was refused and nothing was billed: the item returns to its former state.
-
-        That is NEW, or for a repeated submit FAILED or UNCERTAIN. The item keeps the idempotency key.
-        """
+        """Note that the submit was refused; see `Ledger`."""
         return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
-        """Record how the item ended: DONE (its images are saved), FAILED, or UNCERTAIN (it may have been
-        accepted).
-
-        It counts as spent with the known price, or with `price`; 0 if it cost nothing.
-        """
+        """Note how the item ended; see `Ledger`."""
         self.ends += 1
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
         # The log already has the id of an item that is done.
         return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:
-        """Keep a text under a name. A function makes its text in the ledger's thread, after all earlier changes."""
+        """Keep a text under a name; see `Ledger`. A function makes its text in the ledger's thread."""
         return self._writer.put(partial(rows.set_meta, name=name, value=value))

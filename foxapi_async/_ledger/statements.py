@@ -14,6 +14,7 @@ import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
 # Rows per query: below SQLite's oldest limit of variables, and few enough not to delay the submits.
@@ -85,21 +86,6 @@ def entries(
     return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
 
 
-@attrs.frozen
-class Totals:
-    """The ledger in figures.
-
-    Attributes:
-        counts: how many items are in each state.
-        spent: credits of everything that may be billed: each submit counts with its price, unless it was refused.
-        unpriced: how many submits may be billed at an unknown price, which is not in `spent`.
-    """
-
-    counts: dict[ItemState, int]
-    spent: float
-    unpriced: int
-
-
 def totals(connection: sqlite3.Connection) -> Totals:
     counts = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
     spent = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
@@ -136,18 +122,6 @@ def is_line(connection: sqlite3.Connection, lines: list[bytes]) -> list[bool]:
 
 def _mark(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
-
-
-def number(connection: sqlite3.Connection, fingerprints: Sequence[str]) -> list[int]:
-    marks = ", ".join("?" * len(fingerprints))
-    query = f"SELECT fingerprint, times FROM seen WHERE fingerprint IN ({marks})"  # noqa: S608 - of question marks
-    times: dict[str, int] = dict(connection.execute(query, fingerprints).fetchall())
-    numbers = []
-    for fingerprint in fingerprints:
-        times[fingerprint] = number = times.get(fingerprint, 0) + 1
-        numbers.append(number)
-    connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
-    return numbers
 
 
 @attrs.define

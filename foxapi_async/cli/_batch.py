@@ -20,7 +20,8 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._options import Limits
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_account import Account, read_account
@@ -127,7 +128,7 @@ class BatchJob:
                     self._tell_failure(outcome, outcome.error)
                 if self._screen.as_json and outcome.key is not None:
                     if records is None:
-                        records = await stack.enter_async_context(Ledger.peek(self._batch.out / LEDGER))
+                        records = await stack.enter_async_context(SqliteLedger.peek(self._batch.out / LEDGER))
                     await self._print_record(records, outcome.key)
 
     async def _print_record(self, records: LedgerView, key: str) -> None:

@@ -11,7 +11,8 @@ from foxapi_async._batch.folder import LEDGER
 from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.lock import holder_of
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli._text import counted, grouped, plain
 
 SHOWN_KEYS = 20
@@ -90,7 +91,7 @@ async def read_account(folder: Path) -> Account:
     path = folder / LEDGER
     run = holder_of(path)
     unclear = (ItemState.UNCERTAIN,) if run else (ItemState.UNCERTAIN, ItemState.SUBMITTING)
-    async with Ledger.peek(path) as ledger:
+    async with SqliteLedger.peek(path) as ledger:
         totals = await ledger.totals()
         counts = totals.counts
         return Account(

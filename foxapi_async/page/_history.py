@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async.page._cards import card_of
 
 
@@ -17,7 +17,7 @@ class History:
         faults: by key, why the server stopped waiting for a task.
     """
 
-    def __init__(self, ledger: Ledger, faults: dict[str, str]) -> None:
+    def __init__(self, ledger: LedgerView, faults: dict[str, str]) -> None:
         self._ledger = ledger
         self._faults = faults
         self._keys: list[str] = []

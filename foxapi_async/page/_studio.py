@@ -27,7 +27,7 @@ from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._board import Board, Notice

@@ -32,7 +32,7 @@ from foxapi_async import (
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator, Fault
 from foxapi_async.report import write_report
 
@@ -206,7 +206,7 @@ async def test_an_answer_on_its_way_is_waited_for(tmp_path):
             await asyncio.wait([waiting])
             await outcomes.aclose()
             assert 3 == round(now())
-        async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
+        async with SqliteLedger.peek(tmp_path / "ledger.sqlite") as ledger:
             (entry,) = [entry async for entry in ledger.entries()]
 
         assert (ItemState.SUBMITTED, [entry.task_id]) == (entry.state, list(emulator.tasks))
@@ -222,7 +222,7 @@ async def test_what_was_not_sent_is_as_new(tmp_path):
             waiting.cancel()
             await asyncio.wait([waiting])
             await outcomes.aclose()
-        async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
+        async with SqliteLedger.peek(tmp_path / "ledger.sqlite") as ledger:
             assert 2 == ((await ledger.totals()).counts)[ItemState.NEW]
 
 
@@ -231,7 +231,7 @@ async def states_while_it_runs(fox, out, requests, seconds):
     outcomes = Batch(requests, out).run(fox)
     reading = asyncio.create_task(anext(outcomes))
     await asyncio.sleep(seconds)
-    async with Ledger.peek(out / "ledger.sqlite") as ledger:
+    async with SqliteLedger.peek(out / "ledger.sqlite") as ledger:
         counts = (await ledger.totals()).counts
     await outcomes.aclose()
     await asyncio.wait([reading])
@@ -276,10 +276,8 @@ async def test_an_uncertain_item_is_shown_and_not_sent_again(tmp_path):
 
 
 async def test_a_submit_that_a_kill_interrupted_is_uncertain(service, tmp_path):
-    """An item that the ledger shows as being submitted when a run begins may have been billed: it is shown,
-    not sent.
-    """
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    """What the ledger has as being submitted when a run begins may have been billed: it is shown, not sent."""
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         await ledger.submitting(
             "x", "f" * 24, "key-1", 5.0, '{"id": "x", "index": 7, "request": {"prompt": "a"}}'
         )

@@ -20,7 +20,7 @@ from foxapi_async._ledger import schema
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import FileLock
 from foxapi_async._ledger.proofs import Proof
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
@@ -184,11 +184,11 @@ class FullLog(SubmittedLog):
 async def test_an_id_that_cannot_be_logged_is_in_the_ledger(tmp_path):
     """If an id cannot be logged, the ledger still has it, and no more is noted."""
     with pytest.raises(LedgerError, match=r"cannot write .*submitted\.jsonl: No space left"):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(FullLog(tmp_path, "submitted.jsonl"), agrees=True)
             await ledger.submitting("a", "fox", "key")
             await ledger.submitted("a", "task 1")
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         assert "task 1" == (await ledger.look_up(["a"]))["a"].task_id
 
 
@@ -196,7 +196,7 @@ async def test_an_id_that_cannot_be_logged_is_in_the_ledger(tmp_path):
 async def test_what_cannot_be_logged_is_not_sent(tmp_path):
     """If a submit cannot be logged before it is sent, its caller gets an error, and so does every later one."""
     with pytest.raises(LedgerError):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(FullLog(tmp_path, "submitting.jsonl"), agrees=True)
             for key in "ab":
                 with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: No space left"):
@@ -217,7 +217,7 @@ async def test_a_line_that_is_written_in_part_is_an_error(tmp_path):
     """A submit whose line was only partly written is not sent."""
     log = ShortLog(tmp_path)
     with pytest.raises(LedgerError):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(log, agrees=True)
             with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: its disk is full"):
                 await ledger.submitting("a" * 1_000_000, "fox", "key")
@@ -227,7 +227,7 @@ async def test_a_line_that_is_written_in_part_is_an_error(tmp_path):
 async def test_a_log_that_cannot_be_opened(tmp_path):
     """If a folder is in the place of a log, the error names it."""
     (tmp_path / "submitting.jsonl").mkdir()
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: Is a directory"):
             await ledger.keep_log(SubmittedLog(tmp_path), agrees=True)
 
@@ -235,7 +235,7 @@ async def test_a_log_that_cannot_be_opened(tmp_path):
 async def test_an_id_is_logged_once(tmp_path):
     """An id that the ledger already has, and one that it refuses, add no line."""
     log = SubmittedLog(tmp_path)
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.keep_log(log, agrees=True)
         await brought(ledger, "failed")
         await ledger.submitted("a", "task 1")
@@ -248,7 +248,7 @@ async def test_an_id_is_logged_once(tmp_path):
 async def test_what_is_under_way_stays_noted(tmp_path):
     """`submitting.jsonl` is not emptied while the ledger has an unanswered submit."""
     for _ in range(2):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(SubmittedLog(tmp_path), agrees=True)
             if not await ledger.look_up(["a"]):
                 await ledger.submitting("a", "fox", "key")
@@ -453,7 +453,7 @@ REBUILT = {
 async def test_what_is_proven(tmp_path, name):
     """A rebuilt ledger has what the files prove, and keeps its own better knowledge."""
     before, logged, manifest, moves, expected = REBUILT[name]
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         if before is not None:
             await brought(ledger, before)
         await ledger.rebuild(lambda: logged, lambda: manifest, lambda: moves, kept="yes")
@@ -465,7 +465,7 @@ async def test_what_is_proven(tmp_path, name):
 
 async def test_a_rebuilt_ledger_counts_every_bill(tmp_path):
     """An item that was billed twice counts twice as spent."""
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.rebuild(lambda: [ONE, TWO_], list, list)
 
         assert 10.0 == (await ledger.totals()).spent
@@ -489,7 +489,7 @@ COMPARED = {
 async def test_what_a_ledger_has_lost(tmp_path, name):
     """The ledger is compared with each line of the files. A fact that it can have without the line is no loss."""
     before, line, lost = COMPARED[name]
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         if before is not None:
             await brought(ledger, before)
         found = await ledger.compare(lambda: [line])
@@ -498,8 +498,8 @@ async def test_what_a_ledger_has_lost(tmp_path, name):
 
 
 async def test_the_last_line_of_an_item_counts(tmp_path):
-    """An earlier id of an item is no loss if a later line has the ledger's id."""
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    """An earlier id of an item is no loss if a later line has the id of the ledger."""
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await brought(ledger, "submitted")
         found = await ledger.compare(lambda: [accepted("a", "task 0", "key 0"), ONE])
 

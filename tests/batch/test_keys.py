@@ -1,12 +1,13 @@
 """The keys of a batch's items: fingerprints of requests."""
 
+import contextlib
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
-from foxapi_async import Gemini31FlashImage, GrokImagineImage, RawRequest
-from foxapi_async._batch.keys import fingerprint
+from foxapi_async import Gemini31FlashImage, GrokImagineImage, LedgerError, RawRequest
+from foxapi_async._batch.keys import Numbering, fingerprint
 from foxapi_async.models import parse_request
 
 PINNED = {
@@ -68,3 +69,35 @@ def test_only_json_values_have_a_fingerprint():
 
     with pytest.raises(TypeError, match="object is not a JSON value"):
         fingerprint(Odd("new"))
+
+
+@pytest.fixture
+def numbering():
+    with contextlib.closing(Numbering()) as made:
+        yield made
+
+
+def test_equal_texts_are_numbered(numbering):
+    """Equal texts count on through calls of any size."""
+    values = [f"f{n % 700}" for n in range(2000)]
+    numbers = (
+        numbering.number(values[:3]) + numbering.number(values[3:1801]) + numbering.number(values[1801:])
+    )
+
+    assert [n // 700 + 1 for n in range(2000)] == numbers
+    assert [1, 2, 1, 3] == numbering.number([f"{text}!" for text in "aaba"])
+    assert [] == numbering.number([])
+
+
+def test_each_numbering_begins_anew():
+    """What one run has counted, the next one does not know."""
+    for _ in range(2):
+        with contextlib.closing(Numbering()) as numbering:
+            assert [1, 2] == numbering.number(["a", "a"])
+
+
+def test_a_numbering_without_room_says_so(numbering):
+    """A full disk is a LedgerError that names the way out."""
+    numbering._connection.execute("PRAGMA max_page_count=3")
+    with pytest.raises(LedgerError, match="free some space where temporary files are"):
+        numbering.number([f"text {n}" for n in range(5000)])

@@ -23,7 +23,7 @@ from shell import PYTHON, on_a_terminal, point_to
 
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
 from foxapi_async.cli._batch_figures import Figures, Meter
 from foxapi_async.cli._logs import logging_to
@@ -343,7 +343,7 @@ def test_a_ledger_in_use(foxapi, service):
     """A second command on the same folder names the owner, sends nothing, and ends with 3."""
 
     async def meanwhile():
-        async with Ledger.opened("out/ledger.sqlite"):
+        async with SqliteLedger.opened("out/ledger.sqlite"):
             return await asyncio.to_thread(main, ["batch", "p.jsonl"])
 
     write("p.jsonl", *foxes(1))
@@ -539,7 +539,7 @@ def test_the_status_while_a_run_is_on(foxapi, capfd):
     """`status` does not disturb a run: it shows the run's process, and a submit in progress as running."""
 
     async def meanwhile():
-        async with Ledger.opened("out/ledger.sqlite") as ledger:
+        async with SqliteLedger.opened("out/ledger.sqlite") as ledger:
             await ledger.submitting("x", "f" * 24, "key")
             return await asyncio.to_thread(main, ["status", "out"])
 
@@ -578,7 +578,7 @@ def test_only_the_first_uncertain_items_are_named():
 
 async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
     """Of thousands of uncertain items twenty are read; the oldest running task is the one submitted first."""
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         for n in range(30):
             await ledger.submitting(f"k{n}", "f" * 24, "key")
             await (

@@ -19,7 +19,7 @@ from helpers import fox_request, session_at
 from foxapi_async import ConfigurationError, LedgerError, RetryPolicy
 from foxapi_async._batch.record import WorkItem, opening_record
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import main
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
@@ -132,7 +132,7 @@ async def left_submitting(folder, key="left"):
     """A ledger as a server leaves it if it is killed while it submits."""
     folder.mkdir(exist_ok=True)
     request = fox_request()
-    async with Ledger.opened(folder / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(folder / "ledger.sqlite") as ledger:
         opening = opening_record(WorkItem(index=0, key=key, request=request))
         await ledger.submitting(key, "f" * 24, "once", None, opening)
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from foxapi_async import LedgerError
 from foxapi_async._ledger import group_commit, lock, schema, statements
 from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._wire.json_values import read_price
 
 CHILD = Path(__file__).parents[1] / "ledger_child.py"
@@ -36,7 +36,7 @@ def path(tmp_path):
 @pytest.fixture
 async def ledger(path):
     """An open ledger."""
-    async with Ledger.opened(path) as opened:
+    async with SqliteLedger.opened(path) as opened:
         yield opened
 
 
@@ -76,14 +76,14 @@ def columns(path, query):
 
 async def test_the_life_of_an_item(path):
     """Every step is kept: state, keys, id, price, record and time."""
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert {} == await ledger.look_up(["a fox"])
         await ledger.submitting("a fox", "f00", "idem", 4)
         submitting = await look(ledger, "a fox")
         await ledger.submitted("a fox", "task-1", 5)
         submitted = await look(ledger, "a fox")
         await ledger.ended("a fox", ItemState.DONE, '{"id": "a fox"}')
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         done = await look(ledger, "a fox")
         created = float(await ledger.meta("created"))
 
@@ -112,70 +112,10 @@ async def test_the_file_is_durable_by_its_settings(ledger, path):
     assert [("wal",)] == columns(path, "PRAGMA journal_mode")
 
 
-@pytest.mark.parametrize("after", ItemState)
-@pytest.mark.parametrize("before", ItemState)
-async def test_only_the_moves_of_the_table_are_made(ledger, before, after):
-    """Each move that is not in the table is refused with both states in words, and changes nothing."""
-    await bring(ledger, "a", before)
-    was = await look(ledger, "a")
-    if before in COMES_FROM[after] and (before, after) != (ItemState.FAILED, ItemState.SUBMITTED):
-        await move(ledger, "a", after)
-        assert after is (await look(ledger, "a")).state
-    else:
-        with pytest.raises(
-            LedgerError, match=f"item 'a' cannot become {after.value}: it is {before.value} there"
-        ):
-            await move(ledger, "a", after)
-        assert was == await look(ledger, "a")
-
-
 def test_what_is_over_stays_over():
     """No move leads out of DONE, and no item that may run or be billed is submitted again by itself."""
     assert not any(ItemState.DONE in sources for sources in COMES_FROM.values())
     assert {ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN} == COMES_FROM[ItemState.SUBMITTING]
-
-
-@pytest.mark.parametrize("state", [state for state in ItemState if state is not ItemState.SUBMITTING])
-async def test_an_unknown_item_can_only_be_submitted(ledger, state):
-    """A move of an item that was never submitted is refused."""
-    with pytest.raises(LedgerError, match=f"item 'b' cannot become {state.value}: it is not in the ledger"):
-        await move(ledger, "b", state)
-
-
-async def test_a_changed_request_under_the_same_key_is_refused(ledger):
-    """The same key with another fingerprint is an error that names the remedy; nothing changes."""
-    await bring(ledger, "17", ItemState.FAILED)
-    with pytest.raises(
-        LedgerError, match=r"item '17' is in the ledger with another request: .*an id of its own"
-    ):
-        await ledger.submitting("17", "wolf", "key")
-
-    assert ItemState.FAILED is (await look(ledger, "17")).state
-
-
-async def test_two_cannot_submit_one_item(ledger):
-    """If several want to submit one item at once, only one may."""
-    outcomes = await asyncio.gather(
-        *(ledger.submitting("a", "fox", f"key {n}") for n in range(5)), return_exceptions=True
-    )
-
-    assert [None, *[LedgerError] * 4] == [outcome and type(outcome) for outcome in outcomes]
-    assert "key 0" == (await look(ledger, "a")).idempotency_key
-
-
-@pytest.mark.parametrize("before", [ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN])
-async def test_a_refused_submit_leaves_the_item_as_it_was(ledger, before):
-    """A released item is NEW, or still FAILED or UNCERTAIN, and keeps the idempotency key of the refused submit."""
-    await bring(ledger, "a", before, price=3)
-    spent = (await ledger.totals()).spent
-    await ledger.submitting("a", "fox", "second key", 4)
-    assert spent + 4 == (await ledger.totals()).spent
-    await ledger.released("a")
-    entry = await look(ledger, "a")
-
-    assert (before, "second key", None) == (entry.state, entry.idempotency_key, entry.price)
-    assert (0 if before is ItemState.NEW else 3) == spent == (await ledger.totals()).spent
-    assert (None if before is ItemState.NEW else '{"id": 1}') == entry.record
 
 
 async def test_a_failed_item_may_come_back_with_its_id(ledger):
@@ -191,14 +131,6 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
     await ledger.submitted("a", "task-1", 3)
 
     assert (ItemState.SUBMITTED, 3.0) == ((await look(ledger, "a")).state, (await ledger.totals()).spent)
-
-
-async def test_an_uncertain_item_takes_a_late_id(ledger):
-    """The answer to an uncertain submit may still arrive."""
-    await bring(ledger, "a", ItemState.UNCERTAIN, price=2)
-    await ledger.submitted("a", "late", 5)
-
-    assert ("late", 5.0) == ((await look(ledger, "a")).task_id, (await ledger.totals()).spent)
 
 
 async def test_what_counts_as_spent(ledger):
@@ -255,29 +187,6 @@ async def test_any_text_is_a_key(ledger, key):
     }
 
 
-async def test_equal_lines_are_numbered(path):
-    """Equal fingerprints count on through chunks of any size, and start at one again in the next run."""
-    values = [f"f{n % 700}" for n in range(2000)]
-    expected = [n // 700 + 1 for n in range(2000)]
-    for _ in range(2):
-        async with Ledger.opened(path) as ledger:
-            numbers = await ledger.number(values[:3]) + await ledger.number(values[3:1801])
-            numbers += await ledger.number(iter(values[1801:]))
-
-            assert expected == numbers
-            assert [1, 2, 1, 3] == await ledger.number("abxa"[i] + "!" for i in (0, 0, 1, 3))
-            assert [] == await ledger.number([])
-
-
-async def test_numbers_are_not_in_the_ledger(ledger, path):
-    """A temporary table counts equal lines: the ledger's own file does not grow."""
-    await ledger.number([f"f{n}" for n in range(5000)])
-    tables = {name for (name,) in columns(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-
-    assert {"item", "record", "meta"} == tables
-    assert path.stat().st_size < 100_000
-
-
 async def test_entries_come_in_order(ledger):
     """Entries come in the order of their first submits, by state or all; leaving early blocks nothing."""
     await asyncio.gather(*(ledger.submitting(f"{-n}", "fox", "key") for n in range(1201)))
@@ -308,12 +217,12 @@ async def test_entries_may_change_while_they_are_iterated(ledger):
 
 
 async def test_notes_of_the_batch_are_kept(path):
-    """The latest text under a name is there in the next run."""
-    async with Ledger.opened(path) as ledger:
+    """A text under a name is there in the next run, the latest one."""
+    async with SqliteLedger.opened(path) as ledger:
         assert None is await ledger.meta("input")
         await ledger.set_meta("input", "sha 1")
         await ledger.set_meta("input", "sha 2")
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert "sha 2" == await ledger.meta("input")
 
 
@@ -404,13 +313,13 @@ async def test_taking_back_concerns_only_the_own_note(ledger):
 
 
 async def test_leaving_waits_for_the_queue(path):
-    """All requested records are written before the ledger closes; later calls are refused."""
-    async with Ledger.opened(path) as ledger:
+    """Whatever was asked for is written before the ledger is left; later calls are refused."""
+    async with SqliteLedger.opened(path) as ledger:
         futures = [ledger.set_meta(f"{n}", "kept") for n in range(700)]
     assert all(future.done() for future in futures)
     with pytest.raises(LedgerError, match=r"the ledger .*ledger\.db is closed"):
         await ledger.totals()
-    async with Ledger.peek(path) as view:
+    async with SqliteLedger.peek(path) as view:
         assert ["kept"] * 2 == [await view.meta("0"), await view.meta("699")]
 
 
@@ -435,7 +344,7 @@ async def test_a_cancelled_leaving_leaves_all_the_same(path):
     gate, leaving, moved = threading.Event(), asyncio.Event(), []
 
     async def hold():
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             await ledger.submitting("a", "fox", "key")
             ledger._writer.put(lambda _: gate.wait())
             moved.append(ledger.submitted("a", "task-1"))
@@ -453,36 +362,36 @@ async def test_a_cancelled_leaving_leaves_all_the_same(path):
 
     assert task.cancelled()
     assert None is moved[0].result()
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert "task-1" == (await look(ledger, "a")).task_id
 
 
 async def test_a_cancelled_opening_leaves_no_lock(path):
     """Cancelled while it opens, it leaves nothing behind."""
     for turns in range(4):
-        task = asyncio.create_task(Ledger.opened(path).__aenter__())
+        task = asyncio.create_task(SqliteLedger.opened(path).__aenter__())
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert 0 == sum(((await ledger.totals()).counts).values())
 
 
 async def test_an_error_of_the_body_leaves_as_itself(path):
     """The ledger is closed, and the block's own error is raised."""
     with pytest.raises(ZeroDivisionError):
-        async with Ledger.opened(path):
+        async with SqliteLedger.opened(path):
             raise ZeroDivisionError
-    async with Ledger.opened(path):
+    async with SqliteLedger.opened(path):
         pass
 
 
 @pytest.mark.virtual
 async def test_a_commit_takes_no_virtual_time(path):
     """The virtual clock waits for the writer's thread."""
-    async with Ledger.opened(path) as ledger, asyncio.timeout(0.001):
+    async with SqliteLedger.opened(path) as ledger, asyncio.timeout(0.001):
         start = now()
         sleeper = asyncio.create_task(asyncio.sleep(0.0005))
         await ledger.submitting("a", "fox", "key")
@@ -495,7 +404,7 @@ async def test_a_commit_takes_no_virtual_time(path):
 def test_a_closed_loop_loses_no_record(path, new_loop):
     """Requested records are written also if the loop is closed before the confirmation."""
     loop = new_loop()
-    opened = Ledger.opened(path)
+    opened = SqliteLedger.opened(path)
     gate = threading.Event()
 
     async def begin():
@@ -524,8 +433,8 @@ async def test_another_loop_is_refused(ledger):
 
 
 async def test_no_thread_can_be_had(path):
-    """While the interpreter ends there are no threads: the waiter gets an error, and nothing hangs."""
-    opened = Ledger.opened(path)
+    """While the interpreter ends there are no threads: the waiter is told, and nothing hangs."""
+    opened = SqliteLedger.opened(path)
     ledger = await opened.__aenter__()
     executor = ledger._writer._executor
     executor.submit(ledger._writer._close).result()
@@ -541,7 +450,7 @@ async def test_no_thread_can_be_had(path):
 async def test_a_full_disk_breaks_the_ledger(path):
     """A failed commit fails for all waiters, also later, and closing reports it; confirmed records are there."""
     with pytest.raises(LedgerError, match="cannot grow: free some space"):
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             await ledger.submitting("kept", "fox", "key")
             await ledger._writer.put(partial(schema._pragma, text="max_page_count=20"))
             await ledger._writer.put(partial(schema._pragma, text="cache_size=5"))
@@ -552,14 +461,14 @@ async def test_a_full_disk_breaks_the_ledger(path):
             assert 10 == len({id(outcome) for outcome in outcomes})
             with pytest.raises(LedgerError, match="cannot grow"):
                 await ledger.totals()
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert ItemState.SUBMITTING is (await look(ledger, "kept")).state
 
 
 async def test_a_fault_of_ours_leaves_nobody_waiting(path):
     """An unforeseen exception reaches all waiters, and the ledger stops."""
     with pytest.raises(LedgerError, match=r"cannot be used \('fox'\)"):
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             with pytest.raises(LedgerError, match="'fox'"):
                 await ledger._writer.put(lambda _: {}["fox"])
 
@@ -576,7 +485,7 @@ async def test_a_file_that_may_not_grow(path):
     child = await run_child("fill", path)
     told, _ = await child.communicate()
     durable, errors = json.loads(told)
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         kept = ((await ledger.totals()).counts)[ItemState.SUBMITTING]
 
     assert durable > 10
@@ -589,17 +498,17 @@ async def test_a_second_run_is_refused(path):
     child = await run_child("hold", path)
     assert b"open\n" == await child.stdout.readline()
     with pytest.raises(LedgerError, match=f"in use by process {child.pid}: wait for its end, or stop it"):
-        async with Ledger.opened(path):
+        async with SqliteLedger.opened(path):
             raise AssertionError
-    async with Ledger.peek(path) as view:
+    async with SqliteLedger.peek(path) as view:
         assert "held" == (await look(view, "held")).key
     child.kill()
     await child.communicate()
 
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert ItemState.SUBMITTING is (await look(ledger, "held")).state
         with pytest.raises(LedgerError, match=f"process {os.getpid()}:"):
-            async with Ledger.opened(path):
+            async with SqliteLedger.opened(path):
                 raise AssertionError
 
 
@@ -634,7 +543,7 @@ async def test_a_forked_child_keeps_off(path):
         orphan = int(lines[1].split()[1])
         try:
             child.wait(timeout=60)
-            async with Ledger.opened(path) as ledger:
+            async with SqliteLedger.opened(path) as ledger:
                 keys = [entry.key async for entry in ledger.entries()]
         finally:
             os.kill(orphan, signal.SIGKILL)
@@ -644,8 +553,8 @@ async def test_a_forked_child_keeps_off(path):
 
 
 async def test_in_a_forked_child(path, monkeypatch):
-    """A forked child releases the lock, which another may take; its exit does not touch the file."""
-    async with Ledger.opened(path) as ledger:
+    """What a child that was forked lets go: the lock, which another may take; leaving leaves the file alone."""
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("a", "fox", "key")
         with monkeypatch.context() as child:
             child.setattr(ledger._writer, "_process", -1)
@@ -668,7 +577,7 @@ async def test_killed_at_any_moment(path):
         rounds += 1
         for key, step in json.loads(line):
             told.setdefault(key, []).append(step)
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             known = {entry.key: entry async for entry in ledger.entries()}
         assert set(told) <= set(known)
         assert all(_is_at_least(known[key], steps[-1]) for key, steps in told.items())
@@ -696,8 +605,8 @@ def foreign(path):
 
 
 async def damage(path):
-    """A ledger with an overwritten page."""
-    async with Ledger.opened(path) as ledger:
+    """A ledger with a page overwritten."""
+    async with SqliteLedger.opened(path) as ledger:
         await asyncio.gather(*(ledger.submitting(f"{n}", "fox", "key") for n in range(2000)))
     with path.open("r+b") as file:
         for page in range(4, 20):
@@ -706,8 +615,8 @@ async def damage(path):
 
 
 async def renew(path):
-    """A ledger of a future version."""
-    async with Ledger.opened(path) as ledger:
+    """A ledger of a version to come."""
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("kept", "fox", "key")
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
@@ -728,7 +637,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("way", [Ledger.opened, Ledger.peek])
+@pytest.mark.parametrize("way", [SqliteLedger.opened, SqliteLedger.peek])
 @pytest.mark.parametrize(("make", "words"), WRONG.values(), ids=WRONG)
 async def test_what_is_no_ledger_is_left_alone(path, make, words, way):
     """A file that is not our ledger is refused with the reason, and no byte of it is changed."""
@@ -748,7 +657,7 @@ async def test_a_damaged_ledger_is_not_used(path):
     """Damage is noticed on opening, and the message names the step to avoid."""
     await damage(path)
     with pytest.raises(LedgerError, match=r"is damaged: keep it, .*\.recover.* bill everything again"):
-        async with Ledger.opened(path):
+        async with SqliteLedger.opened(path):
             raise AssertionError
 
 
@@ -764,7 +673,7 @@ async def test_paths_that_cannot_be(tmp_path, make):
     """A path that cannot be written is a LedgerError with the system's reason."""
     (tmp_path / "file").touch()
     with pytest.raises(LedgerError, match=r"the ledger .* cannot be used \("):
-        async with Ledger.opened(make(tmp_path)):
+        async with SqliteLedger.opened(make(tmp_path)):
             raise AssertionError
 
 
@@ -772,9 +681,9 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
     """`:memory:`, URIs and their signs are normal file names, also for reading."""
     monkeypatch.chdir(tmp_path)
     for name in (":memory:", "file:x?mode=memory", "a b%20#?.db", "лиса"):
-        async with Ledger.opened(name) as ledger:
+        async with SqliteLedger.opened(name) as ledger:
             await ledger.submitting(name, "fox", "key")
-        async with Ledger.peek(name) as view:
+        async with SqliteLedger.peek(name) as view:
             assert name == (await look(view, name)).key
         assert (tmp_path / name).is_file()
 
@@ -782,12 +691,12 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
 async def test_looking_at_nothing(path):
     """Before the first run there is nothing to read, and reading makes no file."""
     with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
-        async with Ledger.peek(path):
+        async with SqliteLedger.peek(path):
             raise AssertionError
     path.parent.mkdir()
     path.touch()
     with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
-        async with Ledger.peek(path):
+        async with SqliteLedger.peek(path):
             raise AssertionError
 
     assert [path] == list(path.parent.iterdir())
@@ -795,8 +704,8 @@ async def test_looking_at_nothing(path):
 
 
 async def test_looking_changes_nothing(ledger, path):
-    """A read sees the durable state during the run, delays no commit, and cannot write."""
-    async with Ledger.peek(path) as view, Ledger.peek(path) as second:
+    """A look sees what is durable while the run goes on, hinders no commit, and cannot write."""
+    async with SqliteLedger.peek(path) as view, SqliteLedger.peek(path) as second:
         for n in range(5):
             await ledger.submitting(f"{n}", "fox", "key", 2)
             assert n + 1 == ((await view.totals()).counts)[ItemState.SUBMITTING]
@@ -809,15 +718,15 @@ async def test_looking_changes_nothing(ledger, path):
 
 
 async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
-    """A newer version of the package adds the missing parts and keeps all entries, permanently."""
-    async with Ledger.opened(path) as ledger:
+    """A newer version of the package adds what is missing and keeps all entries, for good."""
+    async with SqliteLedger.opened(path) as ledger:
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
-    async with Ledger.peek(path) as view:
+    async with SqliteLedger.peek(path) as view:
         assert ItemState.DONE is (await look(view, "kept")).state
     for _ in range(2):
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             assert ItemState.DONE is (await look(ledger, "kept")).state
 
     assert [("calm",)] == columns(path, "SELECT mood FROM item")
@@ -825,16 +734,16 @@ async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
 
 
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
-    """A step that fails leaves the older version, whole."""
-    async with Ledger.opened(path) as ledger:
+    """A step that breaks off leaves the older version, whole."""
+    async with SqliteLedger.opened(path) as ledger:
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT; ALTER TABLE absent ADD COLUMN mood TEXT;"
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
         with pytest.raises(LedgerError, match="no such table: absent"):
-            async with Ledger.opened(path):
+            async with SqliteLedger.opened(path):
                 raise AssertionError
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert ItemState.DONE is (await look(ledger, "kept")).state
 
 
@@ -846,7 +755,7 @@ async def test_a_file_system_without_shared_memory(path, monkeypatch):
         "_pragma",
         lambda connection, text: "delete" if text == "journal_mode=WAL" else pragma(connection, text),
     )
-    async with Ledger.opened(path) as ledger, Ledger.peek(path) as view:
+    async with SqliteLedger.opened(path) as ledger, SqliteLedger.peek(path) as view:
         await bring(ledger, "a", ItemState.DONE)
         assert ItemState.DONE is (await look(view, "a")).state
         settings = [
@@ -865,13 +774,13 @@ async def test_a_file_system_without_locks(path, monkeypatch):
 
     monkeypatch.setattr(lock, "_lock", unsupported)
     with pytest.raises(LedgerError, match="No locks available"):
-        async with Ledger.opened(path):
+        async with SqliteLedger.opened(path):
             raise AssertionError
 
 
 async def test_closing_troubles_are_no_news(path, monkeypatch):
-    """All confirmed records are on the disk: an error during the clean-up is not raised, and the lock is freed."""
-    async with Ledger.opened(path) as ledger:
+    """Everything told is on the disk: an error in tidying up on leaving is not raised, and the lock is freed."""
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("a", "fox", "key")
         file = ledger._writer._file
 
@@ -881,7 +790,7 @@ async def test_closing_troubles_are_no_news(path, monkeypatch):
                 raise sqlite3.OperationalError("disk I/O error")
 
         ledger._writer._file = schema.LedgerFile(Stubborn(), file.lock)
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         assert ItemState.SUBMITTING is (await look(ledger, "a")).state
 
 
@@ -956,7 +865,7 @@ async def play(path, steps):
     """Do the steps at a ledger and at the model, and compare after each run."""
     model, steps = Model(), collections.deque([*steps, "reopen"])
     while steps:
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             while (step := steps.popleft()) != "reopen":
                 state, key, _, fingerprint = step
                 if model.allows(state, key, fingerprint):

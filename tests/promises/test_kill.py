@@ -16,7 +16,7 @@ import pytest
 from helpers import BRIEF
 
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
 
 pytestmark = [pytest.mark.kill, pytest.mark.thorough]
@@ -89,7 +89,7 @@ class Command:
         """The ledger as it is on the disk."""
 
         async def read():
-            async with Ledger.peek(self.folder / "out" / "ledger.sqlite") as ledger:
+            async with SqliteLedger.peek(self.folder / "out" / "ledger.sqlite") as ledger:
                 return [entry async for entry in ledger.entries()]
 
         return asyncio.run(read()) if (self.folder / "out" / "ledger.sqlite").exists() else []

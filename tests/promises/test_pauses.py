@@ -21,7 +21,7 @@ from foxapi_async import (
 )
 from foxapi_async._batch.input import file
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -255,8 +255,8 @@ async def test_an_unknown_task_is_not_sent_anew_beyond_the_budget(tmp_path):
     "request_kept", [None, {"model": "grok-imagine-image"}, {"model": "x", "prompt": "y"}]
 )
 async def test_an_unknown_task_without_its_request_is_not_sent_anew(request_kept, tmp_path):
-    """A task whose whole request is not in the ledger stays submitted."""
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    """A task whose request the ledger does not have whole stays submitted."""
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         opening = json.dumps({"id": "x", "index": 0, "request": request_kept})
         await ledger.submitting("x", "f" * 24, "key-1", 5.0, opening)
         await ledger.submitted("x", "task-unified-1-abc")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import tempfile
-from pathlib import Path
 
 import attrs
 
 from foxapi_async._batch.input.check import Check, check
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._batch.keys import fingerprint, id_conflict
+from foxapi_async._batch.keys import Numbering, fingerprint, id_conflict
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import Ledger, LedgerView
 
 _VALIDATED = "validated"
 _FINISHED = "finished"
@@ -38,7 +38,8 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
         await file.sum_up()
         if known.startswith(f"{file.validation} "):
             return _count_in(known)
-    found = await check(file, functools.partial(_compared, ledger))
+    with contextlib.closing(Numbering()) as numbering:
+        found = await check(file, functools.partial(_compared, numbering, ledger))
     if found.wrong:
         problems = tuple(f"line {row.number}: {text}" for row in found.problems for text in row.problems)
         raise InvalidRequestError(
@@ -60,24 +61,22 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """The result of `check`, also with ids of two different requests. They are counted in a temporary ledger.
+    """What `check` finds, with ids that stand for two requests of the file.
 
     Raises:
         InvalidRequestError: the file cannot be read.
         LedgerError: there is no room for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="foxapi-") as folder:
-        async with Ledger.opened(Path(folder) / "check.sqlite") as ledger:
-            return await check(file, functools.partial(_compared, ledger))
+    with contextlib.closing(Numbering()) as numbering:
+        return await check(file, functools.partial(_compared, numbering, None))
 
 
-async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
-    """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
+async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[InputRow]) -> list[InputRow]:
+    """The lines, with a problem where an id stands for another request: in a line above, or in an earlier run."""
     marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
-    # A line break in front, which no id has, keeps these names apart from those that the run itself counts.
-    names = [name for n, mark in marks.items() for name in (f"\n{chunk[n].id}", f"\n{chunk[n].id}\n{mark}")]
-    numbers = await ledger.number(names)
-    known = await ledger.look_up(chunk[n].id or "" for n in marks)
+    names = [name for n, mark in marks.items() for name in (f"{chunk[n].id}", f"{chunk[n].id}\n{mark}")]
+    numbers = await in_thread(numbering.number, names)
+    known = {} if ledger is None else await ledger.look_up(chunk[n].id or "" for n in marks)
     lines = list(chunk)
     for (n, mark), uses, same in zip(marks.items(), numbers[::2], numbers[1::2], strict=True):
         line, entry = chunk[n], known.get(chunk[n].id or "")
