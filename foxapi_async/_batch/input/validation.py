@@ -61,7 +61,7 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """What `check` finds, with ids that stand for two requests of the file.
+    """The result of `check`, with ids that name two requests of the file.
 
     Raises:
         InvalidRequestError: the file cannot be read.
