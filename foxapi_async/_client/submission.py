@@ -133,7 +133,7 @@ class PausableDeadline:
     """How long a submit may take, and its caller waits. Moments are loop time in seconds.
 
     A single submit has its timeout from the call on. An item of many is delayed by the others: its time is
-    paused while it waits in line, and starts again after it has waited for the end of a refusal.
+    paused while it waits in line, and after a refusal that it waited out it has the whole time again.
     """
 
     def __init__(self, timeout: float | None) -> None:
