@@ -91,7 +91,7 @@ async def fill(path):
 
 
 async def fork(path):
-    """Fork inside of a run: what the child meets, and whether it keeps the lock when its parent is gone."""
+    """Fork inside a run. Report the child's errors, and whether it keeps the lock when its parent is gone."""
     async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("before", "fox", "key")
         child = os.fork()

@@ -19,7 +19,7 @@ _LONGEST_ID = 200
 
 _CACHE_KIB = 4000
 
-# Below SQLite's oldest limit of variables in one question.
+# Below SQLite's oldest limit of variables in one query.
 _CHUNK = 500
 
 
@@ -51,18 +51,18 @@ _canonical = json.JSONEncoder(
 
 
 class Numbering:
-    """Counts how often each text was given. It does so in a temporary file: memory does not grow with the input."""
+    """Counts how often each text was given, in a temporary file: memory does not grow with the input."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        # Keys come in no order. The pages kept in memory are bounded; what does not fit is read again.
+        # Keys come in random order. The pages in memory are limited; others are read again.
         self._connection.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA cache_size={-_CACHE_KIB};"
             "CREATE TABLE seen (text TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID"
         )
 
     def number(self, texts: Sequence[str]) -> list[int]:
-        """How often each has been given, this time included. Blocks: call it in a thread.
+        """How often each text has been given, this time included. Blocks: call it in a thread.
 
         Raises:
             LedgerError: there is no room for temporary files.

@@ -1,6 +1,6 @@
-"""The API's verbs: submit, read, fetch, upload, each from a value to a value.
+"""The calls of the API: submit, read, fetch, upload. Each takes values and returns values.
 
-Wire format, verdict, retry and transport come together here; nothing here knows of handles or sessions.
+They combine wire format, verdict, retry and transport. This module does not know handles or sessions.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from foxapi_async.models import GenerationRequest
 
 T = TypeVar("T")
 
-# The size limit is undocumented; the edge in front of the service is believed to end at 100 MB.
+# The size limit is undocumented. The edge in front of the service probably allows 100 MB.
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
 
 MODELS_PATH = "/v1/models"
 
 
 class Api:
-    """The verbs, over one transport.
+    """The calls, over one transport.
 
     Args:
         transport: moves the bytes.
         retry: tries and times.
-        limits: paces.
-        downloads: what images fetch themselves through.
-        listener: hears of retries and of what is held back.
+        limits: rates.
+        downloads: fetches the files of images.
+        listener: gets reports of retries and holds.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Api:
     async def submit(
         self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, tainted: bool
     ) -> TaskReply | Verdict:
-        """One billed POST, not repeated: the accepted task, or what its answer means.
+        """The accepted task, or the verdict on the answer, of one billed POST. It is not repeated.
 
         Args:
-            request: what to make, without local files.
-            exchange: its time.
+            request: the request, without local files.
+            exchange: its time limits.
             key: its idempotency key.
             earlier: how often it was tried before.
             tainted: whether one of these tries may be billed.
@@ -88,7 +88,9 @@ class Api:
         return judged
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """What each of these tasks replies; see `StatusReader`. Nothing is repeated: the poller's schedule does that."""
+        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated: the poller's schedule
+        does that.
+        """
         replies: dict[str, TaskReply | Verdict] = {}
         for task_id, fresh in tasks.items():
             outcome = await self._transport.read(requests.task_path(task_id))
@@ -103,7 +105,7 @@ class Api:
             self.contact.heard = not (isinstance(judged, Verdict) and judged.edge)
 
     async def is_there(self, task_id: str | None) -> bool:
-        """Whether the service itself answers a read, which bills nothing: of a task, else of the models."""
+        """Whether the service itself answers a read, which bills nothing: of a task, or else of the models."""
         path = MODELS_PATH if task_id is None else requests.task_path(task_id)
         outcome = await self._transport.read(path)
         if not isinstance(outcome, Reply) or outcome.status >= 500:
@@ -116,10 +118,10 @@ class Api:
         return True
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
-        """The task as it stands now.
+        """The present state of the task.
 
         Raises:
-            FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
+            FoxError: it cannot be read after a few tries; `charged` is "no", because a read generates nothing.
         """
         path = requests.task_path(task_id)
         read = functools.partial(read_status, task_id=task_id)
@@ -138,10 +140,10 @@ class Api:
         return TaskSnapshot.of(reply, self.downloads)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
-        """The stored file; `by` is the number of the submit that needs it, if one does.
+        """The stored file. `by` is the number of the submit that needs it, if any.
 
         Raises:
-            InvalidRequestError: it cannot be read, is empty, or too large.
+            InvalidRequestError: it cannot be read, is empty, or is too large.
             FoxError: it could not be stored; nothing is billed.
         """
         await _measure(source)

@@ -1,6 +1,7 @@
 """`FoxSession.as_completed`: many requests in, outcomes out in the order in which they end.
 
-The iterator holds the pipeline that does the work, never the other way round: so a dropped iterator (`break`) is noticed.
+The iterator holds the pipeline that does the work, never the other way round, so that a dropped iterator
+(`break`) is noticed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ Items = Iterable[Item] | AsyncIterable[Item]
 
 
 class CompletedIterator:
-    """What `FoxSession.as_completed` gives: an async iterator of `Outcome`.
+    """The async iterator of `FoxSession.as_completed` over `Outcome`.
 
-    `stop()` ends the submitting and yields the rest. `break` ends the submitting too, at once under
-    `contextlib.aclosing`; what was submitted continues and stays in `FoxSession.unfinished`.
+    `stop()` ends submitting and yields the rest. `break` ends submitting too, at once under
+    `contextlib.aclosing`. Tasks that were submitted continue and stay in `FoxSession.unfinished`.
     """
 
     def __init__(self, engine: Engine, items: Items, room: int, timeout: float | None) -> None:
@@ -43,11 +44,11 @@ class CompletedIterator:
         return outcome
 
     def stop(self) -> None:
-        """Submit no more; iterating continues until what was submitted has ended."""
+        """Submit no more. Iterating continues until all submitted tasks have ended."""
         self._pipeline.stop()
 
     async def aclose(self) -> None:
-        """End the submitting at once, and do not read the rest; returns when the source is closed."""
+        """End submitting at once, and do not read the rest. Returns when the source is closed."""
         self._discard()
         await asyncio.wait([self._pipeline.start()])
 
@@ -57,7 +58,7 @@ class CompletedIterator:
 
 
 def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) -> Pipeline:
-    """Submit each item, waiting out every 429, and wait for its task at most `timeout` seconds."""
+    """Submit each item, waiting after every 429, and wait for its task at most `timeout` seconds."""
     series = Series(pauses=False)
 
     async def complete(index: int, item: Item) -> Outcome:
@@ -69,7 +70,7 @@ def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) ->
             submission = engine.new_submission(timeout, series=series)
             pipeline.handles[index] = handle = await engine.submitter.submit(request, submission)
             result = await handle
-        except Exception as caught:  # an item's error is in its outcome, and does not concern its neighbours
+        except Exception as caught:  # an item's error is in its outcome, and does not concern other items
             error = caught
         handle_there = pipeline.handles.get(index)
         task_id = getattr(error, "task_id", None) if handle_there is None else handle_there.id

@@ -1,11 +1,12 @@
-"""What runs while a session is open: the task groups, the POSTs and the poller, and the order in which they end.
+"""Runs an open session: the task groups, the POSTs and the poller, and the order in which they end.
 
-The groups belong to one task of the session's own, which enters and leaves them; the user's task only asks for
-things and waits. So a session may be entered in one task and left in another, an error of the user's block leaves as
-itself, and a fault in here never cancels the user's code.
+One task of the session's own enters and exits the groups. The user's task only makes requests and waits. So a
+session may be entered in one task and exited in another, an error of the user's block is raised unchanged,
+and a bug in here never cancels the user's code.
 
-There are two groups, one inside the other. The inner one holds the poller: leaving the session cancels it at once.
-The outer one holds the POSTs: each may bring the id of a task that is already paid for, so it is given its grace.
+There are two groups, one inside the other. The inner one holds the poller: closing the session cancels it at
+once. The outer one holds the POSTs: each may bring the id of a task that is already paid for, so each gets
+its grace.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ _STOPPED = "the session has stopped on an internal error: leave it and report th
 
 
 class Engine:
-    """The running half of a session, on one event loop, for one stay.
+    """The running part of a session, on one event loop, from opening to closing.
 
     Args:
         transport: moves the bytes; opened and closed here.
-        api: the verbs over it.
-        cadence: when to poll.
-        estimates: what is known of how long tasks take.
-        connections: polls under way at a time.
-        hooks: hear of every event and every request; None without a hook.
+        api: the calls over it.
+        cadence: decides when to poll.
+        estimates: what is known of the durations of tasks.
+        connections: the most polls at the same time.
+        hooks: get every event and a notice of every request; None without a hook.
         retry: the bounds of one exchange.
     """
 
@@ -63,7 +64,7 @@ class Engine:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
-        self.streams: WeakSet[EventStream] = WeakSet()  # one that its reader dropped vanishes by itself
+        self.streams: WeakSet[EventStream] = WeakSet()  # a stream without a reader disappears by itself
         self.pipelines: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
@@ -72,11 +73,11 @@ class Engine:
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
-        self._farewell: str | None = None  # what was said at the end of tasks that go on
+        self._farewell: str | None = None  # the message at the end about tasks that continue
         self.uploads = Uploads(api)
         self.submitter = Submitter(api, self.uploads, self.poller, retry, self.left, hooks)
 
-    # Coming and going.
+    # Opening and closing.
 
     async def start(self) -> None:
         """Open the connections and begin to poll."""
@@ -85,17 +86,17 @@ class Engine:
         self._main = asyncio.create_task(self._run(ready), name="foxapi session")
         try:
             await ready
-        except BaseException:  # cancelled while entering: nobody will leave
+        except BaseException:  # cancelled while entering: the exit will never run
             await self.finish()
             raise
 
     async def finish(self) -> None:
-        """Leave: refuse new work, end the handles, give the POSTs their grace, close the connections.
+        """Close: refuse new work, end the handles, wait for the POSTs in their grace, close the connections.
 
-        Being cancelled meanwhile ends the grace at once; everything is closed all the same.
+        If this is cancelled, the grace ends at once, but everything is still closed.
 
         Raises:
-            Exception: a fault of this package, bare.
+            Exception: a bug of this package, not wrapped.
         """
         self._close_doors()
         cancelled: asyncio.CancelledError | None = None
@@ -112,7 +113,7 @@ class Engine:
             raise self._bug
 
     def _close_doors(self) -> None:
-        """The synchronous half of leaving: nothing here can be interrupted."""
+        """The synchronous part of closing, which nothing can interrupt."""
         self.left.set()
         self.poller.close()
         for pipeline in list(self.pipelines):
@@ -127,7 +128,9 @@ class Engine:
             pipeline.cancel()
 
     def note_on(self, error: BaseException) -> None:
-        """Name the tasks that go on below an error: where no logging is set up, its traceback is the last to do so."""
+        """Add a note with the tasks that continue to an error: without logging, its traceback is the last
+        place for it.
+        """
         if self._farewell is not None:
             error.add_note(self._farewell)
 
@@ -162,7 +165,9 @@ class Engine:
             self._break_down(_first(faults))
 
     def _break_down(self, bug: BaseException) -> None:
-        """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""
+        """Handle a bug of this package: every handle and stream ends, and new work is refused. Closing raises
+        the bug.
+        """
         self._bug = bug
         _log.error("the session stopped on an internal error: %r", bug)
         self.submitter.close(ConfigurationError(_STOPPED))
@@ -182,14 +187,14 @@ class Engine:
         return tuple(dict.fromkeys([*self.poller.unfinished, *unread]))
 
     def discard(self, pipeline: Pipeline) -> None:
-        """Stop a pipeline whose outcomes are not read any more, and forget those of which nothing is left."""
+        """Stop a pipeline whose outcomes are not read any more, and drop all pipelines that are over."""
         pipeline.discard()
         self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
 
     def call_when_dropped(
         self, iterator: object, call: Callable[..., object], *args: object
     ) -> weakref.finalize[..., Any]:
-        """Make this call on the session's loop once the iterator is garbage; `detach` of the result prevents that."""
+        """Make this call on the session's loop when the iterator is garbage. `detach` of the result prevents it."""
 
         def soon() -> None:  # the garbage collector may run in any thread
             if not self.loop.is_closed():
@@ -202,12 +207,12 @@ class Engine:
     # Work.
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that the session waits for when it is left."""
+        """Start a task that the session waits for when it is closed."""
         assert self._work is not None  # noqa: S101 - `start` came first
         return self._work.create_task(self._guarded(work))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """In a task group, one that raises would cancel the POSTs of all others."""
+        """Run the work and catch its bugs: an error in a task group would cancel all other POSTs."""
         try:
             await work
         except Exception as bug:
@@ -221,13 +226,13 @@ class Engine:
         key: str | None = None,
         journal: SubmitJournal | None = None,
     ) -> Submission:
-        """A submit to come, whose time counts from now.
+        """A new submit. Its time counts from now.
 
         Args:
             timeout: seconds that its caller waits, and its handle lives; None for no limit.
-            series: what it is an item of; None for a submit by itself.
+            series: the series of which it is an item; None for a single submit.
             key: its idempotency key, if an earlier process may have sent it; None for a new one.
-            journal: keeps account of it.
+            journal: records its progress.
         """
         key = key or secrets.token_hex(16)
         return Submission(timeout, self._retry.grace, series=series, key=key, journal=journal)
@@ -238,7 +243,7 @@ class Engine:
 
 
 def _first(faults: BaseExceptionGroup[Any]) -> BaseException:
-    """The fault inside nested groups."""
+    """The first error inside nested groups."""
     fault: BaseException = faults
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]

@@ -1,11 +1,12 @@
-"""What hooks hear, and the calls to them: plain functions of one event, on the loop. One that raises harms no other.
+"""The events for hooks, and the calls: plain functions of one event, on the loop. A hook's error affects no
+other hook.
 
-Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. A submit is joined to its task
-by `call`, a number of its own in this process: `Submitting`, then exactly one of `Submitted` or `SubmitFailed`. A poll
-is `Polling`, then `Polled` unless it is cancelled, then what it has shown: a `TaskEvent`, `Retried` or `Left`. So the
-last that hooks hear of a task, except for its files, is its final `TaskEvent`, or `Left`.
+Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. `call`, a number that
+is unique in this process, joins a submit to its task: `Submitting`, then exactly one of `Submitted` or
+`SubmitFailed`. A poll is `Polling`, then `Polled` unless it is cancelled, then its result: a `TaskEvent`,
+`Retried` or `Left`. So the last event of a task, except for its files, is its final `TaskEvent`, or `Left`.
 
-No `repr` shows a prompt, a key or the words of an error, which may quote an address.
+No `repr` shows a prompt, a key or an error message, which may quote an address.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from foxapi_async.models import GenerationRequest
 
 
 def _kind(error: Exception | None) -> str:
-    """An error as reprs show it: its class, and its HTTP status if it has one."""
+    """The repr of an error in a notice: its class, and its HTTP status if it has one."""
     if error is None:
         return "None"
     status = getattr(error, "status", None)
@@ -36,10 +37,10 @@ def _kind(error: Exception | None) -> str:
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """What all notices have in common with a `TaskEvent`, so that one plain function can take both.
+    """The attributes that all notices share with a `TaskEvent`, so that one plain function can take both.
 
     Attributes:
-        task_id: the task concerned; None as long as there is none.
+        task_id: the task concerned; None while there is none.
         final: False: only a `TaskEvent` ends a task.
     """
 
@@ -49,14 +50,16 @@ class Notice:
 
 @attrs.frozen(kw_only=True)
 class Submitting(Notice):
-    """A submit begins, with the upload of its local files; told in the task that carries it out.
+    """A submit begins, with the upload of its local files. The hook is called in the asyncio task that runs
+    the submit.
 
-    That task runs in a copy of the caller's context: what a hook sets there holds for this submit's requests alone.
+    That asyncio task has a copy of the caller's context. Values that a hook sets there are visible only to
+    this submit's requests.
 
     Attributes:
         call: the submit's number, unique in this process.
-        model: the model asked for.
-        request: what is asked for, prompt included.
+        model: the requested model.
+        request: the request, prompt included.
     """
 
     call: int
@@ -71,8 +74,8 @@ class Submitted(Notice):
     Attributes:
         task_id: the new task.
         call: the submit's number.
-        model: the model asked for.
-        tries: how often it was sent, or tried to be.
+        model: the requested model.
+        tries: how often it was sent, or a try was made to send it.
         seconds: from `Submitting` until the answer, waits included.
     """
 
@@ -85,13 +88,13 @@ class Submitted(Notice):
 
 @attrs.frozen(kw_only=True)
 class SubmitFailed(Notice):
-    """A submit ended without a task, for whoever waits for it or because nobody does any more.
+    """A submit ended without a task. Its caller gets the error, unless the caller has gone.
 
     Attributes:
         call: the submit's number.
-        model: the model asked for.
-        error: what it ended with; its `charged` says whether it may be billed all the same.
-        tries: how often it was sent, or tried to be.
+        model: the requested model.
+        error: its error; `charged` says whether it may still be billed.
+        tries: how often it was sent, or a try was made to send it.
         seconds: from `Submitting` on, waits included.
     """
 
@@ -104,7 +107,7 @@ class SubmitFailed(Notice):
 
 @attrs.frozen(kw_only=True)
 class Attached(Notice):
-    """`attach` begins to look at a task that this session did not watch; told where it is called.
+    """`attach` begins to poll a task that this session did not track. The hook is called inside `attach`.
 
     Attributes:
         task_id: the task.
@@ -115,12 +118,12 @@ class Attached(Notice):
 
 @attrs.frozen(kw_only=True)
 class Polling(Notice):
-    """A poll is sent now; told in the task that carries it out, which does one poll after another.
+    """A poll is sent now. The hook is called in the asyncio task that runs the poll.
 
-    That task runs in a copy of the context in which the session was entered.
+    That asyncio task has a copy of the context in which the session was entered.
 
     Attributes:
-        task_id: the task looked at.
+        task_id: the polled task.
     """
 
     task_id: str
@@ -131,9 +134,9 @@ class Polled(Notice):
     """A poll has its answer.
 
     Attributes:
-        task_id: the task looked at.
+        task_id: the polled task.
         seconds: from `Polling` until the answer.
-        error: why it told nothing, or None.
+        error: why it gave no state, or None.
     """
 
     task_id: str
@@ -143,13 +146,13 @@ class Polled(Notice):
 
 @attrs.frozen(kw_only=True)
 class Retried(Notice):
-    """A request went wrong and will be made again.
+    """A request failed and will be repeated.
 
     Attributes:
         what: submit, poll, fetch, upload or download.
-        call: of a submit and of the uploads that it needs, its number; else None.
+        call: the number of the submit, also for the uploads that it needs; else None.
         seconds: until the next try.
-        error: what went wrong.
+        error: its error.
     """
 
     what: What
@@ -163,8 +166,8 @@ class Throttled(Notice):
     """Requests of one kind are held back: by a 429, or by a limit of this session while one waits.
 
     Attributes:
-        what: submit, poll (which means fetches too) or upload.
-        seconds: how much longer than was told before; so their sum is the time for which nothing could go.
+        what: submit, poll (which includes fetches) or upload.
+        seconds: how much longer than reported before; so their sum is the time in which nothing could go.
         error: the 429; None for a limit of our own.
     """
 
@@ -175,11 +178,11 @@ class Throttled(Notice):
 
 @attrs.frozen(kw_only=True)
 class Saved(Notice):
-    """A file is on disk, whole. Also told after the session was left, but on its event loop alone.
+    """A whole file is on disk. Also reported after the session was closed, but only on its event loop.
 
     Attributes:
-        file: where it is, its size and its checksum.
-        seconds: what fetching and writing took, waits included.
+        file: its path, size and checksum.
+        seconds: the time for fetching and writing it, waits included.
     """
 
     file: SavedFile
@@ -188,13 +191,13 @@ class Saved(Notice):
 
 @attrs.frozen(kw_only=True)
 class Left(Notice):
-    """Nobody looks at a task any more, though it is not known to be over; no event of it follows.
+    """The session polls a task no more, though it may still run. No event of it follows.
 
-    Its time is over, its last handle was stopped, the service refuses to tell, or the session is left.
+    Its time is over, its last handle was stopped, the service refuses its status, or the session is closed.
 
     Attributes:
-        task_id: the task; it goes on, and `attach` looks again.
-        error: what the last of its handles raises.
+        task_id: the task; it continues, and `attach` polls it again.
+        error: the error that the last of its handles raises.
     """
 
     task_id: str
@@ -205,7 +208,7 @@ HookEvent = TaskEvent | Notice
 
 Hook = Callable[[HookEvent], object]
 
-# While a hook runs, nothing else of the loop does: one that takes longer is named in the log.
+# While a hook runs, the loop does nothing else. The log names a hook that takes longer than this.
 SLOW_SECONDS = 0.1
 
 _log = logging.getLogger("foxapi_async")
@@ -215,14 +218,14 @@ class Hooks:
     """The hooks of a session, called in order.
 
     Attributes:
-        clock: tells seconds, by which they are timed; the session sets its loop's.
+        clock: returns seconds, to time the hooks; the session sets its loop's.
 
     Raises:
         ConfigurationError: one of them cannot be called.
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
-        self.clock: Callable[[], float] = float  # stands still
+        self.clock: Callable[[], float] = float  # always 0
         self._hooks = tuple(hooks)
         self._reported: set[int] = set()
         self._slow: set[int] = set()
@@ -232,7 +235,7 @@ class Hooks:
 
     @property
     def listener(self) -> Self | None:
-        """What reports go to; None without a hook, so that no notice need be made."""
+        """The target of reports; None without a hook, so that no notices are made."""
         return self if self._hooks else None
 
     def on_retry(
@@ -256,12 +259,15 @@ class Hooks:
         self(Saved(task_id=task_id, file=SavedFile(path, sha256, size), seconds=seconds))
 
     def __call__(self, event: HookEvent) -> None:
-        """Give the event to each hook; what one raises is logged the first time, and goes no further."""
+        """Give the event to each hook. The first error of a hook is logged, and none is raised."""
         for number, hook in enumerate(self._hooks):
             began = self.clock()
             try:
                 hook(event)
-            except (Exception, asyncio.CancelledError):  # the latter: `result()` of a cancelled future, say
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ):  # the latter comes, for example, from `result()` of a cancelled future
                 if number not in self._reported:
                     self._reported.add(number)
                     _log.exception(

@@ -1,12 +1,13 @@
 """Polls each task of a session at the moments that the cadence gives, and reports to the handles.
 
-One timer serves all tasks. Its turn ends the handles whose time is over, starts the polls that are due, and sets the
-timer to the next moment. There are at most as many polls under way as there are connections; other due tasks wait in
-the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its polls.
+One timer serves all tasks. Its turn ends the handles whose time is over, starts the polls that are due, and
+sets the timer to the next moment. At most as many polls run at the same time as there are connections; other
+due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its
+polls.
 
-Whatever goes wrong with a task is recorded in its handles. Only a fault of this package raises in the task group.
+Every failure of a task is recorded in its handles. Only a bug of this package raises in the task group.
 
-Each poll is a task of its own: a pool of tasks that do one poll after another saves only 2 % of the CPU time.
+Each poll is a separate asyncio task: a pool of tasks that do one poll after another saves only 2 % of the CPU time.
 """
 
 from __future__ import annotations
@@ -37,22 +38,22 @@ from foxapi_async._retry.retry import backoff_seconds, wait_seconds
 
 _log = logging.getLogger("foxapi_async")
 
-# How long a 404 may mean that the replica asked has not heard of the task yet.
+# How long a 404 may come from a replica that does not know the task yet.
 FRESH_AFTER_SUBMIT = 10.0
 FRESH_AFTER_ATTACH = 2.0
 
-# So long before a handle's time is over its task is polled once more: it is paid for, and may be done.
+# This long before a handle's time is over its task is polled once more: it is paid for, and may be done.
 BEFORE_DEADLINE = 1.0
 
-# If the timer is so late, the loop was blocked, the process stopped, or the computer asleep. A handle whose time ended
-# meanwhile waits for one last poll, for so many seconds.
+# If the timer is this late, the loop was blocked, the process stopped, or the computer asleep. A handle whose
+# time ended meanwhile waits for one last poll, for `LAST_POLL_SECONDS`.
 LATE_SECONDS = 1.0
 LAST_POLL_SECONDS = 5.0
 
-# While something in front of the service answers polls, one warning in so many seconds.
+# While something in front of the service answers polls, there is one warning per this many seconds.
 EDGE_WARNING_SECONDS = 600.0
 
-# Longer the service is not left alone, whatever it asks for: a wrong Retry-After would silence the session.
+# The longest pause between polls, for any Retry-After: a wrong one would silence the session.
 LONGEST_HOLD = 600.0
 
 
@@ -62,11 +63,11 @@ class Poller:
 
     Args:
         reader: reads the state of tasks.
-        cadence: says when to poll.
-        estimates: what is known of how long tasks take; learns from every reply.
-        connections: polls under way at a time, at most.
-        streams: are given every event, once.
-        notify: is given every event and a notice of every poll; None without hooks.
+        cadence: decides when to poll.
+        estimates: what is known of the durations of tasks; learns from every reply.
+        connections: the most polls at the same time.
+        streams: get every event, once.
+        notify: gets every event and a notice of every poll; None without hooks.
     """
 
     _reader: StatusReader
@@ -93,7 +94,7 @@ class Poller:
         self._timer = Timer(self._turn)
         self._fault = self._loop.create_future()
 
-    # Taking tasks on: plain functions, so that an id is never between two owners.
+    # Adding tasks. These are plain functions, so that an id always has an owner.
 
     def adopt(
         self,
@@ -102,7 +103,7 @@ class Poller:
         timeout: float | None,
         notice: Submitted | None = None,
     ) -> TaskHandle:
-        """Track a task that was just submitted. Hooks get the `notice` once its id is in safe hands."""
+        """Track a task that was just submitted. Hooks get the `notice` after its id is safe."""
         now = self._loop.time()
         task = self._tasks.get(snapshot.id) or TrackedTask(
             snapshot.id, now, None, now + FRESH_AFTER_SUBMIT, from_start=True
@@ -113,7 +114,7 @@ class Poller:
                 self._notify(notice)
             if self._tasks.get(task.id) is task:  # else a hook stopped its last handle
                 self._observe(task, snapshot, None, now)
-        except Exception as fault:  # ours: it must not cost the caller an id that is paid for
+        except Exception as fault:  # a bug of ours must not lose an id that is paid for
             self._report(fault)
         if self._closed:
             self._abandon(handle)
@@ -128,14 +129,14 @@ class Poller:
         kept: bool = True,
         confirmed: bool = False,
     ) -> TaskHandle:
-        """Track a task of another time or place. It is polled at once, unless it is tracked already.
+        """Track a task of another session or process. It is polled at once, unless it is tracked already.
 
         Args:
             task_id: the task.
-            estimated_time: what is known of how long it takes.
+            estimated_time: the expected duration in seconds, if known.
             timeout: seconds that the handle lives; None for no limit.
-            kept: whether the handle is among the unfinished ones.
-            confirmed: whether a ledger has it that the service accepted the task.
+            kept: whether the handle belongs to `unfinished`.
+            confirmed: whether a ledger shows that the service accepted the task.
         """
         now, task = self._loop.time(), self._tasks.get(task_id)
         is_new = task is None
@@ -166,10 +167,10 @@ class Poller:
             self._timer.set(deadline)
         return handle
 
-    # The one timer.
+    # The timer.
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Poll until cancelled; raises a fault of this package."""
+        """Poll until cancelled. Raises a bug of this package."""
         self._group = group
         self._timer.start()
         try:
@@ -179,7 +180,7 @@ class Poller:
             self._timer.stop()
 
     def _turn(self) -> None:
-        """Do all that is due now, and set the timer to the next moment."""
+        """Do everything that is due now, and set the timer to the next moment."""
         now = self._loop.time()
         soon, late = now + SLACK_SECONDS, now - self._timer.when > LATE_SECONDS
         self._timer.when = math.inf
@@ -191,7 +192,7 @@ class Poller:
             while self._group is not None and self._room and (first := self._due.first()) is not None:
                 when, task = first
                 opens = polls.next_allowed(now)
-                # A poll that was put off because polls are scarce goes early if the limiter has time for it.
+                # A poll that was delayed because polls are scarce goes early if the limiter has time for it.
                 ready = max(min(when, task.earliest), opens)
                 if ready > soon:
                     moment = min(moment, ready)
@@ -210,20 +211,20 @@ class Poller:
             self._report(fault)
 
     def _free(self, _: asyncio.Task[None]) -> None:
-        """A poll is over. If there was no room for another, look for one that waits."""
+        """Note that a poll is over. If there was no room for another, start one that waits."""
         self._room += 1
         if self._room == 1:
             self._timer.set(-math.inf)
 
     def _report(self, fault: Exception) -> None:
-        """Raise a fault of ours where it can be seen: in the task group."""
+        """Raise a bug of ours in the task group, where it is noticed."""
         if not self._fault.done():
             self._fault.set_exception(fault)
 
     def _put(self, task: TrackedTask, when: float, earliest: float = math.inf) -> None:
-        """Poll a task at `when`, or from `earliest` on if there is capacity to spare."""
+        """Poll a task at `when`, or from `earliest` on if there is free capacity."""
         if task.poll is not None:
-            return  # under way: its reply sets the next moment
+            return  # a poll runs: its reply sets the next moment
         task.earliest = min(earliest, when)
         self._due.put(task, when)
         self._timer.set(task.earliest)
@@ -250,7 +251,7 @@ class Poller:
                 self._end_overdue(task, began, now)
 
     def _end_overdue(self, task: TrackedTask, began: float, now: float) -> None:
-        """The last poll of some handles told that their task still runs, unless it began too early to tell."""
+        """Time out the handles whose last poll found the task running, unless that poll began too early."""
         if began < task.overdue_since:
             self._put(task, -math.inf)
             return
@@ -259,7 +260,7 @@ class Poller:
             self._time_out(handle, now, late=False)
 
     def _observe(self, task: TrackedTask, snapshot: TaskSnapshot, date: str | None, now: float) -> None:
-        """Pass on what the service says of a task, and plan its next poll."""
+        """Pass on a task's state, and plan its next poll."""
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
@@ -277,7 +278,7 @@ class Poller:
             stream.put(event)
 
     def _plan(self, task: TrackedTask, step: float, now: float) -> None:
-        """Set the next poll of a task that runs, at the price that all tasks share."""
+        """Set the next poll of a running task, at the price that all tasks share."""
         gap = free_gap = task.gap(self._cadence, now, step=step)
         scarcity = self._demand.scarcity(self._reader.polls.rate(now))
         if scarcity > 1:
@@ -290,7 +291,7 @@ class Poller:
         self._put(task, when, now + free_gap)
 
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
-        """A poll told nothing: plan another one, or end the handles."""
+        """Handle a failed poll: plan another one, or end the handles."""
         if verdict.edge and now >= self._edge_warning_at:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
@@ -310,7 +311,7 @@ class Poller:
         wait = min(wait, LONGEST_HOLD)
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:
-            when = min(when, task.fresh_until)  # where the grace ends, a 404 is the truth: learn it then
+            when = min(when, task.fresh_until)  # at the end of the grace a 404 is final, so poll then
         self._put(task, when)
         if self._notify is not None:
             seconds, error = wait if hold else when - now, copy.copy(verdict.error)
@@ -321,7 +322,7 @@ class Poller:
     # Endings.
 
     def _time_out(self, handle: TaskHandle, now: float, *, late: bool) -> None:
-        """End a handle whose time is over; if the turn is `late`, not without a last poll."""
+        """End a handle whose time is over. If the turn is `late`, make a last poll first."""
         task = self._tasks[handle.id]
         if late and handle not in task.overdue:
             task.overdue.append(handle)
@@ -334,7 +335,7 @@ class Poller:
         self._retire(handle)
 
     def _retire(self, handle: TaskHandle) -> None:
-        """Take a handle that ended here off its task. A task without handles is not polled any more."""
+        """Remove a handle that ended locally from its task. A task without handles is not polled any more."""
         self._deadlines.discard(handle)
         if handle.kept:
             self._detached.keep(handle, self._loop.time(), beside=self._closed)
@@ -342,12 +343,12 @@ class Poller:
         del task.handles[handle]
         if not task.handles:
             self._discard(task)
-            error = handle._ending  # noqa: SLF001 - what its waiters raise copies of
+            error = handle._ending  # noqa: SLF001 - its waiters raise copies of it
             if self._notify is not None and isinstance(error, FoxError):
                 self._notify(Left(task_id=handle.id, error=copy.copy(error)))
 
     def _discard(self, task: TrackedTask) -> None:
-        """Track a task no longer: it is over, or has no handle any more."""
+        """Stop tracking a task: it is over, or has no handle any more."""
         self._tasks.pop(task.id, None)
         self._due.discard(task)
         self._demand.change(task.demand, 0.0)
@@ -362,7 +363,7 @@ class Poller:
             task.poll.cancel()
 
     def close(self, bug: BaseException | None = None) -> None:
-        """End every handle, and all polls with them; a `bug` is the cause of what the handles raise."""
+        """End every handle, and all polls with them. A `bug` is the cause of the handles' errors."""
         if self._closed:
             return
         self._closed, self._closed_by = True, bug
@@ -370,27 +371,27 @@ class Poller:
             self._abandon(handle)
 
     def _abandon(self, handle: TaskHandle) -> None:
-        """End a handle because the session is closed: its task goes on."""
-        if handle.done():  # a hook that hears of one handle may stop another
+        """End a handle because the session is closed. Its task continues."""
+        if handle.done():  # a hook that gets the end of one handle may stop another
             return
         error = self._tasks[handle.id].abandoned_error(handle, self._closed_by)
         handle.end(Signal.LEAVE, error)
         self._retire(handle)
 
-    # What others may see.
+    # For other modules.
 
     def current_events(self) -> list[TaskEvent]:
-        """The last event of every task that is tracked."""
+        """The last event of every tracked task."""
         return [task.event for task in self._tasks.values() if task.event is not None]
 
     @property
     def unfinished(self) -> list[TaskHandle]:
-        """Every handle whose task is not known to be over; of those that ended here, the last for each id."""
+        """Every handle whose task may still run; of those that ended locally, the last for each id."""
         waiting = [handle for task in self._tasks.values() for handle in task.handles if handle.kept]
         return list(dict.fromkeys([*waiting, *(handle for handle, _ in self._detached.values())]))
 
     def inspect(self) -> dict[str, float]:
-        """How much there is in each table. All but `detached` is 0 once nothing is tracked."""
+        """The size of each table. All but `detached` are 0 if nothing is tracked."""
         return {
             "tasks": len(self._tasks),
             "due": len(self._due),

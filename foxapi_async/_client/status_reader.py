@@ -1,4 +1,6 @@
-"""How the poller asks for the state of tasks. `Api` asks the service; a test, or another source, can take its place."""
+"""The protocol by which the poller reads the state of tasks. `Api` reads from the service; a test or another
+source can replace it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ class StatusReader(Protocol):
     """Reads the state of tasks.
 
     Attributes:
-        polls: limits the reads. The poller asks it before each read and reports to it what the service refuses.
+        polls: limits the reads. The poller asks it before each read and reports to it the refusals of the service.
         downloads: fetches the files that a result names.
         contact: whether the service has answered.
     """
@@ -26,10 +28,11 @@ class StatusReader(Protocol):
     contact: Contact
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """What each of these tasks replies, or why it has no usable reply. It raises nothing for a single task.
+        """The reply about each of these tasks, or the verdict on an unusable one. It raises nothing for a
+        single task.
 
         Args:
-            tasks: ids, each with whether it is so new that the service may not know it yet. The service reads one id
-                at a time today.
+            tasks: ids, each with whether it is so new that the service may not know it yet. Today the service
+                reads one id at a time.
         """
         ...

@@ -1,4 +1,4 @@
-"""One stream over all tasks of a session, for readers of any speed."""
+"""One stream of the events of all tasks of a session, for readers of any speed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class EventSink(Protocol):
 
 
 class EventStream:
-    """What `FoxSession.events` gives: an async iterator of `TaskEvent`.
+    """The async iterator of `FoxSession.events` over `TaskEvent`.
 
-    A slow reader gets the latest state of each task and every final event; it never delays the polling.
+    A slow reader gets the latest state of each task and every final event. It never delays the polling.
     """
 
     def __init__(self, current: Iterable[TaskEvent]) -> None:
@@ -45,13 +45,13 @@ class EventStream:
         self.close()
 
     def put(self, event: TaskEvent) -> None:
-        """Take an event; an unread one of the same task is out of date."""
+        """Take an event. It replaces an unread one of the same task."""
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
             self._news.set()
 
     def close(self) -> None:
-        """Let no further event in; what is pending can still be read."""
+        """Take no further event. Pending ones can still be read."""
         self._closed = True
         self._news.set()

@@ -1,1 +1,1 @@
-"""Sends and receives bytes. The only package that imports aiohttp."""
+"""Sends and receives bytes. Only this package and the emulator import aiohttp."""

@@ -1,8 +1,8 @@
-"""What a batch needs of its ledger. `SqliteLedger` keeps it in a file; a database server, or a test, can take its place.
+"""The ledger protocol of a batch. `SqliteLedger` is a file; a database server, or a test, can replace it.
 
 An implementation makes two promises:
 
-- When `submitting` returns, that is durable. Only then the POST leaves.
+- When `submitting` returns, its record is durable. Only then the POST is sent.
 - When `submitted` returns, the id is queued, and it is written even if the caller does not wait for the future.
 
 `tests/ledger/test_contract.py` checks an implementation.
@@ -25,7 +25,7 @@ class Totals:
     Attributes:
         counts: how many items are in each state.
         spent: credits of everything that may be billed: each submit counts with its price, unless it was refused.
-        unpriced: how many submits may be billed at a price that is not known, and is not in `spent`.
+        unpriced: how many submits may be billed at an unknown price, which is not in `spent`.
     """
 
     counts: dict[ItemState, int]
@@ -37,13 +37,13 @@ class LedgerView(Protocol):
     """A ledger that is only read. Each call raises a LedgerError if it cannot be read."""
 
     async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
-        """The entries of these keys. Keys that are not known are missing."""
+        """The entries of these keys. Unknown keys are missing."""
         ...
 
     def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states, or all, in the order in which they were first submitted.
+        """The entries in one of these states, or all, in the order of their first submits.
 
-        An entry that changes meanwhile is given once, as it was or as it is.
+        An entry that changes meanwhile is yielded once, in its old or new state.
         """
         ...
 
@@ -57,11 +57,12 @@ class LedgerView(Protocol):
 
 
 class Ledger(LedgerView, Protocol):
-    """The ledger of the batch that runs.
+    """The ledger of a running batch.
 
-    A change is queued before its call returns, in the order of the calls, and is made even if its result is not waited
-    for. Its result comes once the change is durable. A change that may not follow on the item's state
-    (`COMES_FROM`) fails alone, with a LedgerError. If the ledger cannot be written, every later change fails.
+    A change is queued before its call returns, in the order of the calls. It is made even if the caller does
+    not wait for its result, which comes when the change is durable. If the item's state does not allow a
+    change (`COMES_FROM`), only that change fails, with a LedgerError. If the ledger cannot be written, every
+    later change fails.
     """
 
     async def submitting(
@@ -72,41 +73,42 @@ class Ledger(LedgerView, Protocol):
         price: float | None = None,
         opening: str | None = None,
     ) -> None:
-        """Note that this item is about to be submitted. When this returns, that is durable.
+        """Record that this item is about to be submitted. When this returns, the record is durable.
 
-        If this is cancelled, the note is taken back, because then nothing is sent.
+        If this is cancelled, the record is taken back, because then nothing is sent.
 
         Args:
             key: the item's name.
             fingerprint: of its request.
-            idempotency_key: what the submit will carry.
+            idempotency_key: the key of the submit.
             price: the credits that it is expected to cost, if known. They count as spent from now on.
-            opening: what another run needs to know to continue with it; kept until there is a record.
+            opening: the facts that another run needs to continue with it; kept until there is a final record.
 
         Raises:
-            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or it
-                cannot be written.
+            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or
+                the ledger cannot be written.
         """
         ...
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Awaitable[None]:
-        """Note the id that the service gave, and the credits that it reserved.
+        """Record the id from the service, and the credits that it reserved.
 
-        An item that failed may come back with the id it had, to be looked at once more.
+        A failed item may come back with its id, to be polled once more.
         """
         ...
 
     def released(self, key: str) -> Awaitable[None]:
-        """Note that the submit was refused and nothing was billed: the item is again what it was before.
+        """Record that the submit was refused and nothing was billed: the item returns to its former state.
 
-        That is NEW, or for a repeated one FAILED or UNCERTAIN. It keeps the idempotency key.
+        That is NEW, or for a repeated submit FAILED or UNCERTAIN. The item keeps the idempotency key.
         """
         ...
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Awaitable[None]:
-        """Note how the item ended: DONE (its files are there), FAILED, or UNCERTAIN (it may have been accepted).
+        """Record how the item ended: DONE (its files are saved), FAILED, or UNCERTAIN (it may have been
+        accepted).
 
-        It counts as spent with what was known, or with `price`; 0 if it cost nothing.
+        It counts as spent with the known price, or with `price`; 0 if it cost nothing.
         """
         ...
 

@@ -143,8 +143,8 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
     # Keys come in random order. The pages in memory are limited; others are read again.
     _pragma(connection, f"cache_size={-_CACHE_KIB}")
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
-    _pragma(connection, "temp.journal_mode=OFF")  # it is forgotten at the end, and after any failure
-    if found.version < len(MIGRATIONS):  # all at once: a kill leaves the old version or the new one
+    _pragma(connection, "temp.journal_mode=OFF")  # it is dropped at the end, and after any failure
+    if found.version < len(MIGRATIONS):  # in one transaction: a kill leaves the old version or the new one
         connection.executescript(
             "BEGIN IMMEDIATE;"
             + "".join(MIGRATIONS[found.version :])

@@ -4,8 +4,8 @@ It makes a batch safe to kill at any moment. A submit is in it, durably, before 
 enters the writer's queue before anything else can happen. Running the same batch again looks everything up
 here.
 
-One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
-`SqliteLedger.peek`, is possible at any time.
+It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
+Reading alone, by `SqliteLedger.peek`, is possible at any time.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ class SqliteLedgerView:
         return await self._writer.put(rows.totals)
 
     async def meta(self, name: str) -> str | None:
-        """The text that `set_meta` kept. `created` is there from the beginning, in unix seconds."""
+        """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds."""
         return await self._writer.put(partial(rows.meta, name=name))
 
 
 @attrs.define(eq=False, slots=False)
 class SqliteLedger(SqliteLedgerView):
-    """The ledger of the batch that runs; see `protocol.Ledger`. `SqliteLedger.opened` opens one.
+    """The ledger of a running batch; see `protocol.Ledger`. `SqliteLedger.opened` opens one.
 
-    Each change returns a future, which is done once the change is on the disk. If the file cannot be written, closing
-    the ledger raises that too.
+    Each change returns a future, which is done when the change is on the disk. If the file cannot be written,
+    closing the ledger raises the error too.
 
     Attributes:
         ends: how many ends of items this run has recorded, or is about to.
@@ -80,7 +80,7 @@ class SqliteLedger(SqliteLedgerView):
     async def opened(
         cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
     ) -> AsyncIterator[SqliteLedger]:
-        """The ledger at `path`, for this run alone; made where there is none.
+        """The ledger at `path`, for this run only; made if missing.
 
         Args:
             path: of the ledger.
@@ -101,7 +101,7 @@ class SqliteLedger(SqliteLedgerView):
     @staticmethod
     @contextlib.asynccontextmanager
     async def peek(path: str | os.PathLike[str]) -> AsyncIterator[SqliteLedgerView]:
-        """The ledger at `path`, only to be looked at, also while a run is on.
+        """The ledger at `path`, only for reading, also during a run.
 
         Raises:
             LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
@@ -177,7 +177,7 @@ class SqliteLedger(SqliteLedgerView):
         price: float | None = None,
         opening: str | None = None,
     ) -> None:
-        """Note that this item is about to be submitted; see `Ledger`."""
+        """Record that this item is about to be submitted; see `Ledger`."""
         note = rows.Note()
         work = partial(
             rows.submitting,
@@ -195,17 +195,17 @@ class SqliteLedger(SqliteLedgerView):
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
-        """Note the id that the service gave; see `Ledger`."""
+        """Record the id from the service; see `Ledger`."""
         credit = read_price(price)
         work = partial(rows.submitted, key=key, task_id=task_id, price=credit)
         return self._writer.put(work, Accepted(key, task_id, credit))
 
     def released(self, key: str) -> Future[None]:
-        """Note that the submit was refused; see `Ledger`."""
+        """Record that the submit was refused; see `Ledger`."""
         return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
-        """Note how the item ended; see `Ledger`."""
+        """Record how the item ended; see `Ledger`."""
         self.ends += 1
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
         # The log already has the id of an item that is done.

@@ -90,7 +90,7 @@ async def test_an_item_that_is_stopped_while_the_edge_refuses_it_is_new():
 
 
 async def test_an_item_that_waited_behind_a_closed_brake_is_new():
-    """A submit that was never sent, and ends with what another one was told, is new and has that one's reason."""
+    """A submit that was never sent, and ends with the error of another, is new and has that one's reason."""
     submission = Submission(60, 10, key="key", series=Series(pauses=True))
     submission.bar(Bar(NotFoundError(status=404), "path"))
     error = NotFoundError(status=404)

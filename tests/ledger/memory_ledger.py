@@ -1,4 +1,4 @@
-"""A ledger in memory: a second implementation of the protocol, which no file and no thread stands behind."""
+"""A ledger in memory: a second implementation of the protocol, without a file or a thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foxapi_async._ledger.protocol import Totals
 
 @attrs.define
 class Item:
-    """What is kept of one item beside its entry."""
+    """The facts about one item beside its entry."""
 
     entry: LedgerEntry
     origin: ItemState = ItemState.NEW
@@ -125,7 +125,7 @@ class MemoryLedger:
 
 
 def done(error: LedgerError | None = None) -> asyncio.Future[None]:
-    """A future with its result, which need not be awaited."""
+    """A future with its result. The caller may ignore it."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     if error is None:
         future.set_result(None)

@@ -1,4 +1,4 @@
-"""What every ledger keeps: the same facts for the one in a file and for one in memory.
+"""The contract of every ledger: the same facts for the one in a file and for one in memory.
 
 A new implementation is added to `LEDGERS`.
 """
@@ -52,7 +52,7 @@ async def bring(ledger, key, state):
 
 
 def move(ledger, key, state):
-    """Ask for one move."""
+    """Request one move."""
     if state is ItemState.SUBMITTING:
         return ledger.submitting(key, "fox", "again")
     if state is ItemState.SUBMITTED:
@@ -67,7 +67,7 @@ async def look(ledger, key):
 @pytest.mark.parametrize("after", ItemState)
 @pytest.mark.parametrize("before", ItemState)
 async def test_only_the_moves_of_the_table_are_made(ledger, before, after):
-    """A move that the table names is made. Every other is refused in words, and changes nothing."""
+    """A move in the table is made. Every other is refused in words, and changes nothing."""
     await bring(ledger, "a", before)
     was = await look(ledger, "a")
     if before in COMES_FROM[after]:
@@ -94,7 +94,7 @@ async def test_another_request_under_the_same_key_is_refused(ledger):
 
 
 async def test_an_entry_has_what_was_noted(ledger):
-    """The id, the price and the record are kept; the opening goes once there is a record."""
+    """The id, the price and the record are kept; the opening record is there until the final one."""
     await bring(ledger, "a", ItemState.SUBMITTED)
     running = await look(ledger, "a")
     await ledger.ended("a", ItemState.DONE, '{"n": 1}', 7.0)
@@ -112,7 +112,7 @@ async def test_an_entry_has_what_was_noted(ledger):
 
 @pytest.mark.parametrize("before", [ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN])
 async def test_a_refused_submit_leaves_the_item_as_it_was(ledger, before):
-    """A released item is what it was before, and keeps the idempotency key of the refused submit."""
+    """A released item has its former state, and keeps the idempotency key of the refused submit."""
     await bring(ledger, "a", before)
     spent = (await ledger.totals()).spent
     await ledger.submitting("a", "fox", "second key", 4.0)
@@ -140,7 +140,7 @@ async def test_a_running_item_keeps_its_id(ledger):
 
 
 async def test_the_totals(ledger):
-    """All but refused submits count as spent; those of unknown price are counted beside that."""
+    """All but refused submits count as spent; those of unknown price are counted separately."""
     for state in ItemState:
         await bring(ledger, state.value, state)
     await ledger.submitting("unpriced", "fox", "key")
@@ -169,7 +169,7 @@ async def test_a_change_is_made_though_its_result_is_not_awaited(ledger):
 
 
 async def test_texts_are_kept(ledger):
-    """A text, or one that is made after all earlier changes; the last one counts."""
+    """A text, or one that a function makes after all earlier changes; the last one counts."""
     ledger.set_meta("name", "old")
     await ledger.set_meta("name", lambda: "new")
 
@@ -186,7 +186,7 @@ async def test_of_two_submits_at_once_one_is_noted(ledger):
 
 
 async def test_a_batch_item_runs_on_it(ledger, fox, emulator, tmp_path):
-    """The code that does an item needs no more of a ledger than the protocol."""
+    """The code that does an item uses nothing of a ledger but the protocol."""
     engine = fox._engine
     async with Manifest.opened(tmp_path / "manifest.jsonl", ledger, is_whole=True) as manifest:
         context = RunContext(

@@ -313,7 +313,7 @@ async def test_taking_back_concerns_only_the_own_note(ledger):
 
 
 async def test_leaving_waits_for_the_queue(path):
-    """Whatever was asked for is written before the ledger is left; later calls are refused."""
+    """All requested records are written before the ledger closes; later calls are refused."""
     async with SqliteLedger.opened(path) as ledger:
         futures = [ledger.set_meta(f"{n}", "kept") for n in range(700)]
     assert all(future.done() for future in futures)
@@ -433,7 +433,7 @@ async def test_another_loop_is_refused(ledger):
 
 
 async def test_no_thread_can_be_had(path):
-    """While the interpreter ends there are no threads: the waiter is told, and nothing hangs."""
+    """While the interpreter ends there are no threads: the waiter gets an error, and nothing hangs."""
     opened = SqliteLedger.opened(path)
     ledger = await opened.__aenter__()
     executor = ledger._writer._executor
@@ -553,7 +553,7 @@ async def test_a_forked_child_keeps_off(path):
 
 
 async def test_in_a_forked_child(path, monkeypatch):
-    """What a child that was forked lets go: the lock, which another may take; leaving leaves the file alone."""
+    """A forked child releases the lock, which another may take; its exit does not touch the file."""
     async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("a", "fox", "key")
         with monkeypatch.context() as child:
@@ -605,7 +605,7 @@ def foreign(path):
 
 
 async def damage(path):
-    """A ledger with a page overwritten."""
+    """A ledger with an overwritten page."""
     async with SqliteLedger.opened(path) as ledger:
         await asyncio.gather(*(ledger.submitting(f"{n}", "fox", "key") for n in range(2000)))
     with path.open("r+b") as file:
@@ -615,7 +615,7 @@ async def damage(path):
 
 
 async def renew(path):
-    """A ledger of a version to come."""
+    """A ledger of a future version."""
     async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("kept", "fox", "key")
     connection = sqlite3.connect(path)
@@ -704,7 +704,7 @@ async def test_looking_at_nothing(path):
 
 
 async def test_looking_changes_nothing(ledger, path):
-    """A look sees what is durable while the run goes on, hinders no commit, and cannot write."""
+    """A read sees the durable state during the run, delays no commit, and cannot write."""
     async with SqliteLedger.peek(path) as view, SqliteLedger.peek(path) as second:
         for n in range(5):
             await ledger.submitting(f"{n}", "fox", "key", 2)
@@ -718,7 +718,7 @@ async def test_looking_changes_nothing(ledger, path):
 
 
 async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
-    """A newer version of the package adds what is missing and keeps all entries, for good."""
+    """A newer version of the package adds the missing parts and keeps all entries, permanently."""
     async with SqliteLedger.opened(path) as ledger:
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';"
@@ -734,7 +734,7 @@ async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
 
 
 async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
-    """A step that breaks off leaves the older version, whole."""
+    """A step that fails leaves the older version, whole."""
     async with SqliteLedger.opened(path) as ledger:
         await bring(ledger, "kept", ItemState.DONE)
     step = "ALTER TABLE item ADD COLUMN mood TEXT; ALTER TABLE absent ADD COLUMN mood TEXT;"
@@ -779,7 +779,7 @@ async def test_a_file_system_without_locks(path, monkeypatch):
 
 
 async def test_closing_troubles_are_no_news(path, monkeypatch):
-    """Everything told is on the disk: an error in tidying up on leaving is not raised, and the lock is freed."""
+    """All confirmed records are on the disk: an error during the clean-up is not raised, and the lock is freed."""
     async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("a", "fox", "key")
         file = ledger._writer._file

@@ -61,7 +61,7 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """What `check` finds, with ids that stand for two requests of the file.
+    """The result of `check`, with ids that name two requests of the file.
 
     Raises:
         InvalidRequestError: the file cannot be read.
@@ -72,7 +72,7 @@ async def checked(file: InputFile) -> Check:
 
 
 async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[InputRow]) -> list[InputRow]:
-    """The lines, with a problem where an id stands for another request: in a line above, or in an earlier run."""
+    """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
     marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
     names = [name for n, mark in marks.items() for name in (f"{chunk[n].id}", f"{chunk[n].id}\n{mark}")]
     numbers = await in_thread(numbering.number, names)
