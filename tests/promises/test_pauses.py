@@ -96,7 +96,7 @@ async def test_a_service_out_of_reach_is_an_outage(tmp_path):
 async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
     """A run whose images cannot be written pauses with the reason "disk"."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("foxapi_async._files.disk.PartFile.commit", full)
