@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import aioresponses.core as aioresponses_core
 import pytest
-from helpers import BRIEF, session_at
+from helpers import WHOLE, session_at
 from hypothesis import settings
 from loops import (  # hooks of pytest-asyncio and pytest
     make_loop,
@@ -26,7 +26,7 @@ from foxapi_async.emulator import Emulator
 known = os.environ.get("FOXAPI_TEST_SEARCH") != "1"
 settings.register_profile("unhurried", deadline=None, derandomize=known)
 settings.register_profile("brief", deadline=None, derandomize=known, max_examples=20)
-settings.load_profile("brief" if BRIEF else "unhurried")
+settings.load_profile("unhurried" if WHOLE else "brief")
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
