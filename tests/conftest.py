@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +29,12 @@ known = os.environ.get("FOXAPI_TEST_SEARCH") != "1"
 settings.register_profile("unhurried", deadline=None, derandomize=known)
 settings.register_profile("brief", deadline=None, derandomize=known, max_examples=20)
 settings.load_profile("unhurried" if WHOLE else "brief")
+
+# Temporary folders are in memory if there is room: flushing to a disk takes a third of a batch's time, and no test
+# cuts the power.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
