@@ -121,27 +121,46 @@ def _request_id(headers: Headers, words: str) -> str | None:
 
 
 def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float | None = None) -> float | None:
-    """Seconds to wait as the service asks: from the header (seconds or a date), else from a hint in the
-    error's body.
+    """Seconds to wait as the service asks: from the headers, else from a hint in the error's body.
 
-    The hints are those of the sister gateway: `retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`.
+    `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two of them joined). Some
+    send `retry-after-ms` beside it, which is exact. The hints in a body are those of the sister gateway
+    (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`) and of OpenAI ("try again in 1m30s").
     """
-    header = headers.get("Retry-After")
-    asked = _seconds(header) if _seconds(header) is not None else _date_distance(header, headers, wall_now)
-    if asked is not None:
-        return asked
-    hint = _seconds(envelope.get("retry_after"))
-    words = " ".join(read_text(envelope.get(name)) or "" for name in ("fallback_suggestion", "message"))
-    found = re.search(r"(?:retry|try again) (?:after|in) (\d{1,6}(?:\.\d+)?) ?s", words, re.IGNORECASE)
-    return hint if hint is not None or found is None else float(found[1])
+    header = headers.get("Retry-After") or ""
+    milliseconds = _seconds(headers.get("Retry-After-Ms"))
+    asked = _date_distance(header, headers, wall_now) if milliseconds is None else milliseconds / 1000
+    if asked is None:  # of two headers that a gateway has joined, the longer wait is obeyed
+        parts = [seconds for part in header.split(",") if (seconds := _seconds(part)) is not None]
+        asked = max(parts, default=None)
+    if asked is None:
+        asked = _seconds(envelope.get("retry_after"))
+    if asked is None:
+        words = " ".join(read_text(envelope.get(name)) or "" for name in ("fallback_suggestion", "message"))
+        found = _WAIT.search(words)
+        asked = _seconds(found[1]) if found else None
+    return asked
+
+
+# A time in words: "2s", "1m30s", "350 ms", "5 minutes".
+_UNITS = {"m": 60.0, "s": 1.0, "h": 3600.0}
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|milli|[smh])[a-z]*", re.IGNORECASE)
+_TIME = r"(?:\d{1,9}(?:\.\d{1,9})?\s*(?:ms|milli|[smh])[a-z]*\s*)+"
+_WAIT = re.compile(rf"(?:retry|again|wait)(?: after| in| for)? ({_TIME})", re.IGNORECASE)
 
 
 def _seconds(value: object) -> float | None:
+    """A wait in seconds, zero or more: a number, or a time in words; else None."""
     number = read_number(value)
-    return None if number is None else max(0.0, float(number))
+    if number is not None:
+        return max(0.0, float(number))
+    if not isinstance(value, str) or not re.fullmatch(_TIME, value.strip(), re.IGNORECASE):
+        return None
+    parts = ((float(part[1]), part[2].lower()) for part in _PART.finditer(value))
+    return sum(size * _UNITS[unit] if unit in _UNITS else size / 1000 for size, unit in parts)
 
 
-def _date_distance(text: str | None, headers: Headers, wall_now: float | None) -> float | None:
+def _date_distance(text: str, headers: Headers, wall_now: float | None) -> float | None:
     when, now = parse_date(text), parse_date(headers.get("Date"))
     now = wall_now if now is None else now
     return None if when is None or now is None else max(0.0, when - now)
