@@ -11,7 +11,7 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
-from foxapi_async._errors import FoxError, NotFoundError, ResponseDecodeError, TaskTimeoutError
+from foxapi_async._errors import FoxError, Hint, NotFoundError, ResponseDecodeError, TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
@@ -138,7 +138,7 @@ class TrackedTask:
             self.failing_since = now
         self.too_large = self.too_large + 1 if verdict.too_large else 0
         if self.too_large == TOO_LARGE:
-            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error}"
+            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
             if heard or not self._is_cut_off(now):
@@ -170,15 +170,14 @@ class TrackedTask:
     def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:
         """What a handle raises whose time is over."""
         last = f"last status: {shorten(handle.snapshot.status, 100) if handle.snapshot else 'not read yet'}"
-        if self.failing_since is not None:
+        if self.failing_since is not None and self.failure is not None:
             since = now - self.failing_since
-            last += (
-                f"; polls have failed for {since:.0f} s, the last one with: {shorten(str(self.failure), 300)}"
-            )
+            last += f"; polls have failed for {since:.0f} s, the last one with: {shorten(self.failure.what_happened, 300)}"
         return TaskTimeoutError(
             f"task {self.id} has not finished within {self.handles[handle]:g} s ({last}); "
-            f"it goes on and stays billed: attach({self.id!r}) looks again",
+            "it continues and stays billed",
             last_poll=last,
             task_id=self.id,
             snapshot=handle.snapshot,
+            hint=Hint.RESUME_TASK,
         )

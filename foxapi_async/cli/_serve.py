@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._http.account import is_loopback
+from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
-from foxapi_async.cli._inputs import open_folder
+from foxapi_async.cli._requests import open_folder
+from foxapi_async.cli._running import session_of
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cli._service import Service
-from foxapi_async.cli._text import counted
 
 if TYPE_CHECKING:
     from foxapi_async.page._guard import Gate
 
 _SHORTEST_TOKEN = 16
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what a user may ask for
-_TOLD_IDS = 20
+_SHOWN_IDS = 20
 
 
 def start_page(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
@@ -35,7 +35,7 @@ def start_page(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
             meant.
     """
     _check_extra()
-    return PageJob(args, screen).work()
+    return PageCommand(args, screen).work()
 
 
 def _check_extra() -> None:
@@ -49,12 +49,12 @@ def _check_extra() -> None:
     raise ConfigurationError(problem)
 
 
-class PageJob:
+class PageCommand:
     """One run of the command.
 
     Args:
         args: the parsed options.
-        screen: where to tell of it.
+        screen: where it is shown.
 
     Raises:
         ConfigurationError: there is no usable key or address, and the emulator is not meant.
@@ -67,7 +67,7 @@ class PageJob:
         self._local = is_loopback(args.host)
         self._token = _token_of(args.token, local=self._local)
         timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
-        self._service = Service(args, **timeout)
+        self._session = session_of(args, **timeout)
         self._out = open_folder(args.out)
 
     async def work(self) -> int:
@@ -82,11 +82,11 @@ class PageJob:
         from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
 
         with listen(self._args.host, self._args.port) as sock:
-            async with self._service.session() as fox:
+            async with self._session as fox:
                 try:
                     await self._serve(fox, sock)
                 finally:
-                    self._tell_unfinished(fox)
+                    self._show_unfinished(fox)
         return _exits.DONE  # pragma: no cover - a server ends by being cancelled
 
     async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
@@ -103,7 +103,7 @@ class PageJob:
             rebuild_ledger=self._args.rebuild_ledger,
         )
         async with fox, opened as studio:
-            self._tell_where(port)
+            self._show_where(port)
             await serve(Page(studio, self._gate(port)), sock)
 
     def _gate(self, port: int) -> Gate:
@@ -111,7 +111,7 @@ class PageJob:
 
         return Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
 
-    def _tell_where(self, port: int) -> None:
+    def _show_where(self, port: int) -> None:
         host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/{f'?token={self._token}' if self._token else ''}"
@@ -124,19 +124,19 @@ class PageJob:
                 "the address holds the token, and http is not encrypted: use it in networks you trust"
             )
 
-    def _tell_unfinished(self, fox: FoxSession) -> None:
+    def _show_unfinished(self, fox: FoxSession) -> None:
         ids = list(dict.fromkeys(handle.id for handle in fox.unfinished))
         if self._args.emulator:
             self._screen.note("the emulator's tasks end here, nothing was billed")
         elif ids:
-            more = f" and {len(ids) - _TOLD_IDS} more" if len(ids) > _TOLD_IDS else ""
-            told = f"{', '.join(ids[:_TOLD_IDS])}{more}"
-            self._screen.complain(f"{counted(len(ids), 'task')} still running (and billed): {told}")
-            self._screen.complain(f"go on with: {shlex.join(['foxapi', *_without_token(self._args.words)])}")
+            more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
+            shown = f"{', '.join(ids[:_SHOWN_IDS])}{more}"
+            self._screen.error(f"{counted(len(ids), 'task')} still running (and billed): {shown}")
+            self._screen.error(f"continue with: {shlex.join(['foxapi', *_without_token(self._args.words)])}")
 
 
 def _token_of(given: str | None, *, local: bool) -> str | None:
-    """What is demanded of whoever comes; None where nothing is.
+    """The token that a browser must show; None if it needs none.
 
     Raises:
         InvalidRequestError: it could be guessed, or does not fit into an address.

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from foxapi_async import _errors
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
+from foxapi_async._listener import about, log
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
@@ -25,8 +26,6 @@ from foxapi_async.fastapi._body import BodyTooLargeError
 _RETRY_AFTER = 5.0
 _LONGEST = 24 * 3600.0
 _SHOWN_PROBLEMS = 20
-
-_log = logging.getLogger("foxapi_async")
 
 
 @attrs.frozen
@@ -127,7 +126,14 @@ def error_body(error: FoxError) -> dict[str, Any]:
     """The error as JSON. What its words do not say goes to the log, once for each body."""
     answer = answer_to(error)
     if answer.level is not None:
-        _log.log(answer.level, "answered with %d %s: %s", answer.status, answer.type, error)
+        log.log(
+            answer.level,
+            "answered with %d %s: %s",
+            answer.status,
+            answer.type,
+            error,
+            extra=about("answered"),
+        )
     return _body(answer, error)
 
 

@@ -1,4 +1,4 @@
-"""What every request is: the base class, and the one error that names all its problems."""
+"""What every request is: the base class of all models."""
 
 from __future__ import annotations
 
@@ -6,22 +6,11 @@ import abc
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import InvalidRequestError, Problem
 from foxapi_async.models._values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-# An error message lists this many problems; `.problems` has all.
-_SHOWN_PROBLEMS = 20
-
-
-def refusal(problems: Sequence[str], hint: str = "") -> InvalidRequestError:
-    """One error for all the problems of a request."""
-    count = f"{len(problems)} problems: " if len(problems) > 1 else ""
-    rest = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-    message = count + "; ".join(problems[:_SHOWN_PROBLEMS]) + rest
-    return InvalidRequestError(f"{message}. {hint}" if hint else message, problems=tuple(problems))
+    from collections.abc import Mapping
 
 
 class GenerationRequest(abc.ABC):
@@ -83,8 +72,11 @@ class GenerationRequest(abc.ABC):
             InvalidRequestError: a local file is still among the images; see `local_files`, `with_files`.
         """
         if files := self.local_files():
-            raise refusal(
-                [f"image_urls has a local file that is not uploaded: {shown(file)}" for file in files]
+            raise InvalidRequestError(
+                problems=[
+                    Problem("image_urls", f" has a local file that is not uploaded: {shown(file)}")
+                    for file in files
+                ]
             )
         body = self.to_dict()
         body.pop("path", None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from urllib.parse import urlsplit
 
 import attrs
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._http.account import is_loopback
+from foxapi_async._listener import about, log
 from foxapi_async.fastapi._body import MAX_BODY_BYTES
 
 UPLOADS = "/uploads"
@@ -37,8 +37,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _READS = {"GET", "HEAD"}
-
-_log = logging.getLogger("foxapi_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -95,10 +93,16 @@ class Guard:
         try:
             await app(scope, receive, answer.send)
         except Exception as bug:
-            _log.error("%s %s: internal error: %r", scope["method"], scope["path"], bug)
+            log.error(
+                "%s %s: internal error: %r",
+                scope["method"],
+                scope["path"],
+                bug,
+                extra=about("internal_error"),
+            )
             if not answer.begun:
                 await _error(500, "internal", "Something went wrong here.")(scope, receive, answer.send)
-        _log.info("%s %s %s", scope["method"], scope["path"], answer.status)
+        log.info("%s %s %s", scope["method"], scope["path"], answer.status, extra=about("request"))
 
 
 class _Answer:

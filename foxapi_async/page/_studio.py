@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,13 +26,11 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._listener import about, log
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._board import Board, Notice
-from foxapi_async.page._cards import for_people
 from foxapi_async.page._history import History
-
-_log = logging.getLogger("foxapi_async")
 
 Waiting = asyncio.Future[TaskHandle]
 
@@ -191,7 +188,7 @@ class Studio:
         try:
             await run.fail(error)
         except LedgerError as fault:
-            _log.error("item %s: %s", key, fault)
+            log.error("item %s: %s", key, fault, extra=about("item_unsaved"))
         self._give_up(key, error, waiting)
 
     def _give_up(self, key: str, error: FoxError, waiting: Waiting | None) -> None:
@@ -199,7 +196,7 @@ class Studio:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         else:
-            self._faults[key] = for_people(str(error))
+            self._faults[key] = error.what_happened
 
     async def _tell(self, key: str) -> None:
         with contextlib.suppress(LedgerError):  # whoever writes next is told of it

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from foxapi_async.cli._batch_figures import Figures, Meter
+from foxapi_async.cli._logs import logging_to
 from PIL import Image
 from shell import PYTHON, on_a_terminal, point_to
 
@@ -25,8 +27,6 @@ from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
 from foxapi_async._ledger.sqlite import Ledger
 from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
-from foxapi_async.cli._batch_figures import Figures, Meter
-from foxapi_async.cli._logs import logging_to
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.cli._requests import read_defaults
 from foxapi_async.emulator import Fault, ThreadedEmulator

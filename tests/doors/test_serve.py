@@ -840,11 +840,11 @@ def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (["--port", "70000"], 2, "no port"),
-        (["--port", "x"], 2, "no port"),
+        (["--port", "70000"], 2, "must be a port from 0 to 65535"),
+        (["--port", "x"], 2, "must be a port from 0 to 65535"),
         (["--emulator", "--token", "short"], 2, "--token"),
         (["--emulator", "--token", "a token with blanks in it"], 2, "--token"),
-        (["--emulator", "--host", "no.such.host.invalid"], 3, "--host no.such.host.invalid"),
+        (["--emulator", "--host", "no.such.host.invalid"], 3, "cannot listen at no.such.host.invalid, port 8000: "),
         ([], 3, "FOXAPI_API_KEY"),
     ],
 )
@@ -860,7 +860,7 @@ def test_a_port_that_is_taken_is_told(clean, capsys):
         port = str(taken.getsockname()[1])
 
         assert 3 == main(["serve", "--emulator", "--port", port])
-    assert f"--port {port}" in capsys.readouterr().err
+    assert f"port {port}" in capsys.readouterr().err
 
 
 class Running:
@@ -923,7 +923,7 @@ def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
     # Not a measurement: a stream that is waited for would take 5 s.
     assert time.monotonic() - began < 4
     assert f"1 task still running (and billed): {task_id}" in told
-    assert "go on with: foxapi serve --port 0 --out page" in told
+    assert "continue with: foxapi serve --port 0 --out page" in told
     assert TOKEN not in told
     assert "Traceback" not in told
 

@@ -68,7 +68,7 @@ def test_a_key_is_text(key):
 
 def test_a_base_url_is_text():
     """A URL object is refused with a clear error instead of failing somewhere."""
-    with pytest.raises(ConfigurationError, match="base_url is a object, not a text"):
+    with pytest.raises(ConfigurationError, match="the base URL is a object, not a text; change base_url="):
         account(base_url=object())
 
 
@@ -115,7 +115,7 @@ def test_good_urls(given_url, url):
 )
 def test_bad_urls(url):
     """An address to which no path can be added is refused, with an example of a good one or the remedy."""
-    with pytest.raises(ConfigurationError, match=r"give an address such as https://|leave out the /v1"):
+    with pytest.raises(ConfigurationError, match=r"is no address such as https://|ends in /v1: leave that out"):
         account(base_url=url)
 
 
@@ -159,7 +159,7 @@ def test_secrets_in_a_url_are_refused_and_not_shown(url):
 
 def test_what_is_wrong_with_an_address_is_shown():
     """An address without a secret in it is repeated in the error, so that its mistake can be found."""
-    with pytest.raises(ConfigurationError, match=r"base_url='api\.foxapi\.cc'"):
+    with pytest.raises(ConfigurationError, match=r"the base URL 'api\.foxapi\.cc' is no address"):
         account(base_url="api.foxapi.cc")
 
 

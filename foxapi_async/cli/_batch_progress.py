@@ -1,4 +1,4 @@
-"""The figures of a batch that runs: how far it is, how fast, how long still, at which cost. Moments are loop time."""
+"""The progress of a batch: how far it is, how fast, how much longer, at which cost. Moments are loop time in seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import attrs
 from foxapi_async._batch.batch import Batch
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async.cli._text import duration, grouped
+from foxapi_async._wire.texts import duration, grouped
+from foxapi_async.cli._screen import Bar
 
 # The speed of the last minutes: long enough to be calm, short enough to notice a service that slows down.
 WINDOW_SECONDS = 180.0
@@ -18,18 +19,19 @@ _POLLS_SECONDS = 10.0
 _SAMPLE_SECONDS = 1.0
 # Before that a speed would be a guess.
 _FIRST_SECONDS = 2.0
+_READING = "reading the input"
 
 
 @attrs.frozen(kw_only=True)
 class Figures:
-    """One look at a batch.
+    """A batch at one moment.
 
     Attributes:
         done: items that are done, as `running`, `failed` and `uncertain`, earlier runs among them.
-        expected: how many items there are; None where that is not known.
+        expected: how many items there are; None if that is not known.
         rate: items that end in a second; None at the beginning.
         spent: credits; `budget` is what may be spent, None for no limit.
-        polls: looks at tasks a second.
+        polls: of tasks, a second.
     """
 
     done: int
@@ -44,24 +46,24 @@ class Figures:
 
     @property
     def ended(self) -> int:
-        """Items that are not to be done any more in this run."""
+        """Items that have ended."""
         return self.done + self.failed + self.uncertain
 
     @property
     def share(self) -> float | None:
-        """How much is done, 0 to 1; None where it is not known."""
+        """How much is done, 0 to 1; None if that is not known."""
         return None if not self.expected else min(1.0, self.ended / self.expected)
 
     @property
     def left(self) -> float | None:
-        """Seconds still to go; None where nothing tells."""
+        """Seconds still to go; None if that is not known."""
         if self.expected is None or not self.rate:
             return None
         return max(0, self.expected - self.ended) / self.rate
 
     @property
     def progress(self) -> str:
-        """How far it is."""
+        """How many items have ended, and of how many."""
         of = f" of {self.expected:,}" if self.expected is not None else ""
         return f"{self.ended:,}{of}"
 
@@ -97,13 +99,15 @@ def _speed(rate: float | None) -> str | None:
     return f"{rate:.1f} items/s" if rate >= 2 else f"{rate * 60:.1f} items/min"
 
 
-class Meter:
-    """Measures one run.
+class BatchProgress:
+    """Measures one run, for the screen; see `Progress`.
 
     Args:
         batch: what runs.
         budget: credits that may be spent; None for no limit.
     """
+
+    redraw_seconds = 0.5
 
     def __init__(self, batch: Batch, budget: float | None) -> None:
         self._batch = batch
@@ -113,11 +117,34 @@ class Meter:
         # Of the polls only how many there were in each second: there may be hundreds.
         self._polls: collections.deque[tuple[int, int]] = collections.deque()
 
+    def bars(self) -> list[Bar]:
+        """One bar for all items."""
+        found = self.figures()
+        if found is None:
+            return []
+        percent = [] if found.share is None else [f"{found.share:.0%}"]
+        return [Bar("", found.share, [*percent, found.progress])]
+
+    def details(self) -> list[str]:
+        """What the items are at; how fast, and at which cost."""
+        found = self.figures()
+        if found is None:
+            return [_READING]
+        return ["   ".join(found.states), "   ".join([*found.pace, *found.traffic])]
+
+    def summary(self) -> str:
+        """All of it in one line."""
+        found = self.figures()
+        if found is None:
+            return _READING
+        parts = filter(None, (", ".join(found.states), ", ".join(found.pace), ", ".join(found.traffic)))
+        return f"{found.progress}: {'; '.join(parts)}"
+
     def item_ended(self) -> None:
         """Note that an item has ended in this run."""
         self._ended += 1
 
-    def hear(self, event: TaskEvent) -> None:
+    def take(self, event: TaskEvent) -> None:
         """Note a reading of a task."""
         if event.elapsed:  # the answer to its submit is none
             second = int(_now())
