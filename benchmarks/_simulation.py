@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,7 +13,8 @@ import attrs
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
 from foxapi_async._client.poller import Poller
 from foxapi_async._policy.contact import Contact
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 MODEL = "simulated"
@@ -56,7 +57,7 @@ class Service:
     """Knows when each task ends, tells it to polls, and notes what they cost."""
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
-        self.polls = RateLimiter(limit)
+        self.polls = PacedLimiter(AdaptiveRate(limit))
         self.contact = Contact()
         self.downloads = None
         self._runs = runs
@@ -68,13 +69,16 @@ class Service:
         self._runs[index].born = self._loop.time()
         return poller.adopt(TaskSnapshot.of(self._reply(index, "pending")), None, None)
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply:  # noqa: ARG002 - the poller's protocol
-        """One status read."""
-        index = int(task_id)
-        run, now = self._runs[index], self._loop.time()
-        run.polls += 1
-        run.lag = now - run.born - run.seconds
-        return self._reply(index, "completed" if run.lag >= 0 else "processing")
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply]:
+        """One status read for each."""
+        replies, now = {}, self._loop.time()
+        for task_id in tasks:
+            index = int(task_id)
+            run = self._runs[index]
+            run.polls += 1
+            run.lag = now - run.born - run.seconds
+            replies[task_id] = self._reply(index, "completed" if run.lag >= 0 else "processing")
+        return replies
 
     def _reply(self, index: int, status: str) -> TaskReply:
         return TaskReply(
@@ -84,6 +88,13 @@ class Service:
             estimated_time=self._estimate,
             has_results=status == "completed",
         )
+
+
+@attrs.frozen
+class Sink:
+    """A reader of events that takes each at once."""
+
+    put: Callable[[TaskEvent], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +139,7 @@ async def _simulate(runs: list[Run], plan: Plan, estimates: Estimates) -> list[R
         if left == 0:
             all_done.set()
 
-    poller = Poller(service, plan.cadence, estimates, 100_000, note)
+    poller = Poller(service, plan.cadence, estimates, 100_000, [Sink(note)])
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(group))
         await _begin_all(service, poller, numbers, plan)

@@ -43,7 +43,7 @@ from foxapi_async._batch.keys import counted_key, fingerprint
 from foxapi_async._files.values import Target
 from foxapi_async._handles.result import GeneratedImage
 from foxapi_async._ledger.group_commit import Writer
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator
 
 KEY = "sk-benchmark"
@@ -243,7 +243,7 @@ _noting: deque[asyncio.Future[None]] = deque(maxlen=1000)
 
 async def finished_batch(folder: Path, source: InputFile) -> None:
     """The ledger as a run of the whole file leaves it; the images are not looked for."""
-    async with Ledger.opened(folder / "ledger.sqlite") as made:
+    async with SqliteLedger.opened(folder / "ledger.sqlite") as made:
         await validated(source, made)
         async for chunk in source.chunks():
             for line in chunk:
@@ -253,7 +253,7 @@ async def finished_batch(folder: Path, source: InputFile) -> None:
         await note_finished(source, made)
 
 
-def note_done(made: Ledger, request: GenerationRequest) -> None:
+def note_done(made: SqliteLedger, request: GenerationRequest) -> None:
     """All steps of one item, with a record of the usual length."""
     mark, task_id = fingerprint(request), f"task-unified-1757165031-{secrets.token_hex(4)}"
     key, fields = counted_key(mark, 1), request.to_dict()

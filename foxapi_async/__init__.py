@@ -1,7 +1,7 @@
-"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, bill never twice.
+"""An asyncio-native SDK for FoxAPI: submit image tasks, poll them at the right moments, never bill twice.
 
-Names are imported when they are first used (PEP 562), so that naming the package costs nothing: every pytest run of an
-environment that has it does so, because of the fixture in `foxapi_async.pytest_plugin`.
+Names are imported when they are first used (PEP 562), so that importing the package is fast. Every pytest run
+in an environment with this package imports it, because of the fixture in `foxapi_async.pytest_plugin`.
 """
 
 import importlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from foxapi_async._cadence.cadence import Cadence
     from foxapi_async._cadence.estimates import Estimates
     from foxapi_async._cadence.plan import PlannedPoll, PollPlan
-    from foxapi_async._client.notices import (
+    from foxapi_async._client.hooks import (
         Attached,
         Left,
         Notice,
@@ -133,7 +133,7 @@ __all__ = [
     "parse_request",
 ]
 
-# Where the names live that are no errors; a test holds that this agrees with the imports above.
+# The modules of the names that are not errors. A test checks that this agrees with the imports above.
 _HOMES = {
     "Batch": "_batch.batch",
     "BatchOutcome": "_batch.record",
@@ -148,17 +148,17 @@ _HOMES = {
     "Gemini3ProImage": "models",
     "GrokImagineImage": "models",
     "Limits": "_options",
-    "Attached": "_client.notices",
-    "Left": "_client.notices",
-    "Notice": "_client.notices",
-    "Polled": "_client.notices",
-    "Polling": "_client.notices",
-    "Retried": "_client.notices",
-    "Saved": "_client.notices",
-    "SubmitFailed": "_client.notices",
-    "Submitted": "_client.notices",
-    "Submitting": "_client.notices",
-    "Throttled": "_client.notices",
+    "Attached": "_client.hooks",
+    "Left": "_client.hooks",
+    "Notice": "_client.hooks",
+    "Polled": "_client.hooks",
+    "Polling": "_client.hooks",
+    "Retried": "_client.hooks",
+    "Saved": "_client.hooks",
+    "SubmitFailed": "_client.hooks",
+    "Submitted": "_client.hooks",
+    "Submitting": "_client.hooks",
+    "Throttled": "_client.hooks",
     "Outcome": "_handles.result",
     "RawRequest": "models",
     "RetryPolicy": "_options",

@@ -1,4 +1,4 @@
-"""The program `foxapi`, which is also `python -m foxapi_async`."""
+"""The program `foxapi`, also `python -m foxapi_async`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 def main() -> int:
     """Run this process's command line and return its exit status; see `foxapi_async.cli.main`.
 
-    While it imports, Ctrl-C ends the process at once: there is nothing to tell of yet, and the interpreter's own way,
-    an exception out of whatever runs, is lost where that is a callback of the import system.
+    During the import, Ctrl-C ends the process at once, because there is nothing to report yet. Python's own
+    way raises an exception in the running code, and that is lost inside a callback of the import system.
     """
     raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if raises:

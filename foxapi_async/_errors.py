@@ -1,6 +1,6 @@
-"""Every error this package raises, and what each says about your money.
+"""The errors of this package. Each says what happened to your money.
 
-The tree is split by whose turn it is to act::
+The tree is split by who must act::
 
     FoxError
     ├── InvalidRequestError (ValueError)   fix the request: nothing was sent
@@ -16,15 +16,15 @@ The tree is split by whose turn it is to act::
     ├── ResponseDecodeError                an answer that cannot be read
     ├── TaskError                          one task, by its id
     │   ├── TaskFailedError, TaskCancelledError   the service ended it
-    │   └── TaskTimeoutError, TaskAbandonedError  we stopped looking: it goes on
-    ├── DownloadError                      the image exists, the file could not be had
-    └── LedgerError                        the journal of a batch
+    │   └── TaskTimeoutError, TaskAbandonedError  we stopped polling; the task continues
+    ├── DownloadError                      the image exists, but the file could not be fetched
+    └── LedgerError                        the ledger of a batch
 
-`FoxError.charged` and `FoxError.retryable` depend on what was asked, not on the class alone: a 401
-that answers a poll concerns a task that is already paid for. One rule joins the two, and a property
-test holds it: whatever is `retryable` has `charged == "no"`.
+`FoxError.charged` and `FoxError.retryable` depend on the request, not on the class alone: a 401 that answers
+a poll concerns a task that is already paid for. One rule joins the two, and a property test checks it: every
+error that is `retryable` has `charged == "no"`.
 
-Each error survives `pickle` and `copy`, and holds no key, no request headers and no foreign exception.
+Each error survives `pickle` and `copy`. It holds no key, no request headers and no foreign exception.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class FoxError(Exception):
     Attributes:
         task_id: the id of the task concerned; None before the service has given one.
         charged: whether the generation that this call asked for may be billed: "no", "yes" or "unknown".
-        retryable: True only where the same call, unchanged, may succeed and cannot bill the same work twice.
+        retryable: True only if the same call, unchanged, may succeed and cannot bill the same work twice.
         hint: what can be done, for programs that have their own words for it; None if there is nothing to add.
     """
 
@@ -153,10 +153,10 @@ class Problem(str):
 
 
 class InvalidRequestError(FoxError, ValueError):
-    """A request, or an argument, that would be refused; raised before anything is sent.
+    """The request, or an argument, is invalid; raised before anything is sent.
 
     Attributes:
-        problems: one line for each fault: the field, the value and what is allowed.
+        problems: one line for each fault: the field, the value and the allowed values.
         headline: what all of them concern, such as a file; empty if the problems say it all.
     """
 
@@ -181,7 +181,7 @@ class InvalidRequestError(FoxError, ValueError):
 
 
 class ConfigurationError(FoxError):
-    """The session cannot work as it is set up: no key, an unsafe URL, not open, another event loop."""
+    """The session cannot work with these settings: no key, an unsafe URL, not open, another event loop."""
 
 
 class APIError(FoxError):
@@ -192,7 +192,7 @@ class APIError(FoxError):
         type: `error.type` of the reply, such as "invalid_request_error"; None if it had none.
         code: `error.code` of the reply as text, such as "model_not_found"; None if it had none.
         message: the service's own words, shortened; the exception's text adds status and request id.
-        request_id: what to quote to the service's support; None if the reply had none.
+        request_id: an id to quote to the service's support; None if the reply had none.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class AuthenticationError(APIError):
 
 
 class InsufficientQuotaError(APIError):
-    """402, or 403 and 429 with a quota code on a submit: the balance is too low; top up, then repeat."""
+    """402, or a submit's 403 or 429 with a quota code: the balance is too low. Top up, then repeat."""
 
 
 class PermissionDeniedError(APIError):
@@ -269,20 +269,21 @@ class ServerError(APIError):
 
 
 class ConnectionFailedError(FoxError):
-    """The service could not be reached. On a submit it says more: nothing was sent."""
+    """The service could not be reached. For a submit it also means that nothing was sent."""
 
     default_hint: ClassVar[Hint | None] = Hint.CHECK_NETWORK
 
 
 class UncertainSubmitError(FoxError):
-    """A submit that was sent, wholly or in part, and has no usable answer: it may have been accepted and billed.
+    """A submit was sent, wholly or in part, and has no usable answer: it may have been accepted and billed.
 
-    It is never sent again by itself. Look at your account before you repeat it, or allow it for good with
+    It is never sent again by itself. Check your account before you repeat it, or always allow the repeat with
     `RetryPolicy(resubmit_uncertain=True)`.
 
     Attributes:
         status: the HTTP status if there was an answer, else None.
-        idempotency_key: what the submit carried; undocumented by the service, useful to its support.
+        idempotency_key: the key that the submit carried. The service does not document it, but its support
+            can use it.
         body: the beginning of the answer's body on one line, if there was an answer; else None. It may name the task.
     """
 
@@ -304,11 +305,11 @@ class UncertainSubmitError(FoxError):
 
 
 class ResponseDecodeError(FoxError):
-    """An answer that is no JSON object, or lacks what it must have; too large or malformed."""
+    """The answer is not a JSON object, lacks a required field, is too large or is malformed."""
 
 
 class TaskError(FoxError):
-    """One task has ended badly, or we have stopped looking at it.
+    """One task has ended badly, or we have stopped polling it.
 
     `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
     """
@@ -321,10 +322,10 @@ class TaskError(FoxError):
 
 
 class TaskFailedError(TaskError):
-    """The service reports that the generation failed; whether that is refunded is not documented.
+    """The service reports that the generation failed. Refunds are not documented.
 
-    `.code` is the service's open-ended reason such as "content_policy_violation" (None if it gave none),
-    `.message` its words.
+    `.code` is the service's open-ended reason such as "content_policy_violation" (None if it gave no code),
+    and `.message` its message.
     """
 
     default_charged: ClassVar[Charged] = "unknown"
@@ -338,17 +339,17 @@ class TaskFailedError(TaskError):
 
 
 class TaskCancelledError(TaskError):
-    """The service reports that the task was cancelled; whether that is refunded is not documented."""
+    """The service reports that the task was cancelled. Refunds are not documented."""
 
     default_charged: ClassVar[Charged] = "unknown"
 
 
 class TaskTimeoutError(TaskError):
-    """We have waited as long as allowed. The task goes on and stays billed: `FoxSession.attach(task_id)`.
+    """The time limit is over. The task continues and stays billed: `FoxSession.attach(task_id)`.
 
-    Not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
+    This is not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
 
-    `.last_poll` says what is known of the task: its last status, and where polls failed, why and for how long.
+    `.last_poll` describes what is known of the task: its last status, and if polls failed, why and for how long.
     """
 
     def __init__(self, message: str = "", *, last_poll: str | None = None, **kwargs: Any) -> None:
@@ -358,19 +359,20 @@ class TaskTimeoutError(TaskError):
 
 
 class TaskAbandonedError(TaskError):
-    """Nobody polls this task any more (stopped, or the session was left): `FoxSession.attach(task_id)`.
+    """The SDK polls this task no more (it was stopped, or the session was closed):
+    `FoxSession.attach(task_id)`.
 
-    You get this one when *you* stopped looking, and `TaskTimeoutError` when the time ran out.
+    This error means that *you* stopped waiting; `TaskTimeoutError` means that the time ran out.
     """
 
 
 class DownloadError(FoxError):
-    """An image exists but could not be fetched or written; it is paid for.
+    """An image exists but could not be fetched or written. It is paid for.
 
     Attributes:
-        url: where it is, for 24 hours.
+        url: its address, which works for 24 hours.
         saved: paths of the other images of the same call that were saved.
-        local: whether this machine could not write it (a full disk, a taken name), and the next file may fare no better.
+        local: True if this machine could not write it (a full disk, a taken name). The next file may fail too.
     """
 
     default_charged: ClassVar[Charged] = "yes"
@@ -391,4 +393,4 @@ class DownloadError(FoxError):
 
 
 class LedgerError(FoxError):
-    """The journal of a batch cannot be used: locked by another run, from a newer version, damaged."""
+    """The ledger of a batch cannot be used: locked by another run, from a newer version, or damaged."""

@@ -67,7 +67,7 @@ def about(event: LogEvent, **fields: Any) -> dict[str, Any]:
 
 
 class Listener(Protocol):
-    """Receives reports. A caller without one makes none. Durations are in seconds."""
+    """Receives reports. A caller may have no listener. Durations are in seconds."""
 
     def on_retry(
         self,
@@ -78,13 +78,13 @@ class Listener(Protocol):
         task_id: str | None = None,
         call: int | None = None,
     ) -> None:
-        """A request failed with `error` and is made again after `seconds`; `call` is the number of its submit."""
+        """A request failed with `error` and is repeated after `seconds`. `call` is the number of its submit."""
         ...
 
     def on_throttle(self, what: What, seconds: float, error: FoxError | None) -> None:
-        """Requests of one kind wait for `seconds`: because of the refusal `error`, or of a limit of our own."""
+        """Requests of one kind wait for `seconds`, because of the refusal `error` or of our own limit."""
         ...
 
     def on_saved(self, task_id: str | None, path: Path, sha256: str, size: int, seconds: float) -> None:
-        """A file of `size` bytes is on disk, whole; fetching and writing it took `seconds`."""
+        """A whole file of `size` bytes is on disk. Fetching and writing it took `seconds`."""
         ...

@@ -1,4 +1,4 @@
-"""The settings of a session, as frozen values that refuse what cannot work."""
+"""The settings of a session, as frozen values that reject invalid ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foxapi_async._errors import ConfigurationError, FoxError, InvalidRequestErr
 
 
 class Unset(enum.Enum):
-    """The type of `UNSET`: no value was given, where None already means something."""
+    """The type of `UNSET`: the caller gave no value, and None already has another meaning."""
 
     UNSET = "unset"
 
@@ -28,10 +28,10 @@ Timeout = float | None | Literal[Unset.UNSET]
 
 
 def check_timeout(seconds: float | None) -> float | None:
-    """A timeout in seconds as given, refused by name unless it is positive (None: no limit).
+    """The timeout in seconds; None for no limit.
 
     Raises:
-        InvalidRequestError: it is zero, negative, NaN or no number.
+        InvalidRequestError: it is zero, negative, NaN or not a number.
     """
     if seconds is None:
         return None
@@ -48,13 +48,13 @@ def _need(condition: bool, text: str) -> None:  # noqa: FBT001 - reads as an ass
 
 
 def check_count(name: str, count: object, error: type[FoxError] = ConfigurationError) -> None:
-    """Refuse a count that is no whole number of at least 1, by name."""
+    """Raise `error`, with the name, if the count is not a whole number, 1 or more."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise error(f"{name}={count!r}: give a whole number of at least 1")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number; no bool, and no integer beyond the range of floats."""
+    """Whether a value is a finite number. A bool is not, nor is an integer beyond the range of floats."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -sys.float_info.max <= value <= sys.float_info.max
@@ -70,13 +70,13 @@ class Limits:
     """How much of the service one session uses at once; None means unlimited.
 
     Attributes:
-        connections: status reads under way at a time, each on a connection that is kept.
+        connections: status reads that run at the same time, each on a kept connection.
         max_in_flight: default of `FoxSession.as_completed(max_in_flight=)`.
-        submits_per_second: pace of submits, without bursts above it.
-        polls_per_second: pace of status reads, without bursts above it.
+        submits_per_second: rate of submits, without bursts above it.
+        polls_per_second: rate of status reads, without bursts above it.
 
     Raises:
-        ConfigurationError: a limit is zero, negative or no number.
+        ConfigurationError: a limit is zero, negative or not a number.
     """
 
     connections: int = 100
@@ -97,11 +97,11 @@ class RetryPolicy:
     """The bounds of one exchange with the service. Times are in seconds.
 
     Attributes:
-        tries: how often one submit, fetch, upload or download is tried at most; polls have no count,
-            they are repeated until the task's deadline.
-        connect_timeout: until the connection stands and the request goes out.
-        reply_timeout: from there until the whole answer is in.
-        grace: how long a POST whose caller has gone may still finish, so that its task id is not lost.
+        tries: how often one submit, fetch, upload or download is tried at most. Polls have no such count:
+            they repeat until the task's deadline.
+        connect_timeout: until the connection is open and the request goes out.
+        reply_timeout: from then until the whole answer has arrived.
+        grace: how long a POST may still finish after its caller has gone, so that its task id is not lost.
         resubmit_uncertain: send a submit again although the first one may have been accepted and billed.
 
     Raises:

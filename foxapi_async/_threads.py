@@ -1,4 +1,6 @@
-"""Threads of our own, for files and large replies: name look-up needs the loop's default executor, which they would fill."""
+"""Our own threads, for files and large replies. Those jobs would fill the loop's default executor, which name
+look-up needs.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,19 @@ T = TypeVar("T")
 _THREADS = 4
 
 
-@functools.cache
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
+_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
 
 
 async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `func` in a file thread. When cancelled, wait for it all the same, then be cancelled."""
+    """Run `func` in a file thread and return its result. If cancelled, wait for the thread, then raise the
+    cancellation.
+    """
     call = functools.partial(func, *args, **kwargs)
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor(), call))
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor, call))
 
 
 async def to_its_end(future: asyncio.Future[T]) -> T:
-    """What a thread gives. When cancelled, wait for it all the same, so that nothing works behind our back."""
+    """The future's result. If cancelled, wait for the future first, so that no thread works unnoticed."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

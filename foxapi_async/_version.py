@@ -1,3 +1,3 @@
-"""The version, here alone: the build reads it, and importing it costs nothing."""
+"""The version. Only this file has it: the build reads it, and importing it is fast."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""The fixture `foxapi_emulator`: a running stand-in of the service for anybody's tests.
+"""The fixture `foxapi_emulator`: a running stand-in of the service, for tests in any project.
 
-pytest imports this module in every run of every project in the environment, so nothing but pytest is
-imported until the fixture is used.
+pytest imports this module in every run of every project in the environment. So it imports nothing but pytest
+until the fixture is used.
 """
 
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def foxapi_emulator(monkeypatch: pytest.MonkeyPatch) -> "Iterator[ThreadedEmulator]":
     """A running emulator whose tasks take about 0.2 seconds, for synchronous and asynchronous tests.
 
-    `FOXAPI_API_KEY` and `FOXAPI_BASE_URL` point to it while the test runs. It lives in a thread of its own.
+    `FOXAPI_API_KEY` and `FOXAPI_BASE_URL` point to it while the test runs. It runs in its own thread.
     """
     from .emulator import ThreadedEmulator  # noqa: PLC0415 (see above)
 

@@ -1,6 +1,6 @@
-"""The books of a long run: what became of every submit, as its caller sees it, held against what was billed.
+"""The books of a long run: the end of every submit, as its caller sees it, compared with the bills.
 
-They are compact, because what they hold must not look like a leak of the session's: a byte and a hash for each submit.
+They are compact, because their data must not look like a leak of the session's: a byte and a hash for each submit.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ WORDS = {
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """How the books stand.
+    """The result of the comparison.
 
     Attributes:
         outcomes: how many submits ended in which way, in words.
         submitted: how many there were.
         billed: how many submits the service accepted.
         twice: prompts that were billed more than once.
-        lost: billed tasks that nobody was told of: neither by id, nor as uncertain with the idempotency key.
-        untrue: callers who were told that nothing was billed, and something was, or that one succeeded that was not.
-        only_logged: billed tasks that the log alone tells of: their callers had gone, or never read them.
+        lost: billed tasks without a report to a caller: neither an id, nor an uncertain submit with the
+            idempotency key.
+        untrue: wrong reports: a billed submit reported as free, or an unbilled one as successful.
+        only_logged: billed tasks that only the log reports: their callers had gone, or never read them.
     """
 
     outcomes: dict[str, int]
@@ -54,13 +55,15 @@ class Account:
 
     @property
     def faults(self) -> int:
-        """What does not add up: 0 where all is well."""
+        """The number of differences: 0 if all is right."""
         ended = sum(self.outcomes.values()) - self.outcomes[WORDS[OPEN]] - self.outcomes[WORDS[ODD]]
         return self.twice + self.lost + self.untrue + (self.submitted - ended)
 
 
 class Books(logging.Handler):
-    """Notes what callers are told; as a handler of the package's logger, also what nobody but the log is told."""
+    """Records the reports to callers. As a handler of the package's logger, it also records reports that only
+    the log has.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -73,7 +76,7 @@ class Books(logging.Handler):
         self.logged = 0
 
     def begin(self) -> int:
-        """The number of a submit to come."""
+        """The number of the next submit."""
         self._outcomes.append(OPEN)
         self._ids.append(0)
         return len(self._outcomes) - 1
@@ -89,7 +92,7 @@ class Books(logging.Handler):
             self._ids[number] = hash(task_id)
 
     def end(self, number: int, outcome: TaskResult | BaseException) -> None:
-        """Note what the caller got in the end."""
+        """Note the caller's final outcome."""
         self._outcomes[number] = kind = _kind_of(outcome)
         self.know(number, getattr(outcome, "task_id", None))
         if isinstance(outcome, UncertainSubmitError):
@@ -98,16 +101,16 @@ class Books(logging.Handler):
             self.odd.append(repr(outcome))
 
     def leave_unread(self, number: int) -> None:
-        """Note that nobody reads how this one of a series ends."""
+        """Note that no caller reads the end of this item of a series."""
         if self._outcomes[number] == OPEN:
             self._outcomes[number] = UNREAD
 
     def report(self, task_ids: Iterable[str]) -> None:
-        """Note ids that the session gives without being asked, such as `FoxSession.unfinished`."""
+        """Note ids that the session reports by itself, such as `FoxSession.unfinished`."""
         self._logged_ids.update(map(hash, task_ids))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note what the log tells."""
+        """Note a record of the log."""
         self.logged += 1
         self.report([*getattr(record, "task_ids", ()), *filter(None, [getattr(record, "task_id", None)])])
         for argument in record.args if isinstance(record.args, tuple) else ():
@@ -115,7 +118,7 @@ class Books(logging.Handler):
                 self._logged_keys.add(argument.idempotency_key or "")
 
     def close_against(self, bills: Iterable[Bill]) -> Account:
-        """Hold them against what was billed."""
+        """Compare the books with the bills."""
         counts = bytearray(len(self._outcomes))
         lost = only_logged = untrue = billed = 0
         for bill in bills:

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Shared by all tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from loops import (  # hooks of pytest-asyncio and pytest
 
 from foxapi_async.emulator import Emulator
 
-# No test depends on how fast a machine is, or on luck: what passed passes again. FOXAPI_TEST_SEARCH=1 takes new examples.
+# No test depends on the speed of a machine, or on luck: a passed test passes again. FOXAPI_TEST_SEARCH=1 uses
+# new examples.
 known = os.environ.get("FOXAPI_TEST_SEARCH") != "1"
 settings.register_profile("unhurried", deadline=None, derandomize=known)
 settings.register_profile("brief", deadline=None, derandomize=known, max_examples=20)
@@ -31,7 +32,7 @@ settings.load_profile("brief" if BRIEF else "unhurried")
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
 
     class MockableResponse(aiohttp.ClientResponse):
-        """A response that does without the request it answers."""
+        """A response without the request that it answers."""
 
         def __init__(self, *args: Any, stream_writer: Any = None, **kwargs: Any) -> None:
             writer = stream_writer or SimpleNamespace(output_size=0)
@@ -41,10 +42,10 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
         """A parser with nothing to parse."""
 
         def pause_reading(self) -> None:
-            """The body is all there."""
+            """The body is complete."""
 
         def resume_reading(self) -> None:
-            """The body is all there."""
+            """The body is complete."""
 
         def feed_data(self, _: bytes) -> tuple[tuple[()], bool, bytes]:
             """No message, no upgrade, nothing left."""
@@ -66,13 +67,13 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
 
 @pytest.fixture(autouse=True)
 def _same_chances_each_time(request):
-    """Jitter and phases are drawn anew in each test, and the same in each run of it: a failure can be repeated."""
+    """Jitter and phases are random in each test, but the same in each run of it: a failure can be repeated."""
     random.seed(request.node.nodeid)
 
 
 @pytest.fixture
 def new_loop():
-    """Makes a loop of the machine's own, for a synchronous test that runs one: `asyncio.Runner(loop_factory=new_loop)`."""
+    """Makes an ordinary loop, for a synchronous test that runs one: `asyncio.Runner(loop_factory=new_loop)`."""
     return make_loop
 
 

@@ -1,10 +1,12 @@
-"""A made-up service in this process, for a poller without a session: what it is asked, and when, to the microsecond."""
+"""A simulated service in this process, for a poller without a session. It records each poll, exact to the
+microsecond.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import attrs
 
@@ -13,8 +15,9 @@ from foxapi_async._client.poller import Poller
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 USUAL = Cadence()
@@ -46,19 +49,19 @@ class Remote:
 
 
 class Service:
-    """What the poller needs of the API, without a network.
+    """The parts of the API that the poller needs, without a network.
 
     Attributes:
-        polls: the limiter that it passes.
-        contact: whether it was heard; a test says so.
-        downloads: what images would fetch themselves through; there are none.
+        polls: the limiter of the polls.
+        contact: whether the service was heard; a test sets this.
+        downloads: the downloads for images; there are none.
         asked: when each poll came.
-        answers: what to say instead of the truth, by id; an answer is used once.
-        answered: when each of these was said.
+        answers: other answers than the true one, by id; each is used once.
+        answered: when each of these was used.
     """
 
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
-        self.polls = RateLimiter(limit)
+        self.polls = PacedLimiter(AdaptiveRate(limit))
         self.downloads = None
         self.contact = Contact()
         self.latency = latency
@@ -75,7 +78,10 @@ class Service:
         self.tasks[remote.id] = remote
         return remote
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
+        return {task_id: await self.reply_of(task_id) for task_id in tasks}
+
+    async def reply_of(self, task_id: str) -> TaskReply | Verdict:
         remote, now = self.tasks[task_id], self._loop.time()
         self.asked.append(now)
         remote.polls.append(now)
@@ -92,7 +98,7 @@ class Service:
         return remote.reply(now)
 
     def busiest(self, seconds: float) -> int:
-        """The most polls in any window of so many seconds."""
+        """The most polls in any window of this many seconds."""
         most = start = 0
         for end, moment in enumerate(self.asked):
             while self.asked[start] <= moment - seconds:
@@ -107,8 +113,15 @@ def too_fast(retry_after: float | None = None) -> Verdict:
     return Verdict(error, again=True, hold=True)
 
 
+@attrs.frozen
+class Sink:
+    """A reader of events that takes each at once."""
+
+    put: Callable[[TaskEvent], None]
+
+
 class Room:
-    """A poller at work, and the service it asks."""
+    """A running poller, and its service."""
 
     def __init__(self, service: Service, poller: Poller, events: list[TaskEvent]) -> None:
         self.service = service
@@ -124,7 +137,7 @@ class Room:
 
     @property
     def in_flight(self) -> list[int]:
-        """Of each table of every model, how many tasks it believes to be in flight."""
+        """For each table of every model, how many tasks count as in flight."""
         models = self.poller.estimates._models.values()
         return [e._in_flight for m in models for e in (m.timed, m.untimed, *m.by_progress)]
 
@@ -145,10 +158,10 @@ async def room(
     connections: int = 100,
     keep_events: bool = True,
 ) -> AsyncIterator[Room]:
-    """A poller at that service, running; a fault of it is raised at the end."""
+    """A running poller at that service; its error is raised at the end."""
     events: list[TaskEvent] = []
-    publish = events.append if keep_events else lambda _: None
-    poller = Poller(service, cadence, estimates or Estimates(), connections, publish)
+    streams = [Sink(events.append)] if keep_events else []
+    poller = Poller(service, cadence, estimates or Estimates(), connections, streams)
     async with asyncio.TaskGroup() as group:
         runner = group.create_task(poller.run(group))
         await asyncio.sleep(0)

@@ -1,7 +1,9 @@
-"""Kills batches early: `python early_kill_child.py PLACE COUNT` runs `foxapi batch` in folders 0 to COUNT - 1 of PLACE.
+"""Kills batches early: `python early_kill_child.py PLACE COUNT` runs `foxapi batch` in folders 0 to COUNT - 1
+of PLACE.
 
-Each run is a forked process, killed by SIGKILL a little later than the one before it, counted from the moment at which
-its ledger has a name. The parent runs an empty batch first, so that it has imported everything that a run needs.
+Each run is a forked process. SIGKILL ends it a little later than the one before it, counted from the moment
+when its ledger has a name. The parent runs an empty batch first, so that it has imported everything that a
+run needs.
 """
 
 import os
@@ -16,7 +18,7 @@ STEP = 0.0004
 
 
 def run(folder):
-    """Become `foxapi batch` of a folder, without a voice."""
+    """Become `foxapi batch` of a folder, without output."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)

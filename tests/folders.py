@@ -1,4 +1,4 @@
-"""Batch folders as a user has them: copied from the fixtures or new, run again, and read by public means alone."""
+"""Batch folders as users have them: copied from the fixtures or new, run again, and read only by public means."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ MADE = Path(__file__).parent / "fixtures" / "folders_1bcbcf5"
 
 
 class Folder:
-    """A batch folder with its input, and the service that it is run at.
+    """A batch folder with its input, and its service.
 
     Args:
         path: the folder; the input is `prompts.jsonl` in it.
@@ -40,7 +40,7 @@ class Folder:
         return self.path / "ledger.sqlite"
 
     def copy_from(self, state):
-        """Become a copy of a fixture, whose tasks the service adopts."""
+        """Become a copy of a fixture. The service adopts its tasks."""
         shutil.copytree(MADE / state, self.path)
         for task in self.tasks():
             self.service.adopt(
@@ -48,7 +48,7 @@ class Folder:
             )
 
     def tasks(self):
-        """What the service accepted before, in order; of a fixture it is known."""
+        """The tasks that the service accepted before, in order; known for a fixture."""
         known = self.path / "service.json"
         return json.loads(known.read_text()) if known.exists() else []
 
@@ -57,7 +57,7 @@ class Folder:
         return [json.loads(line) for line in self.file.read_text().splitlines()]
 
     def write(self, lines):
-        """Give it another input."""
+        """Write another input."""
         self.path.mkdir(exist_ok=True)
         self.file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -66,11 +66,11 @@ class Folder:
         return [json.loads(line) for line in (self.path / "manifest.jsonl").read_text().splitlines()]
 
     def told(self):
-        """The last status that the manifest tells of each item."""
+        """The last status of each item in the manifest."""
         return {line["id"]: line["status"] for line in self.manifest()}
 
     def counts(self):
-        """The sums of `foxapi status`, without the zeros."""
+        """The counts of `foxapi status`, without the zeros."""
         return {state: count for state, count in self.status()["counts"].items() if count}
 
     def status(self):
@@ -80,7 +80,7 @@ class Folder:
         return json.loads(out.splitlines()[-1])
 
     def command(self, *words):
-        """Run `foxapi batch` for it: exit status and standard error."""
+        """Run `foxapi batch` in it: exit status and standard error."""
         code, _, err = self.foxapi("batch", str(self.file), "--out", str(self.path), *words)
         return code, err
 
@@ -99,7 +99,7 @@ class Folder:
         return code, out.getvalue(), err.getvalue()
 
     def batch(self, new_loop, items=None, **options):
-        """Run `Batch` for it: its outcomes by key."""
+        """Run `Batch` in it: its outcomes by key."""
 
         async def run():
             async with session_at(self.service) as fox:
@@ -110,7 +110,7 @@ class Folder:
             return {outcome.key: outcome for outcome in runner.run(run())}
 
     def stop_when_running(self, new_loop, prompt, **options):
-        """Run `Batch` for it one item at a time, until the task of this prompt is waited for; then cancel it."""
+        """Run `Batch` in it one item at a time, until the task of this prompt is waited for; then cancel it."""
 
         async def run():
             async with session_at(self.service) as fox:
@@ -133,17 +133,17 @@ class Folder:
             runner.run(run_until())
 
     def accepted(self):
-        """What the service accepted since: the tasks that it did not adopt."""
+        """The tasks that the service accepted since: not the adopted ones."""
         adopted = {task["id"] for task in self.tasks()}
         return [task for task in self.service.tasks.values() if task.id not in adopted]
 
     def sent(self):
-        """How many submits the service saw of each prompt."""
+        """How many submits the service got for each prompt."""
         sent = Counter(task.body["prompt"] for task in self.accepted())
         assert sent.total() == len(posts(self.service))  # none was refused or cut
         return dict(sent)
 
     def polled(self):
-        """The ids that the service was asked for."""
+        """The ids of the polls that the service got."""
         paths = (record.path.partition("?")[0] for record in self.service.requests)
         return {path.rpartition("/")[2] for path in paths if path.startswith("/v1/tasks/")}

@@ -1,4 +1,4 @@
-"""What several test files need: a session at an emulator, and a few ways to look at time."""
+"""Helpers for several test files: a session at an emulator, and a few functions for time."""
 
 import asyncio
 import os
@@ -6,11 +6,11 @@ import os
 from foxapi_async import Batch, Cadence, FoxSession, GrokImagineImage
 
 BRIEF = os.environ.get("FOXAPI_TEST_BRIEF") == "1"
-"""Whether a run on a further Python takes fewer moments, tasks and examples than the first one."""
+"""Whether a run on another Python uses fewer moments, tasks and examples than the first one."""
 
 
 def session_at(emulator, **options):
-    """A session that talks to `emulator`."""
+    """A session at `emulator`."""
     return FoxSession(emulator.key, base_url=emulator.url, **options)
 
 
@@ -25,7 +25,7 @@ def now():
 
 
 async def settle(rounds=20):
-    """Let everything that is ready run, without letting time pass."""
+    """Run everything that is ready, without letting time pass."""
     for _ in range(rounds):
         await asyncio.sleep(0)
 
@@ -36,14 +36,14 @@ def outcomes_of(way, fox, requests, folder):
 
 
 def let_end(service):
-    """Let tasks that never finish do so, as if they had just been accepted."""
+    """Let endless tasks end, as if they had just been accepted."""
     for task in service._service.tasks.values():
         if task.fault is not None and task.fault.kind == "never":
             task.accepted, task.fault = service._service.clock.now(), None
 
 
 def posts(emulator):
-    """The submits that the service saw."""
+    """The submits that the service got."""
     return [
         record
         for record in emulator.requests
@@ -52,12 +52,12 @@ def posts(emulator):
 
 
 def polls(emulator):
-    """The status reads that the service saw."""
+    """The status reads that the service got."""
     return [record for record in emulator.requests if record.path.startswith("/v1/tasks/")]
 
 
 class Broken(Cadence):
-    """A cadence with a fault in it."""
+    """A cadence with a bug."""
 
     def next_look(self, age, forecast, *, step=1.0, scarcity=1.0):
         raise ZeroDivisionError("a fault of ours")

@@ -1,4 +1,6 @@
-"""Searches what failing runs leave behind for the key: values, exceptions with their frames, log records, files."""
+"""Searches the data that failing runs leave behind for the key: values, exceptions with their frames, log
+records, files.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ SPELLINGS = (
     *(base64.b64encode(f"{before}{KEY}".encode()).decode()[4:40] for before in ("", ":", "x:")),
 )
 PACKAGE = Path(foxapi_async.__file__).parent
-# Frames whose locals are searched: ours, and those of the libraries that we hand the key to.
+# The frames whose local variables are searched: ours, and those of libraries that get the key.
 SEARCHED = (str(PACKAGE), str(Path(aiohttp.__file__).parent))
 
 
@@ -33,7 +35,7 @@ def has_key(text):
 
 
 def shown(value):
-    """What a person, a log or an error tracker sees of a value: itself, and one level into it."""
+    """The forms in which a person, a log or an error tracker sees a value: itself, and one level into it."""
     yield repr(value)
     if isinstance(value, dict):
         yield from map(repr, [*value.keys(), *value.values()])
@@ -62,7 +64,7 @@ def family(error):
 
 
 def texts_of_error(error):
-    """Everything that one exception shows: (where, text)."""
+    """All texts that one exception shows: (where, text)."""
     for one in family(error):
         name = type(one).__name__
         yield name, str(one)
@@ -82,7 +84,7 @@ def texts_of_frames(error):
 
 
 def shown_safely(value):
-    with contextlib.suppress(AttributeError):  # an object whose making failed
+    with contextlib.suppress(AttributeError):  # an object whose construction failed
         yield from shown(value)
 
 
@@ -101,14 +103,14 @@ def texts_of_record(record):
 
 
 class Evidence:
-    """What failing runs leave behind."""
+    """The data that failing runs leave behind."""
 
     def __init__(self):
         self.errors = []
         self.values = []
 
     async def of(self, work):
-        """Await `work` and keep what comes of it."""
+        """Await `work` and keep its result or error."""
         try:
             self.values.append(await work)
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Runs of their own for the tests of the ledger: `python ledger_child.py WHAT PATH`."""
+"""Separate runs for the tests of the ledger: `python ledger_child.py WHAT PATH`."""
 
 import asyncio
 import json
@@ -9,20 +9,20 @@ import sys
 import warnings
 
 from foxapi_async import LedgerError
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 
 ROUNDS = 24
 WRITERS = 8
 
 
 def say(words):
-    """A line for the test."""
+    """Print a line for the test."""
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
 
 
 async def write(ledger, number, tell):
-    """Take items through their lives for ever, and tell each step once it is durable."""
+    """Take items through their lives forever, and report each step when it is durable."""
     step = 0
     while True:
         key = f"{os.getpid()}-{number}-{step}"
@@ -42,13 +42,13 @@ async def write_for_ever(path, pipe):
     def tell(*words):
         os.write(pipe, (json.dumps(words) + "\n").encode())
 
-    async with Ledger.opened(path) as ledger, asyncio.TaskGroup() as group:
+    async with SqliteLedger.opened(path) as ledger, asyncio.TaskGroup() as group:
         for number in range(WRITERS):
             group.create_task(write(ledger, number, tell))
 
 
 def kill(path):
-    """Fork writers and kill each after another number of steps; print what the killed one had been told."""
+    """Fork writers and kill each after another number of steps. Print the steps that the killed one had confirmed."""
     for turn in range(ROUNDS):
         ours, theirs = os.pipe()
         child = os.fork()
@@ -67,17 +67,17 @@ def kill(path):
 
 async def hold_open(path):
     """Hold the ledger until the input ends."""
-    async with Ledger.opened(path) as ledger:
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("held", "fox", "key")
         say("open")
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 async def fill(path):
-    """Write until the file may not grow any more; say what was durable, and what the errors say."""
+    """Write until the file may not grow any more. Report the durable steps and the errors."""
     durable, errors = 0, []
     try:
-        async with Ledger.opened(path) as ledger:
+        async with SqliteLedger.opened(path) as ledger:
             resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
             try:
                 while True:
@@ -91,8 +91,8 @@ async def fill(path):
 
 
 async def fork(path):
-    """Fork inside of a run: what the child meets, and whether it keeps the lock when its parent is gone."""
-    async with Ledger.opened(path) as ledger:
+    """Fork inside a run. Report the child's errors, and whether it keeps the lock when its parent is gone."""
+    async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("before", "fox", "key")
         child = os.fork()
         if child:
@@ -100,18 +100,18 @@ async def fork(path):
             await ledger.submitting("after", "fox", "key")
             if not os.fork():
                 say(f"orphan {os.getpid()}")
-                sys.stdin.read()  # until the test is over, however it ends
+                sys.stdin.read()  # until the test is over
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             await ledger.submitting("forked", "fox", "key")
         except LedgerError as error:
             say(error)
-    os._exit(0)  # the loop is the parent's too: closing it would leave the parent's deaf
+    os._exit(0)  # the parent uses the loop too: closing it would break the parent's
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads is what is tried here
+    warnings.simplefilter("ignore", DeprecationWarning)  # the test is about forking with threads
     what, where = sys.argv[1:]
     if what == "kill":
         kill(where)

@@ -1,9 +1,9 @@
-"""Event loops for the tests: one whose clock jumps, the usual one, and uvloop where asked for.
+"""Event loops for the tests: one whose clock jumps, the usual one, and uvloop on request.
 
-`VirtualLoop` runs an hour of waiting in milliseconds and with exact times. A module asks for it with
-`pytestmark = pytest.mark.virtual`; everything else runs on asyncio, or on uvloop with FOXAPI_TEST_LOOP=uvloop
-(where virtual tests are left out, because its clock is not ours, and those that run no loop). A synchronous test that
-runs a loop of its own takes the fixture `new_loop` for it.
+`VirtualLoop` runs an hour of waiting in milliseconds and with exact times. A module uses it with `pytestmark
+= pytest.mark.virtual`. Everything else runs on asyncio, or on uvloop with FOXAPI_TEST_LOOP=uvloop. Such a run
+leaves out virtual tests, because uvloop's clock is not ours, and tests that run no loop. A synchronous test
+that runs its own loop uses the fixture `new_loop`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import pytest_asyncio
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Jump to the next timer once nothing is ready and no thread works for us."""
+    """Jumps to the next timer when nothing is ready and no thread works for the loop."""
 
     def __init__(self):
         self._now = 0.0
@@ -56,12 +56,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def wants_uvloop():
-    """Whether this run is about uvloop."""
+    """Whether this run uses uvloop."""
     return os.environ.get("FOXAPI_TEST_LOOP") == "uvloop"
 
 
 def make_loop():
-    """A loop of the machine's own, of the kind that this run is about."""
+    """An ordinary loop, of the kind that this run uses."""
     if not wants_uvloop():
         return asyncio.new_event_loop()
     import uvloop
@@ -77,13 +77,13 @@ def pytest_asyncio_loop_factories(config, item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """A run on uvloop leaves out what would prove nothing about it: virtual time, and tests without a loop."""
+    """A run on uvloop leaves out tests that prove nothing about it: virtual time, and tests without a loop."""
     if wants_uvloop():
         config.hook.pytest_deselected(items=[item for item in items if not runs_on_uvloop(item)])
         items[:] = [item for item in items if runs_on_uvloop(item)]
 
 
 def runs_on_uvloop(item):
-    """Whether the test is made of coroutines without virtual time, or asks for the loop's maker by the fixture."""
+    """Whether the test is made of coroutines without virtual time, or uses the fixture `new_loop`."""
     has_a_loop = pytest_asyncio.is_async_test(item) or "new_loop" in item.fixturenames
     return has_a_loop and not item.get_closest_marker("virtual")

@@ -1,9 +1,9 @@
-"""What every kind of request does under every failure: a table, and a runner that plays it.
+"""Every kind of request under every failure: a table of promises, and a runner that plays it.
 
-Each row is a failure; each of its columns says what the package promises to make of it (DESIGN.md, section 4).
-A cell is played twice: the failure strikes once, and it never ends. The sockets, the TLS and the HTTP are real,
-the clock is that of a `VirtualLoop`, so the time spent is exact, and chance is taken out: every wait is as long as
-it may be.
+Each row is a failure. Each of its columns has the package's promised answer (DESIGN.md, section 4). A cell is
+played twice: the failure happens once, and it never ends. The sockets, the TLS and the HTTP are real. The
+clock is that of a `VirtualLoop`, so times are exact. Waits are not random: every wait has its greatest
+length.
 
 `summary()` is the table in short, `run_all()` plays it all and counts.
 """
@@ -65,40 +65,40 @@ from foxapi_async.emulator._tasks import draw_duration
 Kind = Literal["submit", "poll", "fetch", "upload", "download"]
 KINDS: tuple[Kind, ...] = ("submit", "poll", "fetch", "upload", "download")
 
-# What `RetryPolicy()` says of its own accord.
+# The defaults of `RetryPolicy()`.
 TRIES = 5
 CONNECT_SECONDS = 10
 REPLY_SECONDS = 60
 # A read is bounded as a whole.
 READ_SECONDS = 15
 
-# The longest wait after the first, second, ... failure: full jitter below 0.25 s, doubled each time, 8 s at most.
+# The longest wait after the first, second, ... failure: full jitter below 0.25 s, doubled each time, at most 8 s.
 WAITS = (0.25, 0.5, 1.0, 2.0)
 
-# A 429 also slows the pace of what follows, however long the wait was: by so much at most.
+# A 429 also slows the following requests, by at most this much, for any length of its wait.
 SLOWER = 2
 
-# The tasks that are polled take about so long, and their handles live for so long.
+# The polled tasks take about this long, and their handles live this long.
 TASK_SECONDS = 4
 DURATION = draw_duration(TASK_SECONDS, 0, 1)
 HANDLE_SECONDS = 60
-# How late a finished task may be noticed where polls come as the cadence asks.
+# How late a finished task may be noticed with the cadence's normal polls.
 LAG_SECONDS = 4
-# A 404 on a poll means that a replica lags behind, until a task is so old.
+# Up to this age of a task, a 404 on a poll means that a replica lags behind.
 FRESH_SECONDS = 10
 
-# So much of a file or of a reply is read here: less than elsewhere, so that a bomb need not be large.
+# The size limits of files and replies here: lower than usual, so that a bomb need not be large.
 MOST_BYTES = 1024 * 1024
-# So many replies in a row that are larger than is read end a handle.
+# This many too large replies in a row end a handle.
 MOST_TOO_LARGE = 3
 
-# The service is asked more than once, and not hammered.
+# The service gets more than one request, but not many.
 MANY_POLLS = (2, 20)
 
 Range = tuple[float, float]
 
 
-# What is promised.
+# The promises.
 
 
 @attrs.frozen(kw_only=True)
@@ -107,14 +107,14 @@ class Answer:
 
     Attributes:
         words: the same in few words.
-        how: whether the request is repeated: never; up to `TRIES` times; up to `MOST_TOO_LARGE` times in a row; over a
-            fresh connection; until the task's deadline; or while the task is so young that a replica may lag behind.
-            Or nothing is wrong with it.
-        error: what is raised in the end, exactly this class; None if there is a value all the same.
+        how: whether the request is repeated: never; up to `TRIES` times; up to `MOST_TOO_LARGE` times in a
+            row; over a fresh connection; until the task's deadline; or while the task is so young that a
+            replica may lag behind. Or there is no failure for it.
+        error: exactly this class is raised at the end; None if there is still a value.
         charged: the error's.
         retryable: the error's.
-        billed: submits that the service bills under a failure that does not end.
-        says: words of the error; `{location}` stands for where a redirect leads.
+        billed: submits that the service bills under an endless failure.
+        says: words of the error; `{location}` stands for the target of a redirect.
     """
 
     words: str
@@ -135,34 +135,34 @@ def again(error: type[FoxError], *, charged: str = "no", says: str = "") -> Answ
 
 
 def at_once(error: type[FoxError], *, charged: str = "no", words: str = "refused at once") -> Answer:
-    """`error` after the first try: it would be the same again."""
+    """`error` after the first try: another try would give the same."""
     return Answer(words=words, how="never", error=error, charged=charged)
 
 
 def uncertain(*, billed: int) -> Answer:
-    """Sent, and no proof that it was refused: never sent again, whether it was billed or not."""
+    """Sent, and without proof of a refusal: never sent again, billed or not."""
     return attrs.evolve(
         at_once(UncertainSubmitError, charged="unknown", words="uncertain, never again"), billed=billed
     )
 
 
 def fine(words: str = "no harm", *, billed: int = 0) -> Answer:
-    """A value, as if nothing had happened."""
+    """A value, as without the failure."""
     return Answer(words=words, how="fine", billed=billed)
 
 
 BILLED_AND_UNCERTAIN = uncertain(billed=1)
-# Its answer cannot be read, but what looks like an id in it is quoted.
+# Its answer cannot be read, but the text in it that looks like an id is quoted.
 UNCERTAIN_WITH_AN_ID = attrs.evolve(BILLED_AND_UNCERTAIN, says="it names task-")
 UNTIL_THE_DEADLINE = Answer(
     words="again until the deadline", how="deadline", error=TaskTimeoutError, charged="yes"
 )
-# This session saw the id accepted, so the task is billed, whatever a read says.
+# This session saw the id accepted, so the task is billed, for any later read.
 WHILE_IT_IS_YOUNG = Answer(
     words=f"again for {FRESH_SECONDS} s, then refused", how="young", error=NotFoundError, charged="yes"
 )
 NOT_THE_SERVICE = "not the service's own answer"
-# What is too large is named with the limit.
+# The error about a too large reply names the limit.
 TOO_LARGE = "larger than 32 MiB"
 TOO_LARGE_IN_A_ROW = Answer(
     words=f"an error after {MOST_TOO_LARGE} in a row",
@@ -175,12 +175,12 @@ NOT_A_FILE = at_once(DownloadError, charged="yes", words="an error, not a file")
 AFRESH = Answer(words="again over a new connection", how="afresh")
 
 
-# What goes wrong.
+# The failures.
 
 
 @attrs.frozen
 class Spot:
-    """A place in the network that the client's connections end up at instead of the service."""
+    """A place in the network where the client's connections end instead of at the service."""
 
     name: Literal[
         "unknown host", "closed", "full", "resetting", "resetting TLS", "self-signed", "plain", "strange"
@@ -190,7 +190,7 @@ class Spot:
 
 
 def strange(says: bytes) -> Spot:
-    """Something else that listens there, and says this to whatever it is asked."""
+    """Another server at this address, which sends these bytes to every client."""
     return Spot("strange", says=says)
 
 
@@ -200,17 +200,17 @@ Script = Callable[..., Fault]
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One failure, and what each kind of request makes of it.
+    """One failure, with the answer of each kind of request.
 
     Attributes:
         name: the failure.
-        trouble: where connections end up, or what the service does.
-        submit, poll, fetch, upload, download: the answers; several where each is right.
-        status: what the service answers, if it does; several where each is right.
-        asked: the seconds that `Retry-After` asks for.
-        each: seconds that one struck try lasts, by kind.
-        uses: how often the request is made; the failure strikes between the first two if there are more.
-        elsewhere: whether the failure is a redirection that a download follows.
+        trouble: where connections end, or what the service does.
+        submit, poll, fetch, upload, download: the answers; several if each is right.
+        status: the status that the service answers, if it does; several if each is right.
+        asked: the seconds in `Retry-After`.
+        each: seconds that one failing try lasts, by kind.
+        uses: how often the request is made; the failure happens between the first two if there are more.
+        elsewhere: whether the failure is a redirect that a download follows.
     """
 
     name: str
@@ -227,13 +227,13 @@ class Row:
     elsewhere: bool = False
 
     def answers(self, kind: Kind) -> tuple[Answer, ...]:
-        """What a request of this kind may make of it."""
+        """The possible answers of a request of this kind."""
         answer = getattr(self, kind)
         return answer if isinstance(answer, tuple) else (answer,)
 
 
 def lost(name: str, trouble: Spot | Script, *, submit: Answer | tuple[Answer, ...], **rest: Any) -> Row:
-    """A request without an answer: reads and uploads are free to repeat; of a submit it matters what was sent."""
+    """A request without an answer: reads and uploads may be repeated; for a submit it matters what was sent."""
     return transient(name, trouble, ConnectionFailedError, submit=submit, **rest)
 
 
@@ -245,7 +245,7 @@ def transient(
     submit: Answer | tuple[Answer, ...],
     **rest: Any,
 ) -> Row:
-    """What may be over in a moment, for all that cost nothing."""
+    """A failure that may pass in a moment, for all requests that cost nothing."""
     answers: dict[str, Any] = {
         "poll": UNTIL_THE_DEADLINE,
         "fetch": again(error),
@@ -256,26 +256,26 @@ def transient(
 
 
 def page(name: str, trouble: Spot | Script, **rest: Any) -> Row:
-    """A success without JSON: something in front of the service speaks, so an error of no class of its own names it."""
+    """A success without JSON: it comes from something in front of the service, so a plain error names it."""
     edge = again(APIError, says=NOT_THE_SERVICE)
     poll = attrs.evolve(UNTIL_THE_DEADLINE, says=NOT_THE_SERVICE)
     return unreadable(name, trouble, **({"fetch": edge, "upload": edge, "poll": poll} | rest))
 
 
 def unreadable(name: str, trouble: Spot | Script, **rest: Any) -> Row:
-    """A success that says nothing: for a submit it is as good as no answer, and a file it is not."""
+    """A success without content: for a submit it counts as no answer, and it is not a file."""
     answers: dict[str, Any] = {"submit": BILLED_AND_UNCERTAIN, "download": NOT_A_FILE, "status": 200}
     return transient(name, trouble, ResponseDecodeError, **(answers | rest))
 
 
 def broken_off(name: str, trouble: Spot | Script, **rest: Any) -> Row:
-    """A success whose body breaks off: not read to its end, a file may still be had."""
+    """A success whose body breaks off: unread to its end, but a file may still be fetched."""
     answers: dict[str, Any] = {"submit": uncertain(billed=0), "status": 200}
     return transient(name, trouble, ResponseDecodeError, **(answers | rest))
 
 
 def refusal(status: int, error: type[FoxError], **rest: Any) -> Row:
-    """A status that says no: nothing was billed by it, and nothing is repeated."""
+    """A refusing status: nothing was billed, and nothing is repeated."""
     refused = at_once(error)
     answers: dict[str, Any] = {
         "submit": refused,
@@ -288,9 +288,9 @@ def refusal(status: int, error: type[FoxError], **rest: Any) -> Row:
 
 
 def elsewhere(status: int) -> Row:
-    """A redirect to another origin: nothing follows it but a download, and an error names where it leads.
+    """A redirect to another origin: only a download follows it, and an error names its target.
 
-    Something in front of the service speaks. A submit was not passed on, and a read may fare better later.
+    It comes from something in front of the service. A submit was not passed on, and a later read may succeed.
     """
     there = "redirected to {location}"
     return refusal(
@@ -308,7 +308,7 @@ def elsewhere(status: int) -> Row:
 
 
 def too_large(name: str, trouble: Script) -> Row:
-    """A success of which more comes than is read: in a row it ends a handle too, for it will not become smaller."""
+    """A success above the size limit: several in a row also end a handle, because it will not become smaller."""
     error = again(ResponseDecodeError, says=TOO_LARGE)
     return unreadable(
         name, trouble, submit=UNCERTAIN_WITH_AN_ID, poll=TOO_LARGE_IN_A_ROW, fetch=error, upload=error
@@ -316,7 +316,7 @@ def too_large(name: str, trouble: Script) -> Row:
 
 
 def sorry(status: int, error: type[FoxError], *, accepted: bool = False) -> Row:
-    """A status that says "later", and of a submit nothing: it may be said after the bill."""
+    """A status that means "later", and for a submit nothing: it may come after the bill."""
     return transient(
         f"{status}, billed all the same" if accepted else str(status),
         says(status, accepted=accepted),
@@ -342,17 +342,17 @@ def nothing(status: int) -> Script:
 
 
 def drips(seconds: float) -> Script:
-    """The service sends its answer in twenty pieces spread over so many seconds."""
+    """The service sends its answer in twenty pieces spread over this many seconds."""
     return lambda on, **scope: Fault.drip(on, seconds, **scope)
 
 
 def bombs(size: int) -> Script:
-    """The service answers with what unpacks to so many bytes."""
+    """The service answers with a body that unpacks to this many bytes."""
     return lambda on, **scope: Fault.bomb(on, size=size, **scope)
 
 
 def points(status: int) -> Script:
-    """The service points to another origin, where the file is as well."""
+    """The service redirects to another origin, where the file is as well."""
     return lambda on, location, **scope: Fault.redirect(on, location, status=status, **scope)
 
 
@@ -368,22 +368,22 @@ class Group:
 
 NOTHING_SENT = again(ConnectionFailedError)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-# Whether a reset is noticed before or after the hand-over is for the operating system to say.
+# The operating system decides whether a reset is noticed before or after the hand-over.
 SENT_OR_NOT = (NOTHING_SENT, uncertain(billed=0))
 
-# A submit, an upload and a file have 10 s to get a connection, a read has 15 s in all.
+# A submit, an upload and a file have 10 s to get a connection; a read has 15 s in all.
 NO_CONNECTION = {
     **dict.fromkeys(("submit", "upload", "download"), CONNECT_SECONDS),
     **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
 }
-# From there 60 s for the answer, and a pause to see that none is coming; for the head of a file it is both limits
-# together.
+# From there 60 s for the answer, and a pause which shows that none is coming; for the head of a file it is
+# both limits together.
 NO_ANSWER = {
     **dict.fromkeys(("submit", "upload"), REPLY_SECONDS + PAUSE),
     **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
     "download": CONNECT_SECONDS + REPLY_SECONDS,
 }
-# A piece of twenty comes each 6 s, so one as the 60 s are over: reading goes on for a pause more.
+# One of twenty pieces comes every 6 s, also when the 60 s are over: reading continues for one more pause.
 DRIPPED = NO_ANSWER | dict.fromkeys(("submit", "upload"), REPLY_SECONDS + 2 * PAUSE) | {"download": 120}
 
 TABLE = (
@@ -511,11 +511,11 @@ TABLE = (
     Group(
         "200 with an id, the rest of wrong types",
         (
-            # Any 2xx with an id is accepted, and a status that is none tells nothing.
+            # Any 2xx with an id is accepted, and an invalid status proves nothing.
             unreadable(
                 "status a number", answers('{"id": "task-1", "status": 5}'), submit=fine("accepted", billed=1)
             ),
-            # A lone text is a result, as a list of texts is; it is no link, so there is no image.
+            # A single text is a result, like a list of texts; it is not a link, so there is no image.
             unreadable(
                 "results a string",
                 answers('{"id": "task-1", "status": "completed", "results": "soon"}'),
@@ -549,7 +549,7 @@ TABLE = (
             lost(
                 "keep-alive dropped",
                 Fault.stale,
-                # Submits and uploads go over fresh connections: there is nothing to be dropped.
+                # Submits and uploads use fresh connections: there is nothing to drop.
                 submit=fine("never kept", billed=2),
                 upload=fine("never kept"),
                 poll=AFRESH,
@@ -563,12 +563,12 @@ TABLE = (
 
 ROWS = {row.name: row for group in TABLE for row in group.rows}
 
-# What a cell must come to, worked out of its row.
+# The right result of a cell, derived from its row.
 
 
 @attrs.frozen
 class Cell:
-    """One kind of request under one failure, which strikes once or never ends."""
+    """One kind of request under one failure, which happens once or never ends."""
 
     row: Row
     kind: Kind
@@ -583,7 +583,7 @@ CELLS = [Cell(row, kind, endless) for row in ROWS.values() for kind in KINDS for
 
 @attrs.frozen(kw_only=True)
 class Expected:
-    """The outcome of a cell; of what is a range, the least and the most."""
+    """The outcome of a cell; for a range, the least and the most."""
 
     error: type[FoxError] | None = None
     charged: str = "no"
@@ -595,7 +595,7 @@ class Expected:
 
 
 def expected(cell: Cell) -> tuple[Expected, ...]:
-    """What a cell may come to, one of these."""
+    """The possible outcomes of a cell."""
     return tuple(_expected(cell, answer) for answer in cell.row.answers(cell.kind))
 
 
@@ -616,7 +616,7 @@ def _expected(cell: Cell, answer: Answer) -> Expected:
 
 
 def _of_call(cell: Cell, answer: Answer) -> tuple[Range, Range]:
-    """Tries and seconds of a request that is made a few times at most."""
+    """Tries and seconds of a request that is made at most a few times."""
     row, each = cell.row, cell.row.each.get(cell.kind, 0.0)
     if answer.how == "tries":
         struck = TRIES if cell.endless else 1
@@ -631,7 +631,7 @@ def _of_call(cell: Cell, answer: Answer) -> tuple[Range, Range]:
 
 
 def _waits(asked: float | None, count: int) -> Range:
-    """The waits between tries in all: ours, or a little more than the service asks for."""
+    """The waits between tries in all: ours, or a little more than the service requests."""
     own = sum(WAITS[:count])
     return (own, own) if asked is None else (count * asked, count * (1.1 * asked + 0.05))
 
@@ -661,7 +661,7 @@ class Switchboard:
     """Sends the next connections to the service's door to a bad spot instead.
 
     Attributes:
-        left: how many more; infinity for ever.
+        left: how many more; infinity for an endless failure.
         struck: how many so far.
     """
 
@@ -699,7 +699,7 @@ class Switchboard:
 
 
 async def bad_address(spot: Spot, stack: contextlib.AsyncExitStack, service: int) -> tuple[str, int]:
-    """A real address at which this goes wrong."""
+    """A real address with this failure."""
     if spot.name in ("unknown host", "plain"):
         return "127.0.0.1", service  # it answers, in plain HTTP
     if spot.name in ("closed", "full"):
@@ -713,7 +713,7 @@ async def bad_address(spot: Spot, stack: contextlib.AsyncExitStack, service: int
 
 @contextlib.contextmanager
 def _deaf(*, full: bool) -> Iterator[tuple[str, int]]:
-    """A port that refuses connections, or whose queue has no room for one more: then Linux drops the SYN."""
+    """A port that refuses connections, or whose queue is full: then Linux drops the SYN."""
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(socket.socket())
         sock.bind(("127.0.0.1", 0))
@@ -725,7 +725,7 @@ def _deaf(*, full: bool) -> Iterator[tuple[str, int]]:
 
 
 def _is_answered(sock: socket.socket, address: tuple[str, int]) -> bool:
-    """Whether a connection stands at once, as it does on the loopback unless the other side's queue is full."""
+    """Whether a connection opens at once, as on loopback unless the other side's queue is full."""
     sock.setblocking(False)
     sock.connect_ex(address)
     return bool(select.select([], [sock], [], 0)[1])
@@ -743,7 +743,7 @@ async def _listen(
 
 
 class Strange(asyncio.Protocol):
-    """Says the same to whatever it hears, and closes."""
+    """Sends the same bytes after any input, and closes."""
 
     def __init__(self, says: bytes) -> None:
         self._says = says
@@ -759,7 +759,7 @@ class Strange(asyncio.Protocol):
 
 
 class Resetting(asyncio.Protocol):
-    """Resets each connection: as it is accepted, or once the client has said its first words."""
+    """Resets each connection: on acceptance, or after the client's first bytes."""
 
     def __init__(self, *, at_once: bool) -> None:
         self._at_once = at_once
@@ -774,7 +774,7 @@ class Resetting(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        linger = struct.pack("ii", 1, 0)  # on, for no time: closing sends RST
+        linger = struct.pack("ii", 1, 0)  # on, with no time: closing sends RST
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._transport.abort()
 
@@ -819,21 +819,21 @@ PATHS: dict[Kind, tuple[str, str]] = {
 
 @attrs.define
 class Seen:
-    """What came of a cell.
+    """The result of a cell.
 
     Attributes:
-        value: what was returned.
-        error: what was raised.
+        value: the returned value.
+        error: the raised error.
         seconds: how long it took.
-        requests: those of the cell's kind that the service saw.
-        all_requests: with what led up to them.
-        struck: how often the failure struck.
+        requests: the requests of the cell's kind that the service got.
+        all_requests: including the preparing ones.
+        struck: how often the failure happened.
         cut_off: how many tries never arrived at the service.
-        billed: how many submits were.
-        location: where a redirect led.
-        elsewhere: for each request that the other origin saw, whether it had a key.
+        billed: how many submits were billed.
+        location: the target of a redirect.
+        elsewhere: for each request at the other origin, whether it had a key.
         leaks: whether the error holds the key.
-        left_over: what still runs or lies about when all is closed.
+        left_over: tasks and files that are left after everything is closed.
     """
 
     value: Any = None
@@ -871,7 +871,7 @@ def _unfinished_files(folder: Path, whole: int) -> list[str]:
 
 @contextlib.contextmanager
 def longest_waits() -> Iterator[None]:
-    """Take chance out of the waits, and trust the authority of the service's certificate."""
+    """Remove the randomness from the waits, and trust the authority of the service's certificate."""
     chance = SimpleNamespace(uniform=lambda _, high: high)
     with (
         patch.object(retry, "random", chance),
@@ -895,7 +895,7 @@ class Stage:
         self.url = self.elsewhere = ""
 
     async def play(self) -> None:
-        """Set the stage, prepare what the request is about, let the failure in, and look."""
+        """Set up, prepare the request's subject, start the failure, and observe."""
         seen, emulator = self.seen, await self.stack.enter_async_context(self.emulator)
         await self.open_door()
         subject = await self.prepare()
@@ -920,7 +920,7 @@ class Stage:
         seen.leaks = emulator.key in told(seen.error)
 
     async def open_door(self) -> None:
-        """Where the client knocks, and where it comes out while the failure lasts."""
+        """The client's address, and where its connections end during the failure."""
         spot = self.cell.row.trouble
         self.url = self.emulator.url
         if not isinstance(spot, Spot):
@@ -936,7 +936,7 @@ class Stage:
         self.stack.enter_context(self.board.installed())
 
     async def prepare(self) -> str:
-        """The task that is fetched or whose image is downloaded, made in another session: its connections are not ours."""
+        """The task that is fetched or whose image is downloaded, made in another session, with other connections."""
         if self.cell.kind not in ("fetch", "download"):
             return ""
         async with FoxSession(self.emulator.key, base_url=self.emulator.url) as fox:
@@ -945,7 +945,7 @@ class Stage:
             return handle.id
 
     async def find_image(self, fox: FoxSession, task_id: str) -> GeneratedImage:
-        """The image of a task; where the network is bad, under another name of its host, to which no connection is kept."""
+        """The image of a task. If the network is bad, it has another name of its host, without a kept connection."""
         (image,) = (await fox.fetch(task_id)).images
         door = self.url.replace("http://127.0.0.1", "http://localhost")
         return (
@@ -955,7 +955,7 @@ class Stage:
         )
 
     async def use(self, fox: FoxSession, subject: Any) -> Any:
-        """Make the request as often as the row says."""
+        """Make the request as often as in the row."""
         if self.cell.kind == "poll":
             handle = await fox.submit(REQUEST, timeout=HANDLE_SECONDS)
             await self.let_in()
@@ -978,7 +978,7 @@ class Stage:
         return await subject.save(path)
 
     async def let_in(self) -> None:
-        """From now on the failure strikes."""
+        """From now on the failure happens."""
         row, times = self.cell.row, None if self.cell.endless else 1
         if self.board is not None:
             self.board.left = math.inf if times is None else times
@@ -993,7 +993,7 @@ class Stage:
 
 
 def told(error: BaseException | None) -> str:
-    """All that an error tells, and what hangs on it."""
+    """All texts of an error and of its attached errors."""
     if error is None:
         return ""
     chain = "".join(traceback.format_exception(error))
@@ -1004,7 +1004,7 @@ def told(error: BaseException | None) -> str:
 
 
 def problems(cell: Cell, seen: Seen) -> list[str]:
-    """What is wrong with a cell: against what holds in each, and against all that it may come to."""
+    """The differences of a cell: against the common rules, and against all its possible outcomes."""
     verdicts = [list(_differences(cell, answer, seen)) for answer in expected(cell)]
     return [*_broken(cell, seen), *min(verdicts, key=len)]
 
@@ -1044,13 +1044,13 @@ def _wrong_status(cell: Cell, error: FoxError) -> Iterator[str]:
 
 
 def billed_twice(cell: Cell, seen: Seen) -> int:
-    """Submits that the service billed beyond what was asked for."""
+    """Submits that the service billed beyond the intended ones."""
     asked = {"submit": cell.row.uses, "upload": 0}.get(cell.kind, 1)
     return max(0, seen.billed - asked)
 
 
 def lost_images(cell: Cell, seen: Seen) -> int:
-    """Billed submits of which the caller has neither an id nor word that they may be billed."""
+    """Billed submits whose caller has neither an id nor a report that they may be billed."""
     told_so = isinstance(seen.error, UncertainSubmitError) or getattr(seen.error, "task_id", None)
     return 0 if seen.value is not None or told_so or cell.kind == "upload" else seen.billed
 
@@ -1099,15 +1099,15 @@ def _words(group: Group, kinds: tuple[Kind, ...]) -> str:
 
 @attrs.frozen
 class Totals:
-    """What all cells came to.
+    """The results of all cells.
 
     Attributes:
         cells: how many were played.
-        faults: how often a failure struck.
+        faults: how often a failure happened.
         requests: all that were made, also those that never arrived.
         billed_twice: submits that the service billed again.
-        lost: billed images of which the caller has no id and no word.
-        problems: what is not as the table says, by cell.
+        lost: billed images whose caller has no id and no report.
+        problems: the differences from the table, by cell.
     """
 
     cells: int
@@ -1122,7 +1122,7 @@ class Totals:
 
 
 def run_all(cells: Iterable[Cell] = CELLS) -> Totals:
-    """Play the cells, each on a loop of its own, and count; no loop may be running."""
+    """Play the cells, each on its own loop, and count. No other loop may be running."""
     counts: Counter[str] = Counter()
     wrong: dict[str, list[str]] = {}
     for cell in cells:

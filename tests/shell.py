@@ -1,4 +1,4 @@
-"""The command line as a shell sees it: where its settings come from, and what a real process does on a terminal."""
+"""The command line as a shell sees it: the source of its settings, and a real process on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 
-# What a programmer would type, and nobody in a shell.
+# Terms for programmers, which a shell user must not see.
 PYTHON = re.compile(
     r"=True|=None|pathlib|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
 )
@@ -35,9 +35,10 @@ def start(*words, **options):
 
 
 def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
-    """Run a command with standard error on a pseudo-terminal: exit status, standard output, what the terminal got.
+    """Run a command with standard error on a pseudo-terminal: exit status, standard output, the terminal's
+    text.
 
-    Once the terminal shows what `interrupt_at` matches, the command is interrupted.
+    When the terminal shows a match of `interrupt_at`, the command is interrupted.
     """
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -46,7 +47,7 @@ def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
     )
     os.close(its_end)
     shown = b""
-    with contextlib.suppress(OSError):  # Linux ends a terminal that nobody writes to with EIO
+    with contextlib.suppress(OSError):  # Linux reports EIO if a terminal has no writer
         while select.select([terminal], [], [], 20)[0] and (piece := os.read(terminal, 65536)):
             shown += piece
             if interrupt_at and re.search(interrupt_at, shown.decode(errors="ignore")):

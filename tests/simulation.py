@@ -1,4 +1,4 @@
-"""Tasks of a made-up service, looked at as the cadence says, with no loop and no clock."""
+"""Tasks of a simulated service, polled as the cadence decides, without a loop or a clock."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ USUAL = Cadence()
 
 
 class Simulated:
-    """One task, and what became of it.
+    """One task, and its result.
 
     Attributes:
-        looks: how often it was looked at.
-        first: its age at the first look.
-        lag: from its end to the look that saw it; NaN until then.
+        looks: how often it was polled.
+        first: its age at the first poll.
+        lag: from its end to the poll that noticed it; NaN until then.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Simulated:
         self._age = 0.0
 
     def next_age(self) -> float:
-        """When it is looked at next."""
+        """The age at its next poll."""
         return min(self._cadence.next_look(self._age, forecast) for forecast in self.course.forecasts)
 
     def look(self, age: float) -> bool:
-        """Look at it; returns whether it still runs."""
+        """Poll it. Returns whether it still runs."""
         self.looks += 1
         self._age = age
         self.first = age if self.looks == 1 else self.first
@@ -61,7 +61,7 @@ class Simulated:
         return False
 
     def watch(self, until: float = math.inf) -> None:
-        """Look at it as the cadence says, until it ends or grows older than that."""
+        """Poll it as the cadence decides, until it ends or reaches that age."""
         while (age := self.next_age()) < until and self.look(age):
             pass
 
@@ -75,9 +75,10 @@ def simulate(
     every: float = math.inf,
     progress: Progress | None = None,
 ) -> list[Simulated]:
-    """Submit `count` tasks, one `every` so many seconds (infinity: one after the other), and watch them to their end.
+    """Submit `count` tasks, one every `every` seconds (infinity: one after the other), and poll them to their
+    end.
 
-    Those of two submits are looked at in the order of time, so that each is learned from while others are in flight.
+    Polls of different tasks are made in the order of time, so that learning goes on while others are in flight.
     """
     tasks: list[Simulated] = []
     if every == math.inf:

@@ -1,4 +1,5 @@
-"""Those who use a session for long: they submit and wait, have no patience, change their minds, read series halfway.
+"""Long-term users of a session: they submit and wait, run out of patience, cancel, and stop reading series
+halfway.
 
 The prompt of each submit ends in its number in the books.
 """
@@ -35,9 +36,9 @@ class Callers:
 
     Args:
         fox: the session.
-        books: where they note what they are told.
+        books: where they record their outcomes.
         chance: decides what they do.
-        fetch: what is done with a result whose files are wanted.
+        fetch: called with a result whose files are wanted.
         pace: how long they wait and how patient they are; 1 is for tasks of about 15 seconds.
     """
 
@@ -60,7 +61,7 @@ class Callers:
         }
 
     async def one(self) -> None:
-        """One caller, who does one thing or another."""
+        """One caller, with a random kind of use."""
         (habit,) = self._chance.choices(list(self._habits), list(self._habits.values()))
         await habit()
 
@@ -72,7 +73,7 @@ class Callers:
 
     @contextlib.contextmanager
     def _booked(self, number: int) -> Iterator[None]:
-        """Note the error with which a caller ends."""
+        """Note the caller's final error."""
         try:
             yield
         except asyncio.CancelledError as error:
@@ -103,7 +104,7 @@ class Callers:
         return handle
 
     async def _generate(self) -> None:
-        """With a deadline, that may be over before there is an id; half of those who get one look again later."""
+        """With a deadline that may end before there is an id. Half of those who get an id attach to it later."""
         number = self._books.begin()
         late: FoxError | None = None
         with self._booked(number):
@@ -126,7 +127,7 @@ class Callers:
             await self._take(number, await handle)
 
     async def _change_their_mind(self) -> None:
-        """Most of them once there is a handle, some while their POST is on its way."""
+        """Most of them when there is a handle, some while their POST is unanswered."""
         caller = asyncio.create_task(self._chance.choice([self._submit_and_wait, self._generate])())
         soon = self._chance.random() < 0.5
         await asyncio.wait([caller], timeout=self._seconds(0, 0.2) if soon else self._seconds(0, 20))
@@ -143,7 +144,7 @@ class Callers:
             await self._take(number, await self._fox.attach(handle.id))
 
     async def _read_series(self) -> None:
-        """A third of them leaves before the end."""
+        """A third of them stop before the end."""
         numbers: list[int] = []
         size = self._chance.randint(3, 40)
 
@@ -171,7 +172,7 @@ class Callers:
 
 
 def tables(fox: FoxSession) -> dict[str, int]:
-    """The entries in each table of a session: what must not grow with the number of submits."""
+    """The entries in each table of a session. They must not grow with the number of submits."""
     engine = fox._engine
     assert engine is not None
     poller, transport = engine.poller, engine._transport
@@ -182,8 +183,8 @@ def tables(fox: FoxSession) -> dict[str, int]:
     return {
         **{name: round(size) for name, size in poller.inspect().items()},
         "posts": len(engine.submitter._live),
-        "open reads": len(transport._spans._open),
-        "streams": len(engine.streams._streams),
+        "open reads": len(transport._read_timeouts._open),
+        "streams": len(engine.streams),
         "uploads": len(engine.uploads._stored),
         "believed in flight": round(sum(in_flight)),
         "items of series under way": sum(each._running for each in engine.pipelines),
@@ -194,10 +195,12 @@ def tables(fox: FoxSession) -> dict[str, int]:
 
 
 PROMISED = frozenset({"detached", "left series", "unread handles of left series"})
-"""Tables that hold what `FoxSession.unfinished` promises; all others are empty once nothing is under way."""
+"""Tables with the content of `FoxSession.unfinished`; all others are empty when nothing runs."""
 
 MOST_ENTRIES = 250
-"""More has no collection of a session at rest, how many submits there ever were: a few for each connection and model."""
+"""No collection of an idle session has more entries, after any number of submits: a few for each connection
+and model.
+"""
 
 _PROMISED_PATHS = ("fox._engine.pipelines", "fox._engine.submitter._poller._detached")
 # Tables over the ages of tasks, of a fixed size, three collections of some hundred entries for each model and progress.
@@ -205,14 +208,14 @@ _FIXED_PATHS = ("fox._engine.submitter._poller.estimates._models[].",)
 
 
 def grown_collections(fox: FoxSession) -> dict[str, int]:
-    """The collections of a session that are larger than anything accounts for."""
+    """The collections of a session that are larger than expected."""
     excused = _PROMISED_PATHS + _FIXED_PATHS
     found = collections_of(fox).items()
     return {path: size for path, size in found if size > MOST_ENTRIES and not path.startswith(excused)}
 
 
 def collections_of(fox: FoxSession) -> dict[str, int]:
-    """The entries of every collection that hangs on a session, by its path: also of those that nobody thought of."""
+    """The entries of every collection that a session holds, by its path, also of unexpected ones."""
     found: Counter[str] = Counter()
     seen: set[int] = set()
     todo: list[tuple[str, object]] = [("fox", fox)]

@@ -1,4 +1,6 @@
-"""A day of a session's life in virtual time: callers come at random and in bursts, and a share of all requests fails."""
+"""A day of a session's life in virtual time: callers come at random and in bursts, and a share of all
+requests fails.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,15 @@ USUAL = RetryPolicy(reply_timeout=30)
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """What a day came to.
+    """The results of a day.
 
     Attributes:
         account: the books.
-        requests, troubles: what the service was asked, and which of it a fault struck.
+        requests, troubles: the service's requests, and those with a fault.
         fetched, not_fetched: files.
-        tables: the entries of the session's tables once nothing is under way.
-        grown: whatever else hangs on the session then and has too many entries.
-        pending: asyncio's tasks after the session was left, beside the caller's own.
+        tables: the entries of the session's tables when nothing runs.
+        grown: other collections of the session that have too many entries then.
+        pending: asyncio's tasks after the session was closed, except the caller's own.
         seconds: of virtual time.
         odd: errors that no caller should see.
     """
@@ -52,7 +54,7 @@ class Report:
 
 @contextlib.contextmanager
 def kept_by(books: Books) -> Iterator[None]:
-    """Let the package's log go to the books alone."""
+    """Send the package's log only to the books."""
     log = logging.getLogger("foxapi_async")
     log.addHandler(books)
     propagate, log.propagate = log.propagate, False
@@ -72,15 +74,15 @@ async def live_a_day(
     retry: RetryPolicy = USUAL,
     look: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Let so many submits come within so many seconds, and wait for all of them.
+    """Make this many submits within this many seconds, and wait for all of them.
 
     Args:
-        submits: how many, about.
+        submits: about how many.
         seconds: the day's length.
         faults: the share of requests that fail.
-        seed: decides everything.
+        seed: decides everything random.
         retry: the session's.
-        look: called now and then with the number of submits so far.
+        look: called from time to time with the number of submits so far.
     """
     random.seed(seed)  # the poller's phases and the back-off too
     chance = random.Random(seed)
@@ -106,10 +108,10 @@ async def live_a_day(
                         group.create_task(callers.one())
                     await asyncio.sleep(0)
                     came = max(1, books.begun - before)
-                    # By what is left of the day and of the submits: a series begins long before its last submit.
+                    # By the rest of the day and of the submits: a series begins long before its last submit.
                     mean = (began + seconds - loop.time()) / max(1, submits - books.begun)
                     await asyncio.sleep(chance.expovariate(1 / max(1e-3, came * mean)))
-            # Tasks whose callers have gone are watched until their time is over.
+            # Tasks whose callers have gone are polled until their time is over.
             await asyncio.sleep(TASK_TIMEOUT + 60)
             look(books.begun)
             left, grown = tables(fox), grown_collections(fox)
@@ -131,5 +133,5 @@ async def live_a_day(
 
 
 async def read_first(result: TaskResult) -> None:
-    """Fetch the first file, into memory: a thread would keep virtual time waiting."""
+    """Fetch the first file, into memory: a thread would delay virtual time."""
     await result.images[0].read()

@@ -1,8 +1,8 @@
-"""A made-up service in the place of aiohttp's session (`FoxSession(http=...)`): no socket, the loop's own time.
+"""A simulated service in place of aiohttp's session (`FoxSession(http=...)`): no socket, the loop's own time.
 
-Everything of the package above aiohttp is real: transport, retry, poller, session. What a submit hands over is
-accepted, and billed, in the same instant, so that no caller who goes away is too early. A fault strikes a share of all
-requests; the tables below say which.
+Everything of the package above aiohttp is real: transport, retry, poller, session. A submit that is handed
+over is accepted, and billed, in the same instant, so a caller can never go away too early. A fault happens to
+a share of all requests; the tables below say which.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ URL = "http://127.0.0.1:1"
 UNIX = 1_757_165_031
 ESTIMATE = 15.0
 LATENCY = (0.005, 0.08)
-# A task that has ended is answered for so long; what is asked for later is a 404.
+# An ended task is answered for this long; later polls get a 404.
 KEPT_SECONDS = 3600.0
 
 IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(4096)
@@ -36,7 +36,7 @@ HUGE = b'{"id": "' + b"x" * (1024 * 1024) + b'"}'
 
 
 class Bill(NamedTuple):
-    """One accepted submit: whose it was, by the number in its prompt, and under which id and key."""
+    """One accepted submit: the number in its prompt, its id and its key."""
 
     number: int
     task_id: str
@@ -45,15 +45,15 @@ class Bill(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Trouble:
-    """What strikes a request.
+    """One kind of fault.
 
     Attributes:
-        name: what it is called in the counts.
+        name: its name in the counts.
         weight: how often, relative to the others of its kind.
-        accepted: whether a submit is accepted, and billed, all the same.
-        unsent: the connection cannot be had.
-        cut: it is closed without an answer.
-        hang: nothing comes any more.
+        accepted: whether a submit is still accepted, and billed.
+        unsent: no connection opens.
+        cut: the connection closes without an answer.
+        hang: no more bytes come.
         broken: the body breaks off.
         status: of the reply; with `body` or the error envelope.
         retry_after: its header, in seconds.
@@ -148,7 +148,7 @@ class Content:
 
 
 class Response:
-    """What of aiohttp's response is used."""
+    """The parts of aiohttp's response that are used."""
 
     closed = False
 
@@ -162,7 +162,7 @@ class Response:
 
 
 class Written:
-    """Takes the body of a request, in the place of aiohttp's writer."""
+    """Takes the body of a request, in place of aiohttp's writer."""
 
     transport = SimpleNamespace(is_closing=lambda: False)
 
@@ -174,15 +174,15 @@ class Written:
 
 
 class Service:
-    """The service, as what `FoxSession(http=...)` takes.
+    """The service, as an argument of `FoxSession(http=...)`.
 
     Args:
-        faults: the share of all requests that a fault strikes.
-        seed: decides the faults, the durations and the fates.
+        faults: the share of all requests with a fault.
+        seed: decides the faults, the durations and the ends.
 
     Attributes:
         requests: how many came, by kind.
-        troubles: how many of them a fault struck, by kind and name.
+        troubles: how many of them had a fault, by kind and name.
     """
 
     closed = False
@@ -268,7 +268,7 @@ class Service:
         )
         self._forget_old()
         self._old.append(task_id)
-        # A caller may go away before the answer is there: then the key is all that it can know.
+        # A caller may go away before the answer comes: then it can only know the key.
         return self._task(task_id, status="pending", task_info={"estimated_time": ESTIMATE})
 
     def _forget_old(self) -> None:

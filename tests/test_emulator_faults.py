@@ -1,4 +1,4 @@
-"""Faults that last for a while, that stand in front of the service, and that change a reply: claims about each."""
+"""Faults that last for a while, that come from the edge, and that change a reply. Each docstring is a claim."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ virtual = pytest.mark.virtual
 
 
 async def post(http, body=GROK, **options):
-    """The status, the headers and the bytes that answer a submit, wherever they come from."""
+    """The status, the headers and the bytes of the answer to a submit."""
     async with http.post(IMAGES, json=body, allow_redirects=False, **options) as reply:
         return reply.status, reply.headers, await reply.read()
 
@@ -29,7 +29,7 @@ async def statuses(http, count, path="/v1/models"):
 
 @virtual
 async def test_an_outage_has_a_beginning_and_an_end():
-    """A fault during some seconds strikes each request of its kind then, and none before or after."""
+    """A fault during some seconds applies to each request of its kind then, and to none before or after."""
     seen = []
     async with running(Fault.status("submit", 503).during(10, 12)) as (emulator, http):
         for _ in range(5):
@@ -56,7 +56,7 @@ async def test_an_outage_counts_from_the_start_of_the_emulator():
 
 @virtual
 async def test_an_outage_can_begin_now():
-    """An outage that is called on a running emulator begins at once and lasts as long as it says."""
+    """An outage that starts on a running emulator begins at once and has the given length."""
     async with running() as (emulator, http):
         await asyncio.sleep(50)
         emulator.outage(2)
@@ -73,7 +73,7 @@ async def test_an_outage_can_begin_now():
 
 @virtual
 async def test_an_outage_can_be_of_any_fault():
-    """An outage strikes with the fault that it is given, as often as it is asked, on that kind alone."""
+    """An outage applies the given fault to each request, of that kind only."""
     async with running() as (emulator, http):
         emulator.outage(60, Fault.edge("submit", 302, location="http://captive.example.com/"))
         replies = [await post(http) for _ in range(3)]
@@ -98,7 +98,7 @@ def test_an_outage_of_the_emulator_in_a_thread():
 
 
 async def test_every_kind_of_request():
-    """A fault on all strikes submits, polls, uploads, files and everything else, whatever it asks for."""
+    """A fault on "all" applies to submits, polls, uploads, files and every other request."""
     async with running(seconds=0.0) as (emulator, http):
         _, accepted, _ = await submit(http)
         url = (await poll(http, accepted["id"]))[1]["results"][0]["url"]
@@ -119,7 +119,7 @@ async def test_every_kind_of_request():
 
 
 async def test_the_service_s_own_faults_can_be_on_all():
-    """A fault of the service itself on all strikes each request that the service has a route for."""
+    """A fault of the service itself on "all" applies to each request that the service has a route for."""
     async with running(Fault.status("all", 500, times=None)) as (emulator, http):
         seen = [(await submit(http))[0], *await statuses(http, 1), (await upload(http, file_data="AAAA"))[0]]
         nowhere = await statuses(http, 1, "/nowhere")
@@ -150,7 +150,7 @@ async def test_connections_are_refused_for_a_while():
 
 @virtual
 async def test_an_emulator_can_be_left_while_it_refuses():
-    """An emulator that is left during a restart does not listen again."""
+    """An emulator whose context ends during a restart does not listen again."""
     async with running() as (emulator, http):
         restart = asyncio.create_task(emulator.refuse(30))
         await asyncio.sleep(1)
@@ -176,7 +176,7 @@ async def test_a_page_is_no_json(status):
 
 
 async def test_the_ingress_s_404():
-    """A 404 of the edge is the plain text of an ingress that has no backend."""
+    """A 404 of the edge is the plain text of an ingress without a backend."""
     async with running(Fault.edge("all", 404)) as (_, http):
         _, headers, page = await post(http)
 
@@ -214,7 +214,9 @@ async def test_the_edge_comes_first():
 
 
 async def test_the_edge_may_pass_on_and_spoil_the_answer():
-    """A page in place of the answer: the submit is billed, and the service's own faults spare that request."""
+    """A page in place of the answer: the submit is billed, and the service's own faults do not apply to that
+    request.
+    """
     own = Fault.status("submit", 429)
     async with running(own, Fault.edge("submit", 502, accepted=True)) as (emulator, http):
         first = await post(http)
@@ -226,7 +228,7 @@ async def test_the_edge_may_pass_on_and_spoil_the_answer():
 
 @pytest.mark.parametrize("body", [{}, GROK | {"num_outputs": 99}])
 async def test_the_edge_passes_on_what_is_refused(body):
-    """What the service refuses is not billed; the edge's page hides the refusal."""
+    """A request that the service refuses is not billed; the edge's page hides the refusal."""
     async with running(Fault.edge("submit", 502, accepted=True)) as (emulator, http):
         status, _, _ = await post(http, body)
 
@@ -234,7 +236,7 @@ async def test_the_edge_passes_on_what_is_refused(body):
 
 
 async def test_a_firewall_that_dislikes_one_prompt():
-    """An edge can refuse by a rule on the prompt: that submit alone, each time."""
+    """An edge can refuse by a rule on the prompt: only that submit, each time."""
     firewall = Fault.edge("submit", 403, prompt="DROP TABLE", times=None)
     async with running(firewall) as (emulator, http):
         prompts = ("a fox", "DROP TABLE foxes", "a hen", "DROP TABLE foxes")
@@ -245,7 +247,7 @@ async def test_a_firewall_that_dislikes_one_prompt():
 
 
 async def test_an_edge_reads_what_is_no_json():
-    """An edge with a rule lets pass what it cannot read, and the service refuses it."""
+    """An edge with a rule passes on a body that it cannot read, and the service refuses it."""
     async with (
         running(Fault.edge("submit", 403, prompt="x")) as (_, http),
         http.post(IMAGES, data=b"{") as reply,
@@ -254,7 +256,7 @@ async def test_an_edge_reads_what_is_no_json():
 
 
 async def test_the_edge_keeps_the_limits(monkeypatch):
-    """With an edge in front, a body beyond all limits is 413 all the same."""
+    """With an edge in front, a body beyond all limits is still 413."""
     monkeypatch.setattr("foxapi_async.emulator._server._MOST_BODY_BYTES", 1000)
     async with running(Fault.edge("poll", 403)) as (_, http):
         status, _, _ = await post(http, GROK | {"prompt": "x" * 2000})
@@ -310,7 +312,7 @@ async def test_invalid_url():
     ],
 )
 async def test_quota(fault, error):
-    """A quota that is used up is a 429 or 403 with its code, with or without `Retry-After`; nothing is billed."""
+    """A used up quota is a 429 or 403 with its code, with or without `Retry-After`; nothing is billed."""
     async with running(fault) as (emulator, http):
         status, body, headers = await submit(http)
 
@@ -337,7 +339,7 @@ async def test_an_error_at_200():
     [({"task_id": "{id}"}, ("task_id",)), ({"data": [{"task_id": "{id}"}]}, ("data", 0, "task_id"))],
 )
 async def test_an_id_at_another_place(put, where):
-    """The id of a billed task can stand elsewhere in the reply, with another status."""
+    """The id of a billed task can be in another place of the reply, with another status."""
     fault = Fault.altered("submit", put, drop=["id"], status=202)
     async with running(fault) as (emulator, http):
         status, body, _ = await submit(http)
@@ -351,7 +353,7 @@ async def test_an_id_at_another_place(put, where):
 
 
 async def test_altered_json():
-    """NaN and lone surrogates are written as JSON writes them, and bytes go in as they are."""
+    """NaN and lone surrogates are written as JSON writes them, and bytes are inserted unchanged."""
     put = {"progress": math.nan, "model": "fox \ud83d", "type": b"im\xffage", "note": {"two": [b"\xfe", 1]}}
     async with running(Fault.altered("poll", put)) as (_, http):
         _, accepted, _ = await submit(http)
@@ -368,7 +370,7 @@ async def test_altered_json():
 
 @pytest.mark.parametrize("headers", [{"X-Trace": "x" * 9000}, {f"X-{n}": "v" for n in range(130)}])
 async def test_headers(headers):
-    """A reply can have a header of 9 kB or 130 headers, and is proper otherwise."""
+    """A reply can have a header of 9 kB or 130 headers, and is otherwise normal."""
     async with running(Fault.with_headers("submit", headers)) as (emulator, http):
         status, body, seen = await submit(http, max_field_size=65536, max_line_size=65536, max_headers=500)
 
@@ -379,7 +381,7 @@ async def test_headers(headers):
 
 @pytest.mark.parametrize("size", [1_200_000, 33 * 1024 * 1024])
 async def test_a_large_status(size):
-    """A status reply can be as large as it is told to be, and is good JSON."""
+    """A status reply can have any given size, and is valid JSON."""
     async with running(Fault.huge("poll", size=size)) as (_, http):
         _, accepted, _ = await submit(http)
         _, raw, _ = await get(http, f"/v1/tasks/{accepted['id']}")
@@ -389,7 +391,7 @@ async def test_a_large_status(size):
 
 
 def test_a_fault_can_be_kept_in_a_set():
-    """A fault is a value, also with fields and headers of its own."""
+    """A fault is hashable, also with its own fields and headers."""
     faults = {
         Fault.altered("poll", {"a": 1}),
         Fault.altered("poll", {"a": 1}),
@@ -400,7 +402,7 @@ def test_a_fault_can_be_kept_in_a_set():
 
 
 async def test_an_outage_before_the_start():
-    """An outage that is called before the emulator is entered counts from its start."""
+    """An outage that starts before the emulator is entered counts from its start."""
     emulator = Emulator()
     emulator.outage(60)
     async with emulator, client(emulator) as http:

@@ -1,4 +1,4 @@
-"""Durations as a textbook has them, in plain numbers: what the package's tables and logarithms are compared with."""
+"""Durations by the textbook, in plain numbers, for comparison with the package's tables and logarithms."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def mean_until(durations: Durations, x: float) -> float:
 
 
 def quantile(durations: Durations, share: float) -> float:
-    """Where that share of tasks has ended, by bisection."""
+    """The time at which that share of tasks has ended, by bisection."""
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -64,7 +64,7 @@ def lag_and_polls(durations: Durations, looks: list[float]) -> tuple[float, floa
 def least_cost(durations: Durations, price: float, count: int = 500) -> float:
     """The least mean of `lag + price · polls` of any schedule on a grid, by dynamic programming from its end.
 
-    Half of the grid is even in time, the other half in the share of tasks that have ended.
+    Half of the grid is even in time, the other half in the share of ended tasks.
     """
     start, end = quantile(durations, FAR), quantile(durations, 1 - FAR)
     even = [start + (end - start) * i / count for i in range(count)]
@@ -89,7 +89,7 @@ def root(y_of: float) -> float:
     low, high = 0.0, min(math.sqrt(2 * y_of), 700.0)
     for _ in range(200):
         middle = (low + high) / 2
-        # For small y the difference by its series, which does not cancel.
+        # For small y the difference comes from its series, which does not cancel.
         value = (
             middle**2 / 2 + middle**3 / 6 + middle**4 / 24 if middle < 1e-3 else math.expm1(middle) - middle
         )

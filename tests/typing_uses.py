@@ -1,6 +1,6 @@
-"""Typical uses, as type checkers see them: read by mypy in a test, never executed.
+"""Typical uses, as type checkers see them: mypy reads them in a test; they are never executed.
 
-A line that must be an error carries an ignore with its code; strict mode objects once it is none.
+A line that must be an error has an ignore with its code. Strict mode reports the ignore if there is no error.
 """
 
 from __future__ import annotations

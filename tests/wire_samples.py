@@ -1,4 +1,4 @@
-"""What the service says of tasks, as its pages have it, and how the package reads it."""
+"""The service's replies about tasks, from its pages, and the package's reading of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def task(**fields: object) -> TaskSnapshot:
 
 
 def seen(a_reply: Reply) -> TaskSnapshot:
-    """What a status reply says of our task, as users see it."""
+    """Our task in a status reply, as users see it."""
     return TaskSnapshot.of(read_status(a_reply, ID))
 
 

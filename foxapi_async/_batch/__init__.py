@@ -1,1 +1,1 @@
-"""Does each item of a batch once, and keeps account of it."""
+"""Does each item of a batch once, and records it."""

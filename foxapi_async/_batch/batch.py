@@ -1,7 +1,10 @@
-"""Batches: many requests with a ledger, so that a run can be killed at any moment and resumed without paying twice."""
+"""Batches: many requests with a ledger, so that a run can be killed at any moment and resumed without paying
+twice.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Self
@@ -11,7 +14,6 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._batch.run import Paused, Run, RunOptions
-from foxapi_async._client.as_completed import call_when_dropped
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
@@ -20,25 +22,28 @@ from foxapi_async._options import check_count, is_number
 
 
 class Batch:
-    """Many requests, done once each, however often the run is killed and begun again.
+    """Many requests, each done once, even if the run is killed and started again many times.
 
-    Running the same batch with the same folder continues it: what is done is skipped, what was submitted is waited for, and
-    what may have been billed without an answer is shown and not sent again. Items are known by their `id`, or by
-    what they ask for: equal ones are counted, so that inserting or reordering others bills nothing again.
+    Running the same batch with the same folder continues it. Finished items are skipped, and submitted ones
+    are waited for. An item without an answer that may have been billed is reported and not sent again. Items
+    are recognised by their `id`, or by their request: equal ones are counted, so inserting or reordering
+    others bills nothing again.
 
     Args:
-        requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable or async
-            iterable. It is pulled only as far as there is room.
-        out: the folder of the batch: `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/` are kept there.
-        max_in_flight: items begun and not yet handed out, at most; default as in `FoxSession.as_completed`.
-        budget: credits that are never passed, those of earlier runs counted; None for no limit. A request of a kind
-            whose price is not known goes alone, and what the service reserves for it is the price of the next.
-        price: credits of one submit, if you know it and the service does not say.
-        resubmit_uncertain: send again what may have been accepted and billed, with the same idempotency key.
+        requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable
+            or async iterable. It is pulled only while there is room.
+        out: the folder of the batch: it holds `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/`.
+        max_in_flight: the most items that are started and not yet yielded; default as in `FoxSession.as_completed`.
+        budget: credits that are never exceeded, including those of earlier runs; None for no limit. A request
+            of a kind with an unknown price goes alone, and the credits that the service reserves for it are
+            the price of the next.
+        price: credits of one submit, if you know it and the service does not report it.
+        resubmit_uncertain: send items again that may have been accepted and billed, with the same idempotency key.
         retry_failed: submit failed items again.
-        other_origin: go on although the batch was begun at a service with another address.
-        rebuild_ledger: make a ledger again that was lost, from `submitted.jsonl` and `manifest.jsonl`. What was being
-            submitted is uncertain then. Without `submitted.jsonl`, so is every item that the manifest does not have.
+        other_origin: continue although the batch was begun at a service with another address.
+        rebuild_ledger: make a lost ledger again from `submitted.jsonl` and `manifest.jsonl`. An item in the
+            middle of its submit is uncertain then. Without `submitted.jsonl`, so is every item that is not in
+            the manifest.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -68,46 +73,48 @@ class Batch:
         self._options = RunOptions(
             given=requests,
             out=self.out,
-            budget=budget,
+            budget=math.inf if budget is None else budget,
             price=price,
             again=frozenset(state for state, is_asked in again.items() if is_asked),
         )
         self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
-        self._emulated: bool | None = None  # set by the command line, which keeps its trials apart
+        self._emulated: bool | None = None  # set by the command line, which keeps its trials separate
         self._run: Run | None = None
 
     @property
     def expected(self) -> int | None:
-        """How many items there are, if that is known (`requests` is a file)."""
+        """How many items there are, if known (`requests` is a file)."""
         return None if self._run is None else self._run.expected
 
     @property
     def tally(self) -> dict[str, int]:
-        """How many items are in each state, those of earlier runs among them; empty before the run.
+        """How many items are in each state, including those of earlier runs; empty before the run.
 
-        The states are "new" (not sent), "submitting", "submitted" (under way), "done", "failed" and "uncertain".
+        The states are "new" (not sent), "submitting", "submitted" (running), "done", "failed" and "uncertain".
         """
         return {} if self._run is None else {state.value: count for state, count in self._run.tally.items()}
 
     @property
     def spent(self) -> float:
-        """Credits that all runs together may have been billed, as far as their prices are known."""
+        """Credits that all runs together may have been billed. Items without a known price are not included."""
         return 0.0 if self._run is None else self._run.budget.spent
 
     @property
     def paused(self) -> Paused | None:
-        """Why the run ended before its time, and what to do; None if it did not. All of it can be resumed.
+        """Why the run ended early, and what to do; None if it did not. The whole batch can be resumed.
 
-        It is a text. Its attribute `reason` says the same in one word: "account", "path", "outage", "uncertain",
-        "hold", "disk" or "budget".
+        It is a text. Its attribute `reason` has the reason in one word: "account", "path", "outage",
+        "uncertain", "hold", "disk" or "budget".
         """
         return None if self._run is None else self._run.paused
 
     def run(self, fox: FoxSession) -> BatchIterator:
-        """Do what is not done yet: an async iterator of the outcomes of this run, each as it ends.
+        """Do the unfinished items. Returns an async iterator over the outcomes of this run, in the order of
+        their ends.
 
-        Leaving early (`break`, at once under `contextlib.aclosing`, at session exit at the latest) waits for the answers
-        to what was sent. The next run continues with what still runs at the service.
+        Leaving early (`break`, at once under `contextlib.aclosing`, at session exit at the latest) waits for
+        the answers to submits that were sent. The next run continues with tasks that still run at the
+        service.
 
         Args:
             fox: an open session.
@@ -115,10 +122,10 @@ class Batch:
         Raises:
             ConfigurationError: the session is not open.
             InvalidRequestError: (when iterating) lines of an input file are wrong; nothing was sent.
-            LedgerError: (when iterating) the ledger is in use by another run, was lost, or cannot be read or written; or
-                the batch was begun at another service.
-            FoxError: (when iterating) what ended the run early, once everything submitted has been handed out: see
-                `paused`. A budget that is reached raises nothing.
+            LedgerError: (when iterating) the ledger is in use by another run, was lost, or cannot be read or
+                written; or the batch was begun at another service.
+            FoxError: (when iterating) the error that ended the run early, after all submitted items have been
+                yielded: see `paused`. A reached budget raises nothing.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - the other half of one idea
         account = fox._account  # noqa: SLF001 - as above
@@ -128,11 +135,11 @@ class Batch:
 
 
 class BatchIterator:
-    """What `Batch.run` gives: an async iterator of `BatchOutcome`, with `aclose()`."""
+    """The async iterator of `Batch.run` over `BatchOutcome`, with `aclose()`."""
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._run = run
-        self._dropped = call_when_dropped(self, engine, run.discard)
+        self._dropped = engine.call_when_dropped(self, run.discard)
 
     def __aiter__(self) -> Self:
         return self
@@ -145,12 +152,12 @@ class BatchIterator:
         return outcome
 
     async def aclose(self) -> None:
-        """End the run: returns once what was sent has its answers, and the ledger is closed.
+        """End the run. Returns when all sent submits have their answers, and the ledger is closed.
 
-        If this is cancelled, those answers are not waited for: their items are uncertain then.
+        If this is cancelled, it does not wait for those answers: their items are uncertain then.
 
         Raises:
-            LedgerError: something could not be written.
+            LedgerError: a record could not be written.
         """
         self._dropped.detach()
         await self._run.close()

@@ -1,8 +1,8 @@
-"""What a batch may still spend, in credits. Pure: whoever asks waits where it says "wait".
+"""The credits that a batch may still spend. Pure: if the answer is "wait", the caller waits.
 
-What is under way counts as spent until it is known to have been refused, so a thousand submits at a time pass no
-budget. What is not known is not guessed: a request of a kind whose price nobody has stated goes alone, and what the
-service reserves for it (`usage.credits_reserved`) is the price of the next of its kind.
+A submit counts as spent until it is known to be refused, so a thousand submits at a time cannot exceed a
+budget. Unknown prices are not guessed. A request of a kind without a known price goes alone. The credits that
+the service reserves for it (`usage.credits_reserved`) are the price of the next one of its kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from foxapi_async._wire.json_values import read_number
+import attrs
+
+from foxapi_async._wire.json_values import read_price
 from foxapi_async.models import GenerationRequest
 
 
@@ -22,46 +24,44 @@ class Answer(enum.Enum):
 
     GO = "go"
     WAIT = "wait"
-    "Ask again once something that is under way has ended."
+    "Ask again when a running submit has ended."
     REACHED = "reached"
-    "What is left does not pay for it."
+    "The rest of the budget is too small for it."
     BLIND = "blind"
-    "The service does not say what it costs."
+    "The service does not report its price."
 
 
+@attrs.define(eq=False)
 class Budget:
     """The credits of one batch.
 
     Args:
-        limit: credits that are never passed; None for no limit.
-        spent: credits of what was submitted before, failed and uncertain items among them.
-        unpriced: submits before at a price that is not known: each counts as the dearest that is.
-        price: credits of any submit, where the caller knows it; a price that the service states counts more.
+        limit: credits that are never exceeded.
+        spent: credits of earlier submits, including failed and uncertain items.
+        unpriced: earlier submits at an unknown price: each counts as the highest known one.
+        price: credits of any submit, if the caller knows it; a price from the service comes first.
     """
 
-    def __init__(
-        self, limit: float | None, *, spent: float = 0.0, price: float | None = None, unpriced: int = 0
-    ) -> None:
-        self.limit = math.inf if limit is None else limit
-        self._spent = spent
-        self._unpriced = unpriced
-        self._default = price
-        self._prices: dict[Hashable, float] = {}
-        self._held = 0.0
-        self._under_way = 0
-        self._alone = False
-        self._blind: set[Hashable] = set()
+    limit: float = math.inf
+    _spent: float = attrs.field(default=0.0, kw_only=True)
+    _price: float | None = attrs.field(default=None, kw_only=True)
+    _unpriced: int = attrs.field(default=0, kw_only=True)
+    _prices: dict[Hashable, float] = attrs.field(factory=dict, init=False)
+    _held: float = attrs.field(default=0.0, init=False)
+    _under_way: int = attrs.field(default=0, init=False)
+    _alone: bool = attrs.field(default=False, init=False)
+    _blind: set[Hashable] = attrs.field(factory=set, init=False)
 
     @property
     def spent(self) -> float:
         """Credits that count as spent."""
-        return self._spent + self._unpriced * max(self._prices.values(), default=self._default or 0.0)
+        return self._spent + self._unpriced * max(self._prices.values(), default=self._price or 0.0)
 
     def ask(self, kind: Hashable) -> Answer:
         """Whether a submit of this kind may go now."""
         if math.isinf(self.limit):
             return Answer.GO
-        price = self._prices.get(kind, self._default)
+        price = self._prices.get(kind, self._price)
         if price is None and kind in self._blind:
             return Answer.BLIND
         if self._alone or (price is None and self._under_way):
@@ -72,22 +72,22 @@ class Budget:
         return Answer.WAIT if self._under_way else Answer.REACHED
 
     def take(self, kind: Hashable) -> float | None:
-        """Note that a submit goes; what is held for it is given back to `settle` or `release`."""
-        price = self._prices.get(kind, self._default)
+        """Note that a submit goes. Returns the credits held for it; pass them to `settle` or `release`."""
+        price = self._prices.get(kind, self._price)
         self._under_way += 1
         self._held += price or 0.0
         self._alone = price is None and not math.isinf(self.limit)
         return price
 
     def settle(self, kind: Hashable, held: float | None, stated: float | None) -> float | None:
-        """Note that a submit was, or may have been, accepted: the credits that it counts for, if they are known."""
+        """Note that a submit was, or may have been, accepted. Returns its credits, or None if unknown."""
         self.release(held)
         if stated is not None:
             self._prices[kind] = stated
         elif held is None:
             self._blind.add(kind)
         cost = next(
-            (price for price in (stated, held, self._prices.get(kind, self._default)) if price is not None),
+            (price for price in (stated, held, self._prices.get(kind, self._price)) if price is not None),
             None,
         )
         self._spent += cost or 0.0
@@ -102,7 +102,7 @@ class Budget:
 
 
 def kind_of(request: GenerationRequest) -> Hashable:
-    """What the price of a request depends on, as far as can be seen from here: all but its words and its pictures."""
+    """The features that decide the price of a request: all but its words and its pictures."""
     fields = request.to_dict()
     fields.pop("prompt", None)
     images = fields.pop("image_urls", None)
@@ -110,6 +110,5 @@ def kind_of(request: GenerationRequest) -> Hashable:
 
 
 def credits_reserved(usage: Mapping[str, Any] | None) -> float | None:
-    """The credits that a reply's `usage` says are reserved (docs.foxapi.cc get-task-detail); None if it says none."""
-    number = read_number((usage or {}).get("credits_reserved"))
-    return None if number is None or number < 0 else float(number)
+    """The reserved credits in a reply's `usage` (docs.foxapi.cc get-task-detail); None if it has none."""
+    return read_price((usage or {}).get("credits_reserved"))

@@ -1,12 +1,13 @@
-"""Opens the folder of a batch: its ledger, its manifest and its logs, and refuses it where that could bill twice."""
+"""Opens the folder of a batch: its ledger, manifest and logs. Refuses it if continuing could bill twice."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,19 +17,19 @@ from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_part, mark_of
 
 LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
 
-# Texts that the ledger keeps.
+# Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
 _ORIGIN = "base_url"  # the service that knows the ids
 _UNPROVEN = (
-    "unproven"  # the ledger was made again without logs: an item that it does not know may have been sent
+    "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
 )
-_MARKS = "marks"  # how far the files were read, and whether the manifest has all lines up to there
+_MARKS = "marks"  # how much of the files was read, and whether the manifest has all lines up to there
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +38,7 @@ class Terms:
 
     Attributes:
         base_url: of the service.
-        other_origin: go on although the folder was begun at another service.
+        other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the service is the emulator of a command; None if it does not matter.
     """
@@ -48,80 +49,83 @@ class Terms:
     emulated: bool | None = None
 
 
+@attrs.frozen(kw_only=True)
 class BatchFolder:
-    """An open folder: `opened` makes one.
+    """An open folder. `opened` makes one.
 
     Attributes:
-        ledger: knows what was submitted.
-        manifest: says what ended.
-        is_unproven: whether an item that the ledger does not know may have been sent all the same.
+        out: its path.
+        ledger: the record of submits.
+        manifest: the record of ends.
+        is_unproven: whether an item that is not in the ledger may have been sent.
     """
 
-    def __init__(self, out: Path, ledger: Ledger, manifest: Manifest, *, is_unproven: bool) -> None:
-        self.ledger = ledger
-        self.manifest = manifest
-        self.is_unproven = is_unproven
-        self._out = out
+    out: Path
+    ledger: SqliteLedger
+    manifest: Manifest
+    is_unproven: bool
 
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, out: Path, terms: Terms) -> AsyncIterator[BatchFolder]:
-        """The folder `out`, for this run alone.
+        """The folder `out`, for this run only.
 
         Raises:
-            InvalidRequestError: the emulator began it and the service is meant, or the other way round.
+            InvalidRequestError: it was begun with the emulator and this is the service, or the other way round.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service.
         """
-        files = _Files(out)
-        before_making = None if terms.rebuild else files.check_unbegun
-        async with Ledger.opened(out / LEDGER, before_making=before_making) as ledger:
-            await _check_service(out, ledger, terms)
-            marks = await _read_marks(ledger)
+        files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
+        log = files.log
+        has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
+        before_making = files.check_unbegun if has_files and not terms.rebuild else None
+        async with SqliteLedger.opened(files.ledger, before_making=before_making) as ledger:
+            counts = (await ledger.totals()).counts
+            is_new = not has_files and not any(counts.values())
+            await _check_service(out, ledger, counts, terms)
+            marks = _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
             if terms.rebuild:
                 await files.rebuild(ledger)
-            else:
+            elif has_files:
                 await files.compare(ledger, marks)
-            await _note_service(ledger, terms)
-            agrees = known_part(files.log.submitted, marks.submitted) is not None
-            await ledger.keep_log(files.log, agrees=agrees or not marks.submitted)
-            is_whole = marks.is_whole and mark_of(files.manifest) == marks.manifest
+            if terms.emulated:
+                await ledger.set_meta(_EMULATED, "yes")
+            await ledger.set_meta(_ORIGIN, _origin_of(terms.base_url))
+            agrees = not marks.submitted or known_part(log.submitted, marks.submitted) is not None
+            await ledger.keep_log(log, agrees=agrees)
+            is_whole = is_new or (marks.is_whole and mark_of(files.manifest) == marks.manifest)
             async with Manifest.opened(files.manifest, ledger, is_whole=is_whole) as manifest:
-                await ledger.set_meta_late(_MARKS, lambda: files.marks(is_whole=False))
+                await ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=False))
                 is_unproven = await ledger.meta(_UNPROVEN) == "yes"
                 try:
-                    yield cls(out, ledger, manifest, is_unproven=is_unproven)
+                    yield cls(out=out, ledger=ledger, manifest=manifest, is_unproven=is_unproven)
                 finally:
                     if ledger.ends == manifest.appended:
-                        noted = ledger.set_meta_late(_MARKS, lambda: files.marks(is_whole=True))
-                        noted.add_done_callback(_heard)
+                        ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=True))
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
-        """Note these items, which the ledger does not know, as uncertain; the entries that they have now.
+        """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
 
         Raises:
-            LedgerError: that cannot be written.
+            LedgerError: the ledger cannot be written.
         """
-        records = {item.key: _unproven_record(item, self._out) for item in items if item.key is not None}
+        records = {item.key: _unproven_record(item, self.out) for item in items if item.key is not None}
         ledger, known = self.ledger, [item for item in items if item.key is not None]
         await asyncio.gather(
             *(ledger.submitting(str(item.key), item.fingerprint, secrets.token_hex(16)) for item in known)
         )
-        await asyncio.gather(*(ledger.uncertain(str(key), record) for key, record in records.items()))
+        await asyncio.gather(
+            *(ledger.ended(str(key), ItemState.UNCERTAIN, record) for key, record in records.items())
+        )
         await self.manifest.append(*records.values())
         return await ledger.look_up(str(key) for key in records)
 
     async def note_all_proven(self) -> None:
-        """Every item of the input was gone through: an item that the ledger does not know is new.
+        """Note that every item of the input was processed: an item that is not in the ledger is new.
 
         Raises:
-            LedgerError: that cannot be written.
+            LedgerError: the ledger cannot be written.
         """
         await self.ledger.set_meta(_UNPROVEN, "no")
-
-
-def _heard(future: asyncio.Future[None]) -> None:
-    """A ledger that cannot be written any more says so elsewhere."""
-    future.exception()
 
 
 def _unproven_record(item: WorkItem, out: Path) -> str:
@@ -140,14 +144,15 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
     )
 
 
-# Which service.
+# The service of a folder.
 
 
-async def _check_service(out: Path, ledger: Ledger, terms: Terms) -> None:
-    counts = await ledger.counts()
+async def _check_service(
+    out: Path, ledger: SqliteLedger, counts: Mapping[ItemState, int], terms: Terms
+) -> None:
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    # A ledger without any item belongs to no service yet: a trial that was killed before its mark continues.
+    # A ledger without items belongs to no service yet: a trial that was killed before its mark continues.
     is_refused = (
         began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
     )
@@ -157,19 +162,13 @@ async def _check_service(out: Path, ledger: Ledger, terms: Terms) -> None:
     if terms.emulated and terms.rebuild:
         raise InvalidRequestError(f"{out}: a trial of the emulator is not made again; choose another folder")
     known = await ledger.meta(_ORIGIN)
-    is_other = known is not None and known != _origin_of(terms.base_url)
-    # What was refused was not sent: a wrong address may be put right.
-    if is_other and items > counts[ItemState.NEW] and not terms.emulated and not terms.other_origin:
+    # A refused item was not sent, so a wrong address may be corrected.
+    is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
+    if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
             f"the batch in {out} was begun at {known}, and base_url= is {terms.base_url}: the ids of its tasks are known "
             "there alone. Nothing was sent; go back to that address, or set other_origin=True"
         )
-
-
-async def _note_service(ledger: Ledger, terms: Terms) -> None:
-    if terms.emulated:
-        await ledger.set_meta(_EMULATED, "yes")
-    await ledger.set_meta(_ORIGIN, _origin_of(terms.base_url))
 
 
 def _origin_of(base_url: str) -> str:
@@ -178,7 +177,7 @@ def _origin_of(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-# What the files beside the ledger know.
+# The files beside the ledger.
 
 
 @attrs.frozen
@@ -188,30 +187,26 @@ class _Marks:
     is_whole: bool = False
 
 
-async def _read_marks(ledger: Ledger) -> _Marks:
-    return _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
-
-
+@attrs.frozen
 class _Files:
-    """The files beside a ledger."""
+    """A ledger's path, and the files beside it."""
 
-    def __init__(self, out: Path) -> None:
-        self.log = SubmittedLog(out)
-        self.manifest = out / MANIFEST
-        self._ledger = out / LEDGER
+    ledger: Path
+    log: SubmittedLog
+    manifest: Path
 
     def check_unbegun(self) -> None:
-        """Refuse to make a ledger where the files name items: it had one."""
+        """Refuse to make a ledger if the files name items: the folder had a ledger."""
         for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
             proofs: Iterable[object] = file()
             if next(iter(proofs), None) is not None:
-                raise LedgerError(f"the ledger {self._ledger} is gone, but its batch was begun. {_WAY_OUT}")
+                raise LedgerError(f"the ledger {self.ledger} is gone, but its batch was begun. {_WAY_OUT}")
 
-    async def compare(self, ledger: Ledger, marks: _Marks) -> None:
+    async def compare(self, ledger: SqliteLedger, marks: _Marks) -> None:
         """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
         log = self.log
         start = known_part(log.submitted, marks.submitted) or 0
-        # Without the log, the whole manifest is the only witness.
+        # Without the log, the whole manifest is the only evidence.
         start_of_manifest = (known_part(self.manifest, marks.manifest) or 0) if start else 0
         found = await ledger.compare(
             lambda: log.accepted_ids(start),
@@ -221,13 +216,13 @@ class _Files:
         if found.lost:
             keys = ", ".join(found.keys) + (" …" if found.lost > len(found.keys) else "")
             raise LedgerError(
-                f"the ledger {self._ledger} does not know what became of {found.lost:,} items that were sent ({keys}): "
+                f"the ledger {self.ledger} does not know what became of {found.lost:,} items that were sent ({keys}): "
                 f"it is an older copy, or another batch's. {_WAY_OUT}"
             )
         for late in found.late:
             await ledger.submitted(late.key, late.task_id or "", late.price)
 
-    async def rebuild(self, ledger: Ledger) -> None:
+    async def rebuild(self, ledger: SqliteLedger) -> None:
         """Put what the files prove into the ledger."""
         meta = {} if self.log.is_complete else {_UNPROVEN: "yes"}
         await ledger.rebuild(
@@ -235,7 +230,7 @@ class _Files:
         )
 
     def marks(self, *, is_whole: bool) -> str:
-        """How far the files are now."""
+        """The present marks of the files."""
         marks = _Marks(mark_of(self.log.submitted), mark_of(self.manifest), is_whole)
         return json.dumps(attrs.asdict(marks))
 

@@ -1,8 +1,9 @@
-"""One item of a batch, from the ledger to its files: note it, submit it, wait, save its images, note how it ended.
+"""One item of a batch, from the ledger to its files: record it, submit it, wait, save its images, record its
+end.
 
-The order is the promise. A submit is durable in the ledger before the POST leaves; its task id is in the ledger's
-queue before anything else can happen; an item is done there once its files are whole. So after a kill at any moment
-the ledger says of each item whether it may be submitted again.
+The order of the steps is a promise. A submit is durable in the ledger before the POST is sent. Its task id is
+in the ledger's queue before anything else can happen. An item is done in the ledger when its files are whole.
+So after a kill at any moment the ledger shows for each item whether it may be submitted again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,31 +36,31 @@ from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._wire.replies import TaskReply
 
 IMAGES = "images"
 
 FILES_IN_FOLDER = 1000
-"""Items from the thousandth on have folders of their own, a thousand each: larger folders are slow to list."""
+"""Items from the thousandth on have their own folders, a thousand each: larger folders are slow to list."""
 
 DOWNLOADS_AT_ONCE = 16
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class RunContext:
-    """What the items of one run share.
+    """The data that all items of one run share.
 
     Attributes:
         engine: the session's.
-        ledger: knows what was submitted.
-        manifest: says what ended.
-        budget: what may be spent.
+        ledger: the record of submits.
+        manifest: the record of ends.
+        budget: the credits that may be spent.
         out: the folder of the run.
-        timeout: seconds that a task is waited for; None for no limit.
-        series: what the submits belong to; None if a person waits for each of them.
-        changed: set whenever the budget may give another answer, or an item has ended.
-        downloads: how many items may download at a time.
+        timeout: seconds to wait for a task; None for no limit.
+        series: the series of the submits; None if a person waits for each of them.
+        changed: set when the budget may give another answer, or an item has ended.
+        downloads: limits how many items download at the same time.
     """
 
     engine: Engine
@@ -77,14 +78,14 @@ class RunContext:
     _submits: list[asyncio.Task[object]] = attrs.field(factory=list, init=False)
 
     def add(self, task: asyncio.Task[Any], item: ItemRun) -> None:
-        """Keep an item until the task that does it has ended."""
+        """Keep an item until its task has ended."""
         self._under_way[task] = item
         task.add_done_callback(self._under_way.pop)
 
     async def close(self) -> None:
-        """End the items under way, but wait for the answers to what was sent: each may bring an id.
+        """End the running items, but wait for the answers to sent submits: each may bring an id.
 
-        If this is cancelled, those answers are not waited for any more.
+        If this is cancelled, it no longer waits for those answers.
         """
         items = self._under_way.values()
         self._submits.extend(
@@ -103,16 +104,16 @@ class RunContext:
             raise
 
     def cancel(self) -> None:
-        """While it is being closed: do not wait for answers any more."""
+        """During `close`: stop waiting for answers."""
         for submit in self._submits:
             submit.cancel()
 
 
 class ItemRun:
-    """One item that is being done. Moments are unix seconds: other processes read them, on other days.
+    """One item in progress. Moments are Unix seconds: other processes read them, on other days.
 
     Attributes:
-        item: what is to be done.
+        item: the item.
         task_id: its task; None before the service has given one.
         submission: its submit; None before that, and if a task of an earlier run continues.
     """
@@ -130,19 +131,19 @@ class ItemRun:
         else:
             self._request = json.loads((entry and entry.opening) or "{}").get("request")
         self._submitted_at = 0.0 if entry is None else entry.changed
-        # Whether the budget knows what became of the credits that it holds for this item.
+        # Whether the budget knows the end of the credits that it holds for this item.
         self._is_settled = item.task_id is not None
-        # Whether the ledger has it as sent. That is noted just before it leaves.
+        # Whether the item is SUBMITTING in the ledger. That is recorded just before the POST.
         self._is_noted = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
-        self._released: asyncio.Future[None] | None = None
+        self._released: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
 
     async def handle(self) -> TaskHandle:
-        """The handle of its task: of the one that continues, or of the one that it is submitted as.
+        """The handle of its task: the one that continues, or the one from its submit.
 
         Raises:
-            FoxError: it was not accepted, or that is not known.
+            FoxError: it was not accepted, or this is unknown.
         """
         engine, timeout = self._context.engine, self._context.timeout
         if self.task_id is not None:
@@ -161,10 +162,10 @@ class ItemRun:
             self._settle(None)
 
     async def finish(self, handle: TaskHandle) -> BatchOutcome:
-        """Wait for the task, save its images, note it as done.
+        """Wait for the task, save its images, record it as done.
 
         Raises:
-            FoxError: the task failed, or waiting for it did, or its images cannot be had.
+            FoxError: the task or the wait for it failed, or its images cannot be fetched.
         """
         context, loop = self._context, asyncio.get_running_loop()
         result = await handle
@@ -172,7 +173,7 @@ class ItemRun:
         shard = self.item.index // FILES_IN_FOLDER
         folder = context.out / IMAGES / (f"{shard:04}" if shard else "")
         stem = file_stem(self._key)
-        # Files that have these names are of an earlier run that was killed before it could note them.
+        # If files with these names exist, an earlier run was killed before it could record them.
         wanted = [
             (image.file, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
             for n, image in enumerate(result.images, 1)
@@ -189,7 +190,9 @@ class ItemRun:
         return self.outcome(result=result, files=files)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
-        """Note an error; None if it cost nothing and says nothing of the request: then the item is as new."""
+        """Record an error. Returns None if it cost nothing and does not concern the request: then the item is
+        new again.
+        """
         state = state_after(error, self.submission)
         if state is ItemState.NEW:
             self.refused()
@@ -203,7 +206,7 @@ class ItemRun:
         return self.outcome(error=error)
 
     async def note_error(self, state: ItemState, error: FoxError) -> None:
-        """Note that it ended with an error."""
+        """Record that it ended with an error."""
         timings = {"submitted": self._submitted_at} if self._submitted_at else {}
         await self._note(state, {**timings, "finished": time.time()}, error=error)
 
@@ -229,12 +232,7 @@ class ItemRun:
             error=error,
         )
         price = 0.0 if error is not None and error.charged == "no" else self._price
-        note = {
-            ItemState.DONE: ledger.done,
-            ItemState.FAILED: ledger.failed,
-            ItemState.UNCERTAIN: ledger.uncertain,
-        }[state]
-        await note(self._key, record, price)
+        await ledger.ended(self._key, state, record, price)
         await self._context.manifest.append(record)
 
     def outcome(
@@ -244,7 +242,7 @@ class ItemRun:
         files: tuple[SavedFile, ...] = (),
         error: FoxError | None = None,
     ) -> BatchOutcome:
-        """How it ended, for the reader of the run."""
+        """The outcome for the reader of the run."""
         return BatchOutcome(
             index=self.item.index,
             request=self.item.request,
@@ -255,10 +253,10 @@ class ItemRun:
             files=files,
         )
 
-    # It is the journal of its own submit.
+    # The item is the journal of its own submit.
 
     async def sending(self) -> None:
-        """Note it as sent, on the disk."""
+        """Record it as being sent, on the disk."""
         if not self._is_noted:
             item = self.item
             await self._context.ledger.submitting(
@@ -267,21 +265,19 @@ class ItemRun:
             self._is_noted = True
 
     def refused(self) -> None:
-        """Take that back: nothing of it is billed, and it may wait long for its next try."""
+        """Take that back: nothing of it is billed, and its next try may be much later."""
         if self._is_noted:
             self._is_noted = False
             self._released = self._context.ledger.released(self._key)
-            self._released.add_done_callback(_reported_elsewhere)
 
     def accepted(self, reply: TaskReply) -> None:
         """Keep the id."""
         self.task_id, self._submitted_at = reply.id, time.time()
         self._settle(credits_reserved(reply.usage))
-        written = self._context.ledger.submitted(self._key, reply.id, self._price)
-        written.add_done_callback(_reported_elsewhere)
+        self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
-        """Report to the budget, once, what became of the credits that it holds: `stated` is what the service says."""
+        """Report once to the budget the end of the credits that it holds; `stated` is the price from the service."""
         if self._is_settled:
             return
         self._is_settled = True
@@ -291,8 +287,3 @@ class ItemRun:
         else:
             budget.release(item.held)
         self._context.changed.set()
-
-
-def _reported_elsewhere(future: asyncio.Future[None]) -> None:
-    """A ledger that cannot be written reports that to the next caller who waits for it."""
-    future.exception()

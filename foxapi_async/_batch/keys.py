@@ -1,25 +1,33 @@
-"""How an item of a batch is known: by its id, or by its request's fingerprint."""
+"""The keys of a batch's items: an item's id, or its request's fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import sqlite3
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+from foxapi_async._errors import LedgerError
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async.models import GenerationRequest
 
 _FINGERPRINT_LENGTH = 24
 _LONGEST_ID = 200
 
+_CACHE_KIB = 4000
+
+# Below SQLite's oldest limit of variables in one query.
+_CHUNK = 500
+
 
 def fingerprint(request: GenerationRequest) -> str:
-    """24 hexadecimal digits that are the same for equal requests, today and in every later version.
+    """24 hexadecimal digits that are the same for equal requests, now and in every later version.
 
-    They are taken from the canonical JSON of what was set; a local file counts by its path, not its content.
-    A number written as 1 and one written as 1.0 are sent differently, and differ here too.
+    They come from the canonical JSON of the fields that were set. A local file counts by its path, not its
+    content. The numbers 1 and 1.0 are sent differently, so they differ here too.
     """
     return fingerprint_of(request.to_dict())
 
@@ -30,16 +38,60 @@ def fingerprint_of(fields: Any) -> str:
 
 
 def _as_json(value: Any) -> dict[str, str]:
-    """A local file: an object, so that no URL is ever equal to it."""
+    """A local file as an object, so that no URL is ever equal to it."""
     if not isinstance(value, os.PathLike):
         raise TypeError(f"{type(value).__name__} is not a JSON value")
     return {"file": value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value)}
 
 
-# Pure ASCII, so that a file name which is no UTF-8 can be hashed too.
+# Pure ASCII, so that a file name which is not UTF-8 can be hashed too.
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
 ).encode
+
+
+class Numbering:
+    """Counts how often each text was given, in a temporary file: memory does not grow with the input."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        # Keys come in random order. The pages in memory are limited; others are read again.
+        self._connection.executescript(
+            f"PRAGMA journal_mode=OFF; PRAGMA cache_size={-_CACHE_KIB};"
+            "CREATE TABLE seen (text TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID"
+        )
+
+    def number(self, texts: Sequence[str]) -> list[int]:
+        """How often each text has been given, this time included. Blocks: call it in a thread.
+
+        Raises:
+            LedgerError: there is no room for temporary files.
+        """
+        numbers = []
+        times: dict[str, int] = {}
+        try:
+            for start in range(0, len(texts), _CHUNK):
+                chunk = texts[start : start + _CHUNK]
+                marks = ", ".join("?" * len(chunk))
+                query = f"SELECT text, times FROM seen WHERE text IN ({marks})"  # noqa: S608 - of question marks
+                times = dict(self._connection.execute(query, chunk).fetchall())
+                for text in chunk:
+                    times[text] = number = times.get(text, 0) + 1
+                    numbers.append(number)
+                self._connection.execute("BEGIN")
+                self._connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            problem = str(error)
+        else:
+            return numbers
+        raise LedgerError(
+            f"the items cannot be counted in a temporary file ({problem}): free some space where temporary files are"
+        )
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._connection.close()
 
 
 def counted_key(mark: str, n: int) -> str:
@@ -48,7 +100,7 @@ def counted_key(mark: str, n: int) -> str:
 
 
 def id_problem(item_id: str) -> str | None:
-    """What is wrong with an explicit id, None if nothing is."""
+    """What is wrong with an explicit id; None if it is valid."""
     if not 1 <= len(item_id) <= _LONGEST_ID:
         return f"id: has {len(item_id)} characters; allowed are 1 to {_LONGEST_ID}"
     if not item_id.isprintable() or item_id != item_id.strip():
@@ -59,7 +111,7 @@ def id_problem(item_id: str) -> str | None:
 
 
 def id_conflict(item_id: str, *, used: bool, known: bool) -> str | None:
-    """What is wrong where an id stands for another request: `used` in the same input, or `known` from an earlier run."""
+    """The problem if an id names another request: `used` in the same input, or `known` from an earlier run."""
     if used:
         return f"id={item_id!r} is used twice, for different requests: give each its own"
     if known:

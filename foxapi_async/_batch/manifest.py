@@ -1,18 +1,21 @@
-"""The manifest of a batch: a line of JSON for each item as it ends, for people and programs to read.
+"""The manifest of a batch: a line of JSON for each item when it ends, for people and programs.
 
-A line is written after the ledger has the same. A line that a killed run could not write any more is added by the next
-run. No line is ever removed: an item that is sent again has a line for each end, and the last one counts.
+A line is written after the ledger has the same record. The next run adds lines that a killed run could not
+write. No line is ever removed: an item that is sent again has a line for each end, and the last one counts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
+
+import attrs
 
 from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
@@ -22,7 +25,7 @@ from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,30 +36,32 @@ _BLOCK_BYTES = 65536
 ENDED = (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
 
 
+@attrs.define(eq=False)
 class Manifest:
-    """The open file; `opened` makes one.
+    """The open manifest. `opened` makes one.
 
     Attributes:
-        appended: how many lines this run has added, apart from those of earlier runs.
+        appended: how many lines this run has added for its own items.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.appended = 0
-        self._path = path
-        self._descriptor = descriptor
+    _path: Path
+    _descriptor: int
+    appended: int = attrs.field(default=0, init=False)
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, path: Path, ledger: Ledger, *, is_whole: bool = False) -> AsyncIterator[Manifest]:
+    async def opened(
+        cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
+    ) -> AsyncIterator[Manifest]:
         """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
 
         Args:
             path: of the file.
             ledger: of the batch.
-            is_whole: whether that is known to be so already.
+            is_whole: whether it is known to have all these lines already.
 
         Raises:
-            LedgerError: it cannot be read or written.
+            LedgerError: the file cannot be read or written.
         """
         descriptor = await _guarded(path, _open_to_append, path)
         try:
@@ -71,7 +76,7 @@ class Manifest:
         """Add a line for each record, in one write.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: the file cannot be written.
         """
         await _guarded(self._path, self._write, "".join(f"{record}\n" for record in records).encode())
         self.appended += len(records)
@@ -80,10 +85,10 @@ class Manifest:
         while lines:
             lines = lines[os.write(self._descriptor, lines) :]
 
-    async def _add_missing(self, ledger: Ledger) -> None:
+    async def _add_missing(self, ledger: SqliteLedger) -> None:
         records: list[str] = []
         async with contextlib.aclosing(
-            ledger.without_line(lambda: whole_lines(self._path), *ENDED)
+            ledger.without_line(functools.partial(whole_lines, self._path), *ENDED)
         ) as entries:
             async for entry in entries:
                 records.append(entry.record or "{}")
@@ -95,7 +100,7 @@ class Manifest:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The lines of a file from byte `start` on, without their ends; a line that a kill has cut is left out."""
+    """The lines of a file from byte `start` on, without their ends. A line that a kill has cut is left out."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -106,7 +111,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def proven_ends(lines: Iterable[bytes]) -> Iterator[Proof]:
-    """What lines of a manifest prove; a line that is none is left out."""
+    """The proofs in lines of a manifest. A line without one is left out."""
     for text in lines:
         with contextlib.suppress(ValueError, RecursionError):
             line = json.loads(text)
@@ -131,7 +136,7 @@ def _proof(line: Mapping[str, Any], record: str) -> Proof | None:
 
 
 def _fingerprint(key: str, request: Any) -> str:
-    """The fingerprint of the request in a line, which has the path of a local file as a text."""
+    """The fingerprint of the request in a line, in which the path of a local file is a text."""
     if counted := COUNTED_KEY.fullmatch(key):
         return counted[1]
     (row,) = LineReader(form="jsonl").read([TextLine(1, json.dumps(request))])
@@ -139,7 +144,7 @@ def _fingerprint(key: str, request: Any) -> str:
 
 
 def _open_to_append(path: Path) -> int:
-    """The open file. A last line that a kill has cut is removed: it is none yet."""
+    """The open file. A last line that a kill has cut is removed, because it is incomplete."""
     if path.exists():
         with path.open("r+b") as file:
             end = _end_of_last_line(file)

@@ -1,4 +1,4 @@
-"""Which items of a batch still need work: what the ledger knows as done is skipped, what runs is continued."""
+"""Decides which items of a batch still need work: finished ones are skipped, running tasks continue."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import attrs
 from foxapi_async._batch.budget import Answer, Budget, kind_of
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._batch.keys import counted_key, fingerprint, id_conflict, id_problem
+from foxapi_async._batch.keys import Numbering, counted_key, fingerprint, id_conflict, id_problem
 from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
 from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async.models import GenerationRequest, parse_request
 
 BatchItem = GenerationRequest | Mapping[str, Any] | tuple[str | None, GenerationRequest | Mapping[str, Any]]
@@ -27,49 +28,42 @@ BatchItems = Iterable[BatchItem] | AsyncIterable[BatchItem]
 _CHUNK = 500
 
 
+@attrs.define(eq=False)
 class WorkPlan:
-    """The items of one run, in the order in which they are begun.
+    """The items of one run, in the order in which they start.
 
     Args:
         given: the items of the batch.
-        ledger: what was done before.
-        budget: what may be spent.
+        ledger: the record of earlier runs.
+        budget: the credits that may be spent.
         again: the states of ended items that are done again.
-        changed: set whenever the budget may give another answer, or an item has ended.
-        exhausted: called if the budget lets an item not pass, which ends the plan.
+        changed: set when the budget may give another answer, or an item has ended.
+        exhausted: called if the budget does not allow an item, which ends the plan.
 
     Attributes:
-        ended: whether all of the items were gone through.
-        stopped_models: models of which no item is begun any more.
-        looked_for: how many tasks of earlier runs are still looked for.
+        ended: whether all items were processed.
+        stopped_models: models whose items are not started any more.
+        looked_for: how many tasks of earlier runs have no answer yet in this run.
         unknown: items whose task the service does not know any more, to be submitted again.
     """
 
-    def __init__(
-        self,
-        given: BatchItems | InputFile,
-        ledger: Ledger,
-        budget: Budget,
-        again: frozenset[ItemState],
-        changed: asyncio.Event,
-        exhausted: Callable[[Answer, WorkItem], None],
-    ) -> None:
-        self._given = given
-        self._ledger = ledger
-        self._budget = budget
-        self._again = again
-        self._open_states = {ItemState.NEW, *again}
-        self._changed = changed
-        self._exhausted = exhausted
-        self.mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = None
-        """Gives the entries of items that the ledger does not know, if these may have been sent all the same."""
-        self.ended = False
-        self.stopped_models: set[str] = set()
-        self.looked_for = 0
-        self.unknown: list[WorkItem] = []
+    _given: BatchItems | InputFile
+    _ledger: Ledger
+    _budget: Budget
+    _again: frozenset[ItemState]
+    _changed: asyncio.Event
+    _exhausted: Callable[[Answer, WorkItem], None]
+    # Records items that are not in the ledger as uncertain, if they may have been sent. Returns their entries.
+    mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
+        default=None, init=False
+    )
+    ended: bool = attrs.field(default=False, init=False)
+    stopped_models: set[str] = attrs.field(factory=set, init=False)
+    looked_for: int = attrs.field(default=0, init=False)
+    unknown: list[WorkItem] = attrs.field(factory=list, init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """First what has `ended` already, then the tasks that are paid for and run, then what is new."""
+        """First the `ended` outcomes, then the paid tasks that still run, then the new items."""
         for outcome in ended:
             yield outcome
         async with contextlib.aclosing(self._ledger.entries(ItemState.SUBMITTED)) as entries:
@@ -92,13 +86,14 @@ class WorkPlan:
         self.ended = True
 
     async def _unbegun(self) -> AsyncGenerator[WorkItem, None]:
-        """The items that are to be submitted, or cannot be."""
+        """The items that must be submitted, or cannot be."""
         index = 0
-        async with contextlib.aclosing(_chunks(self._given)) as chunks:
-            async for chunk in chunks:
-                for item in await self._identified(index, chunk):
-                    yield item
-                index += len(chunk)
+        with contextlib.closing(Numbering()) as numbering:
+            async with contextlib.aclosing(_chunks(self._given)) as chunks:
+                async for chunk in chunks:
+                    for item in await self._identified(index, chunk, numbering):
+                        yield item
+                    index += len(chunk)
         if ItemState.UNCERTAIN in self._again:
             while self.looked_for:
                 self._changed.clear()
@@ -106,10 +101,12 @@ class WorkPlan:
             for item in self.unknown:
                 yield item
 
-    async def _identified(self, first: int, chunk: Sequence[BatchItem | InputRow]) -> list[WorkItem]:
+    async def _identified(
+        self, first: int, chunk: Sequence[BatchItem | InputRow], numbering: Numbering
+    ) -> list[WorkItem]:
         """The items of a chunk, with their keys; without those that are done already, or given twice."""
         items = [_read(index, given) for index, given in enumerate(chunk, first)]
-        # Equal requests are counted; of an id its uses are, alone and with this request.
+        # Equal requests are counted. For an id its uses are counted, alone and with this request.
         names = [
             []
             if item.error is not None
@@ -118,27 +115,27 @@ class WorkPlan:
             else [item.key, f"{item.key}\n{item.fingerprint}"]
             for item in items
         ]
-        numbers = iter(await self._ledger.number(itertools.chain.from_iterable(names)))
+        numbers = iter(await in_thread(numbering.number, list(itertools.chain.from_iterable(names))))
         items = [_keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)]
         known = await self._ledger.look_up(item.key for item in items if item.key is not None)
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
-        left = []
-        for item in items:  # of a resumed batch most items are done, so nothing is made for these
+        left, open_states = [], {ItemState.NEW, *self._again}
+        for item in items:  # most items of a resumed batch are done, so nothing is made for these
             entry = known.get(item.key or "")
             if item.key is None:
                 if item.error is not None:
                     left.append(item)
             elif entry is not None and entry.fingerprint != item.fingerprint:
                 left.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
-            elif entry is None or entry.state in self._open_states:
+            elif entry is None or entry.state in open_states:
                 left.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
         return left
 
 
 def _read(index: int, given: Any) -> WorkItem:
-    """What was given, as an item; its key is the explicit id, or not known yet."""
+    """A given value as an item. Its key is the explicit id, or not known yet."""
     if isinstance(given, InputRow) and given.request is None:
         words = f"line {given.number}: {'; '.join(given.problems)}"
         return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
@@ -176,7 +173,7 @@ def _with_problem(item: WorkItem, problem: str | None) -> WorkItem:
 
 
 async def _chunks(given: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
-    """The items in pieces that need no waiting for more than is asked for: many of a list, one of a generator."""
+    """The items in chunks that need no wait for later items: many from a list, one from a generator."""
     if isinstance(given, list | tuple):
         for start in range(0, len(given), _CHUNK):
             yield given[start : start + _CHUNK]

@@ -1,4 +1,4 @@
-"""One item of a batch that is to be done in this run, what is written of it, and what its end means for the ledger."""
+"""One item of a batch in this run, its records, and the state after its end."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class BatchOutcome(Outcome):
     """How one item of a `Batch` ended in this run.
 
     Attributes:
-        key: the item's id, or what stands for it; None if the item could not be made a request.
-        files: its images, saved; empty if there is an error.
+        key: the item's id, or its counted key; None if the item was not a valid request.
+        files: its saved images; empty if there is an error.
     """
 
     key: str | None = None
@@ -46,16 +46,16 @@ class BatchOutcome(Outcome):
 
 @attrs.frozen(kw_only=True)
 class WorkItem:
-    """One item to be done.
+    """One item to do.
 
     Attributes:
-        index: its place in the input, from 0.
+        index: its position in the input, from 0.
         key: its name in the ledger; None if there is an `error`.
         fingerprint: of its request.
-        request: what to make; None if there is an `error`, or if a task of an earlier run continues.
-        entry: what the ledger knew of it.
-        kind: what its price depends on.
-        held: the credits that the budget holds for it, None if their number is not known.
+        request: the request; None if there is an `error`, or if a task of an earlier run continues.
+        entry: its entry in the ledger before.
+        kind: the features that decide its price.
+        held: the credits that the budget holds for it; None if unknown.
         error: why it cannot be done.
     """
 
@@ -75,21 +75,22 @@ class WorkItem:
 
     @property
     def idempotency_key(self) -> str | None:
-        """What an earlier submit of the same work carried; None for work that is asked for anew."""
+        """The key of an earlier submit of the same work; None for new work."""
         same_work = self.entry and self.entry.state in {ItemState.NEW, ItemState.UNCERTAIN}
         return self.entry.idempotency_key if self.entry and same_work else None
 
 
 def item_of(entry: LedgerEntry) -> WorkItem:
-    """An item that an earlier run left behind."""
+    """An unfinished item of an earlier run."""
     opening = json.loads(entry.opening or "{}")
     return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
 def sent_anew(item: WorkItem) -> WorkItem | None:
-    """An item whose task the service does not know any more, to be submitted again with the same idempotency key.
+    """An item whose task the service does not know any more, for another submit with the same idempotency
+    key.
 
-    Its request is taken from the ledger. None if the ledger does not have it whole.
+    Its request comes from the ledger. None if the ledger does not have the whole request.
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
     fields = json.loads(item.entry.opening or "{}").get("request") or {}
@@ -108,10 +109,10 @@ def sent_anew(item: WorkItem) -> WorkItem | None:
 
 
 def state_after(error: FoxError, submission: Submission | None) -> ItemState | None:
-    """The state of an item after an error; None if its task continues, and another run looks again.
+    """The state of an item after an error; None if its task continues, and another run polls it again.
 
     Args:
-        error: what its submit, its task or its download ended with.
+        error: of its submit, its task or its download.
         submission: its submit; None if there was none.
     """
     if isinstance(error, _errors.TaskFailedError | _errors.TaskCancelledError):
@@ -121,7 +122,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
     if error.task_id is not None or error.charged != "no":
         return None
     if submission is not None and submission.series is not None and submission.refused_by_edge:
-        # Something in front of the service refused it: this item alone, unless it held back the others too.
+        # Something in front of the service refused it: only this item, unless the others were held back too.
         is_held_back = submission.barred is not None or submission.pause is not None
         return ItemState.NEW if is_held_back else ItemState.FAILED
     is_held_back = submission is not None and submission.pause is not None
@@ -135,7 +136,7 @@ def is_passing(error: FoxError) -> bool:
 
 
 def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:
-    """Why the whole run pauses with an error of one item; None if it does not."""
+    """The reason for the whole run to pause after an error of one item; None if it continues."""
     if submission is not None and submission.pause is not None:
         return submission.pause
     if isinstance(error, _errors.LedgerError | _errors.DownloadError):
@@ -144,14 +145,14 @@ def pause_reason(error: FoxError, submission: Submission | None) -> Reason | Non
     if isinstance(error, ACCOUNT_ERRORS) and (is_new or error.task_id is not None):
         return "account"
     if type(error) is _errors.APIError and error.task_id is not None:
-        return "path"  # the polls of a paid task were answered by pages alone
+        return "path"  # only pages answered the polls of a paid task
     if not is_new:
         return None
     return "hold" if isinstance(error, _errors.RateLimitError) else "outage"
 
 
 def opening_record(item: WorkItem) -> str:
-    """What the ledger keeps of an item while its task runs, so that another run can continue without the input."""
+    """The ledger's record of an item while its task runs, so that another run can continue without the input."""
     request = item.request and item.request.to_dict()
     return _encode({"id": item.key, "index": item.index, "request": request})
 

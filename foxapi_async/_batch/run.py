@@ -1,4 +1,4 @@
-"""One run of a batch: it keeps the ledger open, does the items that need work, and knows why it ends early."""
+"""One run of a batch: it keeps the ledger open, does the unfinished items, and decides when to end early."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from foxapi_async._batch.record import (
     state_after,
 )
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.pipeline import Pipeline
+from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
     ConfigurationError,
@@ -41,10 +41,10 @@ from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
 UNCERTAIN_SHARE = 0.01
-"""A run pauses once more of its submits than these two together are uncertain."""
+"""A run pauses if more submits than these two together are uncertain."""
 
 FIRST_UNKNOWN = 3
-"""If the service knows none of so many tasks of earlier runs, and no other, the run pauses."""
+"""If the service knows none of this many tasks of earlier runs, and no other task, the run pauses."""
 
 _ADVICE: dict[Reason, str] = {
     "account": "check the key",
@@ -58,12 +58,12 @@ _ADVICE: dict[Reason, str] = {
 
 
 class Paused(str):
-    """Why a run ended before its time, and what to do.
+    """Why a run ended early, and what to do.
 
     Attributes:
-        reason: the same in one word: "account" (the key or the balance), "path" (something in front of the service
-            answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits have no usable
-            answer), "hold" (the service asks to wait for long), "disk" or "budget".
+        reason: the same in one word: "account" (the key or the balance), "path" (something in front of the
+            service answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits
+            have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
     """
 
     __slots__ = ("reason",)
@@ -81,73 +81,75 @@ class Paused(str):
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """What a run is asked to do.
+    """The options of a run.
 
     Attributes:
         given: the items.
         out: the folder of the batch.
-        budget: credits that are never passed; None for no limit.
+        budget: credits that are never exceeded.
         price: credits of one submit, if the caller knows them.
         again: the states of ended items that are done again.
     """
 
     given: BatchItems | InputFile
     out: Path
-    budget: float | None
+    budget: float
     price: float | None
     again: frozenset[ItemState]
 
 
+@attrs.define(eq=False)
 class Run:
     """The work of one run. A task of the session keeps its ledger open until it is discarded.
 
     Args:
         engine: the session's.
-        options: what is asked.
+        options: the options of the run.
         terms: how its folder is opened.
-        room: how many items are begun and not yet handed out, at most.
-        timeout: seconds that a task is waited for; None for no limit.
+        room: the most items that are started and not yet yielded.
+        timeout: seconds to wait for a task; None for no limit.
 
     Attributes:
         tally: how many items are in each state; empty before the ledger is open.
-        budget: what may be spent.
-        expected: how many items there are, if that is known.
+        budget: the credits that may be spent.
+        expected: how many items there are, if known.
         paused: why it ended early; None if it did not.
     """
 
-    def __init__(
-        self, engine: Engine, options: RunOptions, terms: Terms, room: int, timeout: float | None
-    ) -> None:
-        self._engine = engine
-        self._options = options
-        self._terms = terms
-        self._room = room
-        self._timeout = timeout
-        self.tally: Counter[ItemState] = Counter()
-        self.budget = Budget(None)
-        self.expected: int | None = None
-        self.paused: Paused | None = None
-        self._error: FoxError | None = None  # what the reader gets for it at the end
-        self._keeping: asyncio.Task[None] | None = None
-        self._is_open = asyncio.Event()  # or will not be
-        self._is_discarded = False
-        self._fault: Exception | None = None
-        self._context: RunContext
-        self._plan: WorkPlan
-        self._pipeline: Pipeline | None = None
-        self._sent = self._uncertain = self._unknown = 0
-        self._knows_tasks = False  # whether the service knew a task of an earlier run
-        self._quotas: dict[str, FoxError] = {}  # by model, what a submit was told
+    _engine: Engine
+    _options: RunOptions
+    _terms: Terms
+    _room: int
+    _timeout: float | None
+    tally: Counter[ItemState] = attrs.field(factory=Counter, init=False)
+    budget: Budget = attrs.field(factory=Budget, init=False)
+    expected: int | None = attrs.field(default=None, init=False)
+    paused: Paused | None = attrs.field(default=None, init=False)
+    _error: FoxError | None = attrs.field(default=None, init=False)  # the reader gets it at the end
+    _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or will not be opened
+    _is_discarded: bool = attrs.field(default=False, init=False)
+    _fault: Exception | None = attrs.field(default=None, init=False)
+    _context: RunContext = attrs.field(init=False)
+    _plan: WorkPlan = attrs.field(init=False)
+    _pipeline: Pipeline | None = attrs.field(default=None, init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _uncertain: int = attrs.field(default=0, init=False)
+    _unknown: int = attrs.field(default=0, init=False)
+    # Whether the service knew a task of an earlier run.
+    _knows_tasks: bool = attrs.field(default=False, init=False)
+    # The quota refusal of each model.
+    _quotas: dict[str, FoxError] = attrs.field(factory=dict, init=False)
 
     # For the reader.
 
     async def next(self) -> BatchOutcome | None:
-        """The next outcome; None at the end, once everything is closed.
+        """The next outcome; None at the end, after everything is closed.
 
         Raises:
-            ConfigurationError: the session was left before the run began.
-            FoxError: it could not begin, or what ended it early, once everything submitted has been handed out.
-            Exception: what the source raised, likewise.
+            ConfigurationError: the session was closed before the run began.
+            FoxError: the run could not begin, or it ended early and all submitted items have been yielded.
+            Exception: the error of the source, likewise.
         """
         if self._keeping is None:
             if self._engine.left.is_set():
@@ -167,18 +169,18 @@ class Run:
         return None
 
     def discard(self) -> None:
-        """Send nothing more, because the outcomes are not read any more."""
+        """Stop sending, because the outcomes are not read any more."""
         self._is_discarded = True
         if self._pipeline is not None:
             self._engine.discard(self._pipeline)
 
     async def close(self) -> None:
-        """End it: returns once what was sent has its answers, and the ledger is closed.
+        """End the run. Returns when all sent submits have their answers, and the ledger is closed.
 
-        If this is cancelled, those answers are not waited for: their items are uncertain then.
+        If this is cancelled, it does not wait for those answers: their items are uncertain then.
 
         Raises:
-            LedgerError: something could not be written.
+            LedgerError: a record could not be written.
         """
         self.discard()
         try:
@@ -210,23 +212,21 @@ class Run:
                     await folder.note_all_proven()
                 if self._plan.ended and isinstance(given, InputFile):
                     await note_finished(given, folder.ledger)
-        except Exception as error:  # it is raised where the outcomes are read
+        except Exception as error:  # it is raised to the reader of the outcomes
             self._fault = error
         finally:
             self._is_open.set()
 
     async def _begin(self, folder: BatchFolder) -> Pipeline:
-        """Check the input, take stock of the ledger, and begin to pull."""
+        """Check the input, read the ledger, and begin to pull."""
         ledger, options, given = folder.ledger, self._options, self._options.given
         if isinstance(given, InputFile) and given.is_regular:
             self.expected = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
                 given = []
+        totals = await ledger.totals()
         self.budget = Budget(
-            options.budget,
-            spent=await ledger.spent(),
-            price=options.price,
-            unpriced=await ledger.unpriced(),
+            options.budget, spent=totals.spent, price=options.price, unpriced=totals.unpriced
         )
         series = Series(pauses=True)
         self._context = context = RunContext(
@@ -243,14 +243,16 @@ class Run:
             self._plan.mark_unproven = folder.mark_unproven
         await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
-        self.tally.update(await ledger.counts())
-        pipeline = Pipeline(self._plan.items(ended), self._room, self._do, series, self._engine.spawn)
+        self.tally.update((await ledger.totals()).counts)
+        pipeline = Pipeline(
+            ItemSource(self._plan.items(ended)), self._room, self._do, series, self._engine.spawn
+        )
         self._engine.pipelines.add(pipeline)
         pipeline.start()
         return pipeline
 
     async def _do(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
-        """Do one item; None if it was not sent because the run, or its model, is stopped."""
+        """Do one item. Returns None if it was not sent because the run, or its model, is stopped."""
         if isinstance(item, BatchOutcome):
             return item
         if item.key is None:
@@ -299,7 +301,7 @@ class Run:
         self._react(run, error, state)
         return state or ItemState.SUBMITTED, await run.fail(error)
 
-    # Why it ends early.
+    # The reasons to end early.
 
     def _react(self, run: ItemRun, error: FoxError, state: ItemState | None) -> None:
         """Pause, or stop a model, if the error of an item concerns others too."""
@@ -313,7 +315,7 @@ class Run:
         ):
             self._quotas.setdefault(request.model, error)
             self._plan.stopped_models.add(request.model)
-            if len(self._quotas) == 1:  # the other models continue until a second one is refused so
+            if len(self._quotas) == 1:  # the other models continue until a second one is refused like this
                 return
         reason = pause_reason(error, run.submission)
         if reason is not None:
@@ -328,7 +330,9 @@ class Run:
     async def _note_unknown(
         self, run: ItemRun, error: NotFoundError
     ) -> tuple[ItemState, BatchOutcome | None]:
-        """The service does not know the task of an earlier run. It stays submitted, or is sent anew if that was asked."""
+        """Handle a task of an earlier run that the service does not know. It stays submitted, or is sent
+        again on request.
+        """
         if ItemState.UNCERTAIN in self._options.again and (anew := sent_anew(run.item)) is not None:
             await run.note_error(ItemState.UNCERTAIN, error)
             self._plan.unknown.append(anew)
@@ -354,7 +358,7 @@ class Run:
         self._pause("budget", None, why)
 
     def _pause(self, reason: Reason, error: FoxError | None, words: str | None = None) -> None:
-        """End the run early; everything in it can be resumed. The reader gets the error at the end."""
+        """End the run early. The whole batch can be resumed. The reader gets the error at the end."""
         assert self._pipeline is not None  # noqa: S101 - it began an item
         if self.paused is None and not self._pipeline.discarded.is_set():
             if words is None:
@@ -365,7 +369,7 @@ class Run:
 
 
 async def note_unanswered(context: RunContext, remedy: str) -> list[BatchOutcome]:
-    """Note as uncertain what a killed run was just submitting; the `remedy` is in the errors."""
+    """Record as uncertain the items that a killed run was submitting. The `remedy` is in the errors."""
     entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
     outcomes = []
     for entry in entries:

@@ -1,1 +1,1 @@
-"""When to look next: pure."""
+"""Decides when to poll next, without I/O."""

@@ -1,4 +1,4 @@
-"""The pace of looking at tasks, in seconds: the law of `_inspection` between the bounds that a user sets."""
+"""Decides when a task is polled, in seconds: the law of `inspection`, between the bounds that a user sets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from foxapi_async._cadence.plan import PollPlan, make_plan
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
-# How much earlier or later than at its best moment a task is first looked at, at random, so that tasks submitted
-# together are not polled together: in shares of the completions to await. It costs 0.2 to 0.6 % above the optimum.
+# The first poll of a task is this much earlier or later than its best moment, at random, so that tasks
+# submitted together are not polled together. The unit is the share of completions to await. It costs 0.2 to
+# 0.6 % above the optimum.
 FIRST_STEPS = (0.8, 1.2)
 
 
-# A ratio that no task lives to see, and whose hazards are still floats.
+# No task lives for this ratio, and its hazards are still floats.
 _OLDEST = 1e100
 
 
@@ -28,10 +29,10 @@ class Cadence:
     """How eagerly tasks are polled.
 
     Attributes:
-        poll_price: the one knob: seconds of waiting that one poll is worth. Twice the price gives about 0.7 times
-            the polls at 1.4 times the lag.
-        shortest: seconds that lie between two polls of a task at least.
-        longest: seconds between two polls of a task at most.
+        poll_price: the main setting: seconds of waiting that one poll is worth. Twice the price gives about
+            0.7 times the polls at 1.4 times the lag.
+        shortest: the least number of seconds between two polls of a task.
+        longest: the greatest number of seconds between two polls of a task.
 
     Raises:
         ConfigurationError: a value is not positive and finite, or `shortest` exceeds `longest`.
@@ -50,10 +51,10 @@ class Cadence:
             raise ConfigurationError(f"Cadence.shortest={self.shortest} exceeds longest={self.longest}")
 
     def next_poll(self, age: float, estimated_time: float | None, step: float = 1.0) -> float:
-        """The age at which to look next at a task of which nothing but the service's estimate is known.
+        """The age for the next poll of a task, if only the service's estimate is known.
 
         Args:
-            age: seconds since the task was created; what is negative or no number counts as 0.
+            age: seconds since the task was created; a negative value or one that is not a number counts as 0.
             estimated_time: seconds that the service expects it to take in all; None, zero, negative or absurd
                 values count as unknown.
             step: 1, or for a task's first poll a number within `FIRST_STEPS`.
@@ -64,13 +65,13 @@ class Cadence:
         return self.next_look(age, forecast_by_time(_nothing_learned(), estimated_time), step=step)
 
     def next_look(self, age: float, forecast: Forecast, *, step: float = 1.0, scarcity: float = 1.0) -> float:
-        """`next_poll` with all that is known of when the task ends.
+        """The same as `next_poll`, with all that is known about the end of the task.
 
         Args:
-            age: as there.
-            forecast: when it is expected to end.
-            step: as there.
-            scarcity: how many times its own price a poll costs, because polls are rationed.
+            age: see `next_poll`.
+            forecast: when the task is expected to end.
+            step: see `next_poll`.
+            scarcity: the factor by which a rate limit raises the price of a poll.
         """
         age = float(age) if 0 < age <= sys.float_info.max else 0.0
         price = min(self.poll_price * scarcity / forecast.scale, sys.float_info.max)
@@ -81,13 +82,13 @@ class Cadence:
     def explain(
         self, estimated_time: float | None, *, estimates: Estimates | None = None, model: str = ""
     ) -> PollPlan:
-        """When a task would be polled, and what that is worth against a fixed interval.
+        """When a task would be polled, and how that compares with a fixed interval.
 
         Args:
-            estimated_time: seconds that the service expects it to take; None, zero, negative or absurd values count
-                as unknown.
-            estimates: what has been learned; None for what is believed before.
-            model: whose task it is.
+            estimated_time: seconds that the service expects it to take; None, zero, negative or absurd values
+                count as unknown.
+            estimates: what has been learned; None for the prior alone.
+            model: the task's model.
         """
         known = _nothing_learned() if estimates is None else estimates.of(model)
         forecast = forecast_by_time(known, estimated_time)
@@ -96,5 +97,5 @@ class Cadence:
 
 @functools.cache
 def _nothing_learned() -> ModelEstimates:
-    """What is believed of any model."""
+    """The estimates of a model without any observation."""
     return ModelEstimates()

@@ -1,27 +1,27 @@
-"""How scarce a limit makes the polls of a session, and what a poll costs then. Pure."""
+"""How scarce a rate limit makes the polls of a session, and what a poll costs then. Pure."""
 
 from __future__ import annotations
 
 
 class Demand:
-    """How many polls a second all tasks would take at their own price, and how scarce a limit makes them.
+    """How many polls per second all tasks would take at their own price, and how scarce a limit makes them.
 
-    Polls of density n = √(h / 2c) take √m times fewer when c is m times dearer, whatever the hazard h. So one price for
-    all, m = (demand / limit)², brings the whole to the limit, and that is the division with the least total lag:
-    a poll goes where it saves most.
+    Polls of density n = √(h / 2c) take √m times fewer if c is m times dearer, whatever the hazard h. So one
+    price for all, m = (demand / limit)², brings the total to the limit. This division has the least total
+    lag: each poll goes where it saves most.
 
     Attributes:
-        total: polls a second that all tasks would take.
+        total: polls per second that all tasks would take.
     """
 
     def __init__(self) -> None:
         self.total = 0.0
 
     def scarcity(self, rate: float | None) -> float:
-        """How many times its own price a poll costs: 1 where there is no limit or enough of it."""
+        """The factor on a poll's own price: 1 if there is no limit, or if the limit is high enough."""
         times = 1.0 if rate is None else max(1.0, self.total / rate)
-        return times * times  # a power would raise where this is infinite
+        return times * times  # a power would raise if this is infinite
 
     def change(self, before: float, after: float) -> None:
-        """One task's share, in polls a second, changes."""
+        """Change one task's share of the demand, in polls per second."""
         self.total = max(0.0, self.total - before + after)

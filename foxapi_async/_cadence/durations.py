@@ -1,9 +1,9 @@
-"""How long tasks take: a distribution of `actual / estimated` time, and what follows from it.
+"""How long tasks take: a distribution of `actual / estimated` time, and functions of it.
 
-A mixture of lognormal components on the ratio x, with density f and survival function S. Two functionals of it
-decide when to look:
+The ratio x is distributed as a mixture of lognormal components, with density f and survival function S. Two
+functions of it decide when to poll:
 
-- the *hazard rate* h(x) = f(x) / S(x): how likely a task that still runs finishes just now;
+- the *hazard rate* h(x) = f(x) / S(x): how likely a task that still runs finishes at x;
 - the *cumulative hazard* H(x) = ∫₀ˣ h = -ln S(x).
 
 Both are tabulated once for each distribution, densely where a component has its mass.
@@ -18,11 +18,11 @@ from collections.abc import Iterable
 
 import attrs
 
-# Ratios beyond these hold no poll that matters: 1e-4 of an estimate is a millisecond or so, 1e4 of it days.
+# No poll outside these ratios matters: 1e-4 of an estimate is about a millisecond, 1e4 of it is days.
 _LOWEST, _HIGHEST, _COARSE = math.log(1e-4), math.log(1e4), 0.15
 
-# Where a component is tabulated densely, in standard deviations (above, until 1e-15 of them are left), and the share of
-# all tasks that is worth it.
+# A component is tabulated densely within these standard deviations (at the upper end, 1e-15 of its tasks are
+# left), if it has at least this share of all tasks.
 _FINE = tuple(0.25 * i for i in range(-20, 33))
 _WORTH_A_FINE_GRID = 0.001
 
@@ -33,7 +33,9 @@ _TINY = 1e-250
 
 @attrs.frozen
 class LogNormal:
-    """One component: `weight` of all tasks have ln x normal around `centre` with standard deviation `spread`."""
+    """One component: for the share `weight` of all tasks, ln x is normal around `centre` with standard
+    deviation `spread`.
+    """
 
     weight: float
     centre: float
@@ -44,25 +46,28 @@ class LogNormal:
         return math.log(self.weight) + log_normal_survival((log_x - self.centre) / self.spread)
 
     def log_density(self, log_x: float) -> float:
-        """ln of weight · the density of ln x (that of x is this less ln x)."""
+        """ln of weight · the density of ln x (the density of x is this minus ln x)."""
         z = (log_x - self.centre) / self.spread
         return math.log(self.weight / self.spread) - z * z / 2 - _LOG_ROOT_TWO_PI
 
 
 def log_normal_survival(z: float) -> float:
-    """ln of the standard normal's upper tail; beyond z = 30, where it underflows, by the asymptotic series of Mills' ratio (1926)."""
+    """ln of the standard normal's upper tail.
+
+    Beyond z = 30, where it underflows, it comes from the asymptotic series of Mills' ratio (1926).
+    """
     if z < 30:
         return math.log(0.5 * math.erfc(z / _ROOT_TWO))
     return -z * z / 2 - _LOG_ROOT_TWO_PI - math.log(z) - 1 / (z * z) + 2.5 / z**4
 
 
 def normal_hazard(z: float) -> float:
-    """The standard normal's density over its upper tail, which is also the mean of that tail."""
+    """The standard normal's density divided by its upper tail, which is also the mean of that tail."""
     return math.exp(-z * z / 2 - _LOG_ROOT_TWO_PI - log_normal_survival(z))
 
 
 def log_sum(logs: Iterable[float]) -> float:
-    """ln of the sum of what the logarithms stand for."""
+    """ln of the sum of the numbers whose logarithms are given."""
     logs = list(logs)
     top = max(logs)
     return top + math.log(sum(math.exp(value - top) for value in logs))
@@ -70,7 +75,7 @@ def log_sum(logs: Iterable[float]) -> float:
 
 @attrs.frozen
 class Table:
-    """Points x, growing from 0, and at each the cumulative hazard, also growing, and the hazard rate."""
+    """Points x that grow from 0, and at each the cumulative hazard, which also grows, and the hazard rate."""
 
     xs: list[float]
     fallen: list[float]
@@ -109,7 +114,7 @@ class Durations:
         return Table(xs, fallen, hazards)
 
     def _plain(self, log_x: float) -> tuple[float, float]:
-        """S, and the density of ln x, in plain numbers: ten times as fast as by logarithms, until they underflow."""
+        """S, and the density of ln x, without logarithms: ten times faster, until they underflow."""
         survival = density = 0.0
         for part in self.parts:
             z = (log_x - part.centre) / part.spread
@@ -118,7 +123,7 @@ class Durations:
         return survival, density
 
     def _grid(self) -> list[float]:
-        """Values of ln x: coarse everywhere, fine round each component."""
+        """Values of ln x: coarse everywhere, fine around each component."""
         count = round((_HIGHEST - _LOWEST) / _COARSE)
         points = {_LOWEST + i * _COARSE for i in range(count + 1)}
         for part in self.parts:
@@ -131,16 +136,16 @@ class Durations:
         return _interpolate(self.table.xs, self.table.fallen, x)
 
     def quantile(self, fallen: float) -> float:
-        """The x at which H(x) is `fallen`: ln 2 gives the median."""
+        """The x at which H(x) equals `fallen`: ln 2 gives the median."""
         return _interpolate(self.table.fallen, self.table.xs, fallen)
 
     def median_residual(self, x: float) -> float:
-        """The median of what a task still needs that has run for x: S(x + m) = S(x) / 2."""
+        """The median of the time that a task still needs after it has run for x: S(x + m) = S(x) / 2."""
         return max(0.0, self.quantile(self.cumulative_hazard(x) + math.log(2)) - x)
 
 
 def _interpolate(points: list[float], values: list[float], at: float) -> float:
-    """Linear between growing points, with the last slope beyond the end."""
+    """Linear interpolation between growing points, with the last slope beyond the end."""
     i = bisect.bisect_right(points, at, 1, len(points) - 1)
     slope = (values[i] - values[i - 1]) / (points[i] - points[i - 1])
     return values[i - 1] + (at - points[i - 1]) * slope

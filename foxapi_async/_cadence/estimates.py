@@ -1,7 +1,8 @@
-"""What a session learns of how long tasks take, for each model, and keeps for the next session.
+"""What a session learns about the durations of each model's tasks, and keeps for the next session.
 
-Every poll teaches: one that finds its task running pushes the distribution up, one that finds it over pins it down.
-`_lifetable` keeps what was seen, `_mixture` fits it, `_course` feeds it.
+Every poll gives information. If the task still runs, longer durations become more likely. If it is over, its
+duration is known within an interval. `life_table` keeps the observations, `mixture` fits them, `forecast`
+supplies them.
 """
 
 from __future__ import annotations
@@ -17,36 +18,36 @@ from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, Belief
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
-# How many tasks are remembered, beside those in flight: noise in what they teach leaves 1 to 2 % above the optimum.
+# How many tasks are remembered, beside those in flight. The noise that is left costs 1 to 2 % above the optimum.
 MEMORY = 150.0
 
-# Of so many ended tasks the pace is compared with what was expected; a difference beyond so many standard deviations
-# shortens the memory, down to the last few.
+# The durations of about the last `RECENT` ended tasks are compared with the expectation. If they differ by
+# more than `SURPRISE` standard deviations, the memory becomes shorter, down to `SHORTEST_MEMORY` tasks.
 RECENT = 25.0
 SURPRISE = 2.0
 SHORTEST_MEMORY = 10.0
 
-# It is fitted again once this much more is known.
+# The fit is repeated after this share of new information.
 _REFIT_AFTER = 0.15
 
-# What a saved state counts for: the service may have changed since.
+# A saved state counts as at most this many tasks, because the service may have changed since.
 _SAVED_TASKS = 50.0
 
-# By how much log-likelihood progress must be the better guide: odds of 20 to 1.
+# Progress is the better guide if it gains this much log-likelihood: odds of 20 to 1.
 PROOF = 3.0
 _LARGEST_TRUST = 20.0
 
-# So many models are remembered, those that were asked for last: a service that makes names up costs no more.
+# The models that are remembered, the latest ones. So a service that invents model names costs no more.
 MOST_MODELS = 256
 
 FORMAT = 1
 
 
 class Estimator:
-    """The distribution of one ratio, learned from tasks as they are watched.
+    """The distribution of one ratio, learned from polled tasks.
 
     Attributes:
-        durations: what is expected of the next task.
+        durations: the expectation for the next task.
     """
 
     def __init__(self, belief: Belief) -> None:
@@ -66,25 +67,25 @@ class Estimator:
         return self._ended > 0
 
     def born(self) -> float:
-        """Count a new task; returns the logarithm of its weight."""
+        """Count a new task. Return the logarithm of its weight."""
         self._in_flight += 1
         return self._table.born(self._memory() + 2 * self._in_flight)
 
     def gone(self) -> None:
-        """Count one task less: it ended, or is watched no more."""
+        """Count one task less: it ended, or is not polled any more."""
         self._in_flight -= 1
 
     def enters(self, log_weight: float, x: float) -> None:
-        """A task is watched from x on, where it still runs."""
+        """Note that observation of a task starts at x, where it still runs."""
         self._table.runs(log_weight, 0.0, x)
 
     def runs(self, log_weight: float, before: float, x: float) -> None:
-        """A task that ran at `before` still runs at x."""
+        """Note that a task that ran at `before` still runs at x."""
         self._recent_expected += self._hazard_between(before, x)
         self._table.runs(log_weight, before, x)
 
     def ended(self, log_weight: float, before: float, x: float) -> None:
-        """A task that ran at `before` had ended at x."""
+        """Note that a task that ran at `before` had ended at x."""
         self._note_pace(self._hazard_between(before, x))
         if before > 0:
             self._table.ended(log_weight, before, self._shares(before, x))
@@ -95,7 +96,7 @@ class Estimator:
             self._fit(4 if self._ended < 20 else 2)
 
     def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
-        """How likely it was, to one who saw a task running at `before`, that it had ended at x, or had not."""
+        """The log-likelihood, given that a task ran at `before`, that it had ended at x (`ended`) or still ran."""
         fallen = self._hazard_between(before, x)
         return math.log(-math.expm1(-fallen)) if ended else -fallen
 
@@ -104,8 +105,8 @@ class Estimator:
         return max(1e-12, durations.cumulative_hazard(x) - durations.cumulative_hazard(before))
 
     def _shares(self, before: float, x: float) -> Iterator[tuple[float, float]]:
-        """Where in between a task may have ended: each point's share is its present probability (Efron's 1967
-        self-consistency, Turnbull's 1974 for intervals).
+        """The points between `before` and x where a task may have ended, each with its present probability
+        (self-consistency of Efron, 1967; for intervals Turnbull, 1974).
         """
         grid = self._table.grid
         start, end = grid.position(before), grid.position(x)
@@ -123,17 +124,17 @@ class Estimator:
     # Forgetting.
 
     def _note_pace(self, fallen: float) -> None:
-        """Count an end, and the hazard that its task passed through until then: both are 1 on average."""
+        """Count an end, and the hazard that its task passed through until then. Both are 1 on average."""
         keep = 1 - 1 / RECENT
         until_then = 1 - fallen / math.expm1(fallen) if fallen < 50 else 1.0
         self._recent = self._recent * keep + 1
         self._recent_expected = self._recent_expected * keep + until_then
 
     def _memory(self) -> float:
-        """Tasks to remember: fewer when they end at another pace than expected.
+        """Tasks to remember: fewer if tasks end at another pace than expected.
 
-        Ends less expected ends are a martingale whatever the ages of the tasks (Aalen, 1978), so tasks that are all
-        young, or all old, do not alarm it.
+        Ends minus expected ends are a martingale for tasks of any age (Aalen, 1978). So tasks that are all
+        young, or all old, do not disturb it.
         """
         variance = max(self._recent, self._recent_expected, RECENT / 4) / 2
         surprise = abs(self._recent - self._recent_expected) / math.sqrt(variance)
@@ -145,21 +146,22 @@ class Estimator:
         moments: list[Moments] = expect(rows, self._parts)
         ended = sum(row.ended + row.ended_before for row in rows)
         self.durations = Durations(predictive(moments, self._prior, self._parts, ended))
-        # Of a crowd all are remembered: then a fit for every twenty-odd ends would take half of the processor's time.
+        # If many tasks are in flight, all are remembered. A fit for every twenty ends would then take half of
+        # the processor's time.
         remembered = min(self._ended, MEMORY + 2 * self._in_flight)
         self._fit_at = self._ended + max(1.0, _REFIT_AFTER * remembered)
 
-    # Saved and loaded.
+    # Saving and loading.
 
     def to_dict(self) -> dict[str, Any]:
-        """The life table, which is all there is to know."""
+        """The life table, which holds all that was learned, as JSON values."""
         return self._table.to_dict()
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Begin with a saved life table, at a part of its weight.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError: `saved` is not a life table.
         """
         self._table.load(saved, _SAVED_TASKS)
         self._ended = sum(row.ended + row.ended_before for row in self._table.rows())
@@ -167,7 +169,7 @@ class Estimator:
 
 
 class ModelEstimates:
-    """What is known of one model: by its estimates, without one, and by progress."""
+    """What is known of one model: from its estimates, from tasks without one, and from progress."""
 
     def __init__(self) -> None:
         self.timed = Estimator(TIMED)
@@ -176,7 +178,9 @@ class ModelEstimates:
         self._trust = [0.0] * len(BY_PROGRESS)
 
     def trusts(self, group: int) -> bool:
-        """Whether progress has foretold the ends better than time: beyond doubt on the whole, and here at least as well."""
+        """Whether progress has been a better guide than time: beyond doubt on the whole, and at least as good
+        in this group.
+        """
         return self._trust[group] > 0.5 and sum(self._trust) >= PROOF
 
     def doubts(self, group: int) -> bool:
@@ -184,14 +188,15 @@ class ModelEstimates:
         return self._trust[group] >= 0
 
     def score(self, group: int, gained: float) -> None:
-        """Progress foretold what was seen with so much more log-likelihood than time did (Dawid's 1984 prequential
-        score); old scores fade.
+        """Note by how much log-likelihood progress was the better guide (prequential score; Dawid, 1984).
+
+        Old scores fade.
         """
         kept = self._trust[group] * (1 - 1 / RECENT) + gained
         self._trust[group] = min(max(kept, -_LARGEST_TRUST), _LARGEST_TRUST)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The estimates as JSON values."""
         return {
             "timed": self.timed.to_dict(),
             "untimed": self.untimed.to_dict(),
@@ -200,10 +205,10 @@ class ModelEstimates:
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Take a saved state as one's own.
+        """Begin with a saved state.
 
         Raises:
-            ValueError, TypeError, KeyError: it is none.
+            ValueError, TypeError, KeyError: `saved` is not such a state.
         """
         self.timed.load(saved["timed"])
         self.untimed.load(saved["untimed"])
@@ -216,9 +221,10 @@ class ModelEstimates:
 
 
 class Estimates:
-    """What has been learned of how long tasks take, for each model: give it to the next session.
+    """What has been learned about the durations of each model's tasks, for use in the next session.
 
-    `FoxSession(estimates=...)` takes one, or a path at which to keep one. Sessions on one event loop may share it.
+    `FoxSession(estimates=...)` takes one, or a path of a file to keep one in. Sessions on one event loop may
+    share it.
     """
 
     def __init__(self) -> None:
@@ -236,16 +242,17 @@ class Estimates:
         return known
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, a few kilobytes for each model."""
+        """The estimates as JSON values, a few kilobytes for each model."""
         models = {name: estimates.to_dict() for name, estimates in self._models.items()}
         return {"format": FORMAT, "models": models}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave, counted as fifty tasks at most, because the service may have changed since.
+        """The estimates from `to_dict`, counted as at most fifty tasks, because the service may have changed
+        since.
 
         Raises:
-            ConfigurationError: it is not that, or of another version.
+            ConfigurationError: `saved` is not from `to_dict`, or is from another version.
         """
         estimates = cls()
         problem = ""

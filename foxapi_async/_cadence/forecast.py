@@ -1,7 +1,7 @@
-"""One task on its way: what its readings foretell, and what they teach about its model.
+"""Forecasts when one running task ends, and learns from its polls.
 
-Two things foretell when a task ends: the service's estimate, and its progress, extended in a line from the task's
-creation. Each gives a total in seconds, and what is learned is the ratio of the actual total to it.
+Two values forecast the end: the service's estimate, and the task's progress, extended in a line from its
+creation. Each gives a total in seconds. The ratio of the actual total to it is learned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from foxapi_async._cadence.priors import NO_ESTIMATE_SECONDS, is_usable, progres
 
 @attrs.frozen
 class Forecast:
-    """A task's total is `scale` seconds times a ratio that is distributed as `durations` says."""
+    """A task's total is `scale` seconds times a ratio. `durations` is the distribution of this ratio."""
 
     scale: float
     durations: Durations
@@ -28,7 +28,7 @@ class Forecast:
         return self.scale * self.durations.median_residual(age / self.scale)
 
     def running(self, age: float) -> float:
-        """The share of tasks that run for longer than that."""
+        """The share of tasks that run for longer than that age."""
         return math.exp(-self.durations.cumulative_hazard(age / self.scale))
 
     def hazard(self, age: float) -> float:
@@ -37,7 +37,7 @@ class Forecast:
 
 
 def forecast_by_time(model: ModelEstimates, estimated_time: float | None) -> Forecast:
-    """What is expected of a new task: by the service's estimate, where it is usable."""
+    """The forecast for a new task: from the service's estimate if that is usable."""
     if is_usable(estimated_time):
         return Forecast(estimated_time, model.timed.durations)
     return Forecast(NO_ESTIMATE_SECONDS, model.untimed.durations)
@@ -45,24 +45,24 @@ def forecast_by_time(model: ModelEstimates, estimated_time: float | None) -> For
 
 @attrs.define(eq=False)
 class _Record:
-    """A task in one life table. Without a weight it is foretold by the table and not entered into it."""
+    """A task in one life table. Without a weight the table forecasts the task, but does not learn from it."""
 
     estimator: Estimator
     scale: float
     log_weight: float | None
 
     def enter(self, before: float, age: float, *, ended: bool) -> None:
-        """Learn from what was seen at an age, after the task was seen running at the age `before`."""
+        """Learn that the task ran or had ended at `age`, after it ran at the age `before`."""
         if self.log_weight is not None:
             learn = self.estimator.ended if ended else self.estimator.runs
             learn(self.log_weight, before / self.scale, age / self.scale)
 
     def log_likelihood(self, before: float, age: float, *, ended: bool) -> float:
-        """How likely that was."""
+        """The log-likelihood of that observation."""
         return self.estimator.log_likelihood(before / self.scale, age / self.scale, ended=ended)
 
     def close(self) -> None:
-        """Nothing more will be seen of the task."""
+        """Note that the task is not observed any more."""
         if self.log_weight is not None:
             self.estimator.gone()
 
@@ -72,16 +72,16 @@ class _Record:
 
 
 class TaskForecast:
-    """One task on its way.
+    """The forecast for one running task.
 
     Args:
         model: what is known of its model.
-        estimated_time: the service's estimate in seconds, as it gave it; None if it gave none.
-        learned_from: False for a task that was not watched from its beginning: that it has lasted until now is why it
-            is seen at all, so it would bias what is learned (left truncation).
+        estimated_time: the service's estimate in seconds as given; None if there was none.
+        learned_from: False for a task that was not observed from its beginning. It is observed only because
+            it has lasted until now, so it would bias what is learned (left truncation).
 
     Attributes:
-        age: seconds from its creation to when it was last seen running; 0 before that.
+        age: seconds from its creation to the last poll that found it running; 0 before that.
     """
 
     __slots__ = ("_by_progress", "_by_time", "_model", "_progress", "age")
@@ -94,7 +94,7 @@ class TaskForecast:
             estimator, scale = model.timed, estimated_time
         self._model = model
         self._by_time = _Record(estimator, scale, estimator.born() if learned_from else None)
-        # By the group of the progress, the newest last; None until there is one: most tasks of some services.
+        # By the group of the progress, the newest last. None until there is one: some services give no progress.
         self._by_progress: dict[int, _Record] | None = None
         self.age = 0.0
         self._progress = 0.0
@@ -106,15 +106,15 @@ class TaskForecast:
 
     @property
     def forecasts(self) -> list[Forecast]:
-        """The task's end, as everything that may be right foretells it.
+        """The forecasts that may be right.
 
-        Where progress has proved the better guide for this model it speaks alone; until then both do, and the earlier
-        look counts, because progress that jumps may foretell an end long after the true one.
+        If progress has proved the better guide for this model, it alone is used. Until then both are, and the
+        earlier poll counts, because progress that jumps may forecast an end long after the true one.
         """
         return [guide.forecast for guide in self._guides()]
 
     def remaining(self, age: float) -> float | None:
-        """The median of the seconds that the task still needs; None where neither the service nor any task has told."""
+        """The median of the seconds that the task still needs; None without an estimate and without an ended task."""
         guide = self._guides()[0]
         if guide is self._by_time and not (self.timed or guide.estimator.learned):
             return None
@@ -129,7 +129,7 @@ class TaskForecast:
         return [self._by_time, by_progress] if self._model.doubts(group) else [self._by_time]
 
     def runs(self, age: float, progress: float | None) -> None:
-        """It was seen running, at an age in seconds, with a progress in per cent."""
+        """Note that the task ran at an age in seconds, with a progress in per cent."""
         self._see(age, ended=False)
         group = progress_group(progress)
         if progress is not None and group is not None and progress > self._progress and age > 0:
@@ -137,11 +137,11 @@ class TaskForecast:
             self._progress = progress
 
     def ended(self, age: float) -> None:
-        """It was seen to have ended, well or badly."""
+        """Note that the task had ended, well or badly."""
         self._see(age, ended=True)
 
     def leave(self) -> None:
-        """Nobody looks at it any more."""
+        """Note that the task is not polled any more."""
         for record in self._records():
             record.close()
 
@@ -150,9 +150,10 @@ class TaskForecast:
         yield from (self._by_progress or {}).values()
 
     def _follow(self, group: int, total: float) -> None:
-        """Go by the newest progress; of each group of progresses, the newest is kept and learned from until the end.
+        """Use the newest progress. In each group, the newest is kept and learned from until the end.
 
-        The record it takes the place of stays in its table as running: that was no choice of the task's end.
+        The record that it replaces stays in its table as running. This causes no bias, because the end of the
+        task had no part in it.
         """
         self._by_progress = records = self._by_progress or {}
         estimator, log_weight = self._model.by_progress[group], None
@@ -174,7 +175,7 @@ class TaskForecast:
         self.age = age
 
     def _compare(self, age: float, *, ended: bool) -> None:
-        """Score what progress foretold against what time did, before either learns how it came."""
+        """Score the forecast by progress against that by time, before either learns the outcome."""
         by_time = self._by_time.log_likelihood(self.age, age, ended=ended)
         for group, record in (self._by_progress or {}).items():
             self._model.score(group, record.log_likelihood(self.age, age, ended=ended) - by_time)

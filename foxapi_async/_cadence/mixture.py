@@ -1,9 +1,10 @@
 """Fits a mixture of lognormals to a life table: the EM algorithm for censored data, with a prior.
 
-Expectation-maximisation as of Dempster, Laird & Rubin (1977), whose example 4.3 is the finite mixture; a task that
-still runs enters with the moments of the normal's tail beyond it (Wolynetz, 1979, algorithm AS 139). The prior is
-conjugate: each component begins with the weight, centre and spread of a few imagined tasks, so that one real task
-moves it a little and a hundred outvote it (maximum a posteriori, not maximum likelihood).
+Expectation-maximisation is that of Dempster, Laird & Rubin (1977); their example 4.3 is the finite mixture. A
+task that still runs enters with the moments of the normal's tail beyond it (Wolynetz, 1979, algorithm AS
+139). The prior is conjugate: each component begins with the weight, centre and spread of a few imagined
+tasks. One real task moves it a little, and a hundred outvote it (maximum a posteriori, not maximum
+likelihood).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import attrs
 from foxapi_async._cadence.durations import LogNormal, log_normal_survival, normal_hazard
 from foxapi_async._cadence.life_table import Row
 
-# Shares of a task below this change nothing that is worth the time.
+# Shares of a task below this change too little to be worth the time.
 _NEGLIGIBLE = 1e-4
 
 _LEAST_SPREAD = 0.004
@@ -24,12 +25,12 @@ _LEAST_SPREAD = 0.004
 
 @attrs.frozen
 class PriorPart:
-    """What is believed of one component before anything is seen.
+    """The prior of one component.
 
     Attributes:
-        tasks: imagined tasks that were of this component.
-        centre: mean of their ln x, as sure as `centre_tasks` of them make it.
-        spread: standard deviation of their ln x, as sure as `spread_tasks` make it.
+        tasks: imagined tasks of this component.
+        centre: mean of their ln x, as certain as from `centre_tasks` tasks.
+        spread: standard deviation of their ln x, as certain as from `spread_tasks` tasks.
     """
 
     tasks: float
@@ -44,14 +45,14 @@ Prior = tuple[PriorPart, ...]
 
 @attrs.define
 class Moments:
-    """Expected count, sum and sum of squares of ln x of the tasks of one component."""
+    """Expected count, sum and sum of squares of ln x, of the tasks of one component."""
 
     count: float = 0.0
     first: float = 0.0
     second: float = 0.0
 
     def add(self, count: float, mean: float, square: float) -> None:
-        """Count tasks with the given means of ln x and its square."""
+        """Add tasks with the given means of ln x and its square."""
         self.count += count
         self.first += count * mean
         self.second += count * square
@@ -60,13 +61,13 @@ class Moments:
 def fit(
     rows: Sequence[Row], prior: Prior, parts: tuple[LogNormal, ...], passes: int
 ) -> tuple[LogNormal, ...]:
-    """The mixture after some passes over the table, from where `parts` stand.
+    """The mixture after some passes over the table, starting from `parts`.
 
     Args:
         rows: the life table.
         prior: one for each component.
-        parts: where to begin.
-        passes: how many.
+        parts: the mixture to start from.
+        passes: the number of passes.
     """
     for _ in range(passes):
         moments = expect(rows, parts)
@@ -75,7 +76,7 @@ def fit(
 
 
 def expect(rows: Iterable[Row], parts: Sequence[LogNormal]) -> list[Moments]:
-    """What each component is responsible for, given where the components stand."""
+    """The moments for which each component is responsible, given the present components."""
     moments = [Moments() for _ in parts]
     for row in rows:
         if row.ended > 0:
@@ -83,7 +84,7 @@ def expect(rows: Iterable[Row], parts: Sequence[LogNormal]) -> list[Moments]:
         if row.running > 0:
             _expect_beyond(moments, parts, row.log_x, row.running)
         if row.ended_before > 0:
-            # What lies below a point lies beyond it in the mirror.
+            # The part below a point is the part beyond it in the mirror.
             _expect_beyond(moments, parts, row.log_x, row.ended_before, mirror=-1.0)
     return moments
 
@@ -130,7 +131,7 @@ def maximise(moments: Sequence[Moments], prior: Prior) -> Iterable[LogNormal]:
         count, known = moment.count, belief.centre_tasks
         centre = (moment.first + known * belief.centre) / (count + known)
         about = moment.second - 2 * centre * moment.first + centre * centre * count
-        # A group that lies elsewhere than believed is not therefore a wide one.
+        # A group with an unexpected centre does not have to be wide.
         apart = min(abs(centre - belief.centre), belief.spread)
         imagined = known * apart**2 + belief.spread_tasks * belief.spread**2
         variance = (max(0.0, about) + imagined) / (count + belief.spread_tasks)
@@ -144,10 +145,10 @@ def predictive(
     """The distribution of the next task: wider than the fit, because the centres themselves are uncertain.
 
     Args:
-        moments: of the fit; None before there is one.
+        moments: of the fit; None before the first fit.
         prior: one for each component.
         parts: the fit.
-        ended: tasks that ended, which alone tell where a centre lies.
+        ended: the number of ended tasks; only these show where a centre is.
     """
     counts = [0.0] * len(parts) if moments is None else [moment.count for moment in moments]
     share = min(1.0, ended / max(sum(counts), 1e-9))

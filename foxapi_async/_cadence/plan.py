@@ -1,4 +1,4 @@
-"""A schedule of polls as data, and what it is worth: so that people can see why it is as it is."""
+"""A schedule of polls as data, with its costs, so that users can see the reasons for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 from foxapi_async._cadence.forecast import Forecast
 
-# The plan ends where all but so many tasks have ended.
+# The plan ends when only this share of tasks still runs.
 _REST = 0.001
 _MOST_POLLS = 1000
 _STEPS = 16
@@ -23,7 +23,7 @@ class PlannedPoll:
     Attributes:
         age: seconds after the task was created.
         ended: the share of tasks that have ended by then, 0 to 1.
-        hazard: how likely one that runs then ends, per second.
+        hazard: how likely a task that still runs ends at this age, per second.
     """
 
     age: float
@@ -33,15 +33,15 @@ class PlannedPoll:
 
 @attrs.frozen(kw_only=True)
 class PollPlan:
-    """When a task would be polled until it ends, as `Cadence.explain` gives it. Times are in seconds.
+    """When a task would be polled until it ends, from `Cadence.explain`. Times are in seconds.
 
     Attributes:
-        polls: in their order, until one task in a thousand still runs. The first is where it lies without the chance
-            that keeps tasks apart.
-        mean_polls: that a task takes, on average.
-        mean_lag: from its end to the poll that sees it, on average.
+        polls: in order, until one task in a thousand still runs. The first is at its best moment, without the
+            random shift that separates tasks.
+        mean_polls: the polls that a task takes, on average.
+        mean_lag: from the end of a task to the poll that sees it, on average.
         interval: the fixed interval that would take as many polls (with an even random phase).
-        interval_lag: the mean lag of that: half of it.
+        interval_lag: the mean lag with that interval: half of it.
     """
 
     polls: tuple[PlannedPoll, ...]
@@ -52,7 +52,7 @@ class PollPlan:
 
 
 def make_plan(forecast: Forecast, next_poll: Callable[[float], float]) -> PollPlan:
-    """The plan for a task that ends as `forecast` says, and after each poll is polled next at the age `next_poll` gives."""
+    """The plan for a task that ends as in `forecast`. `next_poll` gives the age of the poll after each age."""
     ages = [0.0]
     while forecast.running(ages[-1]) > _REST and len(ages) <= _MOST_POLLS:
         ages.append(next_poll(ages[-1]))

@@ -1,6 +1,6 @@
-"""What is believed of durations before any is seen, and on which grids they are kept.
+"""The priors: what is assumed of durations before any is observed, and the grids that keep the observations.
 
-Each belief is worth about three tasks: it decides the first polls, and a hundred tasks leave nothing of it.
+Each prior is worth about three tasks: it decides the first polls, and after a hundred tasks it has no effect.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import attrs
 
 from foxapi_async._cadence.life_table import Grid
 from foxapi_async._cadence.mixture import Prior, PriorPart
-from foxapi_async._options import is_number
 
 # An estimate outside these is a default, a unit mistaken for another, or a fault.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
 
-# Without a usable estimate: image models take 10 to 60 s, and nobody knows which.
+# Without a usable estimate: image models take 10 to 60 s, and the SDK cannot know which.
 NO_ESTIMATE_SECONDS = 20.0
 
-# Progress below this, in per cent, is too coarse to divide by; from each of these on, it is learned by itself.
+# Progress below the first of these, in per cent, is too coarse to divide by. Each other one starts a group
+# that is learned separately.
 PROGRESS_FROM = (3.0, 10.0, 25.0, 50.0, 75.0, 90.0)
 
 
@@ -33,7 +33,7 @@ class Belief:
 
 
 def _widening(width: float, steps: int, growth: float, far: float) -> tuple[float, ...]:
-    """Values from -far to far: evenly spaced round 0, then wider and wider."""
+    """Values from -far to far: evenly spaced around 0, then wider and wider."""
     values = [i * width for i in range(steps + 1)]
     while values[-1] < far:
         width *= growth
@@ -41,14 +41,15 @@ def _widening(width: float, steps: int, growth: float, far: float) -> tuple[floa
     return (*(-value for value in reversed(values[1:])), *values)
 
 
-# Up to hours where seconds were announced: beyond its last point all tasks would seem to end there, and be polled so.
+# Reaches hours even if seconds were announced. Otherwise all longer tasks would seem to end at the last
+# point, and would be polled for that.
 _TIME_GRID = Grid(_widening(0.04, 15, 1.1, 9.0))
-# A linear progress in whole per cents foretells the total to one or two in a hundred.
+# A linear progress in whole per cents forecasts the total to one or two in a hundred.
 _PROGRESS_GRID = Grid(_widening(0.008, 10, 1.2, 3.0))
 
 
 def _by_time(apart: float, spread: float) -> Belief:
-    """Most tasks lie round their estimate, in one group or two; some end at once, and a few are stuck."""
+    """Most tasks are near their estimate, in one group or two. Some end at once, and a few are stuck."""
     prior = (
         PriorPart(1.4, -apart, spread),
         PriorPart(1.4, apart, spread),
@@ -59,24 +60,26 @@ def _by_time(apart: float, spread: float) -> Belief:
 
 
 def _by_progress(spread: float) -> Belief:
-    """Progress is linear in time unless tasks show otherwise: then it runs ahead of them, or behind."""
+    """Progress is linear in time, until tasks show that it is too fast or too slow."""
     prior = (PriorPart(2.7, 0.0, spread), PriorPart(0.15, -0.4, 0.4), PriorPart(0.15, 0.6, 0.6))
     return Belief(prior, _PROGRESS_GRID)
 
 
-# Of the ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that progress, extended in a line, foretells.
+# The ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that progress, extended in a line, forecasts.
 TIMED = _by_time(0.25, 0.32)
 UNTIMED = _by_time(0.5, 0.6)
 BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))
 
 
 def is_usable(estimated_time: object) -> TypeGuard[float]:
-    """Whether an estimate can be taken at its word."""
-    return is_number(estimated_time) and USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+    """Whether an estimate is a plausible number of seconds."""
+    if not isinstance(estimated_time, int | float) or isinstance(estimated_time, bool):
+        return False
+    return USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
 
 
 def progress_group(progress: float | None) -> int | None:
-    """Which of `BY_PROGRESS` speaks of a progress in per cent; None where it says nothing."""
+    """The index in `BY_PROGRESS` for a progress in per cent; None if the progress gives no information."""
     if progress is None or not PROGRESS_FROM[0] <= progress < 100:
         return None
     return sum(progress >= start for start in PROGRESS_FROM) - 1

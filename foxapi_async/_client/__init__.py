@@ -1,1 +1,1 @@
-"""One session at work."""
+"""One running session."""

@@ -1,7 +1,8 @@
-"""Which submit may be sent now: not while the account is refused, not too many without an answer, each in its turn.
+"""Decides which submit may be sent now: not while the account is refused, not too many unanswered, each in
+its turn.
 
-The breaker (account), the brake (answers that go missing, or an edge that refuses) and the limiter (rates and 429s) are
-rules that others keep. Here they are asked, in this order, and what they hold back waits.
+The breaker (account), the brake (missing answers, or an edge that refuses) and the limiter (rates and 429s)
+hold the rules. This module checks them in this order, and submits that they hold back wait here.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 
 ALONE_SECONDS = 30.0
-"""For so long something in front of the service may refuse the last item of a batch."""
+"""For this long something in front of the service may refuse the last item of a batch."""
 
 HELD_BACK = "waiting: %s (the next try is in %.0f s)"
 
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A submit that waits for the brake: the future that lets it go, and how long it may be held."""
+    """A submit that waits for the brake: the future that lets it go, and the limit of its hold."""
 
     submission: Submission
     turn: asyncio.Future[Ticket]
@@ -38,14 +39,14 @@ class _Waiting:
 
 
 class Admission:
-    """Who may send, for all submits of a session.
+    """Decides who may send, for all submits of a session.
 
     Args:
-        api: has the limiter, and asks whether the service is there.
-        hooks: hear of holds; None without a hook.
+        api: has the limiter, and checks whether the service is there.
+        hooks: get reports of holds; None without a hook.
 
     Attributes:
-        breaker: keeps submits back while the account is refused.
+        breaker: holds submits back while the account is refused.
     """
 
     def __init__(self, api: Api, hooks: Hooks | None) -> None:
@@ -64,10 +65,11 @@ class Admission:
         """Wait until a submit may be sent.
 
         Returns:
-            What `leave` needs; None for a submit by itself, which does not pass the brake. Or the refusal that holds it
-            for too long.
+            The ticket for `leave`; None for a single submit, which does not pass the brake. Or the refusal
+            that holds it for too long.
         """
-        submission.line_up()
+        if submission.series is not None:  # its time limit is paused while it waits in line
+            submission.deadline.pause()
         while True:
             ticket = None
             if submission.series is not None:
@@ -94,7 +96,9 @@ class Admission:
             self._dispatch()
 
     async def _pass_brake(self, submission: Submission) -> Ticket | FoxError:
-        """The ticket of the brake once it lets the submit go; what holds an item of `as_completed` for too long."""
+        """The ticket of the brake when it lets the submit go; or the error that holds an item of
+        `as_completed` for too long.
+        """
         turn: asyncio.Future[Ticket] = self._loop.create_future()
         now = self._loop.time()
         try:
@@ -106,13 +110,13 @@ class Admission:
                 self._dispatch()
                 return await turn
         except TimeoutError:
-            if turn.done() and not turn.cancelled():  # pragma: no cover - its turn came in this very moment
+            if turn.done() and not turn.cancelled():  # pragma: no cover - its turn came at this very moment
                 return turn.result()
             hold = self._brake.hold or self._last_hold
             assert hold is not None  # noqa: S101 - only a hold sets a limit
             return _not_sent(hold, self._loop.time())
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # its turn came in this very moment
+            if turn.done() and not turn.cancelled():  # its turn came at this very moment
                 self._withdraw(turn.result())
             raise
         finally:
@@ -122,7 +126,7 @@ class Admission:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 
     def leave(self, ticket: Ticket, submission: Submission, judged: TaskReply | Verdict | None) -> None:
-        """Note how a try ended; None of an answer means that it was cut off here."""
+        """Note how a try ended. `judged` is None if the try was cut off locally."""
         error = judged.error if isinstance(judged, Verdict) else None
         answer = answer_of(submission, judged)
         if answer is Answer.EDGE and submission.edge_refusals == 1:
@@ -131,37 +135,39 @@ class Admission:
         self._dispatch()
 
     def note_accepted(self, task_id: str) -> None:
-        """Note that the service accepted a task, in a series or by itself."""
+        """Note that the service accepted a task, of a series or single."""
         self._newest_id = task_id
         self._brake.ever_accepted = True
 
     def edge_wait(self, submission: Submission, seconds: float) -> float | None:
-        """Seconds until a submit is tried again that something in front of the service refused; None if it is not.
+        """Seconds until the next try of a submit that the edge refused; None if there is no next try.
 
-        Behind a closed brake that is at once: the brake says when it may go. Else after the `seconds` of a back-off.
+        Behind a closed brake it is 0: the brake decides when it may go. Else it is the `seconds` of a back-off.
         """
         if self._refuses_alone(submission):
             return None
         return seconds if self._brake.hold is None else 0.0
 
     def _refuses_alone(self, submission: Submission) -> bool:
-        """Whether something in front of the service refuses this item and not all of them."""
+        """Whether the edge refuses only this item and not all of them."""
         if submission.edge_refusals < 2:
             return False
         if self._brake.passed_since(submission.edge_post):
             return True
-        # No other item of the batch is left to tell: others were accepted, and this one is refused for long.
+        # The batch has no other item for comparison: others were accepted, and this one has been refused for long.
         pauses = submission.series is not None and submission.series.pauses
         alone = pauses and self._brake.ever_accepted and not self._queue
         return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
 
     def close(self) -> None:
-        """Ask for nothing any more."""
+        """Stop all reads."""
         if self._asking is not None:
             self._asking.cancel()
 
     def _dispatch(self) -> None:
-        """Let those go that may; while the brake is closed and submits wait, have the service asked."""
+        """Let the submits go that may. While the brake is closed and submits wait, read whether the service
+        is there.
+        """
         now, hold = self._loop.time(), self._brake.hold
         if hold is not self._last_hold:
             for waiting in self._queue:
@@ -178,7 +184,7 @@ class Admission:
             if hold is not None or waiting.submission.edge_refusals:
                 waiting = min(self._queue, key=self._rank)
             self._queue.remove(waiting)
-            if not waiting.turn.done():  # pragma: no branch - else it is cancelled in this very moment
+            if not waiting.turn.done():  # pragma: no branch - else it is cancelled at this very moment
                 waiting.turn.set_result(self._brake.begin())
         is_asked = self._asking is not None and not self._asking.done()
         if self._queue and hold is not None and not hold.probing and not is_asked:
@@ -186,7 +192,7 @@ class Admission:
             self._asking = self.group.create_task(self._ask_service(hold), name="foxapi probe")
 
     def _limit(self, waiting: _Waiting, hold: Hold | None) -> None:
-        """Let a hold end an item of `as_completed` in time. A batch has a reason to pause instead."""
+        """Set the time at which a hold ends an item of `as_completed`. A batch pauses instead."""
         submission = waiting.submission
         if hold is None or submission.series is None or submission.series.pauses:
             waiting.limit.reschedule(None)
@@ -194,13 +200,15 @@ class Admission:
             waiting.limit.reschedule(max(waiting.since, hold.since) + submission.longest_hold)
 
     def _rank(self, waiting: _Waiting) -> int:
-        """Who goes first: behind a closed brake what may be billed already, and last what the edge has refused."""
+        """The order of submits: behind a closed brake those first that may be billed already, and last those
+        that the edge refused.
+        """
         if self._brake.hold is not None and waiting.submission.maybe_accepted:
             return 0
         return 2 if waiting.submission.edge_refusals else 1
 
     async def _ask_service(self, hold: Hold) -> None:
-        """At growing gaps, ask by a read whether the service is there, until one more submit may go."""
+        """Check by a read, at growing gaps, whether the service is there, until one more submit may go."""
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
             if seconds > 0:
@@ -214,7 +222,7 @@ class Admission:
 
 
 def answer_of(submission: Submission, judged: TaskReply | Verdict | None) -> Answer:
-    """What the end of a try says about the way to the service."""
+    """How a try ended, for the brake."""
     if isinstance(judged, TaskReply):
         return Answer.ACCEPTED
     if judged is None:  # cancelled, or the ledger cannot be written
@@ -223,13 +231,13 @@ def answer_of(submission: Submission, judged: TaskReply | Verdict | None) -> Ans
         return Answer.UNSENT
     if isinstance(judged.error, UncertainSubmitError):
         return Answer.UNCERTAIN
-    # Too large a body concerns its item alone.
+    # Too large a body concerns only its item.
     is_edge = judged.edge and getattr(judged.error, "status", None) not in {413, 429}
     return Answer.EDGE if is_edge else Answer.REFUSED
 
 
 def _not_sent(hold: Hold, now: float) -> FoxError:
-    """What a submit ends with that a closed brake has held for too long."""
+    """The error for a submit that a closed brake has held for too long."""
     if hold.edge:
         return copy.copy(hold.error)
     return ConnectionFailedError(

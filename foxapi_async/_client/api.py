@@ -1,12 +1,13 @@
-"""The API's verbs: submit, poll, fetch, upload, each from a value to a value.
+"""The calls of the API: submit, read, fetch, upload. Each takes values and returns values.
 
-Wire format, verdict, retry and transport come together here; nothing here knows of handles or sessions.
+They combine wire format, verdict, retry and transport. This module does not know handles or sessions.
 """
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
@@ -18,33 +19,35 @@ from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
 from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.protocol import RateLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
-from foxapi_async._wire import replies, requests
+from foxapi_async._wire import requests
 from foxapi_async._wire.json_values import read_object
-from foxapi_async._wire.replies import TaskReply, UploadedFile
+from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
 from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async.models import GenerationRequest
 
 T = TypeVar("T")
 
-# The size limit is undocumented; the edge in front of the service is believed to end at 100 MB.
+# The size limit is undocumented. The edge in front of the service probably allows 100 MB.
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
 
 MODELS_PATH = "/v1/models"
 
 
 class Api:
-    """The verbs, over one transport.
+    """The calls, over one transport.
 
     Args:
         transport: moves the bytes.
         retry: tries and times.
-        limits: paces.
-        downloads: what images fetch themselves through.
-        listener: hears of retries and of what is held back.
+        limits: rates.
+        downloads: fetches the files of images.
+        listener: gets reports of retries and holds.
     """
 
     def __init__(
@@ -59,19 +62,19 @@ class Api:
         self._retry = retry
         self.downloads = downloads
         self._listener = listener
-        self.submits = RateLimiter(limits.submits_per_second, "submit", listener)
-        self.polls = RateLimiter(limits.polls_per_second, "poll", listener)
-        self._uploads = RateLimiter(None, "upload", listener)
+        self.submits: RateLimiter = PacedLimiter(AdaptiveRate(limits.submits_per_second), "submit", listener)
+        self.polls: RateLimiter = PacedLimiter(AdaptiveRate(limits.polls_per_second), "poll", listener)
+        self._uploads: RateLimiter = PacedLimiter(AdaptiveRate(), "upload", listener)
         self.contact = Contact()
 
     async def submit(
         self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, tainted: bool
     ) -> TaskReply | Verdict:
-        """One billed POST, not repeated: the accepted task, or what its answer means.
+        """The accepted task, or the verdict on the answer, of one billed POST. It is not repeated.
 
         Args:
-            request: what to make, without local files.
-            exchange: its time.
+            request: the request, without local files.
+            exchange: its time limits.
             key: its idempotency key.
             earlier: how often it was tried before.
             tainted: whether one of these tries may be billed.
@@ -84,22 +87,25 @@ class Api:
             self._note_speaker(outcome, judged)
         return judged
 
-    async def poll(self, task_id: str, *, fresh: bool) -> TaskReply | Verdict:
-        """One status read, not repeated: the poller's schedule does that."""
-        outcome = await self._transport.read(requests.task_path(task_id))
-        judged = judge_read(
-            outcome, lambda reply: replies.read_status(reply, task_id), "poll", task_id, fresh=fresh
-        )
-        if not self.contact.heard:
-            self._note_speaker(outcome, judged)
-        return judged
+    async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
+        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated: the poller's schedule
+        does that.
+        """
+        replies: dict[str, TaskReply | Verdict] = {}
+        for task_id, fresh in tasks.items():
+            outcome = await self._transport.read(requests.task_path(task_id))
+            read = functools.partial(read_status, task_id=task_id)
+            replies[task_id] = judged = judge_read(outcome, read, "poll", task_id, fresh=fresh)
+            if not self.contact.heard:
+                self._note_speaker(outcome, judged)
+        return replies
 
     def _note_speaker(self, outcome: Reply | Failure, judged: object) -> None:
         if isinstance(outcome, Reply):
             self.contact.heard = not (isinstance(judged, Verdict) and judged.edge)
 
     async def is_there(self, task_id: str | None) -> bool:
-        """Whether the service itself answers a read, which bills nothing: of a task, else of the models."""
+        """Whether the service itself answers a read, which bills nothing: of a task, or else of the models."""
         path = MODELS_PATH if task_id is None else requests.task_path(task_id)
         outcome = await self._transport.read(path)
         if not isinstance(outcome, Reply) or outcome.status >= 500:
@@ -112,18 +118,19 @@ class Api:
         return True
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
-        """The task as it stands now.
+        """The present state of the task.
 
         Raises:
-            FoxError: it cannot be had after a few tries; `charged` is "no", since nothing was asked to be made.
+            FoxError: it cannot be read after a few tries; `charged` is "no", because a read generates nothing.
         """
         path = requests.task_path(task_id)
+        read = functools.partial(read_status, task_id=task_id)
 
         async def attempt() -> TaskReply:
             if refusal := await self.polls.acquire():
                 raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
-            judged = judge_read(outcome, lambda reply: replies.read_status(reply, task_id), "fetch", task_id)
+            judged = judge_read(outcome, read, "fetch", task_id)
             if not self.contact.heard:
                 self._note_speaker(outcome, judged)
             return _unless_refused(judged)
@@ -133,10 +140,10 @@ class Api:
         return TaskSnapshot.of(reply, self.downloads)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
-        """The stored file; `by` is the number of the submit that needs it, if one does.
+        """The stored file. `by` is the number of the submit that needs it, if any.
 
         Raises:
-            InvalidRequestError: it cannot be read, is empty, or too large.
+            InvalidRequestError: it cannot be read, is empty, or is too large.
             FoxError: it could not be stored; nothing is billed.
         """
         await _measure(source)
@@ -149,7 +156,7 @@ class Api:
                 raise RetrySignal(Verdict(refusal))
             exchange = Exchange(self._retry.connect_timeout, self._retry.reply_timeout)
             outcome = await self._transport.upload(call, _framed(head, source, tail), exchange)
-            return _unless_refused(judge_read(outcome, replies.read_upload, "upload"))
+            return _unless_refused(judge_read(outcome, read_upload, "upload"))
 
         rule = a_few_tries(self._retry.tries, self._uploads)
         return await retried(attempt, rule, self._listener, "upload", call=by)

@@ -1,17 +1,17 @@
 """`FoxSession.as_completed`: many requests in, outcomes out in the order in which they end.
 
-The iterator holds the pipeline that does the work, never the other way round: so a dropped iterator (`break`) is noticed.
+The iterator holds the pipeline that does the work, never the other way round, so that a dropped iterator
+(`break`) is noticed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Self
 
 from foxapi_async._client.engine import Engine
-from foxapi_async._client.pipeline import Pipeline
+from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._handles.result import Outcome
 from foxapi_async.models import GenerationRequest, parse_request
@@ -21,16 +21,16 @@ Items = Iterable[Item] | AsyncIterable[Item]
 
 
 class CompletedIterator:
-    """What `FoxSession.as_completed` gives: an async iterator of `Outcome`.
+    """The async iterator of `FoxSession.as_completed` over `Outcome`.
 
-    `stop()` ends the submitting and yields the rest. `break` ends the submitting too, at once under
-    `contextlib.aclosing`; what was submitted continues and stays in `FoxSession.unfinished`.
+    `stop()` ends submitting and yields the rest. `break` ends submitting too, at once under
+    `contextlib.aclosing`. Tasks that were submitted continue and stay in `FoxSession.unfinished`.
     """
 
     def __init__(self, engine: Engine, items: Items, room: int, timeout: float | None) -> None:
         self._engine = engine
         self._pipeline = pipeline = _pipeline(engine, items, room, timeout)
-        self._dropped = call_when_dropped(self, engine, engine.discard, pipeline)
+        self._dropped = engine.call_when_dropped(self, engine.discard, pipeline)
         engine.pipelines.add(pipeline)
 
     def __aiter__(self) -> Self:
@@ -44,11 +44,11 @@ class CompletedIterator:
         return outcome
 
     def stop(self) -> None:
-        """Submit no more; iterating continues until what was submitted has ended."""
+        """Submit no more. Iterating continues until all submitted tasks have ended."""
         self._pipeline.stop()
 
     async def aclose(self) -> None:
-        """End the submitting at once, and do not read the rest; returns when the source is closed."""
+        """End submitting at once, and do not read the rest. Returns when the source is closed."""
         self._discard()
         await asyncio.wait([self._pipeline.start()])
 
@@ -58,7 +58,7 @@ class CompletedIterator:
 
 
 def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) -> Pipeline:
-    """Submit each item, waiting out every 429, and wait for its task at most `timeout` seconds."""
+    """Submit each item, waiting after every 429, and wait for its task at most `timeout` seconds."""
     series = Series(pauses=False)
 
     async def complete(index: int, item: Item) -> Outcome:
@@ -70,25 +70,11 @@ def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) ->
             submission = engine.new_submission(timeout, series=series)
             pipeline.handles[index] = handle = await engine.submitter.submit(request, submission)
             result = await handle
-        except Exception as caught:  # an item's error is in its outcome, and does not concern its neighbours
+        except Exception as caught:  # an item's error is in its outcome, and does not concern other items
             error = caught
         handle_there = pipeline.handles.get(index)
         task_id = getattr(error, "task_id", None) if handle_there is None else handle_there.id
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
-    pipeline = Pipeline(items, room, complete, series, engine.spawn)
+    pipeline = Pipeline(ItemSource(items), room, complete, series, engine.spawn)
     return pipeline
-
-
-def call_when_dropped(
-    iterator: object, engine: Engine, call: Callable[..., object], *args: object
-) -> weakref.finalize[..., Any]:
-    """Make this call on the session's loop once the iterator is garbage; `detach` of what this returns prevents that."""
-
-    def soon() -> None:  # the garbage collector may run in any thread
-        if not engine.loop.is_closed():
-            engine.loop.call_soon_threadsafe(call, *args)
-
-    dropped = weakref.finalize(iterator, soon)
-    dropped.atexit = False
-    return dropped

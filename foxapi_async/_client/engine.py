@@ -1,18 +1,22 @@
-"""What runs while a session is open: the task groups, the POSTs and the poller, and the order in which they end.
+"""Runs an open session: the task groups, the POSTs and the poller, and the order in which they end.
 
-The groups belong to one task of the session's own, which enters and leaves them; the user's task only asks for
-things and waits. So a session may be entered in one task and left in another, an error of the user's block leaves as
-itself, and a fault in here never cancels the user's code.
+One task of the session's own enters and exits the groups. The user's task only makes requests and waits. So a
+session may be entered in one task and exited in another, an error of the user's block is raised unchanged,
+and a bug in here never cancels the user's code.
 
-There are two groups, one inside the other. The inner one holds the poller: leaving the session cancels it at once.
-The outer one holds the POSTs: each may bring the id of a task that is already paid for, so it is given its grace.
+There are two groups, one inside the other. The inner one holds the poller: closing the session cancels it at
+once. The outer one holds the POSTs: each may bring the id of a task that is already paid for, so each gets
+its grace.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import secrets
+import weakref
+from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakSet
 
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
@@ -20,7 +24,7 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.pipeline import Pipeline
 from foxapi_async._client.poller import Poller
-from foxapi_async._client.streams import Streams
+from foxapi_async._client.streams import EventStream
 from foxapi_async._client.submission import Series, Submission, SubmitJournal
 from foxapi_async._client.submitter import Submitter
 from foxapi_async._client.uploads import Uploads
@@ -34,15 +38,15 @@ _STOPPED = "the session has stopped on an internal error: leave it and report th
 
 
 class Engine:
-    """The running half of a session, on one event loop, for one stay.
+    """The running part of a session, on one event loop, from opening to closing.
 
     Args:
         transport: moves the bytes; opened and closed here.
-        api: the verbs over it.
-        cadence: when to poll.
-        estimates: what is known of how long tasks take.
-        connections: polls under way at a time.
-        hooks: hear of every event and every request; None without a hook.
+        api: the calls over it.
+        cadence: decides when to poll.
+        estimates: what is known of the durations of tasks.
+        connections: the most polls at the same time.
+        hooks: get every event and a notice of every request; None without a hook.
         retry: the bounds of one exchange.
     """
 
@@ -58,20 +62,20 @@ class Engine:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
-        self.streams = Streams()
+        self.streams: WeakSet[EventStream] = WeakSet()  # a stream without a reader disappears by itself
         self.pipelines: set[Pipeline] = set()
         self.left = asyncio.Event()
         self._transport = transport
         self._retry = retry
-        self.poller = Poller(api, cadence, estimates, connections, self.streams.put, hooks)
+        self.poller = Poller(api, cadence, estimates, connections, self.streams, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
-        self._farewell: str | None = None  # what was said at the end of tasks that go on
+        self._farewell: str | None = None  # the message at the end about tasks that continue
         self.uploads = Uploads(api)
         self.submitter = Submitter(api, self.uploads, self.poller, retry, self.left, hooks)
 
-    # Coming and going.
+    # Opening and closing.
 
     async def start(self) -> None:
         """Open the connections and begin to poll."""
@@ -80,17 +84,17 @@ class Engine:
         self._main = asyncio.create_task(self._run(ready), name="foxapi session")
         try:
             await ready
-        except BaseException:  # cancelled while entering: nobody will leave
+        except BaseException:  # cancelled while entering: the exit will never run
             await self.finish()
             raise
 
     async def finish(self) -> None:
-        """Leave: refuse new work, end the handles, give the POSTs their grace, close the connections.
+        """Close: refuse new work, end the handles, wait for the POSTs in their grace, close the connections.
 
-        Being cancelled meanwhile ends the grace at once; everything is closed all the same.
+        If this is cancelled, the grace ends at once, but everything is still closed.
 
         Raises:
-            Exception: a fault of this package, bare.
+            Exception: a bug of this package, not wrapped.
         """
         self._close_doors()
         cancelled: asyncio.CancelledError | None = None
@@ -107,13 +111,14 @@ class Engine:
             raise self._bug
 
     def _close_doors(self) -> None:
-        """The synchronous half of leaving: nothing here can be interrupted."""
+        """The synchronous part of closing, which nothing can interrupt."""
         self.left.set()
         self.poller.close()
         for pipeline in list(self.pipelines):
             pipeline.discard()
         self.submitter.leave()
-        self.streams.close()
+        for stream in self.streams:
+            stream.close()
 
     def _end_grace(self) -> None:
         self.submitter.end_grace()
@@ -121,7 +126,9 @@ class Engine:
             pipeline.cancel()
 
     def note_on(self, error: BaseException) -> None:
-        """Name the tasks that go on below an error: where no logging is set up, its traceback is the last to do so."""
+        """Add a note with the tasks that continue to an error: without logging, its traceback is the last
+        place for it.
+        """
         if self._farewell is not None:
             error.add_note(self._farewell)
 
@@ -156,12 +163,15 @@ class Engine:
             self._break_down(_first(faults))
 
     def _break_down(self, bug: BaseException) -> None:
-        """A fault of ours: every handle and stream ends, new work is refused; leaving raises it."""
+        """Handle a bug of this package: every handle and stream ends, and new work is refused. Closing raises
+        the bug.
+        """
         self._bug = bug
         log.error("the session stopped on an internal error: %r", bug, extra=about("internal_error"))
         self.submitter.close(ConfigurationError(_STOPPED))
         self.poller.close(bug)
-        self.streams.close()
+        for stream in self.streams:
+            stream.close()
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
@@ -175,19 +185,32 @@ class Engine:
         return tuple(dict.fromkeys([*self.poller.unfinished, *unread]))
 
     def discard(self, pipeline: Pipeline) -> None:
-        """Stop a pipeline whose outcomes are not read any more, and forget those of which nothing is left."""
+        """Stop a pipeline whose outcomes are not read any more, and drop all pipelines that are over."""
         pipeline.discard()
         self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
+
+    def call_when_dropped(
+        self, iterator: object, call: Callable[..., object], *args: object
+    ) -> weakref.finalize[..., Any]:
+        """Make this call on the session's loop when the iterator is garbage. `detach` of the result prevents it."""
+
+        def soon() -> None:  # the garbage collector may run in any thread
+            if not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(call, *args)
+
+        dropped = weakref.finalize(iterator, soon)
+        dropped.atexit = False
+        return dropped
 
     # Work.
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that the session waits for when it is left."""
+        """Start a task that the session waits for when it is closed."""
         assert self._work is not None  # noqa: S101 - `start` came first
         return self._work.create_task(self._guarded(work))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """In a task group, one that raises would cancel the POSTs of all others."""
+        """Run the work and catch its bugs: an error in a task group would cancel all other POSTs."""
         try:
             await work
         except Exception as bug:
@@ -201,7 +224,15 @@ class Engine:
         key: str | None = None,
         journal: SubmitJournal | None = None,
     ) -> Submission:
-        """A submit to come, whose time counts from now."""
+        """A new submit. Its time counts from now.
+
+        Args:
+            timeout: seconds that its caller waits, and its handle lives; None for no limit.
+            series: the series of which it is an item; None for a single submit.
+            key: its idempotency key, if an earlier process may have sent it; None for a new one.
+            journal: records its progress.
+        """
+        key = key or secrets.token_hex(16)
         return Submission(timeout, self._retry.grace, series=series, key=key, journal=journal)
 
     def resume(self) -> None:
@@ -210,7 +241,7 @@ class Engine:
 
 
 def _first(faults: BaseExceptionGroup[Any]) -> BaseException:
-    """The fault inside nested groups."""
+    """The first error inside nested groups."""
     fault: BaseException = faults
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]

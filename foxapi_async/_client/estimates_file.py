@@ -12,10 +12,10 @@ from foxapi_async._listener import about, log
 
 
 async def load_estimates(path: Path) -> Estimates:
-    """What the file holds; nothing yet where there is none.
+    """The estimates in the file; empty ones if there is no file.
 
     Raises:
-        ConfigurationError: it cannot be read or holds something else.
+        ConfigurationError: the file cannot be read or has other content.
     """
     problem = ""
     try:
@@ -33,12 +33,14 @@ def _read(path: Path) -> str | None:
 
 
 async def save_estimates(estimates: Estimates, path: Path) -> None:
-    """Write them; whoever reads sees the old file or the new one. A failure is logged: it costs a few polls."""
+    """Write the estimates. Readers see the old file or the new one. A failure is logged: it costs only a few
+    polls.
+    """
     body = json.dumps(estimates.to_dict(), separators=(",", ":")).encode()
     try:
         async with part_file(path.parent, path.name) as part:
             await part.write(body)
-            await part.commit(path, overwrite=True)
-    except (OSError, ValueError) as error:  # ValueError: no name that a file can have
+            await in_thread(part.commit, path, overwrite=True)
+    except (OSError, ValueError) as error:  # ValueError: the name is not possible for a file
         why = getattr(error, "strerror", None) or error
         log.warning("the estimates could not be kept in %s: %s", path, why, extra=about("estimates_unsaved"))

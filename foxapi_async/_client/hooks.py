@@ -1,4 +1,13 @@
-"""Calls the user's hooks: plain functions of one event, on the loop. One that raises harms nobody."""
+"""The events for hooks, and the calls: plain functions of one event, on the loop. A hook's error affects no
+other hook.
+
+Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. `call`, a number that
+is unique in this process, joins a submit to its task: `Submitting`, then exactly one of `Submitted` or
+`SubmitFailed`. A poll is `Polling`, then `Polled` unless it is cancelled, then its result: a `TaskEvent`,
+`Retried` or `Left`. So the last event of a task, except for its files, is its final `TaskEvent`, or `Left`.
+
+No `repr` shows a prompt, a key or an error message, which may quote an address.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +16,199 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from foxapi_async._client.notices import HookEvent, Retried, Saved, Throttled
+import attrs
+
 from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._files.values import SavedFile
+from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._listener import What
+from foxapi_async.models import GenerationRequest
+
+
+def _kind(error: Exception | None) -> str:
+    """The repr of an error in a notice: its class, and its HTTP status if it has one."""
+    if error is None:
+        return "None"
+    status = getattr(error, "status", None)
+    return f"<{type(error).__name__} {status}>" if status else f"<{type(error).__name__}>"
+
+
+@attrs.frozen(kw_only=True)
+class Notice:
+    """The attributes that all notices share with a `TaskEvent`, so that one plain function can take both.
+
+    Attributes:
+        task_id: the task concerned; None while there is none.
+        final: False: only a `TaskEvent` ends a task.
+    """
+
+    task_id: str | None = None
+    final: ClassVar[bool] = False
+
+
+@attrs.frozen(kw_only=True)
+class Submitting(Notice):
+    """A submit begins, with the upload of its local files. The hook is called in the asyncio task that runs
+    the submit.
+
+    That asyncio task has a copy of the caller's context. Values that a hook sets there are visible only to
+    this submit's requests.
+
+    Attributes:
+        call: the submit's number, unique in this process.
+        model: the requested model.
+        request: the request, prompt included.
+    """
+
+    call: int
+    model: str
+    request: GenerationRequest = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Submitted(Notice):
+    """A submit was accepted. The task's first `TaskEvent` follows.
+
+    Attributes:
+        task_id: the new task.
+        call: the submit's number.
+        model: the requested model.
+        tries: how often it was sent, or a try was made to send it.
+        seconds: from `Submitting` until the answer, waits included.
+    """
+
+    task_id: str
+    call: int
+    model: str
+    tries: int
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class SubmitFailed(Notice):
+    """A submit ended without a task. Its caller gets the error, unless the caller has gone.
+
+    Attributes:
+        call: the submit's number.
+        model: the requested model.
+        error: its error; `charged` says whether it may still be billed.
+        tries: how often it was sent, or a try was made to send it.
+        seconds: from `Submitting` on, waits included.
+    """
+
+    call: int
+    model: str
+    error: Exception = attrs.field(repr=_kind)
+    tries: int
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Attached(Notice):
+    """`attach` begins to poll a task that this session did not track. The hook is called inside `attach`.
+
+    Attributes:
+        task_id: the task.
+    """
+
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Polling(Notice):
+    """A poll is sent now. The hook is called in the asyncio task that runs the poll.
+
+    That asyncio task has a copy of the context in which the session was entered.
+
+    Attributes:
+        task_id: the polled task.
+    """
+
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Polled(Notice):
+    """A poll has its answer.
+
+    Attributes:
+        task_id: the polled task.
+        seconds: from `Polling` until the answer.
+        error: why it gave no state, or None.
+    """
+
+    task_id: str
+    seconds: float
+    error: FoxError | None = attrs.field(default=None, repr=_kind)
+
+
+@attrs.frozen(kw_only=True)
+class Retried(Notice):
+    """A request failed and will be repeated.
+
+    Attributes:
+        what: submit, poll, fetch, upload or download.
+        call: the number of the submit, also for the uploads that it needs; else None.
+        seconds: until the next try.
+        error: its error.
+    """
+
+    what: What
+    call: int | None = None
+    seconds: float
+    error: FoxError = attrs.field(repr=_kind)
+
+
+@attrs.frozen(kw_only=True)
+class Throttled(Notice):
+    """Requests of one kind are held back: by a 429, or by a limit of this session while one waits.
+
+    Attributes:
+        what: submit, poll (which includes fetches) or upload.
+        seconds: how much longer than reported before; so their sum is the time in which nothing could go.
+        error: the 429; None for a limit of our own.
+    """
+
+    what: What
+    seconds: float
+    error: FoxError | None = attrs.field(default=None, repr=_kind)
+
+
+@attrs.frozen(kw_only=True)
+class Saved(Notice):
+    """A whole file is on disk. Also reported after the session was closed, but only on its event loop.
+
+    Attributes:
+        file: its path, size and checksum.
+        seconds: the time for fetching and writing it, waits included.
+    """
+
+    file: SavedFile
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Left(Notice):
+    """The session polls a task no more, though it may still run. No event of it follows.
+
+    Its time is over, its last handle was stopped, the service refuses its status, or the session is closed.
+
+    Attributes:
+        task_id: the task; it continues, and `attach` polls it again.
+        error: the error that the last of its handles raises.
+    """
+
+    task_id: str
+    error: FoxError = attrs.field(repr=_kind)
+
+
+HookEvent = TaskEvent | Notice
 
 Hook = Callable[[HookEvent], object]
 
-# While a hook runs, nothing else of the loop does: one that takes longer is named in the log.
+# While a hook runs, the loop does nothing else. The log names a hook that takes longer than this.
 SLOW_SECONDS = 0.1
 
 _log = logging.getLogger("foxapi_async")
@@ -26,14 +218,14 @@ class Hooks:
     """The hooks of a session, called in order.
 
     Attributes:
-        clock: tells seconds, by which they are timed; the session sets its loop's.
+        clock: returns seconds, to time the hooks; the session sets its loop's.
 
     Raises:
         ConfigurationError: one of them cannot be called.
     """
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
-        self.clock: Callable[[], float] = float  # stands still
+        self.clock: Callable[[], float] = float  # always 0
         self._hooks = tuple(hooks)
         self._reported: set[int] = set()
         self._slow: set[int] = set()
@@ -43,7 +235,7 @@ class Hooks:
 
     @property
     def listener(self) -> Self | None:
-        """What reports go to; None without a hook, so that no notice need be made."""
+        """The target of reports; None without a hook, so that no notices are made."""
         return self if self._hooks else None
 
     def on_retry(
@@ -67,12 +259,15 @@ class Hooks:
         self(Saved(task_id=task_id, file=SavedFile(path, sha256, size), seconds=seconds))
 
     def __call__(self, event: HookEvent) -> None:
-        """Give the event to each hook; what one raises is logged the first time, and goes no further."""
+        """Give the event to each hook. The first error of a hook is logged, and none is raised."""
         for number, hook in enumerate(self._hooks):
             began = self.clock()
             try:
                 hook(event)
-            except (Exception, asyncio.CancelledError):  # the latter: `result()` of a cancelled future, say
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ):  # the latter comes, for example, from `result()` of a cancelled future
                 if number not in self._reported:
                     self._reported.add(number)
                     _log.exception(

@@ -1,6 +1,7 @@
-"""Pulls items from a source while there is room, runs a work function for each, and yields each outcome when it is ready.
+"""Pulls items from a source while there is room, runs a work function for each, and yields each outcome when
+it is ready.
 
-A pipeline outlives its reader: what was submitted is paid for and continues, whether or not its outcome is read.
+A pipeline outlives its reader: submitted tasks are paid for and continue, even if their outcomes are not read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from collections.abc import (
 )
 from typing import Any, Generic, TypeVar
 
+import attrs
+
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._handles.handle import TaskHandle
@@ -30,14 +33,14 @@ from foxapi_async.models import GenerationRequest
 T = TypeVar("T")
 
 CLEANUP_SECONDS = 10.0
-"""How long a source may take to clean up behind itself."""
+"""How long a source may take to clean up."""
 
 
 class ItemSource(Generic[T]):
-    """Any iterable or async iterable, pulled and closed by one task alone.
+    """Any iterable or async iterable. Only one task pulls and closes it.
 
     Raises:
-        InvalidRequestError: it is a single request, or nothing that can be iterated over.
+        InvalidRequestError: it is a single request, or cannot be iterated over.
     """
 
     def __init__(self, items: Iterable[T] | AsyncIterable[T]) -> None:
@@ -71,67 +74,58 @@ class ItemSource(Generic[T]):
             self._now.close()
 
 
+@attrs.define(eq=False)
 class Pipeline:
-    """The items of one series, at most `room` of them begun and not yet handed out.
+    """The items of one series, at most `room` of them started and not yet yielded.
 
     Args:
-        items: any iterable or async iterable. Only a task of the pipeline pulls and closes it.
-        room: how many items are begun and not yet handed out, at most.
-        work: does one item, given its place from 0: gives its outcome, or None if there is nothing to hand out.
+        source: of the items. Only a task of the pipeline pulls and closes it.
+        room: the most items that are started and not yet yielded.
+        work: does one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
         series: the submits of the items; they stop with the pipeline.
         spawn: starts a task of the session.
 
     Attributes:
-        handles: by the item's place, from the submit until its outcome is handed out; `work` puts them there.
-        discarded: set once the outcomes are not read any more.
-
-    Raises:
-        InvalidRequestError: `items` is a single request, or nothing that can be iterated over.
+        handles: by the item's index, from the submit until its outcome is yielded; `work` adds them.
+        discarded: set when the outcomes are not read any more.
     """
 
-    def __init__(
-        self,
-        items: Iterable[T] | AsyncIterable[T],
-        room: int,
-        work: Callable[[int, T], Awaitable[Outcome | None]],
-        series: Series,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-    ) -> None:
-        self._source: ItemSource[Any] = ItemSource(items)
-        self._room = room
-        self._work: Callable[[int, Any], Awaitable[Outcome | None]] = work
-        self._series = series
-        self._spawn = spawn
-        self._puller: asyncio.Task[None] | None = None
-        self._pulling = False
-        self._stopped = False
-        self._running = 0
-        self._ready: collections.deque[tuple[int, Outcome]] = collections.deque()
-        self._failure: BaseException | None = None
-        self._changed = asyncio.Event()  # an item has ended, or the source has
-        self._free = asyncio.Event()
-        self.handles: dict[int, TaskHandle] = {}
-        self.discarded = asyncio.Event()
+    _source: ItemSource[Any]
+    _room: int
+    _work: Callable[[int, Any], Awaitable[Outcome | None]]
+    _series: Series
+    _spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    _puller: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _pulling: bool = attrs.field(default=False, init=False)
+    _stopped: bool = attrs.field(default=False, init=False)
+    _running: int = attrs.field(default=0, init=False)
+    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(factory=collections.deque, init=False)
+    _failure: BaseException | None = attrs.field(default=None, init=False)
+    # Set when an item or the source has ended.
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    handles: dict[int, TaskHandle] = attrs.field(factory=dict, init=False)
+    discarded: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def start(self) -> asyncio.Task[None]:
-        """Begin to pull; the task that does, which ends when the source is closed."""
+        """Begin to pull. Returns the task that pulls, which ends when the source is closed."""
         if self._puller is None:
             self._puller = self._spawn(self._pull())
             self._puller.add_done_callback(lambda _: self._changed.set())
         return self._puller
 
     def stop(self) -> None:
-        """Pull no more and send nothing more. What was sent continues, what only waited for its turn ends."""
+        """Stop pulling and sending. Sent submits continue; those that only waited for their turn end."""
         if self._stopped:
             return
         self._stopped = True
-        puller = self.start()  # it alone closes the source
+        puller = self.start()  # only this task closes the source
         if self._pulling:
             puller.cancel()
         self._series.stop()
 
     def cancel(self) -> None:
-        """Interrupt the source, also while it cleans up."""
+        """Interrupt the source, also during its clean-up."""
         self.start().cancel()
 
     def discard(self) -> None:
@@ -144,7 +138,7 @@ class Pipeline:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is discarded, and nothing of it is under way or unread."""
+        """Whether it is discarded, and none of its items runs or is unread."""
         closed = self._puller is not None and self._puller.done()
         return self.discarded.is_set() and closed and not self._running and not self.handles
 
@@ -152,7 +146,7 @@ class Pipeline:
         """The next outcome; None at the end.
 
         Raises:
-            Exception: what the source raised, once everything submitted has been handed out.
+            Exception: the error of the source, after all submitted items have been yielded.
         """
         puller = self.start()
         while not self._ready:
@@ -169,7 +163,7 @@ class Pipeline:
         return outcome
 
     async def _pull(self) -> None:
-        """Pull items while there is room, and begin each; then close the source."""
+        """Pull items while there is room, and start each; then close the source."""
         index = 0
         self._pulling = True
         try:
@@ -181,13 +175,15 @@ class Pipeline:
                 self._running += 1
                 self._spawn(self._run(index, item))
                 index += 1
-                await asyncio.sleep(0)  # an endless plain iterator must not keep the loop from the submits
+                await asyncio.sleep(
+                    0
+                )  # otherwise an endless plain iterator would keep the loop from the submits
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError as error:
             if not self._stopped:
                 self._failure = error  # raised by the source itself
-        except Exception as error:  # the source is the user's: its error is raised to them
+        except Exception as error:  # the source is the user's, so the user gets its error
             self._failure = error
         self._pulling = False
         try:
@@ -214,7 +210,7 @@ class Pipeline:
 
 
 def _log_unread(outcome: Outcome) -> None:
-    """Log an outcome that is not read, if money may be at stake: the log is the last place to say so."""
+    """Log an unread outcome if it may have cost money: the log is the last place for it."""
     if isinstance(outcome.error, FoxError) and outcome.error.charged != "no" and outcome.task_id is None:
         log.warning(
             "item %d, whose outcome is not read: %s",

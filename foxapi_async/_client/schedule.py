@@ -1,18 +1,23 @@
-"""Which key is due next: a heap of moments, with no clock of its own.
+"""A heap of moments that gives the next due key, without a clock of its own; and the timer that wakes the
+poller.
 
-A key that is put again moves, and one that is discarded is forgotten. The old heap entry stays until it comes to the
-top, and the heap is rebuilt once most of its entries are dead: each of them keeps its key alive.
+A key that is put again moves, and one that is discarded is dropped. The old heap entry stays until it reaches
+the top. The heap is rebuilt when most of its entries are old, because each keeps its key alive.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import heapq
 import itertools
+import math
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
 
-# uvloop's timers fire up to 1 ms early. Without this slack such a wake-up would find nothing due, and spin.
+# uvloop's timers fire up to 1 ms early. Without this slack such a wake-up would find nothing due, and repeat at once.
 SLACK_SECONDS = 0.001
 
 
@@ -28,14 +33,14 @@ class Schedule(Generic[K]):
         return len(self._tickets)
 
     def put(self, key: K, when: float) -> None:
-        """Make `key` due at `when`, and no longer at the moment that was set before."""
+        """Make `key` due at `when`. This replaces its earlier moment."""
         if key in self._tickets:
             self.discard(key)
         self._tickets[key] = ticket = next(self._next_ticket)
         heapq.heappush(self._heap, (when, ticket, key))
 
     def discard(self, key: K) -> None:
-        """Forget `key`; an unknown key is fine."""
+        """Drop `key`; an unknown key is allowed."""
         tickets = self._tickets
         tickets.pop(key, None)
         if len(self._heap) > 2 * len(tickets) + 64:
@@ -43,8 +48,47 @@ class Schedule(Generic[K]):
             heapq.heapify(self._heap)
 
     def first(self) -> tuple[float, K] | None:
-        """The key that is due next, and when; of keys with the same moment, the one that was put first."""
+        """The next due key and its moment; of keys with the same moment, the one that was put first."""
         heap = self._heap
         while heap and self._tickets.get(heap[0][2]) != heap[0][1]:
             heapq.heappop(heap)
         return (heap[0][0], heap[0][2]) if heap else None
+
+
+class Timer:
+    """Makes one call at the earliest of the moments that were set.
+
+    The call runs in the context in which the timer was made. The timer does not keep the code alive that sets
+    it, and that code's context variables do not reach the call.
+
+    Attributes:
+        when: the moment of the call (`loop.time()` seconds); infinite if not set.
+    """
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.when = math.inf
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._handle: asyncio.TimerHandle | None = None
+        self._is_running = False
+
+    def start(self) -> None:
+        """Make the first call at once. Before this, no moment can be set."""
+        self._is_running = True
+        self.set(self._loop.time())
+
+    def set(self, when: float) -> None:
+        """Make the call at `when`, or earlier if an earlier moment is set. A past moment means now."""
+        when = max(when, self._loop.time())
+        if self._is_running and when < self.when:
+            if self._handle is not None:
+                self._handle.cancel()
+            self.when = when
+            self._handle = self._loop.call_at(when, self._call, context=self._context.copy())
+
+    def stop(self) -> None:
+        """Make no more calls."""
+        self._is_running = False
+        if self._handle is not None:
+            self._handle.cancel()

@@ -1,4 +1,4 @@
-"""The session: what users hold. It checks what it is given and asks the engine; everything else is below."""
+"""The session that users hold. It checks arguments and calls the engine; the modules below do the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
-from foxapi_async._client.submission import Submission
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
@@ -42,33 +41,35 @@ DEFAULT_IN_FLIGHT = 100
 class FoxSession:
     """An open account at FoxAPI: submits generation tasks and polls them, each at its own best moments.
 
-    Use it with `async with`; one session serves a whole application. Making one needs no running loop; it then
-    belongs to the loop it is entered on, and may be left in another task than it was entered in.
+    Use it with `async with`. One session serves a whole application. Making one needs no running loop. It
+    then belongs to the loop on which it is entered, and may be exited in another task than it was entered in.
 
     Args:
-        api_key: the key; default FOXAPI_API_KEY. White space round it is stripped.
+        api_key: the key; default FOXAPI_API_KEY. White space around it is stripped.
         base_url: the service; default FOXAPI_BASE_URL, else https://api.foxapi.cc.
         cadence: how eagerly tasks are polled.
         retry: the bounds of one exchange.
         limits: how much of the service is used at once.
-        estimates: what earlier sessions learned of how long tasks take, so that the first polls are not guesses: an
-            `Estimates`, which goes on learning, or the path of a file that is read on entering, if it is there, and
-            written on leaving.
-        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit. Those of
-            an item of `as_completed` or of a batch stand still while it waits for its turn to be sent.
-        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. It is not closed by us and nothing
-            is put into its defaults. It costs one guarantee: over a connection that it keeps alive, a submit may meet
-            a connection that the server has just closed, which cannot be told from one that was accepted and billed,
-            and raises `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
-            avoids that.
-        hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice` of each
-            request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Tell them apart with `isinstance`. One that
-            raises is logged once and harms nobody; one that is slow keeps the loop waiting, and is named in the log.
-        allow_http: let the key travel over plain http beyond this machine (also FOXAPI_ALLOW_HTTP=1).
+        estimates: what earlier sessions learned about the durations of tasks, so that the first polls are not
+            guesses. It is an `Estimates`, which continues to learn, or the path of a file. The file is read
+            on entering, if it exists, and written on exit.
+        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
+            For an item of `as_completed` or of a batch this time is paused while the item waits for its turn
+            to be sent.
+        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. We do not close it and put
+            nothing into its defaults. It costs one guarantee: the server may just have closed a connection
+            that it keeps alive. A submit over it looks like one that was accepted and billed, and raises
+            `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
+            avoids this.
+        hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice`
+            of each request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Distinguish them with
+            `isinstance`. An error of a hook is logged once and does no harm. A slow hook blocks the loop, and
+            the log names it.
+        allow_http: let the key travel over plain http to another machine (also FOXAPI_ALLOW_HTTP=1).
 
     Raises:
-        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a file of
-            estimates that is not one.
+        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a
+            file of estimates with other content.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class FoxSession:
         allow_http: bool = False,
     ) -> None:
         account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
-        del api_key, base_url  # whoever logs a traceback with its locals would show them
+        del api_key, base_url  # a log of a traceback with local variables would show them
         if isinstance(account, ConfigurationError):
             raise account
         self._account = account
@@ -138,7 +139,7 @@ class FoxSession:
         try:
             await engine.finish()
         except BaseException as fault:
-            # The body's own error leaves as itself; a fault of ours is raised only where there is none.
+            # The body's own error is raised unchanged; a bug of ours is raised only if the body raised nothing.
             if error is None or not isinstance(fault, Exception):
                 engine.note_on(fault)
                 raise
@@ -152,13 +153,14 @@ class FoxSession:
     async def submit(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskHandle:
         """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
 
-        The POST belongs to the session: cancelling `submit` ends only the waiting, and an id that still arrives goes
-        to the log, the hooks and `unfinished`. Local files in `image_urls` (`os.PathLike`) are uploaded first.
+        The POST belongs to the session: cancelling `submit` ends only the wait, and an id that still arrives
+        goes to the log, the hooks and `unfinished`. Local files in `image_urls` (`os.PathLike`) are uploaded
+        first.
 
         Args:
-            request: what to make.
-            timeout: seconds for the whole life of the handle, counted from this call; None for no limit; default
-                the session's `task_timeout`.
+            request: the generation request.
+            timeout: seconds for the whole life of the handle, counted from this call; None for no limit;
+                default the session's `task_timeout`.
 
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.
@@ -172,13 +174,13 @@ class FoxSession:
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
                 "parse_request(mapping) makes one of a mapping"
             )
-        return await engine.submitter.submit(request, Submission(self._seconds(timeout), self._retry.grace))
+        return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
 
     async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.
 
         Raises:
-            FoxError: what `submit` and `TaskHandle.wait` raise.
+            FoxError: the errors of `submit` and `TaskHandle.wait`.
         """
         handle = await self.submit(request, timeout=timeout)
         try:
@@ -195,10 +197,10 @@ class FoxSession:
     def attach(
         self, task_id: str, *, estimated_time: float | None = None, timeout: Timeout = UNSET
     ) -> TaskHandle:
-        """Go on with a task of an earlier process or another replica; nothing is billed.
+        """Continue with a task of an earlier process or another replica. Nothing is billed.
 
-        It is looked at at once, and its age is taken from the reply (`Date` minus `created`, both the service's
-        clock).
+        The task is polled at once. Its age comes from the reply (`Date` minus `created`, both on the
+        service's clock).
 
         Args:
             task_id: the id that a submit returned.
@@ -206,7 +208,7 @@ class FoxSession:
             timeout: seconds for the life of this handle, as in `submit`.
 
         Raises:
-            InvalidRequestError: the id cannot be one.
+            InvalidRequestError: the id is not valid.
             ConfigurationError: the session is not open.
         """
         if estimated_time is not None and not is_number(estimated_time):
@@ -215,36 +217,38 @@ class FoxSession:
         return engine.poller.attach(requests.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
     def _look_on(self, task_id: str) -> TaskHandle:
-        """`attach` for somebody who only looks on and has the id from elsewhere: `unfinished` does not name it."""
+        """`attach` for a reader with an id from elsewhere: the handle is not in `unfinished`."""
         engine = self._open_engine()
         return engine.poller.attach(requests.check_task_id(task_id), None, self._seconds(UNSET), kept=False)
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
-        """The task as it stands now: one read, tried again a few times where the network or the service fails.
+        """The present state of the task: one read, tried again a few times if the network or the service
+        fails.
 
         Raises:
             NotFoundError: the service does not know the id.
-            FoxError: it could not be read; `charged` is "no", since nothing was asked to be made.
+            FoxError: it could not be read; `charged` is "no", because a read generates nothing.
         """
         engine = self._open_engine()
         return await engine.api.fetch(requests.check_task_id(task_id))
 
     def as_completed(self, requests: Items, *, max_in_flight: int | None = None) -> CompletedIterator:
-        """Submit many requests and get each outcome as it ends.
+        """Submit many requests and get each outcome when it ends.
 
         Args:
-            requests: any iterable or async iterable, also an endless one, of requests or mappings. It is pulled only
-                as far as there is room. A mapping that does not validate is an outcome with `request=None`.
-            max_in_flight: items submitted and not yet handed out, at most; default `Limits.max_in_flight`, else 100.
+            requests: any iterable or async iterable of requests or mappings, also an endless one. It is
+                pulled only while there is room. An invalid mapping is an outcome with `request=None`.
+            max_in_flight: the most items that are submitted and not yet yielded; default
+                `Limits.max_in_flight`, else 100.
 
         Returns:
-            An async iterator of `Outcome`, with `stop()` (submit no more, yield the rest) and `aclose()`. An item's
-            error is in its outcome. If the source itself raises, everything submitted is handed out first, then that
-            error is raised. After `break` no more is submitted, at once under `contextlib.aclosing`; what was
-            submitted goes on and stays in `unfinished`.
+            An async iterator of `Outcome`, with `stop()` (submit no more, yield the rest) and `aclose()`. An
+            item's error is in its outcome. If the source itself raises, all submitted items are yielded
+            first, then that error is raised. After `break` no more is submitted, at once under
+            `contextlib.aclosing`. Submitted tasks continue and stay in `unfinished`.
 
         Raises:
-            InvalidRequestError: `requests` cannot be iterated over, or `max_in_flight` is no positive number.
+            InvalidRequestError: `requests` cannot be iterated over, or `max_in_flight` is not a positive number.
         """
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
@@ -253,14 +257,17 @@ class FoxSession:
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
-        """Handles whose task is not known to be over, also those that timed out or were stopped (the last for each
-        id, for two days), and those of a left `as_completed` that were never yielded. Still readable after the
-        session is left: each id is a paid task to `attach` to.
+        """The handles of paid tasks that may still run.
+
+        Included are handles that timed out or were stopped (the last for each id, for two days), and those of
+        a left `as_completed` that were never yielded. Still readable after the session is closed: `attach` to
+        each id.
         """
         return () if self._engine is None else self._engine.unfinished
 
     def events(self) -> AsyncIterator[TaskEvent]:
-        """One stream over all tasks of the session, from the current state of those under way, until it is left.
+        """One stream of the events of all tasks, from the present state of the running ones, until the
+        session is closed.
 
         A slow reader gets the latest state of each task and every final event.
 
@@ -268,30 +275,35 @@ class FoxSession:
             ConfigurationError: the session is not open.
         """
         engine = self._open_engine()
-        return engine.streams.add(EventStream(engine.poller.current_events()))
+        stream = EventStream(engine.poller.current_events())
+        engine.streams.add(stream)
+        return stream
 
     async def upload(
         self, file: str | os.PathLike[str] | bytes | BinaryIO, *, filename: str | None = None
     ) -> UploadedFile:
-        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. Streamed, not billed.
+        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. Streamed, not
+        billed.
 
         Args:
             file: a path, bytes, or a binary file that can seek.
             filename: its name at the service; default that of the file.
 
         Raises:
-            InvalidRequestError: it cannot be read, is empty, or larger than 100 MB.
+            InvalidRequestError: it cannot be read, is empty, or is larger than 100 MB.
             FoxError: it could not be stored.
         """
         engine = self._open_engine()
         return await engine.api.upload(Source(file), filename)
 
     def resume(self) -> None:
-        """Let submits pass again at once after the account was refused: the key works, or credits were bought.
+        """Let submits pass again at once after the account was refused: the key works, or credits were
+        bought.
 
-        A 401 or 402 on a submit, or on the upload of its files, holds for all of them: those that wait to be sent
-        and those that come later raise it without being sent (`charged` is "no"). One passes every 30 s as a
-        probe, and the first that is accepted ends it, so a server that runs for months need not call this.
+        A 401 or 402 on a submit, or on the upload of its files, holds for all of them: those that wait to be
+        sent and those that come later raise it without being sent (`charged` is "no"). One passes every 30 s
+        as a probe, and the first accepted one ends the refusal. So a server that runs for months need not
+        call this.
 
         Raises:
             ConfigurationError: the session is not open.
@@ -299,7 +311,7 @@ class FoxSession:
         self._open_engine().resume()
 
     def _for_series(self, max_in_flight: int | None) -> tuple[Engine, int, float | None]:
-        """The engine, how many items at a time, and the seconds that each task is waited for."""
+        """The engine, the number of items at a time, and the seconds to wait for each task."""
         return (
             self._open_engine(),
             max_in_flight or self._limits.max_in_flight or DEFAULT_IN_FLIGHT,
@@ -323,10 +335,10 @@ class FoxSession:
 
 
 def _check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:
-    """What is given, or none yet; a path as such.
+    """The given estimates, new ones, or the path of a file.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the value is neither an `Estimates` nor a path.
     """
     if given is None:
         return Estimates()

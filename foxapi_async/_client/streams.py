@@ -1,19 +1,26 @@
-"""One stream over all tasks of a session, for readers of any speed."""
+"""One stream of the events of all tasks of a session, for readers of any speed."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Iterable
-from typing import Self
+from typing import Protocol, Self
 
 from foxapi_async._handles.snapshot import TaskEvent
 
 
-class EventStream:
-    """What `FoxSession.events` gives: an async iterator of `TaskEvent`.
+class EventSink(Protocol):
+    """A reader of events."""
 
-    A slow reader gets the latest state of each task and every final event; it never delays the polling.
+    def put(self, event: TaskEvent) -> None:
+        """Take an event, without waiting."""
+        ...
+
+
+class EventStream:
+    """The async iterator of `FoxSession.events` over `TaskEvent`.
+
+    A slow reader gets the latest state of each task and every final event. It never delays the polling.
     """
 
     def __init__(self, current: Iterable[TaskEvent]) -> None:
@@ -38,35 +45,13 @@ class EventStream:
         self.close()
 
     def put(self, event: TaskEvent) -> None:
-        """Take an event; an unread one of the same task is out of date."""
+        """Take an event. It replaces an unread one of the same task."""
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
             self._news.set()
 
     def close(self) -> None:
-        """Let no further event in; what is pending can still be read."""
+        """Take no further event. Pending ones can still be read."""
         self._closed = True
         self._news.set()
-
-
-class Streams:
-    """The open streams of a session; one that its reader dropped vanishes by itself."""
-
-    def __init__(self) -> None:
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
-
-    def add(self, stream: EventStream) -> EventStream:
-        """Feed `stream` from now on."""
-        self._streams.add(stream)
-        return stream
-
-    def put(self, event: TaskEvent) -> None:
-        """Give an event to every stream."""
-        for stream in self._streams or ():
-            stream.put(event)
-
-    def close(self) -> None:
-        """End every stream after what is pending."""
-        for stream in self._streams:
-            stream.close()

@@ -1,7 +1,8 @@
-"""One logical submit, billed at most once: what is known to have been sent, and what may still happen to it.
+"""One logical submit, billed at most once: what was sent of it, and what may still happen to it.
 
-Rule 1: every move is in the table below. Rule 2: whether it may still be sent, whether it may be billed, what its caller
-gets, and how long it may wait, follow from its state, from `maybe_accepted`, and from what bars it. Nothing else decides.
+Rule 1: every move is in the table below. Rule 2: four things follow from its state, from `maybe_accepted`,
+and from its bar: whether it may still be sent, whether it may be billed, what its caller gets, and how long
+it may wait. Nothing else decides them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import enum
+import functools
 import itertools
-import secrets
 from typing import Any, Protocol
 
 import attrs
@@ -27,12 +28,12 @@ _numbers = itertools.count(1)
 
 
 class SubmitState(enum.Enum):
-    """Where a submit stands."""
+    """The state of a submit."""
 
     QUEUED = "queued"
     "Waits for its turn, or for the upload of its files."
     SENDING = "sending"
-    "Is noted as sent, and connects."
+    "Is recorded as being sent, and connects."
     SENT = "sent"
     "Bytes of it were handed over: it may be billed from now on."
     ACCEPTED = "accepted"
@@ -41,13 +42,13 @@ class SubmitState(enum.Enum):
     UNCERTAIN = "uncertain"
     "It may be billed."
     HELD = "held"
-    "Waits until what refused it may be over."
+    "Waits until the reason of its refusal may be over."
     WITHDRAWN = "withdrawn"
     "Ended before it was sent."
 
 
 class SubmitEvent(enum.Enum):
-    """What can happen to a submit."""
+    """The events of a submit."""
 
     BEGIN = "its turn has come"
     HAND_OVER = "bytes go out"
@@ -63,7 +64,7 @@ _S, _E = SubmitState, SubmitEvent
 
 TRANSITIONS: dict[SubmitState, dict[SubmitEvent, SubmitState]] = {
     _S.QUEUED: {_E.BEGIN: _S.SENDING, _E.REFUSE: _S.REFUSED, _E.WITHDRAW: _S.WITHDRAWN},
-    # An answer proves that it was sent, whatever was noted.
+    # An answer proves that it was sent, even if the hand-over was not noted.
     _S.SENDING: {
         _E.HAND_OVER: _S.SENT,
         _E.ACCEPT: _S.ACCEPTED,
@@ -80,10 +81,10 @@ TRANSITIONS: dict[SubmitState, dict[SubmitEvent, SubmitState]] = {
 
 
 class SubmitJournal(Protocol):
-    """Keeps account of a submit, so that what was sent is known whatever becomes of this process."""
+    """Records a submit, so that its sending is known even if this process ends."""
 
     async def sending(self) -> None:
-        """Called before each try, which leaves once this returns."""
+        """Called before each try, which is sent after this returns."""
         ...
 
     def accepted(self, reply: TaskReply) -> None:
@@ -91,16 +92,16 @@ class SubmitJournal(Protocol):
         ...
 
     def refused(self) -> None:
-        """Called after a try that is not billed and leaves no doubt about that."""
+        """Called after a try that is certainly not billed."""
         ...
 
 
 @attrs.frozen
 class Bar:
-    """Why nothing more of a submit may be sent.
+    """Why a submit may not be sent any more.
 
     Attributes:
-        error: what its caller gets if nothing of it is known to be sent; None for the last refusal.
+        error: the caller's error if the submit may not be billed; None for its last refusal.
         reason: why a batch pauses; None if it does not.
     """
 
@@ -108,21 +109,21 @@ class Bar:
     reason: Reason | None = None
 
 
+@attrs.define(eq=False)
 class Series:
-    """The submits of one `as_completed` or of one batch: they wait out refusals, and end together.
+    """The submits of one `as_completed` or of one batch: they wait after refusals, and end together.
 
     Args:
-        pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it ends the
-            item that was held for as long as a task is waited for.
+        pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it
+            ends an item when it was held for as long as a task is waited for.
     """
 
-    def __init__(self, *, pauses: bool) -> None:
-        self.pauses = pauses
-        self.live: dict[asyncio.Task[Any], Submission] = {}
-        self.stopped = False
+    pauses: bool = attrs.field(kw_only=True)
+    live: dict[asyncio.Task[Any], Submission] = attrs.field(factory=dict, init=False)
+    stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
-        """Send nothing more: what was sent goes on, what only waited for its turn ends."""
+        """Stop sending: sent submits continue, those that only waited for their turn end."""
         self.stopped = True
         for submission in list(self.live.values()):
             submission.bar(Bar())
@@ -131,8 +132,8 @@ class Series:
 class PausableDeadline:
     """How long a submit may take, and its caller waits. Moments are loop time in seconds.
 
-    A single submit has so many seconds from its call. One item of many is held up by the others: its time stands still
-    while it stands in line, and it has all of it again after a refusal that was waited out.
+    A single submit has its timeout from the call on. An item of many is delayed by the others: its time is
+    paused while it waits in line, and after a refusal that it waited out it has the whole time again.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -143,11 +144,11 @@ class PausableDeadline:
         self._waiting: asyncio.Timeout | None = None
 
     def left(self) -> float:
-        """Seconds until it; while it stands still, and without a timeout, there is no end."""
+        """Seconds until the deadline; infinite while paused, and without a timeout."""
         return float("inf") if self.when is None else self.when - self._loop.time()
 
     async def wait_for(self, task: asyncio.Task[Any]) -> bool:
-        """Wait for a task as long as there is time; whether it has ended."""
+        """Wait for a task until the deadline. Return whether it has ended."""
         try:
             async with asyncio.timeout_at(self.when) as self._waiting:
                 await asyncio.wait([task])
@@ -158,18 +159,18 @@ class PausableDeadline:
         return task.done()
 
     def pause(self) -> None:
-        """Stand still, and keep what is left."""
+        """Pause, and keep the seconds that are left."""
         if self.when is not None:
-            self._left = self.left()
+            self._left = self.when - self._loop.time()
             self._move(None)
 
     def resume(self) -> None:
-        """Run with what is left, if it stands still."""
+        """Continue with the seconds that are left, if paused."""
         if self.when is None and self._left is not None:
             self._move(self._loop.time() + self._left)
 
     def reset(self) -> None:
-        """Have all of the time again; if it stands still, it goes on to do so."""
+        """Have the whole time again. If paused, it stays paused."""
         self._left = self.timeout
         if self.when is not None and self.timeout is not None:
             self._move(self._loop.time() + self.timeout)
@@ -180,72 +181,65 @@ class PausableDeadline:
             self._waiting.reschedule(when)
 
 
+@attrs.define(eq=False)
 class Submission:
-    """One logical submit, as its caller, the task that carries it out and the ledger see it.
+    """One logical submit, shared by its caller, the asyncio task that runs it and the ledger.
 
     Args:
         timeout: seconds that its caller waits, and its handle lives; None for no limit.
-        grace: seconds that an exchange under way may still take once the caller has gone.
-        series: what it is an item of; None for a submit by itself.
-        key: its idempotency key, if an earlier process sent it already; default a new one.
-        journal: keeps account of it.
+        grace: seconds that a running exchange may still take after the caller has gone.
+        series: the series of which it is an item; None for a single submit.
+        key: its idempotency key.
+        journal: records its progress.
 
     Attributes:
         call: its number in this process, which joins its notices.
-        tries: how often it was sent, or tried to be.
+        tries: how often it was sent, or a try was made to send it.
         maybe_accepted: whether an earlier try may be billed: no later refusal proves anything then.
-        refusal: what its last try was told; None before that.
-        refused_by_edge: whether something in front of the service told it so.
-        barred: why nothing more may be sent; None as long as it may.
+        refusal: the error of its last try; None before that.
+        refused_by_edge: whether that error came from something in front of the service.
+        barred: why nothing more may be sent; None if it may.
         caller_gone: whether its caller waits no more.
-        epochs: of the account and its model, in which its last try began.
+        epochs: of the account and its model, at the beginning of its last try.
         edge_refusals: how often something in front of the service refused it.
-        edge_refused_at: when that try began which was first refused so (loop time).
+        edge_refused_at: when the first of these tries began (loop time).
         edge_post: the number of that POST, as the brake counts.
         held: seconds for which refusals have held it.
-        pause: why the batch that it is an item of pauses with it; None if it does not.
-        ending: what it ends with instead of its last refusal; None if with that.
-        model: the model asked for.
+        pause: why its batch pauses with it; None if it does not.
+        ending: the final error instead of its last refusal; None if the refusal is final.
+        model: the requested model.
+        task: the asyncio task that runs it; None before it is started.
     """
 
-    def __init__(
-        self,
-        timeout: float | None,
-        grace: float,
-        *,
-        series: Series | None = None,
-        key: str | None = None,
-        journal: SubmitJournal | None = None,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._grace = grace
-        self._state = SubmitState.QUEUED
-        self._exchange: Exchange | None = None
-        self._journal = journal
-        self.call = next(_numbers)
-        self.key = secrets.token_hex(16) if key is None else key
-        self.series = series
-        self.deadline = PausableDeadline(timeout)
-        self.task: asyncio.Task[object] | None = None
-        self.tries = 0
-        self.maybe_accepted = False
-        self.refusal: FoxError | None = None
-        self.refused_by_edge = False
-        self.barred: Bar | None = None
-        self.caller_gone = False
-        self.epochs: Epochs = (0, 0)
-        self.edge_refusals = 0
-        self.edge_refused_at = 0.0
-        self.edge_post = 0
-        self.held = 0.0
-        self.pause: Reason | None = None
-        self.ending: FoxError | None = None
-        self.model = ""
-        self._began = 0.0
+    deadline: PausableDeadline = attrs.field(converter=PausableDeadline, alias="timeout")
+    _grace: float
+    series: Series | None = attrs.field(default=None, kw_only=True)
+    key: str = attrs.field(kw_only=True)
+    _journal: SubmitJournal | None = attrs.field(default=None, kw_only=True)
+    call: int = attrs.field(factory=functools.partial(next, _numbers), init=False)
+    tries: int = attrs.field(default=0, init=False)
+    maybe_accepted: bool = attrs.field(default=False, init=False)
+    refusal: FoxError | None = attrs.field(default=None, init=False)
+    refused_by_edge: bool = attrs.field(default=False, init=False)
+    barred: Bar | None = attrs.field(default=None, init=False)
+    caller_gone: bool = attrs.field(default=False, init=False)
+    epochs: Epochs = attrs.field(default=(0, 0), init=False)
+    edge_refusals: int = attrs.field(default=0, init=False)
+    edge_refused_at: float = attrs.field(default=0.0, init=False)
+    edge_post: int = attrs.field(default=0, init=False)
+    held: float = attrs.field(default=0.0, init=False)
+    pause: Reason | None = attrs.field(default=None, init=False)
+    ending: FoxError | None = attrs.field(default=None, init=False)
+    model: str = attrs.field(default="", init=False)
+    task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    _state: SubmitState = attrs.field(default=SubmitState.QUEUED, init=False)
+    _exchange: Exchange | None = attrs.field(default=None, init=False)
+    _began: float = attrs.field(default=0.0, init=False)
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
 
     @property
     def state(self) -> SubmitState:
-        """Where it stands."""
+        """The state of the submit."""
         if self._state is SubmitState.SENDING and self._exchange is not None and self._exchange.sent:
             self._move(SubmitEvent.HAND_OVER)
         return self._state
@@ -278,21 +272,16 @@ class Submission:
         ended_unsent = state in {SubmitState.REFUSED, SubmitState.WITHDRAWN}
         self._state = SubmitState.UNCERTAIN if ended_unsent and self.maybe_accepted else state
 
-    # A try, as the task that carries it out reports it.
+    # A try, as reported by the asyncio task that runs it.
 
     def release(self) -> None:
-        """Begin another try after it was held."""
+        """Begin another try after a hold."""
         self._move(SubmitEvent.RELEASE)
         if self.series is not None:
             self.deadline.resume()
 
-    def line_up(self) -> None:
-        """Wait for its turn; the time of an item of many stands still meanwhile."""
-        if self.series is not None:
-            self.deadline.pause()
-
     async def begin(self, connect: float, reply: float) -> Exchange:
-        """Have a try noted, then begin it: `connect` and `reply` are the seconds of its exchange."""
+        """Record a try, then begin it. `connect` and `reply` are the seconds of its exchange."""
         if self._journal is not None:
             await self._journal.sending()
         self._move(SubmitEvent.BEGIN)
@@ -303,7 +292,7 @@ class Submission:
         return exchange
 
     def conclude(self, judged: TaskReply | Verdict) -> None:
-        """End a try: what it proves is now known."""
+        """End a try with its result."""
         state = self.state
         self._exchange = None
         self.tries += state is not SubmitState.QUEUED  # else its files could not be stored
@@ -325,17 +314,17 @@ class Submission:
             self._journal.refused()
 
     def hold(self, seconds: float, *, waited_out: bool) -> None:
-        """Wait so long for its next try. A refusal that is waited out gives an item of many all of its time again."""
+        """Wait this long for its next try. If `waited_out`, an item of many has its whole time again."""
         self._move(SubmitEvent.HOLD)
         self.held += seconds
         if waited_out and self.series is not None:
             self.deadline.pause()
             self.deadline.reset()
 
-    # What ends it from outside.
+    # Events from outside.
 
     def bar(self, bar: Bar) -> None:
-        """Send nothing more: a try that has gone out may finish, anything before that ends now."""
+        """Stop sending: a try that has been sent may finish, anything before that ends now."""
         self.barred = self.barred if self.barred is not None and bar.error is None else bar
         self.pause = bar.reason or self.pause
         if self._exchange is not None and not self._exchange.revoke():
@@ -344,7 +333,7 @@ class Submission:
             self.task.cancel()
 
     def lose_caller(self) -> None:
-        """The caller has gone: what was sent may finish within the grace, so that its id is not lost."""
+        """The caller has gone: a sent try may finish within the grace, so that its id is not lost."""
         if self.caller_gone:
             return
         self.caller_gone = True
@@ -353,17 +342,19 @@ class Submission:
         self.bar(Bar())
 
     async def settle(self) -> None:
-        """Wait, once its caller's time is over, for an answer that is just coming: it counts."""
+        """After its caller's time, wait for an answer that is arriving: it counts."""
         if self._exchange is not None:
             await self._exchange.settle()
 
     def withdraw(self) -> None:
-        """Note that it ended before its try did: nothing more comes of it."""
+        """Note that it ended before its try did."""
         if SubmitEvent.WITHDRAW in TRANSITIONS.get(self.state, {}):
             self._move(SubmitEvent.WITHDRAW)
 
     def final_error(self, error: Exception) -> Exception:
-        """What it ends with: an earlier try that may be billed leaves it uncertain, whatever comes after."""
+        """The error to raise at the end: if an earlier try may be billed, it stays uncertain after any later
+        error.
+        """
         if self.ending is not None:
             error = copy.copy(self.ending)
         if (
@@ -375,7 +366,7 @@ class Submission:
         return error
 
     def error_for_caller(self, why: str) -> FoxError:
-        """What the caller gets who stops waiting before there is an id."""
+        """The error for a caller that stops waiting before there is an id."""
         if self.maybe_billed:
             return UncertainSubmitError(
                 f"{why} and the submit has no answer yet: it may have been accepted and billed",

@@ -1,7 +1,8 @@
-"""Sends the submits of a session. Each runs in a task of its own, because it may bring the id of a task that is paid for.
+"""Sends the submits of a session. Each runs in its own asyncio task, because it may bring the id of a paid
+task.
 
-A submit is admitted, noted in the ledger, and sent. The caller may go meanwhile. What then becomes of it is logged,
-unless it cost nothing.
+A submit is admitted, recorded in the ledger, and sent. Its caller may go meanwhile. Then the log reports how
+the submit ended, unless it cost nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import random
 
 from foxapi_async._client.admission import HELD_BACK, Admission, answer_of
 from foxapi_async._client.api import Api
-from foxapi_async._client.hooks import Hooks
-from foxapi_async._client.notices import SubmitFailed, Submitted, Submitting
+from foxapi_async._client.hooks import Hooks, SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
 from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
@@ -32,21 +32,21 @@ from foxapi_async._wire.replies import TaskReply
 from foxapi_async.models import GenerationRequest
 
 UNHEARD_SECONDS = 60.0
-"""A batch that has never heard the service ends after so many seconds."""
+"""A batch that has never heard the service ends after this many seconds."""
 
 Answered = TaskHandle | Exception
 
 
 class Submitter:
-    """What is being submitted.
+    """The running submits.
 
     Args:
-        api: sends it.
-        uploads: stores its local files first.
-        poller: takes its task on.
+        api: sends them.
+        uploads: stores their local files first.
+        poller: tracks their tasks.
         retry: the bounds of one exchange.
-        left: set once the session is left.
-        hooks: hear of each submit; None without a hook.
+        left: set when the session is closed.
+        hooks: get notices of each submit; None without a hook.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Submitter:
         self._group = self._admission.group = group
 
     async def submit(self, request: GenerationRequest, submission: Submission) -> TaskHandle:
-        """The handle of an accepted request, waited for as long as its caller has time.
+        """The handle of an accepted request. Waits for it until the caller's deadline.
 
         Raises:
             FoxError: see `FoxSession.submit`.
@@ -108,7 +108,7 @@ class Submitter:
         try:
             submission.epochs = self._admission.breaker.admit(request.model, self._loop.time())
         except FoxError as refusal:
-            # In a context as its task has one: hooks may change theirs.
+            # In a copy of the context, like its asyncio task would have: hooks may change it.
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
@@ -121,10 +121,10 @@ class Submitter:
             task.add_done_callback(live.pop)
         return task
 
-    # One submit, in its own task.
+    # One submit, in its own asyncio task.
 
     async def _deliver(self, request: GenerationRequest, submission: Submission) -> Answered:
-        """Send the request and take its task on. Errors are returned: one must not end its neighbours."""
+        """Send the request and have its task tracked. Errors are returned, because one must not end other submits."""
         outcome: Answered
         began = self._loop.time()
         if self._hooks is not None:
@@ -152,7 +152,7 @@ class Submitter:
     def _adopt(
         self, request: GenerationRequest, submission: Submission, reply: TaskReply, began: float
     ) -> TaskHandle:
-        """Let the poller have the task. Hooks hear of it once its id is in safe hands."""
+        """Give the task to the poller. Hooks get the notice after its id is safe."""
         self._admission.note_accepted(reply.id)
         self._api.contact.unreachable_since = None
         notice = None
@@ -209,13 +209,13 @@ class Submitter:
             raise RetrySignal(judged)
         return judged
 
-    # What a try that was not accepted leads to.
+    # After a try that was not accepted.
 
     def _next_wait(self, model: str, submission: Submission, verdict: Verdict, failures: int) -> float | None:
-        """Seconds until the next try of a submit that was not accepted; None if it ends with that."""
+        """Seconds until the next try of a submit that was not accepted; None if there is no next try."""
         now, error, series = self._loop.time(), verdict.error, submission.series
         seconds = wait_seconds(verdict, failures)
-        if verdict.hold:  # also after the last try: the others wait all the same
+        if verdict.hold:  # also after the last try: the others must wait too
             self._api.submits.hold(now + seconds, verdict.refusal)
         if isinstance(error, ConnectionFailedError):
             self._api.contact.failed(now)
@@ -225,7 +225,7 @@ class Submitter:
             self._refuse_account(error, model, submission)
         wait = self._wait_for(submission, verdict, failures, seconds)
         if wait is not None and submission.barred is not None:
-            # It would have waited this out: why it may not is what it ends with.
+            # It would have waited, but it is barred. The bar's error is its final error.
             submission.ending = submission.barred.error
             return None
         if wait is not None:
@@ -239,7 +239,7 @@ class Submitter:
     def _wait_for(
         self, submission: Submission, verdict: Verdict, failures: int, seconds: float
     ) -> float | None:
-        """What the rules for such an error say: the seconds that it waits, or None."""
+        """The seconds to wait by the rules for this error, or None."""
         error, series = verdict.error, submission.series
         patient = series is not None and series.pauses
         wait: float | None = None
@@ -271,22 +271,22 @@ class Submitter:
             return False
         return self._outage_left() >= 0
 
-    # What ends many at a time.
+    # Ending many submits at a time.
 
     def close(self, reason: FoxError) -> None:
-        """Send nothing more: what waits fails with that, and what comes later too."""
+        """Stop sending: waiting submits fail with `reason`, and later ones too."""
         self._closed_by = reason
         for submission in list(self._live.values()):
             submission.bar(Bar(reason))
 
     def leave(self) -> None:
-        """No caller waits any more: what was sent may finish within its grace."""
+        """Note that no caller waits any more: sent submits may finish within their grace."""
         for submission in list(self._live.values()):
             submission.lose_caller()
         self._admission.close()
 
     def end_grace(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
         for task in self._live:
             task.cancel()
 
@@ -296,7 +296,7 @@ class Submitter:
             log.info("submits pass again, as asked for by resume()", extra=about("submits_released"))
 
     def _refuse_account(self, error: FoxError, model: str, by: Submission) -> None:
-        """Report it to what waits for its turn, if the account was refused: N submits are not to be N refused calls."""
+        """After a refusal of the account, end the waiting submits: many submits must not be as many refused calls."""
         scope = self._admission.breaker.refused(error, model, by.epochs, self._loop.time())
         if scope is None:
             return
@@ -312,7 +312,7 @@ class Submitter:
             if submission is not by and (scope == "account" or submission.model == model):
                 submission.bar(Bar(error, "account"))
 
-    # What hooks hear.
+    # The notices for hooks.
 
     def _notify_unsent(self, request: GenerationRequest, submission: Submission, refusal: FoxError) -> None:
         if self._hooks is not None:
@@ -336,7 +336,7 @@ class Submitter:
 
 
 def _leave_to_itself(submission: Submission, task: asyncio.Task[Answered]) -> None:
-    """The caller is cancelled. Its submit may have ended in this very turn: then only the log can say how."""
+    """Handle a cancelled caller. If its submit ended in this very turn, only the log can report how."""
     if not task.done():
         submission.lose_caller()
     elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
@@ -344,7 +344,7 @@ def _leave_to_itself(submission: Submission, task: asyncio.Task[Answered]) -> No
 
 
 def _log_without_caller(submission: Submission, outcome: Answered) -> None:
-    """Log what became of a submit whose caller has gone, unless it cost nothing."""
+    """Log how a submit ended whose caller has gone, unless it cost nothing."""
     if isinstance(outcome, TaskHandle):
         log.warning(
             "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",

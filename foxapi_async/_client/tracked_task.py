@@ -1,4 +1,4 @@
-"""One remote task as the poller sees it, and what the service's replies about it mean to users."""
+"""One remote task as the poller tracks it, and the events and errors that its replies give to users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
-from foxapi_async._errors import FoxError, Hint, NotFoundError, ResponseDecodeError, TaskTimeoutError
+from foxapi_async._errors import (
+    FoxError,
+    Hint,
+    NotFoundError,
+    ResponseDecodeError,
+    TaskAbandonedError,
+    TaskTimeoutError,
+)
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
@@ -19,11 +26,15 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
 from foxapi_async._wire.texts import shorten
 
-# Before the service itself was heard, so many replies by something in front of it, over so many seconds, end a handle.
+# Before the service itself was heard, this many replies by something in front of it, over this many seconds,
+# end a handle.
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 
-# So many replies in a row that are larger than is read end a handle.
+# The results of a task that is "completed" without any follow within seconds: poll soon, then less and less often.
+EMPTY_SECONDS = 0.25
+
+# This many too large replies in a row end a handle.
 TOO_LARGE = 3
 
 
@@ -33,27 +44,27 @@ class TrackedTask:
 
     Attributes:
         id: the task's id.
-        created: when it was created, as far as is known.
-        estimated_time: what the caller of `attach` knows of it.
-        fresh_until: until then a 404 may mean that the replica asked has not heard of it.
+        created: when it was created, if known.
+        estimated_time: the estimate from the caller of `attach`.
+        fresh_until: until then a 404 may come from a replica that does not know it yet.
         from_start: whether it is tracked from its beginning; else its age comes with the first reply.
-        forecast: what foretells its end; None before the first reply.
+        forecast: the forecast of its end; None before the first reply.
         event: the last reply, as users see it.
         handles: its handles, each with its timeout in seconds; None for no limit.
         deadline: when the first of its handles that has a timeout ends.
-        poll: the poll under way.
+        poll: the running poll.
         earliest: when the next poll is worth its own price, though not yet that of a scarce one.
-        demand: its share of the polls that all tasks would take at their own price, a second.
+        demand: polls per second that it would take at its own price.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         empties: replies in a row of "completed" without results.
-        failures: polls in a row that failed.
+        failures: failed polls in a row.
         failing_since: when the first of these failed; None if the last poll did not fail.
-        failure: what the last one that failed met.
-        edge_replies: polls that were answered by something in front of the service, before the service was heard.
-        edge_since: when the first of these was.
-        too_large: replies in a row that were larger than is read.
+        failure: the error of the last failed one.
+        edge_replies: polls that something in front of the service answered, before the service was heard.
+        edge_since: when the first of these was answered.
+        too_large: too large replies in a row.
         overdue: handles whose time ended while no timer could fire. They wait for one last poll.
-        overdue_since: when that was found out. A poll that began earlier says nothing about now.
+        overdue_since: when this was noticed. A poll that began earlier says nothing about the present.
     """
 
     id: str
@@ -80,12 +91,12 @@ class TrackedTask:
     overdue_since: float = 0.0
 
     def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:
-        """Learn from a reply, and return the event that users see.
+        """Learn from a reply, and return the event for users.
 
         Args:
             snapshot: the reply.
             date: its `Date` header.
-            estimates: what is known of how long tasks take; learns from it.
+            estimates: what is known of the durations of tasks; learns from it.
             now: when it came.
         """
         signal = snapshot.signal
@@ -97,7 +108,8 @@ class TrackedTask:
         if forecast is None or not forecast.timed:
             estimate = self.estimated_time if is_usable(self.estimated_time) else snapshot.estimated_time
             if forecast is None or is_usable(estimate):
-                # This is the first reply, or the first with an estimate. A new forecast begins where the old one ends.
+                # This is the first reply, or the first with an estimate. A new forecast begins where the old
+                # one ends.
                 seen_running = 0.0 if forecast is None else forecast.age
                 if forecast is not None:
                     forecast.leave()
@@ -109,6 +121,7 @@ class TrackedTask:
         elif signal is Signal.RUNNING:
             forecast.runs(age, snapshot.progress)
         self.confirmed = True
+        self.empties = self.empties + 1 if signal is Signal.EMPTY else 0
         self.failures = self.too_large = 0
         self.failing_since = None
         self.event = event = TaskEvent(
@@ -124,11 +137,11 @@ class TrackedTask:
         return event
 
     def fail(self, verdict: Verdict, now: float, *, heard: bool) -> FoxError | None:
-        """Note a poll that told nothing, and return what the handles end with, or None to poll on.
+        """Note a failed poll. Return the final error of the handles, or None to poll again.
 
         Args:
-            verdict: what it met.
-            now: when.
+            verdict: of the poll.
+            now: when it came.
             heard: whether the service itself ever answered this session.
         """
         error = verdict.error
@@ -154,21 +167,25 @@ class TrackedTask:
         return error
 
     def _is_cut_off(self, now: float) -> bool:
-        """Count a reply by something in front of a service that was never heard; whether they are too many."""
+        """Count a reply by something in front of a service that was never heard. Return whether there are too
+        many.
+        """
         if self.edge_replies == 0:
             self.edge_since = now
         self.edge_replies += 1
         return self.edge_replies >= EDGE_REPLIES and now - self.edge_since >= EDGE_SECONDS
 
     def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
-        """Seconds until the next poll: the least that its forecasts ask for."""
+        """Seconds until the next poll: the least of its forecasts, or soon if only its results are missing."""
+        if self.empties:
+            return min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
         assert self.forecast is not None  # noqa: S101 - there was a reply
         age = max(0.0, now - self.created)
         moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.forecast.forecasts]
         return min(moments) - age
 
     def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:
-        """What a handle raises whose time is over."""
+        """The error for a handle whose time is over."""
         last = f"last status: {shorten(handle.snapshot.status, 100) if handle.snapshot else 'not read yet'}"
         if self.failing_since is not None and self.failure is not None:
             since = now - self.failing_since
@@ -181,3 +198,11 @@ class TrackedTask:
             snapshot=handle.snapshot,
             hint=Hint.RESUME_TASK,
         )
+
+    def abandoned_error(self, handle: TaskHandle, bug: BaseException | None) -> TaskAbandonedError:
+        """The error for a handle whose session was closed, or has stopped on a `bug` of this package."""
+        why = "the poller stopped on an internal error" if bug else "the session was left"
+        text = f"{why} before task {self.id} finished; it goes on: attach({self.id!r}) looks again"
+        error = TaskAbandonedError(text, task_id=self.id, snapshot=handle.snapshot)
+        error.__cause__ = bug
+        return error

@@ -1,4 +1,4 @@
-"""Local files on their way into a request: each is stored once for the session, however many requests name it."""
+"""Uploads local files for requests. Each is stored once per session, however many requests name it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foxapi_async._files import disk
 from foxapi_async._files.source import Source, facts_of
 from foxapi_async.models import GenerationRequest
 
-# Uploads are kept for 72 hours (file-management/upload-stream); what is older than this is stored anew.
+# Uploads are kept for 72 hours (file-management/upload-stream). Older ones than this are stored again.
 FRESH_SECONDS = 48 * 3600.0
 
 Identity = tuple[str, int, int]
@@ -32,7 +32,7 @@ class Uploads:
         self._turns: weakref.WeakValueDictionary[Identity, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def replace_in(self, request: GenerationRequest, call: int) -> GenerationRequest:
-        """The request of a submit, whose number is `call`, with URLs in place of its local files.
+        """The request of the submit with the number `call`, with URLs in place of its local files.
 
         Raises:
             InvalidRequestError: a file cannot be read.
@@ -54,7 +54,7 @@ class Uploads:
             return url
 
     def _remember(self, identity: Identity, url: str, now: float) -> None:
-        """Keep what is stored, the oldest first, and forget what has to be stored anew."""
+        """Keep the stored file, the oldest first, and drop those that must be stored again."""
         self._stored.pop(identity, None)
         self._stored[identity] = (url, now)
         while now - self._stored[oldest := next(iter(self._stored))][1] >= FRESH_SECONDS:
@@ -62,7 +62,7 @@ class Uploads:
 
 
 def _identify(file: os.PathLike[str]) -> Identity:
-    """What tells whether a file is still the one that was stored."""
+    """Facts that change if the file does: its path, time and size."""
     problem = ""
     try:
         path = Path(file).resolve(strict=True)

@@ -1,1 +1,1 @@
-"""Result files to disk, input files from disk."""
+"""Saves result files to disk, and reads input files from disk."""

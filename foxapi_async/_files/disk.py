@@ -1,10 +1,11 @@
-"""Writes and reads files in threads of its own: a slow disk never stalls the loop, nor name look-up, which needs
-the loop's default executor.
+"""Writes and reads files in their own threads.
 
-A file appears under its name only when it is whole: its bytes go to `.<name>.<random>.part` beside it, and the
-rename is the last step. A cancelled step waits for its thread, so that nothing writes behind our back.
+A slow disk then blocks neither the loop nor name look-up, which needs the loop's default executor.
 
-Whether two names are one is the file system's business: where `Fox.png` and `fox.png` are, the second is refused.
+A file gets its name only when it is whole. Its bytes go to `.<name>.<random>.part` beside it, and the rename
+is the last step. A cancelled step waits for its thread, so that no thread writes unnoticed.
+
+The file system decides whether two names are the same: where `Fox.png` and `fox.png` are, the second is refused.
 """
 
 from __future__ import annotations
@@ -15,29 +16,38 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import attrs
 
 from foxapi_async import _threads
 
-# The packages above look for them here.
+# The packages above import these from here.
 in_thread = _threads.in_thread
 to_its_end = _threads.to_its_end
 
 BUFFER_BYTES = 256 * 1024
 
 
+@attrs.define(eq=False)
 class PartFile:
-    """A file being written, not yet under its name. Use `part_file` to have one."""
+    """A file during writing, not yet under its name. Use `part_file` to make one.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.head = b""
-        self._file: BinaryIO  # once it is open
-        self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-        self._is_committed = False
+    Attributes:
+        path: the path of the part file.
+        size: the number of bytes so far.
+        head: the first bytes, which show the type of the content.
+        is_committed: whether the file has its name.
+    """
+
+    path: Path
+    size: int = attrs.field(default=0, init=False)
+    head: bytes = attrs.field(default=b"", init=False)
+    is_committed: bool = attrs.field(default=False, init=False)
+    _file: BinaryIO = attrs.field(init=False)  # set by `open`
+    _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
+    _pending: list[bytes] = attrs.field(factory=list, init=False)
+    _pending_bytes: int = attrs.field(default=0, init=False)
 
     def open(self) -> None:
         """Make the file, and its folder if missing."""
@@ -55,13 +65,13 @@ class PartFile:
             await in_thread(self._append)
 
     def _append(self) -> None:
-        for piece in self._pending:  # not joined, which would copy them
+        for piece in self._pending:  # not joined: that would copy them
             self._file.write(piece)
             self._hash.update(piece)
         self._pending, self._pending_bytes = [], 0
 
     async def restart(self) -> None:
-        """Forget everything written so far."""
+        """Discard everything written so far."""
         self._pending, self._pending_bytes = [], 0
         self.size, self.head = 0, b""
         await in_thread(self._truncate)
@@ -71,16 +81,15 @@ class PartFile:
         self._file.truncate()
         self._hash = hashlib.sha256()
 
-    async def commit(self, path: Path, *, overwrite: bool) -> str:
-        """Give the whole file its name; returns the SHA-256 of its content, in hexadecimal.
+    def commit(self, path: Path, *, overwrite: bool) -> str:
+        """Give the whole file its name. Blocks: call it in a thread.
+
+        Returns:
+            The SHA-256 of its content, in hexadecimal.
 
         Raises:
             FileExistsError: the name is taken, and `overwrite` is not set.
         """
-        await in_thread(self._commit, path, overwrite)
-        return self._hash.hexdigest()
-
-    def _commit(self, path: Path, overwrite: bool) -> None:  # noqa: FBT001 - called through in_thread
         self._append()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -89,16 +98,14 @@ class PartFile:
             self.path.replace(path)
         else:
             _rename_to_free_name(self.path, path)
-        self._is_committed = True
+        self.is_committed = True
+        digest: str = self._hash.hexdigest()
+        return digest
 
-    async def close(self) -> None:
-        """Close and remove the part, unless it was committed."""
-        if not self._is_committed:
-            await in_thread(self._close)
+    def discard(self) -> None:
+        """Close and remove the file, and ignore failures. Blocks: call it in a thread.
 
-    def _close(self) -> None:
-        """May fail, because closing writes what is still buffered. Those bytes are not needed any more, and the error
-        that led here is the one to report.
+        Closing writes the buffered bytes, which are not needed any more. The error to report is the earlier one.
         """
         if hasattr(self, "_file"):
             with contextlib.suppress(OSError):
@@ -111,7 +118,7 @@ _HEAD_BYTES = 512
 
 
 class MemoryFile:
-    """A file held in memory, with the same verbs as a part file."""
+    """A file in memory, with the same methods as a part file."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -123,7 +130,7 @@ class MemoryFile:
 
     @property
     def head(self) -> bytes:
-        """The first bytes, by which content is known."""
+        """The first bytes, which show the type of the content."""
         return bytes(self.data[:_HEAD_BYTES])
 
     async def write(self, piece: bytes) -> None:
@@ -131,12 +138,12 @@ class MemoryFile:
         self.data += piece
 
     async def restart(self) -> None:
-        """Forget everything written so far."""
+        """Discard everything written so far."""
         self.data.clear()
 
 
 def _rename_to_free_name(part: Path, path: Path) -> None:
-    """Rename without replacing: a hard link fails where the name is taken, `rename` would overwrite silently."""
+    """Rename without replacing: a hard link fails if the name is taken, but `rename` would overwrite it silently."""
     try:
         path.hardlink_to(part)
     except FileExistsError:
@@ -146,7 +153,7 @@ def _rename_to_free_name(part: Path, path: Path) -> None:
         try:
             part.replace(path)
         except OSError:
-            path.unlink()  # the name alone is no file
+            path.unlink()  # the empty file only held the name
             raise
     else:
         part.unlink()
@@ -154,19 +161,21 @@ def _rename_to_free_name(part: Path, path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
-    """A part file beside the future file `name` in `directory`, which is made if missing; gone at the end unless
-    it was committed.
+    """A part file beside the future file `name` in `directory`, which is made if missing.
+
+    At the end it is removed, unless it was committed.
     """
     # A character has up to four bytes, and a name up to 255.
     part = PartFile(directory / f".{name[:40]}.{secrets.token_hex(4)}.part")
     try:
-        await in_thread(part.open)  # within the `try`: a cancelled thread has opened it all the same
+        await in_thread(part.open)  # inside the `try`: if cancelled, the thread may still have opened it
         yield part
     finally:
-        await part.close()
+        if not part.is_committed:
+            await in_thread(part.discard)
 
 
 def remove_parts(directory: Path) -> None:
-    """Remove what killed processes left of files that they were writing in a folder and below. Blocks: call it in a thread."""
+    """Remove the part files that killed processes left in a folder and below. Blocks: call it in a thread."""
     for part in directory.glob("**/.*.part"):
         part.unlink(missing_ok=True)

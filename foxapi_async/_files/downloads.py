@@ -1,4 +1,4 @@
-"""Result files to disk or memory: streamed, resumed where they broke off, under their name only when whole."""
+"""Result files to disk or memory: streamed, resumed after a break, and named only when whole."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
 
+import attrs
+
 from foxapi_async._errors import DownloadError, FoxError, Hint
-from foxapi_async._files import disk, media_type
+from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._http.exchange import ExchangeFailed
@@ -25,7 +27,7 @@ from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import error_replies
 from foxapi_async._wire.requests import Reply
 
-# An uncompressed 4K image has 64 MB; videos that come through RawRequest are larger.
+# An uncompressed 4K image has 64 MB. Videos that come through RawRequest are larger.
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 
 IDLE_SECONDS = 30.0
@@ -33,18 +35,18 @@ IDLE_SECONDS = 30.0
 LIFETIME = "result files live for 24 hours"
 
 Refresh = Callable[[str], Awaitable[Sequence[str]]]
-"""Gives the addresses that a task's files have now, by the task's id: a GET, which bills nothing."""
+"""Returns the present addresses of a task's files, by the task's id: a GET, which bills nothing."""
 
 
+@attrs.define(eq=False)
 class UrlRefresh:
-    """One read of a task, made when the first of its files turns out to have expired."""
+    """One read of a task, made when the first of its files has expired."""
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._outcome: Sequence[str] | FoxError | None = None
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _outcome: Sequence[str] | FoxError | None = attrs.field(default=None, init=False)
 
     async def fresh(self, file: FileRequest, refresh: Refresh) -> FileRequest | str:
-        """The file at the address that its task gives now, or in words why there is none."""
+        """The file at the present address that its task gives, or a text that says why there is none."""
         outcome = await self._read(file.task_id or "", refresh)
         if isinstance(outcome, FoxError):
             return f", and its task cannot be read for a fresh address: {outcome}"
@@ -54,18 +56,18 @@ class UrlRefresh:
         return ", and its task still names this address" if fresh.url == file.url else fresh
 
     async def _read(self, task_id: str, refresh: Refresh) -> Sequence[str] | FoxError:
-        """What the read gave. If the reader is cancelled, the next in line reads."""
+        """The result of the read. If the reading task is cancelled, the next in line reads."""
         async with self._turn:
             if self._outcome is None:
                 try:
                     self._outcome = await refresh(task_id)
-                except FoxError as error:  # it is the same for every file of the task
+                except FoxError as error:  # the same for every file of the task
                     self._outcome = error
             return self._outcome
 
 
 class Sink(Protocol):
-    """Where a file's pieces go."""
+    """The destination of a file's pieces."""
 
     @property
     def size(self) -> int:
@@ -74,7 +76,7 @@ class Sink(Protocol):
 
     @property
     def head(self) -> bytes:
-        """The first bytes, by which content is known."""
+        """The first bytes, which show the type of the content."""
         ...
 
     async def write(self, piece: bytes) -> None:
@@ -82,20 +84,20 @@ class Sink(Protocol):
         ...
 
     async def restart(self) -> None:
-        """Forget everything written so far."""
+        """Discard everything written so far."""
         ...
 
 
 class Downloads:
-    """The port through which results fetch their files.
+    """Fetches the files of results.
 
     Args:
-        client: the open session's connections, or None once it is closed: then each call opens its own, as it does on
-            another loop than the one that this is made on.
+        client: returns the open session's connections, or None after it is closed. Then each call opens its
+            own, and also on another loop than the one where this object was made.
         retry: its `tries` and times.
-        refresh: reads a task for a fresh address of a file that has expired; None without a session, whose key that
-            takes. It is not asked once the session is closed.
-        listener: hears of retries and of saved files, on the loop that this is made on.
+        refresh: reads a task for a fresh address of an expired file. None without a session, because it needs
+            the session's key. It is not called after the session is closed.
+        listener: gets reports of retries and saved files, on the loop where this object was made.
     """
 
     def __init__(
@@ -110,11 +112,11 @@ class Downloads:
         self._retry = retry
         self._refresh = refresh
         self._listener = listener
-        # The read that the downloads of one task share for as long as one of them holds it.
+        # The downloads of one task share its read as long as one of them holds it.
         self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
     async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
-        """Stream each file to its target; see `GeneratedImage.save`. What was saved stays if another fails."""
+        """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails."""
         for file, target in wanted:
             with _disk_errors(file, target.path):
                 obstacle = await disk.in_thread(_obstacle, target)
@@ -131,7 +133,7 @@ class Downloads:
         return saved
 
     async def _save(self, file: FileRequest, target: Target) -> SavedFile | DownloadError:
-        """One file. Its error is returned, because it does not concern the others."""
+        """The saved file, or its error: returned and not raised, because it does not concern the other files."""
         loop, path = asyncio.get_running_loop(), target.path
         began = loop.time()
         try:
@@ -139,11 +141,11 @@ class Downloads:
                 async with disk.part_file(path.parent, path.name) as part:
                     ending = await self._fetch(file, part)
                     final = path if target.exact else Path(f"{path}{ending}")
-                    checksum = await part.commit(final, overwrite=target.overwrite)
+                    checksum = await disk.in_thread(part.commit, final, overwrite=target.overwrite)
         except DownloadError as error:
             return error
         saved = SavedFile(final, checksum, part.size)
-        # Hooks are called on their session's own loop alone.
+        # A session's hooks run only on its own loop.
         if self._listener is not None and loop is self._loop:
             self._listener.on_saved(file.task_id, final, checksum, part.size, loop.time() - began)
         return saved
@@ -155,10 +157,11 @@ class Downloads:
         return bytes(memory.data)
 
     async def _fetch(self, file: FileRequest, sink: Sink) -> str:
-        """Pull the whole file into `sink`, from a fresh address if its own has expired; returns the ending that its
-        content asks for.
+        """Download the whole file into `sink`, and return the ending for its content.
+
+        If its own address has expired, a fresh one is used.
         """
-        # Held from here on, so that what a sibling under way reads is ours as well.
+        # Held from here on, so that the read of another download of this task also serves this one.
         shared = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
             return await self._fetch_from(file, sink)
@@ -167,25 +170,28 @@ class Downloads:
         fresh = await self._fresh(file, shared)
         if isinstance(fresh, str):
             raise _error(file, f"{gone}{fresh}; {LIFETIME}")
-        try:  # from the beginning: a validator vouches for the bytes of one address alone
+        try:  # from the beginning: a validator is valid only for the bytes of one address
             return await self._fetch_from(fresh, sink)
         except _Expired as expired:
             gone = str(expired)
         raise _error(fresh, f"{gone}, also at the fresh address that its task names; {LIFETIME}")
 
     async def _fresh(self, file: FileRequest, shared: UrlRefresh) -> FileRequest | str:
-        """The file at a fresh address, or in words why there is none."""
+        """The file at a fresh address, or a text that says why there is none."""
         if self._refresh is None or file.task_id is None or self._shared() is None:
             return ""
         return await shared.fresh(file, self._refresh)
 
     async def _fetch_from(self, file: FileRequest, sink: Sink) -> str:
-        """Pull the whole file into `sink`, in several tries if need be; returns the ending for its content."""
+        """Download the whole file into `sink`, in several tries if needed, and return the ending for its content."""
         known = PartialFile()
 
         async def attempt() -> None:
             try:
-                async with self._connection() as client:
+                async with contextlib.AsyncExitStack() as stack:
+                    client = self._shared()
+                    if client is None:
+                        client = await stack.enter_async_context(FileClient.short_lived())
                     return await self._pull(client, file, sink, known)
             except ExchangeFailed as error:
                 broken = error
@@ -194,24 +200,15 @@ class Downloads:
                 raise failure
             raise RetrySignal(Verdict(failure, again=True))
 
-        # Without a limiter: files come from another host, whose refusals say nothing about the API.
+        # Without a limiter: files come from another host, so a refusal there does not concern the API.
         rule = a_few_tries(self._retry.tries)
         listener = self._listener if asyncio.get_running_loop() is self._loop else None
         await retried(attempt, rule, listener, "download", task_id=file.task_id)
         return _ending(file, sink, known.content_type)
 
     def _shared(self) -> FileClient | None:
-        """The open session's connections, which work on its own loop alone: elsewhere a value is as if it had none."""
+        """The open session's connections; None on another loop than the session's, where they do not work."""
         return self._client() if asyncio.get_running_loop() is self._loop else None
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[FileClient]:
-        client = self._shared()
-        if client is not None:
-            yield client
-            return
-        async with FileClient.short_lived() as own:
-            yield own
 
     async def _pull(self, client: FileClient, file: FileRequest, sink: Sink, known: PartialFile) -> None:
         connect = self._retry.connect_timeout
@@ -224,25 +221,30 @@ class Downloads:
                 _refuse(file, stream)
             if step is RangeReply.BEGIN and sink.size:
                 await sink.restart()
-            _bound(file, known.total or 0)
+            too_large = f"the file is larger than {MAX_FILE_BYTES} bytes"
+            if (known.total or 0) > MAX_FILE_BYTES:
+                raise _error(file, too_large)
             async for piece in stream.pieces(IDLE_SECONDS):
-                _bound(file, sink.size + len(piece))
+                if sink.size + len(piece) > MAX_FILE_BYTES:
+                    raise _error(file, too_large)
                 await sink.write(piece)
         if not known.is_whole(sink.size):
             raise ExchangeFailed(f"{sink.size} bytes came, which is not the whole file")
 
 
 def standalone() -> Downloads:
-    """The port of a value that outlives its session, or was never in one."""
+    """The downloads of a value that outlives its session, or never had one."""
     return Downloads(lambda: None, RetryPolicy())
 
 
 def _obstacle(target: Target) -> tuple[str, Hint] | None:
-    """What is in the way of a new file, and what to do about it; which ending its content asks for is not known yet. Blocks.
+    """What is in the way of a new file, and what can be done, or None.
+
+    The ending for its content is not known yet, so every ending is checked. Blocks.
 
     Raises:
-        OSError: no file can be there: a name too long or with a character that the system cannot have, a file in
-            place of a folder, or a folder whose content may not be seen.
+        OSError: no file can be there: the name is too long or has a forbidden character, a file is in place
+            of a folder, or the folder may not be read.
     """
     path, problem = target.path, None
     try:
@@ -254,9 +256,9 @@ def _obstacle(target: Target) -> tuple[str, Hint] | None:
         problem = str(error)
     if problem is not None:
         raise OSError(errno.EINVAL, problem)
-    endings = () if target.overwrite else ("",) if target.exact else media_type.ENDINGS
-    names = (Path(f"{path}{ending}") for ending in endings)
-    taken = next((name for name in names if os.path.lexists(name)), None)
+    endings = () if target.overwrite else ("",) if target.exact else names.ENDINGS
+    paths = (Path(f"{path}{ending}") for ending in endings)
+    taken = next((name for name in paths if os.path.lexists(name)), None)
     return None if taken is None else (f"{taken} exists already", Hint.OVERWRITE)
 
 
@@ -276,20 +278,15 @@ def _refuse(file: FileRequest, stream: FileStream) -> NoReturn:
     raise error
 
 
-def _bound(file: FileRequest, size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise _error(file, f"the file is larger than {MAX_FILE_BYTES} bytes")
-
-
 def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
     """The ending for the content.
 
     Raises:
-        DownloadError: it is no image.
+        DownloadError: it is not an image.
     """
     if sink.size == 0:
         raise _error(file, "the address gives an empty file instead of an image")
-    ending = media_type.ending(sink.head, content_type)
+    ending = names.ending(sink.head, content_type)
     if ending is None:
         shown = content_type or "of unknown type"
         raise _error(file, f"the address gives a text or web page ({shown}) instead of an image")
@@ -303,7 +300,7 @@ def _error(file: FileRequest, words: str, hint: Hint | None = None) -> DownloadE
 
 @contextlib.contextmanager
 def _disk_errors(file: FileRequest, path: Path) -> Iterator[None]:
-    """Turn what the disk says into a DownloadError."""
+    """Turn an error of the disk into a `DownloadError`."""
     hint = None
     try:
         yield

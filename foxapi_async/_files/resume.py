@@ -1,8 +1,8 @@
-"""How a file that broke off is gone on with: what is known of it across tries, and what each reply is to that.
+"""Resumes a broken download: what is known of the file across tries, and how each reply fits it.
 
-A file must never be a mixture of two versions. So the rest is asked for only where the server can tell whether the
-file is still the same one (RFC 9110 section 13.1.5), and the reply is believed only where it fits what is known
-(section 14.4). Whatever does not fit means: begin anew.
+A file must never be a mixture of two versions. So the rest is requested only if the server can recognise the
+version (RFC 9110 section 13.1.5), and a reply is accepted only if it fits what is known (section 14.4).
+Otherwise the download starts again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foxapi_async._wire.headers import parse_date
 
 
 class RangeReply(enum.Enum):
-    """What a reply is to the bytes that are there."""
+    """How a reply fits the bytes that are there."""
 
     BEGIN = "the whole file, from its first byte"
     GO_ON = "the rest of it"
@@ -27,12 +27,12 @@ class RangeReply(enum.Enum):
 
 @attrs.define
 class PartialFile:
-    """What is known of a file that is being fetched, across tries.
+    """The known facts of a file during its download, across tries.
 
     Attributes:
         content_type: as the server declares it.
-        validator: by which the server recognises this version; None where it cannot.
-        total: its length in bytes; None where no reply has told.
+        validator: the mark by which the server recognises this version; None if it cannot.
+        total: its length in bytes; None if no reply has given it.
     """
 
     content_type: str | None = None
@@ -40,15 +40,15 @@ class PartialFile:
     total: int | None = None
 
     def can_resume(self, size: int) -> bool:
-        """Whether the `size` bytes that are there can be gone on with."""
+        """Whether a download can continue after the first `size` bytes."""
         return size > 0 and self.validator is not None
 
     def resume_headers(self, size: int) -> dict[str, str]:
-        """Headers that ask for the rest, or for the whole file where it is another one by now."""
+        """Headers that ask for the rest, or for the whole file if its version has changed."""
         return {"Range": f"bytes={size}-", "If-Range": self.validator or ""} if self.can_resume(size) else {}
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
-        """What a reply is to the `size` bytes that are there; notes what it tells of the file."""
+        """How a reply fits the `size` bytes that are there. Notes the facts that it gives of the file."""
         resuming = self.can_resume(size)
         if status == 200:
             is_plain = _is_plain(headers)
@@ -68,7 +68,9 @@ class PartialFile:
         self.validator = self.total = None
 
     def is_whole(self, size: int) -> bool:
-        """Whether `size` bytes are all, as far as anybody has told; more than that are of no use, and forgotten."""
+        """Whether `size` bytes are the whole file, or its length is unknown. If there are too many, the next
+        try starts again.
+        """
         if self.total is None or size == self.total:
             return True
         if size > self.total:
@@ -88,24 +90,25 @@ class PartialFile:
         return True
 
     def _is_same(self, headers: Mapping[str, str]) -> bool:
-        """Whether the names that the reply gives the version, if any, are the one that is known."""
+        """Whether the version that the reply names, if any, is the known one."""
         name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
         return headers.get(name, self.validator) == self.validator
 
 
-# Eighteen digits are more than any file has, and fewer than what `int` refuses to read.
+# No file has more digits in its length than eighteen, and `int` reads these without error.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 
 
 def _is_plain(headers: Mapping[str, str]) -> bool:
-    """Whether we count the same bytes as the server: of an encoded body we count the decoded ones."""
+    """Whether we count the same bytes as the server: if a body is encoded, we count the decoded ones."""
     return headers.get("Content-Encoding", "identity").lower() == "identity"
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
-    """What can vouch for each byte: a strong ETag, or without any ETag a date that is old enough to be strong.
+    """A mark that identifies each byte: a strong ETag; without any ETag, a date that is old enough to be
+    strong.
 
     Within the second of `Last-Modified` the file may change again (RFC 9110 section 8.8.2.2).
     """

@@ -1,4 +1,4 @@
-"""Reads a file, bytes or a file object for an upload: piece by piece, in the file threads, from a known size."""
+"""Reads a file, bytes or a file object for an upload: in pieces, in the file threads, with a known size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from foxapi_async._files.disk import BUFFER_BYTES, in_thread
 
 
 def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
-    """What is known of a regular file.
+    """The facts of a regular file.
 
     Raises:
-        OSError: it is missing, or no regular file: opening a pipe would block until somebody writes to it.
+        OSError: it is missing, or not a regular file. Opening a pipe would block until another process writes to it.
     """
     facts = Path(path).stat()
     if not stat.S_ISREG(facts.st_mode):
@@ -27,7 +27,7 @@ def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
 
 
 class Source:
-    """An input file to be streamed, from its beginning at each try.
+    """An input file to stream. Each try streams it from the beginning.
 
     Args:
         file: a path, bytes, or a binary file object that can seek.
@@ -43,10 +43,10 @@ class Source:
         return str(self._file) if isinstance(self._file, str | os.PathLike) else self.name
 
     async def measure(self) -> None:
-        """Find out `size` in bytes and `name`.
+        """Set `size` (in bytes) and `name`.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         await in_thread(self._measure)
 
@@ -64,10 +64,10 @@ class Source:
             self.name = os.path.basename(str(getattr(file, "name", self.name)))  # noqa: PTH119 - may be no path at all
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The bytes, piece by piece, from the beginning.
+        """The bytes in pieces, from the beginning.
 
         Raises:
-            OSError: it cannot be read, or became shorter or longer since it was measured.
+            OSError: the file cannot be read, or its length has changed since it was measured.
         """
         left = self.size
         holder = contextlib.ExitStack()
@@ -79,7 +79,7 @@ class Source:
             if left:
                 raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
         finally:
-            holder.close()  # also what a cancelled thread has opened; a file that was handed in stays open
+            holder.close()  # also a file that a cancelled thread has opened; the user's file object stays open
 
     def _open(self, holder: contextlib.ExitStack) -> BinaryIO:
         file = self._file

@@ -1,4 +1,4 @@
-"""What is fetched, where it goes, and what was written."""
+"""Values for downloads: the file to fetch, its target, and the file that was saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """Where one image goes: `stem` plus the ending its content asks for, or exactly `path`."""
+    """The target of one image: exactly `path`, or `path` plus the ending for its content."""
 
     path: Path
     exact: bool
@@ -19,11 +19,11 @@ class Target:
 
 @attrs.frozen
 class SavedFile:
-    """A file that was written, whole.
+    """A whole file that was written.
 
     Attributes:
-        path: where it is.
-        sha256: the SHA-256 of its content, in hexadecimal, taken of what was written.
+        path: its path.
+        sha256: the SHA-256 of the bytes that were written, in hexadecimal.
         bytes: its size in bytes.
     """
 
@@ -34,7 +34,7 @@ class SavedFile:
 
 @attrs.frozen
 class Position:
-    """Where an image stands in its result: `index` from 0, among `count`."""
+    """The position of an image in its result: `index` from 0, among `count`."""
 
     index: int
     count: int
@@ -46,8 +46,8 @@ class FileRequest:
 
     Attributes:
         url: its address.
-        task_id: the task that made it; None if that is not known.
-        position: where it stands in its result; None if that is not known.
+        task_id: the task that made it; None if unknown.
+        position: its position in the result; None if unknown.
     """
 
     url: str
@@ -55,9 +55,9 @@ class FileRequest:
     position: Position | None = None
 
     def at_fresh_address(self, urls: Sequence[str]) -> FileRequest | None:
-        """This file at the address that a later reply of its task gives it; None where that cannot be told.
+        """This file at the address from a later reply of its task; None if it cannot be identified.
 
-        Among another number of files the same position may be another file's.
+        If the number of files has changed, the same position may be another file's.
         """
         if self.position is None or self.position.count != len(urls):
             return None

@@ -1,1 +1,1 @@
-"""What users hold."""
+"""The values that users hold."""

@@ -1,8 +1,9 @@
-"""The handle: a value that stands for one remote task, to be awaited, iterated or asked.
+"""The handle: a value that stands for one remote task. A user can await it, iterate over it, or read its
+state.
 
-It stores its state and wakes whoever waits; it is no future, because cancelling one waiter of a future cancels it
-for all. All changes are made by plain functions on the loop, so there is no lock. Each waiter gets an error
-object of its own, because a traceback grows on every raise.
+It stores its state and wakes its waiters. It is not a future, because cancelling one waiter of a future
+cancels it for all. Plain functions on the loop make all changes, so there is no lock. Each waiter gets its
+own error object, because a traceback grows with every raise.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ _ENDED_HERE = frozenset({State.TIMED_OUT, State.ABANDONED, State.REFUSED})
 
 
 class TaskHandle:
-    """One task, as `FoxSession.submit` and `FoxSession.attach` give it.
+    """One task, as `FoxSession.submit` and `FoxSession.attach` return it.
 
-    - `await handle` gives its `TaskResult`; several tasks may await it, and cancelling one disturbs nobody.
-    - `async for event in handle` yields a `TaskEvent` for the current state, then for each reading, and ends after
-      the final one. A slow loop skips to the latest state; it never delays the polling.
-    - `handle.stop()` ends the looking, not the task.
+    - `await handle` returns its `TaskResult`. Several tasks may await it; cancelling one does not disturb the others.
+    - `async for event in handle` yields a `TaskEvent` for the current state, then for each poll, and ends
+      after the final one. A slow loop skips to the latest state; it never delays the polling.
+    - `handle.stop()` ends the polling, not the task.
 
     Attributes:
-        id: the task's id. Keep it: `FoxSession.attach(id)` goes on from it in any process.
-        kept: whether the session answers for the task; an onlooker's handle is not among the unfinished ones.
+        id: the task's id. Keep it: `FoxSession.attach(id)` continues with the task in any process.
+        kept: whether the session is responsible for the task. If not, the handle is not in `unfinished`.
     """
 
     __slots__ = (
@@ -60,7 +61,7 @@ class TaskHandle:
         self._version = 0
         self._retire = retire
         self._loop = asyncio.get_running_loop()
-        # None until somebody waits: of a hundred thousand handles most are not even looked at.
+        # None until there is a waiter: of a hundred thousand handles most never have one.
         self._ended: list[asyncio.Future[None]] | None = None
         self._news: list[asyncio.Future[None]] | None = None
 
@@ -69,7 +70,7 @@ class TaskHandle:
 
     @property
     def snapshot(self) -> TaskSnapshot | None:
-        """The last reading; None only while an attached task was not read yet."""
+        """The last poll's reply; None only until an attached task is read for the first time."""
         return self._event.snapshot if self._event else None
 
     def done(self) -> bool:
@@ -77,7 +78,7 @@ class TaskHandle:
         return self._state is not State.WAITING
 
     def stop(self) -> None:
-        """Stop looking: waiters get a `TaskAbandonedError`. The task itself goes on and stays billed."""
+        """Stop polling: waiters get a `TaskAbandonedError`. The task itself continues and stays billed."""
         if self.done():
             return
         text = f"stop() was called on the handle of task {self.id}; the task continues"
@@ -89,16 +90,16 @@ class TaskHandle:
         return self.wait().__await__()
 
     async def wait(self, timeout: float | None = None) -> TaskResult:
-        """What `await handle` does, as a coroutine.
+        """The same as `await handle`, as a coroutine.
 
         Args:
-            timeout: seconds that this waiter alone waits; the handle goes on.
+            timeout: seconds for this waiter only; the handle continues.
 
         Raises:
             TaskFailedError, TaskCancelledError: the service ended the task.
-            TaskTimeoutError: the handle's time, or this waiter's, is over; the task goes on.
-            TaskAbandonedError: stopped, or the session was left; the task goes on.
-            APIError: the service refused to tell (401, 402, 403, 404).
+            TaskTimeoutError: the time of the handle, or of this waiter, is over; the task continues.
+            TaskAbandonedError: the handle was stopped, or the session was closed; the task continues.
+            APIError: the service refused to give the status (401, 402, 403, 404).
         """
         limit = None if timeout is None else check_timeout(timeout)
         self._check_loop()
@@ -123,10 +124,10 @@ class TaskHandle:
             raise ConfigurationError(f"task {self.id} belongs to another event loop: await it there")
 
     async def _newer_than(self, seen: int) -> tuple[int, TaskEvent] | None:
-        """The latest event and its number once it is not `seen`; None when there will be no other."""
+        """The latest event and its number as soon as it is not `seen`; None if there will be no other."""
         self._check_loop()
         while True:
-            # A handle that ended here says nothing new about the task, so its readers just end.
+            # A handle that ended locally has no news about the task, so its iterators just end.
             if self._state in _ENDED_HERE:
                 return None
             if self._event is not None and self._version != seen:
@@ -149,10 +150,10 @@ class TaskHandle:
             if timer is not None:
                 timer.cancel()
 
-    # What follows is called by the poller alone.
+    # Only the poller calls the methods below.
 
     def observe(self, event: TaskEvent, ending: Ending | None) -> None:
-        """Take a reading of the task; `ending` comes with a final one."""
+        """Take the event of a poll. `ending` comes with a final one."""
         self._event = event
         self._version += 1
         if ending is None:
@@ -163,7 +164,7 @@ class TaskHandle:
             _wake(self._news)
 
     def end(self, signal: Signal, ending: Ending) -> None:
-        """Be over, with what every waiter gets."""
+        """End the handle with the result or error that every waiter gets."""
         self._state = advance(self._state, signal)
         self._ending = ending
         _wake(self._ended)
@@ -179,7 +180,7 @@ def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
 
 
 class _Events:
-    """One reader of a handle: the current state first, then whatever is newer than what it saw."""
+    """One iterator over a handle: the current state first, then each newer one."""
 
     def __init__(self, handle: TaskHandle) -> None:
         self._handle = handle
@@ -194,3 +195,22 @@ class _Events:
             raise StopAsyncIteration
         self._seen, event = newer
         return event
+
+
+KEPT_SECONDS = 48 * 3600.0
+"""A detached handle is forgotten after two days. Its task's files are gone by then, and a server runs for months."""
+
+
+class DetachedHandles(dict[str | TaskHandle, tuple[TaskHandle, float]]):
+    """Handles that ended locally while the remote task may still run, the oldest first, each with the time of its end.
+
+    They are kept for `FoxSession.unfinished`: of each id the last one; when the session is closed, all of them.
+    """
+
+    def keep(self, handle: TaskHandle, now: float, *, beside: bool) -> None:
+        """Keep a handle that ends `now`: `beside` others of its id, or in their place."""
+        key = handle if beside else handle.id
+        self.pop(key, None)
+        self[key] = (handle, now)
+        while now - self[oldest := next(iter(self))][1] > KEPT_SECONDS:
+            del self[oldest]

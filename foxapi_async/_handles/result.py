@@ -1,7 +1,7 @@
-"""What a finished task leaves behind: values without key or connection, that can be saved and pickled.
+"""The results of a finished task: values without key or connection, which can be saved and pickled.
 
-An image knows its address and, while its session is open, through whom to fetch it. An image without a session
-(unpickled, or outliving its session) fetches through a connection of its own.
+An image has its address and, while its session is open, the session's downloads. An image without a session
+(unpickled, or outliving its session) fetches over its own connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from foxapi_async._files.names import safe_name
 from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
-"""Endings under which an image may be saved; a name with one of them is a file, not a directory."""
+"""Endings of image files. A name with one of them is a file, not a directory."""
 
 
 @attrs.frozen
@@ -27,10 +27,10 @@ class GeneratedImage:
     """One image of a finished task.
 
     Attributes:
-        url: where the file is; FoxAPI keeps it for 24 hours (docs.foxapi.cc get-task-detail).
+        url: the file's address; FoxAPI keeps the file for 24 hours (docs.foxapi.cc get-task-detail).
         content_type: the MIME type if the reply named one; mostly None.
-        task_id: the task that made it, None if not known.
-        raw: the whole result object of the reply, with fields this package does not know.
+        task_id: the task that made it; None if unknown.
+        raw: the whole result object of the reply, with fields that this package does not know.
     """
 
     url: str
@@ -43,21 +43,22 @@ class GeneratedImage:
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Stream the image into the file `path` and return that path.
 
-        A path without an ending gets the one of its content. The file appears under its name only when it is
-        whole. Missing folders are made. Where the URL has expired, an image of an open session reads its task once
-        for a fresh one.
+        A path without an ending gets the ending for its content. The file gets its name only when it is
+        whole. Missing folders are made. If the URL has expired, an image of an open session reads its task
+        once for a fresh URL.
 
         Raises:
             DownloadError: the file exists already (found before anything is fetched) and `overwrite` is not
-                set, the URL does not give an image, or nothing can be written there. `charged` is "yes".
+                set; or the URL does not give an image; or the file cannot be written there. `charged` is
+                "yes".
         """
         return (await self.download(path, overwrite=overwrite)).path
 
     async def download(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> SavedFile:
-        """Do what `save` does, and return size in bytes and checksum with the path.
+        """Do the same as `save`, and return size in bytes and checksum with the path.
 
         Raises:
-            DownloadError: as `save` does.
+            DownloadError: see `save`.
         """
         target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
         return (await self.downloads.save([(self.file, target)]))[0]
@@ -72,12 +73,12 @@ class GeneratedImage:
 
     @property
     def file(self) -> FileRequest:
-        """What to fetch."""
+        """The file to fetch."""
         return FileRequest(self.url, self.task_id, self._position)
 
     @property
     def downloads(self) -> Downloads:
-        """Through whom to fetch it."""
+        """The downloads that fetch it."""
         return self._downloads or standalone()
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -95,10 +96,10 @@ class TaskResult:
 
     Attributes:
         task_id: its id.
-        model: the model that was used; it may differ from the one asked for.
+        model: the model that was used; it may differ from the requested one.
         images: one for each output, in the order of the reply.
         usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
-        elapsed: seconds from the submit (for an attached task: from its creation) until completion was noticed.
+        elapsed: seconds from the submit (for an attached task: from its creation) until its completion was noticed.
         raw: the whole reply.
     """
 
@@ -110,23 +111,23 @@ class TaskResult:
     raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
 
     async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
-        """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths, n counting from 1.
+        """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths; n counts from 1.
 
         The ending follows the content. The directory is made if it is missing.
 
         Raises:
-            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`; `.saved` has the paths
-                of the images that were saved all the same.
+            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`. `.saved` has the
+                paths of the images that were saved.
         """
         return [file.path for file in await self.download(directory, overwrite=overwrite)]
 
     async def download(
         self, directory: str | os.PathLike[str], *, overwrite: bool = False
     ) -> list[SavedFile]:
-        """Do what `save` does, and return size in bytes and checksum with each path.
+        """Do the same as `save`, and return size in bytes and checksum with each path.
 
         Raises:
-            DownloadError: as `save` does.
+            DownloadError: see `save`.
         """
         folder = Path(directory)
         if folder.suffix.lower() in IMAGE_SUFFIXES:
@@ -148,10 +149,10 @@ class Outcome:
     """How one item of `FoxSession.as_completed` ended: with a `result` or with an `error`, never both.
 
     Attributes:
-        index: the item's place in the input, from 0.
-        request: what was asked; None if the item could not be made a request.
-        task_id: the id, None if the service never gave one.
-        result: what it made, or None.
+        index: the item's position in the input, from 0.
+        request: the request; None if the item was not a valid request.
+        task_id: the id; None if the service never gave one.
+        result: the task's result, or None.
         error: a `FoxError`, or None.
     """
 

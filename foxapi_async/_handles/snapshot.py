@@ -1,4 +1,4 @@
-"""What users see of a task while it runs: frozen values, made of the service's replies."""
+"""The state of a task as users see it: frozen values, made from the service's replies."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def _parsed(reply: Mapping[str, Any] | bytes) -> Mapping[str, Any]:
 
 @attrs.frozen(kw_only=True)
 class TaskSnapshot:
-    """One reading of a task, as docs.foxapi.cc get-task-detail describes it.
+    """The state of a task in one reply (docs.foxapi.cc get-task-detail).
 
     Attributes:
         id: the task's id, opaque.
-        model: the model used, "" if the reply did not say.
-        status: pending, processing, completed, failed, cancelled, or a newer word, kept as it is.
+        model: the model used; "" if the reply did not name it.
+        status: pending, processing, completed, failed, cancelled, or a newer word as the service writes it.
         progress: 0–100 as the service gives it, or None.
-        estimated_time: seconds the service expects the task to take, as it gives them, or None.
+        estimated_time: seconds that the service expects the task to take, as it gives them, or None.
         created: Unix time in seconds on the service's clock, or None.
         images: the results that have a URL; empty until there are any.
         error: why it failed, or None.
         usage: the `usage` object, or None.
-        raw: the whole reply, with fields this package does not know; given as a mapping, or as the JSON that it came in.
-        has_results: whether the reply had results at all; some tasks have results without a URL (see `raw`).
+        raw: the whole reply, with fields that this package does not know. Pass a mapping, or JSON as bytes.
+        has_results: whether the reply had any results; some tasks have results without a URL (see `raw`).
     """
 
     id: str
@@ -51,13 +51,13 @@ class TaskSnapshot:
     images: tuple[GeneratedImage, ...] = ()
     error: TaskProblem | None = None
     usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
-    # Mostly as it came: parsed, it takes five times the memory, and of each task in flight one is kept.
+    # Mostly unparsed JSON: parsed, it takes five times the memory, and each task in flight keeps one.
     _raw: Mapping[str, Any] | bytes = attrs.field(factory=dict, repr=False, hash=False, eq=_parsed)
     has_results: bool = False
 
     @classmethod
     def of(cls, reply: TaskReply, downloads: Downloads | None = None) -> Self:
-        """The snapshot of a reply, with images that fetch themselves through `downloads`."""
+        """The snapshot of a reply. Its images fetch their files through `downloads`."""
         count = len(reply.files)
         images = tuple(
             GeneratedImage(
@@ -86,23 +86,23 @@ class TaskSnapshot:
 
     @property
     def raw(self) -> Mapping[str, Any]:
-        """The whole reply; where it is kept as JSON it is parsed at each access."""
+        """The whole reply. If it is kept as JSON, each access parses it."""
         return _parsed(self._raw)
 
     @property
     def signal(self) -> state.Signal:
-        """What this reading tells a handle."""
+        """The signal of this state for a handle."""
         return state.reading(self.status, has_results=self.has_results)
 
     @property
     def finished(self) -> bool:
-        """Whether the task is over. "completed" without results is not: they follow within seconds."""
+        """Whether the task is over. "completed" without results is not over: they follow within seconds."""
         return self.signal in state.REMOTELY_OVER
 
 
 @attrs.frozen(kw_only=True)
 class TaskEvent:
-    """One step of a task, as iterating a handle yields it. Times are in seconds.
+    """One step of a task, as iterating over a handle yields it. Times are in seconds.
 
     Attributes:
         task_id: the task's id.
@@ -110,10 +110,10 @@ class TaskEvent:
         status: as in `TaskSnapshot`.
         progress: 0–100 as the service gives it, or None.
         elapsed: since the submit (for an attached task: since its creation).
-        remaining: the median of what the task still needs, given that it is not done yet; 0 when it is over,
-            None as long as neither an estimate nor another task of the model tells.
+        remaining: the median of the time that the task still needs, given that it is not done yet. It is 0
+            when the task is over. It is None without an estimate and without an ended task of the model.
         final: whether the task is over; no event of this task follows.
-        snapshot: the reading behind the event.
+        snapshot: the state behind the event.
     """
 
     task_id: str
@@ -127,7 +127,7 @@ class TaskEvent:
 
 
 def task_failure(snapshot: TaskSnapshot) -> FoxError:
-    """The error that a task which failed or was cancelled stands for."""
+    """The error for a task that failed or was cancelled."""
     problem = snapshot.error
     code, words = (problem.code, shorten(problem.message)) if problem else (None, "")
     if snapshot.signal is Signal.FAILURE:
@@ -139,7 +139,7 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
 
 
 def ending_of(snapshot: TaskSnapshot, elapsed: float) -> TaskResult | FoxError:
-    """The result or the error that a finished task stands for."""
+    """The result or the error of a finished task."""
     if snapshot.signal is not Signal.COMPLETED:
         return task_failure(snapshot)
     return TaskResult(

@@ -1,14 +1,15 @@
-"""The life of a handle as data: which signal moves it from which state to which.
+"""The life of a handle as a table: which signal moves it from which state to which.
 
-Rule 1: every transition is in the table below; nothing else in the package compares statuses to decide
+Rule 1: every transition is in the table below. No other code in the package compares statuses to decide
 whether a handle is over. Rule 2: this file does not know where a signal comes from.
 
-A handle begins WAITING. Readings of the task either leave it there or end it with what the service says;
-the four local signals end it without any claim about the remote task, which goes on and stays billed.
-The README shows the picture that `mermaid` draws from the table, and a test keeps the two in step.
+A handle begins WAITING. Replies about the task either leave it there or end it as the service says. The four
+local signals end it without any claim about the remote task, which continues and stays billed. The README
+shows the picture that `mermaid` draws from the table, and a test checks that they agree.
 
 The statuses are those of docs.foxapi.cc get-task-detail: pending, processing, completed, failed, and
-`cancelled` of its older version. Any other status counts as still running, because the service may grow some.
+`cancelled` from its older version. Any other status counts as still running, because the service may add
+some.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from foxapi_async._errors import FoxError
 
 
 class State(enum.Enum):
-    """Where a handle stands; all but WAITING are final."""
+    """The state of a handle. All but WAITING are final."""
 
     WAITING = "waiting"
     SUCCEEDED = "succeeded"
@@ -31,7 +32,7 @@ class State(enum.Enum):
 
 
 class Signal(enum.Enum):
-    """What can happen to a handle: five readings of the task, four local events."""
+    """The events of a handle: five kinds of reply about the task, and four local events."""
 
     RUNNING = "still running"
     EMPTY = "completed, results missing"
@@ -47,7 +48,7 @@ class Signal(enum.Enum):
 TRANSITIONS: dict[State, dict[Signal, State]] = {
     State.WAITING: {
         Signal.RUNNING: State.WAITING,
-        # Observed: "completed" can come seconds before its results. Not finished yet.
+        # Observed: "completed" can come seconds before its results. It is not finished yet.
         Signal.EMPTY: State.WAITING,
         Signal.COMPLETED: State.SUCCEEDED,
         Signal.FAILURE: State.FAILED,
@@ -65,7 +66,7 @@ REMOTELY_OVER = frozenset({Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION
 
 
 def reading(status: str, *, has_results: bool) -> Signal:
-    """What a status on the wire tells, in whichever case it is written."""
+    """The signal for a status of the service, in upper or lower case."""
     status = status.lower()
     if status == "completed":
         return Signal.COMPLETED if has_results else Signal.EMPTY
@@ -76,7 +77,7 @@ def advance(state: State, signal: Signal) -> State:
     """The state after `signal`.
 
     Raises:
-        FoxError: the table has no such transition: a handle that is over stays as it is.
+        FoxError: the table has no such transition. A handle that is over does not change.
     """
     try:
         return TRANSITIONS[state][signal]

@@ -1,1 +1,1 @@
-"""Bytes; alone with aiohttp."""
+"""Sends and receives bytes. Only this package and the emulator import aiohttp."""

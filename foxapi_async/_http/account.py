@@ -1,7 +1,8 @@
-"""Which key goes where: the settings that protect it, resolved once, before anything is sent.
+"""Decides which key goes to which address: the settings that protect it, resolved once, before anything is
+sent.
 
-Error trackers show the locals of every frame of a traceback. So what may be a secret is looked at in functions that
-have returned before anything is raised, and is from then on a `Secret`.
+Error trackers show the local variables of every frame of a traceback. So functions that check a possible
+secret return before anything is raised, and afterwards it is a `Secret`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import attrs
 from foxapi_async._errors import ConfigurationError, Hint
 
 DEFAULT_BASE_URL = "https://api.foxapi.cc"
-"""The host of the documentation; `https://api.aihubmax.com` is its known successor."""
+"""The host in the documentation; `https://api.aihubmax.com` is its known successor."""
 
 
 class Secret(str):
-    """A text that is sent but never shown: stars stand for it wherever a repr is made, also of what holds it.
+    """A text that is sent but never shown: its repr is stars, also inside containers.
 
-    That reaches further than a container with a repr of its own: aiohttp copies the headers it is given, and keeps
-    the values as they are.
+    A container with its own repr would protect less: aiohttp copies the headers that it gets, but keeps their values.
     """
 
     __slots__ = ()
@@ -41,7 +41,7 @@ class Account:
     Attributes:
         key: the API key; never shown.
         base_url: scheme, host and an optional path prefix, without a slash at the end.
-        plain: the key travels over plain http beyond this machine, as explicitly allowed.
+        plain: whether the key travels over plain http to another machine, which the user has allowed.
     """
 
     key: Secret = attrs.field(converter=Secret)
@@ -52,10 +52,11 @@ class Account:
 def resolve_account(
     api_key: object, base_url: object, *, allow_http: bool, environ: Mapping[str, str]
 ) -> Account | ConfigurationError:
-    """The account of the arguments, else of FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
+    """The account from the arguments, else from FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
 
-    What is wrong with them is returned, to be raised where neither they nor the environment are in reach: no key, a
-    key with white space inside, a URL that is no http(s) URL, or plain http to another machine.
+    A fault is returned as an error: no key, a key with white space inside, a URL that is not http(s), or
+    plain http to another machine. The caller raises it in a frame that holds neither the key nor the
+    environment.
     """
     given = environ.get("FOXAPI_API_KEY") if api_key is None else api_key
     address = base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
@@ -86,7 +87,7 @@ def _problem_of_key(given: object) -> str | None:
 def _problem_of_url(url: object) -> str | None:
     if not isinstance(url, str):
         return f"the base URL is a {type(url).__name__}, not a text"
-    if "@" in url:  # wherever it stands: a password with a slash in it would make it part of the path
+    if "@" in url:  # anywhere in the URL: a password with a slash would make the @ part of the path
         return "the base URL has a user name or password in it (an @): the API key is the only credential"
     try:
         parts = urlsplit(url)
@@ -102,25 +103,25 @@ def _problem_of_url(url: object) -> str | None:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether a good URL is plain http beyond this machine."""
+    """Whether a valid URL is plain http to another machine."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _redacted(url: str) -> str:
-    """The URL without what may be a secret: anything after a `?` or `#`, and a word that is no address at all."""
+    """The URL without possible secrets: anything after a `?` or `#`, or all of it if it is not an address."""
     return re.sub(r"[?#].*", "…", url, flags=re.DOTALL) if re.search(r"[./:]", url) else "…"
 
 
 class Redactor:
-    """Puts stars where a stranger's text repeats the key, also as JSON, HTML and URLs may spell it.
+    """Replaces the key by stars in text from outside, also in its JSON, HTML and URL spellings.
 
     Args:
-        key: what nobody is to read.
+        key: the key to hide.
     """
 
     def __init__(self, key: str) -> None:
-        # Usually one: a key of letters, digits and dashes is spelled the same everywhere.
+        # Usually there is only one: a key of letters, digits and dashes has the same spelling everywhere.
         spellings = {
             key,
             key.replace("/", "\\/"),
@@ -136,12 +137,12 @@ class Redactor:
         return self._texts.sub("***", text)
 
     def data(self, data: bytes) -> bytes:
-        """The same bytes, or others without the key."""
+        """The same bytes if the key is not in them, else a copy without the key."""
         return self._data.sub(b"***", data)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+    """Whether a host name or address means this machine."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""What every use of aiohttp in this package shares: sessions without defaults, no silent repeats, safe words."""
+"""Shared by all uses of aiohttp here: sessions without defaults, no hidden repeats, failures in safe words."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ import aiohttp
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._version import __version__
 
-# aiohttp rounds limits above 5 s up to whole seconds and ends every download at 300 s: ours are asyncio's.
+# aiohttp rounds limits above 5 s up to whole seconds and ends every download at 300 s, so asyncio sets our limits.
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
-# Default agents such as Python-urllib's are refused by the service's edge (403, "error code: 1010").
+# The service's edge refuses default agents such as Python-urllib's (403, "error code: 1010").
 USER_AGENT = f"foxapi-async/{__version__} python/{platform.python_version()}"
 
 NETWORK = (aiohttp.ClientError, OSError)
 
-# A service behind several gateways may send many long headers: aiohttp itself takes lines of 8 kB, and 128 of them.
+# A service behind several gateways may send many long headers. aiohttp's own limits are lines of 8 kB, and
+# 128 of them.
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 512
 
 
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    """A client session without cookies, key or total timeout, which repeats nothing by itself."""
+    """A client session without cookies, key or total timeout. It repeats nothing by itself."""
     session = aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=NO_TIMEOUT
     )
-    # aiohttp's own switch, which its test client uses. A middleware does the same for a session that is not ours, but
-    # costs a fiftieth of a poll; a test holds that nothing is repeated either way.
+    # This is aiohttp's own switch, which its test client uses. A middleware does the same for a session from
+    # the user, but costs a fiftieth of a poll. A test checks that neither way repeats anything.
     session._retry_connection = False  # noqa: SLF001
     return session
 
 
 async def never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
-    """Keep aiohttp from sending a GET again on its own when a kept connection was dropped: one layer retries."""
+    """Stop aiohttp from sending a GET again by itself after a kept connection was dropped: only `_retry` repeats."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -46,7 +47,7 @@ async def never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
 
 
 def describe(error: BaseException) -> str:
-    """A failure in words, without what aiohttp's exceptions carry of the request."""
+    """A failure in words, without the request data that aiohttp's exceptions hold."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the TLS certificate of {error.host}:{error.port} is not accepted"
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -1,14 +1,20 @@
-"""The time of an exchange, and the fact that its request was handed over: no aiohttp in here."""
+"""The time limits of an exchange, and whether its request was handed over. This module does not import aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
+
+import attrs
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
-    """A connection that could not be had or broke: `reason` says how, without secrets; `final` ones stay broken."""
+    """No connection, or a broken one.
+
+    `reason` describes it without secrets; `final` means that a retry cannot help.
+    """
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -16,18 +22,18 @@ class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, ne
         self.final = final
 
 
-# What has arrived counts: a sent request does not end at its limit while bytes of its answer keep coming. So long a
-# pause means that none come any more, and reading goes on so long at most.
+# A sent request does not end at its limit while bytes of its answer keep arriving. A pause of `PAUSE` seconds
+# means that no more arrive. Reading continues for `LONGEST` seconds at most.
 PAUSE = 0.025
 LONGEST = 1.0
 
 
 class Settling:
-    """How long reading goes on past a limit. Moments are loop time in seconds.
+    """How long reading continues after a limit. Moments are loop time in seconds.
 
     Args:
-        now: when the limit is over.
-        pieces: of the answer that have been read by then.
+        now: when the limit ends.
+        pieces: how many pieces of the answer have been read by then.
     """
 
     def __init__(self, now: float, pieces: int) -> None:
@@ -36,9 +42,9 @@ class Settling:
         self.when = now + PAUSE
 
     def is_over(self, now: float, pieces: int, *, busy: bool = False) -> bool:
-        """Whether no bytes come any more, or it took too long; if not, the next moment to ask is `when`.
+        """Whether bytes have stopped or `LONGEST` has passed. If not, `when` is the next moment to check.
 
-        A `busy` exchange has its whole answer, which is large and being parsed.
+        A `busy` exchange has its whole answer, which is large and is being parsed.
         """
         if (pieces == self._pieces and not busy) or now >= self._end:
             return True
@@ -48,17 +54,18 @@ class Settling:
 
 
 class Exchange:
-    """The time of one exchange, and whether its request was handed over to the connection.
+    """The time limits of one exchange, and whether its request was handed over to the connection.
 
-    That is noted when it happens, because no exception tells: `TimeoutError` and `ServerDisconnectedError` both
-    occur before and after sending.
+    The hand-over is noted when it happens, because no exception shows it: `TimeoutError` and
+    `ServerDisconnectedError` both occur before and after sending.
 
-    A request that was not handed over ends exactly at its limit. Of one that was, an answer may lie in the socket by
-    then, unread because the loop was blocked or the process was stopped. So the timer first looks whether bytes come.
+    A request that was not handed over ends exactly at its limit. After the hand-over, an answer may wait
+    unread in the socket, because the loop was blocked or the process was stopped. So the timer first checks
+    whether bytes arrive.
 
     Args:
         connect: seconds until the request must have gone out.
-        reply: seconds from there until the answer must be in.
+        reply: seconds from then until the answer must be complete.
     """
 
     def __init__(self, connect: float, reply: float) -> None:
@@ -66,7 +73,7 @@ class Exchange:
         self._reply = reply
         self._revoked = False
         self._complete = False
-        self._over = False  # whether its context was left
+        self._over = False  # whether its context has exited
         self._pieces = 0
         self._loop = asyncio.get_running_loop()
         self._limit = self._loop.time() + connect
@@ -96,7 +103,7 @@ class Exchange:
         """Note that bytes of the request are about to go out.
 
         Raises:
-            ExchangeFailed: they may not any more; what is buffered so far never leaves.
+            ExchangeFailed: they may not go out any more; bytes that are buffered are never sent.
         """
         if self._revoked:
             raise ExchangeFailed("given up before it was sent")
@@ -106,25 +113,25 @@ class Exchange:
         self._set_timer(min(self._limit, self._last))
 
     def came(self) -> None:
-        """Note that a piece of the answer was read: its headers, or some of its body."""
+        """Note that a piece of the answer was read: its headers, or part of its body."""
         self._pieces += 1
 
     def complete(self) -> None:
-        """Note that the whole answer was read: what is still to be done with it needs no limit."""
+        """Note that the whole answer was read: the rest of the work has no limit."""
         self._complete = True
         self.stop_timer()
 
     def end_by(self, when: float) -> None:
-        """Let the exchange, which was sent, end at `when` (loop time) at the latest, unless its answer is coming."""
+        """End the exchange, which was sent, at `when` (loop time) at the latest, unless its answer is arriving."""
         self._last = when
-        if self._settling is None:  # else it ends as soon as no bytes come any more
+        if self._settling is None:  # else it ends when no more bytes arrive
             self._set_timer(min(self._limit, when))
 
     async def settle(self) -> None:
-        """Wait, once the caller's time is over, as long as the answer of a sent request may still be coming.
+        """After the caller's time is over, wait while the answer of a sent request may still be arriving.
 
-        It takes at least 25 ms and at most 1 s, and ends as soon as no bytes come any more. Of a request that was not
-        sent there is no answer: it returns at once.
+        This takes at least 25 ms and at most 1 s, and ends when no more bytes arrive. If the request was not
+        sent, it returns at once.
         """
         if not self.sent:
             return
@@ -135,26 +142,26 @@ class Exchange:
                 return
 
     def revoke(self) -> bool:
-        """Take the request back; whether that was in time. Then it is certain that nothing is sent.
+        """Take the request back. Return True if it was not sent yet: then it never will be.
 
-        Cancelling alone is not enough: aiohttp writes in a task of its own, which may have been scheduled already.
+        Cancelling alone is not enough: aiohttp writes in its own task, which may be scheduled already.
         """
         self._revoked = not self.sent
         return self._revoked
 
     def close(self) -> None:
-        """The exchange is over: what `sent` says now stays true, because nothing goes out any more."""
+        """End the exchange. Nothing is sent afterwards, so the value of `sent` is final."""
         self._revoked = True
         self.stop_timer()
 
     def stop_timer(self) -> None:
-        """Let no limit end it."""
+        """Remove the time limit."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _set_timer(self, when: float) -> None:
-        if self._timer is not None:  # else it is over
+        if self._timer is not None:  # else the limit was removed
             self._timer.cancel()
             self._timer = self._loop.call_at(when, self._ring)
 
@@ -169,35 +176,33 @@ class Exchange:
         self._set_timer(self._settling.when)
 
 
+@attrs.define(eq=False)
 class TimedExchange:
-    """The time of one exchange among many of the same length, of which it does not matter what was sent."""
+    """The time limit of one exchange among many with the same limit. It does not matter whether the request was sent."""
 
-    __slots__ = ("_spans", "timeout")
-    sent = True
-
-    def __init__(self, spans: ExchangeTimeouts) -> None:
-        self._spans = spans
-        self.timeout = asyncio.timeout(None)
+    _all: ExchangeTimeouts
+    timeout: asyncio.Timeout = attrs.field(factory=functools.partial(asyncio.timeout, None), init=False)
+    sent: ClassVar[bool] = True
 
     def came(self) -> None:
-        """A piece of the answer was read: a read can be repeated, so its limit does not depend on that."""
+        """Ignore that a piece of the answer was read: a read can be repeated, so its limit stays."""
 
     def complete(self) -> None:
-        """The whole answer was read: what is still to be done with it needs no limit."""
-        self._spans.end(self)
+        """Remove the limit, because the whole answer was read."""
+        self._all.end(self)
 
     def close(self) -> None:
-        """The exchange is over."""
-        self._spans.end(self)
+        """End the exchange."""
+        self._all.end(self)
 
 
 class ExchangeTimeouts:
-    """Ends each of many exchanges after the same time, with one timer for all of them.
+    """Ends each of many exchanges after the same time, with one timer for all.
 
-    They run out in the order in which they began, so the timer need only know the oldest that is open.
+    They end in the order in which they began, so the timer waits only for the oldest open exchange.
 
     Args:
-        seconds: how long each may take.
+        seconds: the time limit of each exchange.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -206,23 +211,23 @@ class ExchangeTimeouts:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> TimedExchange:
-        """The time of an exchange that is entered at once."""
+        """The time limit of an exchange that starts now."""
         loop = asyncio.get_running_loop()
-        span = TimedExchange(self)
-        self._open[span] = when = loop.time() + self._seconds
+        exchange = TimedExchange(self)
+        self._open[exchange] = when = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(when, self._ring)
-        return span
+        return exchange
 
-    def end(self, span: TimedExchange) -> None:
-        """Forget one; without any there is no timer either."""
-        self._open.pop(span, None)
+    def end(self, exchange: TimedExchange) -> None:
+        """Remove one exchange. If no other is open, stop the timer."""
+        self._open.pop(exchange, None)
         if self._timer is not None and not self._open:
             self._timer.cancel()
             self._timer = None
 
     def _ring(self) -> None:
-        """The oldest has run out: its own timeout does the rest."""
+        """End the oldest exchange through its own timeout."""
         oldest = next(iter(self._open))
         oldest.timeout.reschedule(self._open.pop(oldest))
         following = next(iter(self._open.values()), None)

@@ -1,4 +1,4 @@
-"""Fetches result files from wherever the service put them; it knows no key, and decides nothing."""
+"""Fetches result files from any address that the service gives. It has no key, and decides nothing."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from foxapi_async._http.client_session import (
     USER_AGENT,
     describe,
     make_session,
-    never_repeat,
 )
 from foxapi_async._http.exchange import ExchangeFailed
 
 MAX_HOPS = 5
 
 
+@attrs.define(eq=False)
 class FileStream:
-    """A result file on its way: `status`, `headers`, and its bytes in `pieces`."""
+    """A result file during its download: `status`, `headers`, and its bytes in `pieces`."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
-        self._content = response.content
+    status: int
+    headers: Mapping[str, str]
+    _content: aiohttp.StreamReader
 
     async def pieces(self, idle: float) -> AsyncIterator[bytes]:
-        """The bytes as they come, at most `idle` seconds apart.
+        """The bytes as they arrive, with at most `idle` seconds between them.
 
         Raises:
-            Broken: they stop, or the body is shorter than announced.
+            ExchangeFailed: the bytes stop, or the body is shorter than announced.
         """
         while True:
             try:
@@ -57,16 +56,22 @@ class FileStream:
         raise ExchangeFailed(reason)
 
 
+@attrs.define(eq=False)
 class FileClient:
-    """Fetches files from wherever the service put them; it knows no key."""
+    """Fetches files from any address that the service gives. It has no key.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    Args:
+        session: aiohttp's.
+        middlewares: replace the session's own, so that it repeats nothing by itself; None for one from `make_session`.
+    """
+
+    _session: aiohttp.ClientSession
+    _middlewares: tuple[aiohttp.ClientMiddlewareType, ...] | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
     async def short_lived(cls) -> AsyncIterator[FileClient]:
-        """A client with a connection of its own, for a value that outlives its session."""
+        """A client with its own connection, for a value that outlives its session."""
         async with make_session(aiohttp.TCPConnector(limit=1)) as session:
             yield cls(session)
 
@@ -74,12 +79,14 @@ class FileClient:
     async def get(
         self, url: str, headers: Mapping[str, str], seconds: float, connect: float
     ) -> AsyncIterator[FileStream]:
-        """The file at `url`, once its headers are in, within `seconds`, of which the connection may take `connect`.
+        """The file at `url`, after its headers have arrived.
 
-        Redirects are followed by hand.
+        The headers arrive within `seconds`, and the connection within `connect` of them. This client follows
+        redirects itself.
 
         Raises:
-            Broken: no answer, too many redirects, or one to a scheme that is not followed.
+            ExchangeFailed: there was no answer, or there were too many redirects, or one to a scheme that is
+                not followed.
         """
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MAX_HOPS):
@@ -87,7 +94,7 @@ class FileClient:
                 stack.callback(response.close)
                 location = response.headers.get("Location")
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
-                    yield FileStream(response)
+                    yield FileStream(response.status, response.headers, response.content)
                     return
                 url = check_hop(url, location)
                 await stack.aclose()
@@ -96,10 +103,10 @@ class FileClient:
     async def _open(
         self, url: str, headers: Mapping[str, str], seconds: float, connect: float
     ) -> aiohttp.ClientResponse:
-        # Compressed images gain nothing, and a length that is counted after decompression proves nothing.
+        # Compression does not shrink images, and a length that is counted after decompression proves nothing.
         own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         final = False
-        if self._session.closed:  # the session was left between two hops
+        if self._session.closed:  # the session was closed between two hops
             raise ExchangeFailed("the session was closed")
         try:
             async with asyncio.timeout(seconds):
@@ -108,12 +115,12 @@ class FileClient:
                     headers={**own, **headers},
                     allow_redirects=False,
                     raise_for_status=False,
-                    # Without the threshold aiohttp would round it up.
+                    # Without this threshold aiohttp rounds the timeout up.
                     timeout=attrs.evolve(NO_TIMEOUT, sock_connect=connect, ceil_threshold=math.inf),
                     max_line_size=MAX_HEADER_BYTES,
                     max_field_size=MAX_HEADER_BYTES,
                     max_headers=MAX_HEADERS,
-                    middlewares=(never_repeat,),
+                    middlewares=self._middlewares,
                 )
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection in {connect:g} s"
@@ -121,9 +128,9 @@ class FileClient:
             reason = f"no answer in {seconds:g} s"
         except ExchangeFailed as error:
             reason = error.reason
-        except aiohttp.ClientConnectorError as error:  # of a certificate it is a ValueError as well
+        except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
             reason = describe(error)
-        except ValueError:  # aiohttp's InvalidURL among them
+        except ValueError:  # includes aiohttp's InvalidURL
             reason, final = "no address of a file", True
         except NETWORK as error:
             reason = describe(error)
@@ -131,10 +138,10 @@ class FileClient:
 
 
 def check_hop(source: str, location: str) -> str:
-    """The target of a redirect, if it is no worse than where it comes from.
+    """The target of a redirect, if it is no less safe than its source.
 
     Raises:
-        Broken: it leads nowhere, to another scheme than http and https, or from https to http.
+        ExchangeFailed: the target is not a URL, has another scheme than http and https, or goes from https to http.
     """
     try:
         target = urljoin(source, location)

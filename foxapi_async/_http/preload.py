@@ -1,7 +1,7 @@
-"""Imports what Python and the libraries import late: at the first reply, the first host name, the first odd encoding.
+"""Imports early what Python and the libraries import late: at the first reply, host name or odd encoding.
 
-An import opens files. A process that has no descriptor left would lose the id of a task that is paid for, in the middle
-of its reply.
+An import opens files. If the process has no free file descriptor, an import in the middle of a reply fails,
+and the id of a task that is paid for is lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from yarl import URL
 
 from foxapi_async._wire.replies import prepare_converter
 
-# Of JSON (RFC 8259, and what a byte order mark may say), of headers and of host names.
+# The encodings of JSON (RFC 8259, and those that a byte order mark can name), of headers and of host names.
 _ENCODINGS = (
     "ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
     "idna", "punycode",
@@ -22,7 +22,7 @@ _ENCODINGS = (
 
 @functools.cache
 def import_everything() -> None:
-    """Import what a session needs before it is open; the second call does nothing."""
+    """Import what a session needs before it opens. A second call does nothing."""
     prepare_converter()
     for name in _ENCODINGS:
         codecs.lookup(name)

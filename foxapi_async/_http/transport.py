@@ -1,11 +1,11 @@
-"""Moves bytes to the API and back; it decides nothing.
+"""Moves bytes to the API and back. It decides nothing.
 
-Two connectors: submits go over a fresh connection each (`force_close`), because a kept one may just have been
-closed by the server, which looks exactly like a billed request that got no answer; reads keep theirs. The key
-is added here, to each API call, and is in no session's defaults: a result host never sees it.
+There are two connectors. Each submit uses a fresh connection (`force_close`): the server may just have closed
+a kept one, and that looks exactly like a billed request without an answer. Reads keep their connections. The
+key is added here, to each API call. It is in no session's defaults, so a result host never gets it.
 
-What went wrong is returned as a `Failure` or raised as `ExchangeFailed`, always outside the `except`: aiohttp's
-exceptions hold the request's headers, and would otherwise travel along as the context of ours.
+A failure is returned as a `Failure` or raised as `ExchangeFailed`, always outside the `except`. aiohttp's
+exceptions hold the request's headers, and would otherwise become the context of ours.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from foxapi_async._threads import in_thread
 from foxapi_async._wire.json_values import MAX_JSON_BYTES, make_document
 from foxapi_async._wire.requests import Call, Failure, Headers, Reply
 
-# A body above this is read one at a time, so that few of them are in memory, and parsed in a thread: it would hold up
-# the loop.
+# Larger bodies are read one at a time, so that few of them are in memory. They are parsed in a thread,
+# because parsing them would block the loop.
 LARGE_BYTES = 256 * 1024
 
-# Headers of a reply, of which some gateways send many and long ones: aiohttp's own limits are 8 kB and 128.
 
-# A status read that takes longer is repeated; the retry of a poll is the schedule's business.
+# A status read that takes longer is repeated. The schedule decides when.
 READ_SECONDS = 15.0
 
 CLOSE_SECONDS = 1.0
 
 
 class _Body(aiohttp.BytesIOPayload):
-    """A request body that tells when it is handed to the connection. Of a large one aiohttp then writes a piece at a
-    time: data URIs have megabytes, and it warns of such bytes in one block.
+    """A request body that reports when it is handed to the connection.
+
+    aiohttp writes a large one in pieces. Data URIs have megabytes, and aiohttp warns of such bytes in one block.
     """
 
     def __init__(self, value: bytes, hand_over: Callable[[], None]) -> None:
@@ -60,14 +60,14 @@ class _Body(aiohttp.BytesIOPayload):
         self._hand_over = hand_over
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        # A connection that is gone takes nothing any more: aiohttp refuses, and it stays certain that nothing was sent.
+        # aiohttp refuses to write to a closed connection, so then it stays certain that nothing was sent.
         if writer.transport is not None and not writer.transport.is_closing():
             self._hand_over()
         await super().write_with_length(writer, content_length)
 
 
 class Transport:
-    """The connections of one session, within the event loop it was opened on."""
+    """The connections of one session, on the event loop where it was opened."""
 
     def __init__(self, account: Account, *, connections: int, http: aiohttp.ClientSession | None) -> None:
         self._connections = connections
@@ -75,13 +75,13 @@ class Transport:
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
-        self._blotter = Redactor(account.key)
-        self._spans = ExchangeTimeouts(READ_SECONDS)
+        self._redactor = Redactor(account.key)
+        self._read_timeouts = ExchangeTimeouts(READ_SECONDS)
         self._large: asyncio.Lock = asyncio.Lock()
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {account.key}")}
         )
-        # A session that was brought along keeps its own middlewares: ours stands next to the wire.
+        # A session from the user keeps its own middlewares. Ours comes last, next to the connection.
         given = getattr(http, "_middlewares", None) or ()
         self._middlewares = None if http is None else (*given, never_repeat)
 
@@ -89,7 +89,7 @@ class Transport:
         """Make the connectors, on the running loop.
 
         Raises:
-            ConfigurationError: the session that was brought along cannot be used.
+            ConfigurationError: the user's session cannot be used.
         """
         if self._given is not None:
             if self._given.closed or getattr(self._given, "auth", None) is not None:
@@ -102,7 +102,7 @@ class Transport:
         self._submits = make_session(aiohttp.TCPConnector(limit=0, force_close=True))
 
     async def close(self) -> None:
-        """Close our own connectors, within a second; a session that was brought along stays open."""
+        """Close our own connectors, within a second. A session from the user stays open."""
         sessions = (self._reads, self._submits)
         self._reads = self._submits = None
         if self._given is not None:
@@ -112,32 +112,36 @@ class Transport:
                 await asyncio.gather(*(session.close() for session in sessions if session is not None))
 
     def files(self) -> FileClient | None:
-        """Fetches result files over our connections, without the key; None once closed."""
-        return None if self._reads is None or self._reads.closed else FileClient(self._reads)
+        """A client for result files over our connections, without the key; None after `close`."""
+        if self._reads is None or self._reads.closed:
+            return None
+        return FileClient(self._reads, None if self._given is None else (never_repeat,))
 
     async def read(self, path: str) -> Reply | Failure:
-        """A GET that may be repeated, over a connection that is kept; it is bounded as a whole (`READ_SECONDS`)."""
-        return await self._exchange(self._reads, "GET", path, self._headers, None, self._spans.begin())
+        """The reply to a GET that may be repeated. It uses a kept connection, and takes `READ_SECONDS` at most."""
+        return await self._exchange(
+            self._reads, "GET", path, self._headers, None, self._read_timeouts.begin()
+        )
 
-    async def submit(self, call: Call, scope: Exchange) -> Reply | Failure:
-        """A billed POST, over a connection of its own."""
-        body = _Body(call.body or b"", scope.hand_over)
+    async def submit(self, call: Call, exchange: Exchange) -> Reply | Failure:
+        """The reply to a billed POST, over its own connection."""
+        body = _Body(call.body or b"", exchange.hand_over)
         headers = {**self._headers, **call.headers}
-        return await self._exchange(self._submits, "POST", call.path, headers, body, scope)
+        return await self._exchange(self._submits, "POST", call.path, headers, body, exchange)
 
-    async def upload(self, call: Call, chunks: AsyncIterator[bytes], scope: Exchange) -> Reply | Failure:
-        """A POST whose body is streamed; its Content-Length is in the call's headers."""
+    async def upload(self, call: Call, chunks: AsyncIterator[bytes], exchange: Exchange) -> Reply | Failure:
+        """The reply to a POST with a streamed body. The call's headers hold its Content-Length."""
         writers: set[asyncio.Task[Any] | None] = set()
 
         async def noted() -> AsyncIterator[bytes]:
-            writers.add(asyncio.current_task())  # aiohttp's own, which it cancels and does not wait for
+            writers.add(asyncio.current_task())  # aiohttp's own task, which it cancels without waiting for it
             async for chunk in chunks:
-                scope.hand_over()  # each piece renews the time until the answer
+                exchange.hand_over()  # each piece renews the time limit of the answer
                 yield chunk
 
         try:
             headers = {**self._headers, **call.headers}
-            return await self._exchange(self._submits, "POST", call.path, headers, noted(), scope)
+            return await self._exchange(self._submits, "POST", call.path, headers, noted(), exchange)
         finally:
             if writing := [w for w in writers if w is not None and w is not asyncio.current_task()]:
                 await asyncio.wait(writing)  # it may be in a thread, with the file open
@@ -149,12 +153,12 @@ class Transport:
         path: str,
         headers: Headers,
         body: Any,
-        scope: Exchange | TimedExchange,
+        exchange: Exchange | TimedExchange,
     ) -> Reply | Failure:
         try:
             if session is None or session.closed:
                 return Failure(reason="the session is closed", sent=False)
-            async with scope.timeout:
+            async with exchange.timeout:
                 response = await session.request(
                     method,
                     URL(self._root + path, encoded=True),
@@ -169,39 +173,41 @@ class Transport:
                     max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
                 )
-                return await self._read_reply(response, scope)
+                return await self._read_reply(response, exchange)
         except TimeoutError:
-            reason = "no answer in time" if scope.sent else "no connection in time"
+            reason = "no answer in time" if exchange.sent else "no connection in time"
         except ExchangeFailed as error:
             reason = error.reason
         except NETWORK as error:
             reason = describe(error)
         except asyncio.CancelledError as cancelled:
-            # Whoever logs it with the locals of its frames would show what aiohttp holds, or a reply with the key in it.
+            # If a log shows the local variables of its frames, it would show aiohttp's data, or a reply with the key.
             cancelled.__traceback__ = None
             raise
         finally:
-            scope.close()  # a writer that is scheduled already must not send what is about to be called unsent
-        return Failure(reason=reason, sent=scope.sent)
+            exchange.close()  # a scheduled writer must not send a request that is about to be reported as unsent
+        return Failure(reason=reason, sent=exchange.sent)
 
-    async def _read_reply(self, response: aiohttp.ClientResponse, scope: Exchange | TimedExchange) -> Reply:
-        """The reply with its body, read piece by piece, so that a compressed bomb is noticed while it is small."""
-        scope.came()
+    async def _read_reply(
+        self, response: aiohttp.ClientResponse, exchange: Exchange | TimedExchange
+    ) -> Reply:
+        """The reply with its body, read in pieces, so that a compressed bomb is noticed while it is small."""
+        exchange.came()
         pieces: list[bytes] = []
         try:
-            whole = await _read(response.content, pieces, scope, LARGE_BYTES)
+            whole = await _read(response.content, pieces, exchange, LARGE_BYTES)
             if whole is not None:
                 return self._redacted(Reply(response.status, response.headers, b"".join(pieces), whole))
             async with self._large:
-                whole = await _read(response.content, pieces, scope, MAX_JSON_BYTES)
-                scope.complete()
+                whole = await _read(response.content, pieces, exchange, MAX_JSON_BYTES)
+                exchange.complete()
                 return await in_thread(self._parsed, response.status, response.headers, pieces, whole)
         finally:
-            if not response.closed:  # what was read to its end has given its connection back already
+            if not response.closed:  # a response that was read to its end has already returned its connection
                 response.close()
 
     def _parsed(self, status: int, headers: Headers, pieces: list[bytes], whole: bool | None) -> Reply:  # noqa: FBT001 - called through in_thread
-        """The reply with its large body, in a thread."""
+        """The reply with its large body parsed. Runs in a thread."""
         body = b"".join(pieces)
         reply = self._redacted(Reply(status, headers, body, bool(whole), whole is None))
         if not whole:
@@ -210,25 +216,25 @@ class Transport:
         return reply._replace(document=document, too_large=document.too_large)
 
     def _redacted(self, reply: Reply) -> Reply:
-        """The reply without our key, which an edge's error page may echo and every error would then carry on."""
-        body = self._blotter.data(reply.body)
+        """The reply without our key, which an edge's error page may repeat, and every error would then hold."""
+        body = self._redactor.data(reply.body)
         if reply.status < 300 and body is reply.body:
             return reply
-        headers = CIMultiDict((name, self._blotter.text(value)) for name, value in reply.headers.items())
+        headers = CIMultiDict((name, self._redactor.text(value)) for name, value in reply.headers.items())
         return reply._replace(headers=headers, body=body)
 
 
 async def _read(
-    content: aiohttp.StreamReader, pieces: list[bytes], scope: Exchange | TimedExchange, limit: int
+    content: aiohttp.StreamReader, pieces: list[bytes], exchange: Exchange | TimedExchange, limit: int
 ) -> bool | None:
-    """Read on until the end: True, or False if the body broke off; None if there is more than `limit` bytes."""
+    """Read to the end. Return True; or False if the body broke off; or None if it has more than `limit` bytes."""
     size = sum(map(len, pieces))
     try:
         while size <= limit:
             if content.at_eof():
                 return True
             pieces.append(await content.readany())
-            scope.came()
+            exchange.came()
             size += len(pieces[-1])
     except NETWORK:
         return False

@@ -1,1 +1,1 @@
-"""What was sent and how it ended, durably."""
+"""Records durably what was sent and how it ended."""

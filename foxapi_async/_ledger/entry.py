@@ -1,20 +1,19 @@
-"""The life of a batch's item as data: what the ledger keeps of it, and which state may follow which.
+"""The life of a batch's item as data: the ledger's entry, and which state may follow which.
 
-Rule 1: every move is in the table below; the ledger's statements are made from it. Rule 2: nothing leads back to
-SUBMITTING from a state in which the service may still make or has made the image, but for UNCERTAIN and FAILED,
-which only their owner sends again.
+Rule 1: every move is in the table below, and the ledger's statements are made from it. Rule 2: if the service
+may still make the image, or has made it, no move leads back to SUBMITTING. The exceptions are UNCERTAIN and
+FAILED, which only the user sends again.
 """
 
 from __future__ import annotations
 
 import enum
-import math
 
 import attrs
 
 
 class ItemState(enum.StrEnum):
-    """Where an item stands."""
+    """The state of an item."""
 
     NEW = "new"
     SUBMITTING = "submitting"
@@ -24,19 +23,19 @@ class ItemState(enum.StrEnum):
     UNCERTAIN = "uncertain"
 
 
-# What may come before: NEW is where a refused submit goes that was never sent before. An item that the ledger does
-# not know yet may become SUBMITTING.
+# The states that may come before each state. A refused submit that was never sent before becomes NEW. An item
+# that is not in the ledger may become SUBMITTING.
 COMES_FROM: dict[ItemState, frozenset[ItemState]] = {
     ItemState.NEW: frozenset({ItemState.SUBMITTING}),
     ItemState.SUBMITTING: frozenset({ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN}),
-    # From FAILED and SUBMITTED only with the id that is known: a failed download, say, goes on without a new bill.
-    # From UNCERTAIN with any: the answer came late.
+    # From FAILED and SUBMITTED only with the known id: for example, a failed download continues without a new
+    # bill. From UNCERTAIN with any id: the answer came late.
     ItemState.SUBMITTED: frozenset(
         {ItemState.SUBMITTING, ItemState.UNCERTAIN, ItemState.SUBMITTED, ItemState.FAILED}
     ),
     ItemState.DONE: frozenset({ItemState.SUBMITTED}),
     ItemState.FAILED: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
-    # From SUBMITTED if the service does not know the task any more, and it is to be sent anew.
+    # From SUBMITTED if the service does not know the task any more, and it should be sent again.
     ItemState.UNCERTAIN: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
 }
 KEEPS_ITS_ID = frozenset({ItemState.SUBMITTED, ItemState.FAILED})
@@ -44,18 +43,18 @@ KEEPS_ITS_ID = frozenset({ItemState.SUBMITTED, ItemState.FAILED})
 
 @attrs.frozen
 class LedgerEntry:
-    """What the ledger knows of one item.
+    """The ledger's entry of one item.
 
     Attributes:
         key: the item's name within the batch.
-        fingerprint: of its request; the same key with another one is another request.
-        state: where it stands.
-        idempotency_key: what its last submit carried.
-        task_id: what its last submit was answered with; None before that.
-        price: credits of its last submit; None where unknown, and after a refusal.
+        fingerprint: of its request; the same key with another fingerprint is another request.
+        state: its state.
+        idempotency_key: the key of its last submit.
+        task_id: the answer to its last submit; None before that.
+        price: credits of its last submit; None if unknown, and after a refusal.
         record: its last line of the manifest, as JSON; None before there is one.
-        changed: when it came into this state, in unix seconds.
-        opening: what was kept with its last submit; None once there is a record of that.
+        changed: when it came into this state, in Unix seconds.
+        opening: the record that was kept with its last submit; None when there is a final record.
     """
 
     key: str
@@ -67,14 +66,3 @@ class LedgerEntry:
     record: str | None
     changed: float
     opening: str | None = None
-
-
-def sane_price(price: object) -> float | None:
-    """Credits that can be summed up; None for anything else: a strange price must never cost a task's id."""
-    if isinstance(price, bool) or not isinstance(price, int | float):
-        return None
-    try:
-        value = float(price)
-    except OverflowError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None

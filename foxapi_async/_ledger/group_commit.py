@@ -1,9 +1,9 @@
-"""The one thread that owns a ledger's connection, and commits in groups.
+"""The only thread that uses a ledger's connection. It commits in groups.
 
-Whatever was asked for while it was busy is done in one transaction: a thousand coroutines that each wait for their
-own record share one flush of the disk. The thread is the ledger's own, never the loop's default executor. It is
-asked through `run_in_executor` once for each busy spell, and drains what comes in until there is nothing left; so
-what has been put is written even if the loop is blocked meanwhile.
+All work that arrives while it is busy is done in one transaction: a thousand coroutines that each wait for
+their own record share one flush of the disk. The thread is the ledger's own, never the loop's default
+executor. `run_in_executor` starts it once for each busy period, and it works until the queue is empty. So all
+queued work is written even if the loop is blocked meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -25,10 +25,9 @@ from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.schema import LedgerFile, explained
 from foxapi_async._ledger.submitted_log import Note, SubmittedLog
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-# One statement's own fault: a refused move, a value that the file cannot hold. Anything else concerns the file.
+# Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
 _ITS_OWN = (
     LedgerError,
     sqlite3.IntegrityError,
@@ -42,46 +41,31 @@ _ITS_OWN = (
 
 @attrs.define(eq=False)
 class _Job:
-    """Something to be done with the connection, who waits for it, and what the logs say of it."""
+    """Work for the connection, the future of its waiting caller, and its note for the log."""
 
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
+    work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
-    note: Note | None = None
+    note: Note | None
     result: Any = None
     error: LedgerError | None = None
 
-    def run(self, path: Path, connection: sqlite3.Connection) -> None:
-        try:
-            self.result = self.func(connection, *self.args)
-        except _ITS_OWN as error:
-            self.error = explained(path, error)
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether what is noted came to pass: a statement that changes nothing fails, or gives False."""
-        return self.error is None and self.result is not False
-
-    def resolve(self) -> None:
-        """Tell who waits, unless it has gone."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
 
 class Writer:
-    """Owns one open ledger. Everything but the work itself runs on the loop on which it was made.
+    """Uses one open ledger. Everything except the work itself runs on the loop on which it was made.
 
     Args:
         path: of the ledger, for the messages.
         begin: the statement that begins a transaction.
+
+    Attributes:
+        log: gets the notes too, from the next transaction on; it is closed with the file. None for no log.
+        broken: why nothing can be written any more; None if writing works.
     """
 
     def __init__(self, path: Path, begin: str = "BEGIN IMMEDIATE") -> None:
-        self._path = path
+        self.log: SubmittedLog | None = None
+        self.broken: LedgerError | None = None
+        self._path = path.absolute()  # a later `chdir` has no effect
         self._begin = begin
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="foxapi-ledger")
@@ -90,15 +74,13 @@ class Writer:
         self._pending: list[_Job] = []
         self._busy = False
         self._file: LedgerFile | None = None
-        self._log: SubmittedLog | None = None
         self._refusal: str | None = "is not open"
-        self._broken: LedgerError | None = None
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
-        """Open the file in the thread. When cancelled, wait for it all the same: `close` closes it.
+        """Open the file in the thread. If cancelled, wait for this anyway: `close` closes it.
 
         Raises:
-            LedgerError: it cannot be used.
+            LedgerError: the file cannot be used.
         """
         await to_its_end(self._loop.run_in_executor(self._executor, self._open, opener))
 
@@ -107,9 +89,9 @@ class Writer:
         self._refusal = None
 
     async def close(self) -> None:
-        """Write what was put, close the file, and let others have it. When cancelled, do so all the same."""
+        """Write the queued work, close the file, and release it for others. If cancelled, still do so."""
         if os.getpid() != self._process:
-            return  # a forked child: the file is its parent's
+            return  # a forked child: the file belongs to its parent
         self._refusal = "is closed"
         try:
             await to_its_end(self._loop.run_in_executor(self._executor, self._close))
@@ -118,68 +100,45 @@ class Writer:
 
     def _close(self) -> None:
         if self._file is not None:
-            # Everything that was put is committed; what closing still tidies up is repeated at the next opening.
+            # All queued work is committed. The next opening repeats the rest of the clean-up.
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
-        if self._log is not None:
-            self._log.close()
+        if self.log is not None:
+            self.log.close()
 
-    def keep_log(self, log: SubmittedLog) -> None:
-        """Write what is noted from now on into these logs, too; they are closed with the file."""
-        self._log = log
+    def put(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> asyncio.Future[T]:
+        """Run `work(connection)` in the next transaction. It is queued before this returns.
 
-    def check(self) -> None:
-        """Raise if something that was put could not be written.
+        Args:
+            work: does its part of the transaction. It runs also if the future is cancelled.
+            note: a note for the log: an id is written before the commit, everything else after it.
 
-        Raises:
-            LedgerError: that is so.
-        """
-        if self._broken is not None:
-            raise _another(self._broken)
-
-    def put(
-        self, func: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Have `func(connection, *args)` run in the next transaction; it is queued before this returns.
-
-        What it gave is in the future once the transaction is durable. The future's LedgerError says that it was
-        refused, or that nothing can be written any more. It is done also if the future is cancelled meanwhile.
+        Returns:
+            A future. It gets the result of `work` when the transaction is durable. It gets a LedgerError if
+            the work was refused, or if nothing can be written any more.
 
         Raises:
             LedgerError: this is another process or event loop than the one that opened the ledger.
         """
-        return self._put(_Job(func, args, self._loop.create_future()))
-
-    def put_noted(
-        self, note: Note, func: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs
-    ) -> asyncio.Future[T]:
-        """Do as `put`, and write the note into the logs: an id before the commit, anything else after it.
-
-        Raises:
-            LedgerError: as `put`.
-        """
-        return self._put(_Job(func, args, self._loop.create_future(), note))
-
-    def _put(self, job: _Job) -> asyncio.Future[Any]:
         self._check_place()
+        job = _Job(work, self._loop.create_future(), note)
         if self._refusal is not None:
-            job.future.set_exception(LedgerError(f"the ledger {self._path} {self._refusal}"))
+            job.error = LedgerError(f"the ledger {self._path} {self._refusal}")
+            _resolve([job])
             return job.future
         with self._lock:
             self._pending.append(job)
             idle, self._busy = not self._busy, True
         if idle:
-            self._start()
+            try:
+                self._loop.run_in_executor(self._executor, self._work)
+            except RuntimeError as error:  # the interpreter ends, and starts no more threads
+                self.broken = explained(self._path, error)
+                group = self._take()
+                for lost in group:
+                    lost.error = _another(self.broken)
+                _resolve(group)
         return job.future
-
-    def _start(self) -> None:
-        try:
-            self._loop.run_in_executor(self._executor, self._work)
-        except RuntimeError as error:  # the interpreter ends, and starts no threads any more
-            self._broken = explained(self._path, error)
-            for job in self._take():
-                job.error = _another(self._broken)
-                job.resolve()
 
     def _check_place(self) -> None:
         if os.getpid() != self._process:
@@ -193,61 +152,72 @@ class Writer:
         if not here:
             raise LedgerError(f"the ledger {self._path} was opened on another event loop: use it there")
 
-    def _work(self) -> None:
-        while group := self._take():
-            try:
-                self._commit(group)
-            except Exception as error:  # the transaction's, or a fault of ours: the waiters must know
-                self._break(error)
-            if self._broken is not None:
-                for job in group:
-                    job.error = _another(self._broken)
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and all who waited are gone with it
-                self._loop.call_soon_threadsafe(_resolve, group)
-
     def _take(self) -> list[_Job]:
         with self._lock:
             group, self._pending = self._pending, []
             self._busy = bool(group)
             return group
 
+    # In the thread.
+
+    def _work(self) -> None:
+        while group := self._take():
+            try:
+                self._commit(group)
+            except Exception as error:  # the transaction's error, or a bug: the waiters must get it
+                self._break(error)
+            if self.broken is not None:
+                for job in group:
+                    job.error = _another(self.broken)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
+                self._loop.call_soon_threadsafe(_resolve, group)
+
     def _commit(self, group: list[_Job]) -> None:
-        assert self._file is not None  # noqa: S101 - nothing is taken before it is open
-        if self._broken is not None:
+        """Do the work of a group in one transaction, and write its notes to the log."""
+        assert self._file is not None  # noqa: S101 - no work is taken before the file is open
+        if self.broken is not None:
             return
-        connection = self._file.connection
-        problem = self._log_ids(connection, group)
+        connection, log = self._file.connection, self.log
+        problem = None
+        if log is not None:
+            try:
+                log.before_commit(connection, [job.note for job in group if job.note is not None])
+            except LedgerError as error:
+                problem = error
         connection.execute(self._begin)
         for job in group:
-            job.run(self._path, connection)
+            try:
+                job.result = job.work(connection)
+            except _ITS_OWN as error:
+                job.error = explained(self._path, error)
         connection.execute("COMMIT")
         if problem is not None:  # the ids are kept in the ledger; nothing more is sent
             raise problem
-        if self._log is not None:
-            self._log.after_commit(job.note for job in group if job.note is not None and job.has_moved)
-
-    def _log_ids(self, connection: sqlite3.Connection, group: list[_Job]) -> LedgerError | None:
-        """Log the ids of the group; what went wrong if that failed."""
-        try:
-            if self._log is not None:
-                self._log.before_commit(connection, [job.note for job in group if job.note is not None])
-        except LedgerError as error:
-            return error
-        return None
+        if log is not None:
+            # A statement that changes nothing fails, or returns False: then its note is not logged.
+            done = [job for job in group if job.error is None and job.result is not False]
+            log.after_commit(job.note for job in done if job.note is not None)
 
     def _break(self, error: Exception) -> None:
-        """Nothing is written any more: after a failed flush nobody knows what the disk holds, until it is opened anew."""
-        self._broken = explained(self._path, error)
+        """Stop writing: after a failed flush, the content of the disk is unknown until the file is opened again."""
+        self.broken = explained(self._path, error)
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as above
             self._file.connection.execute("ROLLBACK")
 
 
 def _resolve(group: list[_Job]) -> None:
+    """Give each waiting caller its result. An error counts as read: a broken ledger also refuses the next call."""
     for job in group:
-        job.resolve()
+        if job.future.done():
+            continue
+        if job.error is None:
+            job.future.set_result(job.result)
+        else:
+            job.future.set_exception(job.error)
+            job.future.exception()
 
 
 def _another(error: LedgerError) -> LedgerError:
-    """Each waiter gets an exception object of its own."""
+    """A new exception object for each waiter."""
     return LedgerError(str(error))

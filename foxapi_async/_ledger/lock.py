@@ -1,4 +1,4 @@
-"""One run at a time: a lock that the kernel gives back when its process ends, however it ends."""
+"""Allows one run at a time, by a lock. The kernel releases it when the process ends in any way."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from foxapi_async._errors import LedgerError
 
-# Seconds before each try: whoever looks whether a run is on has the lock for an instant.
+# Seconds before each try: a program that checks whether a run is active has the lock for an instant.
 _PAUSES = (0.0, 0.02, 0.1)
 
 
 class FileLock:
-    """The lock of one file: this run's alone until `release`, or until the kernel sees the process end.
+    """The lock of one file: it belongs to this run until `release`, or until the process ends.
 
-    It is a file of its own, because SQLite loses its locks when anybody in the process closes the database file. It
-    stays behind, and does no harm: removing it would let two runs lock two files of that name.
+    The lock is a separate file, because SQLite loses its locks if any code in the process closes the database
+    file. The file stays, and does no harm: removing it would let two runs lock two files of that name.
 
     Raises:
-        LedgerError: another run has it.
-        OSError: it cannot be made.
+        LedgerError: another run has the lock.
+        OSError: the file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class FileLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock for others."""
         _held.discard(self)
         os.close(self._file)
 
@@ -55,7 +55,7 @@ def _take(file: int, path: Path) -> None:
 
 
 def holder_of(path: Path) -> str | None:
-    """Who has the lock of the file at `path`, such as "process 4711"; None if nobody has it."""
+    """The process that has the lock of the file at `path`, such as "process 4711"; None if there is no holder."""
     try:
         file = os.open(_beside(path), os.O_RDONLY | _BINARY)
     except OSError:
@@ -63,7 +63,7 @@ def holder_of(path: Path) -> str | None:
     try:
         return None if _lock(file, shared=True) else _named(file)
     finally:
-        os.close(file)  # which gives the lock back
+        os.close(file)  # this releases the lock
 
 
 def _beside(path: Path) -> Path:
@@ -80,7 +80,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def _release_in_child() -> None:
-    """A forked child shares the lock and would keep it when its parent is killed."""
+    """Release the locks in a forked child: it shares them, and would keep them if its parent is killed."""
     for lock in list(_held):
         lock.release()
 
@@ -89,14 +89,14 @@ if sys.platform == "win32":  # pragma: no cover - Windows
     import msvcrt
 
     def _lock(file: int, *, shared: bool = False) -> bool:
-        os.lseek(file, 1 << 20, os.SEEK_SET)  # behind the process id, which others may read
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # after the process id, which others may read
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except PermissionError:
             return False
         finally:
             os.lseek(file, 0, os.SEEK_SET)
-        if shared:  # closing the file would give it back later
+        if shared:  # otherwise the lock would be released only later
             os.lseek(file, 1 << 20, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
         return True

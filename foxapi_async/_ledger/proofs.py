@@ -1,7 +1,7 @@
-"""What the files beside a ledger prove: compares it with them, and makes it again from them.
+"""Compares the ledger with the files beside it, and rebuilds it from them.
 
-Both functions run in the ledger's thread, within one transaction, and read their proofs as a stream: memory does not
-grow with the batch.
+Both functions run in the ledger's thread, within one transaction. They read the files as streams, so memory
+does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ SHOWN_KEYS = 3
 
 @attrs.frozen(kw_only=True)
 class Proof:
-    """What one line of a file says of an item.
+    """What one line of a file proves about an item.
 
     Attributes:
         key: the item's name.
-        state: SUBMITTED for an accepted id, SUBMITTING for a submit that is about to leave; otherwise how a submit or
-            the item ended.
-        task_id: the id that the service gave; None if the line has none.
+        state: SUBMITTED for an accepted id, SUBMITTING for a submit before its POST; otherwise how a submit
+            or the item ended.
+        task_id: the id from the service; None if the line has none.
         fingerprint: of its request.
-        idempotency_key: what its submit carried; empty if the line does not say.
-        price: credits of the submit; None if the line does not say.
-        record: the line of the manifest; None of another file.
+        idempotency_key: the key of its submit; empty if the line has none.
+        price: credits of the submit; None if the line has none.
+        record: the line of the manifest; None for another file.
     """
 
     key: str
@@ -54,12 +54,12 @@ Proofs = Callable[[], Iterable[Proof]]
 
 @attrs.frozen
 class Comparison:
-    """What the files know and the ledger does not.
+    """The facts that the files have and the ledger lacks.
 
     Attributes:
         lost: how many items the ledger has lost.
         keys: the first of them.
-        late: ids that a killed run has logged, and that its ledger did not take any more.
+        late: ids that a killed run has logged, but not committed to its ledger.
     """
 
     lost: int
@@ -69,7 +69,7 @@ class Comparison:
 
 @attrs.frozen
 class _Known:
-    """What the ledger has of an item; `held` is the last id that it ever had."""
+    """The ledger's facts about an item. `held` is the last id that it ever had."""
 
     state: ItemState
     idempotency_key: str
@@ -84,7 +84,7 @@ class _Verdict(enum.Enum):
 
 
 def compare(connection: sqlite3.Connection, files: tuple[Proofs, ...]) -> Comparison:
-    """Compare the ledger with the files. Of several lines of an item in one file, the last one counts."""
+    """Compare the ledger with the files. If an item has several lines in one file, the last one counts."""
     lost: dict[str, None] = {}
     late: dict[str, Proof] = {}
     for proofs in files:
@@ -109,11 +109,12 @@ def _judge(proof: Proof, known: _Known | None) -> _Verdict:
         return _Verdict.LOST
     if proof.state is ItemState.SUBMITTED:
         return _judge_accepted(proof, known)
-    if proof.record is None:  # a submit that was about to leave: what the ledger says of the item is newer
+    if proof.record is None:  # a submit before its POST: the ledger's state of the item is newer
         return _Verdict.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
         return _Verdict.HELD
-    # The manifest is written after the ledger. What is done there has its id here, and what ended is not new.
+    # The manifest is written after the ledger. So an item that is done there has its id here, and one that
+    # ended there is not new.
     impossible = proof.state is ItemState.DONE or known.state is ItemState.NEW
     return _Verdict.LOST if impossible else _Verdict.NOTHING
 
@@ -137,7 +138,7 @@ def _known(connection: sqlite3.Connection, keys: list[str]) -> dict[str, _Known]
     }
 
 
-# A ledger that is made again.
+# A rebuilt ledger.
 
 _TABLE = """
     CREATE TEMP TABLE proof (
@@ -146,7 +147,7 @@ _TABLE = """
         state TEXT, task_id TEXT, former_task_id TEXT, record TEXT, moving TEXT
     ) WITHOUT ROWID
 """
-# `knew`: the file names the id that the ledger has, so what the file says last is as new as the ledger or newer.
+# `knew`: the file has the ledger's id, so its last line is as new as the ledger or newer.
 _KNEW = "(SELECT count(*) FROM item WHERE key = ? AND ifnull(task_id, former_task_id) = ?)"
 _ACCEPTED = f"""
     INSERT INTO proof (key, fingerprint, idempotency_key, price, logged, told, knew) VALUES (?, ?, ?, ?, ?, 0, {_KNEW})
@@ -155,7 +156,7 @@ _ACCEPTED = f"""
         fingerprint = excluded.fingerprint, idempotency_key = excluded.idempotency_key,
         price = excluded.price, logged = excluded.logged, knew = max(knew, excluded.knew)
 """  # noqa: S608 - of constants
-# `told`: the manifest names the last id that was logged, so its last line is newer than that.
+# `told`: the manifest has the last id that was logged, so its last line is newer than that.
 _ENDED = f"""
     INSERT INTO proof (key, fingerprint, idempotency_key, price, task_id, state, record, knew)
     VALUES (?, ?, ?, ?, ?, ?, ?, {_KNEW})
@@ -188,7 +189,7 @@ _RECORD = """
 
 @attrs.frozen
 class _Proven:
-    """What all files together prove of one item: a row of the table."""
+    """The proof of all files together about one item: a row of the table."""
 
     key: str
     fingerprint: str
@@ -205,7 +206,7 @@ class _Proven:
     moving: str | None
 
     def concluded(self) -> _Proven | None:
-        """The item as a ledger would have it; None if nothing is proven."""
+        """The item as a ledger would have it; None without a proof."""
         if self.moving is not None and not (self.logged and self.moving == self.idempotency_key):
             former = self.logged or self.task_id or self.former_task_id
             return attrs.evolve(
@@ -230,14 +231,14 @@ def rebuild(
     moved: Proofs,
     meta: tuple[tuple[str, str], ...],
 ) -> None:
-    """Put what the files prove into the ledger, and keep what it knows better; `meta` is kept with it.
+    """Put the facts that the files prove into the ledger, and keep its own better facts.
 
     Args:
         connection: of the ledger.
-        accepted: the ids that the service gave.
+        accepted: the ids from the service.
         ended: the manifest.
-        moved: the submits that were about to leave. One without an id is SUBMITTING: it may have been billed.
-        meta: names and texts.
+        moved: the submits before their POST. One without an id is SUBMITTING: it may have been billed.
+        meta: names and texts to keep in the ledger.
     """
     connection.execute(_TABLE)
     for proof in accepted():
@@ -294,7 +295,9 @@ def _restore(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
 
 
 def _is_newer(proven: _Proven, known: _Known) -> bool:
-    """Whether the files know more of an item than the ledger. In doubt the ledger is kept if that sends nothing."""
+    """Whether the files know more of an item than the ledger. If in doubt, the ledger's state is kept if
+    nothing is sent because of it.
+    """
     has_id = proven.task_id is not None
     if known.state is ItemState.DONE:
         return False

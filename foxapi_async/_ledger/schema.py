@@ -1,8 +1,8 @@
-"""Opens a ledger's file: takes its lock, judges what lies there, and brings it up to date.
+"""Opens a ledger's file: takes its lock, checks the existing file, and brings it up to date.
 
-The lock comes first. Then the file is judged without touching it: a foreign database and a ledger of a newer version
-keep every byte. Only then the file is opened for writing, which lets SQLite recover what a killed run has left. Every
-failure is a `LedgerError` that names the way out.
+The lock comes first. Then the file is checked without a change: a foreign database and a ledger of a newer
+version keep every byte. Only then the file is opened for writing, and SQLite may recover it after a killed
+run. Every failure is a `LedgerError` that names the remedy.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import attrs
 from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.lock import FileLock, holder_of
 
-# "FoxL", in the file's header: tells a ledger from any other SQLite file.
+# "FoxL", in the file's header: distinguishes a ledger from any other SQLite file.
 APPLICATION = 0x466F784C
 
 NOW = "(julianday('now') - 2440587.5) * 86400.0"
 
-# One script for each version, in order. A published script is never changed; a new one continues it.
-# The records have a table of their own because they are long: counting must not read them.
-# `LedgerView` reads every version: its statements use the columns of version 1 alone.
+# One script for each version, in order. A published script is never changed; a new one continues it. The
+# records have their own table because they are long: counting must not read them. `LedgerView` reads every
+# version: its statements use only the columns of version 1.
 MIGRATIONS: tuple[str, ...] = (
     f"""
     CREATE TABLE item (
@@ -45,7 +45,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('created', {NOW});
     """,  # noqa: S608 - of constants
-    # The id that an item had before it was submitted again: the latest id is ifnull(task_id, former_task_id).
+    # The id that an item had before it was submitted again. The latest id is ifnull(task_id, former_task_id).
     """
     ALTER TABLE item ADD COLUMN former_task_id TEXT;
     """,
@@ -53,7 +53,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 _CACHE_KIB = 8000
 
-# Another program that looks into the file holds it for moments only.
+# Another program that reads the file holds it only for moments.
 _BUSY_SECONDS = 30.0
 
 _BAD_FILE = {
@@ -76,7 +76,7 @@ def explained(path: Path, error: Exception) -> LedgerError:
     """The error for the user: what is wrong with the ledger, and the fix."""
     if isinstance(error, LedgerError):
         return error
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the other bits are detail
     advice = _BAD_FILE.get(code, "cannot be used")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return LedgerError(f"the ledger {path} {advice} ({reason})")
@@ -84,14 +84,14 @@ def explained(path: Path, error: Exception) -> LedgerError:
 
 @attrs.frozen
 class LedgerFile:
-    """An open ledger: the one connection, and the lock that makes it the only one that writes."""
+    """An open ledger: the only connection, and the lock that makes it the only writer."""
 
     connection: sqlite3.Connection
     lock: FileLock | None = None
     copy: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
-        """Close the connection, then let others have the file."""
+        """Close the connection, then release the file for others."""
         try:
             self.connection.close()
         finally:
@@ -102,14 +102,15 @@ class LedgerFile:
 
 
 def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -> LedgerFile:
-    """Open the ledger for this run alone; it and its folder are made where missing, older versions brought up to date.
+    """The ledger, open for this run only. It and its folder are made if missing; older versions are brought
+    up to date.
 
     Args:
         path: of the ledger.
-        before_making: called if there is no ledger yet, before one is made; it may refuse with a LedgerError.
+        before_making: called before a missing ledger is made; it may refuse with a LedgerError.
 
     Raises:
-        LedgerError: it is in use, of a newer version, no ledger, damaged, or cannot be written.
+        LedgerError: the file is in use, of a newer version, not a ledger, damaged, or cannot be written.
     """
     with contextlib.ExitStack() as undo:
         try:
@@ -121,7 +122,7 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
                 before_making()
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             undo.callback(connection.close)
-            _prepare(path, connection, clean=found.clean)
+            _prepare(path, connection, found)
         except (sqlite3.Error, OSError, ValueError) as error:
             problem = explained(path, error)
         else:
@@ -130,30 +131,34 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
     raise problem
 
 
-def _prepare(path: Path, connection: sqlite3.Connection, *, clean: bool) -> None:
-    version = _version(path, connection)
-    _check(path, connection, "quick_check" if clean else "integrity_check")
-    # WAL needs memory shared between processes; a network file system that has none answers with another word.
+def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
+    check = _pragma(connection, "quick_check(1)" if found.clean else "integrity_check(1)")
+    if check != "ok":
+        raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
+    # WAL needs memory shared between processes. On a network file system without it, the answer is another word.
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")
     _pragma(connection, "synchronous=FULL")
     _pragma(connection, "temp_store=FILE")
-    # Keys come in no order. The pages kept in memory are bounded; what does not fit is read again.
+    # Keys come in random order. The pages in memory are limited; others are read again.
     _pragma(connection, f"cache_size={-_CACHE_KIB}")
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
-    _pragma(connection, "temp.journal_mode=OFF")  # it is forgotten at the end, and after any failure
-    connection.execute("CREATE TEMP TABLE seen (fingerprint TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID")
-    if version < len(MIGRATIONS):
-        _migrate(connection, version)
+    _pragma(connection, "temp.journal_mode=OFF")  # it is dropped at the end, and after any failure
+    if found.version < len(MIGRATIONS):  # in one transaction: a kill leaves the old version or the new one
+        connection.executescript(
+            "BEGIN IMMEDIATE;"
+            + "".join(MIGRATIONS[found.version :])
+            + f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={len(MIGRATIONS)}; COMMIT;"
+        )
 
 
 def open_to_read(path: Path) -> LedgerFile:
-    """Open the ledger to look at it, whether or not a run is on. Older versions are read as they are.
+    """The ledger, open for reading, during a run or not. Older versions are not changed.
 
-    A ledger that has to be recovered first is read in a copy, which is recovered: only a run changes the ledger.
+    A ledger that needs recovery is read in a recovered copy: only a run changes the ledger.
 
     Raises:
-        LedgerError: there is none, it is of a newer version, no ledger, or cannot be read.
+        LedgerError: there is no ledger, or it is of a newer version, not a ledger, or cannot be read.
     """
     with contextlib.ExitStack() as undo:
         try:
@@ -176,7 +181,7 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
     try:
         version = _version(path, file.connection)
     except sqlite3.OperationalError as error:
-        # A hot journal, or a WAL in a folder that cannot be written. A ledger in use is no such case.
+        # A hot journal, or a WAL in a folder that cannot be written. For a ledger in use this is a real error.
         if error.sqlite_errorcode & 0xFF not in _NEEDS_COPY or holder_of(path) is not None:
             raise
         undo.pop_all().close()
@@ -195,7 +200,7 @@ def _nothing(path: Path) -> LedgerError:
     return LedgerError(f"there is no ledger {path}: nothing was run there yet")
 
 
-# What lies there.
+# The existing file.
 
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
@@ -204,10 +209,10 @@ _LARGEST_PAGE = 65536
 
 @attrs.frozen
 class _Found:
-    """What lies at a ledger's path.
+    """The state of a ledger's file.
 
     Attributes:
-        version: of its tables; 0 if a ledger is still to be made.
+        version: of its tables; 0 if the ledger must still be made.
         clean: whether the last run closed it.
     """
 
@@ -216,13 +221,14 @@ class _Found:
 
 
 def _judge(path: Path) -> _Found:
-    """Find out what lies at the path, without changing a byte.
+    """The state of the file at the path, found without changing a byte.
 
-    The header of a ledger that was closed says all. Otherwise the truth may be in a WAL or a journal. Then SQLite
-    recovers a copy of the first page with all of those two files: page 1 alone tells application and version.
+    The header of a closed ledger is enough. Otherwise the newest state may be in a WAL or a journal. Then
+    SQLite recovers a copy of the first page with the whole of those two files: page 1 is enough for
+    application and version.
 
     Raises:
-        LedgerError: it is another program's, or of a newer version.
+        LedgerError: the file is another program's, or of a newer version.
     """
     if not path.is_file():
         return _Found(0, clean=True)
@@ -251,7 +257,7 @@ def _size(path: Path, suffix: str) -> int:
 
 
 def _open_copy(path: Path, copy: Callable[[Path, Path], None]) -> LedgerFile:
-    """A copy of the file with its WAL and journal, in a folder for temporary files, recovered by opening it."""
+    """A copy of the file with its WAL and journal, in a temporary folder. Opening it recovers it."""
     folder = tempfile.TemporaryDirectory(prefix="foxapi-")
     try:
         target = Path(folder.name) / "ledger"
@@ -270,7 +276,7 @@ def _copy_all(path: Path, target: Path) -> None:
 
 
 def _copy_head(path: Path, target: Path) -> None:
-    """Copy the first page alone, into a file of the same size: what else is in it takes no room."""
+    """Copy only the first page, into a file of the same size: the rest is a hole, which takes no space."""
     with path.open("rb") as source, target.open("wb") as file:
         file.write(source.read(_LARGEST_PAGE))
         file.truncate(path.stat().st_size)
@@ -282,7 +288,7 @@ def _pragma(connection: sqlite3.Connection, text: str) -> object:
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int:
-    """The version of its tables; 0 of an empty file, which becomes a ledger. Reads page 1 alone."""
+    """The version of its tables; 0 for an empty file, which becomes a ledger. Reads only page 1."""
     application = _pragma(connection, "application_id")
     if application != APPLICATION and _pragma(connection, "schema_version"):
         raise LedgerError(
@@ -298,18 +304,3 @@ def _known(path: Path, version: int) -> int:
             f"{len(MIGRATIONS)} is known here): upgrade with `pip install -U foxapi-async`"
         )
     return version
-
-
-def _check(path: Path, connection: sqlite3.Connection, pragma: str) -> None:
-    found = _pragma(connection, f"{pragma}(1)")
-    if found != "ok":
-        raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({found})")
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """All at once: a kill leaves the old version or the new one."""
-    connection.executescript(
-        "BEGIN IMMEDIATE;"
-        + "".join(MIGRATIONS[version:])
-        + f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={len(MIGRATIONS)}; COMMIT;"
-    )

@@ -1,213 +1,173 @@
 """The ledger of a batch: what was submitted, with which id, at which price, and how it ended.
 
-It is what makes a batch safe to kill at any moment. A submit is in it, durably, before the POST leaves; its task id
-enters the writer's queue before anything else can happen. Running the same batch again looks everything up here.
+It makes a batch safe to kill at any moment. A submit is in it, durably, before the POST is sent. Its task id
+enters the writer's queue before anything else can happen. Running the same batch again looks everything up
+here.
 
-One SQLite file (WAL, synchronous=FULL), one thread that writes, one lock against a second run. Reading alone, by
-`Ledger.peek`, is possible at any time.
+It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
+Reading alone, by `SqliteLedger.peek`, is possible at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 import os
-import sqlite3
 from asyncio import CancelledError, Future
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
+import attrs
+
+from foxapi_async._errors import LedgerError
 from foxapi_async._ledger import statements as rows
-from foxapi_async._ledger.entry import ItemState, LedgerEntry, sane_price
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.group_commit import Writer
 from foxapi_async._ledger.proofs import Comparison, Proofs, compare, rebuild
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import open_to_read, open_to_write
 from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
+from foxapi_async._wire.json_values import read_price
 
-T = TypeVar("T")
 
+@attrs.define(eq=False, slots=False)
+class SqliteLedgerView:
+    """A ledger that is only read; see `protocol.LedgerView`. `SqliteLedger.peek` opens one."""
 
-class LedgerView:
-    """A ledger that is only looked at. `Ledger.peek` opens one."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    _writer: Writer
 
     async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
-        """What is known of these keys; keys that are not known are missing.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
+        """The entries of these keys; see `LedgerView`."""
         found: dict[str, LedgerEntry] = {}
-        for chunk in _chunks(keys):
-            found |= await self._writer.put(rows.look_up, chunk)
+        keys = list(keys)
+        for start in range(0, len(keys), rows.CHUNK):
+            chunk = keys[start : start + rows.CHUNK]
+            found |= await self._writer.put(partial(rows.look_up, keys=chunk))
         return found
 
     async def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states, or all, in the order in which they were first submitted.
-
-        What changes meanwhile is seen as it was or as it is, once.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        last, chunk = await self._writer.put(rows.entries, states, 0)
+        """The entries in one of these states, or all; see `LedgerView`."""
+        last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
         while chunk:
             for entry in chunk:
                 yield entry
-            last, chunk = await self._writer.put(rows.entries, states, last)
+            last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
-    async def counts(self) -> dict[ItemState, int]:
-        """How many items are in each state.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        return await self._writer.put(rows.counts)
-
-    async def spent(self) -> float:
-        """Credits of everything that may be billed: each submit counts with its price, unless it was refused.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        return await self._writer.put(rows.spent)
-
-    async def unpriced(self) -> int:
-        """How many submits may be billed at a price that is not known, and is not in `spent`.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        return await self._writer.put(rows.unpriced)
+    async def totals(self) -> Totals:
+        """The ledger in figures; see `LedgerView`."""
+        return await self._writer.put(rows.totals)
 
     async def meta(self, name: str) -> str | None:
-        """What `set_meta` kept; `created` is there from the beginning, in unix seconds.
-
-        Raises:
-            LedgerError: it cannot be read.
-        """
-        return await self._writer.put(rows.meta, name)
+        """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds."""
+        return await self._writer.put(partial(rows.meta, name=name))
 
 
-class Ledger(LedgerView):
-    """The ledger of the batch that runs. `Ledger.opened` opens one.
+@attrs.define(eq=False, slots=False)
+class SqliteLedger(SqliteLedgerView):
+    """The ledger of a running batch; see `protocol.Ledger`. `SqliteLedger.opened` opens one.
 
-    Each change answers with a future, which is done once the change is on the disk. The change is in the writer's
-    queue before the call returns, and is made also if nobody waits. A change that may not follow on the item's state
-    fails alone, with a LedgerError. If the file cannot be written, so does everything from then on, and leaving the
-    ledger says so.
+    Each change returns a future, which is done when the change is on the disk. If the file cannot be written,
+    closing the ledger raises the error too.
+
+    Attributes:
+        ends: how many ends of items this run has recorded, or is about to.
     """
 
-    def __init__(self, writer: Writer) -> None:
-        super().__init__(writer)
-        self.ends = 0
-        """How many ends of items were asked to be noted."""
+    ends: int = attrs.field(default=0, init=False)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(
         cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
-    ) -> AsyncIterator[Ledger]:
-        """The ledger at `path`, for this run alone; made where there is none.
+    ) -> AsyncIterator[SqliteLedger]:
+        """The ledger at `path`, for this run only; made if missing.
 
         Args:
             path: of the ledger.
             before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
-            LedgerError: another run has it, it is of a newer version, damaged, no ledger, or cannot be written.
+            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be written.
         """
-        writer = Writer(_absolute(path))
+        writer = Writer(Path(path))
         try:
-            await writer.open(functools.partial(open_to_write, before_making=before_making))
+            await writer.open(partial(open_to_write, before_making=before_making))
             yield cls(writer)
         finally:
             await writer.close()
-        writer.check()
+        if writer.broken is not None:
+            raise LedgerError(str(writer.broken))
 
     @staticmethod
     @contextlib.asynccontextmanager
-    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[LedgerView]:
-        """The ledger at `path`, only to be looked at, also while a run is on.
+    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[SqliteLedgerView]:
+        """The ledger at `path`, only for reading, also during a run.
 
         Raises:
-            LedgerError: there is none, it is of a newer version, or cannot be read.
+            LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
         """
-        writer = Writer(_absolute(path), begin="BEGIN")
+        writer = Writer(Path(path), begin="BEGIN")
         try:
             await writer.open(open_to_read)
-            yield LedgerView(writer)
+            yield SqliteLedgerView(writer)
         finally:
             await writer.close()
 
     async def compare(self, *files: Proofs) -> Comparison:
-        """What these files know of the batch's items that the ledger does not.
+        """The facts about the batch's items that these files have and the ledger lacks.
 
         Raises:
-            LedgerError: it, or one of them, cannot be read.
+            LedgerError: the ledger, or one of the files, cannot be read.
         """
-        return await self._writer.put(compare, files)
+        return await self._writer.put(partial(compare, files=files))
 
     async def rebuild(self, accepted: Proofs, ended: Proofs, moved: Proofs, **meta: str) -> None:
-        """Take what the files prove, and the texts in `meta`, all at once.
+        """Add the facts that the files prove, and the texts in `meta`, in one transaction.
 
         Args:
-            accepted: the ids that the service gave.
+            accepted: the ids from the service.
             ended: the manifest.
-            moved: the submits that were about to leave.
-            **meta: texts, kept as `set_meta` does.
+            moved: the submits before their POST.
+            **meta: texts, kept as by `set_meta`.
 
         Raises:
-            LedgerError: it cannot be written, or one of the files cannot be read.
+            LedgerError: the ledger cannot be written, or one of the files cannot be read.
         """
-        await self._writer.put(rebuild, accepted, ended, moved, tuple(meta.items()))
+        await self._writer.put(
+            partial(rebuild, accepted=accepted, ended=ended, moved=moved, meta=tuple(meta.items()))
+        )
 
     async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
-        """Write each id that is noted from now on into this log, before it is committed.
+        """Write each id from now on to this log, before it is committed.
 
         Args:
             log: is closed with the ledger.
-            agrees: whether the log has the ids that the ledger has; if not, these are added.
+            agrees: whether the log has all ids of the ledger; if not, these are added.
 
         Raises:
-            LedgerError: it cannot be written.
+            LedgerError: the log cannot be written.
         """
-        self._writer.keep_log(log)
-        await self._writer.put(functools.partial(_open_log, log=log, agrees=agrees))
+        self._writer.log = log
+        await self._writer.put(partial(log.open, agrees=agrees))
 
     async def without_line(
         self, lines: Callable[[], Iterable[bytes]], *states: ItemState
     ) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states whose record is none of these lines. `lines` is called in a thread.
+        """The entries in one of these states whose record is not one of these lines. `lines` is called in a
+        thread.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
-        await self._writer.put(rows.note_lines, lines)
-        last, chunk = await self._writer.put(rows.entries, states, 0)
+        await self._writer.put(partial(rows.note_lines, lines=lines))
+        last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
         while chunk:
-            known = await self._writer.put(rows.is_line, [(entry.record or "").encode() for entry in chunk])
+            records = [(entry.record or "").encode() for entry in chunk]
+            known = await self._writer.put(partial(rows.is_line, lines=records))
             for entry, is_line in zip(chunk, known, strict=True):
                 if not is_line:
                     yield entry
-            last, chunk = await self._writer.put(rows.entries, states, last)
-
-    async def number(self, fingerprints: Iterable[str]) -> list[int]:
-        """How many times each has been given since the ledger was opened, this time included.
-
-        Kept in a temporary file: memory does not grow with the input.
-
-        Raises:
-            LedgerError: it cannot be written.
-        """
-        numbers: list[int] = []
-        for chunk in _chunks(fingerprints):
-            numbers += await self._writer.put(rows.number, chunk)
-        return numbers
+            last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
     async def submitting(
         self,
@@ -217,89 +177,40 @@ class Ledger(LedgerView):
         price: float | None = None,
         opening: str | None = None,
     ) -> None:
-        """Note that this item is about to be submitted; when this returns, that is on the disk.
-
-        If this is cancelled, the note is taken back, because then nothing is sent.
-
-        Args:
-            key: the item's name.
-            fingerprint: of its request.
-            idempotency_key: what the submit will carry.
-            price: the credits that it is expected to cost, if known. They count as spent from now on.
-            opening: what another run needs to know to go on with it; kept until there is a record.
-
-        Raises:
-            LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or it
-                cannot be written.
-        """
+        """Record that this item is about to be submitted; see `Ledger`."""
         note = rows.Note()
-        moved = Moved(key, ItemState.SUBMITTING, fingerprint, idempotency_key)
+        work = partial(
+            rows.submitting,
+            note=note,
+            key=key,
+            fingerprint=fingerprint,
+            idempotency_key=idempotency_key,
+            price=read_price(price),
+            opening=opening,
+        )
         try:
-            await self._writer.put_noted(
-                moved, rows.submitting, note, key, fingerprint, idempotency_key, sane_price(price), opening
-            )
+            await self._writer.put(work, Moved(key, ItemState.SUBMITTING, fingerprint, idempotency_key))
         except CancelledError:
-            back = self._writer.put_noted(Moved(key, ItemState.NEW), rows.taken_back, note, key)
-            back.add_done_callback(_ignored)
+            self._writer.put(partial(rows.taken_back, note=note, key=key), Moved(key, ItemState.NEW))
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
-        """Note the id that the service gave, and the credits that it reserved.
-
-        An item that failed may come back with the id it had, to be looked at once more.
-        """
-        credit = sane_price(price)
-        return self._writer.put_noted(Accepted(key, task_id, credit), rows.submitted, key, task_id, credit)
+        """Record the id from the service; see `Ledger`."""
+        credit = read_price(price)
+        work = partial(rows.submitted, key=key, task_id=task_id, price=credit)
+        return self._writer.put(work, Accepted(key, task_id, credit))
 
     def released(self, key: str) -> Future[None]:
-        """Note that the submit was refused and nothing was billed: the item is again what it was before.
+        """Record that the submit was refused; see `Ledger`."""
+        return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
 
-        That is NEW, or for a repeated one FAILED or UNCERTAIN. It keeps the idempotency key.
-        """
-        return self._writer.put_noted(Moved(key, ItemState.NEW), rows.released, key)
-
-    def done(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that the item's images are there. `price` replaces what was known."""
-        return self._end(key, ItemState.DONE, record, price)
-
-    def failed(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that the item failed. It counts as spent, unless `price` is 0."""
-        return self._end(key, ItemState.FAILED, record, price)
-
-    def uncertain(self, key: str, record: str, price: float | None = None) -> Future[None]:
-        """Note that nobody knows whether the submit was accepted. It counts as spent."""
-        return self._end(key, ItemState.UNCERTAIN, record, price)
-
-    def _end(self, key: str, state: ItemState, record: str, price: float | None) -> Future[None]:
+    def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
+        """Record how the item ended; see `Ledger`."""
         self.ends += 1
-        values = (key, state, record, sane_price(price))
-        if state is ItemState.DONE:  # its id is logged
-            return self._writer.put(rows.ended, *values)
-        return self._writer.put_noted(Moved(key, state), rows.ended, *values)
+        work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
+        # The log already has the id of an item that is done.
+        return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
 
-    def set_meta(self, name: str, value: str) -> Future[None]:
-        """Keep a text under a name."""
-        return self._writer.put(rows.set_meta, name, value)
-
-    def set_meta_late(self, name: str, value: Callable[[], str]) -> Future[None]:
-        """Keep a text that `value` makes, in the ledger's thread, when all that was asked for before is done."""
-        return self._writer.put(rows.set_meta_late, name, value)
-
-
-def _open_log(connection: sqlite3.Connection, *, log: SubmittedLog, agrees: bool) -> None:
-    log.open(connection, agrees=agrees)
-
-
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    """A later `chdir` does not matter, and no name is special to SQLite."""
-    return Path(path).absolute()
-
-
-def _ignored(future: Future[Any]) -> None:
-    """Nobody waits for it, and a ledger that cannot be written any more has said so elsewhere."""
-    future.exception()
-
-
-def _chunks(values: Iterable[T]) -> Iterator[tuple[T, ...]]:
-    iterator = iter(values)
-    return iter(lambda: tuple(itertools.islice(iterator, rows.CHUNK)), ())
+    def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:
+        """Keep a text under a name; see `Ledger`. A function makes its text in the ledger's thread."""
+        return self._writer.put(partial(rows.set_meta, name=name, value=value))

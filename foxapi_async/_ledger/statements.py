@@ -1,22 +1,23 @@
 """The ledger's statements: plain functions of its connection, run in the writer's thread.
 
-Each change checks and makes its move in one statement, the first one, so that a refused one leaves nothing behind.
+The first statement of each change checks and makes its move, so a refused change leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
-# Rows in one question: below SQLite's oldest limit of variables, and short enough not to keep the submits waiting.
+# Rows per query: below SQLite's oldest limit of variables, and few enough not to delay the submits.
 CHUNK = 500
 
 _COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
@@ -69,7 +70,7 @@ def _entry(row: tuple[Any, ...]) -> LedgerEntry:
     return LedgerEntry(key, fingerprint, _STATES[state], *rest)
 
 
-def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, LedgerEntry]:
+def look_up(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, LedgerEntry]:
     marks = ", ".join("?" * len(keys))
     rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({marks})", keys)
     return {row[0]: _entry(row) for row in rows}
@@ -78,25 +79,22 @@ def look_up(connection: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, 
 def entries(
     connection: sqlite3.Connection, states: tuple[ItemState, ...], last: int
 ) -> tuple[int, list[LedgerEntry]]:
-    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({_names(states or ItemState)})"
-    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last,)).fetchall()
+    names = [state.value for state in states or ItemState]
+    marks = ", ".join("?" * len(names))
+    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({marks})"
+    rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last, *names)).fetchall()
     return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
 
 
-def counts(connection: sqlite3.Connection) -> dict[ItemState, int]:
-    rows = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
-    return {state: rows.get(state.value, 0) for state in ItemState}
-
-
-def spent(connection: sqlite3.Connection) -> float:
-    spent: float = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
-    return spent
-
-
-def unpriced(connection: sqlite3.Connection) -> int:
-    query = "SELECT count(*) FROM item WHERE price IS NULL AND sunk = 0 AND state <> 'new'"
-    count: int = connection.execute(query).fetchone()[0]
-    return count
+def totals(connection: sqlite3.Connection) -> Totals:
+    counts = dict(connection.execute("SELECT state, count(*) FROM item GROUP BY state"))
+    spent = connection.execute("SELECT total(price) + total(sunk) FROM item").fetchone()[0]
+    unpriced = "SELECT count(*) FROM item WHERE price IS NULL AND sunk = 0 AND state <> 'new'"
+    return Totals(
+        {state: counts.get(state.value, 0) for state in ItemState},
+        spent,
+        connection.execute(unpriced).fetchone()[0],
+    )
 
 
 def meta(connection: sqlite3.Connection, name: str) -> str | None:
@@ -104,19 +102,20 @@ def meta(connection: sqlite3.Connection, name: str) -> str | None:
     return row and str(row[0])
 
 
-def set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+def set_meta(connection: sqlite3.Connection, name: str, value: str | Callable[[], str]) -> None:
+    text = value() if callable(value) else value
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
 
 
 def note_lines(connection: sqlite3.Connection, lines: Callable[[], Iterable[bytes]]) -> None:
-    """Keep which lines a file has, in a temporary table; `is_line` asks for them."""
+    """Note the lines of a file in a temporary table, for `is_line`."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS line (mark BLOB PRIMARY KEY) WITHOUT ROWID")
     connection.execute("DELETE FROM line")
     connection.executemany("INSERT OR IGNORE INTO line VALUES (?)", ((_mark(line),) for line in lines()))
 
 
 def is_line(connection: sqlite3.Connection, lines: list[bytes]) -> list[bool]:
-    """Whether each of these is a line that was noted."""
+    """Whether each of these lines was noted."""
     query = "SELECT count(*) FROM line WHERE mark = ?"
     return [bool(connection.execute(query, (_mark(line),)).fetchone()[0]) for line in lines]
 
@@ -125,26 +124,9 @@ def _mark(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
 
 
-def set_meta_late(connection: sqlite3.Connection, name: str, value: Callable[[], str]) -> None:
-    """Keep a text that is made when its turn comes, after all that was asked for before."""
-    set_meta(connection, name, value())
-
-
-def number(connection: sqlite3.Connection, fingerprints: tuple[str, ...]) -> list[int]:
-    marks = ", ".join("?" * len(fingerprints))
-    query = f"SELECT fingerprint, times FROM seen WHERE fingerprint IN ({marks})"  # noqa: S608 - of question marks
-    times: dict[str, int] = dict(connection.execute(query, fingerprints).fetchall())
-    numbers = []
-    for fingerprint in fingerprints:
-        times[fingerprint] = number = times.get(fingerprint, 0) + 1
-        numbers.append(number)
-    connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
-    return numbers
-
-
 @attrs.define
 class Note:
-    """Whether one item was noted as about to be submitted."""
+    """Whether `submitting` was recorded for one item."""
 
     made: bool = False
 
@@ -172,7 +154,7 @@ def submitting(
 
 
 def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> bool:
-    """Undo `submitting`, if it was that note which made it so; whether it was."""
+    """Undo `submitting`, if it was recorded with that note. Return whether it was."""
     if note.made:
         connection.execute(_RELEASED, (key,))
     return note.made
@@ -194,7 +176,7 @@ def ended(
 
 
 def _text(value: object) -> str:
-    """What the file can hold: found out before anything is changed."""
+    """A text that the file can hold, checked before anything is changed."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - of one statement, as an unfit letter is
     value.encode()

@@ -1,14 +1,14 @@
 """Two logs beside a ledger, so that a lost ledger bills nothing again.
 
-`submitted.jsonl` has a line for each id that the service gave. The line is written before the ledger's commit, so the
-log is never behind the ledger. The file stays, and grows with the batch.
+`submitted.jsonl` has a line for each id from the service. The line is written before the ledger's commit, so
+the log is never behind the ledger. The file stays, and grows with the batch.
 
-`submitting.jsonl` has a line for each submit that is about to leave, written after the ledger's commit and before the
-POST, and a line for each of these that ends without an id. Without it, a ledger that is made again could not tell an
-item that was just being sent from one that was not begun. It is emptied when a run begins and nothing is under way.
+`submitting.jsonl` has a line for each submit before its POST, written after the ledger's commit, and a line
+for each of these that ends without an id. Without it, a rebuilt ledger could not distinguish an item in the
+middle of its submit from one that did not start. It is emptied when a run begins and no submit is unanswered.
 
-Neither is flushed to the disk by itself, only at a clean end: they guard against a lost file, not against a power
-failure, for which the ledger is flushed.
+Both are flushed to the disk only at a clean end. They protect against a lost file, not against a power
+failure: for that the ledger is flushed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.entry import ItemState, sane_price
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
+from foxapi_async._wire.json_values import read_price
 
 SUBMITTED = "submitted.jsonl"
 SUBMITTING = "submitting.jsonl"
 
 _TAIL_BYTES = 4096
-_CHUNK = 500
 _STATES = {state.value: state for state in ItemState}
 
 _HELD = "SELECT key, fingerprint, ifnull(task_id, former_task_id), idempotency_key, price FROM item"
@@ -41,7 +41,7 @@ _UNDER_WAY = "SELECT key, fingerprint, idempotency_key FROM item WHERE state = '
 
 @attrs.frozen
 class Accepted:
-    """An id that the service gave: a line of `submitted.jsonl`."""
+    """An id from the service: a line of `submitted.jsonl`."""
 
     key: str
     task_id: str
@@ -50,7 +50,7 @@ class Accepted:
 
 @attrs.frozen
 class Moved:
-    """A submit that is about to leave, or that ended without an id: a line of `submitting.jsonl`."""
+    """A submit before its POST, or one that ended without an id: a line of `submitting.jsonl`."""
 
     key: str
     state: ItemState
@@ -62,10 +62,10 @@ Note = Accepted | Moved
 
 
 class SubmittedLog:
-    """Both logs of one folder. The ledger's thread alone writes them.
+    """Both logs of one folder. Only the ledger's thread writes them.
 
     Args:
-        folder: where they are.
+        folder: their folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,11 +75,11 @@ class SubmittedLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether both are there: then an item that neither they nor the manifest name was never sent."""
+        """Whether both files exist: then an item that neither they nor the manifest name was never sent."""
         return self.submitted.is_file() and self.submitting.is_file()
 
     def accepted_ids(self, start: int = 0) -> Iterator[Proof]:
-        """The ids that the service gave, from byte `start` on."""
+        """The ids from the service, from byte `start` on."""
         for line in _objects(self.submitted, start):
             key, task_id = line.get("key"), line.get("task_id")
             if isinstance(key, str) and isinstance(task_id, str):
@@ -89,11 +89,11 @@ class SubmittedLog:
                     task_id=task_id,
                     fingerprint=str(line.get("fingerprint", "")),
                     idempotency_key=str(line.get("idempotency_key", "")),
-                    price=sane_price(line.get("price")),
+                    price=read_price(line.get("price")),
                 )
 
     def moves(self) -> Iterator[Proof]:
-        """The submits that were about to leave, and how they ended if that was without an id."""
+        """The submits before their POST, and how they ended if that was without an id."""
         for line in _objects(self.submitting):
             key, state = line.get("key"), _STATES.get(str(line.get("state")))
             if isinstance(key, str) and state is not None:
@@ -109,8 +109,8 @@ class SubmittedLog:
 
         Args:
             connection: of the ledger.
-            agrees: whether `submitted.jsonl` is as the ledger's last run left it, or longer. If not, every id of the
-                ledger is added.
+            agrees: whether `submitted.jsonl` is as the ledger's last run left it, or longer. If not, every id
+                of the ledger is added.
 
         Raises:
             LedgerError: a file cannot be written.
@@ -136,7 +136,7 @@ class SubmittedLog:
         raise problem
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        """Make it whole, then give it its name: where it is, it is complete."""
+        """Make the file whole, then give it its name: if it exists, it is complete."""
         part = self.submitted.with_name(f".{SUBMITTED}.part")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.writelines(_held_lines(connection))
@@ -145,17 +145,23 @@ class SubmittedLog:
         part.replace(self.submitted)
 
     def before_commit(self, connection: sqlite3.Connection, notes: Iterable[Note]) -> None:
-        """Write the ids, in one piece, with what the ledger knows of their items.
+        """Write the ids, in one piece, with the ledger's facts about their items.
 
         Raises:
             LedgerError: the file cannot be written.
         """
-        accepted = [note for note in notes if isinstance(note, Accepted)]
-        if accepted:
-            self._write(self.submitted, _accepted_lines(connection, accepted))
+        lines = []
+        for note in notes:
+            if isinstance(note, Accepted):
+                row = connection.execute(f"{_HELD} WHERE key = ?", (note.key,)).fetchone()
+                if row is not None and row[2] != note.task_id:
+                    key, fingerprint, _, idempotency_key, price = row
+                    price = price if note.price is None else note.price
+                    lines.append(_line(key, fingerprint, note.task_id, idempotency_key, price))
+        self._write(self.submitted, lines)
 
     def after_commit(self, notes: Iterable[Note]) -> None:
-        """Write the submits that may leave now, in one piece, and the ends of others.
+        """Write the submits that may be sent now, in one piece, and the ends of others.
 
         Raises:
             LedgerError: the file cannot be written.
@@ -177,7 +183,7 @@ class SubmittedLog:
         raise problem
 
     def close(self) -> None:
-        """Flush and close both."""
+        """Flush and close both files."""
         while self._files:
             _, file = self._files.popitem()
             with contextlib.suppress(OSError):
@@ -190,7 +196,7 @@ def _cannot_write(error: OSError, path: Path) -> LedgerError:
 
 
 def _open_to_append(path: Path) -> int:
-    """The open file. A line that a kill has cut is ended, so that the next one is whole."""
+    """The open file. If a kill has cut its last line, a line end is added, so that the next line is whole."""
     file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     if os.lseek(file, 0, os.SEEK_END):
         os.lseek(file, -1, os.SEEK_END)
@@ -200,7 +206,7 @@ def _open_to_append(path: Path) -> int:
 
 
 def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
-    """The objects in a file of JSON lines; a line that is none, such as one that a kill has cut, is left out."""
+    """The objects in a file of JSON lines. A line that is not an object, for example a cut one, is left out."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -210,21 +216,6 @@ def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
                 value = json.loads(line)
                 if isinstance(value, dict):
                     yield value
-
-
-def _accepted_lines(connection: sqlite3.Connection, accepted: list[Accepted]) -> Iterator[str]:
-    for start in range(0, len(accepted), _CHUNK):
-        chunk = accepted[start : start + _CHUNK]
-        rows = connection.execute(
-            f"{_HELD} WHERE key IN ({', '.join('?' * len(chunk))})", [note.key for note in chunk]
-        )
-        known = {row[0]: row[1:] for row in rows}
-        for note in chunk:
-            if note.key in known:
-                fingerprint, held, idempotency_key, price = known[note.key]
-                if held != note.task_id:
-                    price = price if note.price is None else note.price
-                    yield _line(note.key, fingerprint, note.task_id, idempotency_key, price)
 
 
 def _held_lines(connection: sqlite3.Connection) -> Iterator[str]:
@@ -244,11 +235,11 @@ def _moved(move: Moved) -> str:
     return f"{json.dumps(facts)}\n"
 
 
-# How far a file was read.
+# How much of a file was read.
 
 
 def mark_of(path: Path, size: int | None = None) -> str:
-    """The size of a file and a checksum of the bytes before its end: enough to know it again when it has grown."""
+    """The size of a file and a checksum of the bytes before its end: enough to recognise it after it has grown."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END) if size is None else size
@@ -260,6 +251,6 @@ def mark_of(path: Path, size: int | None = None) -> str:
 
 
 def known_part(path: Path, mark: str) -> int | None:
-    """The bytes of a file that it had when it was marked; None if it does not begin with these."""
+    """The size of the file when it was marked; None if it does not begin with those bytes."""
     size = int(mark.partition(" ")[0] or 0)
     return size if mark and mark_of(path, size) == mark else None

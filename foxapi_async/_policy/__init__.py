@@ -1,1 +1,1 @@
-"""What may be sent again, and what it may have cost: pure."""
+"""Rules without I/O: what may be sent again, and what it may have cost."""

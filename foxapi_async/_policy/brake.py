@@ -1,12 +1,12 @@
-"""How many billed POSTs of series and batches may be without an answer. Pure.
+"""Limits how many billed POSTs of series and batches may be unanswered. Pure.
 
-A POST without an answer may be billed. So a run begins with few of them, and each acceptance allows one more, as a TCP
-sender finds the capacity of a link (slow start; Jacobson, 1988). When answers go missing, or something in front of the
-service refuses, the brake closes: the submits wait, a read that costs nothing asks whether the service is there, and
-then one submit goes as a probe, at growing gaps.
+A POST without an answer may be billed. So a run begins with few of them, and each acceptance allows one more,
+as a TCP sender finds the capacity of a link (slow start; Jacobson, 1988). If answers are missing, or
+something in front of the service refuses, the brake closes. Then the submits wait, and a free read checks
+whether the service is there. After that one submit goes as a probe, at growing gaps.
 
-Answers to what was sent before the last change prove nothing about the present, so each POST knows the epoch in which
-it began.
+An answer to a POST that was sent before the last change proves nothing about the present. So each POST knows
+the epoch in which it began.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import attrs
 from foxapi_async._errors import FoxError
 
 FIRST_UNANSWERED = 8
-"""POSTs without an answer at the start and after each reopening."""
+"""Unanswered POSTs at the start and after each reopening."""
 
 RECENT_SUBMITS = 10
 UNCERTAIN_OF_RECENT = 3
-"""So many uncertain ones of the last submits close the brake."""
+"""This many uncertain submits among the recent ones close the brake."""
 
 GAPS = (10.0, 30.0, 90.0, 270.0)
 """Seconds before each probe while the brake is closed."""
 
 LONGEST_HOLD = 600.0
-"""Seconds after which a batch gives up a hold. Everything in it can be resumed."""
+"""Seconds after which a batch stops waiting for a closed brake. The whole batch can be resumed."""
 
 REFUSALS_THAT_PROVE_A_PATH = 3
 
@@ -38,7 +38,7 @@ Reason = Literal["account", "path", "outage", "uncertain", "hold", "disk", "budg
 
 
 class Answer(enum.Enum):
-    """What a POST's end says about the way to the service."""
+    """How a POST ended."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused by the service"
@@ -48,7 +48,7 @@ class Answer(enum.Enum):
 
 
 class Ticket(NamedTuple):
-    """A POST that may go: the epoch of the brake in which it begins, and its number."""
+    """Permission for one POST: the epoch of the brake in which it begins, and its number."""
 
     epoch: int
     number: int
@@ -59,14 +59,14 @@ class Hold:
     """A closed brake. Moments are loop time in seconds.
 
     Attributes:
-        error: what closed it, or what the last probe was told.
+        error: the error that closed it, or that of the last probe.
         since: when it closed.
         until: when the next probe may go.
-        edge: whether something in front of the service refused; else answers were missing.
-        probes: how many gaps were waited.
-        refusals: how many submits were refused so, each sent after the answer to the one before.
+        edge: True if something in front of the service refused; False if answers were missing.
+        probes: how many gaps have passed.
+        refusals: how many submits the edge refused, each sent after the answer to the one before.
         ready: whether the next submit may go.
-        probing: whether one is under way.
+        probing: whether a probe is unanswered.
     """
 
     error: FoxError
@@ -88,19 +88,20 @@ class Brake:
         self._epoch = 0
         self._allowed = FIRST_UNANSWERED
         self._unanswered = 0
-        self._recent: dict[int, bool] = {}  # by the number of the submit: whether it is uncertain
+        self._recent: dict[int, bool] = {}  # number of the submit -> whether it is uncertain
         self._posts = 0
         self._newest_accepted = -1  # the number of the POST
 
     def admits(self) -> bool:
         """Whether one more POST may go now."""
         if self.hold is None:
-            # A recent uncertain one keeps its place: else two more would go before the third closes the brake.
+            # A recent uncertain submit keeps its place. Otherwise two more would go before the third closes
+            # the brake.
             return self._unanswered + sum(self._recent.values()) < self._allowed
         return self.hold.ready and not self.hold.probing
 
     def begin(self) -> Ticket:
-        """Note that a POST goes."""
+        """Note that a POST is being sent."""
         if self.hold is not None:
             self.hold.probing, self.hold.ready = True, False
         self._unanswered += 1
@@ -112,7 +113,7 @@ class Brake:
         return ticket.epoch == self._epoch
 
     def withdraw(self, ticket: Ticket) -> None:
-        """Note that a POST that was admitted is not sent after all."""
+        """Note that a POST that was admitted was not sent."""
         if not self.is_current(ticket):
             return
         self._unanswered -= 1
@@ -123,10 +124,10 @@ class Brake:
         """Note how a POST ended.
 
         Args:
-            ticket: what `begin` gave.
-            submit: the number of the submit: its tries count once.
-            answer: what its end says.
-            error: what the submit was told; None if it was accepted.
+            ticket: the value that `begin` gave.
+            submit: the number of the submit; its tries count once.
+            answer: how the POST ended.
+            error: the error that the submit got; None if it was accepted.
             now: the present.
         """
         if answer is Answer.ACCEPTED:
@@ -152,13 +153,13 @@ class Brake:
 
     def _closes(self, answer: Answer, ticket: Ticket) -> bool:
         if answer is Answer.EDGE:
-            # Where one that went later was accepted, the edge refuses this item and not all of them.
+            # If a POST that went later was accepted, the edge refuses this item and not all of them.
             return not self.passed_since(ticket.number)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
 
     def _close(self, error: FoxError, now: float, *, edge: bool) -> None:
         self._change()
-        # The edge may refuse one item and not all, where others were accepted: that is found out at once.
+        # If others were accepted, the edge may refuse only this item. A probe checks this at once.
         at_once = edge and self.ever_accepted
         until = now if at_once else now + GAPS[0]
         self.hold = Hold(error, now, until, edge, probes=0 if at_once else 1, refusals=int(edge))
@@ -185,13 +186,13 @@ class Brake:
         return self._newest_accepted > number
 
     def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
-        """Note what the free read of a closed brake gave.
+        """Note the result of the free read during a hold.
 
         Args:
             now: the present.
-            is_there: whether the service answered with JSON of its own.
-            heard: whether the service has ever answered this session. Where it has not, an item may prove more than a
-                read: a wrong path refuses both, and bills nothing.
+            is_there: whether the service answered with its own JSON.
+            heard: whether the service has ever answered this session. If it has not, a submit may show more
+                than a read: a wrong path refuses both, and bills nothing.
         """
         hold = self.hold
         if hold is None or hold.probing:
@@ -209,7 +210,7 @@ class Brake:
             hold.until = min(hold.until, last)
 
     def given_up(self, now: float) -> Reason | None:
-        """Why a batch ends this hold; None as long as it waits."""
+        """The reason why a batch stops waiting for this hold; None while it still waits."""
         hold = self.hold
         if hold is None or hold.probing or hold.ready:
             return None

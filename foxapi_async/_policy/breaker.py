@@ -1,9 +1,10 @@
-"""A refusal that concerns the account: what one submit was told of the key or the balance holds for all. Pure.
+"""Stops submits after a refusal of the account: one submit's answer about the key or the balance holds for
+all. Pure.
 
-It acts as a circuit breaker (Nygard, "Release It!", 2007): the others get that refusal without being sent, one passes
-every 30 s as a probe, and the first success closes the matter. A 403 or 429 with a quota code stops its model alone,
-until a second model gets the same answer. Answers to what was sent before the last change prove nothing about it, so
-each submit knows the epoch in which it began.
+It is a circuit breaker (Nygard, "Release It!", 2007). The other submits get that refusal without being sent.
+One passes every 30 s as a probe, and the first success closes the circuit. A 403 or 429 with a quota code
+stops only its model, until a second model gets the same answer. An answer to a submit that began before the
+last change proves nothing about it. So each submit knows the epoch in which it began.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from foxapi_async._errors import AuthenticationError, FoxError, InsufficientQuot
 PROBE_SECONDS = 30.0
 
 Epochs = tuple[int, int]
-"""Of the account and of one model."""
+"""The epoch of the account, and that of one model."""
 
 
 class Circuit:
-    """What is refused, for the account or for one model. Moments are loop time in seconds."""
+    """The refusal of the account or of one model. Moments are loop time in seconds."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -32,17 +33,17 @@ class Circuit:
         """Let a probe pass when its time has come.
 
         Raises:
-            AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
+            AuthenticationError, InsufficientQuotaError: the refusal that another submit got; this one is not sent.
         """
         if self.refusal is not None and now < self._next_probe:
             raise self._not_sent(self.refusal, now)
 
     def take_slot(self, now: float) -> None:
-        """Note that a submit goes: while something is refused, it is the probe."""
+        """Note that a submit is sent. While there is a refusal, this submit is the probe."""
         self._next_probe = now + PROBE_SECONDS
 
     def open(self, error: FoxError, now: float) -> bool:
-        """Note a refusal; whether nothing of it was known."""
+        """Note a refusal. Return True if there was no refusal before."""
         is_new = self.refusal is None
         if is_new:
             self.epoch += 1
@@ -52,7 +53,7 @@ class Circuit:
         return is_new
 
     def close(self) -> bool:
-        """Let everything pass again; whether something was refused."""
+        """Let all submits pass again. Return True if there was a refusal."""
         if self.refusal is None:
             return False
         self.refusal = None
@@ -70,7 +71,7 @@ class Circuit:
 
 
 class Breaker:
-    """Whether submits may go. Moments are loop time in seconds.
+    """Decides whether submits may go. Moments are loop time in seconds.
 
     Attributes:
         refuses: whether the account or a model is refused now.
@@ -78,14 +79,14 @@ class Breaker:
 
     def __init__(self) -> None:
         self._account = Circuit()
-        self._models: dict[str, Circuit] = {}  # those that were ever refused
+        self._models: dict[str, Circuit] = {}  # models that were ever refused
         self.refuses = False
 
     def admit(self, model: str, now: float) -> Epochs:
         """The epochs in which a submit of this model begins.
 
         Raises:
-            AuthenticationError, InsufficientQuotaError: what another submit was told; this one is not sent.
+            AuthenticationError, InsufficientQuotaError: the refusal that another submit got; this one is not sent.
         """
         if self.refuses:
             for circuit in self._circuits(model):
@@ -94,12 +95,12 @@ class Breaker:
         return self._account.epoch, self._models[model].epoch if model in self._models else 0
 
     def readmit(self, model: str, now: float) -> Epochs:
-        """The epochs in which a submit that was admitted and held back is tried again; a probe takes the next slot."""
+        """The epochs in which a held submit is tried again. If it is a probe, it takes the next slot."""
         self.take_slot(model, now)
         return self._account.epoch, self._models[model].epoch if model in self._models else 0
 
     def take_slot(self, model: str, now: float) -> None:
-        """Note that a submit of this model goes: while something is refused, it is the probe."""
+        """Note that a submit of this model is sent. While there is a refusal, this submit is the probe."""
         for circuit in self._circuits(model):
             circuit.take_slot(now)
 
@@ -109,7 +110,9 @@ class Breaker:
     def refused(
         self, error: FoxError, model: str, epochs: Epochs, now: float
     ) -> Literal["account", "model"] | None:
-        """Note how a submit ended; whose other submits are to be told: all, those of its model, or none."""
+        """Note how a submit ended. Return which other submits are affected: all ("account"), those of its
+        model, or None.
+        """
         if not isinstance(error, AuthenticationError | InsufficientQuotaError):
             return None
         self.refuses = True
@@ -126,7 +129,7 @@ class Breaker:
         return "account" if self._account.open(error, now) else None
 
     def accepted(self, model: str, epochs: Epochs) -> bool:
-        """Note a success; whether it closed a matter."""
+        """Note a success. Return True if it ended a refusal."""
         closed = epochs[0] == self._account.epoch and self._account.close()
         circuit = self._models.get(model)
         if circuit is not None and epochs[1] == circuit.epoch:
@@ -135,7 +138,7 @@ class Breaker:
         return closed
 
     def reset(self) -> bool:
-        """Let everything pass again; whether something was refused."""
+        """Let all submits pass again. Return True if something was refused."""
         self.refuses = False
         closed = [circuit.close() for circuit in (self._account, *self._models.values())]
         return any(closed)

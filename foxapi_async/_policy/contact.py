@@ -1,18 +1,18 @@
 """Whether the service itself answers this session, and for how long it has been silent. Pure.
 
-An answer counts as the service's own if it has its JSON. What stands in front of it (an ingress during a deploy, a
-firewall, a captive portal) answers too, and proves nothing about the service.
+An answer counts as the service's own if it has the service's JSON. An ingress during a deploy, a firewall or
+a captive portal answers too, and proves nothing about the service.
 """
 
 from __future__ import annotations
 
 
 class Contact:
-    """What one session knows. Moments are loop time in seconds.
+    """The contact between one session and the service. Moments are loop time in seconds.
 
     Attributes:
         heard: whether the service has ever answered this session.
-        unreachable_since: when the first submit failed that could not be sent; None once one was sent.
+        unreachable_since: when the first of the latest unsent submits failed; None after one was sent.
     """
 
     def __init__(self) -> None:
@@ -25,5 +25,5 @@ class Contact:
             self.unreachable_since = now
 
     def silence(self, now: float) -> float:
-        """For how many seconds no submit could be sent; 0 if the last one was."""
+        """For how many seconds no submit could be sent; 0 if the last one was sent."""
         return 0.0 if self.unreachable_since is None else now - self.unreachable_since

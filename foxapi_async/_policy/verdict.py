@@ -1,4 +1,4 @@
-"""What an exchange that did not go well means for the one who made it."""
+"""The verdict on a failed exchange."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from foxapi_async._errors import FoxError
 
 @attrs.frozen
 class Verdict:
-    """What is raised if the exchange is not repeated, and whether it may be.
+    """The error of a failed exchange, and whether the exchange may be repeated.
 
     Attributes:
-        error: what to raise.
+        error: the error to raise if it is not repeated.
         again: whether to try again.
         hold: whether every request of this kind in the session should wait as well (429).
-        answer: what the service said, where `error` says that the outcome is unknown in spite of it.
-        edge: whether something in front of the service answered (a page, a redirect), and not the service itself.
-        too_large: whether the answer was larger than is read (`error` names the limit).
+        answer: the service's own error, if `error` says that the outcome is unknown in spite of it.
+        edge: whether something in front of the service (a page, a redirect) answered, and not the service itself.
+        too_large: whether the answer exceeded the size limit (`error` names it).
     """
 
     error: FoxError
@@ -29,7 +29,7 @@ class Verdict:
 
     @property
     def refusal(self) -> FoxError:
-        """The service's own words, if there were any: what other requests may be told when they are held."""
+        """The service's own error, if there was one. Other requests that wait may get it."""
         return self.answer or self.error
 
     @property
@@ -39,5 +39,5 @@ class Verdict:
 
 
 def is_transient(status: int) -> bool:
-    """Whether a status says "later" rather than "no"."""
+    """Whether a status means "later" and not "no"."""
     return status in {408, 429} or status >= 500

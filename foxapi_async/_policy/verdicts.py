@@ -1,16 +1,17 @@
-"""What an exchange that did not go well means: is it repeated, and what may it have cost.
+"""Decides what follows from an exchange: whether it is repeated, and what it may have cost.
 
-Only a reply with the service's own JSON is the service's word (`speaker`). Everything else comes from something in
-front of it: an ingress during a deploy, a captive portal, a firewall, a challenge. A *refusal* proves that nothing was
-billed; an answer that is missing or unusable after the request was handed over proves nothing, and is *uncertain*.
+Only a reply with the service's own JSON comes from the service (`speaker`). Everything else comes from
+something in front of it: an ingress during a deploy, a captive portal, a firewall, a challenge. A *refusal*
+proves that nothing was billed. If the request was handed over and the answer is missing or unusable, the
+outcome is *uncertain*.
 
 ===========  ==========================================  =====================================
 request      what happened                               verdict
 ===========  ==========================================  =====================================
 submit       nothing was sent                            again; ConnectionFailedError
-submit       an id, under any status                     accepted
-submit       429, of anyone; 403 with a quota code and   again, all submits held; RateLimitError
-             a Retry-After
+submit       an id, with any status                      accepted
+submit       429, from any sender; 403 with a quota      again, all submits held; RateLimitError
+             code and a Retry-After
 submit       403, 429 with a quota code and without a    refused at once;
              Retry-After                                 InsufficientQuotaError
 submit       other 3xx, 4xx of the service               refused at once
@@ -18,14 +19,14 @@ submit       a page (not the service's JSON) with a      refused at once, by the
              status of `_NOT_PASSED_ON`
 submit       sent, no whole answer; 408, 5xx; other      UncertainSubmitError, never again
              pages; 409 on a repeat; 2xx without an id   (`resubmit_uncertain` opts in)
-any read     a page, at any status                       again; a plain APIError
+any read     a page, with any status                     again; a plain APIError
 poll         network, 408, 429, 5xx, unreadable; a       again until the deadline
              quota code
 poll         404 in the first seconds                    again (replicas lag behind)
 poll         other 3xx and 4xx of the service            the handle fails; the task is paid for
 fetch,       network, 408, 429, 5xx, unreadable          again, a few times
 upload
-upload       413, of anyone                              PayloadTooLargeError
+upload       413, from any sender                        PayloadTooLargeError
 ===========  ==========================================  =====================================
 """
 
@@ -54,12 +55,12 @@ from foxapi_async._wire.texts import shorten
 T = TypeVar("T")
 Kind = Literal["fetch", "upload", "poll"]
 
-# Without the service's own JSON, only these say that the request was not passed on to it.
+# Without the service's own JSON, only these statuses mean that the request was not passed on to the service.
 _NOT_PASSED_ON = frozenset({
     301, 302, 307, 308, *range(400, 407), 410, 411, 413, 414, 415, 417, 421, 425, 426, 431, 451,
 })  # fmt: skip
 
-# Who speaks in place of the service. Of an answer that is cut it cannot be told.
+# The senders in place of the service. An answer that is cut off does not show its sender.
 _EDGE = frozenset({"stranger", "page"})
 
 # Characters of an uncertain answer that are kept.
@@ -69,13 +70,13 @@ MAX_BODY = 2000
 def judge_submit(
     outcome: Reply | Failure, key: str, *, earlier: int = 0, tainted: bool = False, resubmit: bool = False
 ) -> TaskReply | Verdict:
-    """The accepted task, or the verdict on a submit that was not seen to be accepted.
+    """The accepted task, or the verdict on a submit that has no proof of acceptance.
 
     Args:
-        outcome: what the transport gave.
-        key: its idempotency key.
+        outcome: the reply or failure from the transport.
+        key: the submit's idempotency key.
         earlier: how often this submit was tried before.
-        tainted: one of these tries was uncertain, so no later refusal proves anything.
+        tainted: whether an earlier try was uncertain, so that no later refusal proves anything.
         resubmit: `RetryPolicy.resubmit_uncertain`.
     """
     judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
@@ -98,29 +99,31 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
     by = replies.speaker(outcome)
     edge = by in _EDGE
     error = error_replies.read_error(outcome, submit=by == "service")
-    if no_task.task_id is None:  # an id, wherever it stands, says that it was accepted
+    if no_task.task_id is None:  # an id anywhere in the reply means that the submit was accepted
         if isinstance(error, RateLimitError):
             return Verdict(_free_to_repeat(error), again=True, hold=True, edge=edge)
         if _is_refused(outcome.status, by, earlier):
             return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error, edge=edge)
     accepted = 200 <= outcome.status < 300
     uncertain = _uncertain(_words(no_task, error, says=by == "service" or not accepted), key, outcome.status)
-    uncertain.task_id = no_task.task_id  # it cannot be asked for, but can be named to the service's support
+    uncertain.task_id = (
+        no_task.task_id
+    )  # it cannot be polled, but the user can name it to the service's support
     uncertain.body = _body_of(outcome)
     answer = None if accepted and by != "service" else error
     return Verdict(uncertain, again=resubmit, answer=answer, edge=edge, too_large=outcome.too_large)
 
 
 def _is_refused(status: int, by: replies.Speaker, earlier: int) -> bool:
-    """Whether an answer without an id says that nothing is billed."""
+    """Whether an answer without an id means that nothing is billed."""
     if by != "service":
         return status in _NOT_PASSED_ON
-    # A conflict on a repeated key says that an earlier try did arrive. What is no proper status proves nothing.
+    # A conflict on a repeated key means that an earlier try did arrive. An invalid status proves nothing.
     return 300 <= status < 500 and status != 408 and not (status == 409 and earlier)
 
 
 def _words(no_task: ResponseDecodeError, error: FoxError, *, says: bool) -> str:
-    """What is known of an uncertain answer: what it says itself, else what it lacks, and what looks like an id."""
+    """The text about an uncertain answer: its own words, else what it lacks; and any text that looks like an id."""
     named = "" if no_task.task_id is None else f"; it names {shorten(no_task.task_id, 100)}"
     return f"{(error if says else no_task).what_happened}{named}"
 
@@ -132,18 +135,18 @@ def _body_of(outcome: Reply | Failure) -> str | None:
 
 
 def _clears_by_itself(error: FoxError) -> bool:
-    # No channel takes these options, now or later (error-codes, submission stage): leave them out.
+    # No channel takes these options, now or later (error-codes, submission stage), so the user must leave them out.
     return isinstance(error, _errors.ServiceUnavailableError) and error.code != "unsupported_advanced_options"
 
 
 def _free_to_repeat(error: FoxError) -> FoxError:
-    """A refusal proves that nothing was billed, and this one may be over later."""
+    """Mark a refusal that may pass with time as retryable: it proves that nothing was billed."""
     error.retryable = error.charged == "no"
     return error
 
 
 def still_uncertain(refusal: FoxError, key: str) -> UncertainSubmitError:
-    """What a refusal is for a submit of which an earlier try had no answer."""
+    """The error for a refused submit if an earlier try had no answer."""
     words = f"an earlier try had no answer, and the last one gave: {refusal.what_happened}"
     return _uncertain(words, key, getattr(refusal, "status", None))
 
@@ -169,14 +172,14 @@ def judge_read(
     *,
     fresh: bool = False,
 ) -> T | Verdict:
-    """What a status read, a fetch or an upload gave, or the verdict on its failure.
+    """The value of a status read, a fetch or an upload, or the verdict on its failure.
 
     Args:
-        outcome: what the transport gave.
-        read: makes the value of a 2xx reply, or raises `ResponseDecodeError`: as good as no answer.
-        kind: what was asked; a poll's task is paid for, whatever its status read says.
+        outcome: the reply or failure from the transport.
+        read: makes the value of a 2xx reply, or raises `ResponseDecodeError`, which counts as no answer.
+        kind: the kind of request. A poll's task is paid for, whatever its status read says.
         task_id: the task concerned.
-        fresh: the task was submitted a moment ago: a 404 may be a replica that lags behind.
+        fresh: whether the task was submitted a moment ago: a 404 may come from a replica that lags behind.
     """
     if isinstance(outcome, Failure):
         lost = ConnectionFailedError(f"could not reach the service: {outcome.reason}")
@@ -189,7 +192,7 @@ def judge_read(
         except ResponseDecodeError as caught:
             unreadable = caught
     by = replies.speaker(outcome)
-    # A file that is too large for the edge will not become smaller.
+    # A file that is too large for the edge stays too large.
     final = kind == "upload" and status == 413
     again = not final and (by != "service" or unreadable is not None or is_transient(status))
     error: FoxError

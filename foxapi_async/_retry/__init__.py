@@ -1,1 +1,1 @@
-"""Sends again, and in turn; alone with backoff."""
+"""Repeats requests, and lets them go in turn. The only package that imports backoff."""

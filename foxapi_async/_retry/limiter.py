@@ -1,4 +1,4 @@
-"""Where the requests of one kind wait for their turn."""
+"""The rate limiter: requests of one kind wait here for their turn."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from collections.abc import Callable
 
 from foxapi_async._errors import FoxError
 from foxapi_async._listener import Listener, What
-from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._retry.protocol import Rate
 
-# A call without a deadline does not wait longer than this for its next try, whatever the service asks for.
+# A call without a deadline waits at most this long for its next try, even if the service asks for more.
 LONGEST_WAIT = 120.0
 
 
-class RateLimiter:
-    """Where the requests of one kind queue up: in order, evenly paced, and shut while the service asks for it.
+class PacedLimiter:
+    """The requests of one kind in one process; see `RateLimiter`.
 
     Args:
-        limit: requests a second, without bursts above it; None for no limit of our own.
+        rate: requests a second, without bursts above it.
         what: their kind.
-        listener: hears when requests are held back.
+        listener: is notified when requests are held back.
     """
 
-    def __init__(
-        self, limit: float | None = None, what: What = "poll", listener: Listener | None = None
-    ) -> None:
-        self._rate = AdaptiveRate(limit)
+    def __init__(self, rate: Rate, what: What = "poll", listener: Listener | None = None) -> None:
+        self._rate = rate
         self._next = 0.0
         self._what: What = what
         self._listener = listener
@@ -35,18 +33,18 @@ class RateLimiter:
         self._turn = asyncio.Lock()
 
     def rate(self, now: float) -> float | None:
-        """Requests a second that may go; None for as many as one likes."""
+        """Requests per second that may go; None for no limit."""
         return self._rate.rate(now)
 
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Hold every request back until `until` (loop time), because of `refusal`; from then on send more slowly."""
+        """Hold every request back until `until` (loop time), because of `refusal`. After that, send more slowly."""
         self._rate.cut(asyncio.get_running_loop().time(), until)
         if until > self._next:
             self._next, self._refusal = until, refusal
             self.report(asyncio.get_running_loop().time())
 
     def report(self, since: float) -> None:
-        """Report that requests wait from `since` on, as far as that was not reported before."""
+        """Report that requests wait from `since` on, except for time that was reported before."""
         since = max(since, self._reported_until)
         if self._listener is None or since >= self._next:
             return
@@ -54,25 +52,26 @@ class RateLimiter:
         self._listener.on_throttle(self._what, self._next - since, copy.copy(self._refusal))
 
     def next_allowed(self, now: float) -> float:
-        """When the next request may go; `now` if at once."""
+        """The moment when the next request may go: `now` if at once."""
         return max(now, self._next)
 
     def take(self, now: float) -> None:
         """Note that a request goes now."""
         self._rate.count(now)
         rate = self._rate.rate(now)
-        # From its own moment: a request that went within the timer's slack before it brings the next no forward.
+        # Counted from the allowed moment: a request that goes slightly earlier, within the timer's slack,
+        # does not move the next one forward.
         self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None
 
     async def acquire(self, patience: Callable[[], float] = lambda: LONGEST_WAIT) -> FoxError | None:
-        """Wait for one's turn. The lock is fair, and a hold that begins meanwhile keeps the whole queue back.
+        """Wait for a turn. The lock is fair, and a hold that begins meanwhile delays the whole queue.
 
         Args:
-            patience: seconds for which a refusal may hold it.
+            patience: returns the seconds for which a refusal may delay this request.
 
         Returns:
-            None when its turn has come; a copy of the refusal that holds for longer than the patience.
+            None when its turn has come; a copy of the refusal if that lasts longer than `patience`.
         """
         loop = asyncio.get_running_loop()
         if self._refusal is not None and self._next - loop.time() >= patience():

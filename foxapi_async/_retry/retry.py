@@ -1,11 +1,11 @@
-"""The only place where anything is tried again: the back-off, and the loop around it.
+"""The only place that repeats anything: the back-off, and the loop around it.
 
-The loop itself is the `backoff` package's. Its wait generator asks the caller's rule for the seconds until the next try:
+The `backoff` package runs the loop. Its wait generator asks the caller's rule for the seconds until the next try:
 
-- full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies to our own waits only. Laid over a
-  `Retry-After` it would call before the time the service asked for; there, a little is added instead;
-- a wait that does not fit before the deadline is not begun: the refusal is raised at once;
-- a 429 holds back every request of the session, not only the one that got it.
+- Full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies only to our own waits. With a
+  `Retry-After` it could send too early, so there a little time is added instead.
+- A wait that does not fit before the deadline does not start: the refusal is raised at once.
+- A 429 holds back every request of the session, not only the one that got it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,34 @@ import backoff
 
 from foxapi_async._listener import Listener, What
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import LONGEST_WAIT, RateLimiter
+from foxapi_async._retry.limiter import LONGEST_WAIT
+from foxapi_async._retry.protocol import RateLimiter
 
 T = TypeVar("T")
 
 NextWait = Callable[[Verdict, int], float | None]
-"""The seconds until the next try, after so many failures; None where there is none."""
+"""The seconds until the next try, after the given number of failures; None if there is no next try."""
 
 BASE_SECONDS = 0.25
 CAP_SECONDS = 8.0
 
 
 def backoff_seconds(failures: int) -> float:
-    """A full-jitter wait after the given number of failures in a row."""
+    """A full-jitter wait in seconds, after the given number of failures in a row."""
     return random.uniform(0, min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(failures - 1, 16)))  # noqa: S311 - no secret
 
 
 def wait_seconds(verdict: Verdict, failures: int) -> float:
-    """Seconds until the next try: never less than what the service asked for."""
+    """Seconds until the next try: never less than the service asked for."""
     asked, own = verdict.retry_after, backoff_seconds(failures)
     if asked is None:
         return own
-    # Some services ask for 0 seconds, and would be hammered.
+    # Some services ask for 0 seconds, and would then get too many requests.
     return max(own, asked + random.uniform(0, 0.1 * asked + 0.05))  # noqa: S311 - no secret
 
 
 class RetrySignal(Exception):  # noqa: N818 - a signal to the loop below
-    """Raised by an attempt that was not successful."""
+    """Raised by an attempt that failed."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()
@@ -54,13 +55,11 @@ class RetrySignal(Exception):  # noqa: N818 - a signal to the loop below
 
 
 def a_few_tries(tries: int, limiter: RateLimiter | None = None) -> NextWait:
-    """The rule of calls that cost nothing: at most `tries`; a 429 holds back all requests of the `limiter`."""
+    """The rule for calls that cost nothing: at most `tries`. A 429 holds back all requests of the `limiter`."""
 
     def next_wait(verdict: Verdict, failures: int) -> float | None:
         seconds = wait_seconds(verdict, failures)
-        if (
-            verdict.hold and limiter is not None
-        ):  # also after the last try: the others are to wait all the same
+        if verdict.hold and limiter is not None:  # also after the last try: the other requests must wait too
             limiter.hold(asyncio.get_running_loop().time() + seconds, verdict.refusal)
         return seconds if verdict.again and failures < tries and seconds < LONGEST_WAIT else None
 
@@ -76,18 +75,18 @@ async def retried(
     task_id: str | None = None,
     call: int | None = None,
 ) -> T:
-    """What `attempt` returns, tried as long as it raises `RetrySignal` and `next_wait` gives the seconds of a wait.
+    """The result of `attempt`, repeated while it raises `RetrySignal` and `next_wait` returns seconds.
 
     Args:
-        attempt: one try.
-        next_wait: the rule.
-        listener: hears of each wait for a further try, and of what went wrong.
+        attempt: makes one try.
+        next_wait: the rule for waits.
+        listener: gets a report of each wait before another try, with its error.
         what: the kind of request, for the listener.
         task_id: its task, for the listener.
         call: the number of its submit, for the listener.
 
     Raises:
-        FoxError: the last verdict's, when there is no further try.
+        FoxError: the error of the last verdict, if there is no next try.
     """
 
     def waits() -> Generator[float, RetrySignal, None]:

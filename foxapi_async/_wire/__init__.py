@@ -1,1 +1,1 @@
-"""What the service says, without I/O."""
+"""Reads and writes the service's messages, without I/O."""

@@ -1,4 +1,4 @@
-"""What a refusing reply says: the service's envelope, an edge's HTML page or plain text, and how long to wait.
+"""Reads a refusal: the service's error object, an edge's HTML page or plain text, and how long to wait.
 
 The pages named beside the rules are those of docs.foxapi.cc.
 """
@@ -29,7 +29,7 @@ _CLASSES: dict[int, type[APIError]] = {
     503: _errors.ServiceUnavailableError,
 }
 
-# An error that says more is not parsed, only quoted: it would hold up the loop, and helps nobody.
+# A longer error is not parsed, only quoted: parsing it would block the loop for no benefit.
 MAX_ENVELOPE_BYTES = 64 * 1024
 
 _ADVICE = {
@@ -48,10 +48,11 @@ _QUOTA = frozenset({"insufficient_quota", "insufficient_user_quota"})
 
 
 def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = False) -> APIError:
-    """The error a refusing reply stands for, whether its body is the envelope, HTML or plain text.
+    """The error for a refusing reply. Its body may be the service's error object, HTML or plain
+    text.
 
-    `wall_now` is Unix time in seconds, to read a Retry-After that is a date where the reply has no date itself. Of a
-    `submit`, a quota code chooses the class of a 403 and a 429 as well.
+    `wall_now` is Unix time in seconds. It is used to read a Retry-After date if the reply has no `Date` header.
+    With `submit`, a quota code also chooses the class of a 403 and a 429.
     """
     envelope = _envelope(reply)
     kind, code = read_text(envelope.get("type")), read_text(envelope.get("code"))
@@ -69,7 +70,7 @@ def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = Fa
 
 
 def read_edge(reply: Reply) -> APIError:
-    """The error that a reply to a read stands for if the service itself did not give it: of no class of its own."""
+    """The error for a reply to a read that the service itself did not give: a plain `APIError`."""
     words = shorten(_target(reply) or excerpt(reply))
     request_id = _request_id(reply.headers, words)
     text = _error_text(reply.status, "", words, _EDGE_ADVICE, request_id)
@@ -82,7 +83,7 @@ def has_quota_code(error: APIError) -> bool:
 
 
 def _target(reply: Reply) -> str | None:
-    """Where a redirect leads, without what may be a secret: a user's name and password, a query."""
+    """The target of a redirect, without possible secrets: a user's name and password, a query."""
     location = shorten(reply.headers.get("Location") or "") if 300 <= reply.status < 400 else ""
     bare = re.sub(r"//[^/]*@", "//", re.sub(r"[?#].*", "…", location))
     return f"redirected to {bare}" if bare else None
@@ -120,9 +121,10 @@ def _request_id(headers: Headers, words: str) -> str | None:
 
 
 def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float | None = None) -> float | None:
-    """Seconds to wait as the service asks: header in seconds or as a date, else a hint in the error's body.
+    """Seconds to wait as the service asks: from the header (seconds or a date), else from a hint in the
+    error's body.
 
-    The body forms are the sister gateway's: `retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`.
+    The hints are those of the sister gateway: `retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`.
     """
     header = headers.get("Retry-After")
     asked = _seconds(header) if _seconds(header) is not None else _date_distance(header, headers, wall_now)

@@ -1,4 +1,4 @@
-"""What the headers of a reply say: the service's clock, and how long it asks to wait."""
+"""Reads a reply's headers: the service's clock, and the age of a task by it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from email.utils import parsedate_to_datetime
 
 
 def parse_date(text: str | None) -> float | None:
-    """An HTTP date as Unix time in seconds; None if it is none."""
+    """An HTTP date as Unix time in seconds; None if the text is not a date."""
     if not text:
         return None
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):
         return None
-    # HTTP dates are GMT (RFC 9110 section 5.6.7): one without a zone is not this machine's local time.
+    # HTTP dates are GMT (RFC 9110 section 5.6.7), so a date without a zone is not local time.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def age_at_reply(created: float | None, date: str | None) -> float:
-    """Seconds since the task was created, both moments on the service's clock; 0 where it does not say.
+    """Seconds since the task was created, by the service's clock; 0 if the reply does not give both moments.
 
-    `created: 0` does not say: it is what a gateway sends that never filled the field in.
+    `created: 0` counts as not given: a gateway sends it if it never filled in the field.
     """
     now = parse_date(date)
     if now is None or created is None or created <= 0:

@@ -1,4 +1,4 @@
-"""JSON from a stranger: parsed within bounds, and its values read leniently."""
+"""Parses untrusted JSON within bounds, and reads its values leniently."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ Raw = Mapping[str, Any]
 _EXACT = 2**53
 
 
-# A status reply has some hundred bytes, one with inline results some hundred kB. What is larger than this is not read.
+# A status reply has some hundred bytes; one with inline results has some hundred kB. A body above this limit
+# is not read.
 MAX_JSON_BYTES = 32 * 1024 * 1024
 
-# So many values may take 200 MB once they are parsed. What has more of them was made to fill the memory.
+# This many values may take 200 MB once they are parsed. A body with more was made to fill the memory.
 MAX_VALUES = 2 * 1024 * 1024
 
-# Everything that copies, compares, pickles or prints a value goes down into it by recursion, from wherever the stack
-# stands by then. The documented replies have four levels.
+# Code that copies, compares, pickles or prints a value recurses into it, from any depth of the stack.
+# The documented replies have four levels.
 MAX_DEPTH = 100
 
 TOO_LARGE = f"the body is larger than {MAX_JSON_BYTES // 1024**2} MiB"
@@ -34,13 +35,14 @@ def read_object(reply: Reply) -> dict[str, Any]:
     """The JSON object in a reply's body.
 
     Raises:
-        ResponseDecodeError: there is none: cut off, too large, malformed, too deep, or another kind of value.
+        ResponseDecodeError: the body has no JSON object: cut off, too large, malformed, too deep, or another
+            kind of value.
     """
     return read_document(reply)[0]
 
 
 def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
-    """The JSON object in a reply's body, and JSON that has this value.
+    """The JSON object in a reply's body, and JSON text that has this value.
 
     Raises:
         ResponseDecodeError: see `read_object`.
@@ -64,7 +66,7 @@ def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
 
 
 def make_document(body: bytes) -> Document:
-    """The body, parsed, for the thread that does so."""
+    """The parsed body, or why it cannot be parsed. Runs in a thread."""
     try:
         return Document(*parse(body))
     except _UNREADABLE as error:
@@ -87,7 +89,7 @@ def is_json(reply: Reply) -> bool:
 
 
 def begins_like_json(reply: Reply) -> bool:
-    """Whether a body, which may be cut, begins as an object or a list does."""
+    """Whether a body, which may be cut off, begins like an object or a list."""
     return reply.body[:64].lstrip()[:1] in {b"{", b"["}
 
 
@@ -99,7 +101,7 @@ _UNREADABLE = ValueError, RecursionError, TooManyValuesError
 
 
 class _OddError(ValueError):
-    """A number that is none."""
+    """A JSON number that is not finite."""
 
 
 def _refuse_constant(name: str) -> None:
@@ -108,7 +110,7 @@ def _refuse_constant(name: str) -> None:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number - number != 0.0:  # infinite: `1e999` is good JSON
+    if number - number != 0.0:  # `1e999` is valid JSON, but infinite
         raise _OddError(text)
     return number
 
@@ -121,12 +123,12 @@ def _finite_or_none(text: str) -> float | None:
 def _whole_or_none(text: str) -> int | None:
     try:
         return int(text)
-    except ValueError:  # more digits than Python reads
+    except ValueError:  # more digits than Python converts
         return None
 
 
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-# What `raw_decode` calls; typeshed does not name it.
+# `raw_decode` calls this function; typeshed does not name it.
 _decode: Callable[[str, int], tuple[object, int]] = _STRICT.scan_once  # type: ignore[attr-defined]
 _LENIENT = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none, strict=False
@@ -137,31 +139,33 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(body: bytes) -> tuple[object, bytes]:
-    """The value of a body, and JSON that has this value: nearly always the body itself.
+    """The value of a body, and JSON text that has this value: nearly always the body itself.
 
-    What is odd in it is made clean here, once for all: a byte that is no UTF-8 and half of a surrogate pair become the
-    replacement character U+FFFD; a number that is none (NaN, infinite, too long to be read) becomes null.
+    Odd values are replaced here, once for all readers. A byte that is not UTF-8 and half of a surrogate pair
+    become the
+    replacement character U+FFFD. A number that is NaN, infinite or too long becomes null.
 
     Raises:
-        ValueError, RecursionError, TooManyValuesError: it is no JSON, too deep, or would fill the memory.
+        ValueError, RecursionError, TooManyValuesError: the body is not JSON, is too deep, or would fill the memory.
     """
     try:
         if body.startswith(b'{"'):
-            # Nearly always: two ASCII characters leave no encoding but UTF-8. Not to search for it, nor for white
-            # space in front, takes a third off `json.loads`.
+            # Nearly always: a body that starts with two ASCII characters can only be UTF-8. This skips the
+            # search for the encoding and for leading white space, and saves a third of the time of
+            # `json.loads`.
             text = body.decode()
             if len(text) > MAX_VALUES:
                 _check_values(text)
             value, end = _decode(text, 0)
             if end != len(text) and text[end:].strip(" \t\r\n"):
-                value = _STRICT.decode(text)  # says that there is more
+                value = _STRICT.decode(text)  # raises: there is more after the value
         else:
             text = body.decode(json.detect_encoding(body))
             _check_values(text)
             value = _STRICT.decode(text)
     except (ValueError, StopIteration):
         return _parse_odd(body)
-    if text.count("[") + text.count("{") > MAX_DEPTH:  # few brackets cannot be deep
+    if text.count("[") + text.count("{") > MAX_DEPTH:  # few brackets cannot nest deeply
         _check_depth(value)
     if "\\u" in text and _SURROGATE_ESCAPE.search(text):
         return _without_surrogates(value)
@@ -169,7 +173,7 @@ def parse(body: bytes) -> tuple[object, bytes]:
 
 
 def _parse_odd(body: bytes) -> tuple[object, bytes]:
-    """The value of a body that is no good JSON, if it can be read in spite of that."""
+    """The value of a body that is not valid JSON, if it can still be read."""
     text = body.decode(json.detect_encoding(body), "replace")
     _check_values(text)
     value = _LENIENT.decode(text)
@@ -194,7 +198,7 @@ def _check_depth(value: object) -> None:
 
 
 def _is_deep(value: object) -> bool:
-    """Whether containers lie more than `MAX_DEPTH` deep in one another."""
+    """Whether containers are nested more than `MAX_DEPTH` deep."""
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         insides = (outer.values() if isinstance(outer, dict) else outer for outer in level)
@@ -204,21 +208,21 @@ def _is_deep(value: object) -> bool:
     return True
 
 
-# It matches wherever a title begins: a search for its end as well would take the square of many beginnings.
+# This matches each beginning of a title. A search for its end as well would take quadratic time.
 _TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
 
 
 def excerpt(reply: Reply) -> str:
-    """A few words of a body that is not our JSON: an HTML page's title, or the beginning of a text."""
+    """A few words of a body that is not the service's JSON: an HTML page's title, or the beginning of a text."""
     text = reply.body[:4096].decode("utf-8", "replace")
     title = _TITLE.search(text)
     return (title and shorten(title[1])) or shorten(text) or "empty body"
 
 
 def read_number(value: object) -> float | None:
-    """A finite number, also from text; else None."""
+    """The value as a finite number, also if it is a text; else None."""
     if value is None or (type(value) is int and -_EXACT < value < _EXACT):
-        return value  # what nearly all are
+        return value  # nearly all values
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -230,19 +234,25 @@ def read_number(value: object) -> float | None:
     return value if isinstance(value, int) else number
 
 
+def read_price(value: object) -> float | None:
+    """Credits that can be summed up: a finite number, zero or more; else None. A strange price must cost no task's id."""
+    number = read_number(value)
+    return None if number is None or number < 0 else float(number)
+
+
 def read_text(value: object) -> str | None:
-    """A text, also from a number (some codes are); else None."""
+    """The value as a text, also if it is a number (some codes are); else None."""
     if value is None or isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_mapping(value: object) -> Raw | None:
-    """A JSON object; else None."""
+    """The value if it is a JSON object; else None."""
     return value if isinstance(value, dict) else None
 
 
 def read_whole(value: object) -> int | None:
-    """A whole number, cut off where it has a fraction; else None."""
+    """The value as a whole number, without its fraction; else None."""
     number = read_number(value)
     return None if number is None else int(number)

@@ -1,19 +1,19 @@
-"""What the service says of tasks and files, read without any I/O: the whole dialect in one place.
+"""Reads what the service says of tasks and files, without I/O. Its whole dialect is in this module.
 
-- Unknown fields are ignored by the values and kept whole in `.raw`.
-- Every text is made clean as the reply is parsed (`json_values`).
-- A field that is missing, null or of the wrong type becomes None or empty. Only `id` is indispensable: the vendor's
-  own specification marks no field as required.
+- The values ignore unknown fields; `.raw` keeps them.
+- Every text is cleaned when the reply is parsed (`json_values`).
+- A field that is missing, null or of the wrong type becomes None or empty. Only `id` is required: the
+  service's own specification marks no field as required.
 - Numbers may come as text. NaN and infinity count as missing.
-- `results` is a list of objects (FoxAPI), of URL strings (its sister gateway), or null. The older documentation has
-  `output: {url, urls}` instead.
-- `estimated_time` lies in `task_info`.
+- `results` is a list of objects (FoxAPI), of URL strings (its sister gateway), or null. The older
+  documentation has `output: {url, urls}` instead.
+- `estimated_time` is in `task_info`.
 - `error` is an object or a text.
-- Only http and https result URLs are taken: nothing else may be opened by `save`.
-- Of very many results only the first become files. All are in `.raw`.
+- Only http and https result URLs are accepted: `save` must open nothing else.
+- If there are very many results, only the first become files. All are in `.raw`.
 
-What a refusal says is read in `error_replies`. What to do about it is decided in `_policy`. The pages named beside the
-rules are those of docs.foxapi.cc.
+`error_replies` reads refusals. `_policy` decides what follows from them. The pages named beside the rules are
+those of docs.foxapi.cc.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from foxapi_async._wire.texts import short
 if TYPE_CHECKING:
     from cattrs import Converter
 
-# The documented models make four at most; a reply that lists a hundred thousand held the loop up for a second.
+# The documented models make four at most. A reply with a hundred thousand blocked the loop for a second.
 MOST_IMAGES = 1000
 
 
 @attrs.frozen(kw_only=True)
 class TaskProblem:
-    """Why the service says a task failed.
+    """Why a task failed, in the service's words.
 
     Attributes:
-        code: an open-ended reason such as "content_policy_violation"; None if it gave none.
-        message: its words.
-        type: "task_error" in the documentation; None if it gave none.
+        code: an open-ended reason such as "content_policy_violation"; None if the service gave no code.
+        message: the service's message.
+        type: "task_error" in the documentation; None if the service gave no type.
     """
 
     code: str | None = None
@@ -64,7 +64,7 @@ class TaskProblem:
 
 
 class ResultFile(NamedTuple):
-    """One result that has an address: `raw` is the whole object of the reply."""
+    """One result that has an address. `raw` is its whole object in the reply."""
 
     url: str
     content_type: str | None
@@ -72,10 +72,10 @@ class ResultFile(NamedTuple):
 
 
 class TaskReply(NamedTuple):
-    """What one reply says of a task, as docs.foxapi.cc get-task-detail describes it.
+    """The task as one reply describes it (docs.foxapi.cc get-task-detail).
 
-    A tuple, because every poll makes one: a frozen attrs class takes three times as long. `raw` is the whole reply,
-    as a mapping or as the JSON that it came in; `date` is the service's clock (`Date` header).
+    A tuple, because every poll makes one, and a frozen attrs class takes three times as long. `raw` is the
+    whole reply: a mapping, or the JSON text that arrived. `date` is the service's clock (`Date` header).
     """
 
     id: str
@@ -98,9 +98,9 @@ class UploadedFile:
 
     Attributes:
         url: its temporary address, for `image_urls`.
-        id: the file's id, None if the reply had none.
-        filename: its name at the service, None if the reply had none.
-        size: in bytes, None if the reply had none.
+        id: the file's id; None if the reply had no id.
+        filename: its name at the service; None if the reply had no name.
+        size: in bytes; None if the reply had no size.
         created: Unix time in seconds on the service's clock, or None.
         raw: the whole reply.
     """
@@ -117,8 +117,8 @@ def read_task(reply: Reply) -> TaskReply:
     """The task in the reply to a submit or a status read, whatever its status.
 
     Raises:
-        ResponseDecodeError: it is unreadable, or has no id that can travel in a path. What looks like one is in
-            `.task_id`.
+        ResponseDecodeError: the reply is unreadable, or has no id that can be part of a path. If the reply
+            has a text that looks like an id, `.task_id` is this text.
     """
     try:
         raw, body = read_document(reply)
@@ -133,12 +133,12 @@ def read_task(reply: Reply) -> TaskReply:
         )
     try:
         return _structured(reply, raw, body, task_id)
-    except Exception:  # ours: it must not cost the id of a task that is paid for
+    except Exception:  # a bug of the SDK must not lose the id of a task that is paid for
         return TaskReply(id=task_id)
 
 
 def _usable_id(raw: Raw) -> str | None:
-    """The id of a task that can be asked for; one with replaced bytes is another task's, or none's."""
+    """The task's id, if a request can use it. An id with replaced bytes may be another task's, so it is refused."""
     value = raw.get("id")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -146,12 +146,12 @@ def _usable_id(raw: Raw) -> str | None:
 
 
 def _to_quote(value: object) -> str | None:
-    """An id that cannot be asked for is still what to name to the service's support; None if it is no name at all."""
+    """An id to quote to the service's support, even if no request can use it; None if it is not printable text."""
     named = isinstance(value, str) and value.isprintable() and value.strip() and len(value) <= MAX_ID
     return str(value) if named else None
 
 
-# Where an id may stand that is not where it belongs: in these fields, of the reply or of what lies in it.
+# Where else an id may be: in these fields, of the reply itself or of an object inside it.
 _IDS = "task_id", "taskId", "id"
 _INSIDE = "data", "task", "result", "results", "output"
 _ID_TEXT = re.compile(rb'"(?:id|task_?[iI]d)"\s{0,8}:\s{0,8}"([^"\\\x00-\x1f]{1,512})"')
@@ -159,7 +159,7 @@ _TASK_ADDRESS = re.compile(r"/tasks/([^/?#\s]{1,512})")
 
 
 def _id_elsewhere(raw: Raw) -> str | None:
-    """What looks like a task id in a reply without a usable one."""
+    """A text that looks like a task id, in a reply without a usable id."""
     inner = (value[0] if isinstance(value, list) and value else value for value in map(raw.get, _INSIDE))
     places = [raw, *(value for value in inner if isinstance(value, dict))]
     found = (_to_quote(place.get(name)) for place in places for name in _IDS)
@@ -167,7 +167,7 @@ def _id_elsewhere(raw: Raw) -> str | None:
 
 
 def _id_in_text(reply: Reply) -> str | None:
-    """What looks like a task id in JSON that cannot be read, or in the address that a reply names."""
+    """A text that looks like a task id, in unreadable JSON or in the reply's `Location`."""
     found = _ID_TEXT.search(reply.body, 0, 64 * 1024) if begins_like_json(reply) else None
     return _to_quote(found[1].decode("utf-8", "replace")) if found else _id_in_location(reply)
 
@@ -181,10 +181,11 @@ Speaker = Literal["service", "stranger", "page", "cut"]
 
 
 def speaker(reply: Reply) -> Speaker:
-    """Who gave a reply: the service itself, if it is JSON of its own (an object with a task's id or with `error`).
+    """Who gave a reply: "service" if it is the service's own JSON (an object with a task's id or with
+    `error`).
 
-    Everything else comes from something in front of it: JSON of another kind from a "stranger", and a "page" (or a
-    text, or nothing). Of JSON that is "cut" it cannot be told.
+    Everything else comes from something in front of the service. Other JSON is from a "stranger". A "page" is
+    HTML, text or nothing. JSON that is "cut" off does not show who sent it.
     """
     try:
         raw = read_object(reply)
@@ -198,10 +199,11 @@ def speaker(reply: Reply) -> Speaker:
 
 
 def read_status(reply: Reply, task_id: str) -> TaskReply:
-    """The task in the reply to a read of `task_id`; the id is ours, so only a status is indispensable.
+    """The task in the reply to a read of `task_id`. The SDK knows the id already, so only a status is
+    required.
 
     Raises:
-        ResponseDecodeError: it is unreadable or has no status.
+        ResponseDecodeError: the reply is unreadable or has no status.
     """
     raw, body = read_document(reply)
     if not isinstance(raw.get("status"), str):
@@ -212,9 +214,9 @@ def read_status(reply: Reply, task_id: str) -> TaskReply:
 
 
 def _structured(reply: Reply, raw: dict[str, Any], body: bytes, task_id: str) -> TaskReply:
-    """What the reply says of the task `task_id`, whatever id it has itself."""
+    """The task `task_id` as the reply describes it, even if the reply has another id."""
     exact = raw.get("id") == task_id
-    raw["id"] = task_id  # one text for all replies of a task
+    raw["id"] = task_id  # all replies of a task share one text
     task: TaskReply = _task_hook()((raw, body if exact else None, reply.headers.get("Date")), TaskReply)
     return task
 
@@ -223,7 +225,7 @@ def read_upload(reply: Reply) -> UploadedFile:
     """The stored file in the reply to an upload (file-management/upload-stream).
 
     Raises:
-        ResponseDecodeError: it is unreadable or has no URL.
+        ResponseDecodeError: the reply is unreadable or has no URL.
     """
     raw = read_object(reply)
     if not isinstance(raw.get("url"), str) or not raw["url"]:
@@ -233,10 +235,10 @@ def read_upload(reply: Reply) -> UploadedFile:
 
 @functools.cache
 def make_converter() -> Converter:
-    """The one converter; a session makes it before it opens (`prepare_converter`).
+    """The only converter. A session makes it before it opens (`prepare_converter`).
 
-    Its two hooks are plain functions, one constructor call each: a poll is read in half the time that generated code
-    with a hook for every field takes.
+    Its two hooks are plain functions with one constructor call each. They read a poll in half the time of
+    generated code with a hook for every field.
     """
     import cattrs  # noqa: PLC0415 - naming the package, and making a request, must not wait for it
 
@@ -248,12 +250,12 @@ def make_converter() -> Converter:
 
 @functools.cache
 def _task_hook() -> Callable[[Any, Any], Any]:
-    """What the converter calls for a task; to ask it each time takes longer than the call."""
+    """The converter's function for a task, kept because looking it up takes longer than calling it."""
     return make_converter().get_structure_hook(TaskReply)
 
 
 def prepare_converter() -> None:
-    """Import cattrs and make the converter, so that no reply has to wait for that."""
+    """Import cattrs and make the converter, so that no reply waits for this."""
     _task_hook()
 
 
@@ -290,7 +292,7 @@ def _read_upload(raw: Raw) -> UploadedFile:
 
 
 def _read_word(value: object) -> str | None:
-    """A text that many replies share, as one object for all: a hundred thousand tasks have few models and states."""
+    """A text that many replies share, as one object: a hundred thousand tasks have few models and states."""
     text = value if type(value) is str else read_text(value)
     return _the_same(text) if text and len(text) < 100 else text
 
@@ -301,13 +303,13 @@ def _the_same(text: str) -> str:
 
 
 def _results_of(raw: Raw) -> list[Any]:
-    """The result list in any of its documented shapes; an object or text with nothing in it is no result."""
+    """The result list in any of its documented shapes. An empty object or text is not a result."""
     results = raw.get("results")
     if isinstance(results, (dict, str)):
         results = [results]
     if not isinstance(results, list) or not results:
         results = _older_output(raw.get("output"))
-    # Types of JSON, asked for by name: an abstract class takes ten times as long to tell.
+    # Plain types, because an `isinstance` check with an abstract class takes ten times as long.
     found = (item for item in results if isinstance(item, (dict, str)) and item)
     return list(itertools.islice(found, MOST_IMAGES))
 
@@ -321,16 +323,14 @@ def _older_output(output: object) -> list[Any]:
 
 
 def _read_files(results: Iterable[Any]) -> tuple[ResultFile, ...]:
-    objects = (item if isinstance(item, dict) else {"url": item} for item in results)
-    return tuple(
-        ResultFile(item["url"], read_text(item.get("content_type")), item)
-        for item in objects
-        if _is_link(item.get("url"))
-    )
-
-
-def _is_link(url: object) -> bool:
-    return isinstance(url, str) and url[:8].lower().startswith(("http://", "https://"))
+    """The results that are links, each a text or an object with a `url`."""
+    files = []
+    for item in results:
+        raw = item if isinstance(item, dict) else {"url": item}
+        url = raw.get("url")
+        if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
+            files.append(ResultFile(url, read_text(raw.get("content_type")), raw))
+    return tuple(files)
 
 
 def _read_problem(error: object) -> TaskProblem | None:

@@ -1,4 +1,4 @@
-"""Requests to the service as values, built without any I/O, and what comes back: a reply or a failure.
+"""Requests to the service and their outcomes (a reply or a failure), as values and without I/O.
 
 The pages named beside the rules are those of docs.foxapi.cc.
 """
@@ -23,7 +23,7 @@ UPLOAD_PATH = "/v1/files/upload/stream"  # file-management/upload-stream
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One POST to the API, without the key: that is the transport's business."""
+    """One POST to the API, without the key: the transport adds it."""
 
     path: str
     headers: dict[str, str]
@@ -31,7 +31,7 @@ class Call:
 
 
 class Document(NamedTuple):
-    """A body that was parsed: its value, and JSON that has this value; or `problem`, why it cannot be read."""
+    """A parsed body: its value and JSON text that has this value, or the `problem` that makes it unreadable."""
 
     value: object
     body: bytes
@@ -40,10 +40,10 @@ class Document(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One answer. A tuple, because every poll makes one: a frozen attrs class takes three times as long.
+    """One reply. A tuple, because every poll makes one, and a frozen attrs class takes three times as long.
 
-    `whole` is False if its body broke off or was larger than is read, and `too_large` is True in the second case.
-    `document` is its body, parsed: only a large body is parsed before its reply is judged, in a thread.
+    `whole` is False if the body broke off or was too large; `too_large` is True in the second case.
+    `document` is the parsed body. Only a large body is parsed (in a thread) before its reply is judged.
     """
 
     status: int
@@ -56,9 +56,9 @@ class Reply(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """An exchange without an answer.
+    """An exchange without a reply.
 
-    `sent` is a fact noted at the moment the request was handed over, not deduced from an exception's class.
+    `sent` is noted when the request is handed over. It is not deduced from an exception's class.
     """
 
     reason: str
@@ -66,19 +66,21 @@ class Failure:
 
 
 def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Call:
-    """A billed POST. The idempotency key is undocumented here, honoured by the sister gateway, harmless elsewhere."""
+    """A billed POST. The service does not document the idempotency key; its sister gateway honours it, and it
+    does no harm.
+    """
     headers = {"Content-Type": JSON, "Accept": JSON, "Idempotency-Key": idempotency_key}
     body = json.dumps(wire, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     return Call(path=path, headers=headers, body=body)
 
 
 def task_path(task_id: str) -> str:
-    """Where a task's status is read (task-management/get-task-detail)."""
+    """The path of a task's status (task-management/get-task-detail)."""
     plain = isinstance(task_id, str) and _is_plain(task_id)
     return f"/v1/tasks/{task_id if plain else quote(check_task_id(task_id), safe='')}"
 
 
-# An id of unreserved characters alone (RFC 3986 section 2.3) passes the check and needs no quotes.
+# An id that has only unreserved characters (RFC 3986 section 2.3) passes the check and needs no quoting.
 _is_plain = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~-]{0,511}").fullmatch
 
 
@@ -87,15 +89,15 @@ _ACCEPT = {"Accept": JSON}
 
 MAX_ID = 512
 
-# Control characters and lone surrogates among them: the latter cannot be encoded at all.
+# Includes control characters and lone surrogates: a lone surrogate cannot be encoded.
 _UNSAFE_IN_ID = re.compile(r"[/\\?#%\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_task_id(task_id: object) -> str:
-    """The id as given, if it is one path segment whatever a server makes of it.
+    """The id as given, if every server reads it as one path segment.
 
     Raises:
-        InvalidRequestError: it is empty, `.`, `..`, too long, or has a slash, `? # %` or a control character.
+        InvalidRequestError: the id is empty, `.`, `..` or too long, or has a slash, `? # %` or a control character.
     """
     if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > MAX_ID:
         raise InvalidRequestError(f"{short(task_id)} is no task id", hint=Hint.GIVE_TASK_ID)
@@ -108,8 +110,8 @@ def check_task_id(task_id: object) -> str:
 
 
 def multipart_frame(filename: str, boundary: str) -> tuple[bytes, bytes]:
-    """What goes before and after a file's bytes in `multipart/form-data` (file-management/upload-stream: `file`)."""
-    # RFC 7578 section 4.2 and the HTML standard: quotes and line ends of a name are percent-encoded.
+    """The bytes before and after a file's bytes in `multipart/form-data` (file-management/upload-stream: `file`)."""
+    # RFC 7578 section 4.2 and the HTML standard: quotes and line ends in a name are percent-encoded.
     name = filename.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
@@ -119,7 +121,7 @@ def multipart_frame(filename: str, boundary: str) -> tuple[bytes, bytes]:
 
 
 def upload_call(boundary: str, size: int) -> Call:
-    """A POST of a file whose framed body has `size` bytes."""
+    """A POST of a file. Its body, with the frame, has `size` bytes."""
     headers = {
         "Content-Type": f"multipart/form-data; boundary={boundary}",
         "Content-Length": str(size),
@@ -129,7 +131,7 @@ def upload_call(boundary: str, size: int) -> Call:
 
 
 def is_task_id(value: object) -> bool:
-    """Whether `check_task_id` takes it."""
+    """Whether `check_task_id` accepts the value."""
     if isinstance(value, str) and _is_plain(value):
         return True
     try:

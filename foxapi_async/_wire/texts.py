@@ -9,13 +9,13 @@ def plain(text: object) -> str:
 
 
 def shorten(text: str, limit: int = 300) -> str:
-    """A stranger's text on one line, printable and not too long."""
+    """An untrusted text on one line, printable and shortened."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def short(value: object) -> str:
-    """A value as a message shows it."""
+    """The value's `repr`, shortened for a message."""
     return shorten(repr(value), 80)
 
 

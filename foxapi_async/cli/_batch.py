@@ -16,11 +16,12 @@ from foxapi_async._batch.folder import LEDGER, MANIFEST
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.record import BatchOutcome
-from foxapi_async._client.notices import HookEvent
+from foxapi_async._client.hooks import HookEvent
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._options import Limits
 from foxapi_async._wire.texts import counted, duration, elided, grouped, plain
 from foxapi_async.cli import _exits
@@ -162,7 +163,7 @@ class BatchCommand:
                     self._show_failure(outcome, outcome.error)
                 if self._screen.as_json and outcome.key is not None:
                     if records is None:
-                        records = await stack.enter_async_context(Ledger.peek(self._batch.out / LEDGER))
+                        records = await stack.enter_async_context(SqliteLedger.peek(self._batch.out / LEDGER))
                     await self._print_record(records, outcome.key)
 
     async def _print_record(self, records: LedgerView, key: str) -> None:

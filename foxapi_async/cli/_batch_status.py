@@ -12,7 +12,8 @@ from foxapi_async._batch.folder import LEDGER
 from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.lock import holder_of
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._wire.texts import counted, grouped, plain
 from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
@@ -93,11 +94,12 @@ async def read_status(folder: Path) -> BatchStatus:
     path = folder / LEDGER
     run = holder_of(path)
     unclear = (ItemState.UNCERTAIN,) if run else (ItemState.UNCERTAIN, ItemState.SUBMITTING)
-    async with Ledger.peek(path) as ledger:
-        counts = await ledger.counts()
+    async with SqliteLedger.peek(path) as ledger:
+        totals = await ledger.totals()
+        counts = totals.counts
         return BatchStatus(
             counts=counts,
-            spent=await ledger.spent(),
+            spent=totals.spent,
             uncertain=await _first_keys(ledger, unclear) if any(counts[state] for state in unclear) else (),
             oldest=await _oldest(ledger) if counts[ItemState.SUBMITTED] else None,
             run=run,

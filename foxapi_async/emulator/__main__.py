@@ -11,7 +11,7 @@ from ._faults import Fault
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the emulator's options to a parser, so that another command can offer it too."""
+    """Add the emulator's options to a parser, so that another command can offer them too."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=int, default=8765, help="port, 0 for any free one (default: %(default)s)"
@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        args: What a parser prepared by `add_arguments` made of the command line.
+        args: The arguments that a parser prepared by `add_arguments` has read.
 
     Returns:
-        The exit status: 0 after a signal, 1 when the address cannot be had, 2 for impossible options.
+        The exit status: 0 after a signal, 1 if it cannot listen on the address, 2 for invalid options.
     """
     try:
         emulator = Emulator(
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         return _complain(error, 2)
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # where loops take no signal handlers
+        with contextlib.suppress(KeyboardInterrupt):  # on systems where a loop takes no signal handlers
             asyncio.run(_serve(emulator))
     except OSError as error:
         return _complain(error, 1)

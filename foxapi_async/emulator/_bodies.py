@@ -1,12 +1,12 @@
-"""What the service accepts: the fields of the three image models, and the ids of all the others.
+"""The requests that the service accepts: the fields of the three image models, and the ids of all others.
 
-The strict part is the two pages
+The strict part follows two pages:
 
 - https://docs.foxapi.cc/pages/zh/api-manual/image-series/grok-imagine/grok-imagine-image
 - https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview
 
-where a type written as "string" refuses null and "string | null" takes it. Every other model is checked
-for its prompt alone.
+On these pages a field of type "string" refuses null, and one of type "string | null" takes it. For every
+other model only the prompt is checked.
 """
 
 import json
@@ -23,12 +23,12 @@ Check = Callable[[str, Any], None]
 
 @attrs.frozen
 class Media:
-    """What one generation endpoint makes."""
+    """The kind of result that one generation endpoint makes."""
 
     type: str
     "The reply's `type`; its `object` is `<type>.generation.task`."
     prefixes: tuple[str, ...]
-    "How the ids of its models begin."
+    "The beginnings of the ids of its models."
 
 
 _GROK = "grok-imagine-image"
@@ -83,10 +83,10 @@ MEDIA = {
 
 
 def parse(raw: bytes, content_type: str) -> dict[str, Any]:
-    """Read a request body.
+    """The parsed request body.
 
     Raises:
-        RefusalError: 400 when it is not JSON, 422 when it is JSON but no object.
+        RefusalError: 400 if it is not JSON, 422 if it is JSON but not an object.
     """
     if content_type != "application/json":
         raise RefusalError(400, f"Content-Type must be application/json, not {content_type}")
@@ -100,7 +100,7 @@ def parse(raw: bytes, content_type: str) -> dict[str, Any]:
 
 
 def peek(raw: bytes) -> dict[str, Any]:
-    """A request body as something in front of the service sees it: empty if it is no JSON object."""
+    """A request body as seen by something in front of the service: empty if it is not a JSON object."""
     try:
         return parse(raw, "application/json")
     except RefusalError:
@@ -108,12 +108,12 @@ def peek(raw: bytes) -> dict[str, Any]:
 
 
 def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()) -> Media:
-    """Accept a body sent to a generation endpoint, and say what it will make.
+    """The kind of result that the endpoint will make from this body, after checking it.
 
     Args:
         path: The endpoint.
         body: The parsed request.
-        extra_models: Ids accepted on every endpoint beside the documented ones.
+        extra_models: Ids that every endpoint accepts beside the documented ones.
 
     Raises:
         RefusalError: 422, naming the field.
@@ -137,7 +137,7 @@ def outputs(body: Mapping[str, Any]) -> int:
 
 
 def prompt_of(body: Mapping[str, Any]) -> str:
-    """The prompt, or an empty text where the model needs none."""
+    """The prompt, or an empty text if the model needs no prompt."""
     prompt = body.get("prompt", "")
     return prompt if isinstance(prompt, str) else ""
 
@@ -153,7 +153,7 @@ def _no_model(model: str) -> NoReturn:
 
 
 def _bare(model: str) -> str:
-    # Live ids carry a vendor before and a variant behind: google/veo-3.1[fast].
+    # Live ids have a vendor before and a variant after the name: google/veo-3.1[fast].
     return re.sub(r"^[\w.-]+/|\[[^]]*\]$", "", model)
 
 
@@ -174,7 +174,7 @@ def _check_strictly(body: Mapping[str, Any], fields: Mapping[str, Check]) -> Non
 
 
 def _refuse_field(model: str, name: str) -> NoReturn:
-    # A real "advanced" option that no channel of this model has; anything else is simply unknown.
+    # This option exists, but no channel of this model has it. Any other name is unknown.
     code = "unsupported_advanced_options" if (model, name) == (_PRO, "image_search") else None
     raise RefusalError(422, f"{name}: not a parameter of {model}", code)
 
@@ -195,7 +195,7 @@ def _text(name: str, value: Any) -> None:
 
 def _whole(low: int, high: int) -> Check:
     def check_whole(name: str, value: Any) -> None:
-        # bool is an int to Python, not to JSON.
+        # bool is an int in Python, not in JSON.
         if type(value) is not int or not low <= value <= high:
             raise RefusalError(422, f"{name}: an integer from {low} to {high} is required")
 

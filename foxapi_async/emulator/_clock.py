@@ -1,14 +1,14 @@
-"""The one source of time: the loop's clock for progress, and a calendar that follows it."""
+"""The only source of time: the loop's clock for progress, and a calendar that follows it."""
 
 import time
 from collections.abc import Callable
 
 
 class Clock:
-    """Moments in seconds of the running loop, and the Unix time that belongs to them.
+    """Moments in seconds of the running loop, and their Unix time.
 
-    The wall clock is read once. From then on the calendar moves with the loop, so that `created` and the
-    `Date` header agree with the progress of tasks even on a loop whose time jumps.
+    The wall clock is read once. After that the calendar moves with the loop. So `created` and the `Date`
+    header agree with the progress of tasks even on a loop whose time jumps.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Clock:
         self._read = read
 
     def stop(self) -> None:
-        """Stand still: the loop may be closed from here on, the tasks may still be looked at."""
+        """Stop the clock. The loop may be closed after this, and tests may still read the tasks."""
         last = self._read()
         self._read = lambda: last
 

@@ -1,4 +1,4 @@
-"""The emulator as users hold it: an asynchronous context manager over a server on this loop."""
+"""The public emulator: an asynchronous context manager over a server on this loop."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,15 +12,15 @@ from ._server import Routes
 from ._service import Options, RequestRecord, Service
 from ._tasks import Progress, TaskView, view
 
-# An idle connection is closed by nobody: on a loop whose time jumps, any limit would pass in an instant.
+# The server never closes an idle connection: on a loop whose time jumps, any limit would pass in an instant.
 _NO_LIMIT_SECONDS = 1e9
-# The connections are already gone when this wait begins.
+# The connections are already closed when this wait begins.
 _SHUTDOWN_SECONDS = 0.05
 _TURNS_TO_ACCEPT = 5
 
 
 class EmulatorOptions(TypedDict, total=False):
-    """The arguments of `Emulator`, for those who pass them on."""
+    """The arguments of `Emulator`, for code that passes them on."""
 
     seconds: float | None
     faults: Iterable[Fault]
@@ -34,7 +34,7 @@ class EmulatorOptions(TypedDict, total=False):
 
 
 class TaskMap(Mapping[str, TaskView]):
-    """The tasks by id, each frozen at the moment it is looked at."""
+    """The tasks by id. Each access gives the state at that moment."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -44,21 +44,21 @@ class TaskMap(Mapping[str, TaskView]):
         return view(service.tasks[task_id], service.clock.now(), service.options.progress)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._service.tasks))  # a copy: the server may be in another thread
+        return iter(list(self._service.tasks))  # a copy: the server may run in another thread
 
     def __len__(self) -> int:
         return len(self._service.tasks)
 
 
 class Inspection:
-    """What a test may look at and change, while the emulator runs and afterwards."""
+    """The parts of an emulator that a test may read and change, while it runs and afterwards."""
 
     _service: Service
     _address: str | None = None
 
     @property
     def url(self) -> str:
-        """Where the emulator listens: the base URL for a client.
+        """The emulator's address: the base URL for a client.
 
         Raises:
             RuntimeError: It was never started.
@@ -69,7 +69,7 @@ class Inspection:
 
     @property
     def key(self) -> str:
-        """The API key that every API route demands."""
+        """The API key that every API route requires."""
         return self._service.key
 
     @property
@@ -89,7 +89,7 @@ class Inspection:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request seen, oldest first; after 200,000 the older half is forgotten."""
+        """Every request seen, oldest first. After 200,000 the older half is dropped."""
         return self._service.requests
 
     @property
@@ -99,11 +99,11 @@ class Inspection:
 
     @property
     def faults_fired(self) -> int:
-        """How often a fault of the script struck."""
+        """How often a fault of the script was used."""
         return self._service.script.fired
 
     def add_fault(self, fault: Fault) -> None:
-        """Append a fault to the script, also while the emulator runs."""
+        """Append a fault to the script. It works also while the emulator runs."""
         self._service.script.add(fault)
 
     def adopt(
@@ -114,15 +114,15 @@ class Inspection:
         path: str = "/v1/images/generations",
         idempotency_key: str | None = None,
     ) -> None:
-        """Hold a task that another emulator accepted, as if it had been accepted here just now.
+        """Add a task that another emulator accepted, as if it had just been accepted here.
 
-        A client that knows the id can go on with it. `billed` does not count it.
+        A client that knows the id can continue with it. `billed` does not count it.
 
         Args:
-            task_id: The id that the task has.
+            task_id: The id of the task.
             body: The request that made it.
             path: The endpoint that took the request.
-            idempotency_key: The header of its submit, if there was one.
+            idempotency_key: The header of its submit, if it had one.
 
         Raises:
             RuntimeError: The emulator does not run yet.
@@ -133,12 +133,12 @@ class Inspection:
         self._service.adopt(task_id, path, dict(body), idempotency_key)
 
     def outage(self, seconds: float, fault: Fault | None = None) -> None:
-        """From now on, and for so many seconds, strike every request that a fault aims at.
+        """Apply a fault to every matching request from now on, for this many seconds.
 
         Args:
             seconds: How long it lasts, on the loop's clock.
-            fault: What happens, however often; by default every request is answered by a 503 page of
-                something in front of the service.
+            fault: The fault; its `times` is ignored. By default every request gets a 503 page from something
+                in front of the service.
         """
         now = self._service.clock.age()
         self.add_fault((fault or Fault.edge("all", 503)).during(now, now + seconds))
@@ -148,16 +148,16 @@ class Emulator(Inspection):
     """The service on this machine: `async with Emulator() as emulator`.
 
     Args:
-        seconds: The median duration of a task; durations vary around it by about a quarter. None takes
-            twelve seconds and announces fifteen, much as the real service does.
+        seconds: The median duration of a task; durations vary around it by about a quarter. With None tasks
+            take twelve seconds and announce fifteen, much like the real service.
         faults: The fault script; see `Fault`.
         host: The address to listen on.
         port: The port; 0 takes any free one.
-        key: The API key to demand; a random one by default.
-        seed: Decides durations, task ids and the faults left to chance.
+        key: The required API key; a random one by default.
+        seed: Decides durations, task ids and random faults.
         progress: How `progress` moves: in small steps, in quarters, or not at all before the end.
-        idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task and no
-            second bill. The service documents nothing of the kind, so it is off.
+        idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task and no second
+            bill. The service does not document this, so it is off.
         models: Ids to accept beside the documented ones.
 
     Raises:
@@ -202,7 +202,7 @@ class Emulator(Inspection):
         self._accept = _counting(await self._set_up(routes), routes)
         try:
             await self._listen()
-        except OSError:  # the port is taken, or the host is not ours
+        except OSError:  # the port is taken, or the host is not of this machine
             await self._stop()
             raise
         self._address = f"http://{_reachable(self._host)}:{self._port}"
@@ -216,9 +216,9 @@ class Emulator(Inspection):
         await self._stop()
 
     async def refuse(self, seconds: float) -> None:
-        """Drop every connection and refuse new ones for so many seconds: the process restarts.
+        """Drop every connection and refuse new ones for this many seconds, as if the process restarted.
 
-        What was accepted stays accepted. The same address answers afterwards, unless the emulator is left first.
+        Accepted tasks stay accepted. The same address answers afterwards, unless the emulator's context has ended.
         """
         await self._hang_up()
         try:
@@ -233,8 +233,9 @@ class Emulator(Inspection):
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def _hang_up(self) -> None:
-        # asyncio takes a few turns from accepting a connection to giving it a transport, which alone closes it, and
-        # drops it unclosed if the listener has gone meanwhile.
+        # asyncio needs a few turns between accepting a connection and giving it a transport, and only the
+        # transport closes it. If the listener is closed before that, asyncio drops the connection without
+        # closing it.
         for _ in range(_TURNS_TO_ACCEPT):
             await asyncio.sleep(0)
         if self._listener is not None:
@@ -250,20 +251,20 @@ class Emulator(Inspection):
             shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         await self._runner.setup()
-        assert self._runner.server is not None  # noqa: S101 (setup made it)
+        assert self._runner.server is not None  # noqa: S101 (set by `setup`)
         return self._runner.server
 
     async def _stop(self) -> None:
         runner = self._runner
         if runner is None or runner.server is None:
             return
-        await asyncio.sleep(0)  # the loss of a connection is told in the loop's next turn
+        await asyncio.sleep(0)  # the loop reports the loss of a connection in its next turn
         await runner.cleanup()
         self._service.gallery.close()
         self._service.clock.stop()
 
     def _drop_connections(self) -> None:
-        # Waiting for handlers is pointless: some hang on purpose. Losing their connection ends them.
+        # Waiting for handlers has no use: some hang on purpose. The loss of their connection ends them.
         server = self._runner.server if self._runner is not None else None
         for connection in server.connections if server is not None else ():
             if connection.transport is not None:  # pragma: no branch (lost at this very moment)

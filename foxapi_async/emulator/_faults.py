@@ -1,12 +1,12 @@
 """The fault script: what goes wrong, on which request, and how often.
 
-A `Fault` is data. The script hands out at most one per request, in the order written. `on` names the
-occasion: the kinds of request (submit, poll, upload, file, other, or all of them), and two that are not
-requests of their own: "task" is an accepted submit, whose fate is decided there, and "result" is a poll
-that finds its task completed.
+A `Fault` is data. The script gives each request at most one, in the order written. `on` names the occasion.
+Most are the kinds of request (submit, poll, upload, file, other, or all of them). Two others are not requests
+of their own: "task" is an accepted submit, whose end is decided there, and "result" is a poll that finds its
+task completed.
 
-Most faults are the service's own. A fault of the edge is the answer of something in front of the service:
-it strikes before the key, the address and the task are checked.
+Most faults are the service's own. An edge fault is the answer of something in front of the service. It comes
+before the key, the address and the task are checked.
 """
 
 import math
@@ -40,7 +40,7 @@ Kind = Literal[
 
 
 class Aim(TypedDict, total=False):
-    """Which requests a fault strikes."""
+    """Which requests a fault applies to."""
 
     after: int
     model: str
@@ -48,7 +48,7 @@ class Aim(TypedDict, total=False):
 
 
 class Scope(Aim, total=False):
-    """The keywords every constructor takes: which requests a fault strikes, and how often."""
+    """The keywords of every constructor: which requests a fault applies to, and how often."""
 
     times: int | None
     probability: float
@@ -56,7 +56,7 @@ class Scope(Aim, total=False):
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """One thing that goes wrong; build it with the class methods, which name each case.
+    """One thing that goes wrong. Build it with the class methods, which name each case.
 
     Raises:
         ValueError: A field has a value that no request could ever match.
@@ -67,11 +67,11 @@ class Fault:
     kind: Kind
     "What happens then."
     times: int | None = 1
-    "How often it fires; None means for ever."
+    "How often it fires; None means forever."
     after: int = 0
-    "How many matching requests pass unharmed first."
+    "How many matching requests get no fault first."
     probability: float = 1.0
-    "The chance, from 0 to 1, that a matching request is hit; drawn from the emulator's seed."
+    "The chance, from 0 to 1, that a matching request gets it; drawn from the emulator's seed."
     model: str = ""
     "Fires only on tasks whose model contains this text."
     prompt: str = ""
@@ -81,11 +81,11 @@ class Fault:
     http_status: int = 200
     "The status of the reply."
     retry_after: float | str | None = None
-    "The `Retry-After` header: seconds, or a text sent as it is, such as an HTTP date."
+    "The `Retry-After` header: seconds, or a text that is sent unchanged, such as an HTTP date."
     seconds: float = 0.0
     "How long a slow reply takes."
     body: bytes | None = None
-    "The reply's body, instead of the error envelope or the reply proper."
+    "The reply's body, instead of the error envelope or the normal reply."
     content_type: str = "application/json"
     "The type of `body`."
     code: str | None = None
@@ -93,21 +93,21 @@ class Fault:
     message: str = "scripted by the emulator"
     "The `error.message` of the envelope or of the failed task."
     location: str = ""
-    "Where a redirection points."
+    "The target of a redirect."
     size: int = 0
-    "How many bytes follow the proper body where it is too large."
+    "How many bytes follow the normal body to make it too large."
     in_front: bool = False
     "Whether something in front of the service answers."
     since: float = 0.0
-    "The first second at which it may fire, counted on the loop's clock from the emulator's start."
+    "The first second in which it may fire, on the loop's clock from the emulator's start."
     until: float = math.inf
-    "The second from which it no longer fires."
+    "It does not fire from this second on."
     error_type: str | None = None
     "The `error.type` of the envelope; None gives the one that belongs to the status."
     put: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
-    "The fields that are put into the proper reply."
+    "The fields that are put into the normal reply."
     drop: tuple[str, ...] = ()
-    "The fields that are taken out of the proper reply."
+    "The fields that are taken out of the normal reply."
     headers: Mapping[str, str] = attrs.field(factory=dict, hash=False)
     "The headers that are added to the reply."
 
@@ -122,7 +122,7 @@ class Fault:
             raise ValueError(f"since={self.since} must lie between 0 and until={self.until}")
 
     def during(self, since: float, until: float) -> Self:
-        """The same fault as an outage: every matching request from one second to another is struck.
+        """The same fault as an outage: every matching request in this span of seconds gets it.
 
         The seconds count from the emulator's start, on the loop's clock.
         """
@@ -154,7 +154,7 @@ class Fault:
             error_type: The envelope's `error.type`; None gives the one that belongs to the status.
             body: Bytes sent instead of the envelope, for example an edge's own page.
             content_type: The type of `body`.
-            accepted: True bills a submit before refusing it: the case nobody can tell from the outside.
+            accepted: True bills a submit before refusing it. The client cannot see the bill.
             **scope: `times`, `after`, `probability`, `model`, `prompt`.
         """
         return cls(
@@ -184,18 +184,18 @@ class Fault:
         accepted: bool = False,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Answer with a page of something in front of the service, whatever the key, the address or the task.
+        """Answer with a page of something in front of the service, for any key, address and task.
 
         Args:
             on: The kind of request.
             status: The HTTP status, 200 included.
-            body: The page; None gives the one that is usual with the status: the ingress's
-                `404 page not found`, a challenge for 403, a notice of maintenance for 503.
+            body: The page; None gives the usual one for the status: the ingress's `404 page not found`, a
+                challenge for 403, a notice of maintenance for 503.
             content_type: The type of `body`.
             location: The `Location` header.
             retry_after: The `Retry-After` header: seconds, or a text such as an HTTP date.
-            accepted: True passes the request on to the service, which does the work and bills it, and puts
-                the page in place of the service's answer. The service's own faults do not strike it then.
+            accepted: True passes the request on to the service, which does the work and bills it, and then
+                replaces the service's answer by the page. The service's own faults do not apply then.
             **scope: `times`, `after`, `probability`, `model`, `prompt`.
         """
         usual, usual_type = page(status)
@@ -236,7 +236,7 @@ class Fault:
 
     @classmethod
     def invalid_url(cls, on: Request = "poll", **scope: Unpack[Scope]) -> Self:
-        """Answer as the service does when it has no such address: its own JSON, and 404."""
+        """Answer as the service does for an unknown address: its own JSON, and 404."""
         return cls.status(on, 404, message="Invalid URL", error_type="invalid_request_error", **scope)
 
     @classmethod
@@ -250,20 +250,20 @@ class Fault:
         accepted: bool = False,
         **aim: Unpack[Aim],
     ) -> Self:
-        """Refuse a share of the requests, from 0 to 1, with a status; for ever unless `times` is given.
+        """Refuse a share of the requests, from 0 to 1, with a status; forever unless `times` is given.
 
-        `accepted=True` bills the submits that it strikes.
+        `accepted=True` bills the submits that it refuses.
         """
         return cls.status(on, status, probability=probability, times=times, accepted=accepted, **aim)
 
     @classmethod
     def not_found(cls, on: Request = "poll", times: int | None = 1, **aim: Unpack[Aim]) -> Self:
-        """Answer 404 for something that exists: a read that overtook the write."""
+        """Answer 404 for a task that exists: the read came before the write was visible."""
         return cls.status(on, 404, message="task not found", times=times, **aim)
 
     @classmethod
     def redirect(cls, on: Request, location: str, *, status: int = 307, **scope: Unpack[Scope]) -> Self:
-        """Point elsewhere; a submit is not accepted."""
+        """Redirect to another address. A submit is not accepted."""
         return cls(on=on, kind="redirect", http_status=status, location=location, accepted=False, **scope)
 
     @classmethod
@@ -278,21 +278,21 @@ class Fault:
 
     @classmethod
     def stale(cls, on: Request, **scope: Unpack[Scope]) -> Self:
-        """Answer and keep the connection, then close it as the next request on it arrives.
+        """Answer and keep the connection, then close it when the next request on it arrives.
 
-        That next request, of whatever kind, gets no answer and is not accepted: what a client sees when it
-        sends over a kept connection in the moment in which the server gives it up.
+        That next request, of any kind, gets no answer and is not accepted. A client sees this if it sends
+        over a kept connection at the moment when the server closes it.
         """
         return cls(on=on, kind="stale", **scope)
 
     @classmethod
     def slow(cls, on: Request, seconds: float, **scope: Unpack[Scope]) -> Self:
-        """Do the work at once and answer only after so many seconds."""
+        """Do the work at once, and answer only after this many seconds."""
         return cls(on=on, kind="slow", seconds=seconds, **scope)
 
     @classmethod
     def hang(cls, on: Request, **scope: Unpack[Scope]) -> Self:
-        """Do the work and never answer; the connection stays open until somebody closes it."""
+        """Do the work and never answer. The connection stays open until the client or the emulator closes it."""
         return cls(on=on, kind="hang", **scope)
 
     @classmethod
@@ -305,12 +305,12 @@ class Fault:
         status: int = 200,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Do the work and answer something unreadable, by default JSON that breaks off."""
+        """Do the work and answer with something unreadable, by default JSON that breaks off."""
         return cls(on=on, kind="garbage", body=body, content_type=content_type, http_status=status, **scope)
 
     @classmethod
     def html(cls, on: Request, *, status: int = 200, **scope: Unpack[Scope]) -> Self:
-        """Do the work and answer with a page of the kind that proxies put in the way."""
+        """Do the work and answer with an HTML page, as some proxies do."""
         return cls.garbage(on, body=CHALLENGE, content_type="text/html", status=status, **scope)
 
     @classmethod
@@ -323,12 +323,12 @@ class Fault:
         status: int = 200,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Do the work and answer with the proper JSON in which some fields are different.
+        """Do the work and answer with the normal JSON in which some fields are different.
 
         Args:
             on: The kind of request.
-            put: The fields to set. `{id}` in a text stands for the reply's `id`. NaN and lone surrogates
-                are written as JSON writes them; `bytes` go between the quotes as they are.
+            put: The fields to set. `{id}` in a text stands for the reply's `id`. NaN and lone surrogates are
+                written as JSON writes them; `bytes` go between the quotes unchanged.
             drop: The fields to leave out.
             status: The HTTP status.
             **scope: `times`, `after`, `probability`, `model`, `prompt`.
@@ -337,7 +337,7 @@ class Fault:
 
     @classmethod
     def with_headers(cls, on: Request, headers: Mapping[str, str], **scope: Unpack[Scope]) -> Self:
-        """Answer properly, with further headers."""
+        """Answer normally, with additional headers."""
         return cls(on=on, kind="headers", headers=headers, **scope)
 
     @classmethod
@@ -347,25 +347,25 @@ class Fault:
 
     @classmethod
     def huge(cls, on: Request, *, size: int = 2 * 1024 * 1024, **scope: Unpack[Scope]) -> Self:
-        """Do the work and answer with a large body: the proper one, and `size` spaces behind it.
+        """Do the work and answer with a large body: the normal one, followed by `size` spaces.
 
-        It is good JSON to whoever reads it all. The client reads 32 MiB of a reply at most.
+        As a whole it is valid JSON. The client reads at most 32 MiB of a reply.
         """
         return cls(on=on, kind="huge", size=size, **scope)
 
     @classmethod
     def bomb(cls, on: Request, *, size: int = 64 * 1024 * 1024, **scope: Unpack[Scope]) -> Self:
-        """As `huge`, compressed with gzip whether asked for or not: a thousandth of `size` on the wire."""
+        """The same as `huge`, always compressed with gzip: a thousandth of `size` on the wire."""
         return cls(on=on, kind="bomb", size=size, **scope)
 
     @classmethod
     def drip(cls, on: Request, seconds: float, **scope: Unpack[Scope]) -> Self:
-        """Send the body in twenty pieces spread evenly over so many seconds."""
+        """Send the body in twenty pieces, evenly over this many seconds."""
         return cls(on=on, kind="drip", seconds=seconds, **scope)
 
     @classmethod
     def never_finishes(cls, **scope: Unpack[Scope]) -> Self:
-        """Accept a task that stays `processing` for ever."""
+        """Accept a task that stays `processing` forever."""
         return cls(on="task", kind="never", **scope)
 
     @classmethod
@@ -380,5 +380,5 @@ class Fault:
 
     @classmethod
     def empty_results(cls, times: int | None = 1, **aim: Unpack[Aim]) -> Self:
-        """Answer so many polls of completed tasks with `results: null`, as the service was seen to do."""
+        """Answer this many polls of completed tasks with `results: null`, as observed at the service."""
         return cls(on="result", kind="empty", times=times, **aim)

@@ -1,7 +1,7 @@
-"""The pictures: what is on them, who paints them, and a bounded memory of those already painted.
+"""The pictures: their content, their painter, and a limited cache of painted ones.
 
-Pillow paints them when it is there. Without it they come from the standard library alone, smaller in
-charm and always PNG, which is said once in the log.
+Pillow paints them if it is installed. Without it the standard library paints simpler ones, always as PNG, and
+the log says so once.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from ._scene import Format, Picture, compose
 
 CONTENT_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# A few dozen pictures of 1K, a handful of 4K.
+# A few dozen pictures of 1K, or a few of 4K.
 _MEMORY_BYTES = 48 * 1024 * 1024
 
 logger = logging.getLogger("foxapi_async.emulator")
 
 
 def have_pillow() -> bool:
-    """Whether the optional painter can be imported."""
+    """Whether Pillow can be imported."""
     try:
         importlib.import_module("PIL.Image")
     except ImportError:
@@ -32,7 +32,7 @@ def have_pillow() -> bool:
 
 
 def usable_format(asked: object, default: Format) -> Format:
-    """The format that will really be served for an `output_format`."""
+    """The format in which a picture is really served for an `output_format`."""
     names: dict[object, Format] = {"jpg": "jpg", "jpeg": "jpg", "webp": "webp", "png": "png"}
     wanted = names.get(asked, default)
     if wanted != "png" and not have_pillow():
@@ -62,7 +62,7 @@ def render(picture: Picture) -> bytes:
 
 
 def measure(data: bytes) -> tuple[int, int] | None:
-    """Width and height of an image file, or None if it is none; without Pillow only PNG is understood."""
+    """Width and height of an image file, or None if it is not an image. Without Pillow only PNG is read."""
     if data.startswith(_SIGNATURE) and len(data) >= 24:
         return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     if not have_pillow():
@@ -77,7 +77,7 @@ def measure(data: bytes) -> tuple[int, int] | None:
 
 
 class Gallery:
-    """Paints in threads of its own and remembers the latest pictures within a fixed amount of memory.
+    """Paints in its own threads, and caches the latest pictures within a fixed amount of memory.
 
     The loop's default executor stays free for the client under test, which may share the loop.
     """
@@ -104,5 +104,5 @@ class Gallery:
             self._size -= len(self._known.popitem(last=False)[1])
 
     def close(self) -> None:
-        """Give up what waits to be painted; a thread at work ends by itself."""
+        """Cancel the pictures that wait. A thread that is painting ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What stands in front of the service says, without any JSON: the usual page of each status."""
+"""The pages of something in front of the service, without JSON: the usual one of each status."""
 
 from http import HTTPStatus
 

@@ -1,7 +1,7 @@
-"""The painter that uses Pillow: any format, and the prompt in real type.
+"""The painter that uses Pillow: any format, and the prompt in a real font.
 
-The composition is painted small and enlarged, which is quick at 4K and gives the discs soft edges. Only
-the text is set at full size.
+The composition is painted small and enlarged. This is fast at 4K and gives the discs soft edges. Only the
+text is drawn at full size.
 """
 
 import functools
@@ -14,7 +14,7 @@ from ._scene import Picture, Scene
 _SKETCH_EDGE = 512
 _MOST_LINES = 6
 _LONGEST_PROMPT = 400
-# The built-in face has Latin letters only; the first of these that is installed shows the rest.
+# The built-in font has only Latin letters. The first of these that is installed shows the other ones.
 _WIDE_FACES = (
     "NotoSansCJK-Regular.ttc",
     "wqy-zenhei.ttc",
@@ -72,7 +72,7 @@ def _write(image: Image.Image, picture: Picture) -> None:
 
 
 def _printable(text: str) -> str:
-    # Lone surrogates and control characters cannot be set.
+    # Lone surrogates and control characters cannot be drawn.
     clean = text.encode("utf-8", "replace").decode()
     return " ".join("".join(c if c.isprintable() else " " for c in clean).split())
 
@@ -93,7 +93,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _broken(word: str, font: Font, width: int) -> list[str]:
-    # Scripts without spaces, and words longer than the picture is wide.
+    # For scripts without spaces, and words wider than the picture.
     lines = [""]
     for letter in word:
         if lines[-1] and font.getlength(lines[-1] + letter) > width:

@@ -1,7 +1,7 @@
-"""The painter of the standard library: a palette PNG of large cells, with the prompt in a 3 x 5 face.
+"""The painter of the standard library: a palette PNG of large cells, with the prompt in a 3 x 5 font.
 
-Everything, letters included, is laid out on a grid of about a hundred cells across the shorter edge and
-enlarged, so that time and file size hardly depend on the size of the picture.
+Everything, letters included, is drawn on a grid of about a hundred cells across the shorter edge, and then
+enlarged. So time and file size hardly depend on the size of the picture.
 """
 
 import struct
@@ -12,12 +12,12 @@ from ._scene import Colour, Picture, Scene
 _CELLS = 112
 _SHADES = 24
 _INK = 63
-# Added to a colour's number it gives the same colour in the shade of the text panel.
+# Added to a colour's number, this gives the same colour in the shade of the text panel.
 _PANEL = 64
 _LINE = 6
 _ADVANCE = 4
 
-# Each letter is five rows of three dots, a row an octal digit.
+# Each letter is five rows of three dots. A row is an octal digit.
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-!?':/()+="
 _DOTS = (
     "25755 65656 34443 65556 74647 74644 34553 55755 72227 11152 55655 44447 57755 57775 25552 65644 "

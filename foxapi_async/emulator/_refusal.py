@@ -1,9 +1,9 @@
-"""The error envelope of the service: which status goes with which `error.type`."""
+"""The error envelope of the service, with the `error.type` of each status."""
 
 from typing import Any
 
-# https://docs.foxapi.cc/pages/en/api-manual/task-management/error-codes; 403 and 413 are known from the
-# upload pages alone. The same page gives "no channel" as 503 in one table and as 422 in the other.
+# https://docs.foxapi.cc/pages/en/api-manual/task-management/error-codes; 403 and 413 are only on the upload
+# pages. The same page gives "no channel" as 503 in one table and as 422 in the other.
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -20,7 +20,7 @@ _TYPES = {
 def envelope(
     status: int, message: str, code: str | None = None, error_type: str | None = None
 ) -> dict[str, Any]:
-    """The JSON body of an error reply; `code` appears only where the service gives one."""
+    """The JSON body of an error reply. `code` is included only if the service gives one."""
     error: dict[str, Any] = {"message": message, "type": error_type or _TYPES.get(status, "server_error")}
     if code is not None:
         error["code"] = code
@@ -28,7 +28,7 @@ def envelope(
 
 
 class RefusalError(Exception):
-    """A request is answered with the error envelope and nothing is accepted."""
+    """The request gets the error envelope, and nothing is accepted."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)

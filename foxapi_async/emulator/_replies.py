@@ -1,4 +1,4 @@
-"""How an answer leaves the server: as JSON, as a file, or through a fault."""
+"""How an answer is sent: as JSON, as a file, or through a fault."""
 
 import asyncio
 import email.utils
@@ -21,19 +21,19 @@ _DRIPS = 20
 def json_reply(
     body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON body; a lone surrogate of the request travels back escaped, as it came."""
+    """A JSON body. A lone surrogate of the request is sent back escaped, as it came."""
     return web.Response(
         text=json.dumps(body), status=status, headers=headers, content_type="application/json"
     )
 
 
 def http_date(unix: float) -> str:
-    """A moment as the `Date` header writes it."""
+    """A moment in the format of the `Date` header."""
     return email.utils.formatdate(unix, usegmt=True)
 
 
 def file_reply(request: web.Request, data: bytes, content_type: str) -> web.Response:
-    """The whole file, or the range asked for if it is still the same file."""
+    """The whole file, or the requested range if it is still the same file."""
     etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
     headers = {"Accept-Ranges": "bytes", "ETag": etag}
     wanted = _range(request, etag, len(data))
@@ -51,18 +51,18 @@ def _range(request: web.Request, etag: str, length: int) -> tuple[int, int] | No
         return None
     try:
         start, stop, _ = request.http_range.indices(length)
-    except ValueError:  # RFC 9110: a range that cannot be read is ignored
+    except ValueError:  # RFC 9110: an invalid range is ignored
         return None
     return start, stop
 
 
 async def play(fault: Fault | None, request: web.Request, make: Make) -> web.StreamResponse:
-    """Answer a request, through the fault that strikes it if there is one.
+    """Answer a request, through its fault if it has one.
 
     Args:
-        fault: What goes wrong.
+        fault: The fault of this request, or None.
         request: The request; its body has been read.
-        make: Does the work and gives the proper answer. Not called when the fault refuses the work.
+        make: Does the work and returns the normal answer. It is not called if the fault refuses the work.
     """
     if fault is None:
         return make()
@@ -70,7 +70,7 @@ async def play(fault: Fault | None, request: web.Request, make: Make) -> web.Str
 
 
 async def spoil(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
-    """What becomes of the proper answer under a fault."""
+    """The normal answer, changed by a fault."""
     return await _PLAYERS[fault.kind](fault, request, answer)
 
 
@@ -103,7 +103,7 @@ async def _cut(_fault: Fault, request: web.Request, _answer: web.Response) -> we
 
 async def cut(request: web.Request) -> web.StreamResponse:
     """Close the connection of a request instead of answering it."""
-    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
+    if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
         request.transport.abort()
     return await _gone()
 
@@ -113,13 +113,13 @@ async def _hang(_fault: Fault, _request: web.Request, _answer: web.Response) -> 
 
 
 async def _gone() -> web.StreamResponse:
-    # The server cancels the handler of a connection that is lost, and every handler when it stops.
+    # The server cancels the handler of a lost connection, and every handler when it stops.
     endless: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
     return await endless
 
 
 async def _proper(_fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
-    return answer  # a stale connection is dropped later, by the routes
+    return answer  # the routes drop the stale connection later
 
 
 async def _slow(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
@@ -168,7 +168,7 @@ def _filled(value: Any, task_id: str) -> Any:
 def _dumps(body: Mapping[str, Any]) -> bytes:
     raw: list[bytes] = []
 
-    def stand_in(value: bytes) -> str:  # JSON has no bytes: these go in afterwards
+    def stand_in(value: bytes) -> str:  # JSON has no bytes: they are inserted afterwards
         raw.append(value)
         return f"\0{len(raw) - 1}\0"
 
@@ -186,8 +186,8 @@ async def _headers(fault: Fault, _request: web.Request, answer: web.Response) ->
 async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
     data, stream = await _open(request, answer)
     await stream.write(data[: len(data) // 2])
-    if request.transport is not None:  # pragma: no branch (the caller has gone by itself at this very moment)
-        request.transport.close()  # unlike abort, this first delivers the half
+    if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
+        request.transport.close()  # unlike abort, this first sends the half
     return await _gone()
 
 

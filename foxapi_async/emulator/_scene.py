@@ -1,4 +1,4 @@
-"""What is on a picture: a composition without pixels, decided by the prompt alone."""
+"""The composition of a picture, without pixels. Only the prompt decides it."""
 
 import colorsys
 import hashlib
@@ -14,7 +14,7 @@ Colour = tuple[int, int, int]
 
 @attrs.frozen(kw_only=True)
 class Picture:
-    """Everything that decides what a picture looks like."""
+    """Everything that decides the look of a picture."""
 
     prompt: str
     caption: str
@@ -45,11 +45,11 @@ class Scene:
 
 
 def compose(picture: Picture) -> Scene:
-    """The composition that belongs to a prompt and an output index, always the same one."""
+    """The composition for a prompt and an output index: always the same one."""
     digest = hashlib.sha256(picture.prompt.encode("utf-8", "surrogatepass")).digest()
-    # Reproducible chance from the prompt, nothing secret.
+    # Reproducible random numbers from the prompt. They protect no secret.
     chance = random.Random(digest + bytes([picture.index % 256]))  # noqa: S311
-    # The golden angle keeps the hues of neighbouring outputs apart; an edit takes the opposite one.
+    # The golden angle keeps the hues of neighbouring outputs apart. An edit takes the opposite hue.
     hue = digest[0] / 256 + picture.index * 0.381966 + (0.5 if picture.edited else 0.0)
     blobs = (
         Blob(

@@ -1,4 +1,4 @@
-"""The routes: which request does what, who may ask, and the envelope of every refusal."""
+"""The routes: what each request does, who may send it, and the envelope of every refusal."""
 
 import contextlib
 import hmac
@@ -18,15 +18,15 @@ from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Base64 of the largest file, and some room for the fields beside it.
+# Base64 of the largest file, and some space for the fields beside it.
 _MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
-# Set on a request that the edge passes on in order to spoil its answer.
+# Set on a request that the edge passes on, to spoil its answer afterwards.
 _PASSED_ON = web.RequestKey("passed on", bool)
 _KINDS: dict[str, Request] = {"/v1/tasks/": "poll", "/v1/files/upload/": "upload", "/files/": "file"}
 
 
 class Routes:
-    """The handlers over one service."""
+    """The request handlers of one service."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -34,7 +34,7 @@ class Routes:
         self._stale: set[int] = set()
 
     def app(self) -> web.Application:
-        """The application with everything in place."""
+        """The application with all its routes."""
         app = web.Application(middlewares=[self._guard], client_max_size=_MOST_BODY_BYTES)
         app.on_response_prepare.append(self._sign)
         for path in _bodies.MEDIA:
@@ -52,7 +52,7 @@ class Routes:
     def connected(self, protocol: object) -> None:
         """Count a TCP connection and remember its number by its protocol."""
         self._service.connections += 1
-        # A protocol's id is used again after its end, and then overwritten here.
+        # A new protocol may have the id of an old one. Then this overwrites the old entry.
         self._connections[id(protocol)] = self._service.connections
 
     async def _sign(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -83,7 +83,7 @@ class Routes:
         answer: web.StreamResponse = web.Response()
         with contextlib.suppress(RefusalError, web.HTTPException):
             answer = await self._behind_the_edge(request, handler)
-        # Without a fault of the service every answer is a whole one.
+        # Without a fault of the service every answer is complete.
         return await spoil(fault, request, cast(web.Response, answer))
 
     async def _behind_the_edge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -142,11 +142,11 @@ class Routes:
         return await self._play(fault, request, accept)
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
-        # sync_upstream=true asks for a fresh look, and here every look is fresh.
+        # sync_upstream=true asks for a fresh status, and here every status is fresh.
         service, task = self._service, self._task(request)
         fault = self._taken(request, "poll", About(task.model, task.prompt))
         if fault is not None and not fault.accepted:
-            task.polls += 1  # asked all the same
+            task.polls += 1  # counted although it is refused
         return await self._play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
 
     def _task(self, request: web.Request) -> Task:
@@ -236,7 +236,7 @@ class Routes:
         return await self._other(request, {"object": "list", "data": rows})
 
     async def _credits(self, request: web.Request) -> web.StreamResponse:
-        # The page exists, its fields could not be read: these names are the emulator's own.
+        # The page exists, but its fields could not be read. These names are the emulator's own.
         used = self._service.billed_images * CREDITS_PER_OUTPUT
         return await self._other(
             request, {"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)}
@@ -262,5 +262,5 @@ async def _read_part(part: BodyPartReader) -> bytes:
 
 
 def _origin(request: web.Request) -> str:
-    # The caller's own word for this server is one it can reach; in a container 127.0.0.1 would not be.
+    # The client can reach the server under the name that it used. In a container it could not reach 127.0.0.1.
     return f"{request.scheme}://{request.host}"

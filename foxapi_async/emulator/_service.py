@@ -1,6 +1,6 @@
-"""The service without its HTTP: tasks, money, files and the record of what was asked.
+"""The service without HTTP: tasks, money, files and the record of requests.
 
-Everything here is synchronous, so a request's decision is never torn apart by another one's.
+Everything here is synchronous, so one request never interrupts the decision on another.
 """
 
 import json
@@ -21,9 +21,10 @@ from ._sizes import asked_size
 from ._tasks import Progress, Task
 from ._uploads import Uploads
 
-# A load test may ask millions of times; the record keeps the latest of them.
+# A load test may send millions of requests. The record keeps the latest.
 _MOST_RECORDS = 200_000
-# Result URLs live 24 hours; counted from the end of the task, since the service does not say.
+# Result URLs live for 24 hours. They are counted from the end of the task, because the service does not say
+# from when.
 _RESULT_SECONDS = 24 * 3600
 
 
@@ -38,16 +39,16 @@ class RequestRecord:
     headers: tuple[str, ...]
     "The names of the headers, in lower case; never their values."
     authorized: bool
-    "Whether an `Authorization` header came along, on whatever route."
+    "Whether it had an `Authorization` header, on any route."
     connection: int
-    "Which TCP connection it came over, counted from 1."
+    "The number of its TCP connection, counted from 1."
     when: float
     "When it arrived, in seconds of the loop."
 
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """How an emulator behaves; the arguments of `Emulator` without its address."""
+    """The settings of an emulator: the arguments of `Emulator` without its address."""
 
     seconds: float | None
     faults: tuple[Fault, ...]
@@ -65,7 +66,7 @@ class Options:
 
 
 class Service:
-    """What the server knows."""
+    """The data of the server."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -82,7 +83,7 @@ class Service:
         self._by_key: dict[str, tuple[str, Task]] = {}
 
     def record(self, record: RequestRecord) -> None:
-        """Note a request, forgetting the older half when there are too many."""
+        """Note a request. If there are too many, drop the older half."""
         self.requests.append(record)
         if len(self.requests) > _MOST_RECORDS:
             del self.requests[: _MOST_RECORDS // 2]
@@ -94,7 +95,7 @@ class Service:
             The task, and whether it is a replay.
 
         Raises:
-            RefusalError: 422 when the key was used before with another body.
+            RefusalError: 422 if the key was used before with another body.
         """
         print_ = _print_of(path, body)
         if self.options.idempotent and key is not None and key in self._by_key:
@@ -110,7 +111,7 @@ class Service:
         return task, False
 
     def adopt(self, task_id: str, path: str, body: dict[str, Any], key: str | None) -> None:
-        """Hold a task under an id that was given elsewhere; it is accepted now, and not billed here.
+        """Add a task with an id from another emulator. It is accepted now, and not billed here.
 
         Raises:
             ValueError: the id is in use, or the service would refuse the request.
@@ -138,7 +139,7 @@ class Service:
         return task
 
     def _make_task(self, task_id: str, number: int, path: str, body: dict[str, Any], key: str | None) -> Task:
-        """A task that begins now; its `number` decides how long it takes."""
+        """A task that begins now. Its `number` decides how long it takes."""
         options = self.options
         return Task(
             id=task_id,
@@ -156,16 +157,16 @@ class Service:
         )
 
     def poll(self, task: Task, origin: str) -> dict[str, Any]:
-        """The reply to a query about a task."""
+        """The reply to a poll of a task."""
         task.polls += 1
         reply = _tasks.poll_reply(task, self.clock.now(), self.options.progress, origin)
         if reply["status"] == "completed" and self.script.take("result", About(task.model, task.prompt)):
-            # Seen on the real service: completed, nothing to show, and a percentage from the middle.
+            # Observed at the real service: completed, no results, and a percentage from the middle.
             reply |= {"results": None, "progress": 50}
         return reply
 
     def picture(self, task: Task, name: str) -> Picture | None:
-        """The picture behind a result's file name, while there is one to fetch."""
+        """The picture behind a result's file name, if it exists and has not expired."""
         stem, _, extension = name.partition(".")
         now = self.clock.now()
         known = extension == task.extension and stem in {str(n) for n in range(task.num_outputs)}
@@ -194,6 +195,6 @@ def _print_of(path: str, body: Mapping[str, Any]) -> str:
 
 
 def _format(body: Mapping[str, Any]) -> Format:
-    # The Grok page states jpeg as its default; the Gemini page states none, and png loses nothing.
+    # The Grok page says that jpeg is the default. The Gemini page names no default, and png loses nothing.
     default: Format = "jpg" if body["model"] == "grok-imagine-image" else "png"
     return usable_format(body.get("output_format"), default)

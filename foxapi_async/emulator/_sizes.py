@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# 1K, 2K and 4K are about 1, 4 and 16 megapixels and 512 is half the edge of 1K: the Gemini page, with the
-# powers of two that make a square of 1K exactly 1024 x 1024.
+# 1K, 2K and 4K are about 1, 4 and 16 megapixels, and 512 is half the edge of 1K (the Gemini page). These
+# powers of two make a square of 1K exactly 1024 x 1024.
 _EDGES = {"512": 512, "0.5K": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 _NAMED = {
     "square_hd": (1024, 1024),
@@ -18,7 +18,7 @@ _NAMED = {
 }
 _LARGEST_EDGE = 4096
 _STEP = 8
-# Bounds memory; the steepest documented ratio is 8:1.
+# Limits memory. The steepest documented ratio is 8:1.
 _STEEPEST = 20
 
 Measure = Callable[[str], tuple[int, int] | None]
@@ -27,7 +27,8 @@ Measure = Callable[[str], tuple[int, int] | None]
 def pixel_size(aspect_ratio: str = "1:1", resolution: str = "1K") -> tuple[int, int]:
     """Width and height in pixels of a picture of this ratio and resolution.
 
-    Both are multiples of 8. Within eight percent of the nominal area the pair with the truest ratio wins.
+    Both are multiples of 8. Of all pairs within eight percent of the nominal area, the one with the closest
+    ratio is chosen.
 
     Args:
         aspect_ratio: Two numbers with a colon, such as "16:9" or "19.5:9".
@@ -51,11 +52,11 @@ def pixel_size(aspect_ratio: str = "1:1", resolution: str = "1K") -> tuple[int, 
 
 
 def asked_size(body: Mapping[str, Any], measure: Measure) -> tuple[int, int]:
-    """The size a request body asks for, in whichever of the service's dialects it is written.
+    """The size that a request body asks for, in any of the service's dialects.
 
     Args:
         body: The request.
-        measure: Gives the size of a reference picture by its URL, or None when it is not at hand.
+        measure: Returns the size of a reference picture by its URL, or None if the emulator does not have it.
     """
     for field in ("resolution", "image_size"):
         if (explicit := _explicit(body.get(field))) is not None:
@@ -67,7 +68,7 @@ def asked_size(body: Mapping[str, Any], measure: Measure) -> tuple[int, int]:
         ratio = _matching(body.get("image_urls"), measure)
     try:
         return pixel_size(str(ratio), resolution)
-    except ValueError:  # "auto", absent, or a dialect unknown here
+    except ValueError:  # "auto", absent, or an unknown dialect
         return pixel_size("1:1", resolution)
 
 
@@ -75,7 +76,7 @@ def _matching(urls: Any, measure: Measure) -> str:
     size = measure(urls[0]) if urls else None
     if size is None:
         return "1:1"
-    # No documented ratio is more extreme than 8:1, so neither is a copied one.
+    # No documented ratio is more extreme than 8:1, so a copied one must not be either.
     width, height = size
     return f"{min(max(width / height, 1 / 8), 8):.6f}:1"
 

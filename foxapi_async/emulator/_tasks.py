@@ -1,7 +1,7 @@
 """The life of a task: a pure function of the time since it was accepted.
 
-Nothing runs in the background. A task is pending for the first tenth of its duration, processing until
-the end of it, and completed or failed from then on.
+No background work is needed. A task is pending for the first tenth of its duration, then processing until its
+end, then completed or failed.
 """
 
 import math
@@ -17,24 +17,24 @@ from ._scene import Format
 
 Progress = Literal["linear", "steps", "none"]
 
-# Image models take ten-odd seconds; the service's estimate errs on the long side.
+# Image models take ten to twenty seconds. The service's estimate is usually too long.
 _USUAL_SECONDS = 12.0
 _PESSIMISM = 1.25
-# Spread of the logarithm of durations: most tasks lie within a quarter of the median.
+# Spread of the logarithm of durations: most tasks are within a quarter of the median.
 _SIGMA = 0.25
 _PENDING_SHARE = 0.1
-# What the page's sample shows for one image.
+# From the page's sample for one image.
 CREDITS_PER_OUTPUT = 5
 
 
 @attrs.frozen(kw_only=True)
 class TaskView:
-    """A task as it stood when it was looked at; times are in seconds."""
+    """The state of a task at one moment. Times are in seconds."""
 
     id: str
     "The task id."
     type: str
-    "What it makes: image, video, audio, llm or document."
+    "The kind of result: image, video, audio, llm or document."
     model: str
     "The model it was submitted to."
     body: Mapping[str, Any]
@@ -48,9 +48,9 @@ class TaskView:
     duration: float
     "How long it takes; infinite if it never finishes."
     estimated_time: float
-    "What the submit reply announced."
+    "The estimate in the submit reply."
     polls: int
-    "How often its status was asked."
+    "How often its status was polled."
     num_outputs: int
     "How many results were billed."
     idempotency_key: str | None
@@ -59,7 +59,7 @@ class TaskView:
 
 @attrs.define(kw_only=True)
 class Task:
-    """A task and its fate; only the count of polls ever changes."""
+    """A task and its fixed future. Only the count of polls changes."""
 
     id: str
     media: Media
@@ -82,21 +82,21 @@ class Task:
 
 
 def draw_duration(seconds: float | None, seed: int, number: int) -> float:
-    """How long the task of this number takes: lognormal with `seconds` as its median."""
-    # Reproducible chance for tests, nothing secret.
+    """How long the task with this number takes: lognormal with `seconds` as its median."""
+    # Reproducible random numbers for tests. They protect no secret.
     spread = random.Random(f"duration {seed} {number}").gauss(0.0, _SIGMA)  # noqa: S311
     return (_USUAL_SECONDS if seconds is None else seconds) * math.exp(spread)
 
 
 def estimate(seconds: float | None) -> float:
-    """The `estimated_time` of every task: whole seconds as on the pages, or exact when tasks are short."""
+    """The `estimated_time` of every task: whole seconds as on the pages, or exact if tasks are short."""
     median = _USUAL_SECONDS if seconds is None else seconds
     return round(median * _PESSIMISM) if median >= 5 else round(median, 3)
 
 
 def task_id(media: Media, created: int, seed: int, number: int) -> str:
-    """An id of the service's form."""
-    # Reproducible chance for tests, nothing secret.
+    """An id in the service's form."""
+    # Reproducible random numbers for tests. They protect no secret.
     letters = random.Random(f"id {seed} {number}").choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8)  # noqa: S311
     return f"task-{'llm' if media.type == 'llm' else 'unified'}-{created}-{''.join(letters)}"
 
@@ -105,13 +105,13 @@ def share(task: Task, now: float) -> float:
     """How much of the task is done, from 0 to 1."""
     elapsed = now - task.accepted
     if task.fault is not None and task.fault.kind == "never":
-        # Approaches the end and does not arrive; no end of the clock makes it finish.
+        # Approaches the end but never reaches it, even after a very long time.
         return min(elapsed / (elapsed + task.duration or 1.0), 0.99)
     return 1.0 if elapsed >= task.duration else elapsed / task.duration
 
 
 def status(task: Task, now: float) -> str:
-    """Where the task stands."""
+    """The status of the task."""
     done = share(task, now)
     if done >= 1:
         return "failed" if task.fault is not None and task.fault.kind == "fail" else "completed"
@@ -119,7 +119,7 @@ def status(task: Task, now: float) -> str:
 
 
 def progress(task: Task, now: float, style: Progress = "linear") -> int:
-    """The percentage the service would show; the full hundred only at the end."""
+    """The percentage that the service would show. It is 100 only at the end."""
     done = share(task, now)
     if done >= 1:
         return 100
@@ -158,7 +158,7 @@ def submit_reply(task: Task) -> dict[str, Any]:
 
 
 def poll_reply(task: Task, now: float, style: Progress, origin: str) -> dict[str, Any]:
-    """The reply to a query; `origin` is where the caller reaches this server."""
+    """The reply to a poll. `origin` is the address at which the client reaches this server."""
     state = status(task, now)
     return {
         **_head(task, state, progress(task, now, style)),
@@ -189,7 +189,7 @@ def _error(fault: Fault) -> dict[str, Any]:
 
 
 def _results(task: Task, origin: str) -> list[dict[str, Any]]:
-    if task.model == "phota-create-profile":  # the one image model whose result is no picture
+    if task.model == "phota-create-profile":  # the one image model whose result is not a picture
         return [{"result_type": "profile", "profile_id": task.id.rpartition("-")[2]}]
     if task.media.type == "llm":
         return [_completion(task)]

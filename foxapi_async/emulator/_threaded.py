@@ -1,4 +1,4 @@
-"""The emulator for code without a loop of its own: the same server in a daemon thread."""
+"""The emulator for code without an event loop: the same server in a daemon thread."""
 
 import asyncio
 import threading
@@ -12,8 +12,8 @@ from ._emulator import Emulator, EmulatorOptions, Inspection
 class ThreadedEmulator(Inspection):
     """The service on this machine for synchronous code: `with ThreadedEmulator() as emulator`.
 
-    It takes the arguments of `Emulator` and offers the same attributes. It also serves code whose loop
-    it must not share, such as one whose time jumps.
+    It takes the arguments of `Emulator` and has the same attributes. It also serves code whose loop it must
+    not share, for example a loop whose time jumps.
 
     Args:
         **options: See `Emulator`.
@@ -44,7 +44,7 @@ class ThreadedEmulator(Inspection):
             self._thread.join()
 
     def _run(self, ready: "Future[None]") -> None:
-        # An explicit loop: the installed policy may make loops whose time is not real.
+        # An explicit loop: the installed policy may make loops without real time.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(self._serve(ready))
 
@@ -58,5 +58,5 @@ class ThreadedEmulator(Inspection):
         except BaseException as error:
             if ready.done():
                 raise
-            # A port that is taken is the business of whoever enters, not of this thread.
+            # If the port is taken, the error belongs to the `with` statement, not to this thread.
             ready.set_exception(error)

@@ -1,4 +1,4 @@
-"""Uploaded files: a bounded store whose oldest entries give way, as the service's storage does."""
+"""Uploaded files: a limited store that drops its oldest files, like the service's storage."""
 
 import base64
 import binascii
@@ -10,8 +10,8 @@ import attrs
 from ._images import measure
 from ._refusal import RefusalError
 
-# The service states neither number. 50 MB is what its own clients limit themselves to, and the quota only
-# keeps a long-running emulator small.
+# The service states neither number. 50 MB is the limit of its own clients. The quota only keeps a
+# long-running emulator small.
 MOST_BYTES = 50 * 1024 * 1024
 _QUOTA_BYTES = 256 * 1024 * 1024
 _LIFETIME_SECONDS = 72 * 3600
@@ -30,7 +30,7 @@ class Upload:
 
     @property
     def path(self) -> str:
-        """Where the file can be fetched, from the root of the server."""
+        """The path of the file on this server."""
         return f"/files/uploads/{self.id}/{quote(self.filename, safe='')}"
 
     def reply(self, origin: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Uploads:
         """Store a file.
 
         Raises:
-            RefusalError: 413 when it is too large; 403 when the store is full and `auto_cleanup` is false.
+            RefusalError: 413 if it is too large; 403 if the store is full and `auto_cleanup` is false.
         """
         if len(data) > MOST_BYTES:
             raise RefusalError(413, f"file of {len(data)} bytes exceeds the limit of {MOST_BYTES}")
@@ -76,7 +76,7 @@ class Uploads:
         return upload if upload is not None and now - upload.stored < _LIFETIME_SECONDS else None
 
     def measure(self, url: str, now: float) -> tuple[int, int] | None:
-        """The size in pixels of a picture uploaded here, by its URL."""
+        """The size in pixels of a picture that was uploaded here, by its URL."""
         _, found, rest = url.partition("/files/uploads/")
         upload = self.find(rest.partition("/")[0], now) if found else None
         return None if upload is None else measure(upload.data)
@@ -89,10 +89,10 @@ class Uploads:
 
 
 def decode(text: Any) -> tuple[bytes, str | None]:
-    """The bytes behind bare base64 or a data URL, and the media type if one was written.
+    """The bytes from base64 or a data URL, and the media type if it is given.
 
     Raises:
-        RefusalError: 400 when it is neither.
+        RefusalError: 400 if it is neither.
     """
     if not isinstance(text, str) or not text:
         raise RefusalError(400, "file_data: base64 or a data URL is required")

@@ -1,4 +1,4 @@
-"""One session for a FastAPI or Starlette app, its errors as HTTP answers, progress as server-sent events, and routes.
+"""For FastAPI and Starlette apps: one session, its errors as HTTP answers, server-sent events, and routes.
 
     app = FastAPI(lifespan=fox_lifespan())
     add_error_handlers(app)
@@ -11,11 +11,12 @@
 
 Needs the extra `fastapi`.
 
-**Stopping a server.** A server that was told to end waits for its open responses before it ends its lifespan. The lifespan
-made here notices the signal, so streams of events and waits for a result end at once, and their clients go on at another
-replica: what they need is the task's id. That holds where the server takes SIGTERM and SIGINT by Python functions in the main
-thread, as uvicorn does, also as gunicorn's worker. Elsewhere, and against handlers of your own that wait for long,
-bound the server's patience: `uvicorn --timeout-graceful-shutdown 5`.
+**Stopping a server.** A server that gets a stop signal waits for its open responses before it ends its
+lifespan. The lifespan made here notices the signal. So event streams and waits for a result end at once, and
+their clients continue at another replica: they need only the task's id. This works if the server handles
+SIGTERM and SIGINT by Python functions in the main thread, as uvicorn does, also as gunicorn's worker. For
+other servers, and for your own handlers that wait long, limit the server's wait: `uvicorn
+--timeout-graceful-shutdown 5`.
 """
 
 try:

@@ -1,7 +1,8 @@
-"""What a client of the app is told of an error: whose turn it is to act, and never the key or what concerns our account.
+"""The answers that a client of the app gets for errors: who must act, but never the key or facts about our
+account.
 
-A client, or a proxy, repeats what it is told to repeat. So Retry-After stands only where the same request cannot be billed
-twice.
+A client, or a proxy, repeats a request if the answer says so. So Retry-After is sent only if the same request
+cannot be billed twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
-# Seconds, where the service named none, and the most that is passed on.
+# Seconds if the service named no time, and the most that is passed on.
 _RETRY_AFTER = 5.0
 _LONGEST = 24 * 3600.0
 _SHOWN_PROBLEMS = 20
@@ -33,12 +34,13 @@ class Answer:
     """An error as a client sees it.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         type: a word for programs.
         message: a sentence for people.
-        retry_after: seconds after which the same request may succeed; None where it must not be repeated unseen.
+        retry_after: seconds after which the same request may succeed; None if it must not be repeated without
+            a check.
         code: the service's reason, or None.
-        level: at which the error itself is logged, since its words are not shown; None where they are.
+        level: the level at which the error is logged if the answer hides its message; None if it shows it.
     """
 
     status: int
@@ -50,14 +52,14 @@ class Answer:
 
 
 def answer_to(error: FoxError) -> Answer:
-    """What a client is told of `error`: the first row that fits."""
+    """The answer to a client for `error`: the first row that fits."""
     return next(answer(error) for kind, answer in _ANSWERS if isinstance(error, kind))
 
 
 def _refused(error: APIError) -> Answer:
-    """A refusal of what the client asked for is passed on in the service's words; any other tells it nothing.
+    """Pass on a refusal of the client's request in the service's words. Hide any other.
 
-    Only where those words are the service's own, in its envelope, and no edge's page.
+    The words are passed on only if they are the service's own, in its envelope, and not from an edge's page.
     """
     concerns_request = error.status in {400, 404, 413, 422} and error.task_id is None
     if not (concerns_request and (error.type or error.code)):
@@ -123,7 +125,7 @@ def _listed(problems: tuple[str, ...]) -> str:
 
 
 def error_body(error: FoxError) -> dict[str, Any]:
-    """The error as JSON. What its words do not say goes to the log, once for each body."""
+    """The error as JSON. If the answer hides the error's message, it is logged, once for each body."""
     answer = answer_to(error)
     if answer.level is not None:
         log.log(
@@ -157,21 +159,21 @@ def error_response(error: FoxError) -> JSONResponse:
 
 
 def add_error_handlers(app: Starlette) -> None:
-    """Let every `FoxError` that leaves a handler be answered in one form, in a FastAPI or a Starlette app.
+    """Answer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
 
-    The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` where there are any:
+    The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` if there are any:
 
-    - `InvalidRequestError`: 422 with `problems`; what the service refuses of a request: its status, with its words
+    - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
     - `RateLimitError`: 429, and unavailable or not reached: 503, both with Retry-After in whole seconds
     - 401, 402, 403 of our own account: 503, logged as an error and not shown
     - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`: 502
-    - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, since the task goes on
+    - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After: it may be billed
-    - `NotFoundError` of a task: 404; anything else: 502, or 500 where the set-up is wrong, logged and not shown
+    - `NotFoundError` of a task: 404; anything else: 502, or 500 if the set-up is wrong, logged and not shown
     """
     app.add_exception_handler(FoxError, _handle)
 
 
 async def _handle(_: Request, error: Exception) -> Response:
-    assert isinstance(error, FoxError)  # noqa: S101 - it is registered for no other
+    assert isinstance(error, FoxError)  # noqa: S101 - it is registered only for this class
     return error_response(error)

@@ -1,4 +1,4 @@
-"""Reads a request's body: a JSON object of bounded size, whatever is sent."""
+"""Reads a request's body: a JSON object of limited size."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from starlette.requests import Request
 
 from foxapi_async._errors import InvalidRequestError
 
-# A photo as a data URI fits in.
+# Large enough for a photo as a data URI.
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
-# A request has about ten fields. Millions of small values in a body would hold up every other request.
+# A request has about ten fields. Millions of small values in a body would block every other request.
 MAX_COMMAS = 10_000
 
 
 class BodyTooLargeError(InvalidRequestError):
-    """More than a request can be."""
+    """The body is larger than any request."""
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object that a request carries.
+    """The JSON object in a request's body.
 
     Raises:
-        InvalidRequestError: it carries none; or it is not declared as JSON, which would let a foreign page's form send it.
+        InvalidRequestError: the body is not a JSON object; or it is not declared as JSON, and then another
+            site's form could have sent it.
         BodyTooLargeError: it is larger than `MAX_BODY_BYTES`. No more than that is read.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -52,7 +53,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _parsed(body: bytes) -> object:
-    """The value; None where it is no JSON, or nested too deeply to be read."""
+    """The value; None if it is not JSON, or too deeply nested."""
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

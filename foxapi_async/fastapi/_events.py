@@ -1,7 +1,7 @@
 """A task's progress as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-The id of an event is made of the task's state and not of a counter, so whichever replica a reader comes back to can
-tell whether it has seen what is to be said.
+The id of an event comes from the task's state and not from a counter. So every replica can tell whether a
+returning reader has seen the event.
 """
 
 from __future__ import annotations
@@ -26,36 +26,37 @@ from foxapi_async.fastapi._answers import error_body
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.fastapi._stopping import stopping_of
 
-# Proxies close what is silent for long, often after a minute.
+# Proxies close silent connections, often after a minute.
 HEARTBEAT_SECONDS = 15.0
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def event_response(handle: TaskHandle) -> Response:
-    """The progress of a task as server-sent events, to be returned from a handler of FastAPI or Starlette.
+    """The progress of a task as server-sent events, for return from a handler of FastAPI or Starlette.
 
-    Each event is called `progress`, the last one `final`; `data` is JSON with id, model, status, progress, elapsed,
-    remaining, final, images and error. A handle that ends without a final event (timeout, refused, session left) ends
-    the stream with an event `error` whose data is the error's body. A browser that comes back with Last-Event-ID is
-    not told the same again, and after the end answered with 204, upon which it comes no more. A comment every 15 s
-    keeps the connection open. A client that goes away ends its stream and nothing else.
+    Each event has the name `progress`, the last one `final`. `data` is JSON with id, model, status, progress,
+    elapsed, remaining, final, images and error. If a handle ends without a final event (timeout, refused,
+    session closed), the stream ends with an event `error` whose data is the error's body. A browser that
+    returns with Last-Event-ID does not get the same event again. After the end it gets 204, and then does not
+    return. A comment every 15 s keeps the connection open. If the client disconnects, only its stream ends.
 
-    The handler takes no `response_class=EventSourceResponse`: with that, FastAPI expects it to yield the events itself.
+    Do not give the handler `response_class=EventSourceResponse`: FastAPI would then expect the handler to
+    yield the events itself.
     """
     return EventResponse(handle.id, contextlib.nullcontext(handle))
 
 
 class EventResponse(EventSourceResponse):
-    """Tells of one task for as long as the client listens.
+    """Streams the events of one task while the client listens.
 
     Args:
-        task_id: the task's.
-        looking: gives a handle of it, and is left when the stream ends.
+        task_id: the task's id.
+        looking: gives a handle of the task, and is exited when the stream ends.
     """
 
     def __init__(self, task_id: str, looking: AbstractContextManager[TaskHandle]) -> None:
-        super().__init__((), headers=_HEADERS)  # what is streamed is known when it is asked for
+        super().__init__((), headers=_HEADERS)  # the content is known only when the response is called
         self._task_id = task_id
         self._looking = looking
 
@@ -86,7 +87,9 @@ async def _chunks(
 
 
 async def _readings(handle: TaskHandle, stopping: asyncio.Event) -> AsyncGenerator[TaskEvent | None, None]:
-    """The events of a handle, and None after every `HEARTBEAT_SECONDS` without one, until it or the server ends."""
+    """The events of a handle, and None after every `HEARTBEAT_SECONDS` without one, until the handle or the
+    server ends.
+    """
     events = aiter(handle)
     ended = asyncio.ensure_future(stopping.wait())
     news = asyncio.ensure_future(_next(events))
@@ -113,20 +116,20 @@ async def _next(events: AsyncIterator[TaskEvent]) -> TaskEvent | None:
 
 
 async def _failure(handle: TaskHandle) -> bytes | None:
-    """The event that says why there will be no other; None after a final one."""
+    """The event that says why no other will follow; None after a final one."""
     if handle.snapshot is not None and handle.snapshot.finished:
         return None
     try:
         await handle
     except FoxError as error:
-        # What the service refuses to tell it will refuse again: a browser need not come back for it.
+        # The service would refuse again, so a browser does not need to return.
         over = final_id(handle.id) if isinstance(error, APIError) else None
         return format_sse_event(data_str=_dump(error_body(error)), event="error", id=over)
     return None  # pragma: no cover - a result comes with a final event
 
 
 def encode(event: TaskEvent) -> bytes:
-    """One event as it goes over the wire."""
+    """One event in the format of the stream."""
     return format_sse_event(
         data_str=ImageProgress.of(event).model_dump_json(),
         event="final" if event.final else "progress",
@@ -135,7 +138,7 @@ def encode(event: TaskEvent) -> bytes:
 
 
 def event_id(event: TaskEvent) -> str:
-    """The same for every reading that tells of the same state, on whichever replica."""
+    """The id of an event: the same for the same state, at every replica."""
     if event.final:
         return final_id(event.task_id)
     urls = [image.url for image in event.snapshot.images]
@@ -143,7 +146,7 @@ def event_id(event: TaskEvent) -> str:
 
 
 def final_id(task_id: str) -> str:
-    """The id of the event after which there is no other; known without a look at the task."""
+    """The id of the last event of a task. It needs only the task's id."""
     return f"final-{_digest([task_id])}"
 
 

@@ -1,4 +1,4 @@
-"""The session of an app: opened and left with it, and found again by every handler."""
+"""The session of an app: it opens and closes with the app, and every handler can find it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[State]]
 
 @attrs.frozen(repr=False)
 class _Hidden:
-    """What nobody who logs a traceback with its locals sees: the key may be in it."""
+    """Hides options, which may hold the key, from tracebacks with local variables."""
 
     options: dict[str, Any]
 
@@ -37,10 +37,11 @@ class _Maker:
 
 
 def fox_lifespan(**session_options: Any) -> Lifespan:
-    """A lifespan that owns one session: `FastAPI(lifespan=fox_lifespan())`, or `Starlette(lifespan=fox_lifespan())`.
+    """A lifespan that owns one session: `FastAPI(lifespan=fox_lifespan())`, or
+    `Starlette(lifespan=fox_lifespan())`.
 
-    The session is `request.state.fox`, and in FastAPI the dependency `Fox`. Tasks belong to it and not to the request that
-    submitted them. A lifespan of your own enters it and passes its state on::
+    The session is `request.state.fox`, and in FastAPI the dependency `Fox`. Tasks belong to the session, not
+    to the request that submitted them. A lifespan of your own enters this one and passes its state on::
 
         @asynccontextmanager
         async def lifespan(app):
@@ -48,10 +49,10 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
                 yield {**state, "database": database}
 
     Args:
-        session_options: what `FoxSession` takes. The session is made when the app starts.
+        session_options: the arguments of `FoxSession`. The session is made when the app starts.
 
     Raises:
-        ConfigurationError: when the app starts: no key, or an option that is wrong.
+        ConfigurationError: when the app starts: no key, or an invalid option.
     """
     maker = _Maker(_Hidden(session_options))
 
@@ -64,9 +65,9 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
     return lifespan
 
 
-# `async`, though nothing is awaited: FastAPI calls a plain function in a thread.
+# `async` although it awaits nothing: FastAPI calls a plain function in a thread.
 async def session_of(connection: HTTPConnection) -> FoxSession:
-    """The session of the app that a request or a websocket came to.
+    """The session of the app, for a request or a websocket.
 
     Raises:
         ConfigurationError: the app was started without `fox_lifespan`.

@@ -1,6 +1,6 @@
 """Routes for a front end that never sees the key: submit, state, events and result.
 
-Each works from the task's id alone and keeps nothing, so any replica answers for any id, also after a restart.
+Each needs only the task's id and stores nothing. So every replica answers for every id, also after a restart.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, Sub
 from foxapi_async.fastapi._stopping import stopping_of
 from foxapi_async.models import GenerationRequest, parse_request
 
-# However short a client wants to wait: for the first look at a task.
+# The time for the first poll of a task, even if the client wants to wait less.
 FIRST_LOOK_SECONDS = 10.0
 
 LONGEST_WAIT = 300.0
@@ -76,7 +76,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class _ImageRoute(APIRoute):
-    """Answers errors in the form that the routes promise, with or without `add_error_handlers`."""
+    """Answers errors in the documented form, with or without `add_error_handlers`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -96,9 +96,9 @@ def _problems(error: RequestValidationError) -> tuple[str, ...]:
     return tuple(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
 
 
-# `async`, though nothing is awaited: FastAPI calls a plain function in a thread.
+# `async` although it awaits nothing: FastAPI calls a plain function in a thread.
 async def task_id_of(task_id: str) -> str:
-    """The id in the path, refused before any request to the service if it cannot be one.
+    """The id in the path, checked before any request to the service.
 
     Raises:
         InvalidRequestError: see `check_task_id`.
@@ -112,18 +112,20 @@ TaskId = Annotated[str, Depends(task_id_of)]
 
 
 def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
-    """Routes to submit a generation and to follow it: `app.include_router(image_router(dependencies=[Depends(check)]))`.
+    """Routes to submit a generation and to follow it:
+    `app.include_router(image_router(dependencies=[Depends(check)]))`.
 
     - `POST /images`: a request as JSON, as `parse_request` takes it; 202 with its id
-    - `GET /images/{task_id}`: the task as it stands now
+    - `GET /images/{task_id}`: the present state of the task
     - `GET /images/{task_id}/events`: its progress as server-sent events
-    - `GET /images/{task_id}/result?wait=30`: its images, waited for up to so many seconds
+    - `GET /images/{task_id}/result?wait=30`: its images, after waiting for up to this many seconds
 
-    Errors are answered as `add_error_handlers` tells. The app needs `fox_lifespan`.
+    Errors are answered as by `add_error_handlers`. The app needs `fox_lifespan`.
 
     Args:
-        dependencies: who may use the routes, checked before anything else. Required, since submitting spends money; `[]` says
-            that nobody is checked. Whoever knows a task's id can look at it.
+        dependencies: decide who may use the routes; checked before anything else. Required, because
+            submitting spends money; `[]` allows every client. A client that knows a task's id can read the
+            task.
     """
     router = APIRouter(dependencies=list(dependencies), route_class=_ImageRoute, tags=["images"])
     router.post(
@@ -139,7 +141,7 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
     router.get(
         "/images/{task_id}/events",
         summary="Progress as server-sent events",
-        # Not EventSourceResponse: with that FastAPI takes the handler for a generator of events.
+        # Not EventSourceResponse: FastAPI would then take the handler for a generator of events.
         response_class=Response,
         responses={
             200: {"description": "The events", "content": {"text/event-stream": {"schema": _EVENTS}}},
@@ -156,12 +158,12 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
 
 
 async def submit_image(request: Request, response: Response, fox: Fox) -> Submitted:
-    """Send the request: one billed POST. Its task goes on whether or not anybody asks for it."""
+    """Send the request: one billed POST. Its task continues, even if no client asks for it."""
     return await submitted_by(fox.submit, request, response)
 
 
 async def submitted_by(submit: Submit, request: Request, response: Response) -> Submitted:
-    """The answer to a request that is handed to `submit`."""
+    """The answer to a request that goes to `submit`."""
     handle = await submit(parse_request(await read_object(request)))
     response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
     return Submitted(id=handle.id)
@@ -173,9 +175,9 @@ async def image_state(task_id: TaskId, fox: Fox) -> ImageState:
 
 
 async def image_events(task_id: TaskId, fox: Fox) -> Response:
-    """Events `progress`, then one `final`; or one `error`, where it cannot be told how the task ends.
+    """Events `progress`, then one `final`; or one `error`, if the end of the task cannot be learned.
 
-    A browser's EventSource reconnects by itself, at any replica, and is not told again what it has seen.
+    A browser's EventSource reconnects by itself, at any replica, and does not get the same event again.
     """
     return EventResponse(task_id, looking_at(fox, task_id))
 
@@ -183,7 +185,7 @@ async def image_events(task_id: TaskId, fox: Fox) -> Response:
 async def image_result(
     request: Request, task_id: TaskId, fox: Fox, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30.0
 ) -> ImageResult:
-    """Wait for the task up to `wait` seconds; 504 with its id where it takes longer."""
+    """Wait for the task up to `wait` seconds; 504 with its id if it takes longer."""
     with looking_at(fox, task_id) as handle:
         work = asyncio.ensure_future(_result_within(handle, wait))
         ends = [asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _left(request))]
@@ -199,8 +201,8 @@ async def image_result(
 
 @contextlib.contextmanager
 def looking_at(fox: FoxSession, task_id: str) -> Iterator[TaskHandle]:
-    """A handle for one reader. All handles of a task share its polls; the last one to go ends them."""
-    handle = fox._look_on(task_id)  # noqa: SLF001 - a door of the same house
+    """A handle for one reader. All handles of a task share its polls, which end with the last handle."""
+    handle = fox._look_on(task_id)  # noqa: SLF001 - a part of the same package
     try:
         yield handle
     finally:
@@ -208,17 +210,17 @@ def looking_at(fox: FoxSession, task_id: str) -> Iterator[TaskHandle]:
 
 
 async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
-    """The result, waited for that long; but at least until the task was looked at once."""
+    """The result, within that time, but at least after the first poll of the task."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(seconds, FIRST_LOOK_SECONDS)):
             await anext(aiter(handle), None)
-    # What is over is told at once, however little time is left.
+    # If the task is over, this returns at once, even without time left.
     return await handle.wait(max(deadline - loop.time(), 1e-3))
 
 
 async def _left(request: Request) -> None:
-    """Until the client has gone."""
+    """Wait until the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

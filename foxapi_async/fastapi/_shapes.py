@@ -1,4 +1,4 @@
-"""What the routes answer with, as the documentation of the app shows it."""
+"""The answers of the routes, as the documentation of the app shows them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Submitted(BaseModel):
 
 
 class Image(BaseModel):
-    """One image; its URL holds for 24 hours."""
+    """One image. Its URL works for 24 hours."""
 
     url: str
     content_type: str | None
 
     @classmethod
     def all_of(cls, images: tuple[GeneratedImage, ...]) -> list[Image]:
-        """Each of them, in order."""
+        """All images, in order."""
         return [cls(url=image.url, content_type=image.content_type) for image in images]
 
 
@@ -38,14 +38,14 @@ class Problem(BaseModel):
 
     @classmethod
     def of(cls, problem: TaskProblem | None) -> Problem | None:
-        """The service's reason and words, not too long; None where there is none."""
+        """The service's reason and words, shortened; None if there are none."""
         if problem is None:
             return None
         return cls(code=problem.code and shorten(problem.code, 100), message=shorten(problem.message))
 
 
 class Reading(BaseModel):
-    """What every reading of a task tells."""
+    """The fields that every state of a task has."""
 
     id: str
     model: str
@@ -56,14 +56,14 @@ class Reading(BaseModel):
 
 
 class ImageState(Reading):
-    """A task as it stands now. `created` is Unix time in seconds."""
+    """The present state of a task. `created` is Unix time in seconds."""
 
     created: float | None
     finished: bool
 
     @classmethod
     def of(cls, snapshot: TaskSnapshot) -> ImageState:
-        """What a reading tells."""
+        """The state from a snapshot."""
         return cls(**_facts(snapshot), created=snapshot.created, finished=snapshot.finished)
 
 
@@ -76,7 +76,7 @@ class ImageProgress(Reading):
 
     @classmethod
     def of(cls, event: TaskEvent) -> ImageProgress:
-        """What an event tells."""
+        """The data from an event."""
         facts = _facts(event.snapshot) | {"id": event.task_id}
         return cls(**facts, elapsed=event.elapsed, remaining=event.remaining, final=event.final)
 
@@ -93,7 +93,7 @@ def _facts(snapshot: TaskSnapshot) -> dict[str, Any]:
 
 
 class ImageResult(BaseModel):
-    """A task that completed; `elapsed` in seconds since its creation."""
+    """A task that completed. `elapsed` is in seconds since its creation."""
 
     id: str
     model: str
@@ -103,7 +103,7 @@ class ImageResult(BaseModel):
 
     @classmethod
     def of(cls, result: TaskResult) -> ImageResult:
-        """What a result tells."""
+        """The answer from a result."""
         return cls(
             id=result.task_id,
             model=result.model,
@@ -114,7 +114,7 @@ class ImageResult(BaseModel):
 
 
 class Error(BaseModel):
-    """What went wrong: `type` for programs, `message` for people."""
+    """The error: `type` for programs, `message` for people."""
 
     type: str
     message: str

@@ -1,7 +1,7 @@
-"""Notices that the server was told to end, before it says so.
+"""Notices a stop signal before the server reports it.
 
-A server waits for its open responses, and only then ends the lifespan. A stream of events is open for minutes, so it has
-to learn of the signal itself.
+A server waits for its open responses, and only then ends the lifespan. An event stream is open for minutes,
+so it must notice the signal itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-# In the state of a lifespan, and so in that of every request.
+# The key in the state of a lifespan, and so in that of every request.
 STATE_KEY = "foxapi_async.stopping"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -24,10 +24,10 @@ Handler = Callable[[int, FrameType | None], Any]
 
 @contextlib.contextmanager
 def noticed() -> Iterator[asyncio.Event]:
-    """An event that is set as soon as this process is told to end, as long as the block lasts.
+    """An event that is set when this process gets a stop signal, while the block runs.
 
-    Whoever handles the signals goes on to do so. Where nobody does, or beside the main thread, nothing is changed, and the
-    event is never set.
+    The former handlers still run. If there is no Python handler, or outside the main thread, nothing changes
+    and the event is never set.
     """
     stopping = asyncio.Event()
     with contextlib.ExitStack() as stack:
@@ -40,9 +40,9 @@ def noticed() -> Iterator[asyncio.Event]:
 
 @contextlib.contextmanager
 def _told_first(number: signal.Signals, notice: Callable[[], object]) -> Iterator[None]:
-    """Call `notice` at a signal, then whatever Python function has handled it up to now."""
+    """Call `notice` at a signal, then the Python function that handled it before."""
     former = signal.getsignal(number)
-    if not callable(former):  # ignored, or the death of the process
+    if not callable(former):  # the signal is ignored, or ends the process
         yield
         return
     handler = _chain(notice, former)
@@ -50,7 +50,7 @@ def _told_first(number: signal.Signals, notice: Callable[[], object]) -> Iterato
     try:
         yield
     finally:
-        # Whoever has taken the signal since then keeps it.
+        # A handler that was set later stays.
         if signal.getsignal(number) is handler:
             signal.signal(number, former)
 
@@ -64,6 +64,6 @@ def _chain(notice: Callable[[], object], former: Handler) -> Handler:
 
 
 def stopping_of(scope: Mapping[str, Any]) -> asyncio.Event:
-    """The event of the app that a request came to; one that is never set where another lifespan runs."""
+    """The event of the request's app. It is never set if the app has another lifespan."""
     found = scope.get("state", {}).get(STATE_KEY)
     return found if isinstance(found, asyncio.Event) else asyncio.Event()

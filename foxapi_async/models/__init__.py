@@ -1,4 +1,4 @@
-"""Requests: one class for each known model, `RawRequest` for all others, and the way from and to mappings."""
+"""Requests: one class for each known model, `RawRequest` for all others, and the conversion from and to mappings."""
 
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._describe import describe

@@ -1,4 +1,4 @@
-"""What every request is: the base class of all models."""
+"""The base class of all requests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class GenerationRequest(abc.ABC):
-    """One generation to ask for: the type of every request, frozen and checked when made.
+    """One generation request: the base of every request class, frozen and checked when made.
 
-    `to_dict` and `parse_request` are the pair through which requests travel as JSON lines, HTTP bodies and
-    database rows; `wire` is what the service gets.
+    `to_dict` and `parse_request` convert requests to and from JSON lines, HTTP bodies and database rows.
+    `wire` is the body that the service gets.
     """
 
     __slots__ = ()
@@ -35,11 +35,12 @@ class GenerationRequest(abc.ABC):
     @property
     @abc.abstractmethod
     def prompt(self) -> str | None:
-        """The prompt; None only for a model that takes none."""
+        """The prompt; None only for a model that takes no prompt."""
 
     @abc.abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The request as a mapping of only what was set: `parse_request` makes an equal request of it.
+        """The request as a mapping with only the fields that were set. `parse_request` makes an equal request
+        from it.
 
         A local image stays an `os.PathLike`: a string in `image_urls` is always a URL.
         """
@@ -49,16 +50,16 @@ class GenerationRequest(abc.ABC):
         """The same request with other `image_urls`."""
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
-        """The local files in `image_urls`, each once, in order: to be uploaded before the request is sent."""
+        """The local files in `image_urls`, each once, in order. They must be uploaded before the request is sent."""
         images = self.to_dict().get("image_urls")
         items = images if isinstance(images, list) else []
         return tuple(dict.fromkeys(item for item in items if isinstance(item, os.PathLike)))
 
     def with_files(self, urls: Mapping[os.PathLike[str], str]) -> Self:
-        """The request with each local file replaced by the URL that `urls` has for it, if it has one.
+        """The request with each local file replaced by its URL in `urls`, if it has one.
 
         Raises:
-            InvalidRequestError: what stands in `urls` is no URL.
+            InvalidRequestError: a value in `urls` is not a URL.
         """
         if not self.local_files():
             return self
@@ -66,7 +67,7 @@ class GenerationRequest(abc.ABC):
         return self._with_images([urls.get(i, i) if isinstance(i, os.PathLike) else i for i in images])
 
     def wire(self) -> dict[str, Any]:
-        """The body of the POST to `path`: a fresh JSON-ready dictionary, without defaults.
+        """The body of the POST to `path`: a new JSON-ready dictionary, without defaults.
 
         Raises:
             InvalidRequestError: a local file is still among the images; see `local_files`, `with_files`.

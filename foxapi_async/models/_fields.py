@@ -1,7 +1,7 @@
-"""What a field of a request may hold: told once, used to check, send, list and document it.
+"""The allowed values of a request's fields: defined once, used to check, send, list and document them.
 
-The values come from the annotation (a `Literal` lists the choices), so an editor, mypy and the check
-at run time cannot disagree. What a type cannot say comes from `option`, the field's attrs metadata.
+The values come from the annotation (a `Literal` lists the choices), so an editor, mypy and the check at run
+time always agree. `option`, the field's attrs metadata, holds the facts that a type cannot express.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def option(
     Args:
         meaning: one sentence for the command line and the documentation.
         minimum: the least value of an integer.
-        maximum: the largest value of an integer; of a text the characters, of images the items.
-        default: what the service takes if the field is left out. Documentation: it is never sent.
-        advanced: the page says not to pass it unless necessary.
+        maximum: the largest value of an integer, the most characters of a text, or the most images.
+        default: the value that the service uses if the field is left out. Documentation only: it is never sent.
+        advanced: whether the model's page says not to pass it unless necessary.
     """
     told = {"help": meaning, "minimum": minimum, "maximum": maximum, "default": default, "advanced": advanced}
     return {_OPTION: told}
@@ -47,17 +47,17 @@ def option(
 
 @attrs.frozen(kw_only=True)
 class FieldSpec:
-    """One field of a model, as the command line and the documentation need it.
+    """One field of a model, for the command line and the documentation.
 
     Attributes:
         name: the field's name, in Python and on the wire.
         kind: "text", "choice" (a text out of `choices`), "integer", "flag" (a bool) or "images" (a list).
         help: one sentence.
         choices: the allowed texts of a "choice", in the order of the page; else empty.
-        minimum: the least value of an "integer"; None if there is none.
+        minimum: the least value of an "integer"; None for no limit.
         maximum: the largest value of an "integer", the most items of "images", the most characters of a
-            "text"; None if there is none.
-        default: what the service takes if the field is left out, None if it is not documented. Never sent.
+            "text"; None for no limit.
+        default: the value that the service uses if the field is left out; None if undocumented. It is never sent.
         required: whether the field must be given.
         advanced: whether the page says not to pass it unless necessary.
     """
@@ -89,7 +89,7 @@ class FieldSpec:
                 return f"lists of {count} URLs or local files"
 
     def problems(self, value: object) -> Iterator[Problem]:
-        """One line for each thing wrong with the value; None means that it is not given."""
+        """One line for each fault of the value; None means that it is not given."""
         if value is None:
             if self.required:
                 yield Problem(self.name, f": missing; {self._allowed_values}")
@@ -110,7 +110,7 @@ class FieldSpec:
                 return isinstance(value, str) and bool(value.strip()) and self._fits(len(value))
             case "choice":
                 return isinstance(value, str) and value in self.choices
-            case "integer":  # True is an int to Python, not to a reader
+            case "integer":  # Python counts True as an integer; users do not
                 return isinstance(value, int) and not isinstance(value, bool) and self._fits(value)
             case _:
                 return isinstance(value, bool)
@@ -141,7 +141,7 @@ def read_specs(cls: type[attrs.AttrsInstance]) -> tuple[FieldSpec, ...]:
 
 
 def _read_spec(field: attrs.Attribute[Any], hint: Any) -> FieldSpec:
-    bare = next((part for part in get_args(hint) if NoneType in get_args(hint)), hint)  # of `X | None`: X
+    bare = next((part for part in get_args(hint) if NoneType in get_args(hint)), hint)  # `X` of `X | None`
     choices = get_args(bare) if get_origin(bare) is Literal else ()
     kind = "choice" if choices else "images" if get_origin(bare) is tuple else _PLAIN_KINDS[bare]
     needed = field.default is attrs.NOTHING

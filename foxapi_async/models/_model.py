@@ -1,8 +1,7 @@
-"""What a model's class gets from its fields alone.
+"""The base of the model classes. It derives everything from the fields of a model.
 
-A model is one small file: its id, its fields, and the rules between fields as `_check`. The rest
-follows from that definition: the check when an object is made, the wire form, the command line's
-options and the documentation.
+A model is one small file: its id, its fields, and the rules between fields as `_check`. From this definition
+come the check when an object is made, the wire form, the command line's options and the documentation.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
 
 _models: dict[str, type[ModelRequest]] = {}
 MODELS: Mapping[str, type[ModelRequest]] = MappingProxyType(_models)
-"""The class of each known model, by model id. A new `ModelRequest` enters by being defined."""
+"""The class of each known model, by model id. Defining a new `ModelRequest` adds it."""
 
 
 @attrs.frozen
 class ModelRequest(GenerationRequest):
-    """The base of the classes that know their model's fields; subclass it with `@attrs.frozen` to add a model.
+    """The base of all model classes. To add a model, subclass it with `@attrs.frozen`.
 
     Args:
         prompt: what to generate, or how to edit the input images.
@@ -42,7 +41,7 @@ class ModelRequest(GenerationRequest):
     prompt: str = attrs.field(metadata=option("What to generate, or how to edit the input images."))
 
     def __attrs_post_init__(self) -> None:
-        """Collect what is wrong with any field, then with their combination, and raise it at once."""
+        """Collect the faults of all fields and of their combination, and raise them together."""
         problems: list[str] = [
             line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))
         ]
@@ -52,13 +51,13 @@ class ModelRequest(GenerationRequest):
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        """Enter a class that names a model of its own into `MODELS`."""
+        """Add a class with its own model id to `MODELS`."""
         if isinstance(model := cls.__dict__.get("model"), str):
             _models[model] = cls
 
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
-        """What each field may hold, in the order of the definition."""
+        """The allowed values of each field, in the order of the definition."""
         return _read_once(cls)
 
     @classmethod
@@ -66,7 +65,7 @@ class ModelRequest(GenerationRequest):
         """The request with these fields; None means not set.
 
         Raises:
-            InvalidRequestError: all wrong values and unknown names at once.
+            InvalidRequestError: with all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
         problems: list[str] = [_unknown_field(name, names, cls.model) for name in given if name not in names]
@@ -88,7 +87,7 @@ class ModelRequest(GenerationRequest):
         }
 
     def _check(self) -> Iterable[str]:
-        """One line for each rule between fields that is broken; a field may still hold any value here."""
+        """One line for each broken rule between fields. The fields themselves may still hold any value here."""
         return ()
 
     def _with_images(self, images: list[Any]) -> Self:

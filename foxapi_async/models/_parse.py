@@ -1,4 +1,4 @@
-"""`parse_request`: a mapping to a request, the way back from `GenerationRequest.to_dict`."""
+"""`parse_request` makes a request from a mapping: the reverse of `GenerationRequest.to_dict`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from foxapi_async.models._values import shown
 
 
 def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
-    """The request that a JSON line, an HTTP body or a database row describes.
+    """The request from a JSON line, an HTTP body or a database row.
 
-    `model` chooses the class; a model that is not in `MODELS` gives a `RawRequest`, and so does any mapping
-    with a "path". None means not set, except in the other fields of a mapping with a "path": there it is
-    sent as null, as `RawRequest.params` does. A string in "image_urls" is a URL, never a path.
+    `model` chooses the class. A model that is not in `MODELS` gives a `RawRequest`, and so does any mapping
+    with a "path". None means not set. In a mapping with a "path", None in other fields is sent as null, as
+    with `RawRequest.params`. A string in "image_urls" is a URL, never a path.
 
     Raises:
         InvalidRequestError: with a line in `.problems` for each field that is wrong, missing or unknown.

@@ -1,4 +1,4 @@
-"""`RawRequest`: any model on any generation endpoint, with the fields that you name."""
+"""`RawRequest`: any model on any generation endpoint, with any fields."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
 
-# Every documented submit, from /v1/images/generations to /v1/run/generations. No host, dot, query or escape:
-# a path from a database row must not lead anywhere else.
+# Every documented submit path, from /v1/images/generations to /v1/run/generations. No host, dot, query or
+# escape: a path from a database row must not lead to another address.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
 _OWN = ("model", "prompt", "path")
-# Deep enough for every documented field, and far from where `json` runs out of stack.
+# Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
 _DEEPEST = 100
 
 
 @attrs.frozen
 class RawRequest(GenerationRequest):
-    """Any model, any generation endpoint: what the typed classes do not know, sent as given.
+    """Any model on any generation endpoint. It sends fields that the typed classes do not know as given.
 
     Args:
         model: the model id.
-        prompt: the prompt; left out for a model that takes none.
-        params: the other fields, as JSON values; copied. None in it is sent as null, for you asked for it.
+        prompt: the prompt; left out for a model that takes no prompt.
+        params: the other fields, as JSON values; copied. A None in it is sent as null, because you set it.
             `params["image_urls"]` may list local files as paths; they are uploaded first.
         path: the endpoint, which ends in "/generations".
 
     Raises:
-        InvalidRequestError: something cannot be sent as it is. Whether the service knows it is not checked.
+        InvalidRequestError: a value cannot be sent as it is. It is not checked whether the service knows it.
     """
 
     model: str
@@ -45,7 +45,9 @@ class RawRequest(GenerationRequest):
     path: str = attrs.field(default=DEFAULT_PATH, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what cannot be sent; keep a copy of `params` that the caller's changes do not reach."""
+        """Refuse values that cannot be sent. Keep a copy of `params`, so that later changes by the caller
+        have no effect.
+        """
         problems: list[Problem] = []
         if not isinstance(self.model, str) or not self.model.strip() or not self.model.isprintable():
             text = f"={shown(self.model)}: must be a model id without control characters"
@@ -61,7 +63,7 @@ class RawRequest(GenerationRequest):
         object.__setattr__(self, "params", params)
 
     def to_dict(self) -> dict[str, Any]:
-        """The request as a mapping; its key "path" tells `parse_request` that it is a raw one."""
+        """The request as a mapping. Its key "path" marks it as raw for `parse_request`."""
         prompt = {} if self.prompt is None else {"prompt": self.prompt}
         return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
 
@@ -92,7 +94,7 @@ def _copy_params(params: object, problems: list[Problem]) -> dict[str, Any]:
 
 
 def _copy(value: Any, where: str, problems: list[Problem], depth: int = 0, *, files: bool = False) -> Any:
-    """A deep copy in JSON's own types, and a line for each value that JSON cannot hold."""
+    """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
         problems.append(Problem("params", f"{where}: nested too deeply"))
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Single values: how one is shown in a message, and what may stand in a list of images."""
+"""Single values: how a message shows one, and the allowed items of a list of images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
 
 _SCHEME = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
-# RFC 2397: the comma before the data is required, all before it may be left out. What stands there is a media
-# type; the bound keeps the search short in megabytes that have no comma.
+# RFC 2397: the comma before the data is required, and all before it may be left out. The text there is a
+# media type. The limit keeps the search short in megabytes without a comma.
 _DATA_URI = re.compile(r"data:[^,\s]{0,1000},\S", re.IGNORECASE)
 
 _short = reprlib.Repr()
@@ -25,7 +25,7 @@ _short.maxdict = 20
 
 
 def shown(value: object) -> str:
-    """The value for a message or a repr: never longer than a few lines, whatever it is."""
+    """The value for a message or a repr: never longer than a few lines."""
     try:
         return _short.repr(value)
     except ValueError:  # Python refuses to print an integer of more than 4300 digits
@@ -38,7 +38,7 @@ def has_scheme(text: str) -> bool:
 
 
 def is_sendable(text: str) -> bool:
-    """Whether the text can travel as UTF-8: a lone surrogate (from a file name, say) cannot."""
+    """Whether UTF-8 can encode the text. It cannot encode a lone surrogate (from a file name, for example)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -47,7 +47,9 @@ def is_sendable(text: str) -> bool:
 
 
 def as_images(images: Iterable[ImageInput] | None) -> tuple[ImageInput, ...] | None:
-    """A tuple of any iterable; what cannot be a list of images stays as it is, for the check to name it."""
+    """A tuple from any iterable. A value that cannot be a list of images stays unchanged, so that the check
+    can name it.
+    """
     if isinstance(images, Iterable) and not isinstance(
         images, str | bytes | bytearray | os.PathLike | Mapping
     ):
@@ -56,7 +58,7 @@ def as_images(images: Iterable[ImageInput] | None) -> tuple[ImageInput, ...] | N
 
 
 def image_fault(item: object) -> str | None:
-    """What is wrong with one item of a list of images, None if nothing is."""
+    """What is wrong with one item of a list of images; None if it is valid."""
     if isinstance(item, os.PathLike):
         return None
     if not isinstance(item, str):

@@ -1,7 +1,7 @@
 """Nano Banana: https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview.
 
-One page for two models, which differ in ratios, resolutions and `image_search`. It names no greatest
-number of input images, so none is enforced: the 14 that some clients use is their own.
+One page describes two models, which differ in ratios, resolutions and `image_search`. It names no greatest
+number of input images, so the SDK enforces no limit: the 14 of some clients is their own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Gemini31FlashAspectRatio = Literal[
     "match_input_image",
 ]
 Gemini31FlashResolution = Literal["512", "0.5K", "1K", "2K", "4K"]
-# The page calls these the common values; it names no others.
+# The page calls these the common values. It names no others.
 GeminiOutputFormat = Literal["jpg", "png", "webp"]
 
 _RATIO = option(
@@ -64,7 +64,7 @@ class Gemini3ProImage(ModelRequest):
         prompt: what to generate, or how to edit the input images.
         aspect_ratio: width to height; "1:1" if left out. "match_input_image" needs `image_urls`.
         resolution: about 1, 4 or 16 megapixels as "1K", "2K" or "4K"; "1K" if left out.
-        image_urls: input images, each a URL or a local file as a path; giving them means editing.
+        image_urls: input images, each a URL or a local file as a path. With them the model edits.
         output_format: the file format. The page advises against passing it.
         google_search: search the web for current facts. The page advises against passing it.
 
@@ -95,7 +95,7 @@ class Gemini31FlashImage(ModelRequest):
         aspect_ratio: width to height; "1:1" if left out. "match_input_image" needs `image_urls`.
         resolution: "512" and "0.5K" are half-size, "1K", "2K" and "4K" about 1, 4 and 16 megapixels; "1K" if
             left out.
-        image_urls: input images, each a URL or a local file as a path; giving them means editing.
+        image_urls: input images, each a URL or a local file as a path. With them the model edits.
         output_format: the file format. The page advises against passing it.
         google_search: search the web for current facts. The page advises against passing it.
         image_search: search for images as an aid. The page advises against passing it.
@@ -122,7 +122,7 @@ class Gemini31FlashImage(ModelRequest):
 
 
 def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[Problem]:
-    # The page on it: "the output will try to match the input image's aspect ratio", so there must be one.
+    # The page says: "the output will try to match the input image's aspect ratio". So an input image is needed.
     if aspect_ratio == "match_input_image" and images is None:
         yield Problem(
             "aspect_ratio",

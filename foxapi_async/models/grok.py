@@ -27,9 +27,9 @@ class GrokImagineImage(ModelRequest):
     Args:
         prompt: what to generate, or how to edit the input images.
         num_outputs: how many images, 1 to 4; each is billed. The service makes 1 if it is left out.
-        aspect_ratio: width to height, without `image_urls` only; "1:1" if left out.
+        aspect_ratio: width to height, only without `image_urls`; "1:1" if left out.
         output_format: the file format; "jpeg" if left out. The page advises against passing it.
-        image_urls: 1 to 3 input images, each a URL or a local file as a path; giving them means editing.
+        image_urls: 1 to 3 input images, each a URL or a local file as a path. With them the model edits.
 
     Raises:
         InvalidRequestError: with a line in `.problems` for each field that is wrong.
@@ -61,7 +61,7 @@ class GrokImagineImage(ModelRequest):
     )
 
     def _check(self) -> Iterable[Problem]:
-        # The page on aspect_ratio: "for text-to-image only".
+        # The page says about aspect_ratio: "for text-to-image only".
         if self.aspect_ratio is not None and self.image_urls is not None:
             yield Problem(
                 "aspect_ratio",

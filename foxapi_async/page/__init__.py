@@ -1,4 +1,4 @@
-"""A page on which people make images: `foxapi serve`. Needs the extra `web`.
+"""A web page for making images: `foxapi serve`. Needs the extra `web`.
 
-What is asked for is kept in a folder of the form that a batch has, so `foxapi status` and `foxapi report` read it.
+It keeps all requests in a folder with the form of a batch, so `foxapi status` and `foxapi report` can read it.
 """

@@ -1,4 +1,4 @@
-"""The page as an ASGI app: the image routes, the page's own, and the guard before both."""
+"""The page as an ASGI app: the image routes, the page's own routes, and the guard before both."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from foxapi_async.page._studio import Studio
 
 
 class Page:
-    """One page's app.
+    """The app of one page.
 
     Args:
         studio: does the work.
-        gate: who may enter.
+        gate: decides who may enter.
     """
 
     def __init__(self, studio: Studio, gate: Gate) -> None:
@@ -40,8 +40,8 @@ class Page:
         add_error_handlers(app)
         app.include_router(
             PageRoutes(self._studio, self._stopping).router()
-        )  # first: its submit is the one that counts
-        app.include_router(image_router(dependencies=[]))  # the guard has checked who asks
+        )  # first, so that its submit route is used
+        app.include_router(image_router(dependencies=[]))  # the guard has checked the client
         return app
 
     @contextlib.asynccontextmanager

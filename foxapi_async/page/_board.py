@@ -1,4 +1,4 @@
-"""Tells every open page what has changed: a slow one gets the latest of each subject, and delays nobody."""
+"""Sends each change to every open page. A slow page gets the latest of each subject, and delays no other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Notice:
     """One change.
 
     Attributes:
-        name: the kind of change, which is the name of its server-sent event.
-        subject: what has changed; a later notice of the same kind and subject replaces this one.
-        data: what a page is told, ready for JSON.
+        name: the kind of change, which is also the name of its server-sent event.
+        subject: the thing that has changed. A later notice of the same kind and subject replaces this one.
+        data: the data for a page, ready for JSON.
     """
 
     name: str
@@ -26,24 +26,24 @@ class Notice:
 
 
 class Reader:
-    """What one page has not been told yet."""
+    """The notices that one page has not received yet."""
 
     def __init__(self) -> None:
         self._pending: dict[tuple[str, str], Notice] = {}
         self._news = asyncio.Event()
 
     def put(self, notice: Notice) -> None:
-        """Take a notice; an unread one of the same subject is out of date."""
+        """Add a notice. It replaces an unread one of the same subject."""
         self._pending.pop((notice.name, notice.subject), None)
         self._pending[notice.name, notice.subject] = notice
         self._news.set()
 
     def wake(self) -> None:
-        """End the waiting."""
+        """End the wait."""
         self._news.set()
 
     async def notices(self, seconds: float) -> list[Notice]:
-        """What there is to tell; nothing where there was nothing for so many seconds."""
+        """The unread notices; an empty list if there are none after this many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -59,18 +59,18 @@ class Board:
         self._readers: set[Reader] = set()
 
     def put(self, notice: Notice) -> None:
-        """Tell every reader."""
+        """Send a notice to every reader."""
         for reader in self._readers:
             reader.put(notice)
 
     def wake(self) -> None:
-        """End the waiting of all."""
+        """End the wait of all readers."""
         for reader in self._readers:
             reader.wake()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
-        """A reader, for as long as the block lasts."""
+        """A reader that exists while the block runs."""
         reader = Reader()
         self._readers.add(reader)
         try:

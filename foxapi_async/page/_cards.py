@@ -1,4 +1,4 @@
-"""What a page shows of one item of the ledger."""
+"""The data that a page shows for one item of the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 
-# What a browser shows as a picture and nothing else.
+# Types that a browser shows only as a picture.
 IMAGE_TYPES = {
     ".avif": "image/avif",
     ".gif": "image/gif",
@@ -26,9 +26,9 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
     """The item as JSON.
 
     Args:
-        entry: what the ledger knows.
+        entry: the item's entry in the ledger.
         place: its number in the ledger, from 0.
-        fault: why nobody waits for its task any more, although it goes on; None where somebody does.
+        fault: why the server stopped waiting for its task, which continues; None while it waits.
     """
     record = _record(entry)
     request = _mapping(record.get("request"))
@@ -49,14 +49,14 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
 
 
 def address(entry: LedgerEntry, number: int) -> str:
-    """Where a page gets an image of the item, `number` from 1."""
+    """The address of an image of the item; `number` counts from 1."""
     return f"/files/{quote(entry.task_id or '', safe='')}/{number}"
 
 
 def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
-    """The path and the MIME type of an image of the item, `number` from 1; None where there is none.
+    """The path and the MIME type of an image of the item, `number` from 1; None if there is no such image.
 
-    The path is that of the ledger. One that leads out of `folder`, or is no picture's, is as good as none.
+    The path comes from the ledger. One that leads out of `folder`, or is not a picture's, gives None.
     """
     files = _files(_record(entry))
     path = files[number - 1].get("path") if 1 <= number <= len(files) else None
@@ -68,7 +68,7 @@ def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] |
 
 
 def _record(entry: LedgerEntry) -> Mapping[str, Any]:
-    """The item's line of the manifest; what was kept with its submit where there is none, or a newer submit."""
+    """The item's line of the manifest. Without one, or after a newer submit, the data stored with the submit."""
     text = entry.opening if entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED} else None
     try:
         return _mapping(json.loads(text or entry.record or entry.opening or "{}"))

@@ -1,7 +1,9 @@
-"""Who may speak to the page's server: this machine, or whoever has the token, and never another web site.
+"""Decides who may use the page's server: this machine, or a client with the token, but never another web
+site.
 
-A server on loopback is within reach of every site that is open in the same browser. What a browser says of where a request
-comes from (Host, Origin, Sec-Fetch-Site) is checked before anything else, so that no site can spend money or read.
+Every site that is open in the same browser can reach a server on loopback. So the headers in which a browser
+names the source of a request (Host, Origin, Sec-Fetch-Site) are checked before anything else. No site can
+then spend money or read data.
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ _READS = {"GET", "HEAD"}
 
 @attrs.frozen(kw_only=True)
 class Gate:
-    """Who may enter.
+    """Decides who may enter.
 
     Attributes:
-        local: whether the server listens on loopback, and answers to its names alone.
-        token: what everybody must have; None for nobody.
+        local: whether the server listens on loopback, and answers only to its names.
+        token: the token that every client needs; None if they need no token.
         cookie: the name of the cookie that stands for it. Ports share cookies, so it has the port's number.
     """
 
@@ -55,15 +57,15 @@ class Gate:
 
     @property
     def pass_(self) -> str:
-        """What the cookie holds: not the token, because other servers on this host see it."""
+        """The value of the cookie: not the token, because other servers on this host see it."""
         return hashlib.sha256(f"foxapi serve\n{self.token}".encode()).hexdigest()
 
     def is_token(self, given: str | None) -> bool:
-        """Whether this is the token, found out in constant time."""
+        """Whether this is the token, compared in constant time."""
         return self.token is not None and _equal(given, self.token)
 
     def admits(self, request: Request) -> bool:
-        """Whether whoever asks has shown the token, or needs none."""
+        """Whether the client has shown the token, or needs no token."""
         if self.token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
@@ -72,11 +74,11 @@ class Gate:
 
 
 class Guard:
-    """Refuses what is not allowed, and gives every answer the headers that keep a page to itself.
+    """Refuses what is not allowed, and adds protecting headers to every answer.
 
     Args:
-        app: what is guarded.
-        gate: who may enter.
+        app: the app behind the guard.
+        gate: decides who may enter.
     """
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
@@ -106,7 +108,7 @@ class Guard:
 
 
 class _Answer:
-    """One answer on its way out, with the headers that all have."""
+    """One answer, with the headers that all answers have."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
@@ -125,7 +127,7 @@ class _Answer:
 
 
 def refusal(gate: Gate, request: Request) -> Response | None:
-    """The answer to a request that goes no further; None where it does."""
+    """The answer to a refused request; None if it is allowed."""
     if gate.local and not is_loopback(_host_of(request.headers.get("host", ""))):
         return _error(421, "wrong_host", "This server answers to localhost and 127.0.0.1 alone.")
     if _is_foreign(request):
@@ -138,7 +140,7 @@ def refusal(gate: Gate, request: Request) -> Response | None:
 
 
 def _is_foreign(request: Request) -> bool:
-    """Whether a browser says that a page of another origin asks."""
+    """Whether the browser says that a page of another origin sends the request."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     if site not in {"same-origin", "none"}:
         return not _is_visit(request)
@@ -149,7 +151,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 def _is_visit(request: Request) -> bool:
-    """Whether somebody follows a link to the page: that reads nothing into the site that it stands on."""
+    """Whether a person follows a link to the page. The site with the link cannot read the answer."""
     wanted = request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
     return request.method == "GET" and request.url.path == "/" and wanted == ("navigate", "document")
 
@@ -165,16 +167,16 @@ def _unfit(request: Request) -> Response | None:
     if not (length.isascii() and length.isdigit()):
         return _error(411, "length", "Send the body with its Content-Length.")
     limit = MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES
-    # Digits without end would be slow to read as a number.
+    # A number with very many digits would be slow to read.
     if len(length) > len(str(limit)) or int(length) > limit:
         return _error(413, "too_large", f"At most {limit / 1e6:.0f} MB can be sent.")
     return None
 
 
 def _exchange(gate: Gate, given: str) -> Response:
-    """Set the cookie for the token, and go on to the page without it.
+    """Set the cookie for the token, and load the page without it.
 
-    By a page and not by a redirect: after a link on another site, a strict cookie would not come along.
+    This uses a page and not a redirect: after a link on another site, the browser would not send a strict cookie.
     """
     if gate.token is not None and not gate.is_token(given):
         return _error(401, "token", "This is not the token that `foxapi serve` has printed.")

@@ -1,23 +1,23 @@
-"""What was ever asked for in a folder, newest first: an index of the ledger, which knows the rest."""
+"""All items of a folder, newest first: an index of the ledger, which has the data."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async.page._cards import card_of
 
 
 class History:
-    """The items of a ledger by their place and by their task.
+    """The items of a ledger, by their place and by their task.
 
     Args:
-        ledger: what is known of each.
-        faults: by key, why nobody waits for a task any more.
+        ledger: the data of each item.
+        faults: by key, why the server stopped waiting for a task.
     """
 
-    def __init__(self, ledger: Ledger, faults: dict[str, str]) -> None:
+    def __init__(self, ledger: LedgerView, faults: dict[str, str]) -> None:
         self._ledger = ledger
         self._faults = faults
         self._keys: list[str] = []
@@ -25,7 +25,7 @@ class History:
         self._by_task: dict[str, str] = {}
 
     async def load(self) -> None:
-        """Read what is there.
+        """Read the ledger.
 
         Raises:
             LedgerError: it cannot be read.
@@ -36,37 +36,38 @@ class History:
                 self.name(entry.key, entry.task_id)
 
     def add(self, key: str) -> int:
-        """Take an item that is new, and return its place."""
+        """Add a new item, and return its place."""
         self._places[key] = len(self._keys)
         self._keys.append(key)
         return self._places[key]
 
     def name(self, key: str, task_id: str) -> None:
-        """Take the id that an item's task has."""
+        """Note the id of an item's task."""
         self._by_task[task_id] = key
 
     async def entry(self, task_id: str) -> LedgerEntry | None:
-        """What the ledger knows of a task; None where it was not submitted here.
+        """The ledger's entry of a task; None if it was not submitted here.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         key = self._by_task.get(task_id)
         return None if key is None else (await self._ledger.look_up([key])).get(key)
 
     async def card(self, key: str) -> dict[str, Any] | None:
-        """An item as a page shows it; None where it was not sent.
+        """An item as a page shows it; None if it was not sent.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         return self._card((await self._ledger.look_up([key])).get(key))
 
     async def page(self, before: int | None, limit: int) -> dict[str, Any]:
-        """The last `limit` items before a place, newest first, and the place to ask for next, None at the end.
+        """The last `limit` items before a place, newest first, and the place for the next call, None at the
+        end.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: the ledger cannot be read.
         """
         end = len(self._keys) if before is None else max(0, min(before, len(self._keys)))
         start = max(0, end - limit)
@@ -76,7 +77,7 @@ class History:
         return {"cards": [card for card in cards if card], "before": start or None}
 
     def _card(self, entry: LedgerEntry | None) -> dict[str, Any] | None:
-        # What was refused for the moment was not sent, costs nothing and was told when it was asked for.
+        # An item that was refused for the moment was not sent and costs nothing. Its error was shown at once.
         if entry is None or entry.state is ItemState.NEW:
             return None
         waits = entry.state is ItemState.SUBMITTED

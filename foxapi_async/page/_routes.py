@@ -29,9 +29,9 @@ from foxapi_async.page._cards import file_of
 from foxapi_async.page._guard import UPLOADS
 from foxapi_async.page._studio import Studio
 
-# Proxies close what is silent for long.
+# Proxies close silent connections.
 HEARTBEAT_SECONDS = 15.0
-# A server that is restarted is back in a moment.
+# A restarted server is available again in a moment.
 RECONNECT_MILLISECONDS = 1000
 
 _ASSETS = {
@@ -49,7 +49,7 @@ class PageRoutes:
 
     Args:
         studio: does the work.
-        stopping: set once the server is to end.
+        stopping: set when the server should end.
     """
 
     def __init__(self, studio: Studio, stopping: asyncio.Event) -> None:
@@ -57,7 +57,7 @@ class PageRoutes:
         self._stopping = stopping
 
     def router(self) -> APIRouter:
-        """All of them."""
+        """A router with all routes."""
         router = APIRouter()
         for path in _ASSETS:
             router.add_api_route(path, _asset_route(path), methods=["GET", "HEAD"])
@@ -71,7 +71,7 @@ class PageRoutes:
         return router
 
     async def submit(self, request: Request, response: Response) -> Submitted:
-        """Start a generation, as the image routes do, but by way of the ledger."""
+        """Start a generation, like the image routes, but through the ledger."""
         return await submitted_by(self._studio.submit, request, response)
 
     async def history(
@@ -83,10 +83,10 @@ class PageRoutes:
         return JSONResponse(await self._studio.history.page(before, limit))
 
     async def changes(self) -> Response:
-        """Everything that changes, as server-sent events `progress` and `card`, until the server ends.
+        """All changes as server-sent events `progress` and `card`, until the server ends.
 
-        The first event is `ready`: a history asked for after it lacks nothing that is not told here.
-        One stream for all tasks: a browser opens but six connections to a server.
+        The first event is `ready`: a history that is requested after it, together with this stream, misses
+        nothing. One stream serves all tasks, because a browser opens at most six connections to a server.
         """
         return StreamingResponse(
             self._told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
@@ -99,7 +99,7 @@ class PageRoutes:
                 yield KEEPALIVE_COMMENT if notice is None else _encoded(notice)
 
     async def _notices(self) -> AsyncGenerator[Notice | None, None]:
-        """What changes, and None after every `HEARTBEAT_SECONDS` without anything."""
+        """The changes, and None after every `HEARTBEAT_SECONDS` without one."""
         with self._studio.board.reading() as reader:
             yield Notice("ready", "", None)
             for notice in self._studio.current():
@@ -112,7 +112,7 @@ class PageRoutes:
                     yield None
 
     async def file(self, task_id: str, number: int) -> Response:
-        """An image that was saved; nothing of the address is a path."""
+        """A saved image. No part of the address is used as a path."""
         entry = await self._studio.history.entry(task_id)
         found = entry and file_of(entry, number, self._studio.out)
         if not found or not await in_thread(found[0].is_file):
@@ -123,7 +123,7 @@ class PageRoutes:
         )
 
     async def again(self, task_id: str) -> JSONResponse:
-        """Look again at a task that nobody waits for any more. Nothing is sent, nothing is billed."""
+        """Poll a task again that the server stopped waiting for. Nothing is sent, nothing is billed."""
         if not await self._studio.go_on(task_id):
             return JSONResponse({"error": {"type": "not_found", "message": "This task is not waiting."}}, 404)
         return JSONResponse({"id": task_id}, 202)
@@ -145,7 +145,7 @@ class PageRoutes:
 
 
 async def models() -> list[dict[str, Any]]:
-    """The known models and what each of their fields may hold, the usual model first."""
+    """The known models and the allowed values of their fields, the usual model first."""
     known = sorted(MODELS.items(), key=lambda item: item[0] != GrokImagineImage.model)
     return [{"model": model, "fields": [attrs.asdict(spec) for spec in cls.fields()]} for model, cls in known]
 

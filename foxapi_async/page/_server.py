@@ -1,4 +1,4 @@
-"""The page's server: uvicorn, quiet, and ended by being cancelled, as every other command is."""
+"""The page's server: uvicorn without its own output, ended by cancellation like every other command."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import uvicorn
 from foxapi_async._errors import ConfigurationError
 from foxapi_async.page._app import Page
 
-# For answers that are under way when the server is to end: a submit may wait for the service.
+# For answers that are not finished when the server should end: a submit may wait for the service.
 _GRACE_SECONDS = 5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections.
+    """A socket that accepts connections.
 
     Raises:
-        ConfigurationError: the address is taken, or none of this machine.
+        ConfigurationError: the address is taken, or is not of this machine.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -34,12 +34,12 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to whoever runs the loop."""
+        """Leave the signals to the code that runs the loop."""
         yield
 
 
 async def serve(page: Page, sock: socket.socket) -> None:
-    """Answer until cancelled, then end soon; a second cancellation ends it at once."""
+    """Answer until cancelled, then end soon. A second cancellation ends it at once."""
     config = uvicorn.Config(
         page.app,
         log_config=None,
@@ -66,5 +66,5 @@ async def _ended(server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
         await asyncio.wait([serving])
     except asyncio.CancelledError:
         server.force_exit = True
-        serving.cancel()  # from Python 3.12 on it would wait for its connections all the same
+        serving.cancel()  # from Python 3.12 on it would still wait for its connections
         await asyncio.wait([serving])

@@ -1,7 +1,8 @@
-"""What the page asks for, done as items of a batch: in the ledger before it is sent, in the folder once it is there.
+"""Runs the page's requests as items of a batch: in the ledger before they are sent, in the folder when they
+are done.
 
-The order of an item is `foxapi_async._batch.item`'s. Whether a browser looks on does not matter: an item is seen through by a
-task of the session, and what a server did not finish is gone on with by the next one on the same folder.
+The order of an item's steps is that of `foxapi_async._batch.item`. A task of the session completes each item,
+even if no browser is open. The next server on the same folder continues with unfinished items.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._listener import about, log
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
@@ -36,12 +37,12 @@ Waiting = asyncio.Future[TaskHandle]
 
 
 class Studio:
-    """A session whose submits are kept in a folder; `opened` makes one.
+    """A session whose submits are kept in a folder. `opened` makes one.
 
     Args:
-        fox: the session, open.
+        fox: the open session.
         ledger: of the folder.
-        context: what all items share.
+        context: the data that all items share.
         engine: the session's.
     """
 
@@ -69,20 +70,21 @@ class Studio:
         other_origin: bool = False,
         rebuild_ledger: bool = False,
     ) -> AsyncIterator[Studio]:
-        """A studio in the folder `out`, which goes on with what is unfinished there.
+        """A studio in the folder `out`, which continues with the unfinished items there.
 
         Args:
-            fox: the session, open.
+            fox: the open session.
             out: the folder.
             emulated: whether the service is the emulator of a command; None if it does not matter.
-            other_origin: go on although the folder was begun at a service with another address.
-            rebuild_ledger: make a ledger again that was lost.
+            other_origin: continue although the folder was begun at a service with another address.
+            rebuild_ledger: make a lost ledger again.
 
         Raises:
             ConfigurationError: the session is not open.
-            InvalidRequestError: the emulator began the folder and the service is meant, or the other way round.
-            LedgerError: the ledger is in use, was lost, or cannot be read or written; or the folder was begun at another
-                service.
+            InvalidRequestError: the folder was begun with the emulator and this is the service, or the other
+                way round.
+            LedgerError: the ledger is in use, was lost, or cannot be read or written; or the folder was begun
+                at another service.
         """
         engine, _, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
         terms = Terms(
@@ -93,7 +95,8 @@ class Studio:
         )
         async with BatchFolder.opened(out, terms) as folder:
             ledger, manifest = folder.ledger, folder.manifest
-            budget = Budget(None, spent=await ledger.spent(), unpriced=await ledger.unpriced())
+            totals = await ledger.totals()
+            budget = Budget(spent=totals.spent, unpriced=totals.unpriced)
             context = RunContext(
                 engine=engine,
                 ledger=ledger,
@@ -112,10 +115,10 @@ class Studio:
                 listening.cancel()
                 await studio._wind_up()
 
-    # What the routes ask for.
+    # The calls of the routes.
 
     async def submit(self, request: GenerationRequest) -> TaskHandle:
-        """Submit a request, once it is in the ledger. Its caller may go: it is seen through all the same.
+        """Submit a request, after it is in the ledger. If its caller goes away, it is still completed.
 
         Raises:
             FoxError: as `FoxSession.submit`.
@@ -139,7 +142,7 @@ class Studio:
         return await asyncio.shield(waiting)
 
     async def go_on(self, task_id: str) -> bool:
-        """Look again at a task that nobody waits for any more; False where there is no such task.
+        """Poll a task again that the server stopped waiting for; False if there is no such task.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -152,10 +155,10 @@ class Studio:
         return True
 
     def current(self) -> list[Notice]:
-        """How far each running task is."""
+        """The progress of each running task."""
         return [_progress(event) for event in self._latest.values()]
 
-    # How an item goes.
+    # The life of an item.
 
     def _begin(self, item: WorkItem, waiting: Waiting | None) -> None:
         run, key = ItemRun(self._context, item), item.key or ""
@@ -192,14 +195,14 @@ class Studio:
         self._give_up(key, error, waiting)
 
     def _give_up(self, key: str, error: FoxError, waiting: Waiting | None) -> None:
-        """Tell whoever waits for the submit; where nobody does, keep it for the page."""
+        """Give the error to the caller of the submit; if it has gone, keep the error for the page."""
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         else:
             self._faults[key] = error.what_happened
 
     async def _tell(self, key: str) -> None:
-        with contextlib.suppress(LedgerError):  # whoever writes next is told of it
+        with contextlib.suppress(LedgerError):  # the next writer gets the error
             if card := await self.history.card(key):
                 self.board.put(Notice("card", key, card))
 
@@ -210,7 +213,7 @@ class Studio:
                 del self._latest[event.task_id]
             self.board.put(_progress(event))
 
-    # Coming and going.
+    # Start and end.
 
     async def _go_on_with_all(self) -> None:
         await in_thread(remove_parts, self.out / IMAGES)
@@ -234,5 +237,5 @@ def _give_no_answer(waiting: Waiting) -> None:
 
 
 def _heard(waiting: Waiting) -> None:
-    """Whoever waited may have gone: then the ledger alone knows how it ended."""
+    """Mark the error as read: the caller may have gone, and the ledger has the outcome."""
     waiting.exception()

@@ -1,5 +1,5 @@
 "use strict";
-// Text from people and from the service enters the page as text alone: every element is made by `make`.
+// Text from people and from the service enters the page only as text. `make` makes every element.
 
 const $ = (id) => document.getElementById(id);
 
@@ -70,7 +70,7 @@ function post(path, value) {
   return ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
 }
 
-/* The form: what a model has no field for is not offered. */
+/* The form: it offers only the fields of the model. */
 
 const form = { models: [], controls: new Map(), kept: new Map(), references: [], busy: false };
 
@@ -138,7 +138,7 @@ function setValue(control, value) {
   if (control.selectedIndex === -1) control.value = "";
 }
 
-/* Reference images: stored at the service at once, so that sending need not wait for it. */
+/* Reference images: stored at the service at once, so that sending does not wait for them. */
 
 function addFiles(files) {
   const images = [...files].filter((file) => file.type.startsWith("image/"));
@@ -276,12 +276,12 @@ function useAgain(request) {
   $("prompt").focus();
 }
 
-/* The cards: what the server says of an item, and how far its task is. */
+/* The cards: the state of each item and the progress of its task. */
 
-// `whole`: of what is older than this place, and not before `oldest`, nothing is missing.
+// `whole`: every card older than this place, and not before `oldest`, is loaded.
 const cards = { byKey: new Map(), byTask: new Map(), progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0 };
 
-// What was said later counts: the stream when it comes, a page of the history when it was asked for.
+// The later state counts: an event of the stream counts from its arrival, a page of the history from its request.
 function take(item, said = ++cards.clock) {
   const known = cards.byKey.get(item.key);
   if (known?.said > said) return;
@@ -415,9 +415,9 @@ async function lookAgain(id) {
   await post(`/again/${encodeURIComponent(id)}`, {}).catch(showRefusal);
 }
 
-/* The history, and what changes while one looks on. */
+/* The history, and changes while the page is open. */
 
-// Back to where nothing was missed, and to the oldest card whose end may have been.
+// Reads back to the last place without a gap, and to the oldest card whose end may have been missed.
 async function refresh() {
   const began = ++cards.clock;
   let page = await historyPage(null);
@@ -429,7 +429,7 @@ async function refresh() {
   while (page.before !== null && page.before > end) page = await historyPage(page.before, MOST);
   cards.whole = newest + 1;
   if (cards.oldest !== null && (page.before ?? 0) < cards.oldest) setOldest(page.before);
-  // What was being sent and was refused is no item any more.
+  // A refused submit has no item any more.
   for (const card of waiting) if (card.said < began && card.item.place >= (page.before ?? 0)) drop(card);
   showCounts();
 }
@@ -484,7 +484,7 @@ function listen() {
     const card = cards.byTask.get(told.id);
     if (card) tell(card);
   });
-  // A browser connects again by itself, but not after an answer that is no stream.
+  // A browser reconnects by itself, but not after an answer that is not a stream.
   changes.addEventListener("error", () => (changes.readyState === EventSource.CLOSED ? listenAgain(changes) : showLink(LOST)));
 }
 

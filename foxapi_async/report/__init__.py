@@ -1,4 +1,4 @@
-"""`foxapi report`: what a batch has made, as one page to look at."""
+"""`foxapi report`: the results of a batch as one HTML page."""
 
 from foxapi_async.report._write import write_report
 

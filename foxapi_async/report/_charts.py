@@ -1,4 +1,4 @@
-"""Inline SVG: bars, with an axis. Colours come from the page's style, by class; sizes are attributes."""
+"""Bar charts as inline SVG, with an axis. Colours come from the page's style, by class; sizes are attributes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 468, 26, 168
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds for a reader: "0.25 s", "7 s", "2:05 min", "3:00 h"."""
+    """Seconds as text: "0.25 s", "7 s", "2:05 min", "3:00 h"."""
     return duration(seconds, ".3g")
 
 
 def moment_text(moment: float) -> str:
-    """A Unix time for a reader, in UTC."""
+    """A Unix time as text, in UTC."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -46,7 +46,7 @@ def latency_chart(histogram: Histogram) -> str:
 
 
 def timeline_chart(timeline: Timeline) -> str:
-    """What ended when, stacked by status."""
+    """How many items ended at each time, stacked by status."""
     columns = [(counts, _range_text(place, timeline.step)) for place, counts in enumerate(timeline.counts)]
     ends = (moment_text(timeline.start), f"+{seconds_text(len(columns) * timeline.step)}")
     return _chart(f"Items ended in each {seconds_text(timeline.step)}", columns, STATES, ends, "")
@@ -86,7 +86,7 @@ def _column(
     bottom, parts = float(_BOTTOM), []
     for count, name in zip(counts, classes, strict=True):
         if count:
-            # A single item among thousands is still to be seen.
+            # Keeps a single item among thousands visible.
             height = max(count / highest * (_BOTTOM - _TOP), 1.5)
             bottom -= height
             told = html.escape(

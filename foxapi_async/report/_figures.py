@@ -11,7 +11,7 @@ import attrs
 from foxapi_async.report._manifest import Item
 
 _BARS = 40
-# Steps that a reader can add up.
+# Steps that are easy to add up.
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DAY = 86_400.0
 _TIMES = (1.0, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
@@ -19,12 +19,12 @@ STATES = ("done", "failed", "uncertain", "other")
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all values do not exceed; `ordered` is sorted, not empty."""
+    """The smallest value that at least `percent` of all values do not exceed. `ordered` is sorted, and not empty."""
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
 
 
 def nice_step(span: float, count: int) -> float:
-    """The least round number of which at most `count` cover the span; 1 if there is hardly any."""
+    """The least round step with which at most `count` steps cover the span; 1 if the span is almost zero."""
     if span < 1e-6:
         return 1.0
     raw = span / count
@@ -34,7 +34,9 @@ def nice_step(span: float, count: int) -> float:
 
 @attrs.frozen
 class Histogram:
-    """How many values fall into each step of `step` seconds from 0; `beyond` are longer than the last one."""
+    """How many values fall into each step of `step` seconds from 0. `beyond` counts the values after the last
+    step.
+    """
 
     step: float
     counts: tuple[int, ...]
@@ -45,7 +47,7 @@ class Histogram:
 
 
 def histogram_of(values: Iterable[float]) -> Histogram | None:
-    """The histogram of latencies in seconds; a few very long ones do not squeeze all others into one bar."""
+    """The histogram of latencies in seconds. A few very long ones do not squeeze all others into one bar."""
     ordered = sorted(values)
     if not ordered:
         return None
@@ -60,7 +62,7 @@ def histogram_of(values: Iterable[float]) -> Histogram | None:
 
 @attrs.frozen
 class Timeline:
-    """What ended in each step of `step` seconds from `start`, a Unix time: counts in the order of STATES."""
+    """How many items ended in each step of `step` seconds from `start` (Unix time), in the order of STATES."""
 
     start: float
     step: float
@@ -68,12 +70,12 @@ class Timeline:
 
 
 def state_of(status: str) -> str:
-    """The status, or "other" for one that this page does not know."""
+    """The status, or "other" if this page does not know it."""
     return status if status in STATES else "other"
 
 
 def timeline_of(items: Iterable[Item]) -> Timeline | None:
-    """When the items ended; None if no moment is known."""
+    """When the items ended; None if no time is known."""
     ends = [(item.finished, state_of(item.status)) for item in items if item.finished is not None]
     if not ends:
         return None
@@ -89,19 +91,19 @@ def timeline_of(items: Iterable[Item]) -> Timeline | None:
 
 @attrs.frozen
 class Spend:
-    """Credits reserved, by status; and how many items do not tell theirs."""
+    """Credits reserved, by status, and the number of items without a known amount."""
 
     by_status: dict[str, float]
     unknown: int
 
     @property
     def total(self) -> float:
-        """All of it: what failed or is uncertain counts as spent."""
+        """The sum of all: failed and uncertain items count as spent."""
         return math.fsum(self.by_status.values())
 
 
 def spend_of(items: Iterable[Item]) -> Spend:
-    """What the items have cost, as far as the service said."""
+    """The cost of the items, if the service reported it."""
     told: dict[str, list[float]] = {}
     unknown = 0
     for item in items:
@@ -113,7 +115,7 @@ def spend_of(items: Iterable[Item]) -> Spend:
 
 
 def failures_of(items: Iterable[Item]) -> list[tuple[str, list[Item]]]:
-    """The items with an error by its code, the most frequent first."""
+    """The items with an error, grouped by its code, the most frequent first."""
     groups: dict[str, list[Item]] = {}
     for item in items:
         if item.code or state_of(item.status) in {"failed", "uncertain"}:

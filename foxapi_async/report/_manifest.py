@@ -1,4 +1,4 @@
-"""A manifest's lines as items: what is not of the kind it should be is left out, never trusted."""
+"""Reads a manifest's lines as items. Values of the wrong type are left out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import attrs
 
-# More of a prompt or message makes the page heavy and nobody wiser.
+# A longer prompt or message makes the page heavy without benefit.
 _LONGEST_TEXT = 2000
 _LARGEST = 1e15
-# The year 9999: what is later is no moment.
+# The year 9999. A later time is not valid.
 _LAST_MOMENT = 253_402_300_799.0
 
 
@@ -22,12 +22,12 @@ class Item:
     """One item of a batch.
 
     Attributes:
-        status: "done", "failed", "uncertain", or whatever the manifest says.
+        status: "done", "failed", "uncertain", or another word from the manifest.
         files: relative addresses for the page, percent-encoded.
-        credits: what was reserved for it, None if the service did not say.
-        elapsed: seconds from its submit to its end; None if not known.
-        finished: Unix time of its end; None if not known.
-        code: the error's code, "" without an error; so `message` and `charged`.
+        credits: the credits reserved for it; None if the service did not report them.
+        elapsed: seconds from its submit to its end; None if unknown.
+        finished: Unix time of its end; None if unknown.
+        code: the error's code, "" without an error; the same for `message` and `charged`.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Item:
 
 @attrs.frozen
 class Manifest:
-    """All items, each id once, in the order of their last lines; and what could not be read."""
+    """All items, each id once, in the order of their last lines; and the lines that could not be read."""
 
     items: tuple[Item, ...]
     torn: bool = False
@@ -54,7 +54,7 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read `manifest.jsonl`; of several lines of one id the last counts.
+    """Read `manifest.jsonl`. If an id has several lines, the last counts.
 
     Raises:
         OSError: it cannot be read.
@@ -111,16 +111,16 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A text that UTF-8 and HTML can hold; control characters would be errors in a page."""
+    """A text that UTF-8 and HTML can hold. Control characters would be errors in a page."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return ""
-    text = str(value)  # of an integer too: the JSON reader takes none that is too long for it
+    text = str(value)  # this is safe for integers: the JSON reader refuses those with too many digits for it
     kept = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
     return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "\ufffd" for c in kept)
 
 
 def _number(value: Any) -> float | None:
-    """A number from zero on that sums and charts can hold; NaN fails every comparison."""
+    """A number from 0 up that sums and charts can hold. NaN fails every comparison."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return float(value) if 0 <= value <= _LARGEST else None
@@ -137,11 +137,11 @@ def _addresses(files: Any) -> tuple[str, ...]:
 
 
 def address_of(path: Any) -> str | None:
-    """The relative address of a file below the page's folder; None of any other path."""
+    """The relative address of a file below the page's folder; None for any other path."""
     if not isinstance(path, str) or not path or "\\" in path or not path.isprintable():
         return None
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         return None
-    # A colon in the first part would make a scheme of it: `quote` leaves none.
+    # A colon in the first part would make it a scheme, but `quote` leaves no colon.
     return "/".join(quote(part, safe="") for part in parts)

@@ -1,4 +1,4 @@
-"""The page: everything that comes from a manifest is a stranger's text, and goes through `_e`."""
+"""Makes the page. Every text from a manifest is untrusted, and goes through `_e`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from foxapi_async.report._figures import (
 )
 from foxapi_async.report._manifest import Item, Manifest
 
-# What a browser still scrolls through with ease.
+# A browser still scrolls easily through this many.
 _MOST_CARDS = 20_000
 _MOST_LISTED = 50
 _MOST_GROUPS = 100
@@ -32,7 +32,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 def page_of(manifest: Manifest, name: str) -> str:
-    """The whole page of a batch whose folder has that name; it asks for nothing but the images beside it."""
+    """The whole page of a batch with that folder name. It loads nothing but the images beside it."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' file:; "
@@ -137,7 +137,7 @@ def _failures(items: Sequence[Item]) -> Iterator[str]:
 
 
 def _tools(items: Sequence[Item]) -> str:
-    """Shown by the script alone: without it there is nothing that could search."""
+    """The search tools. The script shows them, because they do not work without it."""
     statuses = Counter(item.status for item in items).most_common(_MOST_MODELS)
     models = Counter(item.model for item in items if item.model).most_common(_MOST_MODELS)
     return (
@@ -193,5 +193,5 @@ def _asset(name: str) -> str:
 
 
 def _source(text: str) -> str:
-    """How a Content-Security-Policy names an inline style or script."""
+    """The name of an inline style or script in a Content-Security-Policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

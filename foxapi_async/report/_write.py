@@ -1,4 +1,4 @@
-"""From the folder of a batch to its page."""
+"""Writes the page of a batch into its folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ REPORT = "report.html"
 
 
 def write_report(out: Path) -> Path:
-    """Write `out/report.html` from `out/manifest.jsonl` and return its path; an older page is replaced at the end.
+    """Write `out/report.html` from `out/manifest.jsonl` and return its path. An older page is replaced at the
+    end.
 
     Raises:
-        InvalidRequestError: there is no manifest that can be read, or the page cannot be written there.
+        InvalidRequestError: there is no readable manifest, or the page cannot be written there.
     """
     try:
         manifest = read_manifest(out / MANIFEST)
@@ -33,13 +34,13 @@ def write_report(out: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> Path:
-    # A name of its own: two reports at a time do not write into each other.
+    # A random name, so that two reports at the same time do not write into each other.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        part.chmod(0o644)  # mkstemp's file is for its owner alone
+        part.chmod(0o644)  # mkstemp's file is readable only by its owner
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
 const tools = byId("tools"), search = byId("search"), status_ = byId("status"), model = byId("model"), count = byId("count");
-// Read once: asking ten thousand cards for their text at each key would be slow.
+// Read once: reading the text of ten thousand cards at each key press would be slow.
 const cards = Array.from(document.querySelectorAll(".card"), (card) => ({
   card,
   text: card.querySelector(".about").textContent.toLowerCase(),

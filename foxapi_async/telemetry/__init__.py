@@ -1,7 +1,7 @@
 """Ready-made hooks for operators: `FoxSession(hooks=[log_events(), OpenTelemetry()])`.
 
-Nothing in here is imported by the rest of the package, and OpenTelemetry's API only once its hook is asked for (the
-extra `otel`).
+The rest of the package imports nothing from here. OpenTelemetry's API is imported when its hook is first used
+(the extra `otel`).
 """
 
 from __future__ import annotations

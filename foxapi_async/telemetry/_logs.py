@@ -1,4 +1,4 @@
-"""A hook that writes what happens to a logger: one line each for people, and fields for machines."""
+"""A hook that logs each event: one line for people, and fields for programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._client.notices import (
+from foxapi_async._client.hooks import (
     Attached,
     HookEvent,
     Left,
@@ -45,18 +45,19 @@ _LINES: dict[type, str] = {
 def log_events(logger: logging.Logger | None = None) -> Callable[[HookEvent], None]:
     """A hook that logs every event: `FoxSession(hooks=[log_events()])`.
 
-    Submits, tasks that end and saved files are at INFO; what is retried, held back by the service, failed or given up is
-    at WARNING; polls and everything else at DEBUG. Only there, cut to 80 characters, is the prompt. What comes from
-    others has its control characters escaped.
+    Submits, ended tasks and saved files are at INFO. Retries, holds by the service, failures and abandoned
+    tasks are at WARNING. Polls and everything else are at DEBUG. The prompt is only in a DEBUG record, cut to
+    80 characters. Control characters in texts from outside are escaped.
 
-    Each record has, for machines, `event` (the class of the event) and the event's own fields, flat: such as `task_id`,
-    `call`, `model`, `seconds`, `status`, and of an error `error_type`, `error` and `charged`.
+    Each record also has fields for programs: `event` (the class of the event) and the event's own fields,
+    flat. Examples are `task_id`, `call`, `model`, `seconds` and `status`; an error has `error_type`, `error`
+    and `charged`.
 
     Args:
-        logger: where to; default the logger "foxapi_async". It is used as it is: no handler is added, no level set.
+        logger: the logger to use; default the logger "foxapi_async". No handler is added, and no level is set.
 
     Raises:
-        ConfigurationError: `logger` is none.
+        ConfigurationError: `logger` is not a logger.
     """
     if logger is not None and not isinstance(logger, logging.Logger):
         raise ConfigurationError(
@@ -93,7 +94,7 @@ def _fields(event: HookEvent) -> dict[str, Any]:
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
-    """A field of an event as fields of a record."""
+    """One field of an event as fields of a record."""
     match name:
         case "request":
             return {"prompt": plain((value.prompt or "")[:PROMPT_CHARACTERS])}
@@ -112,7 +113,7 @@ def _error(error: Exception | None) -> dict[str, Any]:
         return {}
     words = str(error)
     if isinstance(error, DownloadError) and error.url:
-        # What follows the question mark may be a signature, with which anybody can fetch the file.
+        # The part after the question mark may be a signature, which lets its reader fetch the file.
         words = words.replace(error.url[:200], error.url.partition("?")[0][:200])
     charged = getattr(error, "charged", None)
     return {"error_type": type(error).__name__, "error": shorten(words), "charged": charged}

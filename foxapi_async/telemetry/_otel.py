@@ -1,7 +1,7 @@
-"""A hook that tells OpenTelemetry of every generation: one span each, its duration, and how late its end was noticed.
+"""A hook for OpenTelemetry: for each generation a span, its duration, and how late its end was noticed.
 
-The names are those of the conventions for generative AI (github.com/open-telemetry/semantic-conventions-genai). They are
-in development there, so they stand here as plain text, each once.
+The names follow the conventions for generative AI (github.com/open-telemetry/semantic-conventions-genai).
+Those are still in development, so the names are plain text here, each once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 
 from foxapi_async._batch.budget import credits_reserved
-from foxapi_async._client.notices import (
+from foxapi_async._client.hooks import (
     Attached,
     HookEvent,
     Left,
@@ -40,7 +40,7 @@ LAG = "foxapi.detection.lag"
 DURATION_BUCKETS = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600)
 LAG_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 300)
 
-# A span that has been open for so many seconds is ended, though nobody knows how its task does.
+# A span that has been open for this many seconds is ended, although the state of its task is unknown.
 LONGEST_SPAN = 24 * 3600.0
 
 _FAILURES = {Signal.FAILURE: "TaskFailedError", Signal.CANCELLATION: "TaskCancelledError"}
@@ -48,17 +48,17 @@ _FAILURES = {Signal.FAILURE: "TaskFailedError", Signal.CANCELLATION: "TaskCancel
 
 @attrs.define(eq=False)
 class _Generation:
-    """One logical operation; moments are loop time in seconds.
+    """One logical operation. Moments are loop time in seconds.
 
     Attributes:
-        span: stands for it.
-        context: has the span as the current one; the rest is its submitter's, such as baggage.
+        span: its span.
+        context: a context with the span as the current one, and otherwise the submitter's, such as baggage.
         operation: GENERATING or FOLLOWING.
-        model: the one asked for; of a followed task, the one used, once that is known.
-        began: when it did.
-        polls: how many were sent.
-        asked: when the last of them was.
-        ran: when the last reading that showed it running was asked for; None before the first.
+        model: the requested one. For a followed task, the used one, when it is known.
+        began: when it began.
+        polls: how many polls were sent.
+        asked: when the last poll was sent.
+        ran: when the last poll was sent that showed the task running; None before the first.
     """
 
     span: trace.Span
@@ -79,17 +79,17 @@ class _Generation:
 class OpenTelemetry:
     """A hook with one span and two measurements for each generation: `FoxSession(hooks=[OpenTelemetry()])`.
 
-    The span "image_generation <model>" begins with the submit and ends with the task, all retries and polls included.
-    It is a child of whatever span is current where `submit` is called, and it is current for the requests that the
-    generation takes, so that spans of `opentelemetry-instrumentation-aiohttp-client` become its children. A task that is
-    attached to has a span "fetch_response <model>", from `attach` to its end. Neither a prompt, nor an address, nor the
-    words of an error are in any attribute.
+    The span "image_generation <model>" begins with the submit and ends with the task. It includes all retries
+    and polls. Its parent is the current span where `submit` is called. It is itself current for the requests
+    of the generation, so spans of `opentelemetry-instrumentation-aiohttp-client` become its children. An
+    attached task has a span "fetch_response <model>", from `attach` to its end. No attribute holds a prompt,
+    an address or an error message.
 
-    The service does not say when a task ended. What is known is an interval: from the sending of the last poll that
-    showed it running (or from the answer to its submit) to the answer that showed its end. That whole interval is
-    measured as the detection lag, so it is an upper bound.
+    The service does not say when a task ended. An interval is known: it starts when the last poll that showed
+    the task running was sent (or when the submit was answered), and ends with the answer that showed the end.
+    This whole interval is measured as the detection lag, so the lag is an upper bound.
 
-    Give one object to the sessions of one event loop. Without an SDK, all of it does nothing.
+    Give one object to the sessions of one event loop. Without an OpenTelemetry SDK, it does nothing.
 
     Args:
         tracer_provider: where spans go; default the global one.
@@ -130,7 +130,7 @@ class OpenTelemetry:
         }
 
     def __call__(self, event: HookEvent) -> None:
-        """Take in one event."""
+        """Handle one event."""
         if listener := self._listeners.get(type(event)):
             listener(event)
 
@@ -141,7 +141,7 @@ class OpenTelemetry:
         count = event.request.to_dict().get("num_outputs")
         if isinstance(count, int) and count != 1:
             generation.span.set_attribute("gen_ai.request.choice.count", count)
-        # For the rest of the task that carries out this submit, which is told of it first of all.
+        # This sets the context for the rest of the asyncio task that runs this submit: this event is its first.
         contexts.attach(generation.context)
 
     def _submitted(self, event: Submitted) -> None:
@@ -151,7 +151,7 @@ class OpenTelemetry:
         generation.ran = _now()
         generation.span.set_attributes({"foxapi.task.id": event.task_id, "foxapi.submit.tries": event.tries})
         if self._tasks.setdefault(event.task_id, generation) is not generation:
-            generation.span.end()  # submitted again, and the service gave the task that is followed already
+            generation.span.end()  # submitted again, and the service returned a task that is followed already
 
     def _submit_failed(self, event: SubmitFailed) -> None:
         if generation := self._calls.pop(event.call, None):
@@ -172,16 +172,16 @@ class OpenTelemetry:
         return generation
 
     def _end_old(self, now: float) -> None:
-        """A task that never ends, in a session that never gives it up, is not to be kept for ever."""
+        """End the oldest spans, so that tasks without an end are not kept forever."""
         for table in (self._calls, self._tasks):
             while table and now - next(iter(table.values())).began > LONGEST_SPAN:
                 table.pop(next(iter(table))).span.end()  # type: ignore[call-overload] # its own key
 
-    # On the way.
+    # Progress.
 
     def _polling(self, event: Polling) -> None:
         generation = self._tasks.get(event.task_id)
-        # Set anew for each poll: the task that carries it out has done others before.
+        # Set for each poll: the asyncio task that runs it has run others before.
         contexts.attach(generation.context if generation else contexts.Context())
         if generation:
             generation.polls += 1
@@ -224,14 +224,14 @@ class OpenTelemetry:
 
     def _left(self, event: Left) -> None:
         if generation := self._tasks.pop(event.task_id, None):
-            # Whoever stops looking, or leaves the session, has not failed.
+            # Stopping a handle, or closing the session, is not a failure.
             failed = not isinstance(event.error, TaskAbandonedError)
             self._end(generation, type(event.error).__name__, failed=failed)
 
     def _end(
         self, generation: _Generation, error: str | None, why: str | None = None, *, failed: bool = True
     ) -> None:
-        """End the span, and measure it; `error` is the class of what it ended with, `why` the service's reason."""
+        """End the span and record its duration. `error` is the class of its error, `why` the service's reason."""
         span, labels = generation.span, {**generation.labels, **_known("error.type", error)}
         span.set_attributes({"foxapi.polls": generation.polls, **_known("error.type", error)})
         if error is not None and failed:

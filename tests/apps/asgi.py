@@ -1,4 +1,4 @@
-"""A client that speaks ASGI to an app on the same loop, so that virtual time holds for both; and a reader of SSE."""
+"""A client that calls an ASGI app on the same loop, so that virtual time holds for both; and a reader of SSE."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def events_in(text):
 
 @attrs.define
 class Answer:
-    """What came back, as far as it came; `chunks` with the moment of each."""
+    """The part of the answer that has come; `chunks` has the moment of each."""
 
     status: int = 0
     headers: dict = attrs.Factory(dict)
@@ -57,11 +57,11 @@ class Answer:
 
 
 class Client:
-    """An app that has started, for as long as the block lasts.
+    """A started app, while the block runs.
 
     Args:
-        app: speaks ASGI.
-        spec: the version that the server claims; from 2.4 on a send to a client that has gone raises.
+        app: the ASGI app.
+        spec: the version that the server claims. From 2.4 on a send to a client that has gone raises.
     """
 
     def __init__(self, app, spec="2.3"):
@@ -94,7 +94,7 @@ class Client:
         return self.state["fox"]
 
     def start(self, method, url, *, pieces=(), headers=(), path=None):
-        """A request under way; `path` is one that the server has decoded."""
+        """A running request; `path` is one that the server has decoded."""
         return Request(self, method, url, pieces, headers, path)
 
     async def ask(self, method, url, **options):
@@ -114,7 +114,7 @@ class Client:
 
 
 class Request:
-    """One request: its answer grows while it runs; `leave` is the client going away."""
+    """One request. Its answer grows while it runs; `leave` means that the client goes away."""
 
     def __init__(self, client, method, url, pieces, headers, path):
         self._client = client

@@ -1,4 +1,4 @@
-"""What the live tests serve: the routes, for whoever comes."""
+"""The app of the live tests: the routes, open to every client."""
 
 import logging
 

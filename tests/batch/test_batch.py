@@ -1,4 +1,4 @@
-"""Batches: each item once, however often the run is ended and begun again."""
+"""Batches: each item is done once, even if the run is ended and started again many times."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from foxapi_async import (
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator, Fault
 from foxapi_async.report import write_report
 
@@ -44,7 +44,7 @@ def foxes(count):
 
 
 async def run(emulator, requests, out, *, session=None, **options):
-    """One run to its end: the batch, and its outcomes in the order of the input."""
+    """One complete run: the batch, and its outcomes in the order of the input."""
     batch = Batch(requests, out, **options)
     async with session_at(emulator, **(session or {})) as fox:
         outcomes = [outcome async for outcome in batch.run(fox)]
@@ -52,7 +52,7 @@ async def run(emulator, requests, out, *, session=None, **options):
 
 
 async def drained(emulator, batch):
-    """What a run hands out before it raises, and what it raises."""
+    """The outcomes that a run yields before it raises, and the error."""
     outcomes, raised = [], None
     async with session_at(emulator) as fox:
         try:
@@ -69,7 +69,7 @@ def manifest(out):
 
 
 def keys_sent(emulator):
-    """The idempotency keys of what was accepted."""
+    """The idempotency keys of the accepted submits."""
     return [task.idempotency_key for task in emulator.tasks.values()]
 
 
@@ -81,7 +81,7 @@ async def service():
 
 
 async def test_each_item_is_made_and_saved(service, tmp_path):
-    """Every item has its images under its own name, whole, with size and checksum."""
+    """Every item has its whole images under its own name, with size and checksum."""
     requests = [("red", fox_request(num_outputs=2)), fox_request("an owl")]
     batch, (red, owl) = await run(service, requests, tmp_path)
 
@@ -118,7 +118,7 @@ async def test_the_manifest_says_what_ended(service, tmp_path):
 
 
 async def test_a_second_run_does_nothing(service, tmp_path):
-    """What is done is skipped: no request, no outcome."""
+    """Finished items are skipped: no request, no outcome."""
     await run(service, foxes(3), tmp_path)
     before = len(service.requests)
     batch, outcomes = await run(service, foxes(3), tmp_path)
@@ -127,7 +127,7 @@ async def test_a_second_run_does_nothing(service, tmp_path):
 
 
 async def test_equal_items_are_counted(service, tmp_path):
-    """Three equal requests are three images; inserted and reordered ones bill only what is new."""
+    """Three equal requests are three images. After inserting and reordering only new items are billed."""
     await run(service, [fox_request("a")] * 3 + [fox_request("b")], tmp_path)
     _, outcomes = await run(service, [fox_request("b"), fox_request("c"), *[fox_request("a")] * 4], tmp_path)
 
@@ -136,7 +136,7 @@ async def test_equal_items_are_counted(service, tmp_path):
 
 
 async def test_an_id_names_its_request(service, tmp_path):
-    """An id may come with a mapping or as a pair; a changed request under it is an error that says so."""
+    """An id may come with a mapping or in a pair. A changed request under the same id is an error that says so."""
     await run(
         service,
         [{"id": "x", "model": "grok-imagine-image", "prompt": "a"}, ("y", fox_request("b"))],
@@ -150,7 +150,7 @@ async def test_an_id_names_its_request(service, tmp_path):
 
 
 async def test_an_id_is_used_once(service, tmp_path):
-    """The same id and request twice is one item; with another request it is an error."""
+    """The same id and request twice is one item. With another request it is an error."""
     requests = [("x", fox_request("a")), ("x", fox_request("a")), ("x", fox_request("b"))]
     _, outcomes = await run(service, requests, tmp_path)
 
@@ -159,7 +159,7 @@ async def test_an_id_is_used_once(service, tmp_path):
 
 
 async def test_what_cannot_be_asked_is_told(service, tmp_path):
-    """A mapping that does not validate, and an id that cannot be one, are outcomes; the others are made."""
+    """An invalid mapping, and an invalid id, are outcomes. The other items are made."""
     requests = [{"model": "grok-imagine-image"}, ("", fox_request()), fox_request()]
     _, outcomes = await run(service, requests, tmp_path)
 
@@ -168,7 +168,7 @@ async def test_what_cannot_be_asked_is_told(service, tmp_path):
 
 
 async def test_a_run_that_is_left_is_gone_on_with(service, tmp_path):
-    """After `break`, what was submitted is waited for by the next run, and nothing is billed twice."""
+    """After `break` the next run waits for the submitted tasks, and nothing is billed twice."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(6), tmp_path, max_in_flight=3).run(fox)
         async for _ in outcomes:
@@ -182,7 +182,7 @@ async def test_a_run_that_is_left_is_gone_on_with(service, tmp_path):
 
 
 async def test_going_on_needs_no_input(service, tmp_path):
-    """A task of an earlier run is waited for though its item is not in the input any more."""
+    """A run waits for a task of an earlier run even if its item is not in the input any more."""
     async with session_at(service) as fox:
         outcomes = Batch([("x", fox_request("a"))], tmp_path).run(fox)
         waiting = asyncio.create_task(anext(outcomes))
@@ -196,7 +196,7 @@ async def test_going_on_needs_no_input(service, tmp_path):
 
 
 async def test_an_answer_on_its_way_is_waited_for(tmp_path):
-    """A run that is left while a submit has no answer yet waits for the id that still arrives."""
+    """A run that is closed while a submit has no answer yet waits for the id."""
     async with Emulator(seconds=5, faults=[Fault.slow("submit", 3)]) as emulator:
         async with session_at(emulator) as fox:
             outcomes = Batch(foxes(1), tmp_path).run(fox)
@@ -206,14 +206,14 @@ async def test_an_answer_on_its_way_is_waited_for(tmp_path):
             await asyncio.wait([waiting])
             await outcomes.aclose()
             assert 3 == round(now())
-        async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
+        async with SqliteLedger.peek(tmp_path / "ledger.sqlite") as ledger:
             (entry,) = [entry async for entry in ledger.entries()]
 
         assert (ItemState.SUBMITTED, [entry.task_id]) == (entry.state, list(emulator.tasks))
 
 
 async def test_what_was_not_sent_is_as_new(tmp_path):
-    """An item whose submit still waited for its turn is not uncertain when the run is ended."""
+    """An item whose submit still waits for its turn is not uncertain when the run ends."""
     async with Emulator(faults=[Fault.status("submit", 429, retry_after=60, times=None)]) as emulator:
         async with session_at(emulator) as fox:
             outcomes = Batch(foxes(2), tmp_path).run(fox)
@@ -222,24 +222,24 @@ async def test_what_was_not_sent_is_as_new(tmp_path):
             waiting.cancel()
             await asyncio.wait([waiting])
             await outcomes.aclose()
-        async with Ledger.peek(tmp_path / "ledger.sqlite") as ledger:
-            assert 2 == (await ledger.counts())[ItemState.NEW]
+        async with SqliteLedger.peek(tmp_path / "ledger.sqlite") as ledger:
+            assert 2 == ((await ledger.totals()).counts)[ItemState.NEW]
 
 
 async def states_while_it_runs(fox, out, requests, seconds):
-    """The ledger's counts after so many seconds of a run."""
+    """The ledger's counts after this many seconds of a run."""
     outcomes = Batch(requests, out).run(fox)
     reading = asyncio.create_task(anext(outcomes))
     await asyncio.sleep(seconds)
-    async with Ledger.peek(out / "ledger.sqlite") as ledger:
-        counts = await ledger.counts()
+    async with SqliteLedger.peek(out / "ledger.sqlite") as ledger:
+        counts = (await ledger.totals()).counts
     await outcomes.aclose()
     await asyncio.wait([reading])
     return {state: count for state, count in counts.items() if count}
 
 
 async def test_what_waits_for_its_turn_is_not_noted_as_sent(tmp_path):
-    """A run that is killed while a limit holds items back leaves none of them uncertain."""
+    """If a run is killed while a limit holds items back, none of them becomes uncertain."""
     async with (
         Emulator(seconds=60) as emulator,
         session_at(emulator, limits=Limits(submits_per_second=1)) as fox,
@@ -249,7 +249,7 @@ async def test_what_waits_for_its_turn_is_not_noted_as_sent(tmp_path):
 
 
 async def test_what_waits_out_a_refusal_is_not_noted_as_sent(tmp_path):
-    """Nor does one that is killed while items wait after a 429."""
+    """If a run is killed while items wait after a 429, none of them becomes uncertain."""
     fault = Fault.status("submit", 429, retry_after=60)
     async with Emulator(faults=[fault]) as emulator, session_at(emulator) as fox:
         assert {ItemState.NEW: 1} == await states_while_it_runs(fox, tmp_path, foxes(1), 30)
@@ -257,7 +257,7 @@ async def test_what_waits_out_a_refusal_is_not_noted_as_sent(tmp_path):
 
 
 async def test_an_uncertain_item_is_shown_and_not_sent_again(tmp_path):
-    """A submit without an answer is an outcome once, and sent again only if asked for, with the same key."""
+    """A submit without an answer is an outcome once. It is sent again only if requested, with the same key."""
     async with Emulator(seconds=5, faults=[Fault.cut_after("submit")]) as emulator:
         _, (first,) = await run(emulator, foxes(1), tmp_path)
         batch, second = await run(emulator, foxes(1), tmp_path)
@@ -277,7 +277,7 @@ async def test_an_uncertain_item_is_shown_and_not_sent_again(tmp_path):
 
 async def test_a_submit_that_a_kill_interrupted_is_uncertain(service, tmp_path):
     """What the ledger has as being submitted when a run begins may have been billed: it is shown, not sent."""
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         await ledger.submitting(
             "x", "f" * 24, "key-1", 5.0, '{"id": "x", "index": 7, "request": {"prompt": "a"}}'
         )
@@ -289,7 +289,7 @@ async def test_a_submit_that_a_kill_interrupted_is_uncertain(service, tmp_path):
 
 
 async def test_a_failed_item_is_rerun_when_asked(tmp_path):
-    """A failed task is noted with its code and paid for; `retry_failed` submits it anew, with another key."""
+    """A failed task is recorded with its code as paid for. `retry_failed` submits it again, with another key."""
     async with Emulator(seconds=5, faults=[Fault.fails("content_policy_violation")]) as emulator:
         _, (first,) = await run(emulator, foxes(1), tmp_path)
         _, second = await run(emulator, foxes(1), tmp_path)
@@ -305,7 +305,7 @@ async def test_a_failed_item_is_rerun_when_asked(tmp_path):
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (402, InsufficientQuotaError)])
 async def test_a_refused_account_pauses_the_batch(tmp_path, status, error):
-    """A 401 or 402 ends the submitting, hands out what runs, is raised, and everything can be resumed."""
+    """A 401 or 402 ends the submitting, yields the running items, is raised, and everything can be resumed."""
     faults = [Fault.status("submit", status, after=2, times=1)]
     async with Emulator(seconds=5, faults=faults) as emulator:
         batch = Batch(foxes(6), tmp_path, max_in_flight=2)
@@ -319,7 +319,7 @@ async def test_a_refused_account_pauses_the_batch(tmp_path, status, error):
 
 
 async def test_a_429_slows_the_whole_batch(tmp_path):
-    """Every item is made, later, and none fails."""
+    """Every item is made, only later, and no item fails."""
     faults = [Fault.status("submit", 429, retry_after=30, times=3, after=2)]
     async with Emulator(seconds=5, faults=faults) as emulator:
         _, outcomes = await run(emulator, foxes(10), tmp_path)
@@ -329,7 +329,7 @@ async def test_a_429_slows_the_whole_batch(tmp_path):
 
 
 async def test_a_429_that_goes_on_is_waited_out(tmp_path):
-    """When all tries of a submit were refused for the moment, its item waits and tries again."""
+    """If all tries of a submit were refused for the moment, its item waits and tries again."""
     async with Emulator(seconds=5, faults=[Fault.status("submit", 429, times=12)]) as emulator:
         _, (outcome,) = await run(emulator, foxes(1), tmp_path)
 
@@ -338,14 +338,14 @@ async def test_a_429_that_goes_on_is_waited_out(tmp_path):
 
 @contextlib.contextmanager
 def closed_port():
-    """An address at which nothing listens."""
+    """An address without a listener."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
 async def test_a_run_that_never_heard_the_service_ends_after_a_minute(tmp_path):
-    """Where no connection ever opens, the batch pauses after 60 s, and nothing is lost."""
+    """If no connection ever opens, the batch pauses after 60 s, and nothing is lost."""
     batch = Batch(foxes(3), tmp_path)
     with closed_port() as url:
         async with FoxSession("sk-test", base_url=url) as fox:
@@ -358,7 +358,9 @@ async def test_a_run_that_never_heard_the_service_ends_after_a_minute(tmp_path):
 
 
 async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_path):
-    """While the network is down the batch waits; ten minutes after the service was heard it ends, and nothing is lost."""
+    """While the network is down the batch waits. Ten minutes after the service's last answer it ends, and
+    nothing is lost.
+    """
     batch = Batch(foxes(3), tmp_path)
     async with Emulator() as emulator, session_at(emulator) as fox:
         await fox.generate(fox_request())
@@ -374,7 +376,7 @@ async def test_an_outage_is_waited_out_and_ends_the_run_after_ten_minutes(tmp_pa
 
 
 async def test_a_refused_request_is_its_own_failure(tmp_path):
-    """A 422 fails its item, costs nothing, and is not asked again."""
+    """A 422 fails its item, costs nothing, and is not repeated."""
     async with Emulator(seconds=5, faults=[Fault.status("submit", 422)]) as emulator:
         batch, outcomes = await run(emulator, foxes(2), tmp_path, max_in_flight=1, budget=100)
         _, again = await run(emulator, foxes(2), tmp_path)
@@ -384,7 +386,9 @@ async def test_a_refused_request_is_its_own_failure(tmp_path):
 
 
 async def test_a_budget_is_never_passed(service, tmp_path):
-    """An unknown price goes alone; then as many as the credits pay for. More credits go on where it stopped."""
+    """The first submit of unknown price goes alone; then as many go as the credits pay for. With more credits
+    the batch continues.
+    """
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=32, max_in_flight=50)
     assert (6, 6, 30) == (service.billed, len(outcomes), batch.spent)
     assert "budget of 32 credits is reached" in batch.paused
@@ -412,7 +416,7 @@ async def test_what_has_no_price_counts_as_the_dearest(tmp_path):
 
 
 async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monkeypatch):
-    """A reply that names no credits ends a run with a budget, and says what to give."""
+    """A reply without credits ends a run with a budget, and the error says which option to give."""
     monkeypatch.setattr("foxapi_async._batch.item.credits_reserved", lambda usage: None)
     batch, outcomes = await run(service, foxes(5), tmp_path, budget=100)
 
@@ -422,7 +426,7 @@ async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monke
 
 
 async def test_a_task_that_takes_too_long_is_looked_at_again(tmp_path):
-    """A timeout is an outcome, the task goes on, and the next run has its images without a second bill."""
+    """A timeout is an outcome and the task continues; the next run gets its images without a second bill."""
     async with Emulator(seconds=100) as emulator:
         _, (late,) = await run(emulator, foxes(1), tmp_path, session={"task_timeout": 20})
         assert (TaskTimeoutError, []) == (type(late.error), manifest(tmp_path))
@@ -432,7 +436,7 @@ async def test_a_task_that_takes_too_long_is_looked_at_again(tmp_path):
 
 
 async def test_a_task_that_the_service_does_not_know_stays_submitted(tmp_path):
-    """A poll that is answered 404 for good ends the waiting with its error; the item stays submitted, and may be billed."""
+    """If every poll gets 404, the wait ends with that error. The item stays submitted, and may be billed."""
     async with Emulator(seconds=100, faults=[Fault.not_found(times=None)]) as emulator:
         batch, (outcome,) = await run(emulator, foxes(1), tmp_path)
 
@@ -453,7 +457,7 @@ async def test_an_image_that_cannot_be_fetched_is_fetched_by_the_next_run(tmp_pa
 
 @pytest.mark.parametrize("tear", [lambda text: text[:-20], lambda text: ""])
 async def test_lines_that_the_manifest_lacks_are_added(service, tmp_path, tear, monkeypatch):
-    """The next run adds each line that the manifest lacks, and removes a line that was cut."""
+    """The next run adds each line that the manifest lacks, and removes a line that was cut off."""
     monkeypatch.setattr("foxapi_async._batch.manifest._AT_ONCE", 2)
     await run(service, foxes(3), tmp_path)
     whole = (tmp_path / "manifest.jsonl").read_text()
@@ -464,7 +468,7 @@ async def test_lines_that_the_manifest_lacks_are_added(service, tmp_path, tear, 
 
 
 async def test_what_a_killed_download_left_is_removed(service, tmp_path):
-    """Parts of files that nobody writes any more go when the next run begins; the images stay."""
+    """The next run removes part files that no process writes any more; the images stay."""
     await run(service, foxes(1), tmp_path)
     left = tmp_path / "images" / "0001" / ".fox-1.1234abcd.part"
     left.parent.mkdir()
@@ -475,7 +479,7 @@ async def test_what_a_killed_download_left_is_removed(service, tmp_path):
 
 
 async def test_nothing_that_a_run_writes_holds_the_key(tmp_path, caplog):
-    """Where the service repeats the key in its refusals, neither ledger, manifest, report nor log has it."""
+    """If the service repeats the key in its refusals, neither ledger, manifest, report nor log contains it."""
     caplog.set_level(logging.DEBUG)
     async with Emulator(seconds=5, key="sk-very-secret-1") as emulator:
         for status in (422, 500, 403):
@@ -503,7 +507,7 @@ async def test_one_run_at_a_time(service, tmp_path):
 
 
 async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_path):
-    """Cancelling `aclose` ends the waiting for what was sent: its items are uncertain, and not sent again."""
+    """Cancelling `aclose` ends the wait for answers: the items are uncertain, and not sent again."""
     service.add_fault(Fault.hang("submit", times=None))
     async with session_at(service) as fox:
         outcomes = Batch(foxes(2), tmp_path).run(fox)
@@ -524,7 +528,7 @@ async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_pa
 
 
 async def test_a_source_is_pulled_as_far_as_there_is_room(service, tmp_path):
-    """Of an endless generator no more is taken than can be begun, and it is closed in the end."""
+    """From an endless generator only as many items are pulled as can start, and at the end it is closed."""
     pulled = []
 
     async def endless():
@@ -546,7 +550,7 @@ async def test_a_source_is_pulled_as_far_as_there_is_room(service, tmp_path):
 
 
 async def test_nothing_is_kept_of_what_was_handed_out(service, tmp_path):
-    """Items of an earlier run and new ones leave no handle behind once their outcomes were handed out."""
+    """Items of an earlier run and new ones leave no handle behind after their outcomes were yielded."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(3), tmp_path, max_in_flight=2).run(fox)
         await anext(outcomes)
@@ -560,7 +564,7 @@ async def test_nothing_is_kept_of_what_was_handed_out(service, tmp_path):
 
 
 async def test_a_refused_resubmission_leaves_an_item_as_it_was(tmp_path):
-    """An uncertain item whose resubmission is refused for now stays uncertain."""
+    """An uncertain item whose new submit is refused for now stays uncertain."""
     async with Emulator(seconds=5, faults=[Fault.cut_after("submit")]) as emulator:
         await run(emulator, foxes(1), tmp_path)
         emulator.add_fault(Fault.status("submit", 402))
@@ -572,7 +576,7 @@ async def test_a_refused_resubmission_leaves_an_item_as_it_was(tmp_path):
 
 
 async def test_an_error_of_the_source_comes_last(service, tmp_path):
-    """What was submitted is handed out, then the source's own error is raised."""
+    """The outcomes of submitted items come first, then the source's own error is raised."""
 
     def broken():
         yield fox_request()
@@ -584,7 +588,7 @@ async def test_an_error_of_the_source_comes_last(service, tmp_path):
 
 
 async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
-    """Leaving the session under a run leaves everything resumable."""
+    """Closing the session during a run leaves everything resumable."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(3), tmp_path).run(fox)
         waiting = asyncio.create_task(anext(outcomes))
@@ -597,13 +601,13 @@ async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
 
 
 async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
-    """Images that cannot be written end the submitting: nothing more is paid for that could not be kept."""
+    """If images cannot be written, submitting ends: nothing is paid for that could not be kept."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("foxapi_async._files.disk.PartFile._commit", full)
+        patched.setattr("foxapi_async._files.disk.PartFile.commit", full)
         batch = Batch(foxes(8), tmp_path, max_in_flight=2)
         outcomes, raised = await drained(service, batch)
     assert (DownloadError, True) == (type(raised), raised.local)
@@ -615,7 +619,7 @@ async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
 
 
 async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service, tmp_path, monkeypatch):
-    """When the ledger breaks under way no more is sent, and each id that it may not know is handed out."""
+    """If the ledger breaks during a run, nothing more is sent, and each id that it may not have is yielded."""
 
     def full(connection, *_):
         raise sqlite3.OperationalError("database or disk is full")
@@ -632,9 +636,9 @@ async def test_a_ledger_that_cannot_be_written_ends_the_run_with_the_ids(service
 
 
 async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path, monkeypatch):
-    """The same holds for the manifest: what the ledger knows as done is not made again."""
+    """The same holds for the manifest: items that are done in the ledger are not made again."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -647,7 +651,7 @@ async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path,
 
 
 async def test_many_images_are_spread_over_folders(service, tmp_path, monkeypatch):
-    """From the thousandth item on each thousand has a folder of its own, which the manifest names."""
+    """From the thousandth item on each thousand has its own folder, which the manifest names."""
     monkeypatch.setattr("foxapi_async._batch.item.FILES_IN_FOLDER", 2)
     await run(service, foxes(5), tmp_path)
 
@@ -656,7 +660,7 @@ async def test_many_images_are_spread_over_folders(service, tmp_path, monkeypatc
 
 
 async def test_a_run_that_was_not_begun_is_closed_without_a_trace(service, tmp_path):
-    """Closing what was never iterated over does nothing; a session that was left begins nothing."""
+    """Closing a run that was never iterated over does nothing. A closed session starts no run."""
     async with session_at(service) as fox:
         await Batch(foxes(1), tmp_path / "a").run(fox).aclose()
         late = Batch(foxes(1), tmp_path / "b").run(fox)
@@ -667,7 +671,7 @@ async def test_a_run_that_was_not_begun_is_closed_without_a_trace(service, tmp_p
 
 
 async def test_a_run_that_is_left_while_it_opens_is_closed(service, tmp_path):
-    """Leaving before the ledger is open ends the run as soon as it is; nothing is sent."""
+    """If a run is closed before its ledger is open, it ends as soon as the ledger is open; nothing is sent."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(1), tmp_path).run(fox)
         waiting = asyncio.create_task(anext(outcomes))
@@ -695,7 +699,7 @@ async def test_a_run_that_is_left_in_a_hurry_while_it_opens_is_closed(service, t
 
 
 async def test_a_run_that_is_dropped_closes_its_ledger(service, tmp_path):
-    """Without `aclose`, a dropped iterator ends the run as well, and another may go on at once."""
+    """Without `aclose`, a dropped iterator ends the run as well, and another run may start at once."""
     async with session_at(service) as fox:
         async for _ in Batch(foxes(4), tmp_path, max_in_flight=2).run(fox):
             break
@@ -707,7 +711,7 @@ async def test_a_run_that_is_dropped_closes_its_ledger(service, tmp_path):
 
 
 async def test_after_its_end_a_run_stays_ended(service, tmp_path):
-    """An error is raised once; whoever asks again is told that there is no more."""
+    """An error is raised once; after that the iterator just ends."""
     (tmp_path / "out").write_text("")
     async with session_at(service) as fox:
         outcomes = Batch(foxes(1), tmp_path / "out").run(fox)
@@ -718,7 +722,7 @@ async def test_after_its_end_a_run_stays_ended(service, tmp_path):
 
 
 async def test_a_file_is_validated_before_anything_is_sent(service, tmp_path):
-    """Wrong lines are named with their numbers, all of them, and nothing is billed."""
+    """All wrong lines are named with their numbers, and nothing is billed."""
     file = tmp_path / "in.jsonl"
     file.write_text('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "c", "num_outputs": 9}\n')
     lines = InputFile(file, defaults={"model": "grok-imagine-image"})
@@ -730,7 +734,7 @@ async def test_a_file_is_validated_before_anything_is_sent(service, tmp_path):
 
 
 async def test_ids_of_a_file_are_compared_before_anything_is_sent(service, tmp_path):
-    """An id that stands for two requests, here or in an earlier run, is a wrong line; the same line twice is none."""
+    """An id that names two requests, here or in an earlier run, is a wrong line. The same line twice is correct."""
     file = tmp_path / "in.jsonl"
 
     async def problems_of(*rows):
@@ -746,7 +750,7 @@ async def test_ids_of_a_file_are_compared_before_anything_is_sent(service, tmp_p
 
 
 async def test_a_file_that_is_finished_is_not_read_again(service, tmp_path, monkeypatch):
-    """A second run of the same file looks at its checksum only; with another line it does that line."""
+    """A second run of the same file reads only its checksum; if a line was added, it does that line."""
     file = tmp_path / "in.txt"
     file.write_text("a fox\nan owl\n")
 
@@ -767,7 +771,7 @@ async def test_a_file_that_is_finished_is_not_read_again(service, tmp_path, monk
 
 
 async def test_a_finished_file_with_open_items_is_gone_through(tmp_path):
-    """Failed items of a finished file are found again by `retry_failed`."""
+    """`retry_failed` finds the failed items of a finished file."""
     file = tmp_path / "in.txt"
     file.write_text("a fox\nan owl\n")
     async with Emulator(seconds=5, faults=[Fault.fails()]) as emulator:
@@ -779,7 +783,7 @@ async def test_a_finished_file_with_open_items_is_gone_through(tmp_path):
 
 
 async def test_wrong_lines_of_a_pipe_are_outcomes(service, tmp_path):
-    """Lines that come as they are written are done as they come; a wrong one is told with its number."""
+    """Lines are done as they arrive; a wrong one is reported with its number."""
     lines = [
         InputRow(1, request=fox_request()),
         InputRow(2, problems=("prompt: missing",)),
@@ -805,7 +809,7 @@ async def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(s
     "options", [{"max_in_flight": 0}, {"budget": -1}, {"budget": "5"}, {"price": float("nan")}]
 )
 def test_a_wrong_setting_is_told_at_once(tmp_path, options):
-    """Numbers that make no sense are a ConfigurationError that names them."""
+    """An invalid number is a ConfigurationError that names it."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         Batch([], tmp_path, **options)
 

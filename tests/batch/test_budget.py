@@ -1,4 +1,4 @@
-"""What a batch may spend: never more than its budget, whatever is under way."""
+"""The spending of a batch: never more than its budget, however many submits run."""
 
 import pytest
 from hypothesis import given
@@ -11,15 +11,15 @@ FOX = "a fox"
 
 
 def test_without_a_limit_everything_goes():
-    """A batch without a budget asks nothing, also of kinds without a price."""
-    budget = Budget(None)
+    """A batch without a budget checks nothing, even for kinds without a price."""
+    budget = Budget()
     budget.take(FOX)
 
     assert Answer.GO is budget.ask(FOX)
 
 
 def test_an_unknown_price_goes_alone():
-    """While a submit of unknown price is under way nothing else goes; before it, it waits for what is under way."""
+    """While a submit of unknown price is unanswered no other goes. Before it goes, it waits for all others."""
     budget = Budget(100)
     held = budget.take(FOX)
     assert [Answer.WAIT, Answer.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
@@ -41,7 +41,7 @@ def test_what_the_service_states_is_the_price_of_the_next():
 
 
 def test_a_price_of_the_caller_is_used_until_the_service_states_another():
-    """`price` lets the first submits go together; a stated price replaces it."""
+    """With `price` the first submits go together; a stated price replaces it."""
     budget = Budget(10, price=2)
     held = [budget.take(FOX) for _ in range(5)]
     assert Answer.WAIT is budget.ask(FOX)
@@ -52,7 +52,7 @@ def test_a_price_of_the_caller_is_used_until_the_service_states_another():
 
 
 def test_a_refused_submit_gives_its_credits_back():
-    """What was held for a submit that was refused can be spent."""
+    """The credits held for a refused submit can be spent."""
     budget = Budget(5, price=5)
     held = budget.take(FOX)
     assert Answer.WAIT is budget.ask(FOX)
@@ -62,7 +62,7 @@ def test_a_refused_submit_gives_its_credits_back():
 
 
 def test_a_service_that_names_no_price_is_told_apart():
-    """A reply without credits makes its kind blind: nothing more of it goes, unless the caller knows the price."""
+    """A reply without credits blocks its kind: no more of it goes, unless the caller gives the price."""
     budget = Budget(100)
 
     assert budget.settle(FOX, budget.take(FOX), None) is None
@@ -70,14 +70,14 @@ def test_a_service_that_names_no_price_is_told_apart():
 
 
 def test_what_was_spent_before_counts():
-    """A batch that is resumed goes on from what its ledger says."""
+    """A resumed batch continues from the amount in its ledger."""
     assert Answer.REACHED is Budget(10, spent=10).ask(FOX)
     assert Answer.REACHED is Budget(10, spent=8, price=3).ask(FOX)
     assert Answer.GO is Budget(10, spent=7, price=3).ask(FOX)
 
 
 def test_the_kind_is_all_but_words_and_pictures():
-    """Prompts do not matter to a price; outputs, ratios, the model and the number of input images do."""
+    """Prompts do not change a price; outputs, ratios, the model and the number of input images do."""
     same = [GrokImagineImage("a"), GrokImagineImage("b")]
     others = [
         GrokImagineImage("a", num_outputs=2),
@@ -95,13 +95,13 @@ def test_the_kind_is_all_but_words_and_pictures():
 
 @pytest.mark.parametrize("usage", [None, {}, {"credits_reserved": "many"}])
 def test_a_price_that_is_no_number_is_none(usage):
-    """Anything but a finite number of credits, zero or more, says nothing."""
+    """A value that is not a finite number of credits, zero or more, is ignored."""
     assert credits_reserved(usage) is None
 
 
 @pytest.mark.parametrize("value", [True, -1, float("nan"), float("inf"), None])
 def test_odd_credits_say_nothing(value):
-    """Truth values, negative and infinite amounts are no price."""
+    """Truth values, negative and infinite amounts are not prices."""
     assert credits_reserved({"credits_reserved": value}) is None
     assert 5.5 == credits_reserved({"credits_reserved": 5.5})
 
@@ -114,7 +114,7 @@ def test_odd_credits_say_nothing(value):
     ),
 )
 def test_no_order_of_events_passes_the_budget(limit, prices, moves):
-    """Once each price is known the budget holds; a kind's first submit may pass it by its own price alone."""
+    """When each price is known the budget holds. A kind's first submit may exceed it by its own price only."""
     budget, under_way = Budget(limit), []
     for number, move in moves:
         kind = number % len(prices)

@@ -1,4 +1,4 @@
-"""The folder of a batch: at which service it goes on, what its logs hold, and what a ledger is made of again."""
+"""The folder of a batch: at which service it continues, its logs, and how a lost ledger is made again."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from foxapi_async._ledger import schema
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import FileLock
 from foxapi_async._ledger.proofs import Proof
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
@@ -56,7 +56,7 @@ def test_another_service_is_refused(moved):
 
 
 def test_another_service_is_taken_on_request(moved):
-    """With --other-origin the batch goes on at the new address, now and by the next command."""
+    """With --other-origin the batch continues at the new address, now and by the next command."""
     codes = [moved.command("--other-origin")[0], moved.command()[0]]
 
     assert ([0, 0], {"fox 1": 1}) == (codes, moved.sent())
@@ -72,7 +72,7 @@ def test_another_service_of_a_batch(moved, new_loop):
 
 
 def test_a_wrong_address_may_be_put_right(folder):
-    """A folder whose items were all refused takes another address without a word."""
+    """A folder whose items were all refused accepts another address without an option."""
     folder.service.add_fault(Fault.status("submit", 402, times=None))
     folder.command()
     with ThreadedEmulator(seconds=0.01) as other:
@@ -83,7 +83,7 @@ def test_a_wrong_address_may_be_put_right(folder):
 
 
 def test_a_trial_is_not_made_again(folder):
-    """--rebuild-ledger with --emulator is refused: what is paid for must not be asked of the emulator."""
+    """--rebuild-ledger with --emulator is refused: a paid task must not be read at the emulator."""
     code, err = folder.command("--emulator", "--rebuild-ledger")
 
     assert (2, True) == (code, "is not made again" in err)
@@ -91,7 +91,7 @@ def test_a_trial_is_not_made_again(folder):
 
 @pytest.mark.parametrize("name", ["submitted.jsonl", "submitting.jsonl"])
 def test_the_logs_are_private(folder, name):
-    """Only their owner reads the logs."""
+    """Only their owner can read the logs."""
     folder.command()
 
     assert 0o600 == stat.S_IMODE((folder.path / name).stat().st_mode)
@@ -104,7 +104,7 @@ def lose_ledger(folder):
 
 
 def test_what_was_being_sent_is_uncertain_after_a_rebuild(folder):
-    """An item whose POST was under way when run and ledger were lost is not sent again: it is uncertain."""
+    """If an item's POST had no answer when run and ledger were lost, it is not sent again: it is uncertain."""
     folder.service.add_fault(Fault.cut_after("submit", prompt="fox 1"))
     folder.command()
     for name, end in (
@@ -120,7 +120,9 @@ def test_what_was_being_sent_is_uncertain_after_a_rebuild(folder):
 
 
 def test_an_unanswered_submit_is_noted_before_it_leaves(folder):
-    """Each submit that was sent and never answered is in `submitting.jsonl`; those that ended have a line that says so."""
+    """Each submit that was sent and never answered is in `submitting.jsonl`. Those that ended have a line
+    that says so.
+    """
     folder.service.add_fault(Fault.cut_after("submit", prompt="fox 1"))
     folder.command()
     lines = [json.loads(line) for line in (folder.path / "submitting.jsonl").read_text().splitlines()]
@@ -144,7 +146,7 @@ def test_an_id_that_was_logged_and_not_committed_is_waited_for(folder, new_loop)
 
 
 def test_a_log_that_was_lost_is_written_again(folder):
-    """Without `submitted.jsonl` a run writes it anew, with every id that the ledger has."""
+    """Without `submitted.jsonl` a run writes it again, with every id in the ledger."""
     folder.command()
     log = folder.path / "submitted.jsonl"
     before = sorted(log.read_text().splitlines())
@@ -155,7 +157,7 @@ def test_a_log_that_was_lost_is_written_again(folder):
 
 
 def test_a_log_that_was_cut_gets_its_ids_back(folder):
-    """Where `submitted.jsonl` is shorter than the last run left it, the ids of the ledger are added."""
+    """If `submitted.jsonl` is shorter than the last run left it, the ids of the ledger are added."""
     folder.command()
     log = folder.path / "submitted.jsonl"
     ids = {json.loads(line)["task_id"] for line in log.read_text().splitlines()}
@@ -166,7 +168,7 @@ def test_a_log_that_was_cut_gets_its_ids_back(folder):
 
 
 class FullLog(SubmittedLog):
-    """Logs of which one, from its opening on, lies on a full disk."""
+    """Logs; one of them is on a full disk after its opening."""
 
     def __init__(self, folder, full):
         super().__init__(folder)
@@ -180,21 +182,21 @@ class FullLog(SubmittedLog):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 async def test_an_id_that_cannot_be_logged_is_in_the_ledger(tmp_path):
-    """Where an id cannot be logged the ledger has it all the same, and nothing more is noted."""
+    """If an id cannot be logged, the ledger still has it, and no more is noted."""
     with pytest.raises(LedgerError, match=r"cannot write .*submitted\.jsonl: No space left"):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(FullLog(tmp_path, "submitted.jsonl"), agrees=True)
             await ledger.submitting("a", "fox", "key")
             await ledger.submitted("a", "task 1")
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         assert "task 1" == (await ledger.look_up(["a"]))["a"].task_id
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 async def test_what_cannot_be_logged_is_not_sent(tmp_path):
-    """Where a submit that is about to leave cannot be logged, its caller gets an error, and so does every later one."""
+    """If a submit cannot be logged before it is sent, its caller gets an error, and so does every later one."""
     with pytest.raises(LedgerError):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(FullLog(tmp_path, "submitting.jsonl"), agrees=True)
             for key in "ab":
                 with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: No space left"):
@@ -202,7 +204,7 @@ async def test_what_cannot_be_logged_is_not_sent(tmp_path):
 
 
 class ShortLog(SubmittedLog):
-    """Logs of which one takes the beginning of a write alone, as a disk does that gets full."""
+    """Logs; one of them takes only the beginning of a write, like a disk that becomes full."""
 
     def open(self, connection, *, agrees):
         super().open(connection, agrees=agrees)
@@ -212,10 +214,10 @@ class ShortLog(SubmittedLog):
 
 
 async def test_a_line_that_is_written_in_part_is_an_error(tmp_path):
-    """A submit whose line was written in part does not leave."""
+    """A submit whose line was only partly written is not sent."""
     log = ShortLog(tmp_path)
     with pytest.raises(LedgerError):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(log, agrees=True)
             with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: its disk is full"):
                 await ledger.submitting("a" * 1_000_000, "fox", "key")
@@ -223,17 +225,17 @@ async def test_a_line_that_is_written_in_part_is_an_error(tmp_path):
 
 
 async def test_a_log_that_cannot_be_opened(tmp_path):
-    """A folder in the place of a log is named in the error."""
+    """If a folder is in the place of a log, the error names it."""
     (tmp_path / "submitting.jsonl").mkdir()
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         with pytest.raises(LedgerError, match=r"cannot write .*submitting\.jsonl: Is a directory"):
             await ledger.keep_log(SubmittedLog(tmp_path), agrees=True)
 
 
 async def test_an_id_is_logged_once(tmp_path):
-    """An id that the ledger has already, and one that it refuses, make no line."""
+    """An id that the ledger already has, and one that it refuses, add no line."""
     log = SubmittedLog(tmp_path)
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.keep_log(log, agrees=True)
         await brought(ledger, "failed")
         await ledger.submitted("a", "task 1")
@@ -244,9 +246,9 @@ async def test_an_id_is_logged_once(tmp_path):
 
 
 async def test_what_is_under_way_stays_noted(tmp_path):
-    """`submitting.jsonl` is not emptied while the ledger has a submit without an answer."""
+    """`submitting.jsonl` is not emptied while the ledger has an unanswered submit."""
     for _ in range(2):
-        async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+        async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
             await ledger.keep_log(SubmittedLog(tmp_path), agrees=True)
             if not await ledger.look_up(["a"]):
                 await ledger.submitting("a", "fox", "key")
@@ -255,7 +257,7 @@ async def test_what_is_under_way_stays_noted(tmp_path):
 
 
 def make_hot(folder):
-    """Run the batch, then leave a ledger with the journal of a commit that was killed: the bytes of both."""
+    """Run the batch, then leave a ledger with the journal of a killed commit. Returns the bytes of both."""
     folder.command()
     with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -272,7 +274,7 @@ def make_hot(folder):
 
 
 def test_a_look_at_a_commit_that_was_killed(folder):
-    """`foxapi status` reads a ledger with a hot journal, and leaves every byte of both."""
+    """`foxapi status` reads a ledger with a hot journal, and changes no byte of either file."""
     files = make_hot(folder)
     counts = folder.counts()
 
@@ -280,7 +282,7 @@ def test_a_look_at_a_commit_that_was_killed(folder):
 
 
 def test_a_ledger_in_use_is_not_copied(folder):
-    """While a run has the ledger, a look that fails is an error: what is copied meanwhile may be torn."""
+    """While a run has the ledger, a failed read is an error: a copy made now may be torn."""
     make_hot(folder)
     holder = FileLock(folder.ledger)
     code, _, err = folder.foxapi("status", str(folder.path))
@@ -290,7 +292,7 @@ def test_a_ledger_in_use_is_not_copied(folder):
 
 
 def test_there_is_no_room_for_a_copy(folder, monkeypatch):
-    """Where what needs recovery cannot be copied, the error says so, and nothing is left of the copy."""
+    """If there is no room for the copy that recovery needs, the error says so, and the copy is removed."""
     make_hot(folder)
 
     def full(*_):
@@ -303,7 +305,7 @@ def test_there_is_no_room_for_a_copy(folder, monkeypatch):
     assert (3, True, []) == (code, "No space left" in err, list(folder.path.glob("foxapi-*")))
 
 
-# The manifest as a witness.
+# The manifest as evidence.
 
 
 def test_lines_of_a_manifest_that_prove_nothing():
@@ -325,7 +327,7 @@ def test_the_fingerprint_of_a_line_is_that_of_its_request(image):
 
 
 def test_a_request_of_a_later_version_has_a_fingerprint(folder):
-    """A line whose request is not understood here proves its item all the same."""
+    """A line with a request of an unknown form still proves its item."""
     line = {
         "id": "a",
         "status": "failed",
@@ -348,7 +350,7 @@ def test_a_long_line_that_was_cut_is_removed(folder):
     assert before == manifest.read_text()
 
 
-# What is proven, rule by rule.
+# The rules of proof, one by one.
 
 
 def accepted(key, task_id, idempotency_key="key", price=5.0):
@@ -374,29 +376,29 @@ def moving(key, idempotency_key, state=ItemState.SUBMITTING):
 
 
 async def brought(ledger, state):
-    """An item in the ledger: its first submit was answered by task 1, where it was answered."""
+    """An item in the ledger. If its first submit was answered, then with task 1."""
     await ledger.submitting("a", "fox", "key 1", 5)
     if state == "new":
         await ledger.released("a")
     elif state == "refused":
-        await ledger.failed("a", "{}", 0)
+        await ledger.ended("a", ItemState.FAILED, "{}", 0)
     elif state == "uncertain":
-        await ledger.uncertain("a", "{}")
+        await ledger.ended("a", ItemState.UNCERTAIN, "{}")
     elif state != "submitting":
         await ledger.submitted("a", "task 1")
         if state in ("failed", "again"):
-            await ledger.failed("a", "{}")
+            await ledger.ended("a", ItemState.FAILED, "{}")
         if state == "again":
             await ledger.submitting("a", "fox", "key 2", 5)
         if state == "done":
-            await ledger.done("a", "{}")
+            await ledger.ended("a", ItemState.DONE, "{}")
 
 
 DONE, FAILED, UNCERTAIN = ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN
 SUBMITTING, SUBMITTED = ItemState.SUBMITTING, ItemState.SUBMITTED
 ONE, TWO_ = accepted("a", "task 1", "key 1"), accepted("a", "task 2", "key 2")
 
-# The ledger before; the log, the manifest and the submits under way; the state and the id afterwards.
+# The ledger before; the log, the manifest and the unanswered submits; the state and the id afterwards.
 REBUILT = {
     "an id": (None, [ONE], [], [], (SUBMITTED, "task 1")),
     "done": (None, [ONE], [ended("a", DONE, "task 1")], [], (DONE, "task 1")),
@@ -449,9 +451,9 @@ REBUILT = {
 
 @pytest.mark.parametrize("name", REBUILT)
 async def test_what_is_proven(tmp_path, name):
-    """A ledger that is made again has what the files prove, and keeps what it knows better."""
+    """A rebuilt ledger has what the files prove, and keeps its own better knowledge."""
     before, logged, manifest, moves, expected = REBUILT[name]
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         if before is not None:
             await brought(ledger, before)
         await ledger.rebuild(lambda: logged, lambda: manifest, lambda: moves, kept="yes")
@@ -463,10 +465,10 @@ async def test_what_is_proven(tmp_path, name):
 
 async def test_a_rebuilt_ledger_counts_every_bill(tmp_path):
     """An item that was billed twice counts twice as spent."""
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await ledger.rebuild(lambda: [ONE, TWO_], list, list)
 
-        assert 10.0 == await ledger.spent()
+        assert 10.0 == (await ledger.totals()).spent
 
 
 COMPARED = {
@@ -485,9 +487,9 @@ COMPARED = {
 
 @pytest.mark.parametrize("name", COMPARED)
 async def test_what_a_ledger_has_lost(tmp_path, name):
-    """The ledger is compared with each line of the files: what it can know without the line is no loss."""
+    """The ledger is compared with each line of the files. A fact that it can have without the line is no loss."""
     before, line, lost = COMPARED[name]
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         if before is not None:
             await brought(ledger, before)
         found = await ledger.compare(lambda: [line])
@@ -497,7 +499,7 @@ async def test_what_a_ledger_has_lost(tmp_path, name):
 
 async def test_the_last_line_of_an_item_counts(tmp_path):
     """An earlier id of an item is no loss if a later line has the id of the ledger."""
-    async with Ledger.opened(tmp_path / "ledger.db") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
         await brought(ledger, "submitted")
         found = await ledger.compare(lambda: [accepted("a", "task 0", "key 0"), ONE])
 
@@ -505,7 +507,7 @@ async def test_the_last_line_of_an_item_counts(tmp_path):
 
 
 def test_a_file_is_known_again(tmp_path):
-    """A file that has grown is known by its mark; one that was changed or cut is not."""
+    """A file that has grown is recognised by its mark; a changed or cut one is not."""
     path = tmp_path / "file"
     missing = mark_of(path)
     path.write_text("one\n")
@@ -518,7 +520,7 @@ def test_a_file_is_known_again(tmp_path):
 
 
 def test_lines_that_are_none_are_left_out(tmp_path):
-    """Lines of the logs that are no objects, or have no key, prove nothing."""
+    """Lines of the logs that are not objects, or have no key, prove nothing."""
     log = SubmittedLog(tmp_path)
     for path in (log.submitted, log.submitting):
         path.write_text('[]\n{"key": 5}\n{"key": "a", "state": "odd"}\n{"key"')

@@ -1,4 +1,4 @@
-"""A batch's input: JSON lines, tables and prompts, from files and pipes, to requests or named problems."""
+"""A batch's input: JSON lines, tables and prompts, from files and pipes, become requests or named problems."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ unhurried = settings(deadline=None)
 
 @pytest.fixture
 def read(tmp_path):
-    """The items of a file of that name and content."""
+    """The items of a file with this name and content."""
 
     async def read(name, content, *, defaults=GROK, size=500, form=None):
         path = tmp_path / name
@@ -41,7 +41,7 @@ def read(tmp_path):
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Makes a pipe standard input, and gives its other end."""
+    """Makes standard input a pipe, and returns its other end."""
     out, into = os.pipe()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: out))
     with io.FileIO(into, "w") as pipe:
@@ -68,14 +68,14 @@ async def test_json_lines_take_every_field(read, name):
 
 
 async def test_json_lines_send_unknown_models_unchecked(read):
-    """A model that is not known becomes a raw request, as everywhere."""
+    """An unknown model becomes a raw request, as everywhere."""
     (item,) = await read("a.jsonl", '{"model": "new", "prompt": "x", "seed": 7}')
 
     assert RawRequest("new", "x", params={"seed": 7}) == item.request
 
 
 async def test_a_prompt_a_line(read):
-    """Each line of a text is a prompt, with the fields of the defaults; white space at its ends is no part of it."""
+    """Each line of a text is a prompt, with the default fields; white space at its ends is removed."""
     items = await read("a.txt", "  a fox \n\n{a: fox}\n#3\n", defaults=GROK | {"num_outputs": 2})
 
     expected = [(1, "a fox"), (3, "{a: fox}"), (4, "#3")]
@@ -83,7 +83,7 @@ async def test_a_prompt_a_line(read):
 
 
 async def test_a_table_is_typed_by_the_fields(read):
-    """A cell becomes what its field takes, and an empty one says nothing."""
+    """A cell becomes the type of its field, and an empty cell counts as missing."""
     table = 'id, prompt ,num_outputs,aspect_ratio,image_urls\n7,"a, ""b""\nc", 2 ,16:9 ,\n,d,,,http://a/1 http://b/2\n,,,,\n'
 
     items = await read("a.csv", table)
@@ -95,7 +95,7 @@ async def test_a_table_is_typed_by_the_fields(read):
 
 
 async def test_a_table_with_tabs(read):
-    """A .tsv file has its fields between tabs, and each row may name its model."""
+    """A .tsv file has tabs between its fields, and each row may name its model."""
     rows = f"prompt\tmodel\tgoogle_search\tresolution\na\t{FLASH}\tYES\t512\nb\t{FLASH}\t0\t\n"
 
     items = await read("a.tsv", rows)
@@ -107,7 +107,7 @@ async def test_a_table_with_tabs(read):
 
 
 async def test_a_table_of_an_unknown_model(read):
-    """Fields of other models are JSON where they are JSON; those that a known model has are as there."""
+    """Fields of unknown models are JSON if they can be read as JSON. Fields that a known model has keep its type."""
     rows = 'prompt,model,seed,style,resolution,tags,image_urls\n42,new,42,red,512,"[1, ""a""]","[""http://a/b c""]"\n'
 
     with_blank = await read("a.csv", rows)
@@ -119,7 +119,7 @@ async def test_a_table_of_an_unknown_model(read):
 
 
 async def test_a_table_may_name_a_path(read):
-    """A row with a path is sent unchecked, even of a known model."""
+    """A row with a path is sent unchecked, even for a known model."""
     (item,) = await read("a.csv", "prompt,path,seed\nx,/v1/run/generations,1\n")
 
     assert RawRequest(GROK["model"], "x", params={"seed": 1}, path="/v1/run/generations") == item.request
@@ -136,7 +136,7 @@ async def test_a_table_may_name_a_path(read):
     ],
 )
 async def test_a_cell_of_the_wrong_kind(read, cells, problem):
-    """A cell that is not of its field's kind is named as it stands."""
+    """A cell of the wrong kind is named with its text."""
     (item,) = await read("a.csv", f"prompt,num_outputs,image_urls\na fox,{cells}\n")
 
     assert item.request is None
@@ -152,12 +152,12 @@ async def test_a_cell_of_the_wrong_kind(read, cells, problem):
     ],
 )
 async def test_a_wrong_header_ends_a_table(read, header, problem):
-    """A header that cannot be one is one problem, not one for each row."""
+    """A wrong header is one problem, not one for each row."""
     assert [InputRow(1, problems=(problem,))] == await read("a.csv", f"{header}\na,b\nc,d\n")
 
 
 async def test_a_table_goes_on_after_a_wrong_record(read):
-    """Too few or many cells and bad quotes are problems of their record alone."""
+    """Too few or many cells and bad quotes are problems of their record only."""
     items = await read("a.csv", 'prompt,id\na\nb,1,2\n"c"d,3\ne,5\n')
 
     assert [2, 3, 4, 5] == [item.number for item in items]
@@ -170,7 +170,7 @@ async def test_a_table_goes_on_after_a_wrong_record(read):
 
 @pytest.mark.parametrize("text", ['"a\n', '"' + "a\n" * 100_000, '"' + 'a\n","' * 300_000])
 async def test_a_quote_that_is_not_closed(read, text):
-    """A quote that is not closed is a problem of the line where its record begins, and is read in bounds."""
+    """An open quote is a problem of the line where its record begins, and only a limited part is read."""
     items = await read("a.csv", "prompt\n" + text)
 
     assert 2 == items[0].number
@@ -178,7 +178,7 @@ async def test_a_quote_that_is_not_closed(read, text):
 
 
 async def test_the_form_can_be_named(read):
-    """The form is that of the name's ending, unless it is named."""
+    """The name's ending decides the form, unless it is named."""
     assert ["a"] == prompts(await read("a.txt", '{"prompt": "a"}', form="jsonl"))
     with pytest.raises(
         InvalidRequestError, match=r"its ending says no form; known are \.jsonl .* or name the form"
@@ -188,13 +188,13 @@ async def test_the_form_can_be_named(read):
 
 @pytest.mark.parametrize("path", ["missing.txt", "nu\0ll.txt"])
 def test_no_file(path):
-    """A file that cannot be had is refused when the input is named, by its name."""
+    """A file that cannot be opened is refused by name as soon as the input is named."""
     with pytest.raises(InvalidRequestError, match=r"\.txt: "):
         InputFile(path)
 
 
 async def test_a_file_that_cannot_be_read(tmp_path):
-    """A file that went away is an error that names it."""
+    """A file that has disappeared is an error that names it."""
     path = tmp_path / "a.txt"
     path.write_text("x")
     file = InputFile(path)
@@ -238,7 +238,7 @@ async def test_marks_and_line_ends(read, head, end, name, lines):
 )
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv"])
 async def test_not_utf8(read, name, content, problem):
-    """A line that is not UTF-8 is a problem with its number, of no other line."""
+    """A line that is not UTF-8 is a problem with its own number only."""
     items = await read(name, content)
 
     assert problem in [(item.number, item.problems[0]) for item in items if item.problems]
@@ -280,7 +280,7 @@ async def test_a_long_line_is_not_held(read, name, size, end):
     ],
 )
 async def test_wrong_json_lines(read, text, problem):
-    """What is wrong with a JSON line is said in words, and the next line is read."""
+    """The problem of a JSON line is described, and the next line is read."""
     wrong, right = await read("a.jsonl", f'{text}\n{{"prompt": "b"}}\n')
 
     assert (1, None, None) == (wrong.number, wrong.id, wrong.request)
@@ -289,7 +289,7 @@ async def test_wrong_json_lines(read, text, problem):
 
 
 async def test_defaults_fill_what_is_not_said(read):
-    """Defaults stand where a line says nothing; an explicit null leaves the field out."""
+    """Defaults fill the fields that a line lacks; an explicit null leaves the field out."""
     content = (
         '{"prompt": "a"}\n{"prompt": "b", "aspect_ratio": "1:1"}\n{"prompt": "c", "aspect_ratio": null}\n'
     )
@@ -300,7 +300,7 @@ async def test_defaults_fill_what_is_not_said(read):
 
 
 async def test_no_model_at_all(read):
-    """Without a model in the line or the defaults the line says which are known."""
+    """Without a model in the line or the defaults the problem lists the known models."""
     (item,) = await read("a.csv", "prompt\nx\n", defaults={})
 
     assert item.problems[0].startswith("model: missing; known are ")
@@ -316,7 +316,7 @@ async def test_names_without_a_scheme_are_local_files(read, tmp_path):
 
 
 async def test_a_line_means_the_same_from_every_folder(tmp_path, monkeypatch):
-    """The fingerprint of a line with a local file does not depend on where the command is run."""
+    """The fingerprint of a line with a local file does not depend on the folder where the command runs."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jsonl").write_text('{"prompt": "a", "image_urls": ["1.png"]}')
     marks = set()
@@ -335,7 +335,7 @@ async def test_a_line_means_the_same_from_every_folder(tmp_path, monkeypatch):
     ("text", "expected"), [('"x y"', "x y"), ("7", "7"), ("1.5", "1.5"), ("null", None), ('"猫#2"', "猫#2")]
 )
 async def test_ids(read, text, expected):
-    """An id is a text, or a number taken as its text; null is none."""
+    """An id is a text, or a number taken as its text; null counts as missing."""
     (item,) = await read("a.jsonl", f'{{"prompt": "a", "id": {text}}}')
 
     assert (expected, ()) == (item.id, item.problems)
@@ -345,7 +345,7 @@ async def test_ids(read, text, expected):
     "text", ['""', '" a"', '"a\\n"', '"\\ud800"', f'"{"x" * 201}"', "true", "[1]", f'"{"0a" * 12}#12"']
 )
 async def test_wrong_ids(read, text):
-    """An id that is blank, too long, unprintable or could be the key of a line without one is a problem."""
+    """An id is a problem if it is blank, too long or unprintable, or could be the key of a line without an id."""
     (item,) = await read("a.jsonl", f'{{"prompt": "a", "id": {text}}}')
 
     assert (None, None) == (item.id, item.request)
@@ -361,7 +361,7 @@ async def test_wrong_ids(read, text):
     st.integers(1, 5),
 )
 def test_blocks_do_not_matter(pieces, step):
-    """The lines of a stream are the same, however its bytes are cut into blocks."""
+    """The lines of a stream are the same, however its bytes are divided into blocks."""
     content = b"".join(pieces)
     blocks = [content[at : at + step] for at in range(0, len(content), step)]
 
@@ -369,7 +369,7 @@ def test_blocks_do_not_matter(pieces, step):
 
 
 async def test_chunks_are_bounded(read, tmp_path):
-    """A chunk has at most the size asked for, and all together are the file."""
+    """A chunk has at most the requested size, and together they are the whole file."""
     (tmp_path / "a.txt").write_text("".join(f"fox {n}\n" for n in range(1000)))
     chunks = [chunk async for chunk in InputFile(tmp_path / "a.txt", defaults=GROK).chunks(7)]
 
@@ -379,7 +379,7 @@ async def test_chunks_are_bounded(read, tmp_path):
 
 @pytest.mark.thorough
 async def test_memory_is_flat(tmp_path):
-    """Reading a file ten times as long takes no more memory."""
+    """Reading a file ten times as long needs no more memory."""
     peaks = []
     for count in (2_000, 20_000):
         (tmp_path / "a.txt").write_text("".join(f"a red fox number {n} in the snow\n" for n in range(count)))
@@ -392,7 +392,7 @@ async def test_memory_is_flat(tmp_path):
 
 
 async def test_the_checksum_is_that_of_the_file(tmp_path):
-    """After the last chunk the checksum is there, the same as without reading lines; before it there is none."""
+    """The checksum is available after the last chunk, and equals that of the file. Before that there is none."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"x\r\n" * 1000)
     file, other = InputFile(path, defaults=GROK), InputFile(path, defaults=GROK | {"num_outputs": 2})
@@ -411,7 +411,9 @@ async def test_the_checksum_is_that_of_the_file(tmp_path):
 
 
 async def test_a_pipe_gives_what_has_come(stdin):
-    """From standard input items come as they are written, blank lines behind them or not; its form is seen."""
+    """Items from standard input come as they are written, with or without blank lines after them; the form is
+    detected.
+    """
     file = InputFile("-", defaults=GROK)
     stdin.write(b'\n{"prompt": "a"}\n\n')
     chunks = file.chunks()
@@ -428,7 +430,7 @@ async def test_a_pipe_gives_what_has_come(stdin):
 
 @pytest.mark.parametrize(("content", "expected"), [(b"", []), (b"\n \n", []), (b"a {\n", ["a {"])])
 async def test_the_form_of_a_pipe(stdin, content, expected):
-    """What does not begin with a brace is prompts; nothing is nothing."""
+    """Text that does not begin with a brace is prompts; empty input has no items."""
     stdin.write(content)
     stdin.close()
 
@@ -438,7 +440,7 @@ async def test_the_form_of_a_pipe(stdin, content, expected):
 
 
 async def reading(*, thread):
-    """Wait until a thread of ours reads a pipe, or none does any more: an event would have to be set by it."""
+    """Wait until one of our threads reads a pipe, or until it stops: an event would need that thread to set it."""
     while thread != any(one.name == "foxapi-input" for one in threading.enumerate()):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
 
@@ -459,7 +461,7 @@ async def test_waiting_for_a_pipe_can_be_cancelled(stdin):
 
 
 async def test_a_named_pipe_is_no_regular_file(tmp_path):
-    """A named pipe is read like standard input, and relative files begin in the present folder."""
+    """A named pipe is read like standard input, and relative files are in the current folder."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     file = InputFile(path, defaults=GROK)
@@ -472,7 +474,7 @@ async def test_a_named_pipe_is_no_regular_file(tmp_path):
 
 
 async def test_no_standard_input(monkeypatch):
-    """A process without standard input says so."""
+    """A process without standard input gets an error that says so."""
     monkeypatch.setattr(sys, "stdin", None)
 
     with pytest.raises(InvalidRequestError, match="standard input: there is none"):
@@ -483,7 +485,7 @@ async def test_no_standard_input(monkeypatch):
 
 
 async def test_check_counts_requests_and_images(tmp_path):
-    """The check counts what would be submitted, and the images of it, by model."""
+    """The check counts the requests and images that would be submitted, by model."""
     lines = [
         {"prompt": "a", "num_outputs": 3},
         {"prompt": "b"},
@@ -504,7 +506,9 @@ async def test_check_counts_requests_and_images(tmp_path):
 
 
 async def test_check_looks_for_local_files(tmp_path):
-    """A local file that is missing, empty or no file is a problem of every line that names it; reading lines is not."""
+    """A local file that is missing, empty or not a file is a problem of every line that names it. Reading
+    lines ignores it.
+    """
     (tmp_path / "good.png").write_bytes(b"x")
     (tmp_path / "empty.png").touch()
     names = ["good.png", "missing.png", "empty.png", ".", "nu\0ll.png", "missing.png"]
@@ -523,7 +527,7 @@ async def test_check_looks_for_local_files(tmp_path):
 
 
 async def test_check_keeps_the_first_thousand_problems(tmp_path):
-    """Of a file that is wrong throughout, all lines are counted and a thousand kept."""
+    """If a file is wrong throughout, all lines are counted and a thousand problems kept."""
     path = tmp_path / "a.jsonl"
     path.write_text("x\n" * 2500)
 

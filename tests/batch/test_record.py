@@ -1,4 +1,4 @@
-"""What the error of one item means for its state and for the whole run: rules, without a service."""
+"""How the error of one item changes its state and the whole run: rules, without a service."""
 
 import asyncio
 
@@ -53,19 +53,19 @@ CASES = [
 
 @pytest.mark.parametrize(("error", "state", "reason"), CASES)
 def test_an_error_without_a_submit(error, state, reason):
-    """The class of an error, and whether it concerns a task, say where the item stands and why a run pauses."""
+    """The class of an error, and whether it concerns a task, decide the item's state and the reason of a pause."""
     assert (state_after(error, None), pause_reason(error, None)) == (state, reason)
 
 
 def refused_by_edge(*, series=True):
     """A submit that something in front of the service has refused."""
-    submission = Submission(60, 10, series=Series(pauses=True) if series else None)
+    submission = Submission(60, 10, key="key", series=Series(pauses=True) if series else None)
     submission.refused_by_edge = True
     return submission
 
 
 async def test_an_item_that_the_edge_alone_dislikes_has_failed():
-    """A submit that the edge refuses, and that nothing holds back, is its own failure, whatever the status."""
+    """A submit that the edge refuses, while nothing holds it back, is its own failure, with any status."""
     error = PermissionDeniedError(status=403)
 
     assert (state_after(error, refused_by_edge()), pause_reason(error, refused_by_edge())) == (
@@ -75,7 +75,7 @@ async def test_an_item_that_the_edge_alone_dislikes_has_failed():
 
 
 async def test_a_single_submit_that_the_edge_refuses_is_judged_by_its_class():
-    """A submit by itself is judged by the class of its error."""
+    """A single submit is judged by the class of its error."""
     error = PermissionDeniedError(status=403)
 
     assert state_after(error, refused_by_edge(series=False)) is ItemState.NEW
@@ -90,8 +90,8 @@ async def test_an_item_that_is_stopped_while_the_edge_refuses_it_is_new():
 
 
 async def test_an_item_that_waited_behind_a_closed_brake_is_new():
-    """A submit that was never sent, and ends with what another one was told, is new and has that one's reason."""
-    submission = Submission(60, 10, series=Series(pauses=True))
+    """A submit that was never sent, and ends with the error of another, is new and has that one's reason."""
+    submission = Submission(60, 10, key="key", series=Series(pauses=True))
     submission.bar(Bar(NotFoundError(status=404), "path"))
     error = NotFoundError(status=404)
 

@@ -1,4 +1,4 @@
-"""When to look, in seconds: the bounds for any numbers at all, units, prices, and plans that people can check."""
+"""When to poll, in seconds: the bounds for all numbers, units, prices, and readable plans."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cadences(draw: st.DrawFn) -> Cadence:
 
 @st.composite
 def learned(draw: st.DrawFn) -> Durations:
-    """What might be learned, however odd: one to three groups."""
+    """Any possible result of learning: one to three groups."""
     parts = [
         (draw(st.floats(1e-6, 1)), draw(st.floats(-6, 8)), draw(st.floats(0.004, 3)))
         for _ in range(draw(st.integers(1, 3)))
@@ -51,7 +51,7 @@ def learned(draw: st.DrawFn) -> Durations:
 
 
 def moments(cadence: Cadence, estimate: float | None, until: float, step: float = 1.0) -> list[float]:
-    """The ages at which a task that runs until `until` is looked at; the last one sees it finished."""
+    """The ages at which a task that runs until `until` is polled; the last poll finds it finished."""
     looks: list[float] = []
     age = 0.0
     while not looks or looks[-1] < until:
@@ -70,7 +70,7 @@ def start_of(age: float) -> float:
 
 @given(cadences(), any_number, estimates, steps)
 def test_the_bounds_hold_for_any_numbers(cadence, age, estimate, step):
-    """Whatever the estimate and the age, the next poll is a finite age, never before `shortest` nor after `longest`."""
+    """For any estimate and age, the next poll is a finite age, from `shortest` to `longest` later."""
     start = start_of(age)
     assume(start + cadence.longest < math.inf)
     when = cadence.next_poll(age, estimate, step)
@@ -81,7 +81,7 @@ def test_the_bounds_hold_for_any_numbers(cadence, age, estimate, step):
 
 @given(cadences(), any_number, learned(), st.floats(1e-9, 1e9), steps, st.floats(1, math.inf))
 def test_the_bounds_hold_whatever_was_learned(cadence, age, durations, scale, step, scarcity):
-    """So they do for any durations, and however scarce polls are."""
+    """The same holds for any durations and any scarcity."""
     start = start_of(age)
     assume(start + cadence.longest < math.inf)
     when = cadence.next_look(age, Forecast(scale, durations), step=step, scarcity=scarcity)
@@ -95,7 +95,7 @@ UNUSABLE = [None, 0, 0.0, -1, -45, math.nan, math.inf, -math.inf, 0.009, 21601, 
 
 @pytest.mark.parametrize("estimate", UNUSABLE)
 def test_unusable_estimates_count_as_none(estimate):
-    """Absent, zero, negative and absurd estimates are all the same: unknown."""
+    """Absent, zero, negative and absurd estimates all count as unknown."""
     assert not is_usable(estimate)
     for age in (0.0, 10.0, 1000.0):
         assert Cadence().next_poll(age, None) == Cadence().next_poll(age, estimate)
@@ -103,26 +103,26 @@ def test_unusable_estimates_count_as_none(estimate):
 
 @pytest.mark.parametrize("estimate", [0.01, 1, 45, 45.5, 3600, 21600])
 def test_usable_estimates(estimate):
-    """Seconds from a hundredth to six hours are taken at their word."""
+    """From a hundredth of a second to six hours an estimate is used as given."""
     assert is_usable(estimate)
     assert Cadence(longest=1e9).next_poll(0.0, estimate) != Cadence(longest=1e9).next_poll(0.0, None)
 
 
 @pytest.mark.parametrize("age", [-1, -math.inf, math.nan, math.inf, HUGE])
 def test_an_age_that_is_none_counts_as_0(age):
-    """A clock that went mad does not stop the polls."""
+    """An invalid age does not stop the polls."""
     assert Cadence().next_poll(0.0, 45) == Cadence().next_poll(age, 45)
 
 
 @given(st.none() | usable, ages, steps)
 def test_polls_advance(estimate, age, step):
-    """Every poll lies after the one before."""
+    """Every poll is later than the one before."""
     assert Cadence().next_poll(age, estimate, step) > age
 
 
 @given(st.none() | usable, ages, ages)
 def test_a_later_look_never_comes_before_an_earlier_one(estimate, age, other):
-    """The next poll's age grows with the age of the last, as long as nothing is learned."""
+    """The next poll's age grows with the age of the last, while nothing is learned."""
     first, second = sorted([age, other])
 
     assert Cadence().next_poll(first, estimate) <= Cadence().next_poll(second, estimate) * (1 + 1e-9)
@@ -139,7 +139,7 @@ def test_a_task_far_beyond_its_estimate_is_still_looked_at(estimate, times):
 @pytest.mark.parametrize("name", ["poll_price", "shortest", "longest"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, None, "1", True, HUGE])
 def test_a_setting_that_is_no_positive_number_is_refused(name, value):
-    """By name, with its value."""
+    """The error names the setting and its value."""
     with pytest.raises(ConfigurationError, match=name):
         Cadence(**{name: value})
 
@@ -153,7 +153,7 @@ def test_bounds_the_wrong_way_round_are_refused():
 @pytest.mark.parametrize("step", [0.8, 1.0, 1.2])
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 45.0])
 def test_an_age_beyond_all_ages_is_a_number_still(scale, step):
-    """Where the arithmetic of hazards would leave the floats, the bounds decide."""
+    """If the arithmetic of hazards would leave the range of floats, the bounds decide."""
     sharp = Durations((LogNormal(1.0, 0.0, 0.004),))
 
     assert LARGEST == Cadence().next_look(LARGEST, Forecast(scale, sharp), step=step)
@@ -164,7 +164,7 @@ def test_an_age_beyond_all_ages_is_a_number_still(scale, step):
 
 @given(st.none() | st.floats(1, 3600), ages, st.floats(1.01, 100))
 def test_gaps_grow_as_the_price_rises(estimate, age, factor):
-    """A higher price of a poll never brings the next one forward, and neither does scarcity, which is the same."""
+    """A higher price of a poll never brings the next one forward. The same holds for scarcity."""
     dear = Cadence(poll_price=0.1 * factor, shortest=1e-9, longest=1e9)
     forecast = forecast_by_time(ModelEstimates(), estimate)
     when = dear.next_poll(age, estimate)
@@ -175,7 +175,7 @@ def test_gaps_grow_as_the_price_rises(estimate, age, factor):
 
 @pytest.mark.parametrize("estimate", [5, 45, 600, None])
 def test_polls_fall_as_the_price_rises(estimate):
-    """Each doubling of the price takes polls from a task, and adds lag."""
+    """Each doubling of the price makes fewer polls, and more lag."""
     plans = [Cadence(poll_price=0.005 * 2**i, shortest=1e-6, longest=1e6).explain(estimate) for i in range(9)]
 
     assert all(one.mean_polls > other.mean_polls for one, other in itertools.pairwise(plans))
@@ -183,7 +183,7 @@ def test_polls_fall_as_the_price_rises(estimate):
 
 
 def test_twice_the_price_gives_about_0_7_times_the_polls():
-    """At 1.4 times the lag, as the docstring of Cadence promises."""
+    """The lag is then 1.4 times as long, as the docstring of Cadence promises."""
     cheap, dear = (Cadence(poll_price=price, shortest=1e-6).explain(45) for price in (0.01, 0.02))
 
     assert math.isclose(math.sqrt(0.5), dear.mean_polls / cheap.mean_polls, rel_tol=0.05)
@@ -202,7 +202,7 @@ def test_scaling_everything_scales_the_schedule(estimate, ratio, scale, price, s
 
 
 def test_steps_spread_the_first_polls():
-    """Tasks submitted together poll apart: steps that are spread evenly spread the first polls, in their order."""
+    """Tasks submitted together are polled apart: evenly spread steps spread the first polls, in their order."""
     low, high = FIRST_STEPS
     firsts = [Cadence().next_poll(0.0, 45, low + (high - low) * i / 8) for i in range(9)]
 
@@ -212,7 +212,7 @@ def test_steps_spread_the_first_polls():
 
 @pytest.mark.parametrize("step", [*FIRST_STEPS, 1.0])
 def test_a_typical_task_takes_a_reasonable_number_of_polls(step):
-    """A task of 45 s with that estimate is polled 5 to 25 times, and the end is seen within 3 s."""
+    """A task of 45 s with that estimate is polled 5 to 25 times, and its end is noticed within 3 s."""
     looks = moments(Cadence(), 45, 45.0, step)
 
     assert 5 <= len(looks) <= 25
@@ -224,7 +224,7 @@ def test_a_typical_task_takes_a_reasonable_number_of_polls(step):
 
 @given(st.sampled_from([None, 10, 45.5, 300]), st.floats(0.1, 10))
 def test_a_plan_is_made_of_next_polls(estimate, price):
-    """The polls of a plan are those that `next_poll` names, one after the other, until a task in a thousand runs."""
+    """The polls of a plan are those of `next_poll`, one after the other, until one task in a thousand still runs."""
     cadence = Cadence(poll_price=price)
     plan = cadence.explain(estimate)
     before = [0.0, *(poll.age for poll in plan.polls[:-1])]
@@ -236,7 +236,7 @@ def test_a_plan_is_made_of_next_polls(estimate, price):
 
 @pytest.mark.parametrize("estimate", [10, 45, 300, None])
 def test_a_plans_means_are_those_of_tasks_drawn_at_random(estimate):
-    """mean_polls and mean_lag agree with ten thousand tasks that are drawn and looked up in the schedule."""
+    """mean_polls and mean_lag agree with ten thousand random tasks that are looked up in the schedule."""
     chance = random.Random(7)
     forecast = forecast_by_time(ModelEstimates(), estimate)
     parts = forecast.durations.parts
@@ -256,7 +256,9 @@ def test_a_plans_means_are_those_of_tasks_drawn_at_random(estimate):
 
 @pytest.mark.parametrize("estimate", [10, 45, 300, None])
 def test_a_plan_beats_the_fixed_interval(estimate):
-    """At the same mean number of polls, its mean lag is smaller than with a fixed interval, which is half of it."""
+    """At the same mean number of polls, its mean lag is smaller than the lag of a fixed interval, which is
+    half of it.
+    """
     plan = Cadence(longest=1e6).explain(estimate)
 
     parts = forecast_by_time(ModelEstimates(), estimate).durations.parts
@@ -272,7 +274,7 @@ def test_a_plan_beats_the_fixed_interval(estimate):
 
 @pytest.mark.parametrize("spread", [0.1, 0.2, 0.3])
 def test_good_estimates_pay(spread):
-    """Where tasks take what the service says, give or take a third, the lag is a third less, or far less."""
+    """If tasks take their estimate, give or take a third, the lag is a third less, or far less."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
     cadence = Cadence(shortest=1e-6, longest=1e6)
     looks = [cadence.next_look(0.0, Forecast(45.0, durations))]
@@ -285,7 +287,7 @@ def test_good_estimates_pay(spread):
 
 
 def test_a_plan_names_the_hazard():
-    """Beside each poll stands how likely a task that runs then ends, per second."""
+    """Beside each poll is the probability per second that a task that still runs ends then."""
     poll = Cadence().explain(45).polls[4]
     ratio = poll.age / 45
 
@@ -295,7 +297,7 @@ def test_a_plan_names_the_hazard():
 
 
 def test_a_plan_goes_by_what_was_learned():
-    """With `estimates` a plan is that of the model's own tasks; a model nobody has seen is planned as without."""
+    """With `estimates` a plan follows the model's own tasks; a model without tasks has the plan without estimates."""
     known = Estimates()
     for _ in range(50):
         estimator = known.of("quick").timed
@@ -307,13 +309,13 @@ def test_a_plan_goes_by_what_was_learned():
 
 
 def test_a_plan_is_finite():
-    """Where a poll costs nothing, a plan breaks off after a thousand polls."""
+    """If a poll costs nothing, a plan stops after a thousand polls."""
     assert 1000 == len(Cadence(poll_price=1e-300, shortest=1e-9).explain(3600).polls)
 
 
 @given(st.floats(1e-3, 1e300), st.floats(1e-300, 1), st.floats(1, 1e300), estimates)
 def test_a_plan_can_be_made_of_any_numbers(price, shortest, longest, estimate):
-    """Whatever the cadence, there is a poll at least, and no share beyond 0 to 1."""
+    """For any cadence there is at least one poll, and every share is from 0 to 1."""
     plan = Cadence(price, shortest, longest).explain(estimate)
 
     assert plan.polls

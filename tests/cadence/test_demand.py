@@ -14,7 +14,7 @@ rates = st.floats(5e-324, 1e308)
 
 @given(st.lists(st.floats(0, 1e3), max_size=30), st.floats(0.1, 1e3))
 def test_scarcity_is_the_square_of_demand_over_limit(demands, limit):
-    """And never below 1: where there is enough, a poll costs its own price."""
+    """It is never below 1: if the limit is high enough, a poll costs its own price."""
     demand = Demand()
     for each in demands:
         demand.change(0.0, each)
@@ -25,7 +25,7 @@ def test_scarcity_is_the_square_of_demand_over_limit(demands, limit):
 
 @given(st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), max_size=100))
 def test_demand_goes_when_the_tasks_go(tasks):
-    """Shares that change and end leave nothing behind."""
+    """Shares that change and end leave no demand behind."""
     demand = Demand()
     for first, _ in tasks:
         demand.change(0.0, first)
@@ -40,7 +40,7 @@ def test_demand_goes_when_the_tasks_go(tasks):
 
 @given(rates, rates)
 def test_no_limit_is_too_small_and_no_demand_too_great(total, limit):
-    """Scarcity may be infinite, and nothing breaks."""
+    """Scarcity may be infinite without an error."""
     demand = Demand()
     demand.change(0.0, total)
 

@@ -1,4 +1,4 @@
-"""The distribution of durations: tables and logarithms against the textbook's plain numbers."""
+"""The distribution of durations: tables and logarithms against the textbook's plain formulas."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ratios = st.floats(1e-3, 1e3)
 
 @given(mixtures, st.floats(0.01, 20))
 def test_survival_is_the_textbooks(durations, x):
-    """The logarithm of S is that of the plain sum, wherever plain numbers suffice."""
+    """The logarithm of S equals that of the plain sum, if plain numbers suffice."""
     expected = textbook.survival(durations, x)
     assume(expected > 1e-200)
 
@@ -35,7 +35,7 @@ def test_survival_is_the_textbooks(durations, x):
 
 @given(mixtures, st.floats(0.01, 10))
 def test_the_hazard_is_the_density_over_the_survival(durations, x):
-    """h = f / S, by the textbook's f and S."""
+    """h = f / S, with the textbook's f and S."""
     survival = textbook.survival(durations, x)
     assume(survival > 1e-200)
 
@@ -45,7 +45,7 @@ def test_the_hazard_is_the_density_over_the_survival(durations, x):
 
 
 def test_far_tails_do_not_break():
-    """Where the survival underflows a float, its logarithm and the hazard go on smoothly."""
+    """If the survival underflows a float, its logarithm and the hazard still continue smoothly."""
     narrow = Durations((LogNormal(1.0, 0.0, 0.1),))
     logs = [narrow.log_survival(z / 10) for z in (29.0, 29.99, 30.01, 31.0, 60.0)]
 
@@ -56,7 +56,7 @@ def test_far_tails_do_not_break():
 
 @given(st.floats(-1e6, 1e4))
 def test_the_normals_tail_lies_within_its_bounds(z):
-    """The mean of a normal's tail lies above its beginning, by less than 1 / z (Mills' ratio), also where S underflows."""
+    """The mean of a normal's tail is above its beginning, by less than 1 / z (Mills' ratio), also if S underflows."""
     mean = normal_hazard(z)
 
     assert math.isfinite(log_normal_survival(z))
@@ -66,13 +66,13 @@ def test_the_normals_tail_lies_within_its_bounds(z):
 
 @given(st.lists(st.floats(-700, 700), min_size=1))
 def test_a_sum_of_logarithms_does_not_overflow(logs):
-    """It lies between the largest, and that for all of them."""
+    """It is between the largest logarithm, and the result if all were as large."""
     assert max(logs) - 1e-9 <= log_sum(logs) <= max(logs) + math.log(len(logs)) + 1e-9
 
 
 @given(mixtures, st.floats(0, 10))
 def test_the_table_follows_the_cumulative_hazard(durations, x):
-    """The table's H is -ln S to a hundredth of a completion, as far as it is dense."""
+    """The table's H is -ln S to a hundredth of a completion, within its dense part."""
     survival = textbook.survival(durations, x)
     assume(survival > 1e-15)
 
@@ -93,7 +93,7 @@ def test_the_table_grows(durations):
 
 @given(mixtures, st.floats(0, 1e6))
 def test_the_quantile_is_the_inverse_of_the_cumulative_hazard(durations, x):
-    """There and back again, also beyond the end of the table."""
+    """Each function undoes the other, also beyond the end of the table."""
     there = durations.cumulative_hazard(x)
 
     assert math.isclose(there, durations.cumulative_hazard(durations.quantile(there)), rel_tol=1e-6, abs_tol=1e-9)  # fmt: skip
@@ -101,7 +101,7 @@ def test_the_quantile_is_the_inverse_of_the_cumulative_hazard(durations, x):
 
 @given(mixtures, ratios, ratios)
 def test_the_cumulative_hazard_grows(durations, x, y):
-    """More time is more completions."""
+    """A longer time has more completions."""
     first, second = sorted([x, y])
 
     assert durations.cumulative_hazard(0.0) == 0.0
@@ -110,7 +110,7 @@ def test_the_cumulative_hazard_grows(durations, x, y):
 
 @given(mixtures, st.floats(0, 20))
 def test_the_median_residual_halves_the_survival(durations, x):
-    """S(x + m) = S(x) / 2, by the textbook's S."""
+    """S(x + m) = S(x) / 2, with the textbook's S."""
     alive = textbook.survival(durations, x)
     assume(alive > 1e-9)
     median = durations.median_residual(x)
@@ -120,12 +120,12 @@ def test_the_median_residual_halves_the_survival(durations, x):
 
 @pytest.mark.parametrize("x", [0.0, 1e-9, 1.0, 1e4, 1e12, 1e300])
 def test_the_median_residual_is_never_negative(x):
-    """Nor infinite, for a task of any age."""
+    """It is never infinite either, for a task of any age."""
     assert all(0 <= durations.median_residual(x) < math.inf for durations in MIXTURES.values())
 
 
 def test_a_component_of_next_to_no_weight_costs_no_fine_grid():
-    """Where fewer than one task in a thousand is expected, the table is coarse."""
+    """If fewer than one task in a thousand is expected there, the table is coarse."""
     one = Durations((LogNormal(1.0, 0.0, 0.3),))
     more = Durations((LogNormal(0.9995, 0.0, 0.3), LogNormal(0.0005, 2.0, 0.3)))
 

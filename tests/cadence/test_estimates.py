@@ -1,4 +1,4 @@
-"""What is learned of durations, from tasks that are only ever looked at now and then."""
+"""How durations are learned from tasks that are only polled from time to time."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from foxapi_async._cadence.priors import TIMED, is_usable
 
 
 def median(estimator: Estimator) -> float:
-    """The median ratio that is expected."""
+    """The expected median ratio."""
     return estimator.durations.quantile(math.log(2))
 
 
 def share_before(estimator: Estimator, x: float) -> float:
-    """The share of tasks that is expected to end before x."""
+    """The expected share of tasks that end before x."""
     return 1 - math.exp(-estimator.durations.cumulative_hazard(x))
 
 
 def central_spread(estimator: Estimator) -> float:
-    """Half of the logarithm between the quantiles that lie one standard deviation of a normal from its middle."""
+    """Half of the logarithm between the quantiles at one standard deviation of a normal on both sides of its
+    middle.
+    """
     low, high = (estimator.durations.quantile(-math.log(1 - share)) for share in (0.1587, 0.8413))
     return math.log(high / low) / 2
 
@@ -40,7 +42,7 @@ def lognormal(chance: random.Random, centre: float, spread: float):
     return (math.exp(chance.gauss(centre, spread)) for _ in itertools.count())
 
 
-# What two hundred tasks teach.
+# Learning from two hundred tasks.
 
 
 @pytest.mark.thorough
@@ -48,7 +50,7 @@ def lognormal(chance: random.Random, centre: float, spread: float):
 @pytest.mark.parametrize("spread", [0.15, 0.35])
 @pytest.mark.parametrize("centre", [-0.7, 0.0, 0.7])
 def test_two_hundred_tasks_teach_centre_and_spread(seed, centre, spread):
-    """Seen only through the cadence's own polls, some still in flight, they leave the true median and spread."""
+    """Observed only by the cadence's own polls, with some in flight, they give the true median and spread."""
     model = ModelEstimates()
     chance = random.Random(f"{seed} {centre} {spread}")
     simulate(model, (45 * x for x in lognormal(chance, centre, spread)), 200, estimate=45.0, every=2.0)
@@ -59,7 +61,9 @@ def test_two_hundred_tasks_teach_centre_and_spread(seed, centre, spread):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_tasks_in_flight_do_not_bias_it(seed):
-    """A hundred tasks of 30 to 60 s, all 40 s old: the mean of those that ended is low, what is learned is not."""
+    """A hundred tasks of 30 to 60 s, all 40 s old: the mean of those that ended is too low, the learned value
+    is not.
+    """
     chance = random.Random(seed)
     model = ModelEstimates()
     truth = [45 * math.exp(chance.gauss(0.0, 0.3)) for _ in range(200)]
@@ -76,7 +80,7 @@ def test_tasks_in_flight_do_not_bias_it(seed):
 
 @pytest.mark.parametrize("estimate", [None, 0, 0.0, -5, math.nan, 1e9, pytest.param(10**400, id="huge")])
 def test_without_a_usable_estimate_the_service_is_learned_by_itself(estimate):
-    """Absent, zero, negative and absurd estimates share one distribution, of seconds; usable ones are left alone."""
+    """Absent, zero, negative and absurd estimates share one distribution of seconds; usable ones have their own."""
     model = ModelEstimates()
     chance = random.Random(5)
     before = median(model.timed)
@@ -90,7 +94,7 @@ def test_without_a_usable_estimate_the_service_is_learned_by_itself(estimate):
 
 @pytest.mark.parametrize("ratio", [0.02, 0.1, 10, 100, 1000])
 def test_an_estimate_in_another_unit_is_learned(ratio):
-    """Where the service's estimate is in minutes, or always the same, its ratio is learned all the same."""
+    """If the service's estimate is in minutes, or always the same, its ratio is still learned."""
     model = ModelEstimates()
     chance = random.Random(6)
     estimate = 60 / ratio
@@ -101,7 +105,7 @@ def test_an_estimate_in_another_unit_is_learned(ratio):
 
 
 def test_cache_hits_get_a_component_of_their_own():
-    """Where one task in four ends at once, that share is expected to, and the others keep their spread."""
+    """If one task in four ends at once, that share is expected to, and the others keep their spread."""
     model = ModelEstimates()
     chance = random.Random(8)
     durations = (
@@ -118,7 +122,7 @@ def test_cache_hits_get_a_component_of_their_own():
 
 
 def test_stuck_tasks_do_not_spoil_the_rest():
-    """Where one task in twenty takes four times as long, the others are looked at as if there were none."""
+    """If one task in twenty takes four times as long, the others are polled as without these."""
     model, pure = ModelEstimates(), ModelEstimates()
     chance = random.Random(9)
     usual = [45 * math.exp(chance.gauss(0, 0.1)) for _ in range(300)]
@@ -132,7 +136,9 @@ def test_stuck_tasks_do_not_spoil_the_rest():
 
 
 def test_learning_pays():
-    """After a hundred tasks of an estimate that is twice too long, lag and polls together cost a third less, or less."""
+    """After a hundred tasks with an estimate that is twice too long, lag and polls together cost at least a
+    third less.
+    """
     chance = random.Random(10)
     durations = [22 * math.exp(chance.gauss(0, 0.15)) for _ in range(400)]
     price = Cadence().poll_price
@@ -153,7 +159,7 @@ def test_learning_pays():
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("factor", [1.6, 1 / 1.6])
 def test_it_follows_a_service_that_changes(seed, factor):
-    """When tasks begin to take 1.6 times as long, or as short, the median has followed after a hundred of them."""
+    """If tasks begin to take 1.6 times as long, or as short, the median has followed after a hundred of them."""
     model = ModelEstimates()
     chance = random.Random(seed)
     usual = lognormal(chance, 0.0, 0.15)
@@ -166,7 +172,7 @@ def test_it_follows_a_service_that_changes(seed, factor):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("factor", [1.6, 1 / 1.6])
 def test_it_follows_a_change_also_behind_tasks_in_flight(seed, factor):
-    """Where twenty tasks are in flight at a time, it has followed after two hundred of them."""
+    """If twenty tasks are in flight at a time, it has followed after two hundred of them."""
     model = ModelEstimates()
     chance = random.Random(seed)
     usual = lognormal(chance, 0.0, 0.15)
@@ -177,7 +183,7 @@ def test_it_follows_a_change_also_behind_tasks_in_flight(seed, factor):
 
 
 def test_the_memory_shortens_when_tasks_end_at_another_pace():
-    """As long as they take what is expected, 150 tasks are remembered; fewer, but never under ten, once they do not."""
+    """While tasks take the expected time, 150 are remembered; after a change fewer, but never under ten."""
     model = ModelEstimates()
     chance = random.Random(2)
     simulate(model, (45 * x for x in lognormal(chance, 0.0, 0.15)), 400, estimate=45.0)
@@ -192,7 +198,7 @@ def test_the_memory_shortens_when_tasks_end_at_another_pace():
 
 
 def test_a_young_cohort_does_not_shorten_the_memory():
-    """A thousand tasks that were submitted together, and are all still young, are no sign of a change."""
+    """A thousand tasks that were submitted together, and are all young, are not a sign of a change."""
     model = ModelEstimates()
     chance = random.Random(4)
     simulate(model, (45 * x for x in lognormal(chance, 0.0, 0.15)), 400, estimate=45.0)
@@ -209,7 +215,7 @@ def test_a_young_cohort_does_not_shorten_the_memory():
 
 
 def test_what_is_in_flight_is_counted():
-    """Tasks that ended, or are watched no more, are in flight no more, in any table."""
+    """Tasks that ended, or are not polled any more, are not in flight in any table."""
     model = ModelEstimates()
     chance = random.Random(3)
     simulate(
@@ -229,7 +235,7 @@ def test_what_is_in_flight_is_counted():
 
 
 def test_an_attached_task_teaches_nothing_by_time():
-    """That it still ran when it was attached is why it is seen at all: its duration would be a biased one."""
+    """The task is seen only because it still ran when it was attached, so its duration would be biased."""
     model = ModelEstimates()
     before = model.timed.to_dict(), model.timed.durations
     course = TaskForecast(model, 45.0, learned_from=False)
@@ -243,7 +249,7 @@ def test_an_attached_task_teaches_nothing_by_time():
 
 
 def test_readings_of_the_past_teach_nothing():
-    """A reading that is not younger than the last says nothing new."""
+    """A reading that is not younger than the last has no new information."""
     model = ModelEstimates()
     course = TaskForecast(model, 45.0)
     course.runs(10.0, None)
@@ -265,7 +271,7 @@ def test_readings_of_the_past_teach_nothing():
     st.none() | st.floats(0, 1e5),
 )
 def test_no_reading_can_break_it(readings, estimate):
-    """Whatever ages and progresses a service may show, what is expected stays a distribution."""
+    """Whatever ages and progress a service shows, the expectation stays a distribution."""
     model = ModelEstimates()
     for age, progress, ends in readings:
         course = TaskForecast(model, estimate)
@@ -284,11 +290,11 @@ def test_no_reading_can_break_it(readings, estimate):
     assert 0 == model.timed._in_flight == model.untimed._in_flight
 
 
-# Saved and loaded.
+# Saving and loading.
 
 
 def taught() -> Estimates:
-    """What three hundred tasks of two models taught."""
+    """Estimates that three hundred tasks of two models have taught."""
     estimates = Estimates()
     chance = random.Random(1)
     usual = (45 * x for x in lognormal(chance, -0.3, 0.15))
@@ -321,7 +327,7 @@ def test_a_round_trip_keeps_what_was_learned():
 
 
 def test_what_was_saved_counts_as_fifty_tasks():
-    """The service may have changed since: after 120 tasks of another kind, they decide."""
+    """The service may have changed since: after 120 tasks of another kind, these decide."""
     known = Estimates.from_dict(taught().to_dict()).of("fox")
     chance = random.Random(2)
 
@@ -332,7 +338,7 @@ def test_what_was_saved_counts_as_fifty_tasks():
 
 
 def test_nothing_learned_is_saved_as_nothing():
-    """New estimates survive being saved as well, and change no poll."""
+    """New estimates can be saved too, and change no poll."""
     after = Estimates.from_dict(json.loads(json.dumps(Estimates().to_dict())))
 
     assert "<Estimates of nothing yet>" == repr(after)
@@ -340,7 +346,7 @@ def test_nothing_learned_is_saved_as_nothing():
 
 
 def damaged(change) -> dict:
-    """A saved state in which something is not as it should be."""
+    """A saved state with one fault."""
     saved = json.loads(json.dumps(taught_once()))
     change(saved, saved["models"]["fox"])
     return saved
@@ -379,7 +385,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
 def test_what_is_damaged_is_refused(change):
-    """With one error that says what to do."""
+    """The one error says what to do."""
     with pytest.raises(ConfigurationError, match="delete them to begin anew") as caught:
         Estimates.from_dict(damaged(change))
 
@@ -395,7 +401,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_no_json_value_raises_anything_else(value):
-    """Anything that JSON can hold is refused as a ConfigurationError, also inside of what looks right."""
+    """Any JSON value is refused as a ConfigurationError, also inside a state that is otherwise correct."""
     for saved in (
         value,
         {"format": value, "models": {}},
@@ -417,7 +423,7 @@ def test_no_json_value_raises_anything_else(value):
 
 
 def test_each_model_is_learned_by_itself():
-    """What one model teaches says nothing of another."""
+    """One model's tasks teach nothing about another model."""
     estimates = taught()
 
     assert "<Estimates of fox, owl>" == repr(estimates)
@@ -427,7 +433,7 @@ def test_each_model_is_learned_by_itself():
 
 
 def test_invented_models_do_not_pile_up():
-    """Those that were asked for last are remembered; a service that makes names up costs no more than these."""
+    """Only the latest models are remembered, so a service that invents names costs no more."""
     estimates = Estimates()
     kept = estimates.of("fox")
     for i in range(3 * MOST_MODELS):
@@ -443,7 +449,7 @@ def test_invented_models_do_not_pile_up():
 
 @given(st.floats(1e-9, 1e6), st.floats(1e-9, 1e6))
 def test_a_task_that_ended_counts_once(x, y):
-    """However wide the interval in which it may have ended, and wherever it lies."""
+    """The interval in which it may have ended can have any width and place."""
     estimator = Estimator(TIMED)
     before, after = sorted([x, y])
     weight = estimator.born()
@@ -455,7 +461,7 @@ def test_a_task_that_ended_counts_once(x, y):
 
 
 def test_the_share_of_an_interval_follows_what_is_known():
-    """Once ends are known to lie near 1, one that was missed for long is guessed to lie there as well."""
+    """If ends are known to be near 1, an end that was long unnoticed is also guessed to be there."""
     model = ModelEstimates()
     simulate(model, (45 * x for x in lognormal(random.Random(1), 0.0, 0.1)), 200, estimate=45.0)
     estimator, grid = model.timed, TIMED.grid

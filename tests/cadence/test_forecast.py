@@ -1,4 +1,4 @@
-"""What a task's progress foretells, and when it is believed."""
+"""What a task's progress forecasts, and when it is trusted."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def made(
     *,
     every: float = math.inf,
 ) -> list[Simulated]:
-    """Tasks of one model that take 45 s, more or less, one after the other."""
+    """Tasks of one model that take about 45 s, one after the other."""
     chance = random.Random(seed)
     durations = (45 * math.exp(chance.gauss(0.0, spread)) for _ in range(count))
     return simulate(ModelEstimates(), durations, count, estimate=45.0, every=every, progress=progress)
 
 
 def creeping(seconds: float) -> Progress:
-    """Progress that runs ahead at first and then crawls, for a task of 45 s, as made-up bars do."""
+    """Progress that is fast at first and then slow, like invented progress bars, for a task of 45 s."""
     return lambda done: 99 * (1 - math.exp(-45 * done / seconds))
 
 
-# Progress that tells the truth.
+# Progress that is right.
 
 
 @pytest.mark.parametrize("spread", [0.2, 0.4, 0.8])
 def test_linear_progress_is_learned_and_takes_the_place_of_time(spread):
-    """After a hundred tasks two to five looks a task are enough, at less lag than without."""
+    """After a hundred tasks, two to five polls per task are enough, at less lag than without progress."""
     with_it, without = made(linear, spread=spread)[100:], made(None, spread=spread)[100:]
 
     assert 2 <= looks(with_it) < 5.5
@@ -76,7 +76,7 @@ def test_linear_progress_is_learned_and_takes_the_place_of_time(spread):
 
 
 def test_linear_progress_makes_remaining_exact():
-    """Once it is trusted, what remains is what the progress says, not what the estimate says."""
+    """When progress is trusted, the remaining time follows the progress, not the estimate."""
     model = ModelEstimates()
     chance = random.Random(2)
     simulate(
@@ -94,7 +94,7 @@ def test_linear_progress_makes_remaining_exact():
 
 
 def test_progress_is_not_trusted_at_first():
-    """What remains is by time until progress has foretold ends."""
+    """The remaining time follows the estimate until progress has forecast ends."""
     course = TaskForecast(ModelEstimates(), 45.0)
     before = course.remaining(30.0)
     course.runs(30.0, 10.0)
@@ -102,11 +102,11 @@ def test_progress_is_not_trusted_at_first():
     assert before == course.remaining(30.0)
 
 
-# Progress that does not.
+# Progress that is wrong.
 
 
 def test_progress_that_stands_still_changes_nothing():
-    """Polls, lags and what is learned are those of a service without progress, to the last digit."""
+    """Polls, lags and the learned values equal those of a service without progress, to the last digit."""
     assert [(task.looks, task.lag) for task in made(None)] == [(task.looks, task.lag) for task in made(stuck)]
 
 
@@ -126,7 +126,7 @@ LIARS = {
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("progress", LIARS.values(), ids=LIARS)
 def test_progress_that_misleads_does_little_harm(progress, seed):
-    """Whatever shape it has, neither the lag nor the cost of lag and polls grows by more than a third."""
+    """For every shape of progress, neither the lag nor the cost of lag and polls grows by more than a third."""
     with_it, without = made(progress, seed=seed), made(None, seed=seed)
 
     assert cost(with_it) < 1.33 * cost(without)
@@ -136,7 +136,9 @@ def test_progress_that_misleads_does_little_harm(progress, seed):
 @pytest.mark.thorough
 @pytest.mark.parametrize("progress", LIARS.values(), ids=LIARS)
 def test_the_first_tasks_are_not_harmed_either(progress):
-    """Of a burst of fifty tasks of an unknown model, lag and polls cost at most a quarter more, and no lag doubles."""
+    """In a burst of fifty tasks of an unknown model, lag and polls cost at most a quarter more, and no lag
+    doubles.
+    """
     with_it, without = made(progress, 50, every=0.0), made(None, 50, every=0.0)
 
     assert lag(with_it) < 2 * lag(without)
@@ -147,7 +149,7 @@ def test_the_first_tasks_are_not_harmed_either(progress):
     "progress", [math.nan, math.inf, -math.inf, -5.0, 0.0, 2.9, 100.0, 101.0, 1e300, None]
 )
 def test_a_progress_that_cannot_be_is_ignored(progress):
-    """NaN, negative, a hundred and beyond, and what is too small to divide by."""
+    """NaN, negative values, a hundred and more, and values that are too small to divide by."""
     course = TaskForecast(ModelEstimates(), 45.0)
     course.runs(10.0, progress)
 
@@ -156,7 +158,7 @@ def test_a_progress_that_cannot_be_is_ignored(progress):
 
 
 def test_progress_that_goes_backwards_is_ignored():
-    """So is one that stays: only more of it says something new."""
+    """A constant progress is ignored too: only an increase has new information."""
     model = ModelEstimates()
     course = TaskForecast(model, 45.0)
     course.runs(10.0, 30.0)
@@ -186,7 +188,7 @@ def test_of_each_group_of_progresses_the_newest_is_kept():
 
 @given(st.floats() | st.integers(-10, 110).map(float))
 def test_each_progress_has_at_most_one_group(progress):
-    """The group is the last that begins at or below it."""
+    """The group is the last one that begins at or below it."""
     group = progress_group(progress)
     reached = [start for start in PROGRESS_FROM if start <= progress < 100]
 
@@ -194,7 +196,7 @@ def test_each_progress_has_at_most_one_group(progress):
 
 
 def test_without_an_estimate_nothing_remains_to_tell():
-    """Neither service nor tasks have told how long tasks take: what remains is unknown until one has ended."""
+    """Without an estimate, the remaining time is unknown until a task has ended."""
     model = ModelEstimates()
     before = TaskForecast(model, None).remaining(0.0)
     simulate(model, iter([70.0] * 10), 10, estimate=None)
@@ -204,7 +206,7 @@ def test_without_an_estimate_nothing_remains_to_tell():
 
 
 def test_what_remains_of_a_young_task_is_about_its_estimate():
-    """At the start the median that remains is near the estimate; well past it, it is a fraction of the age."""
+    """At the start the median of the remaining time is near the estimate; much later, it is a fraction of the age."""
     course = TaskForecast(ModelEstimates(), 45.0)
 
     assert 0.8 * 45 < course.remaining(0.0) < 1.1 * 45

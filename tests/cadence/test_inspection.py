@@ -1,4 +1,4 @@
-"""The law of looking, against independent arithmetic: bisection, dynamic programming, and any numbers at all."""
+"""The polling law against independent arithmetic: bisection, dynamic programming, and all numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def steady(hazard: float) -> Durations:
 
 @given(st.floats(1e-12, 1e300))
 def test_the_share_of_completions_solves_its_equation(price_rate):
-    """e^y - y - 1 = c h, by bisection: to 1e-4 where polls are many, to a hundredth everywhere."""
+    """e^y - y - 1 = c h, by bisection: to 1e-4 if polls are many, to a hundredth everywhere."""
     tolerance = 1e-4 if price_rate <= 0.4 else 0.01
 
     assert math.isclose(textbook.root(price_rate), completions_per_poll(price_rate), rel_tol=tolerance)
@@ -65,7 +65,7 @@ def test_for_many_polls_it_is_the_density_of_keller(price_rate):
 
 @given(st.floats(0.05, 20), st.floats(1e-4, 2), st.floats(0, 5))
 def test_at_a_steady_hazard_the_gap_is_the_known_optimum(hazard, price, x):
-    """Where tasks end at a constant rate, h times the gap between polls solves e^y - y - 1 = c h."""
+    """If tasks end at a constant rate, h times the gap between polls solves e^y - y - 1 = c h."""
     gap = next_inspection(steady(hazard), x, price) - x
 
     assert math.isclose(textbook.root(price * hazard) / hazard, gap, rel_tol=0.01, abs_tol=1e-9)
@@ -73,7 +73,7 @@ def test_at_a_steady_hazard_the_gap_is_the_known_optimum(hazard, price, x):
 
 @given(st.floats(-1, 1), st.floats(0.05, 1), st.floats(1e-5, 0.5), st.floats(0, 2))
 def test_the_next_poll_is_due_by_its_own_hazard(centre, spread, price, x):
-    """Between two polls of one group the completions grow to the y that the hazard at the second asks for."""
+    """Between two polls of one group the completions grow to the y for the hazard at the second poll."""
     durations = Durations((LogNormal(1.0, centre, spread),))
     when = next_inspection(durations, x, price)
     before, after = textbook.survival(durations, x), textbook.survival(durations, when)
@@ -87,7 +87,7 @@ def test_the_next_poll_is_due_by_its_own_hazard(centre, spread, price, x):
 
 @given(mixtures(), st.floats(0, 1e300), ANY, st.floats(0.1, 2))
 def test_polls_advance_for_any_numbers(durations, x, price, step):
-    """Every poll is a finite ratio beyond the last, whatever its price and however old the task."""
+    """Every poll is a finite ratio beyond the last, for any price and age of the task."""
     when = next_inspection(durations, x, price, step)
 
     assert x < when < math.inf
@@ -114,7 +114,7 @@ def test_in_one_group_a_later_look_never_comes_before_an_earlier_one(centre, spr
 @pytest.mark.parametrize("spread", [0.05, 0.15, 0.3, 0.6, 1.0])
 @pytest.mark.parametrize("price", [0.0005, 0.0075, 0.05])
 def test_for_lognormals_it_costs_next_to_nothing_more_than_the_optimum(spread, price):
-    """Lag and polls together lie within 2 % of the least that any schedule can have (dynamic programming)."""
+    """Lag and polls together are within 2 % of the least that any schedule can have (dynamic programming)."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
     lag, polls = textbook.lag_and_polls(durations, looks(durations, price))
 
@@ -132,7 +132,7 @@ TWO = {
 @pytest.mark.parametrize("parts", TWO.values(), ids=TWO)
 @pytest.mark.parametrize("price", [0.0005, 0.0075, 0.05])
 def test_for_mixtures_it_stays_near_the_optimum(parts, price):
-    """Where tasks come in two groups it costs at most 6 % more than the least."""
+    """If tasks come in two groups it costs at most 6 % more than the least."""
     durations = Durations(parts)
     lag, polls = textbook.lag_and_polls(durations, looks(durations, price))
 
@@ -140,7 +140,7 @@ def test_for_mixtures_it_stays_near_the_optimum(parts, price):
 
 
 def test_a_lull_is_slept_through():
-    """Between two groups of durations nothing is looked at: no poll there pays."""
+    """Between two groups of durations there is no poll: it would not pay."""
     durations = Durations((LogNormal(0.5, -2.0, 0.1), LogNormal(0.5, 1.0, 0.1)))
     schedule = looks(durations, 0.01)
     lull = [
@@ -152,7 +152,9 @@ def test_a_lull_is_slept_through():
 
 
 def test_a_small_first_group_is_not_worth_a_poll():
-    """A poll that would see one task in two thousand, when the others still need long, is not made; one in five is."""
+    """A poll that would see one task in two thousand, while the others still need long, is not made; one in
+    five is.
+    """
     rare, common = (
         Durations((LogNormal(share, -4.0, 0.2), LogNormal(1 - share, 0.0, 0.05))) for share in (0.0005, 0.2)
     )
@@ -162,7 +164,7 @@ def test_a_small_first_group_is_not_worth_a_poll():
 
 
 def test_the_price_decides_whether_a_poll_pays_at_all():
-    """Where no poll of the table pays, it is the first one that falls due, and beyond the table by its last hazard."""
+    """If no poll of the table pays, the first one that is due is used, and beyond the table its last hazard."""
     durations = Durations((LogNormal(1.0, 0.0, 0.3),))
 
     assert 1e4 < next_inspection(durations, 0.0, 1e300) < math.inf

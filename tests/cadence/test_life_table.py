@@ -1,4 +1,4 @@
-"""What is kept of tasks' lifetimes, and the mixture that is fitted to it."""
+"""The observed lifetimes of tasks, and the mixture that is fitted to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE = (PriorPart(1.0, 0.5, 0.5),)
 
 
 def total(table: LifeTable) -> tuple[float, float]:
-    """Tasks that ended, and that run."""
+    """The numbers of tasks that ended, and that run."""
     rows = table.rows()
     return sum(row.ended for row in rows), sum(row.running for row in rows)
 
@@ -33,13 +33,13 @@ def total(table: LifeTable) -> tuple[float, float]:
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_points_of_a_grid_grow(grid):
-    """Each lies beyond the one before."""
+    """Each is beyond the one before."""
     assert sorted(set(grid.points)) == list(grid.points)
 
 
 @given(grids, st.floats(1e-320, 1e300))
 def test_a_position_and_back(grid, x):
-    """The position of x is that of ln x, and what lies beyond the grid counts at its end."""
+    """The position of x is that of ln x, and a value beyond the grid counts at its end."""
     log_x = min(max(math.log(x), grid.points[0]), grid.points[-1])
     there, width = grid.at(grid.position(x))
 
@@ -49,14 +49,16 @@ def test_a_position_and_back(grid, x):
 
 @given(grids, st.floats(0, 1e3), st.floats(0, 1e3))
 def test_positions_grow(grid, x, y):
-    """Two ratios stand in their order."""
+    """Two ratios keep their order."""
     first, second = sorted([x, y])
 
     assert 0 <= grid.position(first) <= grid.position(second) <= len(grid.points) - 1
 
 
 def test_grouping_is_the_variance_that_it_adds():
-    """What is counted by parts at the points round it has a larger variance by a sixth of their squared distance."""
+    """A value that is counted in parts at the points around it has a larger variance, by a sixth of their
+    squared distance.
+    """
     chance = random.Random(1)
     grid = Grid((-0.2, 0.0, 0.2, 0.4))
     added = []
@@ -76,7 +78,7 @@ lives = st.lists(st.tuples(st.floats(0.01, 50), st.floats(0.01, 50), st.booleans
 
 @given(lives, st.floats(10, 500))
 def test_no_task_is_lost_and_none_counted_twice(tasks, memory):
-    """A task that was seen running twice stands in the table once, and has left the running when it ended."""
+    """A task that was seen running twice is in the table once, and leaves the running ones when it ends."""
     table = LifeTable(TIMED.grid)
     for first, second, ends in tasks:
         before, after = sorted([first, second])
@@ -102,7 +104,7 @@ def test_old_tasks_fade():
 
 
 def test_weights_never_overflow():
-    """After a hundred thousand births the table stands for as many tasks as its memory is long, to the last digits."""
+    """After a hundred thousand births the table counts as many tasks as its memory is long, to the last digits."""
     table = LifeTable(TIMED.grid)
     slow = table.born(10.0)
     table.runs(slow, 0.0, 0.5)
@@ -116,7 +118,7 @@ def test_weights_never_overflow():
 
 
 def test_a_task_that_outlives_a_rebase_leaves_nothing_behind():
-    """What was taken in before the weights were scaled is taken out as it was."""
+    """A weight that was added before the scaling is removed exactly."""
     table = LifeTable(TIMED.grid)
     weight = table.born(1.0)
     table.runs(weight, 0.0, 1.0)
@@ -131,7 +133,7 @@ def test_a_task_that_outlives_a_rebase_leaves_nothing_behind():
 
 @given(lives)
 def test_a_table_survives_being_saved(tasks):
-    """Through JSON and back it says the same, to a ten-thousandth of a task."""
+    """After JSON and back it has the same values, to a ten-thousandth of a task."""
     table, again = LifeTable(TIMED.grid), LifeTable(TIMED.grid)
     for first, second, ends in tasks:
         weight = table.born(100.0)
@@ -144,7 +146,7 @@ def test_a_table_survives_being_saved(tasks):
 
 
 def test_a_loaded_table_counts_for_less():
-    """It counts as the number of tasks that is asked for, or as what it was, if that is less."""
+    """It counts as the requested number of tasks, or as its own number, if that is less."""
     table = LifeTable(FINE)
     for i in range(400):
         table.ended(table.born(1e12), 0.0, [(i % 100, 1.0)])
@@ -179,7 +181,7 @@ def start(prior: tuple[PriorPart, ...]) -> tuple[LogNormal, ...]:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("spread", [0.1, 0.2, 0.4])
 def test_one_group_is_found(seed, spread):
-    """Two thousand tasks outvote the prior: centre and spread are theirs, also where the grid is coarser."""
+    """Two thousand tasks outvote the prior: centre and spread are theirs, also on a coarse grid."""
     chance = random.Random(seed)
     rows = table_of([chance.gauss(-0.3, spread) for _ in range(2000)]).rows()
     (part,) = fit(rows, ONE, start(ONE), 20)
@@ -190,7 +192,7 @@ def test_one_group_is_found(seed, spread):
 
 
 def test_a_coarse_grid_widens_nothing():
-    """A group that is narrower than the grid's steps keeps its spread: what counting by steps adds is taken off."""
+    """A group that is narrower than the grid's steps keeps its spread: the effect of the steps is subtracted."""
     chance = random.Random(4)
     grid = Grid(tuple(-3 + 0.1 * i for i in range(61)))
     table = LifeTable(grid)
@@ -205,7 +207,7 @@ def test_a_coarse_grid_widens_nothing():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_tasks_that_still_run_are_no_bias(seed):
-    """Where all that is known of half of the tasks is that they still run, the centre is found all the same."""
+    """If half of the tasks are only known to run still, the centre is found anyway."""
     chance = random.Random(seed)
     rows = table_of([chance.gauss(0.2, 0.3) for _ in range(2000)], until=0.2).rows()
     (part,) = fit(rows, ONE, start(ONE), 100)
@@ -235,7 +237,7 @@ def test_nothing_seen_leaves_the_prior():
 
 @given(lives, st.integers(1, 10))
 def test_whatever_was_seen_a_mixture_comes_out(tasks, passes):
-    """Weights sum to 1, spreads are positive, and the table of hazards can be made."""
+    """For all observations weights sum to 1, spreads are positive, and the table of hazards can be made."""
     table = LifeTable(TIMED.grid)
     for first, second, ends in tasks:
         weight = table.born(100.0)
@@ -254,7 +256,7 @@ def test_whatever_was_seen_a_mixture_comes_out(tasks, passes):
 @pytest.mark.parametrize("at", [0, -1])
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_thousand_tasks_at_one_end_of_the_grid_break_nothing(belief, at, ends):
-    """Not even where all ended, or all still run, in one and the same place."""
+    """This holds even if all ended, or all still run, in the same place."""
     table = LifeTable(belief.grid)
     x = math.exp(belief.grid.points[at])
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""Which submit may be sent now: what a closed brake does with those that wait, in virtual time."""
+"""Which submit may be sent now: how a closed brake treats those that wait, in virtual time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def outcomes(fox, requests):
 
 
 async def test_no_more_than_eight_are_without_an_answer_at_the_start():
-    """The ninth leaves when the first is accepted."""
+    """The ninth is sent when the first is accepted."""
     faults = [Fault.slow("submit", 5, times=None)]
     async with Emulator(seconds=1, faults=faults) as emulator, session_at(emulator) as fox:
         await outcomes(fox, foxes(9))
@@ -32,7 +32,7 @@ async def test_no_more_than_eight_are_without_an_answer_at_the_start():
 
 
 async def test_a_page_for_two_seconds_fails_no_item():
-    """What an ingress refuses during a deploy is held, then done, and each item is billed once."""
+    """An item that an ingress refuses during a deploy is held, then done, and each item is billed once."""
     async with Emulator(seconds=1) as emulator, session_at(emulator) as fox:
         emulator.outage(2, Fault.edge("all", 404))
         found = await outcomes(fox, foxes(30))
@@ -56,7 +56,7 @@ async def test_a_firewall_that_dislikes_one_prompt_fails_that_item_alone():
 
 
 async def test_the_last_item_of_a_batch_is_refused_alone_after_half_a_minute(tmp_path):
-    """No other item is left to prove anything: others were accepted, and the edge refuses this one for 30 s."""
+    """No other item is left to prove anything. Others were accepted, and the edge refuses this one for 30 s."""
     faults = [Fault.edge("submit", 403, prompt="fox 1", times=None)]
     async with Emulator(seconds=1, faults=faults) as emulator, session_at(emulator) as fox:
         await fox.generate(fox_request("warm"))
@@ -67,7 +67,7 @@ async def test_the_last_item_of_a_batch_is_refused_alone_after_half_a_minute(tmp
 
 
 async def test_lost_answers_close_the_brake_and_the_others_are_not_sent():
-    """Eight items may be uncertain, and what waits is held for `task_timeout`, and ends with the reason, unsent."""
+    """Eight items may be uncertain. The others are held for `task_timeout`, and end unsent with the reason."""
     heard = []
     async with Emulator() as emulator, session_at(emulator, task_timeout=100, hooks=[heard.append]) as fox:
         emulator.outage(10_000, Fault.edge("all", 503))
@@ -81,7 +81,7 @@ async def test_lost_answers_close_the_brake_and_the_others_are_not_sent():
 
 
 async def test_an_item_without_a_timeout_waits_as_long_as_the_brake():
-    """A quarter of an hour, say: once the service is there again it is sent, and all others with it."""
+    """For example a quarter of an hour: when the service is there again, it is sent, and all others with it."""
     async with Emulator(seconds=1) as emulator, session_at(emulator, task_timeout=None) as fox:
         emulator.outage(900, Fault.edge("all", 503))
         found = await outcomes(fox, foxes(20))
@@ -91,7 +91,7 @@ async def test_an_item_without_a_timeout_waits_as_long_as_the_brake():
 
 
 async def test_leaving_ends_what_waits_for_the_brake_at_once():
-    """The probe that was to come is not sent, and nothing keeps the session open."""
+    """The next probe is not sent, and nothing keeps the session open."""
     async with Emulator() as emulator, session_at(emulator) as fox:
         emulator.outage(10_000, Fault.edge("all", 503))
         reading = asyncio.create_task(outcomes(fox, foxes(20)))
@@ -104,7 +104,7 @@ async def test_leaving_ends_what_waits_for_the_brake_at_once():
 
 
 async def test_stopping_ends_what_waits_for_the_brake():
-    """It was not sent, and says so."""
+    """It was not sent, and its error says so."""
     async with Emulator() as emulator, session_at(emulator) as fox:
         emulator.outage(10_000, Fault.edge("all", 503))
         series = fox.as_completed(foxes(20))
@@ -116,7 +116,7 @@ async def test_stopping_ends_what_waits_for_the_brake():
 
 
 async def test_what_waited_for_its_turn_when_the_brake_closed_is_not_sent():
-    """A limit lets one go each second: when the third answer is lost, those in line wait for the brake."""
+    """A limit lets one go each second: when the third answer is lost, the waiting ones are held by the brake."""
     async with (
         Emulator(seconds=1) as emulator,
         session_at(emulator, limits=Limits(submits_per_second=1), task_timeout=None) as fox,
@@ -130,7 +130,7 @@ async def test_what_waited_for_its_turn_when_the_brake_closed_is_not_sent():
 
 
 async def test_an_item_that_is_stopped_in_line_gives_its_place_back():
-    """A series that is stopped while a limit holds its items back leaves no place taken for the next one."""
+    """If a series is stopped while a limit holds its items back, they keep no place of the next series."""
     async with (
         Emulator(seconds=1) as emulator,
         session_at(emulator, limits=Limits(submits_per_second=0.2)) as fox,

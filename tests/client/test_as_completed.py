@@ -22,7 +22,7 @@ pytestmark = pytest.mark.virtual
 
 
 class Source:
-    """An endless source that notes what was pulled and whether it was closed."""
+    """An endless source that records the pulled items and whether it was closed."""
 
     def __init__(self, fail_at=None):
         self.pulled = 0
@@ -50,7 +50,7 @@ class Source:
 
 
 async def test_every_request_has_one_outcome(emulator, fox):
-    """Each request gives one outcome, with its place, its request, its id and its result."""
+    """Each request gives one outcome, with its index, its request, its id and its result."""
     requests = [fox_request(f"fox {i}") for i in range(12)]
 
     outcomes = [outcome async for outcome in fox.as_completed(requests)]
@@ -62,7 +62,7 @@ async def test_every_request_has_one_outcome(emulator, fox):
 
 
 async def test_outcomes_come_as_they_end(emulator, fox):
-    """The order is that of the endings, so a stuck task holds nobody up."""
+    """The outcomes come in the order in which the tasks end, so a stuck task delays no other."""
     emulator.add_fault(Fault.never_finishes(prompt="stuck"))
     requests = [fox_request("stuck"), fox_request("quick")]
     async with contextlib.aclosing(fox.as_completed(requests)) as outcomes:
@@ -73,7 +73,7 @@ async def test_outcomes_come_as_they_end(emulator, fox):
 
 @pytest.mark.parametrize("kind", ["plain", "later"])
 async def test_an_endless_source_is_pulled_only_as_far_as_there_is_room(emulator, fox, kind):
-    """`max_in_flight` counts items submitted and not yet handed out."""
+    """`max_in_flight` counts items that are submitted and not yet yielded."""
     source = Source()
     async with contextlib.aclosing(fox.as_completed(getattr(source, kind)(), max_in_flight=5)) as outcomes:
         for seen in range(1, 8):
@@ -85,7 +85,7 @@ async def test_an_endless_source_is_pulled_only_as_far_as_there_is_room(emulator
 
 
 async def test_a_reader_that_sleeps_stops_the_submitting(emulator, fox):
-    """Outcomes that nobody takes count as in flight."""
+    """Outcomes that the reader has not taken count as in flight."""
     async with contextlib.aclosing(fox.as_completed(Source().plain(), max_in_flight=3)) as outcomes:
         await anext(outcomes)
         await asyncio.sleep(1000)
@@ -94,7 +94,7 @@ async def test_a_reader_that_sleeps_stops_the_submitting(emulator, fox):
 
 
 async def test_the_default_room_is_never_unlimited(emulator):
-    """Without a limit a hundred are in flight; `Limits.max_in_flight` changes that."""
+    """By default a hundred are in flight; `Limits.max_in_flight` changes this."""
     for limits, room in ((Limits(), 100), (Limits(max_in_flight=7), 7)):
         before = emulator.billed
         async with session_at(emulator, limits=limits) as fox:
@@ -107,7 +107,7 @@ async def test_the_default_room_is_never_unlimited(emulator):
 
 @pytest.mark.parametrize("room", [0, -1, 1.5, True])
 async def test_a_senseless_room_is_refused(fox, room):
-    """`max_in_flight` is a whole number of at least 1."""
+    """`max_in_flight` must be a whole number, 1 or more."""
     with pytest.raises(InvalidRequestError, match="max_in_flight"):
         fox.as_completed([], max_in_flight=room)
 
@@ -120,7 +120,7 @@ async def test_what_is_no_series_of_requests_is_refused(fox, requests):
 
 
 async def test_an_items_error_is_in_its_outcome(emulator, fox):
-    """A wrong mapping, a refused submit and a failed task each end their own item alone."""
+    """A wrong mapping, a refused submit and a failed task each end only their own item."""
     emulator.add_fault(Fault.fails("content_policy_violation", prompt="bad fox"))
     emulator.add_fault(Fault.cut_after("submit", prompt="lost fox"))
     items = [
@@ -144,7 +144,7 @@ async def test_an_items_error_is_in_its_outcome(emulator, fox):
 
 @pytest.mark.parametrize("kind", ["plain", "later"])
 async def test_a_source_that_raises_is_told_after_everything_submitted(emulator, fox, kind):
-    """If the source raises, everything submitted is handed out first, then its error is raised, once."""
+    """If the source raises, all submitted items are yielded first, then its error is raised, once."""
     outcomes = fox.as_completed(getattr(Source(fail_at=3), kind)())
     seen = []
     with pytest.raises(OSError, match="the source broke"):
@@ -156,7 +156,7 @@ async def test_a_source_that_raises_is_told_after_everything_submitted(emulator,
 
 
 async def test_stop_yields_the_rest(emulator, fox):
-    """`stop()` submits no more and yields what was submitted; the source is closed by the task that pulled it."""
+    """`stop()` ends submitting and yields the submitted items; the task that pulled the source closes it."""
     source = Source()
     outcomes = fox.as_completed(source.later(), max_in_flight=4)
     seen = []
@@ -182,7 +182,7 @@ async def test_stopped_before_it_began_it_is_empty(emulator, fox):
 
 
 async def test_break_under_aclosing_ends_the_submitting_at_once(emulator, fox):
-    """After `break` nothing more is submitted, and what was stays in `unfinished`, also once it has ended."""
+    """After `break` nothing more is submitted. Submitted tasks stay in `unfinished`, also after they have ended."""
     source = Source()
     async with contextlib.aclosing(fox.as_completed(source.later(), max_in_flight=6)) as outcomes:
         async for outcome in outcomes:  # noqa: B007 - used below
@@ -212,7 +212,7 @@ async def test_a_plain_break_ends_the_submitting_too(emulator, fox):
 
 
 async def test_leaving_the_session_ends_the_submitting(emulator, caplog):
-    """A session that is left submits nothing more; its open iterator yields what there is and ends."""
+    """A closed session submits nothing more; its open iterator yields the finished items and ends."""
     async with session_at(emulator) as fox:
         outcomes = fox.as_completed(Source().later(), max_in_flight=50)
         reading = asyncio.create_task(anext(outcomes))
@@ -225,7 +225,7 @@ async def test_leaving_the_session_ends_the_submitting(emulator, caplog):
 
 
 async def test_a_429_slows_it_down_and_fails_nothing(emulator, fox):
-    """As long as the service asks to wait for less than `task_timeout`, an item is submitted afterwards."""
+    """While the service asks to wait for less than `task_timeout`, an item is submitted afterwards."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=3000))
     emulator.add_fault(Fault.status("submit", 429, times=7))
 
@@ -237,7 +237,7 @@ async def test_a_429_slows_it_down_and_fails_nothing(emulator, fox):
 
 
 async def test_a_429_that_outlasts_the_timeout_ends_the_item_at_once(emulator, fox):
-    """A `Retry-After` beyond `task_timeout` is not shortened: the item ends with it, and nothing is billed."""
+    """A `Retry-After` beyond `task_timeout` is not shortened: it ends the item, and nothing is billed."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=3601))
     (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
 
@@ -247,7 +247,7 @@ async def test_a_429_that_outlasts_the_timeout_ends_the_item_at_once(emulator, f
 
 
 async def test_an_item_that_is_held_for_its_timeout_ends_with_the_reason(emulator):
-    """Refusals that follow each other hold an item for `task_timeout` in all, and no longer."""
+    """Refusals one after the other hold an item for `task_timeout` in total, and no longer."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=25, times=None))
     async with session_at(emulator, task_timeout=60) as fox:
         (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
@@ -257,7 +257,7 @@ async def test_an_item_that_is_held_for_its_timeout_ends_with_the_reason(emulato
 
 
 async def test_stop_ends_the_waiting_for_a_429(emulator, fox):
-    """An item that waits out a refusal when `stop()` comes has that refusal as its outcome."""
+    """An item that waits after a refusal when `stop()` is called has that refusal as its outcome."""
     emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=7200))
     outcomes = fox.as_completed([fox_request()])
     reading = asyncio.create_task(anext(outcomes))
@@ -269,7 +269,7 @@ async def test_stop_ends_the_waiting_for_a_429(emulator, fox):
 
 
 async def test_an_uncertain_item_nobody_reads_is_logged(emulator, fox, caplog):
-    """A possibly billed item of a left `as_completed` that has no id is told by the log, early or late."""
+    """The log reports an item without an id that may be billed, if its `as_completed` was left, early or late."""
     emulator.add_fault(Fault.cut_after("submit", prompt="fox 1"))
     emulator.add_fault(Fault.cut_after("submit", prompt="fox 2"))
     emulator.add_fault(Fault.hang("submit", prompt="fox 3"))
@@ -285,7 +285,7 @@ async def test_an_uncertain_item_nobody_reads_is_logged(emulator, fox, caplog):
 
 
 async def test_finished_feeds_are_forgotten(emulator, fox):
-    """A session that runs many series keeps nothing of those that were read to their end."""
+    """A session with many series keeps nothing of those that were read to their end."""
     for _ in range(3):
         async for _ in fox.as_completed([fox_request()]):
             pass
@@ -295,7 +295,7 @@ async def test_finished_feeds_are_forgotten(emulator, fox):
 
 
 async def test_submits_of_a_series_go_out_together(emulator, fox):
-    """The first eight items are submitted concurrently, not one after the other's answer."""
+    """The first eight items are submitted at the same time, not one after the other's answer."""
     emulator.add_fault(Fault.slow("submit", 5, times=None))
     async for _ in fox.as_completed([fox_request(f"fox {i}") for i in range(8)]):
         pass
@@ -305,7 +305,7 @@ async def test_submits_of_a_series_go_out_together(emulator, fox):
 
 
 async def test_what_only_waited_for_its_turn_is_not_sent_after_the_end(emulator):
-    """`stop()` and leaving end the items whose POST has not gone out; nothing is billed later."""
+    """`stop()` and closing the session end the items whose POST was not sent; nothing is billed later."""
     async with session_at(emulator, limits=Limits(submits_per_second=1)) as fox:
         outcomes = fox.as_completed([fox_request(f"fox {i}") for i in range(30)])
         reading = asyncio.create_task(anext(outcomes))
@@ -326,7 +326,7 @@ async def test_what_only_waited_for_its_turn_is_not_sent_after_the_end(emulator)
 
 
 async def test_stop_may_be_called_at_any_time_and_twice(fox):
-    """Stopping twice, or in the turn of the first step, ends the series all the same."""
+    """Stopping twice, or in the turn of the first step, still ends the series."""
     for stops in (1, 2):
         outcomes = fox.as_completed(Source().later())
         for _ in range(stops):
@@ -363,7 +363,7 @@ async def test_a_source_that_cleans_up_slowly_is_waited_for_but_not_for_ever(fox
 
 
 async def test_a_source_that_fails_in_cleaning_up_harms_nobody_else(emulator, fox):
-    """An error in the source's `finally` is raised at the end of its own series; other tasks go on."""
+    """An error in the source's `finally` is raised at the end of its own series; other tasks continue."""
 
     def bad():
         try:
@@ -384,7 +384,7 @@ async def test_a_source_that_fails_in_cleaning_up_harms_nobody_else(emulator, fo
 
 
 async def test_a_source_that_is_cancelled_itself_is_told(fox):
-    """A source whose own awaiting is cancelled ends the series with that, not silently."""
+    """If the source awaits something that is cancelled, the series ends with that error, not silently."""
 
     async def awaits_a_cancelled():
         yield fox_request()
@@ -401,7 +401,7 @@ async def test_a_source_that_is_cancelled_itself_is_told(fox):
 
 
 async def test_a_service_that_asks_for_no_wait_is_not_hammered(emulator, fox):
-    """`Retry-After: 0` on every submit does not make a busy loop."""
+    """`Retry-After: 0` on every submit does not cause a busy loop."""
     emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=0))
     emulator.add_fault(Fault.status("poll", 429, times=None, retry_after=0))
     outcomes = fox.as_completed([fox_request()])
@@ -414,7 +414,7 @@ async def test_a_service_that_asks_for_no_wait_is_not_hammered(emulator, fox):
 
 
 async def test_a_submit_behind_anothers_refusal_is_told_by_the_service(emulator):
-    """An uncertain submit stays uncertain at a gate that another's 429 shut; one that sent nothing is just refused."""
+    """An uncertain submit stays uncertain while another's 429 holds it; an unsent one is just refused."""
     emulator.add_fault(Fault.cut_after("submit", prompt="first"))
     emulator.add_fault(Fault.status("submit", 429, retry_after=100, prompt="second"))
     async with session_at(emulator, retry=RetryPolicy(resubmit_uncertain=True)) as fox:
@@ -431,7 +431,7 @@ async def test_a_submit_behind_anothers_refusal_is_told_by_the_service(emulator)
 
 
 async def test_a_second_cancel_interrupts_a_sources_cleaning_up(emulator):
-    """A source that cleans up for ever does not hold a hastened exit."""
+    """A source that cleans up forever does not delay an exit that is cancelled again."""
 
     async def endless():
         try:
@@ -457,7 +457,9 @@ async def test_a_second_cancel_interrupts_a_sources_cleaning_up(emulator):
 
 
 async def test_a_fault_of_ours_in_an_item_ends_the_session_openly(emulator, caplog):
-    """A bug in a background task does not cancel the POSTs of others: everything is told, leaving raises it."""
+    """A bug in a background task does not cancel other POSTs. All handles get it, and closing the session
+    raises it.
+    """
 
     async def broken():
         raise ZeroDivisionError("a fault of ours")

@@ -1,4 +1,6 @@
-"""No call outlives its deadline, whatever the service does: exactly on a virtual clock, within 50 ms on a real one."""
+"""No call outlives its deadline, whatever the service does: exactly on a virtual clock, within 50 ms on a
+real one.
+"""
 
 import asyncio
 import contextlib
@@ -26,7 +28,7 @@ from foxapi_async.emulator import Emulator, Fault
 
 LIFE = 7.3
 
-# A timer of the poller may fire as much too early as uvloop's do; nothing may be late.
+# The poller's timer may fire early by as much as uvloop's timers do. No call may end late.
 EARLY = 0.001
 ROUNDING = 1e-9
 
@@ -34,7 +36,7 @@ virtual = pytest.mark.virtual
 
 
 async def seconds_of(use):
-    """How long `use` took, and what it raised."""
+    """The duration of `use` and the error that it raised."""
     began = now()
     try:
         await use
@@ -45,11 +47,11 @@ async def seconds_of(use):
 
 
 def assert_in_time(seconds, limit=LIFE):
-    """It ended with its time; where a request was sent, after the pauses in which its answer may still come."""
+    """It ended at its limit; if a request was sent, after the short wait for its answer."""
     assert limit - EARLY <= seconds <= limit + 2 * PAUSE + ROUNDING
 
 
-# What a service does before there is an id.
+# The faults before there is an id.
 
 MUTE = {
     "hangs": lambda: Fault.hang("submit", times=None),
@@ -77,7 +79,7 @@ async def complete(fox):
 @pytest.mark.parametrize("use", [submit, generate, complete])
 @pytest.mark.parametrize("fault", MUTE.values(), ids=MUTE)
 async def test_a_submit_without_an_answer_ends_with_its_time(emulator, use, fault):
-    """A submit that the service took and does not answer is uncertain exactly at its deadline, after one POST."""
+    """If the service takes a submit and does not answer, it is uncertain exactly at its deadline, after one POST."""
     emulator.add_fault(fault())
     async with session_at(emulator, task_timeout=LIFE) as fox:
         seconds, error = await seconds_of(use(fox))
@@ -90,7 +92,7 @@ async def test_a_submit_without_an_answer_ends_with_its_time(emulator, use, faul
 @virtual
 @pytest.mark.parametrize("grace", [0.5, 4.0])
 async def test_what_was_sent_may_go_on_for_its_grace_and_no_longer(emulator, grace):
-    """Leaving a session whose submit has timed out takes what is left of the grace, and a last look at the socket."""
+    """Closing a session whose submit has timed out takes the rest of the grace, and a last check of the socket."""
     emulator.add_fault(Fault.hang("submit"))
     began = now()
     async with session_at(emulator, retry=RetryPolicy(grace=grace)) as fox:
@@ -105,7 +107,7 @@ async def test_what_was_sent_may_go_on_for_its_grace_and_no_longer(emulator, gra
 @pytest.mark.parametrize("part", ["head", "body"])
 @pytest.mark.parametrize("use", [submit, generate, complete])
 async def test_an_answer_that_comes_byte_by_byte_renews_nothing(use, part):
-    """A byte a second, of the status line on or of the body, keeps a submit alive until its deadline and no longer."""
+    """One byte per second, of the status line or of the body, does not extend a submit beyond its deadline."""
     body = b'{"id": "task-1", "status": "pending"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     at_once, slowly = (b"", head + body) if part == "head" else (head, body)
@@ -132,7 +134,7 @@ async def test_an_answer_that_comes_byte_by_byte_renews_nothing(use, part):
 
 
 async def never(loop, *_args, **_kwargs):
-    """A call of the system that does not return."""
+    """A system call that does not return."""
     await loop.create_future()
 
 
@@ -143,7 +145,9 @@ async def never(loop, *_args, **_kwargs):
 async def test_a_connection_that_never_opens_ends_with_the_time(
     emulator, monkeypatch, use, call, connect_timeout
 ):
-    """A host that does not answer, or a name that is not found out: nothing was sent, said no later than the deadline."""
+    """A host that does not answer, or a name that is not resolved: the error says by the deadline that
+    nothing was sent.
+    """
     monkeypatch.setattr(VirtualLoop, call, never)
     url = emulator.url.replace("127.0.0.1", "localhost")
     retry = RetryPolicy(connect_timeout=connect_timeout, tries=1000)
@@ -158,7 +162,9 @@ async def test_a_connection_that_never_opens_ends_with_the_time(
 @virtual
 @pytest.mark.parametrize("use", ["submit", "generate", "complete"])
 async def test_an_upload_that_hangs_ends_with_the_submit_it_is_for(emulator, tmp_path, use):
-    """The time of a submit covers the upload of its files: nothing was sent of the submit itself, and no POST follows."""
+    """The time limit of a submit includes the upload of its files: the submit itself was not sent, and no
+    POST follows.
+    """
     file = tmp_path / "fox.png"
     file.write_bytes(b"\x89PNG fox")
     request = GrokImagineImage("a fox", image_urls=[file])
@@ -181,7 +187,7 @@ async def test_an_upload_that_hangs_ends_with_the_submit_it_is_for(emulator, tmp
 @pytest.mark.parametrize("use", [submit, generate])
 @pytest.mark.parametrize("retry_after", [None, 0, 3, 1000])
 async def test_endless_refusals_end_with_the_time(emulator, use, retry_after):
-    """Endless 429s end no later than the deadline, and before it where the next wait would not fit."""
+    """Endless 429s end by the deadline, and earlier if the next wait would not fit."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=retry_after, times=None))
     async with session_at(emulator, retry=RetryPolicy(tries=10_000)) as fox:
         seconds, error = await seconds_of(use(fox))
@@ -193,7 +199,7 @@ async def test_endless_refusals_end_with_the_time(emulator, use, retry_after):
 
 @virtual
 async def test_a_series_that_waits_out_a_refusal_ends_when_it_is_stopped(emulator):
-    """`as_completed` waits out a 429 for up to `task_timeout`; `stop()` ends that in the same instant."""
+    """`as_completed` waits after a 429 for up to `task_timeout`; `stop()` ends that wait at once."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=1000, times=None))
     async with session_at(emulator, task_timeout=2000) as fox:
         series = fox.as_completed([fox_request()])
@@ -204,7 +210,7 @@ async def test_a_series_that_waits_out_a_refusal_ends_when_it_is_stopped(emulato
         assert isinstance(outcome.error, RateLimitError)
 
 
-# What it does once there is an id.
+# The faults after there is an id.
 
 DEAF = {
     "never finishes": lambda: Fault.never_finishes(times=None),
@@ -227,7 +233,7 @@ DEAF = {
 @pytest.mark.parametrize("use", [generate, complete])
 @pytest.mark.parametrize("fault", DEAF.values(), ids=DEAF)
 async def test_a_task_that_cannot_be_seen_to_end_times_out_to_the_instant(use, fault):
-    """Whatever the polls meet, the caller has his `TaskTimeoutError`, with the id, exactly at the deadline."""
+    """Whatever happens to the polls, the caller gets `TaskTimeoutError`, with the id, exactly at the deadline."""
     async with Emulator(seconds=1, faults=[fault()]) as emulator:
         async with session_at(emulator, task_timeout=LIFE) as fox:
             seconds, error = await seconds_of(use(fox))
@@ -236,13 +242,13 @@ async def test_a_task_that_cannot_be_seen_to_end_times_out_to_the_instant(use, f
         assert_in_time(seconds)
         assert isinstance(error, TaskTimeoutError)
         assert [error.task_id] == list(emulator.tasks)
-        assert left + 0.1 > now()  # nor do the polls hold the exit
+        assert left + 0.1 > now()  # the polls do not delay the exit either
 
 
 @virtual
 @pytest.mark.parametrize("fault", DEAF.values(), ids=DEAF)
 async def test_attached_handles_and_waiters_end_with_their_own_time(fault):
-    """`attach(timeout=)`, and each `wait(timeout)` on one handle, end exactly when each of them should."""
+    """`attach(timeout=)`, and each `wait(timeout)` on one handle, end exactly at their own time."""
     async with Emulator(seconds=1, faults=[fault()]) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(fox_request(), timeout=None)
         attached = fox.attach(handle.id, timeout=LIFE)
@@ -258,7 +264,7 @@ async def test_attached_handles_and_waiters_end_with_their_own_time(fault):
 
 @virtual
 async def test_a_deadline_that_falls_into_a_poll_does_not_wait_for_it(emulator):
-    """A handle whose last look hangs ends in time, and so does every other one of its task."""
+    """A handle whose last poll hangs ends in time, and so does every other handle of its task."""
     emulator.add_fault(Fault.hang("poll", times=None))
     async with session_at(emulator) as fox:
         handle = await fox.submit(fox_request(), timeout=0.5)
@@ -269,7 +275,7 @@ async def test_a_deadline_that_falls_into_a_poll_does_not_wait_for_it(emulator):
         assert_in_time(seconds, limit)
 
 
-# One layer retries.
+# Only one layer repeats.
 
 ONCE = {
     "cut before": lambda on: Fault.cut_before(on, times=None),
@@ -308,7 +314,7 @@ async def tried(emulator, on, fault, tries):
 @pytest.mark.parametrize("on", ["submit", "poll", "upload", "file"])
 @pytest.mark.parametrize("fault", ONCE.values(), ids=ONCE)
 async def test_no_layer_below_tries_again(fault, on):
-    """With `tries=1` every failure of every kind is met once: one request is all that the service sees."""
+    """With `tries=1` every kind of failure happens once: the service sees only one request."""
     async with Emulator(seconds=1) as emulator:
         requests, error = await tried(emulator, on, fault, 1)
 
@@ -324,7 +330,7 @@ SENT_AGAIN = {"submit": ["429", "429 at once"], "poll": AGAIN, "upload": AGAIN, 
     ("on", "fault"), [(on, fault) for on, faults in SENT_AGAIN.items() for fault in faults]
 )
 async def test_a_request_is_tried_as_often_as_the_policy_says(fault, on):
-    """With `tries=3` what may be repeated is sent three times, and not three times by each of several layers."""
+    """With `tries=3` a repeatable request is sent three times in all, not three times by each of several layers."""
     async with Emulator(seconds=1) as emulator:
         requests, error = await tried(emulator, on, ONCE[fault], 3)
 
@@ -334,7 +340,7 @@ async def test_a_request_is_tried_as_often_as_the_policy_says(fault, on):
 
 @virtual
 async def test_a_refused_connection_is_tried_once_at_a_time(monkeypatch):
-    """With `tries=1` one connection is attempted, for a submit as for a read; with 4 there are four."""
+    """With `tries=1` one connection is attempted, for a submit and for a read; with 4 there are four."""
     attempts = []
     connect = VirtualLoop.sock_connect
 
@@ -356,7 +362,9 @@ async def test_a_refused_connection_is_tried_once_at_a_time(monkeypatch):
 @virtual
 @pytest.mark.parametrize("on", ["poll", "upload"])
 async def test_one_hanging_exchange_is_bounded_without_any_deadline(emulator, on):
-    """A call without a deadline gives a hanging exchange up after its own bound, and says so after the last try."""
+    """A call without a deadline ends a hanging exchange after the exchange's own limit, and says so after the
+    last try.
+    """
     emulator.add_fault(Fault.hang(on, times=None))
     async with session_at(emulator, retry=RetryPolicy(tries=1, reply_timeout=20)) as fox:
         handle = await fox.submit(fox_request())
@@ -367,14 +375,14 @@ async def test_one_hanging_exchange_is_bounded_without_any_deadline(emulator, on
     assert isinstance(error, ConnectionFailedError)
 
 
-# On a real clock. The bound is part of the promise; what a busy machine adds is not, so the best of three counts.
+# On a real clock. The limit is part of the promise, but the delay of a busy machine is not: the best of three counts.
 
 BOUND = 0.05
 SHORT = 0.25
 
 
 async def least_overshoot(use):
-    """How much too late `use` ends, at best."""
+    """The least time by which `use` ends too late."""
     late = []
     while len(late) < 3 and min(late, default=BOUND) >= BOUND:
         began = time.monotonic()
@@ -398,18 +406,18 @@ REAL = {
 
 @pytest.mark.parametrize("fault", REAL.values(), ids=REAL)
 async def test_a_deadline_is_overshot_by_less_than_50_ms(fault):
-    """`generate(timeout=)` ends within 50 ms of it on a real clock, in good weather and in bad."""
+    """`generate(timeout=)` ends within 50 ms of it on a real clock, with and without faults."""
     patient = RetryPolicy(tries=10_000, grace=0.01)
     async with Emulator(seconds=60, faults=[fault()]) as emulator, session_at(emulator, retry=patient) as fox:
         late = await least_overshoot(lambda: fox.generate(fox_request(), timeout=SHORT))
 
     assert late < BOUND
-    # A submit that is refused ends as soon as no further try fits.
+    # A refused submit ends as soon as no further try fits.
     assert late >= -0.002 or fault is REAL["endless refusals"]
 
 
 async def test_a_port_that_does_not_answer_holds_nobody_longer():
-    """A host that drops every packet, as a full queue of connections does, ends a submit within 50 ms of its time."""
+    """A host that drops every packet, like a full queue of connections, ends a submit within 50 ms of its time."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)

@@ -1,4 +1,4 @@
-"""What a session has learned is kept in a file, and nothing about that file can hurt."""
+"""A session keeps its estimates in a file, and no fault of that file does harm."""
 
 import errno
 import json
@@ -22,13 +22,13 @@ async def generate(emulator, count=3, **options):
 
 
 def ended(estimates):
-    """Tasks of the emulator's model that are known to have ended."""
+    """Ended tasks of the emulator's model that the estimates include."""
     estimator = estimates.of(fox_request().model).timed
     return sum(row.ended for row in estimator._table.rows())
 
 
 async def test_what_is_learned_is_written_on_leaving_and_read_on_entering(emulator, tmp_path):
-    """The second session goes on where the first one ended."""
+    """The second session continues from the estimates of the first."""
     path = tmp_path / "deep" / "estimates.json"
     await generate(emulator, estimates=path)
     first = Estimates.from_dict(json.loads(path.read_text()))
@@ -42,7 +42,7 @@ async def test_what_is_learned_is_written_on_leaving_and_read_on_entering(emulat
 
 
 async def test_learning_shows_in_the_number_of_polls(tmp_path):
-    """A session that knows the service needs fewer polls for its first task than one that does not."""
+    """A session that knows the service needs fewer polls for its first task than a new one."""
     path = tmp_path / "estimates.json"
     async with Emulator(seconds=20, seed=1) as emulator:
         await generate(emulator, count=1)
@@ -56,7 +56,7 @@ async def test_learning_shows_in_the_number_of_polls(tmp_path):
 
 
 async def test_a_session_that_fails_keeps_what_it_learned(emulator, tmp_path):
-    """An error of the user's block leaves as itself, and the file is written."""
+    """An error of the user's block is raised unchanged, and the file is written."""
     path = tmp_path / "estimates.json"
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator, estimates=path) as fox:
@@ -80,7 +80,7 @@ CORRUPT = {
 
 @pytest.mark.parametrize("body", CORRUPT.values(), ids=CORRUPT)
 async def test_a_corrupt_file_is_refused_before_anything_is_sent(emulator, tmp_path, body):
-    """On entering, with the path in the message; nothing is sent, and the file stays as it is."""
+    """Entering fails with the path in the message; nothing is sent, and the file is unchanged."""
     path = tmp_path / "estimates.json"
     path.write_bytes(body)
 
@@ -95,7 +95,7 @@ async def test_a_corrupt_file_is_refused_before_anything_is_sent(emulator, tmp_p
 
 @pytest.mark.parametrize("name", [".", ""])
 async def test_a_directory_is_no_file_of_estimates(emulator, tmp_path, monkeypatch, name):
-    """A path that cannot be read is refused like one that holds something else."""
+    """A path that cannot be read is refused like a file with other content."""
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(ConfigurationError, match="irectory"):
@@ -103,7 +103,7 @@ async def test_a_directory_is_no_file_of_estimates(emulator, tmp_path, monkeypat
 
 
 async def test_a_file_that_cannot_be_written_is_a_warning(emulator, tmp_path, caplog):
-    """It costs what was learned, and nothing else: the session ends as it would have."""
+    """The estimates are lost, and nothing else: the session ends normally."""
     folder = tmp_path / "folder"
     folder.write_text("a file where a folder should be")
     with caplog.at_level(logging.WARNING, "foxapi_async"):
@@ -115,7 +115,7 @@ async def test_a_file_that_cannot_be_written_is_a_warning(emulator, tmp_path, ca
 
 
 async def test_a_name_that_no_file_can_have_is_a_warning(emulator, caplog):
-    """The error that Python raises for it is no OSError, and does not leave either."""
+    """Python's error for it is not an OSError, and is not raised either."""
     with caplog.at_level(logging.WARNING, "foxapi_async"):
         await generate(emulator, count=1, estimates="estimates\0.json")
 
@@ -124,7 +124,7 @@ async def test_a_name_that_no_file_can_have_is_a_warning(emulator, caplog):
 
 
 async def test_a_full_disk_leaves_the_old_file(emulator, tmp_path, caplog, monkeypatch):
-    """The old state stays whole where the new one cannot be written, and nothing lies beside it."""
+    """If the new state cannot be written, the old one stays whole, and no other file is left."""
 
     def no_space(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -142,7 +142,7 @@ async def test_a_full_disk_leaves_the_old_file(emulator, tmp_path, caplog, monke
 
 
 async def test_two_sessions_may_share_what_they_learn(emulator):
-    """An `Estimates` is learned from by every session that is given it."""
+    """Every session that gets an `Estimates` teaches it."""
     shared = Estimates()
     async with session_at(emulator, estimates=shared) as one, session_at(emulator, estimates=shared) as two:
         await one.generate(fox_request())
@@ -154,6 +154,6 @@ async def test_two_sessions_may_share_what_they_learn(emulator):
 
 @pytest.mark.parametrize("given", [5, b"estimates", {"format": 1}, Estimates])
 def test_anything_else_is_refused(given):
-    """By name, when the session is made."""
+    """The error names the value, when the session is made."""
     with pytest.raises(ConfigurationError, match="estimates="):
         FoxSession("key", estimates=given)

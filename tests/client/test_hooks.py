@@ -1,4 +1,4 @@
-"""What hooks hear of the requests of a session, in which order, and in whose context."""
+"""Which events hooks get for the requests of a session, in which order, and in which context."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from foxapi_async import (
     TaskEvent,
     Throttled,
 )
-from foxapi_async._client import notices
+from foxapi_async._client import hooks as hooks_module
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._wire import requests
 from foxapi_async.emulator import Fault
@@ -63,7 +63,7 @@ def only(kind, events):
 
 
 def leaves_nothing(fox):
-    """Whether the poller of a session has forgotten every task."""
+    """Whether the poller of a session has dropped every task."""
     return Room(None, fox._engine.poller, []).at_rest
 
 
@@ -71,7 +71,7 @@ def leaves_nothing(fox):
 
 
 async def test_a_generation_is_told_from_its_submit_to_its_files(emulator, tmp_path):
-    """Hooks hear of the submit, of its acceptance, of each poll before what it shows, and of the saved files."""
+    """Hooks get the submit, its acceptance, each poll before its result, and the saved files."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         result = await fox.generate(fox_request("a fox", num_outputs=2))
@@ -87,7 +87,7 @@ async def test_a_generation_is_told_from_its_submit_to_its_files(emulator, tmp_p
 
 
 async def test_a_submit_is_joined_to_its_task(emulator):
-    """`Submitting` and `Submitted` have the same number, no other submit's, with the request, tries and seconds."""
+    """`Submitting` and `Submitted` have the same unique number, with the request, tries and seconds."""
     seen, request = [], fox_request("a fox")
     emulator.add_fault(Fault.status("submit", 429, retry_after=7))
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -128,7 +128,7 @@ async def test_a_poll_tells_how_long_it_took(emulator):
 
 @pytest.mark.parametrize("way", ["series", "batch"])
 async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
-    """The items of `as_completed` and of a batch are told as single generations are, each under its own number."""
+    """The items of `as_completed` and of a batch are reported like single generations, each with its own number."""
     seen = []
     requests = [fox_request(f"fox {number}") for number in range(3)]
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -146,7 +146,7 @@ async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
 
 @pytest.mark.parametrize("way", ["series", "batch"])
 async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path, monkeypatch, way):
-    """However often it is tried: one `Submitting`, each wait told with its number, one `Submitted`, one key."""
+    """For any number of tries: one `Submitting`, each wait with its number, one `Submitted`, one key."""
     seen, keys, make = [], [], requests.submit_call
 
     def call(path, body, key):
@@ -168,7 +168,7 @@ async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path,
 
 @pytest.mark.parametrize("end", ["stop", "leave"])
 async def test_an_item_that_waits_when_its_series_ends_is_told_once(emulator, end):
-    """Stopped or left while it waits out a refusal, an item fails once, with that refusal and free of charge."""
+    """If its series ends while it waits after a refusal, an item fails once, with that refusal and free of charge."""
     seen = []
     emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=1000))
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -187,7 +187,7 @@ async def test_an_item_that_waits_when_its_series_ends_is_told_once(emulator, en
 
 
 async def test_the_upload_of_a_submit_is_told_with_its_number(emulator, tmp_path):
-    """A further try of an upload that a request needs is joined to that submit."""
+    """A further try of an upload that a request needs has the number of that submit."""
     seen, file = [], tmp_path / "fox.png"
     file.write_bytes(b"\x89PNG of a fox")
     emulator.add_fault(Fault.status("upload", 503))
@@ -198,11 +198,11 @@ async def test_the_upload_of_a_submit_is_told_with_its_number(emulator, tmp_path
     assert ("upload", only(Submitting, seen).call) == (retried.what, retried.call)
 
 
-# Submits that come to nothing.
+# Submits that fail.
 
 
 async def test_a_refused_submit_is_told_once(emulator):
-    """`SubmitFailed` has the submit's number and an error like the one raised, with a traceback of its own."""
+    """`SubmitFailed` has the submit's number and an error like the raised one, with its own traceback."""
     seen = []
     emulator.add_fault(Fault.status("submit", 400))
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -218,7 +218,9 @@ async def test_a_refused_submit_is_told_once(emulator):
 
 
 async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
-    """Cancelled before anything is sent, a submit fails as free of charge; with the POST under way, its task is told."""
+    """If a submit is cancelled before it is sent, it fails free of charge. If its POST is sent, its task is
+    reported.
+    """
     seen = []
     emulator.add_fault(Fault.status("submit", 429, retry_after=60))
     async with session_at(emulator, hooks=[seen.append], retry=RetryPolicy(grace=5)) as fox:
@@ -242,7 +244,7 @@ async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
 
 
 async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
-    """What fails because another submit met a 402 begins and fails, in a context of its own; nothing is sent."""
+    """A submit that fails because another got a 402 begins and fails in its own context; nothing is sent."""
     seen, mine = [], contextvars.ContextVar("mine", default="mine")
 
     def hook(event):
@@ -263,7 +265,7 @@ async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
 
 
 async def test_a_submit_whose_grace_is_over_is_uncertain(emulator):
-    """A POST without an answer, whose caller has gone, ends as uncertain when its grace does."""
+    """A POST without an answer, whose caller has gone, ends as uncertain at the end of its grace."""
     seen = []
     emulator.add_fault(Fault.hang("submit"))
     async with session_at(emulator, hooks=[seen.append], retry=RetryPolicy(grace=5)) as fox:
@@ -278,7 +280,7 @@ async def test_a_submit_whose_grace_is_over_is_uncertain(emulator):
 
 
 async def test_leaving_a_session_twice_interrupted_tells_of_its_posts(emulator):
-    """A POST that is cut off in its grace, because leaving is itself cancelled, ends as uncertain."""
+    """A POST that is ended in its grace, because closing the session is itself cancelled, ends as uncertain."""
     seen = []
     emulator.add_fault(Fault.hang("submit"))
 
@@ -298,7 +300,7 @@ async def test_leaving_a_session_twice_interrupted_tells_of_its_posts(emulator):
 
 
 async def test_a_fault_on_the_way_to_the_service_is_told(emulator):
-    """An error that is none of the package's, and may not even be copied, ends the submit as well."""
+    """An error that is not the package's, and may not even be copyable, also ends the submit."""
 
     class Odd(Exception):
         def __init__(self, one, two):
@@ -319,11 +321,11 @@ async def test_a_fault_on_the_way_to_the_service_is_told(emulator):
     assert fault is seen[1].error
 
 
-# Tasks of another time, and tasks that are given up.
+# Tasks of another session, and tasks without handles.
 
 
 async def test_attaching_is_told_where_it_begins_a_watch(emulator):
-    """`attach` tells of a task that is not watched yet, and of none that is."""
+    """`attach` reports a task that is not polled yet, but not one that is."""
     async with session_at(emulator) as fox:
         handle = await fox.submit(fox_request())
     seen = []
@@ -338,7 +340,7 @@ async def test_attaching_is_told_where_it_begins_a_watch(emulator):
 
 @pytest.mark.parametrize("way", ["timeout", "stop", "refusal", "leave"])
 async def test_the_end_of_the_last_handle_is_told(emulator, way):
-    """A task that nobody looks at any more is told once, with what its handle raises, and nothing of it follows."""
+    """When the last handle of a task ends, this is reported once, with the handle's error, and no event follows."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         handle = await fox.submit(fox_request(), timeout=4)
@@ -364,12 +366,14 @@ async def test_the_end_of_the_last_handle_is_told(emulator, way):
     assert not any(event.final for event in seen)
 
 
-# What goes wrong on the way.
+# Faults on the way.
 
 
 @pytest.mark.parametrize("what", ["submit", "fetch", "upload", "download", "poll"])
 async def test_what_is_tried_again_is_told(emulator, tmp_path, what):
-    """Each further try of any request is told before it is waited for, with its error, and the task if there is one."""
+    """Each further try of any request is reported before its wait, with its error, and with the task if there
+    is one.
+    """
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         handle = await fox.submit(fox_request())
@@ -399,7 +403,7 @@ async def test_what_is_tried_again_is_told(emulator, tmp_path, what):
 
 
 async def test_a_failing_poll_tells_its_error_and_its_next_try(emulator):
-    """`Polled` has the error of a poll that told nothing, and `Retried` the seconds until the next one."""
+    """`Polled` has the error of a failed poll, and `Retried` the seconds until the next one."""
     seen = []
 
     def note(event):
@@ -422,7 +426,7 @@ async def test_a_failing_poll_tells_its_error_and_its_next_try(emulator):
 
 
 async def test_what_a_refusal_holds_back_is_told_once(emulator):
-    """A 429 is told as a hold with its seconds once, however many submits wait for it to end."""
+    """A 429 is reported as one hold with its seconds, however many submits wait for its end."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         emulator.add_fault(Fault.status("submit", 429, retry_after=9))
@@ -436,7 +440,7 @@ async def test_what_a_refusal_holds_back_is_told_once(emulator):
 
 @pytest.mark.parametrize("what", ["submit", "poll"])
 async def test_our_own_limits_are_told(emulator, what):
-    """The seconds for which a limit held back what was waiting add up to the time that it took, and no more."""
+    """The reported seconds of a limit's holds add up to the time that the requests waited."""
     seen = []
     limits = Limits(**{f"{what}s_per_second": 0.5})
     async with session_at(emulator, hooks=[seen.append], limits=limits) as fox:
@@ -456,7 +460,7 @@ async def test_our_own_limits_are_told(emulator, what):
 
 
 async def test_a_session_without_limits_holds_nothing_back(emulator):
-    """Nothing is told as held back where there is neither a limit nor a refusal."""
+    """No hold is reported if there is neither a limit nor a refusal."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         await asyncio.gather(*(fox.generate(fox_request(str(n))) for n in range(20)))
@@ -468,7 +472,7 @@ async def test_a_session_without_limits_holds_nothing_back(emulator):
 
 
 async def test_a_saved_file_is_told_with_its_size_and_seconds(emulator, tmp_path):
-    """`Saved` has what `download` returns, and counts the retries' waits."""
+    """`Saved` has the result of `download`, and includes the waits of retries."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         result = await fox.generate(fox_request())
@@ -481,7 +485,7 @@ async def test_a_saved_file_is_told_with_its_size_and_seconds(emulator, tmp_path
 
 
 async def test_files_saved_later_are_told_on_the_same_loop_alone(emulator, tmp_path):
-    """After the session its hooks hear of its files too, but never from another event loop."""
+    """After the session ends, its hooks still get reports of its files, but never from another event loop."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         result = await fox.generate(fox_request())
@@ -494,7 +498,7 @@ async def test_files_saved_later_are_told_on_the_same_loop_alone(emulator, tmp_p
     assert ["Saved"] == kinds(seen)
 
 
-# Hooks that act.
+# Hooks that change the session.
 
 
 @pytest.mark.parametrize("kind", [Submitted, TaskEvent, Polling, Polled, Retried, Throttled])
@@ -522,7 +526,7 @@ async def test_a_hook_may_stop_the_handle_it_hears_of(emulator, kind):
 
 
 async def test_a_hook_may_stop_others_that_end_together(emulator):
-    """Handles that a hook stops while it hears of another's end, in the same turn, end once, and harm nobody."""
+    """If a hook, at another handle's end, stops handles that end in the same turn, they end once, without harm."""
     seen = []
 
     def stop_all(event):
@@ -548,7 +552,7 @@ async def test_a_hook_may_stop_others_that_end_together(emulator):
 
 
 async def test_a_slow_hook_is_named_once(emulator, caplog):
-    """A hook that keeps the loop waiting is named in the log, with its seconds, the first time."""
+    """The first time that a hook blocks the loop, the log names it, with its seconds."""
 
     def sluggish(event):
         if isinstance(event, Polled):
@@ -565,7 +569,7 @@ async def test_a_slow_hook_is_named_once(emulator, caplog):
 
 
 def test_a_hook_without_a_name_is_told_by_its_class(caplog):
-    """An object that is called as a hook is named by its class."""
+    """A hook that is a callable object is named by its class."""
 
     class Counting:
         def __call__(self, event):
@@ -581,12 +585,14 @@ def test_a_hook_without_a_name_is_told_by_its_class(caplog):
 
 
 async def test_without_hooks_no_notice_is_made(emulator, monkeypatch, tmp_path):
-    """A session without hooks makes no notice at all, whatever happens."""
+    """A session without hooks makes no notice at all."""
 
     def made(**_):
         raise AssertionError("a notice was made")
 
-    kinds = [kind for kind in vars(notices).values() if isinstance(kind, type) and issubclass(kind, Notice)]
+    kinds = [
+        kind for kind in vars(hooks_module).values() if isinstance(kind, type) and issubclass(kind, Notice)
+    ]
     client = [module for name, module in sys.modules.items() if name.startswith("foxapi_async._client.")]
     named = [(module, kind.__name__) for module in client for kind in kinds if kind.__name__ in vars(module)]
     for module, name in named:
@@ -605,18 +611,18 @@ async def test_without_hooks_no_notice_is_made(emulator, monkeypatch, tmp_path):
     assert 2 == emulator.billed
 
 
-# Whose context it is.
+# The context of hooks and polls.
 
 VARIABLE = contextvars.ContextVar("request", default=None)
 
 
 class Thing:
-    """Something that a request holds on to."""
+    """An object that a request keeps alive."""
 
 
 async def test_polls_run_in_the_sessions_own_context(emulator):
-    """Whoever submits or attaches lends a context to their own submit alone: polls, timeouts and the polls of others
-    run in the one in which the session was entered.
+    """A caller's context is used only for its own submit. Polls, timeouts and the polls of others run in the
+    context in which the session was entered.
     """
     found = []
 
@@ -648,7 +654,9 @@ async def test_polls_run_in_the_sessions_own_context(emulator):
 
 
 async def test_a_session_keeps_no_callers_context_alive(emulator):
-    """What a caller's context holds is free while its task is polled on, once the timers of its submit have run out."""
+    """The objects in a caller's context are freed while its task is still polled, when the timers of its
+    submit have ended.
+    """
     held = []
     emulator.add_fault(Fault.never_finishes(times=None))
 
@@ -668,7 +676,9 @@ async def test_a_session_keeps_no_callers_context_alive(emulator):
 
 
 async def test_a_hook_sets_context_for_its_own_submit_alone(emulator):
-    """What a hook sets at `Submitting` holds for that submit's further events, and reaches neither caller nor polls."""
+    """A value that a hook sets at `Submitting` is visible in that submit's further events, but not to its
+    caller or polls.
+    """
     found = []
 
     def mark(event):
@@ -706,13 +716,15 @@ NOTICES = [
 
 
 def test_there_is_an_example_of_every_notice():
-    """The values below are of every kind that there is."""
+    """There is a value below for every kind of notice."""
     assert {Notice} | {type(notice) for notice in NOTICES} == {Notice, *Notice.__subclasses__()}
 
 
 @pytest.mark.parametrize("notice", NOTICES, ids=kinds(NOTICES))
 def test_notices_are_frozen_values_that_tell_no_secret(notice):
-    """A notice is frozen, survives pickling, never ends a task, and shows no prompt, no signature, no error's words."""
+    """A notice is frozen and can be pickled. It never ends a task, and shows no prompt, no signature and no
+    error message.
+    """
     again = pickle.loads(pickle.dumps(notice))
 
     assert repr(notice) == repr(again)
@@ -724,7 +736,7 @@ def test_notices_are_frozen_values_that_tell_no_secret(notice):
 
 
 def test_a_notice_shows_what_kind_of_error_it_has():
-    """Of an error its class and its HTTP status are shown."""
+    """A notice shows the class of its error and its HTTP status."""
     shown = [repr(notice.error) for notice in NOTICES if hasattr(notice, "error")]
 
     assert 6 == len(shown)

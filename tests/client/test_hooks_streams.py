@@ -1,4 +1,4 @@
-"""Hooks harm nobody, and streams lose no end of a task."""
+"""Hooks do no harm, and streams lose no end of a task."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import logging
 
 import pytest
 
+from foxapi_async import FoxSession, GrokImagineImage
 from foxapi_async._client.hooks import Hooks
-from foxapi_async._client.streams import EventStream, Streams
+from foxapi_async._client.streams import EventStream
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 
@@ -39,7 +40,7 @@ def test_hooks_are_called_in_order():
 
 
 def test_a_hook_that_raises_harms_nobody(caplog):
-    """What a hook raises is logged once, with its task; the others and later events are served."""
+    """The error of a hook is logged once, with its task; other hooks and later events are still served."""
     seen: list[TaskEvent] = []
     calls: list[TaskEvent] = []
 
@@ -58,7 +59,7 @@ def test_a_hook_that_raises_harms_nobody(caplog):
 
 
 def test_each_broken_hook_is_logged(caplog):
-    """One hook's fault does not hide another's."""
+    """One hook's error does not hide another's."""
     hooks = Hooks([lambda _: 1 / 0, lambda event: event.no_such_field])
     hooks(event())
     hooks(event())
@@ -67,7 +68,7 @@ def test_each_broken_hook_is_logged(caplog):
 
 
 def test_a_hook_does_not_swallow_an_interrupt():
-    """KeyboardInterrupt and its like go through."""
+    """KeyboardInterrupt and similar errors pass through."""
 
     def interrupt(_: TaskEvent) -> None:
         raise KeyboardInterrupt
@@ -77,13 +78,13 @@ def test_a_hook_does_not_swallow_an_interrupt():
 
 
 def test_hooks_are_functions():
-    """Something that cannot be called is refused when the session is made."""
+    """An object that cannot be called is refused when the session is made."""
     with pytest.raises(ConfigurationError, match="'print' is no plain function"):
         Hooks([print, "print"])
 
 
 async def test_a_late_stream_starts_with_the_current_state():
-    """A new stream begins with the last event of every task under way."""
+    """A new stream begins with the last event of every running task."""
     stream = EventStream([event("a"), event("b")])
     stream.close()
 
@@ -91,7 +92,7 @@ async def test_a_late_stream_starts_with_the_current_state():
 
 
 async def test_a_slow_reader_gets_the_latest_of_each_task():
-    """Unread events of one task are replaced; the end of every task is kept."""
+    """A newer event of a task replaces an unread one; the end of every task is kept."""
     stream = EventStream([])
     for progress in range(100):
         stream.put(event("a", progress))
@@ -103,7 +104,7 @@ async def test_a_slow_reader_gets_the_latest_of_each_task():
 
 
 async def test_a_reader_waits_for_news():
-    """A reader that has read everything gets the next event when it comes, and ends when the stream does."""
+    """A reader that has read everything gets the next event when it comes, and ends when the stream ends."""
     stream = EventStream([])
     seen: list[TaskEvent] = []
 
@@ -142,7 +143,7 @@ async def test_two_readers_share_a_stream():
 
 
 async def test_a_cancelled_reader_loses_nothing():
-    """Cancelling one `anext` leaves the stream whole for the next."""
+    """Cancelling one `anext` leaves the stream complete for the next."""
     stream = EventStream([])
     reader = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
@@ -154,7 +155,7 @@ async def test_a_cancelled_reader_loses_nothing():
 
 
 async def test_a_closed_stream_takes_nothing_more():
-    """After `close` what is pending can be read; after `aclose` nothing; neither takes new events."""
+    """After `close` pending events can be read; after `aclose` none; neither takes new events."""
     stream, dropped = EventStream([event("a")]), EventStream([event("a")])
     stream.close()
     stream.put(event("b"))
@@ -165,24 +166,24 @@ async def test_a_closed_stream_takes_nothing_more():
     assert [e async for e in dropped] == []
 
 
-async def test_streams_feed_all_until_closed():
-    """Every open stream gets every event, and all end together."""
-    streams = Streams()
-    readers = [streams.add(EventStream([])) for _ in range(3)]
-    streams.put(event("a"))
-    streams.close()
-    streams.put(event("b"))
+async def test_streams_feed_all_until_closed(emulator):
+    """Every open stream gets every event, and all end with the session."""
+    async with FoxSession(emulator.key, base_url=emulator.url) as fox:
+        readers = [fox.events() for _ in range(3)]
+        handle = await fox.submit(GrokImagineImage("a fox"))
+        await handle
+    ends = [[event.task_id async for event in reader if event.final] for reader in readers]
 
-    assert [[e.task_id async for e in reader] for reader in readers] == [["a"]] * 3
+    assert [[handle.id]] * 3 == ends
 
 
-async def test_a_dropped_stream_vanishes():
-    """A stream that nobody reads any more is not fed for ever."""
-    streams = Streams()
-    kept = streams.add(EventStream([]))
-    streams.add(EventStream([]))
+async def test_a_dropped_stream_vanishes(fox):
+    """A stream without a reader does not get events forever."""
+    kept = fox.events()
+    fox.events()
     gc.collect()
-    streams.put(event("a"))
+    handle = await fox.submit(GrokImagineImage("a fox"))
+    first = await anext(kept)
 
-    assert len(streams._streams) == 1
-    assert (await anext(kept)).task_id == "a"
+    assert [kept] == list(fox._engine.streams)
+    assert handle.id == first.task_id

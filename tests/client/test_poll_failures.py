@@ -1,4 +1,4 @@
-"""Polls that tell nothing: what stands in front of the service, unknown ids, too much, and the end of a handle's time."""
+"""Failed polls: pages in front of the service, unknown ids, too large replies, and the end of a handle's time."""
 
 import asyncio
 import itertools
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.virtual
 
 
 def edge_reply(status: int = 403) -> Verdict:
-    """What a firewall's page gives."""
+    """The reply with a firewall's page."""
     return Verdict(APIError(f"HTTP {status}: Just a moment...", status=status, charged="yes"), edge=True)
 
 
 def unknown() -> Verdict:
-    """A 404 of the service, past the grace."""
+    """A 404 of the service, after the grace."""
     return Verdict(NotFoundError("HTTP 404: no such task", status=404, charged="unknown"))
 
 
@@ -40,18 +40,18 @@ def lost() -> Verdict:
 
 
 def too_large() -> Verdict:
-    """A status body that is larger than is read."""
+    """A status body above the size limit."""
     error = ResponseDecodeError("the body is larger than 32 MiB", charged="yes")
     return Verdict(error, again=True, too_large=True)
 
 
 def block(seconds: float) -> None:
-    """Let time pass while the loop does nothing: it is blocked, or its process stopped."""
+    """Let time pass while the loop does nothing: it is blocked, or its process is stopped."""
     asyncio.get_running_loop()._now += seconds
 
 
 async def outcome_of(handle):
-    """What awaiting the handle gives or raises."""
+    """The result or error of awaiting the handle."""
     (outcome,) = await asyncio.gather(handle.wait(), return_exceptions=True)
     return outcome
 
@@ -66,7 +66,7 @@ def warnings_of(caplog) -> list[str]:
 
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 503])
 async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
-    """Whatever its status, a reply by something in front of the service is polled past, for minutes."""
+    """Replies of something in front of the service, with any status, do not end the polling, for minutes."""
     service = Service()
     service.contact.heard = True
     async with room(service) as crowd:
@@ -79,7 +79,7 @@ async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
 
 
 async def test_pages_alone_end_a_handle_after_half_a_minute():
-    """Where the service was never heard, five pages over at least 30 s end a handle with what they say."""
+    """If the service was never heard, five pages over at least 30 s end a handle with their text."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.poller.attach(service.create(10.0).id, None, None)
@@ -95,7 +95,7 @@ async def test_pages_alone_end_a_handle_after_half_a_minute():
 
 
 async def test_fewer_than_five_pages_end_no_handle():
-    """Neither do pages that are far apart, as long as they are few."""
+    """A few pages that are far apart do not either."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.poller.attach(service.create(10.0).id, None, None)
@@ -107,7 +107,7 @@ async def test_fewer_than_five_pages_end_no_handle():
 
 
 async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
-    """One warning serves all tasks of the session."""
+    """There is one warning for all tasks of the session."""
     service = Service()
     service.contact.heard = True
     async with room(service) as crowd:
@@ -154,7 +154,7 @@ async def in_the_ledger(crowd: Room):
     ],
 )
 async def test_an_id_that_was_accepted_stays_billed_whatever_a_read_says(take_on, charged, kept):
-    """A 404 ends the handle. What was seen accepted stays in `unfinished`; an id never answered for is dropped."""
+    """A 404 ends the handle. An accepted id stays in `unfinished`; an id that was never answered is dropped."""
     service = Service()
     async with room(service) as crowd:
         handle = await take_on(crowd)
@@ -166,7 +166,7 @@ async def test_an_id_that_was_accepted_stays_billed_whatever_a_read_says(take_on
     assert [handle] * kept == unfinished
 
 
-# Too much.
+# Too large replies.
 
 
 async def test_three_replies_in_a_row_that_are_too_large_end_the_handle():
@@ -185,7 +185,7 @@ async def test_three_replies_in_a_row_that_are_too_large_end_the_handle():
 
 
 async def test_replies_that_are_too_large_now_and_then_end_nothing():
-    """Two in a row, and two again after another answer, are polled past."""
+    """After two in a row, another answer and two again, polling continues."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(500.0)
@@ -203,11 +203,11 @@ async def test_replies_that_are_too_large_now_and_then_end_nothing():
     assert [] == service.answers[handle.id]
 
 
-# What an error at the deadline tells.
+# The content of an error at the deadline.
 
 
 async def test_a_timeout_names_the_failed_polls_their_cause_and_since_when():
-    """Polls that failed for an hour are in the error, with the last status before."""
+    """The error says that polls failed for an hour, and names the last status before."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(500.0, timeout=3600.0)
@@ -224,7 +224,7 @@ async def test_a_timeout_names_the_failed_polls_their_cause_and_since_when():
 
 
 async def test_a_timeout_names_the_last_status_where_the_last_poll_did_not_fail():
-    """Polls that failed before are forgotten."""
+    """Earlier failed polls are not mentioned."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(500.0, timeout=100.0)
@@ -255,7 +255,7 @@ async def test_an_absurd_retry_after_makes_no_silence(caplog):
 
 
 async def test_a_task_that_ended_while_the_process_stopped_gives_its_result():
-    """The deadline passed meanwhile, but the task was done before: one more poll tells."""
+    """The deadline passed meanwhile, but the task was done before: one more poll finds it."""
     service = Service(latency=0.2)
     async with room(service) as crowd:
         handle = crowd.submit(40.0, timeout=60.0)
@@ -268,7 +268,7 @@ async def test_a_task_that_ended_while_the_process_stopped_gives_its_result():
 
 
 async def test_a_task_that_still_runs_times_out_after_one_more_poll():
-    """The last poll says so, and ends the waiting; other handles of the task live on."""
+    """The last poll finds it running and ends the wait; other handles of the task continue."""
     service = Service(latency=0.2)
     async with room(service) as crowd:
         handle = crowd.submit(500.0, timeout=60.0)
@@ -288,7 +288,7 @@ async def test_a_task_that_still_runs_times_out_after_one_more_poll():
 
 
 async def test_a_last_poll_takes_five_seconds_at_most():
-    """If it does not come back, the handle times out all the same."""
+    """If it has no reply, the handle still times out."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(500.0, timeout=60.0)
@@ -302,7 +302,7 @@ async def test_a_last_poll_takes_five_seconds_at_most():
 
 
 async def test_a_last_poll_that_breaks_is_tried_again():
-    """Connections that were kept are gone after a stop: the first failure is not the last word."""
+    """Kept connections are gone after a stop, so the first failure is not final."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(40.0, timeout=600.0)
@@ -317,7 +317,7 @@ async def test_a_last_poll_that_breaks_is_tried_again():
 
 
 async def test_a_poll_of_before_the_stop_is_not_the_last_one():
-    """A reply that lay in the socket says what was true before: the task is polled once more."""
+    """A reply that waited in the socket is from before: the task is polled once more."""
     service = Service(latency=20.0)
     async with room(service) as crowd:
         handle = crowd.submit(40.0, timeout=60.0)
@@ -332,7 +332,7 @@ async def test_a_poll_of_before_the_stop_is_not_the_last_one():
 
 @pytest.mark.parametrize(("held", "expected"), [(3.0, TaskResult), (100.0, TaskTimeoutError)])
 async def test_a_last_poll_goes_at_the_rate_allowed(held, expected):
-    """A hold of three seconds is waited out, and one of a hundred is not broken."""
+    """A hold of three seconds is waited for; one of a hundred seconds is not ignored."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(40.0, timeout=60.0)
@@ -348,7 +348,7 @@ async def test_a_last_poll_goes_at_the_rate_allowed(held, expected):
 
 
 async def test_last_polls_go_before_all_others():
-    """Where polls are rationed, those that are due longer wait for the handles whose time is over."""
+    """If polls are rationed, polls that are due longer wait for the handles whose time is over."""
     service = Service(limit=2.0)
     async with room(service) as crowd:
         others = [crowd.submit(1000.0) for _ in range(50)]
@@ -364,7 +364,7 @@ async def test_last_polls_go_before_all_others():
 
 
 async def test_there_is_one_last_poll_and_no_other():
-    """If the process stops once more before the last poll could go, the handle times out."""
+    """If the process stops again before the last poll is sent, the handle times out."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(40.0, timeout=60.0)
@@ -407,7 +407,7 @@ async def test_a_loop_that_is_blocked_for_a_moment_gives_no_more_time():
 
 
 async def test_a_task_that_comes_after_its_deadline_has_none_of_this():
-    """An id that arrives when its handle's time is over long ago ends at once: no timer was late."""
+    """If an id arrives long after its handle's time, the handle ends at once: no timer was late."""
     service = Service()
     async with room(service) as crowd:
         remote = service.create(500.0)

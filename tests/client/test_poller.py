@@ -1,4 +1,4 @@
-"""The poller with thousands of tasks, on a loop whose clock jumps: budgets, refusals, crowds, and what is left behind."""
+"""The poller with thousands of tasks, on a loop whose clock jumps: budgets, refusals, crowds, and clean-up."""
 
 import asyncio
 import collections
@@ -30,7 +30,7 @@ async def finish(handles) -> list[float]:
 
 
 def lags(service: Service) -> list[float]:
-    """Of each task, from its end to the poll that saw it."""
+    """For each task, the seconds from its end to the poll that found it."""
     return [task.polls[-1] - task.born - task.duration for task in service.tasks.values()]
 
 
@@ -39,7 +39,7 @@ def lags(service: Service) -> list[float]:
 
 @pytest.mark.thorough
 async def test_a_hundred_thousand_tasks_share_a_budget():
-    """All finish and are noticed, no second has more polls than the budget, and nothing is left of any of them."""
+    """All end and are noticed, no second has more polls than the budget, and nothing is left of any task."""
     thousands = 10 if BRIEF else 100
     service, lives = Service(limit=5.0 * thousands), durations(1)
     async with room(service, keep_events=False) as crowd:
@@ -61,7 +61,7 @@ async def test_a_hundred_thousand_tasks_share_a_budget():
 @pytest.mark.parametrize("limit", [0.5, 3.0, 40.0, 999.0, 5000.0])
 @pytest.mark.parametrize("latency", [0.0, 0.3])
 async def test_no_window_exceeds_the_budget(limit, latency):
-    """Of whatever length, no stretch of time has more polls than the limit allows, and one."""
+    """No stretch of time, of any length, has more polls than the limit allows, plus one."""
     service, lives = Service(limit, latency), durations(2, 5.0)
     async with room(service, cadence=Cadence(poll_price=1e-3)) as crowd:
         handles = [crowd.submit(next(lives), 5.0) for _ in range(200)]
@@ -74,7 +74,7 @@ async def test_no_window_exceeds_the_budget(limit, latency):
 
 
 async def test_a_session_keeps_the_budget():
-    """`Limits(polls_per_second=)` holds for what reaches the service, over real connections."""
+    """`Limits(polls_per_second=)` holds for the requests that reach the service, over real connections."""
     async with (
         Emulator(seconds=20) as emulator,
         session_at(emulator, limits=Limits(polls_per_second=5.0)) as fox,
@@ -87,7 +87,7 @@ async def test_a_session_keeps_the_budget():
 
 
 async def test_a_budget_is_spent_where_it_saves_most():
-    """Scarce polls go to tasks that are about to end rather than in turn: less lag than with an even interval."""
+    """Scarce polls go to tasks that are about to end, not in turn: less lag than with an even interval."""
     service, lives = Service(limit=10.0), durations(3, spread=0.15)
     async with room(service, keep_events=False) as crowd:
         handles = []
@@ -103,7 +103,7 @@ async def test_a_budget_is_spent_where_it_saves_most():
 
 
 async def test_a_free_place_is_used():
-    """A poll that was put off for want of budget goes early once there is room, but not before it is worth its price."""
+    """A poll that was delayed by the budget goes early if there is room, but not before it is worth its price."""
     service = Service(limit=2.0)
     alone = Service()
     async with room(alone) as quiet:
@@ -122,7 +122,7 @@ async def test_a_free_place_is_used():
 
 
 async def test_scarce_polls_are_never_nearer_than_the_shortest_gap():
-    """Nor does the demand of tasks that could not be polled as often as they should grow without end."""
+    """The demand of tasks that cannot be polled as often as they should does not grow without end either."""
     service = Service(limit=1.0)
     cadence = Cadence(shortest=2.0, longest=5.0)
     async with room(service, cadence=cadence) as crowd:
@@ -143,7 +143,7 @@ async def test_scarce_polls_are_never_nearer_than_the_shortest_gap():
 
 @pytest.mark.thorough
 async def test_a_429_holds_back_every_poll_and_then_the_pace_is_lower():
-    """Nothing is asked until `Retry-After` is over; from then on seven tenths of the pace, growing, in the end all of it."""
+    """No poll goes until `Retry-After` is over. Then the rate is seven tenths, and grows until it is full again."""
     service, lives = Service(), durations(4, 60.0)
     async with room(service, keep_events=False) as crowd:
         handles = []
@@ -173,7 +173,7 @@ async def test_a_429_holds_back_every_poll_and_then_the_pace_is_lower():
 
 
 async def test_refusals_of_many_polls_at_once_are_one_refusal():
-    """A hundred polls under way that all meet a 429 cut the pace once."""
+    """If a hundred polls get a 429 at the same time, it cuts the rate once."""
     service = Service(latency=0.5)
     async with room(service) as crowd:
         handles = [crowd.submit(40.0) for _ in range(100)]
@@ -194,7 +194,7 @@ async def test_refusals_of_many_polls_at_once_are_one_refusal():
 
 
 async def test_endless_refusals_end_with_the_deadline():
-    """Held back again and again, the handles time out when they should, and few polls were spent on it."""
+    """Under repeated holds, the handles time out when they should, after few polls."""
     service = Service()
     async with room(service) as crowd:
         handles = [crowd.submit(40.0, timeout=300.0) for _ in range(20)]
@@ -213,7 +213,7 @@ async def test_endless_refusals_end_with_the_deadline():
 
 
 def thickest(moments: list[float], seconds: float = 0.05) -> int:
-    """The most moments in any window of so many seconds."""
+    """The largest number of moments in any window of this length."""
     moments = sorted(moments)
     start = most = 0
     for end, moment in enumerate(moments):
@@ -224,7 +224,7 @@ def thickest(moments: list[float], seconds: float = 0.05) -> int:
 
 
 async def test_tasks_submitted_together_are_not_polled_together():
-    """Of two thousand first polls of one instant no twentieth of a second has more than a twelfth."""
+    """For two thousand first polls of one instant, no twentieth of a second has more than a twelfth."""
     service, lives = Service(), durations(5)
     async with room(service, connections=10_000, keep_events=False) as crowd:
         handles = [crowd.submit(next(lives)) for _ in range(2000)]
@@ -240,7 +240,7 @@ async def test_tasks_submitted_together_are_not_polled_together():
 
 
 async def test_tasks_attached_together_are_not_polled_together():
-    """After the first look, which is at once, they part as well."""
+    """After the first poll, which is immediate, they separate too."""
     service, lives = Service(), durations(6)
     async with room(service, connections=10_000, keep_events=False) as crowd:
         handles = [crowd.poller.attach(service.create(next(lives)).id, 45.0, None) for _ in range(2000)]
@@ -254,7 +254,7 @@ async def test_tasks_attached_together_are_not_polled_together():
 
 
 async def test_no_more_polls_run_than_there_are_connections():
-    """What is due beyond that waits in the schedule."""
+    """Polls beyond that wait in the schedule."""
     service, lives = Service(latency=2.0), durations(7, 10.0)
     async with room(service, connections=8) as crowd:
         await finish([crowd.submit(next(lives), 10.0) for _ in range(100)])
@@ -262,7 +262,7 @@ async def test_no_more_polls_run_than_there_are_connections():
     assert 8 == service.most_under_way
 
 
-# What is left behind.
+# Clean-up.
 
 
 async def leave_by_stop(crowd: Room, handles):
@@ -289,7 +289,7 @@ async def leave_by_refusal(crowd: Room, handles):
 @pytest.mark.parametrize("progress", [lambda _: None, lambda done: 100 * done], ids=["silent", "progress"])
 @pytest.mark.parametrize("latency", [0.0, 0.7])
 async def test_nothing_is_left_of_tasks_that_are_looked_at_no_more(leave, progress, latency):
-    """However handles end: no watch, no turn, no demand, and no task that counts as in flight."""
+    """However handles end: no tracked task, no place in line, no demand, and no task in flight is left."""
     service = Service(latency=latency)
     async with room(service) as crowd:
         handles = [crowd.submit(500.0, timeout=60.0, progress=progress) for _ in range(20)]
@@ -307,7 +307,7 @@ async def test_nothing_is_left_of_tasks_that_are_looked_at_no_more(leave, progre
 
 
 async def test_an_attached_task_is_no_lesson_in_time():
-    """Only what was watched from its beginning teaches how long tasks take."""
+    """Only a task that was polled from its beginning teaches how long tasks take."""
     service = Service()
     async with room(service) as crowd:
         await finish([crowd.poller.attach(service.create(100.0).id, 45.0, None)])
@@ -338,7 +338,7 @@ async def test_one_of_two_handles_keeps_the_task():
 
 
 async def test_an_event_comes_once_for_each_reading():
-    """Also where a task has several handles."""
+    """This also holds if a task has several handles."""
     service = Service()
     async with room(service) as crowd:
         one = crowd.submit(45.0)
@@ -353,7 +353,7 @@ async def test_an_event_comes_once_for_each_reading():
 
 
 async def test_completed_without_results_is_asked_soon_and_ever_less():
-    """The results follow within seconds, as a rule; until they come the gaps double, and `longest` bounds them."""
+    """The results usually follow within seconds. Until they come the gaps double, up to `longest`."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(10.0, 10.0)
@@ -368,7 +368,7 @@ async def test_completed_without_results_is_asked_soon_and_ever_less():
 
 
 async def test_an_estimate_that_comes_late_is_taken():
-    """From the reply that has one, the task is polled by it, and learned from by it."""
+    """From the reply that has an estimate on, it is used for polling and for learning."""
     service = Service()
     async with room(service, cadence=Cadence(longest=1000.0)) as crowd:
         handle = crowd.submit(100.0, None)
@@ -389,7 +389,7 @@ async def test_an_estimate_that_comes_late_is_taken():
 
 
 async def test_an_estimate_that_comes_with_the_end_knows_the_poll_before():
-    """What was seen until then is not forgotten: the end lies after the last look."""
+    """Earlier polls are not forgotten: the end is after the last poll."""
     service = Service()
     async with room(service) as crowd:
         handle = crowd.submit(40.0, None)
@@ -406,7 +406,7 @@ async def test_an_estimate_that_comes_with_the_end_knows_the_poll_before():
 
 
 def hostile(seed: int):
-    """Replies with anything in them."""
+    """Replies with arbitrary values."""
     chance = random.Random(seed)
     numbers = [
         None,
@@ -438,7 +438,9 @@ def hostile(seed: int):
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 async def test_nothing_that_a_service_says_stops_the_poller(seed):
-    """Absurd estimates, progress and models by the hundred: every task is looked at on, within bounds, to its end."""
+    """With absurd estimates, absurd progress and hundreds of models, every task is polled within bounds, to
+    its end.
+    """
     service, readings = Service(), hostile(seed)
     async with room(service) as crowd:
         handles = [crowd.submit(300.0, None) for _ in range(100)]
@@ -455,7 +457,7 @@ async def test_nothing_that_a_service_says_stops_the_poller(seed):
 
 
 async def test_timers_that_fire_early_do_not_make_the_poller_spin(monkeypatch):
-    """uvloop's timers fire up to a millisecond early: what is due within that is done, in one turn."""
+    """uvloop's timers fire up to a millisecond early. Polls that are due within that are made, in one turn."""
     loop, turns = asyncio.get_running_loop(), []
     call_at = loop.call_at
 
@@ -475,7 +477,7 @@ async def test_timers_that_fire_early_do_not_make_the_poller_spin(monkeypatch):
 
 
 async def test_a_cadence_without_a_pause_does_not_stop_the_poller():
-    """A price and a gap of next to nothing ask at every turn, and break nothing."""
+    """With almost no price and gap there is a poll in every turn, and nothing breaks."""
     service = Service(limit=1000.0)
     async with room(service, cadence=Cadence(poll_price=1e-300, shortest=1e-300)) as crowd:
         await finish([crowd.submit(2.0) for _ in range(3)])
@@ -498,7 +500,7 @@ async def test_a_limit_of_next_to_nothing_does_not_stop_the_poller():
 
 
 async def costs_in_turn(seed, count):
-    """What each of `count` tasks costs, polls and lag together, in a room that knows nothing at first."""
+    """The cost of each of `count` tasks, polls and lag together, in a room without estimates at first."""
     service, lives = Service(), durations(seed, 20.0, 0.1)
     async with room(service) as crowd:
         handles = []
@@ -512,7 +514,7 @@ async def costs_in_turn(seed, count):
 
 
 async def test_a_session_learns_the_service():
-    """A hundred tasks later a task costs less than two thirds of the first ones of sessions with the belief alone."""
+    """After a hundred tasks, a task costs less than two thirds of the first ones, which had the prior only."""
     first = [cost for seed in range(20) for cost in (await costs_in_turn(seed, 5))[0]]
     costs, polls = await costs_in_turn(8, 300)
 
@@ -521,7 +523,7 @@ async def test_a_session_learns_the_service():
 
 
 async def test_estimates_of_one_poller_serve_the_next():
-    """What was learned stays when the session goes."""
+    """The estimates survive the session."""
     known = Estimates()
     for seed in range(2):
         service, lives = Service(), durations(seed, 20.0, 0.1)
@@ -536,7 +538,7 @@ async def test_estimates_of_one_poller_serve_the_next():
 
 
 async def test_a_429_of_the_real_service_keeps_every_task():
-    """Over real connections: refusals in between delay, and lose nothing."""
+    """Over real connections: refusals in between delay, but lose nothing."""
     async with Emulator(seconds=20) as emulator, session_at(emulator) as fox:
         emulator.add_fault(Fault.rate("poll", 0.1, status=429, retry_after=3))
         requests = ({"model": "grok-imagine-image", "prompt": "a fox"} for _ in range(30))

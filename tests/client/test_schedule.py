@@ -1,4 +1,4 @@
-"""The schedule against a plain dictionary that does the same."""
+"""The schedule compared with a plain dictionary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ moments = st.integers(0, 40).map(float)
 
 
 class ScheduleModel(RuleBasedStateMachine):
-    """A schedule is a dictionary of keys with their moments, and keys put first go first at one moment."""
+    """A schedule is a dictionary of keys with their moments. Of keys with the same moment, the first one put
+    comes first.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +61,7 @@ TestSchedule.settings = settings(deadline=None, max_examples=60, stateful_step_c
 
 
 def taken(schedule: Schedule) -> list:
-    """Every key with its moment, in order; nothing is left."""
+    """Every key with its moment, in order. Afterwards the schedule is empty."""
     found = []
     while (first := schedule.first()) is not None:
         found.append(first)
@@ -89,11 +91,11 @@ def test_a_key_that_is_put_again_moves():
 
 
 class Key:
-    """Something that is worth forgetting."""
+    """An object that should be freed."""
 
 
 def test_discarded_keys_are_let_go():
-    """Of a crowd that was discarded behind one early key, next to nothing is kept in memory."""
+    """If a crowd behind one early key was discarded, almost nothing of it is kept in memory."""
     schedule: Schedule[Key] = Schedule()
     first, crowd = Key(), [Key() for _ in range(1000)]
     schedule.put(first, 0.0)
@@ -110,7 +112,7 @@ def test_discarded_keys_are_let_go():
 
 
 def test_keys_that_moved_often_leave_no_crowd_of_the_dead():
-    """Discarding the living does not leave the old entries of a key that moved often."""
+    """Discarding the other keys does not leave the old entries of a key that moved often."""
     schedule: Schedule[int] = Schedule()
     for key in range(100):
         schedule.put(key, 1.0)

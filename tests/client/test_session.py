@@ -50,7 +50,7 @@ async def test_detection_lag_is_small(emulator, fox):
 
 
 async def test_a_short_timeout_ends_with_a_last_look(emulator):
-    """Before a handle's time is over its task is looked at once, though nobody would have looked so early."""
+    """Shortly before a handle's time is over its task is polled once, although its next poll would be later."""
     async with session_at(emulator, cadence=Cadence(poll_price=10)) as fox:
         began = now()
         handle = await fox.submit(fox_request(), timeout=4)
@@ -61,7 +61,7 @@ async def test_a_short_timeout_ends_with_a_last_look(emulator):
 
 
 async def test_iteration_tells_the_story(fox):
-    """Iterating yields the current state, then each reading, and ends after the final one."""
+    """Iterating yields the current state, then each poll, and ends after the final one."""
     handle = await fox.submit(fox_request())
 
     events = [event async for event in handle]
@@ -76,7 +76,7 @@ async def test_iteration_tells_the_story(fox):
 
 
 async def test_a_late_iterator_starts_with_the_current_state(fox):
-    """An iterator begun after the end yields the final event alone."""
+    """An iterator begun after the end yields only the final event."""
     handle = await fox.submit(fox_request())
     await handle
 
@@ -108,7 +108,7 @@ async def test_several_iterators_read_one_handle(fox):
 
 
 async def test_cancelling_one_waiter_disturbs_no_other(fox):
-    """Several tasks may await one handle; cancelling one leaves the others and the polling alone."""
+    """Several tasks may await one handle; cancelling one does not disturb the others or the polling."""
     handle = await fox.submit(fox_request())
     first, second = (asyncio.create_task(handle.wait()) for _ in range(2))
     await settle()
@@ -122,7 +122,7 @@ async def test_cancelling_one_waiter_disturbs_no_other(fox):
 
 
 async def test_each_waiter_gets_an_error_of_its_own(emulator, fox):
-    """A failed task raises a fresh exception object for each waiter, with code, snapshot and id."""
+    """A failed task raises a new exception object for each waiter, with code, snapshot and id."""
     emulator.add_fault(Fault.fails("content_policy_violation", "no foxes"))
     handle = await fox.submit(fox_request())
 
@@ -148,7 +148,7 @@ async def test_iterating_a_failed_task_ends_with_its_event(emulator, fox):
 
 
 async def test_the_handles_timeout_is_exact(emulator, fox):
-    """A handle's timeout counts from the call and is not overshot, and the task goes on."""
+    """A handle's timeout counts from the call and is not exceeded, and the task continues."""
     emulator.add_fault(Fault.never_finishes())
     handle = await fox.submit(fox_request(), timeout=33.3)
 
@@ -163,7 +163,7 @@ async def test_the_handles_timeout_is_exact(emulator, fox):
 
 
 async def test_a_timeout_is_kept_while_a_poll_hangs(emulator, fox):
-    """A service that hangs on a status read does not delay the deadline."""
+    """If a status read hangs, the deadline is still kept."""
     emulator.add_fault(Fault.hang("poll", times=None))
     handle = await fox.submit(fox_request(), timeout=60)
 
@@ -174,7 +174,7 @@ async def test_a_timeout_is_kept_while_a_poll_hangs(emulator, fox):
 
 
 async def test_a_timed_out_handle_ends_its_iterators_without_an_event(emulator, fox):
-    """A handle ended by its deadline ends its iterators, and says nothing further about the task."""
+    """A handle that its deadline ended ends its iterators without a further event."""
     emulator.add_fault(Fault.never_finishes())
     handle = await fox.submit(fox_request(), timeout=50)
 
@@ -185,7 +185,7 @@ async def test_a_timed_out_handle_ends_its_iterators_without_an_event(emulator, 
 
 
 async def test_a_waiters_timeout_is_its_own(fox):
-    """`wait(timeout)` ends that waiter alone; the handle goes on."""
+    """`wait(timeout)` ends only that waiter; the handle continues."""
     handle = await fox.submit(fox_request())
 
     with pytest.raises(TaskTimeoutError) as caught:
@@ -198,7 +198,7 @@ async def test_a_waiters_timeout_is_its_own(fox):
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", True])
 async def test_a_senseless_timeout_is_refused_before_anything_is_sent(emulator, fox, timeout):
-    """A timeout that is not positive seconds is refused by name, and nothing is billed."""
+    """A timeout that is not a positive number of seconds is refused by name, and nothing is billed."""
     with pytest.raises(InvalidRequestError, match="timeout="):
         await fox.submit(fox_request(), timeout=timeout)
     with pytest.raises(InvalidRequestError, match="timeout="):
@@ -208,7 +208,7 @@ async def test_a_senseless_timeout_is_refused_before_anything_is_sent(emulator, 
 
 
 async def test_stop_ends_the_looking_only(emulator, fox):
-    """`stop()` raises TaskAbandonedError at once, polls no more, and leaves the remote task alone."""
+    """`stop()` raises TaskAbandonedError at once, ends the polls, and does not touch the remote task."""
     handle = await fox.submit(fox_request())
     handle.stop()
     handle.stop()
@@ -225,7 +225,7 @@ async def test_stop_ends_the_looking_only(emulator, fox):
 
 
 async def test_handles_of_one_id_share_their_polls(emulator, fox):
-    """Two handles of one id cost the polls of one; each has its own deadline and stop."""
+    """Two handles of one id need only the polls of one; each has its own deadline and stop."""
     first = await fox.submit(fox_request())
     second = fox.attach(first.id, timeout=1)
     third = fox.attach(first.id)
@@ -242,7 +242,7 @@ async def test_handles_of_one_id_share_their_polls(emulator, fox):
 
 
 async def test_attach_to_a_watched_task_starts_with_its_state(emulator, fox):
-    """A handle attached to a task under way has its snapshot at once, without a poll."""
+    """A handle attached to a running task has its snapshot at once, without a poll."""
     first = await fox.submit(fox_request())
     looked = len(polls(emulator))
     second = fox.attach(first.id)
@@ -252,7 +252,7 @@ async def test_attach_to_a_watched_task_starts_with_its_state(emulator, fox):
 
 
 async def test_attach_goes_on_where_another_process_stopped(emulator):
-    """An attached task is looked at at once, and its age is that on the service's clock."""
+    """An attached task is polled at once, and its age is measured on the service's clock."""
     async with session_at(emulator) as before:
         handle = await before.submit(fox_request())
     await asyncio.sleep(8)
@@ -269,7 +269,7 @@ async def test_attach_goes_on_where_another_process_stopped(emulator):
 
 
 async def test_attach_to_a_finished_task_gives_its_result(emulator, fox):
-    """A task that is over already is read once."""
+    """A task that is already over is read once."""
     result = await fox.generate(fox_request())
     looked = emulator.tasks[result.task_id].polls
 
@@ -280,7 +280,7 @@ async def test_attach_to_a_finished_task_gives_its_result(emulator, fox):
 
 
 async def test_attach_to_an_unknown_id_fails_soon(emulator, fox):
-    """An id the service does not know is a NotFoundError after a short grace for lagging replicas."""
+    """An id that the service does not know is a NotFoundError after a short grace for lagging replicas."""
     handle = fox.attach("task-unified-1-nobody")
 
     with pytest.raises(NotFoundError) as caught:
@@ -294,7 +294,7 @@ async def test_attach_to_an_unknown_id_fails_soon(emulator, fox):
 
 @pytest.mark.parametrize("task_id", ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2fb", "a\nb", 7, None])
 async def test_an_id_that_cannot_be_one_is_refused_before_any_request(emulator, fox, task_id):
-    """An id that is no single path segment is refused by name, and nothing is sent."""
+    """An id that is not a single path segment is refused by name, and nothing is sent."""
     with pytest.raises(InvalidRequestError, match="task_id="):
         fox.attach(task_id)
     with pytest.raises(InvalidRequestError, match="task_id="):
@@ -304,7 +304,7 @@ async def test_an_id_that_cannot_be_one_is_refused_before_any_request(emulator, 
 
 
 async def test_a_404_just_after_the_submit_is_waited_out(emulator, fox):
-    """Replicas lag behind: a 404 in the first seconds of a task means nothing."""
+    """Replicas lag behind: a 404 in the first seconds of a task is ignored."""
     emulator.add_fault(Fault.not_found("poll", times=2))
 
     # An estimate of a quarter of a second brings the first polls into the grace.
@@ -316,7 +316,7 @@ async def test_a_404_just_after_the_submit_is_waited_out(emulator, fox):
 
 
 async def test_what_was_given_up_is_kept_for_two_days(emulator, fox):
-    """A handle that timed out stays in `unfinished` while its id may be of use, and is forgotten after two days."""
+    """A handle that timed out stays in `unfinished` while its id may be of use, and is dropped after two days."""
     handles = [await fox.submit(fox_request(), timeout=1)]
     await asyncio.sleep(40 * 3600)
     handles.append(await fox.submit(fox_request(), timeout=1))
@@ -330,7 +330,7 @@ async def test_what_was_given_up_is_kept_for_two_days(emulator, fox):
 
 
 async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
-    """The ids of paid tasks are in a note of the error that leaves the session, which a traceback shows without a log."""
+    """The ids of paid tasks are in a note of the session's error, which a traceback shows without a log."""
     error = RuntimeError("of the program")
     with pytest.raises(RuntimeError) as caught:
         async with session_at(emulator) as fox:
@@ -345,7 +345,7 @@ async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
 
 
 async def test_what_ends_the_leaving_names_what_is_unfinished_too(emulator):
-    """A session whose body ended well, and whose exit is cancelled, has the ids in a note of the cancellation."""
+    """If the body ended normally and the exit is cancelled, the cancellation has the ids in a note."""
     emulator.add_fault(Fault.hang("submit", prompt="without answer"))
 
     async def use():
@@ -368,7 +368,7 @@ async def test_what_ends_the_leaving_names_what_is_unfinished_too(emulator):
 
 
 async def test_an_error_that_ends_a_session_without_tasks_has_no_note(emulator):
-    """Where everything has ended, the error leaves as it was raised."""
+    """If everything has ended, the error is raised without a note."""
     with pytest.raises(RuntimeError) as caught:
         async with session_at(emulator) as fox:
             await fox.generate(fox_request())
@@ -378,7 +378,9 @@ async def test_an_error_that_ends_a_session_without_tasks_has_no_note(emulator):
 
 
 async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
-    """Leaving ends handles at once with TaskAbandonedError, and logs their ids once; they stay readable."""
+    """Closing the session ends handles at once with TaskAbandonedError, and logs their ids once; they stay
+    readable.
+    """
     async with session_at(emulator) as fox:
         handle = await fox.submit(fox_request())
         waiter = asyncio.create_task(handle.wait())
@@ -415,7 +417,9 @@ async def test_an_error_of_the_body_leaves_as_itself(emulator):
 
 
 async def test_a_fault_of_ours_reaches_handles_and_exit_but_not_the_body(emulator, fox):
-    """A bug in the poller cancels nothing of the user's: handles tell, submits are refused, leaving raises it bare."""
+    """A bug in the poller cancels no user code. Handles raise, submits are refused, and closing raises the
+    bug itself.
+    """
     task = await fox.submit(fox_request())
     body_finished = False
     with pytest.raises(ZeroDivisionError):
@@ -436,7 +440,7 @@ async def test_a_fault_of_ours_reaches_handles_and_exit_but_not_the_body(emulato
 
 
 async def test_a_fault_of_ours_costs_no_id(emulator):
-    """Where the poller fails on the very reply to a submit, the caller still gets the handle with its id."""
+    """If the poller fails on the very reply to a submit, the caller still gets the handle with its id."""
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator, cadence=Broken()) as faulty:
             handle = await faulty.submit(fox_request())
@@ -447,7 +451,7 @@ async def test_a_fault_of_ours_costs_no_id(emulator):
 
 
 async def test_a_fault_of_ours_does_not_hide_the_bodys_error(emulator, caplog):
-    """Where the body raises as well, its own error leaves and the fault is logged."""
+    """If the body raises as well, its own error is raised and the bug is logged."""
     with pytest.raises(KeyError, match="mine"):
         async with session_at(emulator, cadence=Broken()) as faulty:
             with contextlib.suppress(TaskAbandonedError):
@@ -466,7 +470,7 @@ def test_a_session_is_made_without_a_loop():
 
 
 async def test_a_session_that_is_not_open_says_so(emulator):
-    """Before entering, after leaving and on a second entry: a ConfigurationError, and nothing is sent."""
+    """Before entering, after closing and on a second entry: a ConfigurationError, and nothing is sent."""
     fox = session_at(emulator)
     with pytest.raises(ConfigurationError, match="not open"):
         await fox.submit(fox_request())
@@ -503,7 +507,7 @@ async def test_another_loop_is_refused(emulator, fox):
 
 @pytest.mark.parametrize("request_", ["a red fox", {"prompt": "a red fox"}, None])
 async def test_what_is_no_request_is_refused(emulator, fox, request_):
-    """Submitting anything but a request says what to give instead."""
+    """Submitting anything but a request gives an error that says what to submit."""
     with pytest.raises(InvalidRequestError, match="parse_request"):
         await fox.submit(request_)
 
@@ -511,7 +515,7 @@ async def test_what_is_no_request_is_refused(emulator, fox, request_):
 
 
 async def test_completed_without_results_is_not_finished(emulator, fox):
-    """`completed` with empty results is polled on until they are there."""
+    """After `completed` with empty results, polling continues until they are there."""
     emulator.add_fault(Fault.empty_results(times=3))
     handle = await fox.submit(fox_request())
     events = [event async for event in handle]
@@ -523,7 +527,7 @@ async def test_completed_without_results_is_not_finished(emulator, fox):
 
 
 async def test_results_that_never_come_end_with_the_deadline(emulator, fox):
-    """A task that stays `completed` without results times out, and is not polled hard meanwhile."""
+    """A task that stays `completed` without results times out, after few polls."""
     emulator.add_fault(Fault.empty_results(times=10_000))
 
     with pytest.raises(TaskTimeoutError, match="completed"):
@@ -533,7 +537,7 @@ async def test_results_that_never_come_end_with_the_deadline(emulator, fox):
 
 
 async def test_an_unknown_status_counts_as_running(emulator, fox):
-    """A status this package does not know is kept as it is, and the task is polled on."""
+    """A status that this package does not know is kept unchanged, and polling continues."""
     emulator.add_fault(Fault.garbage("poll", body=b'{"status":"upscaling","progress":"41"}'))
     handle = await fox.submit(fox_request())
     events = [event async for event in handle]
@@ -569,7 +573,7 @@ async def test_a_task_cancelled_at_the_service_says_so(emulator, fox):
     ids=lambda fault: f"{fault.kind}-{fault.http_status}",
 )
 async def test_a_lost_poll_is_repeated(emulator, fox, fault):
-    """A status read that fails says nothing about the task; it is read again."""
+    """A failed status read says nothing about the task; it is read again."""
     emulator.add_fault(fault)
 
     result = await fox.generate(fox_request())
@@ -580,7 +584,7 @@ async def test_a_lost_poll_is_repeated(emulator, fox, fault):
 
 @pytest.mark.parametrize("status", [401, 402, 403, 400, 307])
 async def test_a_refused_poll_fails_the_handle_with_its_id(emulator, fox, status):
-    """A refusal of a status read ends the handle; the task is paid for, so nothing is retryable."""
+    """A refusal of a status read ends the handle; the task is paid for, so it is not retryable."""
     emulator.add_fault(Fault.status("poll", status, code="refused", error_type="refused"))
     handle = await fox.submit(fox_request())
 
@@ -597,7 +601,7 @@ async def test_a_refused_poll_fails_the_handle_with_its_id(emulator, fox, status
 
 
 async def test_a_429_on_a_poll_holds_back_every_poll(emulator, fox):
-    """`Retry-After` on one status read keeps all reads of the session back."""
+    """`Retry-After` on one status read holds all reads of the session back."""
     first = await fox.submit(fox_request())
     await fox.submit(fox_request())
     emulator.add_fault(Fault.status("poll", 429, retry_after=15))
@@ -610,7 +614,7 @@ async def test_a_429_on_a_poll_holds_back_every_poll(emulator, fox):
 
 
 async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
-    """Hooks are called with each event; one that raises is logged once and called on."""
+    """Hooks are called with each event. An error of a hook is logged once, and the hook is still called."""
     seen = []
 
     def broken(event):
@@ -625,7 +629,7 @@ async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
 
 
 async def test_one_stream_tells_of_all_tasks(emulator):
-    """`events()` yields the current state of tasks under way, each final event, and ends with the session."""
+    """`events()` yields the current state of running tasks and each final event, and ends with the session."""
     async with session_at(emulator) as fox:
         early = await fox.submit(fox_request())
         stream = fox.events()
@@ -641,7 +645,7 @@ async def test_one_stream_tells_of_all_tasks(emulator):
 
 
 async def test_a_waiting_stream_wakes_for_each_event(emulator, fox):
-    """A reader of `events()` that waits is woken by the next event."""
+    """The next event wakes a waiting reader of `events()`."""
     stream = fox.events()
     reading = asyncio.create_task(anext(stream))
     await settle()
@@ -651,7 +655,7 @@ async def test_a_waiting_stream_wakes_for_each_event(emulator, fox):
 
 
 async def test_fetch_reads_once(emulator, fox):
-    """`fetch` gives the task as it stands, without polling, and its images can be saved."""
+    """`fetch` returns the present state of the task, without polling, and its images can be saved."""
     handle = await fox.submit(fox_request())
     snapshot = await fox.fetch(handle.id)
     await handle
@@ -663,7 +667,7 @@ async def test_fetch_reads_once(emulator, fox):
 
 
 async def test_fetch_tries_again_and_then_says_why(emulator, fox):
-    """`fetch` survives a passing fault; what it raises in the end is not charged."""
+    """`fetch` survives a short fault; its final error is not charged."""
     emulator.add_fault(Fault.status("poll", 500, times=2))
     handle = await fox.submit(fox_request())
     assert "pending" == (await fox.fetch(handle.id)).status
@@ -703,7 +707,7 @@ async def test_tasks_submitted_together_do_not_poll_together(emulator, fox):
 
 
 async def test_polls_run_no_more_than_connections_at_a_time(emulator):
-    """What is due beyond the connections waits in the schedule, and is polled all the same."""
+    """Polls beyond the connections wait in the schedule, and are made later."""
     async with session_at(emulator, limits=Limits(connections=2), cadence=Cadence(poll_price=0.5)) as fox:
         emulator.add_fault(Fault.slow("poll", 3, times=None))
         handles = [await fox.submit(fox_request()) for _ in range(12)]
@@ -723,7 +727,7 @@ async def test_polls_keep_their_pace(emulator):
 
 
 async def test_submits_keep_their_pace_and_order(emulator):
-    """`submits_per_second` is never exceeded, and nobody overtakes."""
+    """`submits_per_second` is never exceeded, and the order is kept."""
     async with session_at(emulator, limits=Limits(submits_per_second=4.0)) as fox:
         await asyncio.gather(*(fox.submit(fox_request(f"fox {i}")) for i in range(9)))
 
@@ -733,7 +737,7 @@ async def test_submits_keep_their_pace_and_order(emulator):
 
 
 async def test_nothing_is_logged_in_a_quiet_session(emulator, caplog):
-    """A session in which all goes well logs nothing at WARNING."""
+    """A session without faults logs nothing at WARNING."""
     async with session_at(emulator) as fox:
         await fox.generate(fox_request())
 
@@ -741,7 +745,7 @@ async def test_nothing_is_logged_in_a_quiet_session(emulator, caplog):
 
 
 async def test_a_poll_that_never_began_frees_its_connection(emulator):
-    """Stopping a handle in the turn in which its poll was to begin costs no connection."""
+    """Stopping a handle in the turn in which its poll should begin costs no connection."""
     async with session_at(emulator, limits=Limits(connections=1)) as fox:
         for _ in range(3):
             handle = fox.attach("task-x")
@@ -753,7 +757,7 @@ async def test_a_poll_that_never_began_frees_its_connection(emulator):
 
 
 async def test_one_id_is_polled_once_at_a_time(emulator):
-    """A task that is given twice, by a gateway that replays, is one watch with one poll under way."""
+    """A task that is given twice, by a gateway that replays, is tracked once with one poll at a time."""
     async with Emulator(seconds=20, faults=[Fault.hang("poll", times=None)]) as slow, session_at(slow) as fox:
         handle = await fox.submit(fox_request())
         await asyncio.sleep(12)
@@ -767,7 +771,7 @@ async def test_one_id_is_polled_once_at_a_time(emulator):
 
 
 async def test_streams_end_with_a_fault_of_ours(emulator, caplog):
-    """A reader of `events()` does not hang when the session breaks down."""
+    """A reader of `events()` does not hang when a bug ends the session."""
     with pytest.raises(ZeroDivisionError):
         async with session_at(emulator, cadence=Broken()) as fox:
             stream = fox.events()
@@ -804,7 +808,7 @@ async def test_an_estimate_is_a_number(fox, estimate):
 
 
 async def test_a_cancelled_generate_logs_its_id(emulator, fox, caplog):
-    """The id of a task whose `generate` was cancelled is in the log, also once it is over."""
+    """The id of a task whose `generate` was cancelled is in the log, also after its end."""
     generating = asyncio.create_task(fox.generate(fox_request()))
     await asyncio.sleep(1)
     generating.cancel()
@@ -815,7 +819,7 @@ async def test_a_cancelled_generate_logs_its_id(emulator, fox, caplog):
 
 
 async def test_a_handle_that_comes_while_leaving_has_its_snapshot(emulator):
-    """An id that arrives in the grace of an exit comes with the reading of its reply."""
+    """An id that arrives in the grace of an exit has the snapshot from its reply."""
     emulator.add_fault(Fault.slow("submit", 2))
     async with session_at(emulator) as fox:
         submitting = asyncio.create_task(fox.submit(fox_request()))
@@ -835,7 +839,7 @@ async def test_a_handle_that_comes_while_leaving_has_its_snapshot(emulator):
     ids=["message", "code", "page", "id"],
 )
 async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault, caplog):
-    """A reply that quotes the key makes an error that does not."""
+    """If a reply quotes the key, the error does not."""
     import attrs
 
     emulator.add_fault(attrs.evolve(fault, body=fault.body.replace(b"{key}", emulator.key.encode())))
@@ -847,7 +851,9 @@ async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault
 
 
 async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
-    """A bug outside any poll, where only the loop would see it, ends the session as openly; the first one counts."""
+    """A bug outside any poll, where only the loop would see it, ends the session with that error; the first
+    bug counts.
+    """
 
     def broken():
         raise ZeroDivisionError("a fault of ours")
@@ -863,7 +869,7 @@ async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
 
 
 def test_a_session_that_was_refused_can_be_shown():
-    """Whoever logs the traceback of a wrong setting sees a session, not another error."""
+    """A log of the traceback of a wrong setting shows the session's repr, not another error."""
     with pytest.raises(ConfigurationError) as caught:
         FoxSession("sk-test", base_url="nonsense")
 
@@ -872,7 +878,9 @@ def test_a_session_that_was_refused_can_be_shown():
 
 
 async def test_a_fetch_behind_a_long_hold_is_refused_at_once(emulator, fox):
-    """While the service holds reads back for longer than a fetch waits, it raises that refusal and asks for nothing."""
+    """While the service holds reads back for longer than a fetch waits, `fetch` raises that refusal and sends
+    nothing.
+    """
     emulator.add_fault(Fault.status("poll", 429, retry_after=500))
     handle = await fox.submit(fox_request())
     await asyncio.sleep(30)
@@ -884,7 +892,7 @@ async def test_a_fetch_behind_a_long_hold_is_refused_at_once(emulator, fox):
 
 
 async def test_an_upload_behind_a_long_hold_is_refused_at_once(emulator, fox):
-    """After a 429 that asks for more than an upload waits, the next one is refused unsent."""
+    """After a 429 that asks for more than an upload waits, the next upload is refused unsent."""
     emulator.add_fault(Fault.status("upload", 429, retry_after=500))
     for _ in range(2):
         with pytest.raises(RateLimitError):

@@ -1,4 +1,4 @@
-"""One submit as a state machine: its table, and what holds in whichever order things happen to it."""
+"""One submit as a state machine: its table, and its promises in every order of events."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from foxapi_async._client.submitter import Submitter
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdicts import judge_submit
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.requests import Failure, Reply
 
 pytestmark = pytest.mark.virtual
@@ -44,7 +45,7 @@ MAY_BE_BILLED = {SubmitState.SENT, SubmitState.ACCEPTED, SubmitState.UNCERTAIN}
 
 
 def test_every_state_but_the_last_ones_has_a_way_on():
-    """Accepted and withdrawn submits stay so; what is refused or uncertain may only be held for another try."""
+    """Accepted and withdrawn submits stay so; refused or uncertain ones may only be held for another try."""
     assert set(SubmitState) - FINAL == set(TRANSITIONS)
     assert (
         {SubmitEvent.HOLD} == set(TRANSITIONS[SubmitState.REFUSED]) == set(TRANSITIONS[SubmitState.UNCERTAIN])
@@ -52,14 +53,14 @@ def test_every_state_but_the_last_ones_has_a_way_on():
 
 
 def test_only_what_was_not_sent_can_be_withdrawn():
-    """From a state in which it may be billed no move leads to one that says that nothing is."""
+    """From a state in which it may be billed no move leads to one that says that it is not."""
     withdrawn = {state for state, moves in TRANSITIONS.items() if SubmitEvent.WITHDRAW in moves}
 
     assert set() == withdrawn & MAY_BE_BILLED
 
 
 def test_nothing_is_sent_but_from_the_queue():
-    """Bytes go out of a submit whose turn has come, and of no other."""
+    """Bytes are sent only for a submit whose turn has come."""
     begun = {state for state, moves in TRANSITIONS.items() if SubmitEvent.BEGIN in moves}
     handed = {state for state, moves in TRANSITIONS.items() if SubmitEvent.HAND_OVER in moves}
 
@@ -67,16 +68,16 @@ def test_nothing_is_sent_but_from_the_queue():
 
 
 async def test_a_move_that_is_not_in_the_table_is_a_fault_of_ours():
-    """It says from where to where, and is raised where it happens."""
+    """The error names both states, and is raised where it happens."""
     with pytest.raises(RuntimeError, match="a submit that is queued cannot be: to be tried again"):
-        Submission(None, 10.0).hold(1.0, waited_out=True)
+        Submission(None, 10.0, key="key").hold(1.0, waited_out=True)
 
 
 # Its time.
 
 
 async def test_a_deadline_that_stands_still_keeps_what_is_left():
-    """Pausing and going on changes nothing of the seconds that are left."""
+    """Pausing and resuming does not change the seconds that are left."""
     deadline = PausableDeadline(10.0)
     await asyncio.sleep(4)
     deadline.pause()
@@ -87,7 +88,7 @@ async def test_a_deadline_that_stands_still_keeps_what_is_left():
 
 
 async def test_a_reset_gives_all_of_the_time_again():
-    """It runs on if it runs, and stands still if it stands still."""
+    """It still runs if it ran, and is still paused if it was paused."""
     deadline = PausableDeadline(10.0)
     await asyncio.sleep(4)
     deadline.reset()
@@ -102,7 +103,7 @@ async def test_a_reset_gives_all_of_the_time_again():
 
 
 async def test_without_a_timeout_there_is_no_end():
-    """No move of a deadline that has no timeout sets one."""
+    """A deadline without a timeout never gets an end."""
     deadline = PausableDeadline(None)
     for move in (deadline.pause, deadline.reset, deadline.resume):
         move()
@@ -128,21 +129,21 @@ AMBIGUOUS = {"accepted, and the answer is lost", "maintenance page", "never"}
 
 
 class Scene:
-    """A submitter whose service answers as a script says, and what became of its one submit."""
+    """A submitter whose service answers by a script, and the end of its only submit."""
 
     def __init__(self, kind, answers, event, moment, *, resubmit):
         self.kind, self.answers, self.event, self.moment = kind, list(answers), event, moment
         self.retry = RetryPolicy(tries=3, grace=5.0, reply_timeout=30.0, resubmit_uncertain=resubmit)
-        self.submits, self.contact, self.downloads = RateLimiter(None, "submit"), Contact(), None
+        self.submits, self.contact, self.downloads = PacedLimiter(AdaptiveRate(), "submit"), Contact(), None
         self.left = asyncio.Event()
         self.sent, self.delivered, self.handles = [], [], []
         self.sent_before_the_event = None
         self.submitter = Submitter(self, self, self, self.retry, self.left, None)
         self.series = None if kind == "single" else Series(pauses=kind == "batch")
-        self.submission = Submission(60.0, self.retry.grace, series=self.series)
+        self.submission = Submission(60.0, self.retry.grace, series=self.series, key="key")
         self.caller = None
 
-    # What the submitter asks for: the API, the uploads and the poller.
+    # The interfaces that the submitter needs: the API, the uploads and the poller.
 
     async def is_there(self, _task_id):
         return True
@@ -208,7 +209,7 @@ class Scene:
 
 
 def bar_account(scene):
-    other = Submission(None, 5.0)
+    other = Submission(None, 5.0, key="key")
     scene.submitter._refuse_account(
         InsufficientQuotaError("no credits", status=402), "grok-imagine-image", other
     )
@@ -248,7 +249,7 @@ WALKS = [
 
 @attrs.frozen
 class Found:
-    """What became of a submit."""
+    """The end of a submit."""
 
     error: BaseException | None
     sent: list[str]
@@ -291,7 +292,9 @@ async def assert_all(walks):
 
 
 async def test_after_an_ambiguity_it_is_sent_no_more_and_never_called_free():
-    """In every seventh order of answers and events: no second POST, none once it is barred, `charged` never understated."""
+    """In every seventh order of answers and events: no second POST, none after a bar, and `charged` is never
+    too low.
+    """
     await assert_all(walked(7))
 
 
@@ -302,7 +305,7 @@ async def test_in_every_order_of_answers_and_events_nothing_is_billed_unseen():
 
 
 async def test_a_submit_that_was_withdrawn_says_so():
-    """What ended before it was sent is withdrawn: nothing of it may be billed."""
+    """If it ended before it was sent, it is withdrawn: nothing of it may be billed."""
     scene = Scene("single", ["accepted"], "its caller is cancelled", "connecting", resubmit=False)
     await scene.run()
 

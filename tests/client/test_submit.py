@@ -1,4 +1,4 @@
-"""One logical submit: what is sent, what it costs, and what its caller learns, on a loop whose clock jumps."""
+"""One logical submit: what is sent, what it costs, and what its caller gets, on a loop whose clock jumps."""
 
 import asyncio
 import itertools
@@ -80,7 +80,7 @@ async def test_a_refusal_is_raised_at_once(emulator, fox, status, kind):
 
 
 async def test_no_channel_right_now_may_be_repeated(emulator, fox):
-    """422 `service_unavailable_error` is a refusal that clears by itself: retryable, and nothing billed."""
+    """422 `service_unavailable_error` is a refusal that passes with time: retryable, and nothing billed."""
     body = b'{"error":{"message":"no channel","type":"service_unavailable_error"}}'
     emulator.add_fault(Fault.status("submit", 422, body=body))
 
@@ -137,7 +137,7 @@ async def test_a_429_that_outlasts_the_time_left_is_raised_at_once(emulator, fox
 
 
 async def test_a_submit_behind_a_closed_gate_is_refused_if_it_cannot_wait(emulator, fox):
-    """A submit whose time ends before the service's own hold does gets that refusal, and nothing is sent."""
+    """A submit that ends before the service's hold does gets that refusal, and nothing is sent."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=100))
     first = asyncio.create_task(fox.submit(fox_request()))
     await asyncio.sleep(1)
@@ -196,7 +196,7 @@ async def test_a_deadline_before_the_first_try_says_that_nothing_was_sent(emulat
 
 
 async def test_a_timeout_after_sending_is_uncertain_and_its_id_is_not_lost(emulator, fox, caplog):
-    """A submit that times out while its POST is answered late: the id that arrives is logged and in `unfinished`."""
+    """If a POST is answered after its submit timed out, the id is logged and in `unfinished`."""
     emulator.add_fault(Fault.slow("submit", 6))
 
     error = await failure_of(fox.submit(fox_request(), timeout=2))
@@ -210,7 +210,7 @@ async def test_a_timeout_after_sending_is_uncertain_and_its_id_is_not_lost(emula
 
 
 async def test_a_cancelled_submit_keeps_its_id(emulator, caplog):
-    """Cancelling `submit` ends the waiting only: the handle of what was sent is in `unfinished`, and can be awaited."""
+    """Cancelling `submit` ends only the wait: the handle of a sent submit is in `unfinished`, and can be awaited."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
         emulator.add_fault(Fault.slow("submit", 3))
@@ -251,7 +251,7 @@ async def test_a_cancelled_generate_keeps_its_id(emulator, fox):
 
 
 async def test_leaving_waits_for_posts_within_their_grace(emulator, caplog):
-    """Leaving the session while a POST is answered waits for its id, and abandons the handle."""
+    """If the session is closed before a POST is answered, it waits for the id, and abandons the handle."""
     emulator.add_fault(Fault.slow("submit", 4))
     async with session_at(emulator) as fox:
         submitting = asyncio.create_task(fox.submit(fox_request()))
@@ -265,7 +265,7 @@ async def test_leaving_waits_for_posts_within_their_grace(emulator, caplog):
 
 
 async def test_leaving_gives_up_a_post_after_its_grace(emulator, caplog):
-    """A POST that is never answered does not hold the exit longer than its grace, and is told of."""
+    """A POST that is never answered does not delay the exit beyond its grace, and is logged."""
     emulator.add_fault(Fault.hang("submit"))
     async with session_at(emulator, retry=RetryPolicy(grace=3)) as fox:
         submitting = asyncio.create_task(fox.submit(fox_request()))
@@ -276,7 +276,7 @@ async def test_leaving_gives_up_a_post_after_its_grace(emulator, caplog):
 
 
 async def test_leaving_ends_submits_that_sent_nothing(emulator):
-    """A submit that waits for its turn while the session is left gets the refusal it waited on."""
+    """A submit that waits for its turn when the session is closed gets the refusal that it waited for."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=500))
     async with session_at(emulator) as fox:
         submitting = asyncio.create_task(fox.submit(fox_request()))
@@ -287,7 +287,7 @@ async def test_leaving_ends_submits_that_sent_nothing(emulator):
 
 
 async def test_a_second_cancel_hastens_the_exit(emulator, caplog):
-    """Cancelling the exit ends the grace at once, closes everything, and says what may have been billed."""
+    """Cancelling the exit ends the grace at once, closes everything, and logs what may have been billed."""
     emulator.add_fault(Fault.hang("submit"))
 
     async def use():
@@ -307,7 +307,7 @@ async def test_a_second_cancel_hastens_the_exit(emulator, caplog):
 
 
 async def test_an_orphan_that_ends_badly_is_logged(emulator, fox, caplog):
-    """A submit whose caller has gone and whose outcome stays unknown is told by the log."""
+    """The log reports a submit whose caller has gone and whose outcome stays unknown."""
     emulator.add_fault(Fault.hang("submit"))
     await failure_of(fox.submit(fox_request(), timeout=1))
     await asyncio.sleep(20)
@@ -330,7 +330,9 @@ async def test_an_orphan_that_is_refused_is_no_matter(emulator, fox, caplog):
 
 
 async def test_resubmitting_the_uncertain_is_opted_into(emulator):
-    """With `resubmit_uncertain` a lost answer is sent again under the same key, which a gateway may honour."""
+    """With `resubmit_uncertain` a submit without an answer is sent again with the same key, which a gateway
+    may honour.
+    """
     async with (
         Emulator(seconds=5, idempotent=True, faults=[Fault.cut_after("submit")]) as gateway,
         session_at(gateway, retry=RetryPolicy(resubmit_uncertain=True)) as fox,
@@ -341,7 +343,7 @@ async def test_resubmitting_the_uncertain_is_opted_into(emulator):
 
 
 async def test_a_refusal_after_an_uncertain_try_proves_nothing(emulator):
-    """Once a try was uncertain, a later refusal of the same submit leaves it uncertain."""
+    """After an uncertain try, a later refusal of the same submit leaves it uncertain."""
     emulator.add_fault(Fault.cut_after("submit"))
     emulator.add_fault(Fault.status("submit", 402))
     async with session_at(emulator, retry=RetryPolicy(resubmit_uncertain=True)) as fox:
@@ -368,7 +370,7 @@ async def test_every_submit_goes_over_a_connection_of_its_own(emulator, fox):
 
 
 async def test_each_submit_has_a_key_of_its_own(emulator, fox):
-    """Every logical submit carries its own idempotency key."""
+    """Every logical submit has its own idempotency key."""
     await fox.submit(fox_request())
     await fox.submit(fox_request())
 
@@ -399,7 +401,7 @@ async def test_the_key_is_in_no_error_and_no_log(emulator, fox, caplog):
 
 
 async def test_options_that_no_channel_takes_are_not_repeated(emulator, fox):
-    """422 `unsupported_advanced_options` does not clear by itself: leaving the option out does."""
+    """422 `unsupported_advanced_options` does not pass with time: only leaving the option out helps."""
     body = (
         b'{"error":{"message":"no","type":"service_unavailable_error","code":"unsupported_advanced_options"}}'
     )

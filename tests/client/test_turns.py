@@ -1,4 +1,4 @@
-"""One submit of many: how long it may take, what it waits out, and what it does when its turn comes too late."""
+"""One submit of many: its time limit, its waits, and a turn that comes too late."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOWN = Failure(reason="the network is down", sent=False)
 
 
 def between(fox, answer):
-    """Stand between a session and its connections: submits are answered by `answer(call, scope, send)`."""
+    """Stand between a session and its connections: `answer(call, scope, send)` answers submits."""
     transport = fox._engine._transport
     send = transport.submit
 
@@ -39,7 +39,7 @@ def between(fox, answer):
 
 
 def failing_once(seconds):
-    """The first submit finds no connection for so long; the others go through."""
+    """The first submit finds no connection for so long; the others succeed."""
     tries = []
 
     async def answer(call, scope, send):
@@ -53,7 +53,7 @@ def failing_once(seconds):
 
 
 async def timed(outcomes):
-    """Each outcome by its place, with when it came."""
+    """Each outcome by its index, with the moment when it came."""
     return {outcome.index: (outcome, now()) async for outcome in outcomes}
 
 
@@ -61,12 +61,12 @@ def sent_at(emulator):
     return [round(record.when) for record in posts(emulator)]
 
 
-# Its time stands still in line.
+# Its time limit is paused in line.
 
 
 @pytest.mark.parametrize("way", ["series", "batch"])
 async def test_a_limit_may_be_slower_than_the_timeout(tmp_path, way):
-    """An item keeps its turn however long that takes, and its task then has all of its `task_timeout`."""
+    """An item waits for its turn without limit, and its task then has the whole `task_timeout`."""
     async with (
         Emulator(seconds=25) as emulator,
         session_at(emulator, limits=SLOW, task_timeout=40) as fox,
@@ -79,7 +79,7 @@ async def test_a_limit_may_be_slower_than_the_timeout(tmp_path, way):
 
 @pytest.mark.parametrize("retry_after", [None, 30])
 async def test_an_item_that_was_refused_for_now_has_all_of_its_time_again(retry_after):
-    """After a 429 and another wait in line its task is waited for as long as any other."""
+    """After a 429 and another wait in line its task has as much time as any other."""
     faults = [Fault.status("submit", 429, retry_after=retry_after, prompt="first")]
     requests = [fox_request("first"), *(fox_request(str(n)) for n in range(5))]
     async with (
@@ -93,7 +93,7 @@ async def test_an_item_that_was_refused_for_now_has_all_of_its_time_again(retry_
 
 
 async def test_an_item_whose_connection_failed_keeps_its_time_in_line():
-    """What is left after a try that came to nothing is left when its next turn comes."""
+    """The time that is left after a failed try is left when its next turn comes."""
     async with (
         Emulator(seconds=25) as emulator,
         session_at(emulator, limits=SLOW, task_timeout=40) as fox,
@@ -105,11 +105,11 @@ async def test_an_item_whose_connection_failed_keeps_its_time_in_line():
     assert [20, 40, 60, 80, 100, 120] == sent_at(emulator)
 
 
-# But it is not stretched.
+# But it is not extended.
 
 
 async def test_an_item_is_not_waited_for_beyond_its_timeout():
-    """A submit without an answer ends when its `task_timeout` is over, uncertain; a task does, with its id."""
+    """A submit without an answer ends at its `task_timeout`, uncertain; a task ends then too, with its id."""
     faults = [Fault.hang("submit", prompt="one"), Fault.never_finishes(prompt="two")]
     async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=3) as fox:
         found = await timed(fox.as_completed([fox_request("one"), fox_request("two")]))
@@ -120,7 +120,7 @@ async def test_an_item_is_not_waited_for_beyond_its_timeout():
 
 @pytest.mark.parametrize("fault", ["hangs", "never finishes"])
 async def test_the_time_of_an_item_that_outlived_it_begins_with_its_next_try(tmp_path, fault):
-    """A batch has patience with a connection that took longer than `task_timeout`; what is sent then has that time."""
+    """If a connection took longer than `task_timeout`, a batch tries again, and the new submit has the whole time."""
     faults = [Fault.hang("submit") if fault == "hangs" else Fault.never_finishes()]
     retry = RetryPolicy(connect_timeout=4)
     async with Emulator(faults=faults) as emulator, session_at(emulator, task_timeout=3, retry=retry) as fox:
@@ -133,7 +133,7 @@ async def test_the_time_of_an_item_that_outlived_it_begins_with_its_next_try(tmp
 
 
 async def test_a_refusal_in_the_turn_in_which_its_time_ends_gives_it_all_of_its_time(tmp_path):
-    """A 429 that comes with the end of its time is waited out with the time standing still."""
+    """A 429 that comes at the end of its time is waited for while the time limit is paused."""
     tries = []
 
     async def answer(call, scope, send):
@@ -156,7 +156,7 @@ async def test_a_refusal_in_the_turn_in_which_its_time_ends_gives_it_all_of_its_
 
 
 async def test_a_connection_that_never_opens_after_a_refusal_ends_with_the_time():
-    """That an item was refused for now before does not lengthen its next try."""
+    """An earlier refusal of an item does not make its next try longer."""
     tries = []
 
     async def answer(call, scope, send):
@@ -177,11 +177,11 @@ async def test_a_connection_that_never_opens_after_a_refusal_ends_with_the_time(
     assert 3 == pytest.approx(when - tries[1], abs=0.05)
 
 
-# What it waits out.
+# Its waits.
 
 
 async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
-    """A batch that waited out 429s for long has ten minutes of patience left for a network that is down."""
+    """A batch that waited long after 429s still waits ten minutes for a network that is down."""
 
     async def answer(call, scope, send):
         slow_down = b'{"error": {"message": "slow down"}}'
@@ -196,7 +196,9 @@ async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
 
 
 async def test_an_outage_is_the_networks_and_not_an_items(tmp_path):
-    """Two failed connections of one item are none, long as it stands in line between them, while others are accepted."""
+    """Two failed connections of one item, long apart in line, are not an outage if others were accepted
+    between them.
+    """
     tries = []
 
     async def answer(call, scope, send):
@@ -216,7 +218,7 @@ async def test_an_outage_is_the_networks_and_not_an_items(tmp_path):
 
 
 async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
-    """A 429 between two failed connections is heard, also where it is waited out before an item's tries are over."""
+    """A 429 between two failed connections counts as an answer, also before an item's tries are over."""
     tries = []
 
     async def answer(call, scope, send):
@@ -233,7 +235,7 @@ async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
 
 
 async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
-    """A 429 to an item that was under way when the account was refused is not its last word."""
+    """If the account was refused while an item ran, a 429 to that item is not its final error."""
 
     async def answer(call, scope, send):
         async with scope.timeout:
@@ -249,7 +251,7 @@ async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
 
 
 async def test_a_probe_that_was_held_back_goes_on_and_takes_the_next_slot():
-    """A probe waits out its 429s as any item does; within 30 s of its next try no other passes."""
+    """A probe waits after 429s like any item; within 30 s of its next try no other passes."""
     faults = [Fault.status("submit", 402), Fault.status("submit", 429, retry_after=50, prompt="probe")]
     async with Emulator(faults=faults) as emulator, session_at(emulator, retry=RetryPolicy(tries=1)) as fox:
         with pytest.raises(InsufficientQuotaError):
@@ -257,7 +259,7 @@ async def test_a_probe_that_was_held_back_goes_on_and_takes_the_next_slot():
         await asyncio.sleep(30)
         reading = asyncio.create_task(timed(fox.as_completed([fox_request("probe")])))
         emulator.add_fault(Fault.slow("submit", 15, after=1))
-        await asyncio.sleep(58)  # its next try is under way by now
+        await asyncio.sleep(58)  # its next try has been sent by now
         with pytest.raises(InsufficientQuotaError) as early:
             await fox.submit(fox_request())
         ((outcome, _),) = (await reading).values()
@@ -267,12 +269,12 @@ async def test_a_probe_that_was_held_back_goes_on_and_takes_the_next_slot():
     assert (None, 3) == (outcome.error, len(posts(emulator)))
 
 
-# When the session has stopped.
+# After the session has stopped.
 
 
 @pytest.mark.parametrize("where", ["held back", "in line"])
 async def test_what_waits_when_the_session_stops_on_a_fault_is_not_sent(where):
-    """After an internal error nothing goes out any more that would be billed and not looked at."""
+    """After an internal error no submit is sent: it would be billed and never polled."""
     faults = [Fault.status("submit", 429, retry_after=20)] if where == "held back" else []
     limits, retry = Limits(submits_per_second=0.05), RetryPolicy(tries=1)
     with pytest.raises(ZeroDivisionError):
@@ -294,7 +296,7 @@ async def test_what_waits_when_the_session_stops_on_a_fault_is_not_sent(where):
 
 
 async def test_an_item_that_is_stopped_in_line_was_not_sent():
-    """What is stopped before its turn says so, and costs nothing."""
+    """If it is stopped before its turn, it says so, and costs nothing."""
     async with Emulator() as emulator, session_at(emulator, limits=SLOW) as fox:
         outcomes = fox.as_completed(fox_request(str(n)) for n in range(3))
         asyncio.get_running_loop().call_later(10, outcomes.stop)
@@ -308,7 +310,7 @@ async def test_an_item_that_is_stopped_in_line_was_not_sent():
 
 @pytest.mark.parametrize("what", ["submit", "upload"])
 async def test_an_item_that_is_stopped_while_it_is_held_back_ends_with_that(tmp_path, what):
-    """The 429 that an item was waiting out, or its upload, is what `stop()` ends it with."""
+    """`stop()` ends an item that waits after a 429, or for its upload, with that error."""
     picture = tmp_path / "fox.png"
     picture.write_bytes(b"GIF89a of a fox")
     faults = [Fault.status(what, 429, retry_after=900, times=None)]

@@ -1,4 +1,4 @@
-"""The page of `foxapi serve` in a browser: Chromium of the system, without a screen."""
+"""The page of `foxapi serve` in a browser: the system's Chromium, without a screen."""
 
 import os
 import re
@@ -25,10 +25,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)")
 
 expect = playwright.expect
-# For a machine that is busy; nothing waits so long on one that is not.
+# For a busy machine. On an idle one nothing waits so long.
 PATIENCE = 20_000
 expect.set_options(timeout=PATIENCE)
-# Where somebody wants to look at the pictures.
+# The folder for screenshots, if someone wants to see them.
 SHOTS = os.environ.get("FOXAPI_TEST_SHOTS")
 
 HOSTILE = "<img src=x onerror=\"document.title='caught'\"></p></script><script>document.title='caught'</script> \u202etxet\u202c a\u200bb \u2067rtl\u2069"
@@ -73,13 +73,13 @@ def browser():
 
 @pytest.fixture
 def complaints():
-    """What a browser's console has said against the page."""
+    """The messages in a browser's console against the page."""
     return []
 
 
 @pytest.fixture
 def page(server, browser, complaints):
-    """The page, open; at the end its console must be empty."""
+    """The open page. At the end its console must be empty."""
     with browser.new_context(base_url=server.url, viewport={"width": 1360, "height": 900}) as context:
         tab = context.new_page()
         tab.set_default_timeout(PATIENCE)
@@ -89,7 +89,7 @@ def page(server, browser, complaints):
         tab.on(
             "response", lambda response: complaints.append(response.url) if response.status == 404 else None
         )
-        # A violation of the policy is an event, whatever the console says.
+        # A violation of the policy is an event, even if the console is silent.
         tab.add_init_script(
             "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
         )
@@ -100,14 +100,14 @@ def page(server, browser, complaints):
         )
         tab.goto(server.url)
         expect(tab.locator("#model option")).not_to_have_count(0)
-        tab.wait_for_function("() => cards.loaded")  # what earlier tests have made is there
+        tab.wait_for_function("() => cards.loaded")  # images of earlier tests are there
         yield tab
         said = [text for text in complaints if "net::ERR_ABORTED" not in text]
     assert [] == said
 
 
 def send(page, prompt):
-    """The card of what was sent."""
+    """The card of the new submit."""
     page.fill("#prompt", prompt)
     before = page.locator(".card").count()
     page.click("#send")
@@ -116,7 +116,7 @@ def send(page, prompt):
 
 
 def sent(page, cards):
-    """The new card is there, which may be told before the answer is, and the form is ready for the next."""
+    """The new card is there, perhaps before the answer, and the form is ready for the next submit."""
     expect(page.locator(".card")).to_have_count(cards)
     expect(page.locator("#send")).to_have_text("Generate")
 
@@ -127,7 +127,7 @@ def shot(page, name, **options):
 
 
 def test_a_prompt_becomes_an_image(page, emulator):
-    """A prompt is typed and sent; progress moves, the remaining time is told, and the image is seen."""
+    """A prompt is typed and sent; progress moves, the remaining time is shown, and the image appears."""
     billed = emulator.billed
     emulator.add_fault(Fault.never_finishes(prompt="fresh snow"))
     card = send(page, "a red fox in fresh snow")
@@ -146,7 +146,7 @@ def test_a_prompt_becomes_an_image(page, emulator):
 
 
 def test_the_remaining_time_is_in_words(page, emulator):
-    """A running task's card tells how much time is left, in words."""
+    """A running task's card shows in words how much time is left."""
     emulator.add_fault(Fault.never_finishes(prompt="how long"))
     card = send(page, "how long")
 
@@ -156,7 +156,7 @@ def test_the_remaining_time_is_in_words(page, emulator):
 
 
 def test_the_history_survives_a_reload(page):
-    """After a reload the cards are there, the newest first, and an unfinished one goes on."""
+    """After a reload the cards are there, the newest first, and an unfinished one continues."""
     send(page, "before the reload")
     page.reload()
     card = page.locator(".card").first
@@ -166,7 +166,7 @@ def test_the_history_survives_a_reload(page):
 
 
 def test_the_history_survives_the_server(browser, emulator, tmp_path):
-    """A page that stays open while its server is restarted finds it again, and shows what has become of its tasks."""
+    """A page that stays open while its server is restarted finds it again, and shows the new state of its tasks."""
     first = Server(emulator, tmp_path / "page")
     with browser.new_context() as context:
         page = context.new_page()
@@ -184,7 +184,7 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
 
 
 def test_an_older_history_takes_nothing_back(page, emulator):
-    """A page of the history that comes after the stream has told of a later change does not undo it."""
+    """A page of the history that arrives after a newer change from the stream does not undo it."""
     emulator.add_fault(Fault.never_finishes(prompt="held back"))
     card = send(page, "held back")
     held = []
@@ -204,7 +204,7 @@ def test_an_older_history_takes_nothing_back(page, emulator):
 
 
 def sent_by_others(page, count):
-    """So many images are asked for by another page; the prompts."""
+    """Another page requests this many images. Returns the prompts."""
     prompts = [f"by others {uuid4()}" for _ in range(count)]
     for prompt in prompts:
         fields = {"model": "grok-imagine-image", "prompt": prompt}
@@ -213,24 +213,24 @@ def sent_by_others(page, count):
 
 
 def cut(page):
-    """Nothing of the stream arrives any more."""
+    """The stream delivers nothing any more."""
     page.evaluate("() => streams.at(-1).close()")
 
 
 def back(page):
-    """The stream is there again, and what was missed has been read."""
+    """The stream is there again, and the missed changes have been read."""
     page.evaluate("() => { showLink(LOST); listen(); }")
     expect(page.locator("#link")).to_have_text("")
 
 
 def done_at(page, prompt):
-    """Whether the server's history has it as done."""
+    """Whether the image is done in the server's history."""
     cards = page.request.get("/history?limit=100").json()["cards"]
     return ["done"] == [card["state"] for card in cards if card["request"]["prompt"] == prompt]
 
 
 def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
-    """Of two pages of the history the one counts that was asked for later, whichever comes first."""
+    """Of two pages of the history the one that was requested later counts, whichever arrives first."""
     emulator.add_fault(Fault.never_finishes(prompt="overtaken"))
     card = send(page, "overtaken")
     held = []
@@ -252,7 +252,9 @@ def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
 
 
 def test_what_was_missed_is_read_to_its_end(page, emulator, complaints):
-    """After a gap nothing is missing, also where reading it failed half-way, and what ended meanwhile has ended."""
+    """After a gap nothing is missing, even if the first read failed half-way, and all ended tasks are shown
+    as ended.
+    """
     emulator.add_fault(Fault.never_finishes(prompt="ends in the gap"))
     send(page, "ends in the gap")
     cut(page)
@@ -281,7 +283,7 @@ def test_what_was_missed_is_read_to_its_end(page, emulator, complaints):
 
 
 def test_a_history_that_breaks_off_is_asked_for_again(page):
-    """An answer that is no whole JSON is no answer."""
+    """An answer that is not complete JSON is not used."""
     cut(page)
     prompts = sent_by_others(page, 2)
     broken = '{"cards": ['
@@ -292,7 +294,9 @@ def test_a_history_that_breaks_off_is_asked_for_again(page):
 
 
 def test_what_is_no_item_any_more_is_taken_off_the_page(page):
-    """A card that was being sent when the history was read, and then was refused, goes with the next reading."""
+    """If a card's submit was unanswered at one reading of the history, and then refused, the next reading
+    removes it.
+    """
     expect(send(page, "one that is made")).to_have_attribute("data-state", "done")
     count = page.locator(".card").count()
     page.evaluate(
@@ -305,10 +309,10 @@ def test_what_is_no_item_any_more_is_taken_off_the_page(page):
 
 
 def test_a_card_that_nobody_waited_for_is_read_again(page):
-    """What was given up before a gap, and went on in it, is shown as it is."""
+    """A card that the server had stopped waiting for before a gap, and that continued in it, is shown correctly."""
     for prompt in sent_by_others(page, 33):
         expect(page.locator(".card", has_text=prompt)).to_have_attribute("data-state", "done")
-    page.evaluate("() => refresh()")  # nothing of all these is missing
+    page.evaluate("() => refresh()")  # none of these is missing
     oldest = "[...cards.byKey.values()].reduce((a, b) => (a.item.place < b.item.place ? a : b))"
     given_up = f"() => {{ const {{ item }} = {oldest}; take({{ ...item, state: 'submitted', fault: 'waited an hour', images: [] }}); }}"
     page.evaluate(given_up)
@@ -319,7 +323,7 @@ def test_a_card_that_nobody_waited_for_is_read_again(page):
 
 
 def test_a_history_that_failed_is_asked_for_again(browser, server):
-    """Where the history cannot be read the page says so, and asks again."""
+    """If the history cannot be read, the page says so and tries again."""
     with browser.new_context() as context:
         page = context.new_page()
         page.route("**/history*", lambda route: route.fulfill(status=503))
@@ -332,7 +336,7 @@ def test_a_history_that_failed_is_asked_for_again(browser, server):
 
 
 def test_options_are_those_of_the_model(page):
-    """A model's own fields are offered and no others, and a choice that the next model has is kept."""
+    """The form has a model's own fields and no others, and keeps a choice that the next model has too."""
     page.select_option("#model", "grok-imagine-image")
     expect(page.locator("#field-num_outputs")).to_be_visible()
     expect(page.locator("#field-resolution")).to_have_count(0)
@@ -345,7 +349,7 @@ def test_options_are_those_of_the_model(page):
 
 
 def test_several_images(page):
-    """As many images as asked for are shown, each with its own link."""
+    """All requested images are shown, each with its own link."""
     page.select_option("#field-num_outputs", "3")
     card = send(page, "three foxes")
 
@@ -354,7 +358,7 @@ def test_several_images(page):
 
 
 def test_a_hostile_prompt_is_text(page):
-    """A prompt of markup, script and letters that turn the line is shown as the text that it is."""
+    """A prompt with markup, script and letters that change the text direction is shown as plain text."""
     card = send(page, HOSTILE)
     expect(card).to_have_attribute("data-state", "done")
 
@@ -381,7 +385,7 @@ def picture(folder, name="fox.png"):
 
 
 def test_a_reference_image_is_chosen(page, emulator, tmp_path):
-    """A file that is chosen is shown, uploaded, and sent along; and it can be removed."""
+    """A chosen file is shown, uploaded, and sent with the request; and it can be removed."""
     page.set_input_files("#files", [picture(tmp_path), picture(tmp_path, "other.png")])
     expect(page.locator("#references li[data-state=ready]")).to_have_count(2)
     page.get_by_label("Remove other.png").click()
@@ -413,7 +417,7 @@ def test_a_reference_image_is_dropped_or_pasted(page, way):
 
 
 def test_the_keyboard_is_enough(page):
-    """With the keyboard alone a model and a ratio are chosen, and a prompt is sent, twice over."""
+    """With only the keyboard a model and a ratio are chosen, and a prompt is sent, twice."""
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Tab")
@@ -452,7 +456,7 @@ def test_use_again_fills_the_form(page):
 
 
 def test_every_control_has_a_name(page):
-    """Every control has a name for those who do not see it, with each model."""
+    """With each model, every control has a name for screen readers."""
     for model in page.locator("#model option").all_text_contents():
         page.select_option("#model", model)
         unnamed = page.evaluate(
@@ -465,7 +469,7 @@ def test_every_control_has_a_name(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("size", "width"), [("wide", 1360), ("phone", 360)])
 def test_it_fits_the_screen(page, scheme, size, width):
-    """Nothing is wider than the screen, on a phone neither, and the colours follow the system's."""
+    """Nothing is wider than the screen, also on a phone, and the colours follow the system's."""
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     card = send(page, "a fox that fits")

@@ -1,4 +1,4 @@
-"""The command line, run as `main([...])` in this process and, where signals and terminals matter, as a process."""
+"""The command line, run as `main([...])` in this process; as a process if signals or terminals matter."""
 
 import asyncio
 import importlib
@@ -51,7 +51,7 @@ FLASH = "gemini-3.1-flash-image-preview"
 
 @pytest.fixture(autouse=True)
 def clean_place(monkeypatch, tmp_path):
-    """An empty working folder, and no settings of the person who runs the tests."""
+    """An empty working folder, without the settings of the person who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
         monkeypatch.delenv(name)
@@ -59,7 +59,7 @@ def clean_place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def service(monkeypatch):
-    """A service with fast tasks, which the environment points to."""
+    """A service with fast tasks; the environment points to it."""
     with ThreadedEmulator(seconds=0.1) as emulator:
         point_to(emulator, monkeypatch)
         yield emulator
@@ -75,7 +75,7 @@ def slow_service(monkeypatch):
 
 @pytest.fixture
 def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error, which speaks no Python."""
+    """Run a command line: its exit status, standard output and standard error, which never contains Python terms."""
 
     def run(*words):
         code = main(words)
@@ -122,7 +122,7 @@ def event(status="processing", *, progress=None, elapsed=0.0, remaining=None, fi
 
 
 def test_generate_saves_real_images_and_prints_their_paths(foxapi):
-    """The first command of the README leaves two pictures, and standard output has their paths alone."""
+    """The first command of the README saves two pictures, and standard output has only their paths."""
     code, out, err = foxapi("generate", FOX, *FAST, "-n", "2", "--out", "out")
 
     paths = [Path(line) for line in out.splitlines()]
@@ -150,7 +150,7 @@ def test_generate_as_json(foxapi, service):
 
 
 def test_what_a_task_costs_is_told(foxapi, service):
-    """A real run ends with what the service reserved for it."""
+    """A real run ends with the credits that the service reserved for it."""
     _, _, err = foxapi("generate", FOX)
 
     assert re.search(r"1 image in \d+ s, [\d.]+ credits", err)
@@ -160,14 +160,14 @@ def test_what_a_task_costs_is_told(foxapi, service):
     ("usage", "text"), [({}, ""), ({"credits_reserved": "5"}, ""), ({"credits_reserved": 5}, ", 5 credits")]
 )
 def test_unreadable_usage_is_left_out(usage, text):
-    """Only a number is told as a cost."""
+    """Only a number is shown as a cost."""
     from foxapi_async.cli._job import _credits
 
     assert text == _credits(usage)
 
 
 def test_the_emulator_ignores_the_account(foxapi, monkeypatch):
-    """With --emulator neither the key nor the address of the environment is looked at."""
+    """With --emulator the key and the address of the environment are ignored."""
     monkeypatch.setenv("FOXAPI_API_KEY", "broken\nkey")
     monkeypatch.setenv("FOXAPI_BASE_URL", "http://example.com")
 
@@ -177,7 +177,7 @@ def test_the_emulator_ignores_the_account(foxapi, monkeypatch):
 
 
 def test_options_become_fields():
-    """An option that is given is sent, the others are not."""
+    """Options that are given are sent, the others are not."""
     request = given(
         FOX,
         "-m",
@@ -212,7 +212,7 @@ def test_every_field_of_every_model_has_an_option(foxapi):
 
 
 def test_images_are_paths_or_urls(tmp_path):
-    """What has a scheme stays a URL, everything else is a local file."""
+    """A value with a scheme stays a URL, everything else is a local file."""
     file = tmp_path / "fox.png"
     Image.new("RGB", (8, 8)).save(file)
 
@@ -240,7 +240,7 @@ def test_a_prompt_from_standard_input(monkeypatch):
 
 
 def test_standard_input_that_is_no_text(foxapi, monkeypatch, no_sending):
-    """Bytes that are no text are refused in one line."""
+    """Bytes that are not text are refused in one line."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
 
     code, _, err = foxapi("generate", "-", "--emulator")
@@ -250,7 +250,7 @@ def test_standard_input_that_is_no_text(foxapi, monkeypatch, no_sending):
 
 
 def test_a_prompt_that_begins_with_a_dash():
-    """After -- everything is the prompt."""
+    """Everything after -- is the prompt."""
     assert given("-n", "2", "--", "-n fox").prompt == "-n fox"
 
 
@@ -263,7 +263,7 @@ def test_an_unknown_model_is_sent_as_it_is(foxapi, service):
 
 
 def test_params_are_json_or_text():
-    """--param makes a raw request of any model; what is no JSON is text."""
+    """--param makes a raw request for any model; a value that is not JSON is text."""
     request = given(FOX, "--param", "seed=7", "--param", "style=oil paint", "--param", "a=b=c")
 
     assert request.params == {"seed": 7, "style": "oil paint", "a": "b=c"}
@@ -329,7 +329,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("words", "text"), REFUSALS.values(), ids=REFUSALS)
 def test_bad_input_is_refused_in_one_line(foxapi, no_sending, words, text):
-    """Whatever cannot work exits 2 with one line that says what to do, before anything is sent."""
+    """An invalid command exits 2 with one line that says what to do, before anything is sent."""
     emulated = ["--emulator"] if words[0] in {"generate", "wait", "status", "upload"} else []
     code, out, err = foxapi(*words[:1], *emulated, *words[1:])
 
@@ -366,7 +366,7 @@ ACCOUNTS = {
     "words", [("generate", FOX), ("wait", "t-1"), ("status", "t-1"), ("upload", __file__)]
 )
 def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, text, words):
-    """A key or address that cannot be used is told in one line, and no folder is made."""
+    """An unusable key or address is reported in one line, and no folder is made."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
 
@@ -378,7 +378,7 @@ def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, 
 
 
 def test_an_unwritable_folder(foxapi, monkeypatch, no_sending):
-    """A folder that takes no files is found out before anything is billed."""
+    """An unwritable folder is noticed before anything is billed."""
 
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
@@ -391,7 +391,7 @@ def test_an_unwritable_folder(foxapi, monkeypatch, no_sending):
 
 
 def test_a_wish_beyond_the_known_id_is_meant(no_sending):
-    """A vendor before a known id or a variant behind it is no typo."""
+    """A known id with a vendor before it or a variant after it is not a typo."""
     assert f"google/{PRO}[fast]" == given(FOX, "-m", f"google/{PRO}[fast]").model
 
 
@@ -412,7 +412,7 @@ def test_a_refused_submit(foxapi, service, status, code):
 
 
 def test_a_failed_task_exits_1(foxapi, service):
-    """A task that the service fails is told with its reason, and not offered for resuming."""
+    """A task that the service fails is reported with its reason, without a command to resume it."""
     service.add_fault(Fault.fails(code="content_policy_violation"))
 
     code, out, err = foxapi("generate", FOX)
@@ -423,7 +423,7 @@ def test_a_failed_task_exits_1(foxapi, service):
 
 
 def test_a_failure_as_json(foxapi, service):
-    """With --json an error is one object on one line, with what it means for the bill."""
+    """With --json an error is one object on one line, with its effect on the bill."""
     service.add_fault(Fault.fails(code="content_policy_violation"))
 
     code, out, _ = foxapi("--json", "generate", FOX)
@@ -449,7 +449,7 @@ def test_invalid_input_as_json(foxapi):
 
 
 def test_a_timeout_tells_how_to_resume(foxapi, slow_service):
-    """A task that takes too long goes on: its id and the command that waits for it are told."""
+    """A task that takes too long continues: the output has its id and the command that waits for it."""
     code, out, err = foxapi("generate", FOX, "--timeout", "0.5", "--out", "my folder")
 
     (task_id,) = slow_service.tasks
@@ -467,7 +467,7 @@ def test_a_timeout_at_the_emulator_has_nothing_to_resume(foxapi):
 
 
 def test_a_failed_download_can_be_resumed(foxapi, service):
-    """Images that could not be fetched are paid for: `wait` with --overwrite brings all of them."""
+    """Images that could not be fetched are paid for: `wait` with --overwrite fetches all of them."""
     service.add_fault(Fault.status("file", 404))
 
     code, out, err = foxapi("generate", FOX, "-n", "2")
@@ -480,7 +480,7 @@ def test_a_failed_download_can_be_resumed(foxapi, service):
 
 
 def test_an_unreachable_service(foxapi, monkeypatch):
-    """A service that is not there is one line and exit 1."""
+    """An unreachable service gives one line and exit 1."""
     monkeypatch.setenv("FOXAPI_API_KEY", "k")
     monkeypatch.setenv("FOXAPI_BASE_URL", "http://127.0.0.1:9")
 
@@ -507,14 +507,14 @@ def test_an_unreachable_service(foxapi, monkeypatch):
     ],
 )
 def test_param_is_offered_where_the_service_may_know_more(foxapi, no_sending, words, hinted):
-    """Only a field or a choice that is new to us may be one that the service has meanwhile."""
+    """Only for a field or choice that the SDK does not know may the service have added it."""
     _, _, err = foxapi("generate", FOX, *words)
 
     assert hinted == ("--param KEY=VALUE" in err)
 
 
 def test_a_submit_without_an_answer(foxapi, service):
-    """What may have been billed is to be looked up, in the terms of the command line also as JSON."""
+    """For a submit that may have been billed, the advice is in the terms of the command line, also as JSON."""
     service.add_fault(Fault.cut_after("submit"))
 
     code, out, err = foxapi("generate", FOX, "--json")
@@ -526,7 +526,7 @@ def test_a_submit_without_an_answer(foxapi, service):
 
 
 def test_an_id_that_arrives_after_the_time_is_named(foxapi, service):
-    """A submit that was given up may still bring its id: the command that goes on with it is told."""
+    """A submit that was abandoned may still get its id: the output has the command that continues with it."""
     service.add_fault(Fault.slow("submit", 1.0))
 
     code, out, err = foxapi("generate", FOX, "--timeout", "0.3")
@@ -549,7 +549,7 @@ def test_a_folder_in_the_way_of_an_image(foxapi, service):
 
 
 def completed(service, foxapi, **fields):
-    """From now on every status read is of a completed task with one image."""
+    """From now on every status read shows a completed task with one image."""
     _, out, _ = foxapi("generate", FOX, "--json")
     url = json.loads(out)["files"][0]["url"]
     body = json.dumps({"status": "completed", "results": [{"url": url}], **fields}).encode()
@@ -558,7 +558,7 @@ def completed(service, foxapi, **fields):
 
 @pytest.mark.parametrize(("count", "remark"), [("3", "foxapi: 3 asked for, 1 made\n"), ("1", "")])
 def test_fewer_images_than_asked_for_are_remarked(foxapi, service, count, remark):
-    """Images that were asked for and not made cost money: one line says so, also with --quiet."""
+    """Requested images that were not made cost money: one line says so, also with --quiet."""
     completed(service, foxapi)
 
     code, out, err = foxapi("generate", FOX, "-n", count, "--quiet")
@@ -625,13 +625,13 @@ def test_no_advice_speaks_python(hint):
     ],
 )
 def test_what_errors_mean(error, code, resumable):
-    """The exit status follows from whose turn it is, resuming from whether the task can still bring anything."""
+    """The exit status depends on who must act, and the resume command on whether the task can still give a result."""
     assert (code, resumable) == (_exits.status_of(error), _exits.is_resumable(error))
     assert _messages.message_of(error)
 
 
 def test_a_bug_is_one_line(foxapi, monkeypatch):
-    """An error of ours shows no traceback, and says how to see it."""
+    """A bug of the SDK shows no traceback, and says how to see it."""
     monkeypatch.setattr(_requests, "read_request", lambda _: 1 / 0)
 
     code, out, err = foxapi("generate", FOX)
@@ -660,7 +660,7 @@ def test_status_looks_once(foxapi, service):
 
 
 def test_status_of_a_running_task(foxapi, slow_service):
-    """A running task is told with its progress."""
+    """A running task is shown with its progress."""
     foxapi("generate", FOX, "--timeout", "0.3", "-q")
     (task_id,) = slow_service.tasks
 
@@ -670,7 +670,7 @@ def test_status_of_a_running_task(foxapi, slow_service):
 
 
 def test_status_as_json(foxapi, service):
-    """With --json it is the whole reading, also of a failed task."""
+    """With --json it is the whole reply, also for a failed task."""
     service.add_fault(Fault.fails(code="c", message="m\x07"))
     foxapi("generate", FOX)
     (task_id,) = service.tasks
@@ -692,7 +692,7 @@ def test_status_of_an_unknown_task(foxapi, service):
 
 
 def test_wait_saves_several_tasks(foxapi, service):
-    """`wait` follows all its tasks at once; one that fails spoils no other, and decides the exit status."""
+    """`wait` follows all its tasks at once; a failed one does not affect the others, and decides the exit status."""
     foxapi("generate", FOX, "--out", "first")
     service.add_fault(Fault.fails(code="c"))
     foxapi("generate", FOX)
@@ -706,7 +706,7 @@ def test_wait_saves_several_tasks(foxapi, service):
 
 
 def test_wait_does_not_overwrite(foxapi, service):
-    """A file that is there already is an error, which names the way out."""
+    """An existing file is an error that names the option."""
     foxapi("generate", FOX)
     (task_id,) = service.tasks
 
@@ -768,7 +768,7 @@ def test_asking_for_words_exits_0(foxapi, words):
 
 
 def test_the_arguments_of_the_process(monkeypatch, capsys):
-    """Without arguments of its own, main reads those of the process."""
+    """Without arguments, main reads those of the process."""
     monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
 
     assert main() == 0
@@ -776,7 +776,7 @@ def test_the_arguments_of_the_process(monkeypatch, capsys):
 
 
 def test_the_program_is_the_command_line(monkeypatch, capsys):
-    """`foxapi_async.__main__` runs this process's command line, and leaves Ctrl-C as it was."""
+    """`foxapi_async.__main__` runs this process's command line, and does not change Ctrl-C."""
     monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -788,7 +788,9 @@ def test_the_program_is_the_command_line(monkeypatch, capsys):
 
 
 def test_an_ignored_interrupt_stays_ignored(monkeypatch):
-    """A program that is started with Ctrl-C ignored, as shells do in the background, imports with it ignored."""
+    """A program that is started with Ctrl-C ignored, as shells do in the background, also ignores it while it
+    imports.
+    """
     monkeypatch.setattr(sys, "argv", ["foxapi", "--version"])
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -799,7 +801,7 @@ def test_an_ignored_interrupt_stays_ignored(monkeypatch):
 
 
 def test_an_interrupt_while_it_imports():
-    """Ctrl-C while the program imports ends it at once, without a traceback, and cannot be lost."""
+    """Ctrl-C while the program imports ends it at once, without a traceback, and is never lost."""
     program = """
 import foxapi_async.__main__, os, signal, sys
 
@@ -828,14 +830,14 @@ def test_the_emulator_command_delegates(foxapi):
 
 
 def test_nothing_but_errors_when_quiet(foxapi):
-    """With --quiet a good run says nothing on standard error."""
+    """With --quiet a successful run writes nothing to standard error."""
     code, out, err = foxapi("generate", FOX, *FAST, "--quiet")
 
     assert (code, err, len(out.splitlines())) == (0, "", 1)
 
 
 def test_changes_of_status_are_told_line_by_line(foxapi, service):
-    """Where nobody watches, each new status is one line, and no line is rewritten."""
+    """If standard error is not a terminal, each new status is one line, and no line is rewritten."""
     _, _, err = foxapi("generate", FOX)
 
     (task_id,) = service.tasks
@@ -845,7 +847,7 @@ def test_changes_of_status_are_told_line_by_line(foxapi, service):
 
 
 def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
-    """Warnings of the package are single lines without control characters; -v shows more; nothing stays behind."""
+    """Warnings of the package are single lines without control characters; -v shows more; the logger is restored."""
     log = logging.getLogger("foxapi_async")
     before = (list(log.handlers), log.level)
 
@@ -872,7 +874,7 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
 
 
 def test_a_closed_pipe_is_quiet(service):
-    """When nobody reads standard output, the images are saved all the same, without a word about it."""
+    """If the reader of standard output has gone, the images are still saved, without a message."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -890,7 +892,7 @@ def test_a_closed_pipe_is_quiet(service):
 
 
 def test_a_stream_without_a_descriptor_is_given_up(monkeypatch):
-    """A broken stream that is no file at all is ignored as well."""
+    """A broken stream that is not a file is ignored as well."""
 
     class Broken(io.StringIO):
         def write(self, text):
@@ -901,7 +903,7 @@ def test_a_stream_without_a_descriptor_is_given_up(monkeypatch):
 
 
 def test_a_stream_of_another_encoding(monkeypatch):
-    """What a stream cannot encode is written as an escape."""
+    """A character that a stream cannot encode is written as an escape."""
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
     _screen.Screen(as_json=False, quiet=True).line("狐.jpg")
@@ -910,7 +912,7 @@ def test_a_stream_of_another_encoding(monkeypatch):
 
 
 def test_paths_are_escaped_for_a_terminal_only(monkeypatch):
-    """A program gets a path as it is, a terminal one that it cannot obey."""
+    """A program gets a path unchanged, a terminal gets it without control characters."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     screen = _screen.Screen(as_json=False, quiet=True)
@@ -1104,7 +1106,7 @@ def interrupting(monkeypatch, name, number=signal.SIGINT):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_tells_what_is_still_running(foxapi, slow_service, monkeypatch, number, code):
-    """Ctrl-C and SIGTERM leave at once, name each task under way, and say how to go on with it."""
+    """Ctrl-C and SIGTERM end at once, name each running task, and say how to continue with it."""
     interrupting(monkeypatch, "submit", number)
 
     got, out, err = foxapi("generate", FOX, "--out", "pics")
@@ -1160,7 +1162,7 @@ def test_an_interrupted_download_is_named(foxapi, service, monkeypatch):
 
 
 def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
-    """A submit under way is waited for, which is said, because its id is worth money."""
+    """The command waits for an unanswered submit, and says so, because its id is worth money."""
     slow_service.add_fault(Fault.slow("submit", 1.5))
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -1174,7 +1176,7 @@ def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
 
 
 def test_a_second_signal_hastens(foxapi, slow_service):
-    """A second Ctrl-C does not wait for the answer; that the submit may be billed is said."""
+    """A second Ctrl-C ends the wait for the answer; the output says that the submit may be billed."""
     slow_service.add_fault(Fault.hang("submit"))
     timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)) for delay in (0.4, 0.7)]
     for timer in timers:
@@ -1189,7 +1191,7 @@ def test_a_second_signal_hastens(foxapi, slow_service):
 
 
 def test_an_interrupt_before_the_loop(foxapi, monkeypatch):
-    """Ctrl-C while the prompt is typed is no traceback either."""
+    """Ctrl-C while the prompt is typed gives no traceback either."""
 
     def interrupted():
         raise KeyboardInterrupt
@@ -1201,7 +1203,7 @@ def test_an_interrupt_before_the_loop(foxapi, monkeypatch):
 
 
 def test_a_cancellation_without_a_signal_stays_one():
-    """Where no handler can be installed, the interpreter's own handling goes through."""
+    """If no handler can be installed, Python's own handling is used."""
 
     async def cancelled():
         raise _running.asyncio.CancelledError
@@ -1211,7 +1213,7 @@ def test_a_cancellation_without_a_signal_stays_one():
 
 
 def test_another_thread_can_run_commands(service):
-    """Without the main thread's signals a command works all the same."""
+    """A command also works outside the main thread, without signals."""
     codes = []
     thread = threading.Thread(target=lambda: codes.append(main(["generate", FOX, "-q", "--json"])))
     thread.start()
@@ -1222,7 +1224,7 @@ def test_another_thread_can_run_commands(service):
 
 @pytest.mark.parametrize("uvloop", [None, SimpleNamespace(new_event_loop=asyncio.SelectorEventLoop)])
 def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvloop):
-    """The command runs on the loop of uvloop, and without it on that of the standard library."""
+    """The command runs on uvloop's loop if it is installed, else on that of the standard library."""
     monkeypatch.setitem(sys.modules, "uvloop", uvloop)
 
     assert foxapi("generate", FOX, *FAST)[0] == 0
@@ -1233,7 +1235,7 @@ def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvlo
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_killed_process_tells_its_ids(slow_service, number, code):
-    """A real process ends as its signal asks, with the id on standard error and no traceback."""
+    """A real process ends as its signal requires, with the id on standard error and no traceback."""
     process = start("generate", FOX, stderr=subprocess.PIPE)
     assert process.stderr.readline().startswith("foxapi: submitted ")
     process.send_signal(number)
@@ -1247,14 +1249,14 @@ def test_a_killed_process_tells_its_ids(slow_service, number, code):
 
 @pytest.fixture
 def no_rich(tmp_path):
-    """A folder that hides rich when it is first on the path."""
+    """A folder that hides rich if it is first on the path."""
     (tmp_path / "hide").mkdir()
     (tmp_path / "hide" / "rich.py").write_text("raise ImportError('hidden')")
     return os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
 
 
 def test_bars_on_a_terminal(service):
-    """With rich a bar moves on standard error and is gone in the end; standard output has the paths alone."""
+    """With rich a bar moves on standard error and disappears at the end; standard output has only the paths."""
     service.add_fault(Fault.slow("submit", 0.3))
     code, out, shown = on_a_terminal("generate", FOX, "-n", "2", columns=120)
 

@@ -1,4 +1,4 @@
-"""The commands for batches, run as `main([...])` in this process and, where terminals matter, as a process."""
+"""The commands for batches, run as `main([...])` in this process; as a process if terminals matter."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from shell import PYTHON, on_a_terminal, point_to
 
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.cli._requests import read_defaults
@@ -37,7 +37,7 @@ PRO = "gemini-3-pro-image-preview"
 
 @pytest.fixture(autouse=True)
 def clean_place(monkeypatch, tmp_path):
-    """An empty working folder, and no settings of the person who runs the tests."""
+    """An empty working folder, without the settings of the person who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
         monkeypatch.delenv(name)
@@ -45,7 +45,7 @@ def clean_place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def service(monkeypatch):
-    """A service with fast tasks, which the environment points to."""
+    """A service with fast tasks; the environment points to it."""
     with ThreadedEmulator(seconds=0.1) as emulator:
         point_to(emulator, monkeypatch)
         yield emulator
@@ -53,7 +53,7 @@ def service(monkeypatch):
 
 @pytest.fixture
 def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error, which speaks no Python."""
+    """Run a command line: its exit status, standard output and standard error, which never contains Python terms."""
 
     def run(*words):
         code = main(words)
@@ -104,7 +104,7 @@ def interrupt_after(seconds, number=signal.SIGINT):
 
 
 def test_a_batch_is_made(foxapi):
-    """Every line has its image, and standard error ends with what was made and where it is told."""
+    """Every line has its image, and standard error ends with the result and the place of the records."""
     code, out, err = foxapi("batch", write("p.jsonl", *foxes(3)), *FAST)
 
     assert (0, "") == (code, out)
@@ -116,7 +116,7 @@ def test_a_batch_is_made(foxapi):
 
 
 def test_the_same_command_again_does_nothing(foxapi, service):
-    """What is done is not sent again, and the summary is that of all runs."""
+    """Finished items are not sent again, and the summary covers all runs."""
     words = ("batch", write("p.jsonl", *foxes(3)))
     foxapi(*words)
     code, _, err = foxapi(*words)
@@ -126,7 +126,7 @@ def test_the_same_command_again_does_nothing(foxapi, service):
 
 
 def test_finished_items_as_json(foxapi, service):
-    """With --json each finished item is its line of the manifest on standard output, and nothing else is there."""
+    """With --json each finished item is its manifest line on standard output, with nothing else there."""
     service.add_fault(Fault.fails("content_policy_violation"))
     code, out, _ = foxapi("batch", write("p.jsonl", *foxes(3)), "--json")
 
@@ -137,7 +137,7 @@ def test_finished_items_as_json(foxapi, service):
 
 
 def test_options_are_defaults_of_every_line(foxapi, service):
-    """A field that a line does not say is that of the option."""
+    """An option sets a field that a line does not have."""
     lines = [{"prompt": "a"}, {"prompt": "b", "aspect_ratio": "1:1"}]
     code, _, _ = foxapi("batch", write("p.jsonl", *lines), "--aspect-ratio", "16:9")
 
@@ -148,13 +148,13 @@ def test_options_are_defaults_of_every_line(foxapi, service):
 
 
 def test_a_form_can_be_named(foxapi, service):
-    """A file whose ending says nothing is read as --format says."""
+    """A file without a known ending is read as --format says."""
     assert 0 == foxapi("batch", write("prompts", "a red fox", "an owl"), "--format", "text")[0]
     assert {"a red fox", "an owl"} == {task.body["prompt"] for task in service.tasks.values()}
 
 
 def test_a_form_that_nobody_knows(foxapi, service):
-    """Without it the command says what to give."""
+    """Without it the error names the option."""
     code, _, err = foxapi("batch", write("prompts", "a red fox"))
 
     assert 2 == code
@@ -162,7 +162,9 @@ def test_a_form_that_nobody_knows(foxapi, service):
 
 
 def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
-    """A file is read to its end before anything is sent: each wrong line with number and reason, then exit 2."""
+    """A file is read to its end before anything is sent: each wrong line is reported with number and reason,
+    then exit 2.
+    """
     name = write("p.jsonl", {"prompt": "a"}, {"prompt": ""}, "nonsense", {"prompt": "b"})
     code, out, err = foxapi("batch", name)
 
@@ -173,7 +175,7 @@ def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
 
 
 def test_wrong_lines_of_standard_input_stop_nobody(foxapi, service, feed):
-    """From a pipe each wrong line is told as it comes, the others are made, and the command ends with 1."""
+    """From a pipe each wrong line is reported as it comes, the others are made, and the command ends with 1."""
     feed('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "b"}\n')
     code, out, err = foxapi("batch", "-", "--json")
 
@@ -183,7 +185,7 @@ def test_wrong_lines_of_standard_input_stop_nobody(foxapi, service, feed):
 
 
 def test_prompts_of_standard_input(foxapi, service, feed):
-    """Lines that are no JSON are prompts."""
+    """Lines that are not JSON are prompts."""
     feed("a red fox\nan owl\n")
 
     assert 0 == foxapi("batch", "-")[0]
@@ -191,7 +193,7 @@ def test_prompts_of_standard_input(foxapi, service, feed):
 
 
 def test_a_changed_line_with_the_same_id(foxapi, service):
-    """An id that stood for another request is a wrong line that says so, before anything is sent."""
+    """If an id named another request before, its line is wrong; the message says so before anything is sent."""
     foxapi("batch", write("p.jsonl", *foxes(1)))
     code, _, err = foxapi("batch", write("p.jsonl", {"id": "fox-0", "prompt": "changed"}, *foxes(2)[1:]))
 
@@ -217,7 +219,7 @@ def test_a_changed_line_with_the_same_id(foxapi, service):
     ],
 )
 def test_a_wrong_option_is_told_at_once(foxapi, service, words):
-    """The option and its value are named, and nothing is sent."""
+    """The error names the option and its value, and nothing is sent."""
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), *words)
 
     assert (2, 0) == (code, service.billed)
@@ -226,7 +228,7 @@ def test_a_wrong_option_is_told_at_once(foxapi, service, words):
 
 
 def test_submits_can_be_rationed(foxapi, service):
-    """--submits-per-second spreads the submits; what it allows at once is less than a second's worth."""
+    """--submits-per-second spreads the submits; at most a second's worth goes at once."""
     words = ("--submits-per-second", "5", "--polls-per-second", "50", "--max-in-flight", "10")
     code, _, _ = foxapi("batch", write("p.jsonl", *foxes(5)), *words)
 
@@ -240,12 +242,12 @@ def defaults(*words):
 
 
 def test_defaults_may_be_of_another_model():
-    """An option of a model that only lines name is no mistake."""
+    """An option of a model that only some lines name is correct."""
     assert {"model": "grok-imagine-image", "resolution": "2K"} == defaults("--resolution", "2K")
 
 
 def test_default_images_are_found_from_everywhere(tmp_path):
-    """A local image is named from the root: the request is the same from whatever folder the command is run."""
+    """A local image gets an absolute path: the request is the same in every working folder."""
     Image.new("RGB", (8, 8)).save("fox.png")
 
     images = defaults("--image", "fox.png", "--image", "https://x.example/1.png")["image_urls"]
@@ -253,7 +255,7 @@ def test_default_images_are_found_from_everywhere(tmp_path):
 
 
 def test_unchecked_defaults():
-    """With --param or --path every line is sent unchecked, as in `generate`; other models are, too."""
+    """With --param or --path every line is sent unchecked, as in `generate`; so are other models."""
     path = "/v1/images/generations"
     assert {"model": "grok-imagine-image", "seed": 7, "path": path} == defaults("--param", "seed=7")
     assert {"model": "other"} == defaults("-m", "other")
@@ -273,7 +275,7 @@ def test_failures_are_told_ten_at_most(foxapi, service):
 
 
 def test_failed_items_can_be_made_again(foxapi, service):
-    """--retry-failed submits what failed, and nothing else."""
+    """--retry-failed submits only the failed items."""
     service.add_fault(Fault.fails())
     words = ("batch", write("p.jsonl", *foxes(3)))
 
@@ -282,7 +284,7 @@ def test_failed_items_can_be_made_again(foxapi, service):
 
 
 def test_uncertain_items_are_told_each_time(foxapi, service):
-    """A submit without an answer is named at the end of each run, until it is sent again as asked."""
+    """An unanswered submit is named at the end of each run, until it is sent again on request."""
     service.add_fault(Fault.cut_after("submit"))
     words = ("batch", write("p.jsonl", *foxes(2)), "--max-in-flight", "1")
     told = "1 item sent without an answer, and maybe billed: fox-0  (--resubmit-uncertain sends them again)"
@@ -295,7 +297,7 @@ def test_uncertain_items_are_told_each_time(foxapi, service):
 
 
 def test_a_task_that_takes_too_long(foxapi, service):
-    """A task that is not waited for any longer runs on, is paid for, and is looked at by the same command."""
+    """If a task is not waited for any longer, it continues, is paid for, and the same command polls it."""
     service.add_fault(Fault.never_finishes())
     words = ("batch", write("p.jsonl", *foxes(2)), "--timeout", "1", "--json", "--max-in-flight", "1")
     code, out, err = foxapi(*words)
@@ -306,7 +308,7 @@ def test_a_task_that_takes_too_long(foxapi, service):
 
 
 def test_a_budget_ends_a_batch_with_4(foxapi, service):
-    """What was spent is never more than the budget; the end tells the command that goes on."""
+    """The spending never exceeds the budget; the output has the command that continues."""
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(9)), "--budget", "22")
 
     assert (4, 4) == (code, service.billed)
@@ -317,7 +319,7 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
 
 @pytest.mark.parametrize(("status", "todo"), [(401, "check the key"), (402, "buy credits")])
 def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
-    """A 401 or 402 stops everything, says what to do, and the same command goes on."""
+    """A 401 or 402 stops everything, says what to do, and the same command continues."""
     service.add_fault(Fault.status("submit", status, after=2))
     words = ("batch", write("p.jsonl", *foxes(5)), "--max-in-flight", "1")
     code, _, err = foxapi(*words)
@@ -330,7 +332,7 @@ def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
 
 
 def test_no_account(foxapi):
-    """Without a key the command says so before it makes a folder."""
+    """Without a key the error comes before a folder is made."""
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)))
 
     assert (3, False) == (code, Path("out").exists())
@@ -338,10 +340,10 @@ def test_no_account(foxapi):
 
 
 def test_a_ledger_in_use(foxapi, service):
-    """A second command on the same folder says who has it, sends nothing, and ends with 3."""
+    """A second command on the same folder names the owner, sends nothing, and ends with 3."""
 
     async def meanwhile():
-        async with Ledger.opened("out/ledger.sqlite"):
+        async with SqliteLedger.opened("out/ledger.sqlite"):
             return await asyncio.to_thread(main, ["batch", "p.jsonl"])
 
     write("p.jsonl", *foxes(1))
@@ -351,7 +353,7 @@ def test_a_ledger_in_use(foxapi, service):
 
 
 def test_a_ledger_of_a_newer_version(foxapi, service):
-    """It is left alone, with the advice to upgrade, and the command ends with 3."""
+    """It is not changed; the advice is to upgrade, and the command ends with 3."""
     words = ("batch", write("p.jsonl", *foxes(1)))
     foxapi(*words)
     with contextlib.closing(sqlite3.connect("out/ledger.sqlite")) as connection:
@@ -364,7 +366,9 @@ def test_a_ledger_of_a_newer_version(foxapi, service):
 
 
 def test_the_emulator_is_kept_apart(foxapi, service):
-    """A folder of the emulator is refused for the service, and the other way round: a trial must not count as done."""
+    """A folder of the emulator is refused for the service, and the other way round: a trial must not count as
+    done.
+    """
     name = write("p.jsonl", *foxes(1))
     foxapi("batch", name, *FAST, "--out", "trial")
     foxapi("batch", name, "--out", "real")
@@ -378,7 +382,7 @@ def test_the_emulator_is_kept_apart(foxapi, service):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
-    """Ctrl-C and SIGTERM end a batch with what is done, what runs on, and the command that goes on."""
+    """Ctrl-C and SIGTERM end a batch with the finished items, the running ones, and the command that continues."""
     with ThreadedEmulator(seconds=60) as emulator:
         point_to(emulator, monkeypatch)
         interrupt_after(1.5, number)
@@ -391,7 +395,7 @@ def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
 
 
 def test_a_second_signal_leaves_at_once(foxapi, service):
-    """A submit whose answer is not waited for any longer is uncertain, and named."""
+    """If the wait for an answer is ended, its submit is uncertain, and named."""
     service.add_fault(Fault.hang("submit", times=None))
     began = time.monotonic()
     interrupt_after(1.0)
@@ -399,14 +403,14 @@ def test_a_second_signal_leaves_at_once(foxapi, service):
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(3)))
 
     assert 130 == code
-    assert time.monotonic() - began < 8  # the answer is waited for up to 10 s
+    assert time.monotonic() - began < 8  # the answer may take up to 10 s
     assert "0 done, 3 uncertain" in err
     assert "maybe billed: fox-0, fox-1, fox-2" in err
     assert 5 >= len(err.splitlines())
 
 
 def test_an_interrupted_trial(foxapi):
-    """With --emulator there is nothing to go on with."""
+    """With --emulator there is nothing to continue."""
     interrupt_after(1.0)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--emulator", "--emulator-seconds", "60")
 
@@ -415,7 +419,7 @@ def test_an_interrupted_trial(foxapi):
 
 
 def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
-    """Then there is only the command to tell; with input from a pipe it needs that again."""
+    """Then the output has only the command; input from a pipe is needed again."""
 
     async def slowly(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
@@ -429,7 +433,7 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
 
 
 def test_a_closed_standard_input(service):
-    """A batch of a standard input that is closed says so, and ends in order, also on libuv's loop."""
+    """A batch with a closed standard input says so, and ends normally, also on libuv's loop."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "foxapi_async", "batch", "-"],
         stderr=subprocess.PIPE,
@@ -445,7 +449,7 @@ def test_a_closed_standard_input(service):
 
 
 def test_a_check_sends_nothing(foxapi):
-    """A check needs no key, and tells submits and images by model, and credits where a price is given."""
+    """A check needs no key, and shows submits and images by model, and credits if a price is given."""
     lines = [*foxes(2), {"prompt": "x", "num_outputs": 3}, {"prompt": "y", "model": "other"}]
     code, out, err = foxapi("batch", write("p.jsonl", *lines), "--check", "--price", "2.5")
 
@@ -459,7 +463,7 @@ def test_a_check_sends_nothing(foxapi):
 
 
 def test_a_check_tells_every_wrong_line(foxapi):
-    """Wrong lines are told with number and reason, however many; beyond a thousand they are counted."""
+    """All wrong lines are reported with number and reason; beyond a thousand they are only counted."""
     lines = [{"prompt": ""}] * 1003
     code, out, err = foxapi("batch", write("p.jsonl", *lines, *foxes(1)), "--check")
 
@@ -470,7 +474,7 @@ def test_a_check_tells_every_wrong_line(foxapi):
 
 
 def test_a_check_finds_an_id_of_two_requests(foxapi):
-    """An id that stands for two requests of a file is found before there is a ledger."""
+    """An id of two requests in a file is found before there is a ledger."""
     lines = [{"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "b"}]
     code, out, err = foxapi("batch", write("p.jsonl", *lines), "--check")
 
@@ -502,7 +506,7 @@ def test_a_check_as_json(foxapi):
 
 
 def test_the_status_of_a_batch(foxapi, service):
-    """The state of a folder: counts, cost, what runs longest, what is uncertain."""
+    """The state of a folder: counts, cost, the longest running tasks, the uncertain items."""
     service.add_fault(Fault.cut_after("submit"))
     service.add_fault(Fault.never_finishes(prompt="fox 1"))
     words = ("batch", write("p.jsonl", *foxes(4)), "--timeout", "1", "--max-in-flight", "1", "--budget", "15")
@@ -532,10 +536,10 @@ def test_the_status_of_a_batch(foxapi, service):
 
 
 def test_the_status_while_a_run_is_on(foxapi, capfd):
-    """Looking disturbs no run: it is told with its process, and what is just being submitted runs."""
+    """`status` does not disturb a run: it shows the run's process, and a submit in progress as running."""
 
     async def meanwhile():
-        async with Ledger.opened("out/ledger.sqlite") as ledger:
+        async with SqliteLedger.opened("out/ledger.sqlite") as ledger:
             await ledger.submitting("x", "f" * 24, "key")
             return await asyncio.to_thread(main, ["status", "out"])
 
@@ -551,7 +555,7 @@ def test_the_status_while_a_run_is_on(foxapi, capfd):
 
 
 def test_a_folder_without_a_batch(foxapi):
-    """A folder that has no ledger is no batch."""
+    """A folder without a ledger is not a batch."""
     Path("empty").mkdir()
     code, _, err = foxapi("status", "empty")
 
@@ -560,7 +564,7 @@ def test_a_folder_without_a_batch(foxapi):
 
 
 def test_only_the_first_uncertain_items_are_named():
-    """More than twenty are counted."""
+    """More than twenty are only counted."""
     account = _batch_account.Account(
         counts=dict.fromkeys(ItemState, 0) | {ItemState.UNCERTAIN: 23},
         spent=0,
@@ -574,17 +578,21 @@ def test_only_the_first_uncertain_items_are_named():
 
 async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
     """Of thousands of uncertain items twenty are read; the oldest running task is the one submitted first."""
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         for n in range(30):
             await ledger.submitting(f"k{n}", "f" * 24, "key")
-            await (ledger.uncertain(f"k{n}", "{}") if n < 25 else ledger.submitted(f"k{n}", f"t{n}"))
+            await (
+                ledger.ended(f"k{n}", ItemState.UNCERTAIN, "{}")
+                if n < 25
+                else ledger.submitted(f"k{n}", f"t{n}")
+            )
     account = await _batch_account.read_account(tmp_path)
 
     assert (20, 25, "k25") == (len(account.uncertain), account.unclear, account.oldest.key)
 
 
 def test_a_lock_that_names_nobody(tmp_path):
-    """A run is seen also where its process is not known."""
+    """A run is noticed even if its process is unknown."""
     import fcntl
 
     with (tmp_path / "ledger.sqlite.lock").open("w") as file:
@@ -595,7 +603,7 @@ def test_a_lock_that_names_nobody(tmp_path):
 
 @pytest.mark.parametrize("json_option", [[], ["--json"]])
 def test_a_report(foxapi, json_option):
-    """The page of a batch is made beside it, and its path printed."""
+    """The page of a batch is made in its folder, and its path printed."""
     foxapi("batch", write("p.jsonl", *foxes(2)), *FAST)
     code, out, _ = foxapi("report", "out", *json_option)
 
@@ -634,7 +642,7 @@ BAR = "[#########-----------]  45%  451 of 1,000"
 
 
 def test_figures_in_words():
-    """How far, at what, how fast, at which cost: each part is left out where nothing is known of it."""
+    """Progress, counts, speed and cost: an unknown part is left out."""
     whole = figures(budget=5000)
     assert "451 of 1,000" == whole.progress
     assert ["448 done", "100 running", "2 failed", "1 uncertain"] == whole.states
@@ -655,7 +663,7 @@ def test_figures_in_words():
 
 @pytest.mark.virtual
 async def test_a_speed_is_that_of_the_last_minutes():
-    """An hour at one item a second, then three minutes at two: the speed is two. A resume begins anew."""
+    """An hour at one item a second, then three minutes at two: the speed is two. After a resume it starts again."""
     tally = Counter(dict.fromkeys(ItemState, 0) | {ItemState.DONE: 5000})
     batch = SimpleNamespace(tally=tally, expected=10_000, spent=0.0)
     meter = Meter(batch, None)
@@ -676,7 +684,7 @@ async def test_a_speed_is_that_of_the_last_minutes():
 
 @pytest.mark.virtual
 async def test_polls_are_counted_over_ten_seconds():
-    """Readings count, the answer to a submit does not, and old ones are forgotten."""
+    """Polls count, the answer to a submit does not, and old ones are dropped."""
     meter = Meter(SimpleNamespace(tally=Counter({ItemState.DONE: 1}), expected=None, spent=0.0), None)
     for _ in range(30):
         await asyncio.sleep(0.5)
@@ -689,7 +697,7 @@ async def test_polls_are_counted_over_ten_seconds():
 
 
 def test_before_a_run_there_are_no_figures(new_loop):
-    """While the input is read, there is nothing to tell."""
+    """While the input is read, there are no figures."""
 
     async def look():
         return Meter(SimpleNamespace(tally={}, expected=None, spent=0.0), None).figures()
@@ -699,7 +707,7 @@ def test_before_a_run_there_are_no_figures(new_loop):
 
 
 def test_lines_for_a_log():
-    """Nobody watching, there is a line now and then; the first after ten seconds."""
+    """Without a terminal there is a line from time to time; the first after ten seconds."""
     noted = []
     states = "448 done, 100 running, 2 failed, 1 uncertain"
     answers = iter([None, None, figures(), figures(rate=None, expected=None, spent=0.0, polls=0.0)])
@@ -726,7 +734,7 @@ def test_lines_for_a_log():
     ],
 )
 async def test_one_line_on_a_terminal(monkeypatch, columns, line):
-    """Without rich there is one line, and what does not fit is left out."""
+    """Without rich there is one line, and parts that do not fit are left out."""
     terminal = io.StringIO()
     terminal.fileno = lambda: 2
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -737,7 +745,7 @@ async def test_one_line_on_a_terminal(monkeypatch, columns, line):
 
 
 async def test_a_line_before_and_without_a_count(monkeypatch):
-    """Where the number of items is not known, there is no bar."""
+    """If the number of items is unknown, there is no bar."""
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
     answers = iter([None, figures(expected=None)])
@@ -751,7 +759,7 @@ async def test_a_line_before_and_without_a_count(monkeypatch):
 
 
 def test_the_view_that_fits(monkeypatch):
-    """A bar with rich, a line without, log lines for pipes, nothing if asked."""
+    """A bar with rich, a line without, log lines for pipes, nothing with --quiet."""
     terminal = io.StringIO()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -768,7 +776,7 @@ def test_the_view_that_fits(monkeypatch):
 
 
 def test_a_bar_on_a_terminal(service):
-    """With rich a bar and its figures are shown on standard error, and gone in the end."""
+    """With rich a bar and its figures are shown on standard error, and disappear at the end."""
     service.add_fault(Fault.fails("content_policy_violation"))
     code, out, shown = on_a_terminal(
         "batch", write("p.jsonl", *foxes(30)), "--max-in-flight", "3", columns=120
@@ -808,7 +816,9 @@ def test_a_batch_of_unknown_length_on_a_terminal(monkeypatch):
 
 
 def test_a_batch_is_calm_about_what_all_items_share(capfd):
-    """Hundreds of items held back by one refusal are one line in ten seconds; what the end tells is no line."""
+    """Hundreds of items held back by one refusal give one line in ten seconds; facts of the final summary
+    give none.
+    """
     log = logging.getLogger("foxapi_async")
     screen = SimpleNamespace(complain=lambda text: sys.stderr.write(f"{text}\n"))
     with logging_to(screen, verbose=False, calm=True):

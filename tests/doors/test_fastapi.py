@@ -1,4 +1,4 @@
-"""The door to FastAPI and Starlette: one session per app, errors as answers, events, and the routes."""
+"""The FastAPI and Starlette package: one session per app, errors as answers, events, and the routes."""
 
 import asyncio
 import importlib
@@ -41,7 +41,7 @@ A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
 
 
 def make_app(emulator, dependencies=(), **options):
-    """An app with all that this package gives."""
+    """An app with everything from this package."""
     app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url, **options))
     add_error_handlers(app)
     app.include_router(image_router(dependencies=dependencies))
@@ -69,7 +69,7 @@ def logged(caplog, level):
 
 
 async def test_an_app_owns_one_session(emulator):
-    """The session is open while the app runs, the same for every handler, and left with the app."""
+    """The session is open while the app runs, is the same for every handler, and closes with the app."""
     app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url))
     seen = []
 
@@ -87,7 +87,7 @@ async def test_an_app_owns_one_session(emulator):
 
 
 async def test_an_app_starts_again_with_a_new_session(emulator):
-    """A lifespan may be entered more than once, each time with a session of its own."""
+    """A lifespan may be entered more than once, each time with a new session."""
     app = make_app(emulator)
     async with Client(app) as first:
         pass
@@ -96,7 +96,7 @@ async def test_an_app_starts_again_with_a_new_session(emulator):
 
 
 async def test_a_lifespan_of_ones_own(emulator):
-    """A lifespan enters the one of this package, and passes its state on with its own."""
+    """A user's lifespan enters this package's one, and adds its state to its own."""
     import contextlib
 
     @contextlib.asynccontextmanager
@@ -109,7 +109,7 @@ async def test_a_lifespan_of_ones_own(emulator):
 
 
 def test_the_session_of_a_websocket(foxapi_emulator):
-    """The dependency works in a websocket, and under a server that runs in another thread than the main one."""
+    """The dependency works in a websocket, and under a server in another thread than the main one."""
     app = FastAPI(lifespan=fox_lifespan())
 
     @app.websocket("/")
@@ -123,7 +123,7 @@ def test_the_session_of_a_websocket(foxapi_emulator):
 
 
 async def test_an_app_without_the_lifespan(caplog):
-    """Where there is no session the client gets 500 without a reason, and the log says what to do."""
+    """Without a session the client gets 500 without a reason, and the log says what to do."""
     app = FastAPI()
     app.include_router(image_router(dependencies=[]))
     async with Client(app) as client:
@@ -208,7 +208,7 @@ def fastapi_app(handler):
     ("error", "status", "kind", "pause", "level"), ANSWERS, ids=lambda value: str(value)[:25]
 )
 async def test_how_an_error_is_answered(error, status, kind, pause, level, make, caplog):
-    """Each error has its status and type; what concerns us is not shown, and is logged once instead."""
+    """Each error has its status and type; facts about our account are hidden, and logged once instead."""
 
     async def fail(_):
         raise error
@@ -228,7 +228,7 @@ async def test_how_an_error_is_answered(error, status, kind, pause, level, make,
 
 
 def test_every_error_has_a_row():
-    """No error of the package is without a row in the table above."""
+    """Every error of the package has a row in the table above."""
     errors = {
         cls
         for cls in vars(_errors).values()
@@ -238,7 +238,7 @@ def test_every_error_has_a_row():
 
 
 def test_what_an_answer_tells():
-    """The body names problems, code and id where there are any, and nothing else."""
+    """The body has problems, code and id if there are any, and nothing else."""
     bodies = [json.loads(error_response(ANSWERS[row][0]).body)["error"] for row in (0, 1, 3, 5)]
     extras = [{k: v for k, v in body.items() if k not in {"type", "message"}} for body in bodies]
 
@@ -261,7 +261,9 @@ CLASSES = [type(row[0]) for row in ANSWERS]
     status=st.integers(300, 599),
 )
 def test_only_what_cannot_be_billed_twice_may_be_repeated(cls, charged, task_id, status):
-    """Whatever the error, Retry-After stands only where the request cannot be billed twice; and the status is an error's."""
+    """For every error, Retry-After is sent only if the request cannot be billed twice; and the status is an
+    error's.
+    """
     extra = {"status": status, "type": "x"} if issubclass(cls, _errors.APIError) else {}
     error = cls("words", charged=charged, task_id=task_id, **extra)
     answer = answer_to(error)
@@ -274,7 +276,7 @@ def test_only_what_cannot_be_billed_twice_may_be_repeated(cls, charged, task_id,
 
 
 async def test_a_task_as_events(client):
-    """A stream tells the current state at once, then each reading, then one final event with the images, and ends."""
+    """A stream sends the current state at once, then each poll, then one final event with the images, and ends."""
     path = await submitted(client, num_outputs=2)
     answer = await client.get(f"{path}/events")
     kinds = [event.kind for event in answer.events]
@@ -305,7 +307,7 @@ async def test_a_failure_as_an_event(emulator, client):
 
 
 async def test_heartbeats():
-    """While nothing is read of a task, a comment goes out every 15 seconds, and the first at once."""
+    """Without news of a task, a comment is sent every 15 seconds, and the first at once."""
     async with Emulator(seconds=300) as emulator, Client(make_app(emulator)) as client:
         path = await submitted(client)
         began = now()
@@ -320,7 +322,7 @@ async def test_heartbeats():
 
 @pytest.mark.parametrize("spec", ["2.3", "2.4"])
 async def test_a_client_that_goes_away(emulator, spec):
-    """It ends its own stream and nothing else: the other readers, and the task itself, go on to the end."""
+    """Its own stream ends and nothing else: the other readers, and the task itself, continue to the end."""
     async with Client(make_app(emulator), spec) as client:
         path = await submitted(client)
         leaver, stayer = client.start("GET", f"{path}/events"), client.start("GET", f"{path}/events")
@@ -336,7 +338,7 @@ async def test_a_client_that_goes_away(emulator, spec):
 
 
 async def test_the_last_reader_of_a_foreign_task_ends_its_polls(emulator):
-    """Where nobody but a reader looks at a task, nothing is asked any more once the reader has gone."""
+    """If only one reader follows a task, the polls end when the reader has gone."""
     async with session_at(emulator) as other, Client(make_app(emulator)) as client:
         task = await other.submit(fox_request())
         task.stop()
@@ -351,7 +353,7 @@ async def test_the_last_reader_of_a_foreign_task_ends_its_polls(emulator):
 
 
 async def first_event(client, url, **headers):
-    """What a reader is told first; then it goes."""
+    """The first event that a reader gets; then the reader goes away."""
     request = client.start("GET", url, headers=headers)
     (event, *_) = await request.until(1)
     request.leave()
@@ -359,7 +361,7 @@ async def first_event(client, url, **headers):
 
 
 async def test_coming_back_to_the_same_state():
-    """The same state has the same id at every replica; whoever comes back with it hears of the next reading only."""
+    """The same state has the same id at every replica; a reader that returns with it gets only the next state."""
     async with (
         Emulator(seconds=200, progress="steps") as emulator,
         Client(make_app(emulator)) as here,
@@ -379,7 +381,7 @@ async def test_coming_back_to_the_same_state():
 
 
 async def test_after_the_final_event(emulator, client):
-    """Whoever has seen the final event is sent away with 204, and the service is asked nothing."""
+    """A reader that has seen the final event gets 204, and the service is not polled."""
     path = await submitted(client)
     (*_, last) = (await client.get(f"{path}/events")).events
     asked = len(emulator.requests)
@@ -390,7 +392,7 @@ async def test_after_the_final_event(emulator, client):
 
 
 async def test_an_unknown_id_as_events(client):
-    """An id that the service does not know ends the stream with the error, and a browser need not come back."""
+    """An id that the service does not know ends the stream with the error, and a browser does not reconnect."""
     answer = await client.get("/images/nope/events")
     (event,) = answer.events
 
@@ -412,7 +414,7 @@ async def leave(handle):
 
 @pytest.mark.parametrize("end", [stop, leave])
 async def test_a_handle_that_ends_without_the_task(emulator, end):
-    """Where a handle is stopped or its time is over, the stream ends with an error that asks to come back."""
+    """If a handle is stopped or its time is over, the stream ends with an error that lets the browser reconnect."""
     async with Client(
         Starlette(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url))
     ) as client:
@@ -430,7 +432,7 @@ async def test_a_handle_that_ends_without_the_task(emulator, end):
 
 
 async def test_a_stream_when_the_session_is_left(emulator):
-    """Leaving the session ends the streams that are still open with an error that asks to come back."""
+    """Closing the session ends open streams with an error that lets the browser reconnect."""
     async with Client(make_app(emulator)) as client:
         request = client.start("GET", f"{await submitted(client)}/events")
         await request.until(1)
@@ -439,12 +441,12 @@ async def test_a_stream_when_the_session_is_left(emulator):
     assert "error" == request.answer.events[-1].kind
 
 
-# The server is told to end.
+# A signal to the server.
 
 
 @pytest.fixture
 def told():
-    """The signals that whoever runs the server was told of."""
+    """The signals that the server's own handlers got."""
     numbers = []
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for number in former:
@@ -456,7 +458,7 @@ def told():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_streams_end_when_the_server_is_told_to(emulator, told, number):
-    """A signal ends streams without a further event and waits with 504, at once, and then reaches the server as before."""
+    """A signal ends streams without a further event and waits with 504, at once, and still reaches the server."""
     async with Client(make_app(emulator)) as client:
         path = await submitted(client)
         stream, waiting = (client.start("GET", f"{path}/{what}") for what in ("events", "result?wait=300"))
@@ -473,7 +475,7 @@ async def test_streams_end_when_the_server_is_told_to(emulator, told, number):
 
 
 async def test_handlers_are_given_back(emulator, told):
-    """After the app, signals are handled as before it; unless somebody else has taken them since."""
+    """After the app, the former signal handlers are back, unless others were set meanwhile."""
     before = signal.getsignal(signal.SIGTERM)
     mine = lambda *_: None  # noqa: E731
     async with Client(make_app(emulator)):
@@ -485,7 +487,7 @@ async def test_handlers_are_given_back(emulator, told):
 
 
 async def test_a_signal_that_nobody_handles(emulator, told):
-    """Where the system's own way is in force, it stays."""
+    """If the system's default handling is active, it stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     async with Client(make_app(emulator)):
         assert signal.SIG_IGN is signal.getsignal(signal.SIGTERM)
@@ -495,7 +497,7 @@ async def test_a_signal_that_nobody_handles(emulator, told):
 
 
 def test_who_may_spend_is_always_asked():
-    """A router cannot be made without saying who may use it."""
+    """A router cannot be made without a decision about who may use it."""
     with pytest.raises(TypeError, match="dependencies"):
         image_router()
     with pytest.raises(TypeError):
@@ -507,7 +509,7 @@ def nobody():
 
 
 async def test_dependencies_come_first(emulator):
-    """Every route asks them before it reads the body, and before the service hears of it."""
+    """Every route runs them before it reads the body, and before the service gets a request."""
     async with Client(make_app(emulator, [Depends(nobody)])) as client:
         answers = [
             await client.post("/images", b"no json"),
@@ -521,7 +523,7 @@ async def test_dependencies_come_first(emulator):
 
 
 async def test_submitting(emulator, client):
-    """A submit is answered with the id and where to look; the task goes on though nobody asks for it."""
+    """A submit is answered with the id and the task's address; the task continues without a reader."""
     answer = await client.post("/images", A_FOX)
     assert (202, {"id"}) == (answer.status, set(answer.json))
     assert f"/images/{answer.json['id']}" == answer.headers["location"]
@@ -549,7 +551,7 @@ async def test_the_state_of_a_task(client):
 
 
 async def test_the_result(client):
-    """The result is waited for, and told at once where it is there already."""
+    """The route waits for the result, or returns it at once if it is there."""
     path = await submitted(client)
     first = await client.get(f"{path}/result")
     when = now()
@@ -562,7 +564,7 @@ async def test_the_result(client):
 
 @pytest.mark.parametrize("seconds", [0, 3])
 async def test_a_result_that_is_not_ready(client, seconds):
-    """A wait that is over is 504 with the id, and the task goes on."""
+    """A wait that times out is 504 with the id, and the task continues."""
     path = await submitted(client)
     when = now()
     answer = await client.get(f"{path}/result?wait={seconds}")
@@ -573,7 +575,7 @@ async def test_a_result_that_is_not_ready(client, seconds):
 
 
 async def test_a_result_of_another_replica_at_once(emulator):
-    """A wait of no seconds still looks once, at a task that this replica has never seen."""
+    """A wait of no seconds still polls once, also for a task that is new to this replica."""
     async with Client(make_app(emulator)) as here, Client(make_app(emulator)) as there:
         path = await submitted(here)
         await here.get(f"{path}/result")
@@ -582,7 +584,7 @@ async def test_a_result_of_another_replica_at_once(emulator):
 
 
 async def test_a_service_that_does_not_tell(emulator, client):
-    """Where the first look at a task fails on, even the shortest wait ends, after ten seconds."""
+    """If the first poll of a task keeps failing, even the shortest wait ends after ten seconds."""
     async with session_at(emulator) as other:
         task = await other.submit(fox_request())
         task.stop()
@@ -603,7 +605,7 @@ async def test_a_result_that_failed(emulator, client):
 
 
 async def test_a_client_that_waits_no_more(emulator):
-    """Where a client that waited for a result goes away, its task is looked at no more."""
+    """If a client goes away while it waits for a result, its task is polled no more."""
     async with session_at(emulator) as other, Client(make_app(emulator)) as client:
         emulator.add_fault(Fault.never_finishes())
         task = await other.submit(fox_request())
@@ -620,7 +622,7 @@ async def test_a_client_that_waits_no_more(emulator):
 
 @pytest.mark.parametrize("wait", ["-1", "301", "nan", "soon"])
 async def test_a_wait_that_is_none(emulator, client, wait):
-    """A wait beyond 0 to 300 seconds is 422 with the problem, in the form of every error."""
+    """A wait outside 0 to 300 seconds is 422 with the problem, in the form of every error."""
     answer = await client.get(f"/images/task-1/result?wait={wait}")
 
     assert (422, "invalid_request") == (answer.status, answer.error["type"])
@@ -631,7 +633,7 @@ async def test_a_wait_that_is_none(emulator, client, wait):
 @pytest.mark.parametrize("task_id", ["..", ".", "a?b", "a%b", "a\nb", "a\\b", " ", "x" * 600])
 @pytest.mark.parametrize("what", ["", "/events", "/result"])
 async def test_what_cannot_be_an_id(emulator, client, task_id, what):
-    """What cannot be an id is 422, and the service is asked nothing."""
+    """An invalid id is 422, and the service gets no request."""
     answer = await client.ask("GET", "/", path=f"/images/{task_id}{what}")
 
     assert (422, "invalid_request") == (answer.status, answer.error["type"])
@@ -668,7 +670,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "kind", "words"), BODIES, ids=[row[2] for row in BODIES])
 async def test_a_body_that_is_no_request(emulator, client, body, kind, words):
-    """What is no request is 422 in words, and the service hears nothing of it."""
+    """An invalid request is 422 in words, and the service gets no request."""
     answer = await client.post("/images", body, headers={"content-type": kind})
 
     assert (422, "invalid_request") == (answer.status, answer.error["type"])
@@ -691,7 +693,7 @@ async def test_an_endless_body(emulator, client):
 @pytest.mark.parametrize("address", ["{path}", "file://{path}"])
 @pytest.mark.parametrize("more", [{}, {"path": "/v1/images/generations"}, {"model": "new-model"}])
 async def test_no_body_has_a_local_file_read(emulator, client, tmp_path, monkeypatch, address, more):
-    """A string in `image_urls` is never a path: nothing of this machine is opened, stored or sent."""
+    """A string in `image_urls` is never a path: no file of this machine is opened, stored or sent."""
     secret = tmp_path / "secret.png"
     secret.write_text("secret")
     opened = []
@@ -704,7 +706,7 @@ async def test_no_body_has_a_local_file_read(emulator, client, tmp_path, monkeyp
 
 
 async def test_what_the_service_refuses(emulator, client):
-    """A refusal of the request is passed on, one of our account is not; and neither names the key."""
+    """A refusal of the request is passed on, one of our account is not; and neither has the key."""
     emulator.add_fault(Fault.status("submit", 422, code="bad_size", message=f"no such size, {emulator.key}"))
     emulator.add_fault(Fault.status("submit", 402, message="balance 0.03"))
     refused, broke = [await client.post("/images", A_FOX) for _ in range(2)]
@@ -717,7 +719,7 @@ async def test_what_the_service_refuses(emulator, client):
 
 
 async def test_a_submit_of_unknown_fate(emulator, client):
-    """A submit that may be billed is sent once, answered with 502, and does not ask to be repeated."""
+    """A submit that may be billed is sent once, answered with 502, without a Retry-After."""
     emulator.add_fault(Fault.cut_after("submit"))
     answer = await client.post("/images", A_FOX)
 
@@ -727,7 +729,7 @@ async def test_a_submit_of_unknown_fate(emulator, client):
 
 
 async def polls_of_ten_tasks(readers):
-    """How often the service was asked, with so many readers for each task."""
+    """How many polls the service gets, with this many readers for each task."""
     random.seed(1)
     async with Emulator(seconds=20) as emulator, Client(make_app(emulator)) as client:
         paths = [await submitted(client) for _ in range(10)]
@@ -739,7 +741,7 @@ async def polls_of_ten_tasks(readers):
 
 
 async def test_readers_cost_nothing():
-    """Ten tasks are polled as often with eighty readers as with none."""
+    """Ten tasks need as many polls with eighty readers as with none."""
     assert await polls_of_ten_tasks(readers=0) == await polls_of_ten_tasks(readers=8)
 
 
@@ -760,7 +762,7 @@ async def test_the_documentation_of_the_routes(client):
 
 
 async def test_what_readers_leave_behind(emulator, caplog):
-    """Ids that were only looked at, known to the service or not, are neither kept in `unfinished` nor logged as billed."""
+    """Ids that were only read, known to the service or not, are neither kept in `unfinished` nor logged as billed."""
     async with session_at(emulator) as other, Client(make_app(emulator)) as client:
         task = await other.submit(fox_request())
         task.stop()
@@ -780,7 +782,7 @@ async def test_what_readers_leave_behind(emulator, caplog):
 
 
 async def test_starlette(emulator):
-    """Under Starlette the session is in `request.state`, and a mounted FastAPI app has the routes."""
+    """In Starlette the session is in `request.state`, and a mounted FastAPI app has the routes."""
 
     async def draw(request):
         return event_response(await request.state.fox.submit(fox_request()))
@@ -807,7 +809,7 @@ async def test_starlette(emulator):
 
 
 def test_the_app_for_the_readme(foxapi_emulator, monkeypatch):
-    """The complete app serves whoever has the token, from the submit to the image, and nobody else."""
+    """The complete app serves every client that has the token, from the submit to the image, and no other."""
     from apps.readme_app import app
 
     monkeypatch.setenv("APP_TOKEN", "fox")

@@ -21,7 +21,7 @@ pytest.importorskip("uvicorn", reason="needs uvicorn")
 
 from apps.asgi import Event
 
-# The app runs in processes of its own here; other tests run it in theirs, and reach the same lines.
+# Here the app runs in its own processes. Other tests run it in theirs, and reach the same lines.
 pytestmark = pytest.mark.thorough
 
 PATIENCE = 60.0
@@ -31,12 +31,12 @@ A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
 
 @pytest.fixture(autouse=True)
 def quick_painting(monkeypatch):
-    """The service answers with few bytes: painting takes more time than all else here."""
+    """The service answers with few bytes: painting would take more time than all else here."""
     monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode())
 
 
 class Server:
-    """An app in a process of its own, on a port that is open from the beginning."""
+    """An app in its own process, on a port that is open from the beginning."""
 
     def __init__(self, service):
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
 
     async def ended(self):
-        """Wait for the end: what it wrote."""
+        """Wait for the end. Returns the output."""
         _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE)
         assert "Traceback" not in err, err
         return err
@@ -67,7 +67,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(service):
-    """A server that has started; told to end and waited for, unless it was already."""
+    """A started server. At the end it is stopped and waited for, unless it was already."""
     server = Server(service)
     try:
         async with asyncio.timeout(PATIENCE):
@@ -122,14 +122,16 @@ async def result(web, server, path):
 
 
 async def test_two_hundred_readers_of_fifty_tasks(web):
-    """Four readers on each of fifty tasks all see the end, and the service is not asked more often than for fifty others."""
+    """Four readers on each of fifty tasks all see the end, with no more polls than for fifty tasks without
+    readers.
+    """
     with ThreadedEmulator(seconds=1.5, faults=[Fault.never_finishes(times=None)]) as service:
         async with serving(service) as server:
             paths = await asyncio.gather(*(submitted(web, server) for _ in range(100)))
             ends = asyncio.gather(*(result(web, server, path) for path in paths))
             browsers = [Browser(web, path) for path in paths[::2] for _ in range(4)]
             streams = asyncio.gather(*(browser.read(server) for browser in browsers))
-            # Whoever comes after a task's end has a look of their own, so none ends before all are there.
+            # A reader that comes after a task's end polls by itself, so no task ends before all readers are there.
             await asyncio.gather(*(browser.begun.wait() for browser in browsers))
             let_end(service)
             await streams
@@ -140,7 +142,7 @@ async def test_two_hundred_readers_of_fifty_tasks(web):
         sum(asked[path.rpartition("/")[2]] for path in half) for half in (paths[::2], paths[1::2])
     )
     assert ["final"] * 200 == [browser.seen[-1].kind for browser in browsers]
-    # The moments are left to chance. Were each reader to look for itself, this would be five times as many.
+    # The moments are random. If each reader polled by itself, this would be five times as many.
     assert 1.25 * alone > shared
 
 
@@ -163,7 +165,7 @@ async def test_clients_that_go_away(web):
 
 
 class Browser:
-    """Follows a task as an EventSource does: where a stream ends it comes back with what it saw last, until there is no more."""
+    """Follows a task like an EventSource: after each stream it returns with the last id, until there is no more."""
 
     def __init__(self, web, path):
         self._web = web
@@ -184,7 +186,9 @@ class Browser:
 
 
 async def test_a_rolling_restart(web):
-    """A server told to end does so with streams open, and names its tasks; another goes on with all of them, billed once."""
+    """A server that gets a signal ends with streams open, and names its tasks; another continues with all,
+    billed once.
+    """
     with ThreadedEmulator(seconds=2, faults=[Fault.never_finishes()]) as service:
         async with serving(service) as old, serving(service) as new:
             stuck = await submitted(web, old)

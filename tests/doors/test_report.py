@@ -1,4 +1,4 @@
-"""The report page: what it shows of a batch, and that a stranger's text stays text in it."""
+"""The report page: what it shows of a batch, and that untrusted text stays text in it."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ VOID = {"meta", "input", "img"}
 
 
 class Page(HTMLParser):
-    """A page as its parts: every tag with its attributes, and the text below each kind of element."""
+    """The parts of a page: every tag with its attributes, and the text below each kind of element."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -86,7 +86,7 @@ def record(item_id="a", **fields):
 
 @pytest.fixture
 def report(tmp_path):
-    """The page of these records; a text among them is a line as it is."""
+    """The page of these records; a text among them is a raw line."""
 
     def report(*records, end="\n"):
         lines = [one if isinstance(one, str) else json.dumps(one) for one in records]
@@ -101,7 +101,7 @@ def report(tmp_path):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(report, text):
-    """Prompts, ids, models, statuses, codes and messages appear as they are, and make no element or attribute."""
+    """Prompts, ids, models, statuses, codes and messages appear unchanged, and make no element or attribute."""
     fields = dict.fromkeys(("task_id", "status", "model", "prompt"), text)
     error = {"code": text, "message": text, "charged": text}
     times = {"elapsed": 1, "finished": 1000}
@@ -132,7 +132,7 @@ def test_hostile_text_stays_text(report, text):
 )
 @given(st.text(max_size=60).filter(str.strip))
 def test_any_prompt_is_shown_as_it_is(report, text):
-    """Whatever can be printed comes out of the page's parser as it went in."""
+    """A printable text is the same after the page's parser."""
     printable = "".join(c for c in text if c.isprintable()) or "x"
 
     assert [printable] == report(record(prompt=printable)).all("p", "prompt")
@@ -140,7 +140,7 @@ def test_any_prompt_is_shown_as_it_is(report, text):
 
 
 def test_nothing_of_a_manifest_is_in_the_script(report):
-    """The one script and style are the same in every page: data stands in attributes and texts alone."""
+    """The one script and style are the same in every page: data is only in attributes and texts."""
     one, two = report(record(prompt="secret")), report(record("other"))
 
     assert one.all("script") == two.all("script")
@@ -148,7 +148,7 @@ def test_nothing_of_a_manifest_is_in_the_script(report):
 
 
 def test_the_policy_allows_this_script_and_style_alone(report):
-    """The policy names the hashes of the inline style and script, nothing else may run or load but images."""
+    """The policy names the hashes of the inline style and script; nothing else may run or load except images."""
     page = report(record(prompt="a", files=[{"path": "a.png"}], timings={"elapsed": 1, "finished": 1}))
     (policy,) = [
         m["content"] for m in page.attributes("meta") if m.get("http-equiv") == "Content-Security-Policy"
@@ -191,7 +191,7 @@ def test_addresses_lead_below_the_folder(path, address):
 
 
 def test_pictures_and_other_files(report):
-    """A picture is shown when it is scrolled to, another file is a link, a path that leads out is left out."""
+    """A picture loads when it is scrolled into view, another file is a link, a path that leads out is left out."""
     files = [{"path": "a b.png"}, {"path": "clip.mp4"}, {"path": "../c.png"}, "d.png"]
     page = report(record(prompt='a "fox"', files=files))
 
@@ -204,7 +204,7 @@ def test_pictures_and_other_files(report):
 
 
 def test_a_torn_last_line_is_a_remark(report):
-    """A last line that was cut off is left out, and said."""
+    """A cut last line is left out, and a remark says so."""
     page = report(record(), '{"id": "b', end="")
 
     assert [
@@ -221,7 +221,7 @@ def test_a_last_line_without_an_end_is_read(report):
 
 
 def test_unreadable_lines_are_told(report):
-    """A line within the manifest that is no object is told with its number, and the rest is shown."""
+    """A line that is not an object is reported with its number, and the rest is shown."""
     page = report("x", "", "[1]", "[" * 100_000, record(), "{", end="\n")
 
     assert ["4 lines of the manifest cannot be read: 1, 3, 4, 6."] == page.all("p", "remark")
@@ -233,7 +233,7 @@ def test_unreadable_lines_are_told(report):
 
 
 def test_the_last_line_of_an_id_counts(report):
-    """An item that was run again is shown once, as it ended last."""
+    """An item that was run again is shown once, with its last result."""
     page = report(record("a", status="failed", error={"code": "x"}), record("b"), record("a", prompt="again"))
 
     assert ["done", "done"] == [attrs["data-status"] for attrs in page.attributes("article")]
@@ -242,7 +242,7 @@ def test_the_last_line_of_an_id_counts(report):
 
 
 def test_values_of_the_wrong_kind_are_left_out(tmp_path):
-    """Values that are not of their kind neither end the page nor stand in its figures."""
+    """Values of the wrong kind neither break the page nor count in its figures."""
     odd = ["x", -1, True, None, [1], {"a": 1}, float("nan"), float("inf"), 1e300, 10**400]
     lines = [
         {
@@ -278,7 +278,7 @@ def test_no_manifest(tmp_path, make):
 
 
 def test_an_older_page_is_replaced_whole(report, tmp_path):
-    """The page appears under its name when it is whole; if it cannot, nothing is left beside it."""
+    """The page gets its name when it is whole; if it cannot, no other file is left."""
     report(record())
     report(record(prompt="new"))
 
@@ -294,7 +294,7 @@ def test_an_older_page_is_replaced_whole(report, tmp_path):
 
 
 def test_percentiles_are_of_the_nearest_rank():
-    """A percentile is a value that was measured: of 1 to 100 the 95th is 95."""
+    """A percentile is a measured value: of 1 to 100 the 95th is 95."""
     values = [float(n) for n in range(1, 101)]
 
     assert [1, 50, 95, 99, 100] == [percentile(values, percent) for percent in (0, 50, 95, 99, 100)]
@@ -302,7 +302,7 @@ def test_percentiles_are_of_the_nearest_rank():
 
 
 def test_the_histogram_counts_every_value():
-    """Bars have a round width and hold every value but the few that are far beyond the others."""
+    """Bars have a round width and hold every value except the few that are far beyond the others."""
     values = [n / 10 for n in range(1, 201)]
 
     assert histogram_of([]) is None
@@ -318,7 +318,7 @@ def test_the_histogram_counts_every_value():
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1e15), min_size=1, max_size=50))
 def test_any_latencies_make_a_histogram(values):
-    """Whatever the latencies are, no value is lost and the bars are few."""
+    """For any latencies, no value is lost and the bars are few."""
     found = histogram_of(values)
 
     assert len(values) == sum(found.counts) + found.beyond
@@ -328,7 +328,7 @@ def test_any_latencies_make_a_histogram(values):
 
 @given(st.floats(1e-6, 1e16), st.integers(1, 100))
 def test_steps_are_round(span, count):
-    """A step is the least round one of which the number asked for cover the span."""
+    """A step is the least round one with which the requested number of steps covers the span."""
     step = nice_step(span, count)
 
     assert span <= step * count * (1 + 1e-6)
@@ -336,7 +336,7 @@ def test_steps_are_round(span, count):
 
 
 def test_the_timeline_stacks_what_ended():
-    """Each step of the timeline counts what ended in it, by status."""
+    """Each step of the timeline counts the items that ended in it, by status."""
     ends = [("done", 100), ("done", 101), ("failed", 139.9), ("uncertain", 140), ("odd", 140)]
     items = [Item(id="x", status=status, finished=end) for status, end in ends]
 
@@ -349,7 +349,7 @@ def test_the_timeline_stacks_what_ended():
 
 
 def test_spend_counts_what_failed_too(report):
-    """Failed and uncertain items count as spent; what the service did not say is told as unknown."""
+    """Failed and uncertain items count as spent; a cost that the service did not report is shown as unknown."""
     usage = {"usage": {"credits_reserved": 2.5}}
     records = [record("a", **usage), record("b", status="failed", **usage), record("c", status="uncertain")]
 
@@ -361,7 +361,7 @@ def test_spend_counts_what_failed_too(report):
 
 
 def test_failures_are_grouped_by_code(report):
-    """Failures stand by their code, the most frequent first, with what was charged and a bounded list of items."""
+    """Failures are grouped by code, the most frequent first, with what was charged and a limited list of items."""
     policy, other = {"code": "policy", "message": "no", "charged": "yes"}, {"code": "other"}
     records = [record(f"p{n}", status="failed", error=policy) for n in range(60)]
     records += [record("u", status="uncertain"), record("o", status="failed", error=other)]
@@ -378,7 +378,7 @@ def test_failures_are_grouped_by_code(report):
 
 
 def test_charts_tell_their_numbers(report):
-    """Each bar says in words what it counts, and the percentiles stand in the chart."""
+    """Each bar says in words what it counts, and the percentiles are in the chart."""
     records = [
         record(f"{n}", timings={"elapsed": n + 0.5, "finished": 1_700_000_000 + n * 60}) for n in range(200)
     ]
@@ -407,7 +407,7 @@ def test_charts_tell_their_numbers(report):
 
 @pytest.mark.thorough
 def test_ten_thousand_items(tmp_path):
-    """A page of 10,000 items holds each of them, without holding much more than itself."""
+    """A page of 10,000 items holds each of them, and is hardly larger than their data."""
     records = (record(f"{n}", prompt="x" * 100, files=[{"path": f"{n}.png"}]) for n in range(10_000))
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
     tracemalloc.start()
@@ -421,7 +421,7 @@ def test_ten_thousand_items(tmp_path):
 
 
 def test_long_prompts_and_many_items_are_bounded(report, monkeypatch):
-    """A prompt is shown to its 2,000th character, and of very many items the last ones."""
+    """A prompt is shown up to its 2,000th character, and of very many items the last ones."""
     monkeypatch.setattr(_page, "_MOST_CARDS", 2)
     page = report(record("a"), record("b", prompt="x" * 5000), record("c"))
 

@@ -1,4 +1,4 @@
-"""`foxapi serve` without a browser: what it keeps, what it goes on with, and whom it lets in."""
+"""`foxapi serve` without a browser: what it keeps, how it continues, and which clients it accepts."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from helpers import fox_request, session_at
 from foxapi_async import ConfigurationError, LedgerError, RetryPolicy
 from foxapi_async._batch.record import WorkItem, opening_record
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import main
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
@@ -76,7 +76,7 @@ async def page(quick, tmp_path):
 
 
 async def submit(page, **fields):
-    """The id of what was sent."""
+    """The id of the new submit."""
     async with page.web.post("/images", json={**FOX, **fields}) as response:
         assert response.status == 202, await response.text()
         return (await response.json())["id"]
@@ -89,7 +89,7 @@ async def history(page, query=""):
 
 
 async def card_when(page, *states, number=0):
-    """The card of that number, newest first, once it is in one of these states."""
+    """The card with that number, newest first, when it is in one of these states."""
     async with asyncio.timeout(20):
         while True:
             cards = (await history(page))["cards"]
@@ -99,7 +99,7 @@ async def card_when(page, *states, number=0):
 
 
 async def until(met):
-    """Wait for what must come."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(20):
         while True:
             if found := await met() if asyncio.iscoroutinefunction(met) else met():
@@ -108,7 +108,7 @@ async def until(met):
 
 
 async def faulty_card(page):
-    """The newest card, once nobody waits for its task any more."""
+    """The newest card, when the server has stopped waiting for its task."""
 
     async def faulty():
         card = await card_when(page, "submitted")
@@ -129,19 +129,19 @@ async def error_of(response):
 
 
 async def left_submitting(folder, key="left"):
-    """A ledger as a server leaves it that is killed while it submits."""
+    """A ledger as a server leaves it if it is killed while it submits."""
     folder.mkdir(exist_ok=True)
     request = fox_request()
-    async with Ledger.opened(folder / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(folder / "ledger.sqlite") as ledger:
         opening = opening_record(WorkItem(index=0, key=key, request=request))
         await ledger.submitting(key, "f" * 24, "once", None, opening)
 
 
-# What is asked for.
+# Submits.
 
 
 async def test_images_are_saved_without_an_onlooker(page):
-    """What was submitted is saved to the folder by the session alone, and shown from there."""
+    """The session saves a submitted image to the folder without an open page, and the page shows it from there."""
     task_id = await submit(page, num_outputs=2)
     card = await card_when(page, "done")
 
@@ -155,7 +155,7 @@ async def test_images_are_saved_without_an_onlooker(page):
 
 
 async def test_the_ledger_comes_first(page, quick, monkeypatch):
-    """A submit that the ledger cannot take is not sent."""
+    """A submit that the ledger cannot record is not sent."""
 
     async def full(*_):
         raise LedgerError("the disk is full")
@@ -167,7 +167,7 @@ async def test_the_ledger_comes_first(page, quick, monkeypatch):
 
 
 async def test_status_and_report_read_the_folder(page, tmp_path, capsys):
-    """The folder is one that `foxapi status` and `foxapi report` read."""
+    """`foxapi status` and `foxapi report` can read the folder."""
     await submit(page)
     await card_when(page, "done")
 
@@ -187,7 +187,7 @@ async def test_the_routers_routes_work(page):
 
 
 async def test_models_are_the_definitions(page):
-    """The page gets each model with exactly the fields that it has, the usual one first."""
+    """The page gets each model with exactly its own fields, the usual model first."""
     async with page.web.get("/models") as response:
         told = await response.json()
 
@@ -198,7 +198,7 @@ async def test_models_are_the_definitions(page):
 
 
 async def test_wrong_requests_are_told_in_words(page, quick):
-    """What is wrong with a request is told with each problem, and nothing is sent or kept."""
+    """The answer to a wrong request names each problem, and nothing is sent or kept."""
     async with page.web.post("/images", json={**FOX, "num_outputs": 9}) as response:
         body = await response.json()
 
@@ -208,7 +208,7 @@ async def test_wrong_requests_are_told_in_words(page, quick):
 
 
 async def test_a_failed_task_is_told(page, quick):
-    """A task that failed is shown with the service's reason."""
+    """A failed task is shown with the service's reason."""
     quick.add_fault(Fault.fails(code="content_policy", message="Not that."))
     await submit(page)
     card = await card_when(page, "failed")
@@ -222,7 +222,7 @@ async def test_a_failed_task_is_told(page, quick):
 
 
 async def test_a_refused_request_is_kept_without_an_id(page, quick):
-    """What the service refuses of a request is answered, and kept as failed and not billed."""
+    """A request that the service refuses is answered, and kept as failed and not billed."""
     quick.add_fault(Fault.status("submit", 400, code="bad_prompt", message="No."))
     async with page.web.post("/images", json=FOX) as response:
         assert (400, "refused") == await error_of(response)
@@ -232,7 +232,7 @@ async def test_a_refused_request_is_kept_without_an_id(page, quick):
 
 
 async def test_a_refused_account_leaves_no_card(page, quick):
-    """A refusal that says nothing of the request leaves nothing in the history."""
+    """A refusal that does not concern the request leaves nothing in the history."""
     quick.add_fault(Fault.status("submit", 402))
     async with page.web.post("/images", json=FOX) as response:
         assert (503, "unavailable") == await error_of(response)
@@ -241,7 +241,7 @@ async def test_a_refused_account_leaves_no_card(page, quick):
 
 
 async def test_an_uncertain_submit_is_shown_so(page, quick):
-    """A submit without an answer is answered as uncertain, and is shown so."""
+    """A submit without an answer is answered as uncertain, and shown so."""
     quick.add_fault(Fault.cut_after("submit"))
     async with page.web.post("/images", json=FOX) as response:
         assert (502, "uncertain_submit") == await error_of(response)
@@ -252,7 +252,7 @@ async def test_an_uncertain_submit_is_shown_so(page, quick):
 
 
 async def test_a_client_that_goes_away_stops_nothing(page, quick):
-    """What was sent for a browser that has gone is seen through all the same."""
+    """A submit whose browser has gone is still completed."""
     quick.add_fault(Fault.slow("submit", 0.3))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -263,7 +263,7 @@ async def test_a_client_that_goes_away_stops_nothing(page, quick):
 
 
 async def test_a_download_can_be_repeated(quick, tmp_path):
-    """Images that could not be saved are said to wait, and "again" fetches them without a new bill."""
+    """Images that could not be saved are shown as waiting, and "again" fetches them without a new bill."""
     async with page_at(quick, tmp_path / "page", retry=RetryPolicy(tries=1)) as page:
         quick.add_fault(Fault.status("file", 404))
         task_id = await submit(page)
@@ -278,7 +278,7 @@ async def test_a_download_can_be_repeated(quick, tmp_path):
 
 
 async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
-    """The page says that a task was not awaited, without what only programs can do about it."""
+    """The page says that the wait for a task has ended, without advice for programs."""
     async with (
         Emulator(seconds=60) as emulator,
         page_at(emulator, tmp_path / "page", task_timeout=0.5) as page,
@@ -291,8 +291,8 @@ async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
 
 
 async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
-    """Where the ledger cannot be written any more, the id is answered all the same, and the fault shown."""
-    monkeypatch.setattr(page.studio._ledger, "done", unwritable)
+    """If the ledger cannot be written any more, the id is still answered, and the fault shown."""
+    monkeypatch.setattr(page.studio._ledger, "ended", unwritable)
     task_id = await submit(page)
     card = await faulty_card(page)
 
@@ -300,7 +300,7 @@ async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
 
 
 async def test_a_refusal_that_cannot_be_noted_is_answered(page, quick, monkeypatch, caplog):
-    """Where a refusal cannot be noted in the ledger, it is answered all the same, and the fault logged."""
+    """If a refusal cannot be recorded in the ledger, it is still answered, and the fault logged."""
     quick.add_fault(Fault.status("submit", 402))
     monkeypatch.setattr(page.studio._ledger, "released", unwritable)
     async with page.web.post("/images", json=FOX) as response:
@@ -309,7 +309,7 @@ async def test_a_refusal_that_cannot_be_noted_is_answered(page, quick, monkeypat
 
 
 async def test_nothing_is_sent_while_the_server_ends(quick, tmp_path):
-    """A submit that comes while the server is being ended is refused, and nothing is sent."""
+    """A submit that arrives while the server stops is refused, and nothing is sent."""
     async with page_at(quick, tmp_path / "page") as page:
         pass
     with pytest.raises(ConfigurationError, match="nothing was sent"):
@@ -318,7 +318,9 @@ async def test_nothing_is_sent_while_the_server_ends(quick, tmp_path):
 
 
 async def test_a_submit_under_way_keeps_its_id_when_the_server_ends(tmp_path):
-    """The answer to a submit that comes while the server ends is kept: the next server goes on with its task."""
+    """If the answer to a submit arrives while the server stops, it is kept: the next server continues with
+    its task.
+    """
     async with Emulator(seconds=0.3, faults=[Fault.slow("submit", 0.4)]) as emulator:
         async with page_at(emulator, tmp_path / "page") as page:
             sending = asyncio.create_task(page.studio.submit(fox_request()))
@@ -331,7 +333,9 @@ async def test_a_submit_under_way_keeps_its_id_when_the_server_ends(tmp_path):
 
 
 async def test_a_second_interruption_does_not_wait_for_answers(tmp_path):
-    """Interrupted twice, a server waits no longer for the answer to a submit: it is uncertain to the next one."""
+    """After a second interrupt, a server no longer waits for the answer to a submit: the next one shows it as
+    uncertain.
+    """
     async with Emulator(seconds=0.05, faults=[Fault.hang("submit")]) as emulator:
 
         async def serving():
@@ -346,7 +350,7 @@ async def test_a_second_interruption_does_not_wait_for_answers(tmp_path):
         work = asyncio.create_task(serving())
         await began.wait()
         work.cancel()
-        async with asyncio.timeout(5):  # the answer's grace is 10 s
+        async with asyncio.timeout(5):  # the grace of an answer is 10 s
             while not work.done():
                 await asyncio.wait([work], timeout=0.5)
                 work.cancel()
@@ -356,7 +360,7 @@ async def test_a_second_interruption_does_not_wait_for_answers(tmp_path):
 
 
 async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
-    """Interrupted twice, the server itself waits no longer for answers that are under way."""
+    """After a second interrupt, the server itself no longer waits for unfinished answers."""
     async with (
         Emulator(seconds=0.05, faults=[Fault.hang("submit")]) as emulator,
         session_at(emulator) as fox,
@@ -368,7 +372,7 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
         serving = asyncio.create_task(serve(Page(studio, Gate()), sock))
         asking = asyncio.create_task(web.post(address, json=FOX))
         await until(lambda: emulator.billed)
-        async with asyncio.timeout(4):  # an answer under way has 5 s
+        async with asyncio.timeout(4):  # an unfinished answer has 5 s
             for _ in range(2):
                 serving.cancel()
                 await asyncio.wait([serving], timeout=0.2)
@@ -407,15 +411,15 @@ async def test_an_upload_gives_the_url_for_a_request(page, quick):
     ],
 )
 def test_uploads_are_images_of_a_known_size(headers, status):
-    """An upload that is no image, too large, or of unknown length is refused before it is read."""
+    """An upload that is not an image, too large, or of unknown length is refused before it is read."""
     assert status == asked("POST", "/uploads", headers)
 
 
-# What a restart finds.
+# After a restart.
 
 
 async def test_a_restart_shows_and_goes_on(tmp_path):
-    """After a restart what was done is shown, and what runs is gone on with, without a new bill."""
+    """After a restart finished images are shown, and running tasks continue, without a new bill."""
     async with Emulator(seconds=0.3) as emulator:
         async with page_at(emulator, tmp_path / "page") as page:
             await submit(page, prompt="one")
@@ -431,7 +435,7 @@ async def test_a_restart_shows_and_goes_on(tmp_path):
 
 
 async def test_what_was_being_submitted_is_uncertain(quick, tmp_path):
-    """What a killed server was just submitting is shown as uncertain, and is not sent again."""
+    """A submit that a killed server was sending is shown as uncertain, and is not sent again."""
     await left_submitting(tmp_path / "page")
     async with page_at(quick, tmp_path / "page") as page:
         (card,) = (await history(page))["cards"]
@@ -442,7 +446,7 @@ async def test_what_was_being_submitted_is_uncertain(quick, tmp_path):
 
 
 async def test_the_history_comes_in_pages(page):
-    """The history is told newest first, so many at a time, up to the first."""
+    """The history comes newest first, in pages, up to the first item."""
     for n in range(5):
         await submit(page, prompt=f"fox {n}")
     first = await history(page, "?limit=2")
@@ -456,7 +460,7 @@ async def test_the_history_comes_in_pages(page):
 
 
 async def test_a_folder_has_one_server(page, quick, tmp_path):
-    """A second server cannot have the same folder."""
+    """A second server cannot use the same folder."""
     async with session_at(quick) as fox:
         with pytest.raises(LedgerError):
             async with Studio.opened(fox, tmp_path / "page"):
@@ -477,7 +481,7 @@ async def events_of(response):
 
 
 async def test_changes_tell_progress_and_the_end(page):
-    """One stream says that it listens, and tells how far each task is, and then its card."""
+    """One stream says that it is ready, and sends the progress of each task, and then its card."""
     async with page.web.get("/changes") as response, asyncio.timeout(20):
         events = events_of(response)
         assert ("ready", None) == await anext(events)
@@ -494,7 +498,7 @@ async def test_changes_tell_progress_and_the_end(page):
 
 
 async def test_changes_begin_with_what_runs(page, quick):
-    """A page that is opened later is told at once how far the running tasks are."""
+    """A page that is opened later gets the progress of running tasks at once."""
     quick.add_fault(Fault.never_finishes())
     task_id = await submit(page)
     await until(page.studio.current)
@@ -507,7 +511,7 @@ async def test_changes_begin_with_what_runs(page, quick):
 
 
 async def test_a_silent_stream_is_kept_alive(page, monkeypatch):
-    """A stream without news has a comment now and then."""
+    """A stream without news has a comment from time to time."""
     monkeypatch.setattr(_routes, "HEARTBEAT_SECONDS", 0.01)
     async with page.web.get("/changes") as response, asyncio.timeout(20):
         lines = [await response.content.readline() for _ in range(11)]
@@ -516,7 +520,7 @@ async def test_a_silent_stream_is_kept_alive(page, monkeypatch):
 
 
 async def test_a_slow_reader_gets_the_latest():
-    """Of several notices about one subject the last one is told."""
+    """Of several notices about one subject the last one is sent."""
     board = Board()
     with board.reading() as reader:
         for n in range(3):
@@ -581,7 +585,7 @@ def entry_with(*paths, **fields):
     ],
 )
 def test_a_doctored_ledger_leads_nowhere(tmp_path, path):
-    """A record whose file is outside of the folder, or is no picture, gives no file."""
+    """A record whose file is outside the folder, or is not a picture, gives no file."""
     (tmp_path / "secret.png").write_bytes(PNG)
     folder = tmp_path / "page"
     folder.mkdir()
@@ -591,13 +595,13 @@ def test_a_doctored_ledger_leads_nowhere(tmp_path, path):
 
 
 def test_a_picture_of_the_folder_is_found(tmp_path):
-    """A record's picture is found, with the type that its ending stands for."""
+    """A record's picture is found, with the type of its ending."""
     assert (tmp_path / "images/a.WEBP", "image/webp") == file_of(entry_with("images/a.WEBP"), 1, tmp_path)
 
 
 @pytest.mark.parametrize("record", ["[]", "no JSON", '{"files": 3, "request": [], "error": "x"}'])
 def test_a_strange_record_makes_a_card(record):
-    """A record that is not of its form makes a card with what there is."""
+    """A record of another form makes a card with the values that it has."""
     card = card_of(LedgerEntry("k", "f", ItemState.FAILED, "i", None, None, record, 1.0), place=3)
 
     assert ["failed", {}, [], None, 3] == [
@@ -606,15 +610,15 @@ def test_a_strange_record_makes_a_card(record):
 
 
 def test_an_id_is_quoted_in_an_address():
-    """A task's id is one segment of an address, whatever is in it."""
+    """A task's id is one segment of an address, whatever it contains."""
     assert [{"url": "/files/t%2F1/1"}] == card_of(entry_with("a.png"), place=0)["images"]
 
 
-# Who is let in.
+# Which clients are accepted.
 
 
 def asked(method, path, headers=None, *, gate=None, whole=False):
-    """The status of a request at a guard, without a network; `whole` gives the headers, too."""
+    """The status of a request at a guard, without a network; `whole` returns the headers, too."""
     target, _, query = path.partition("?")
     given = {"Host": "localhost:8000", **(headers or {})}
     scope = {
@@ -646,7 +650,7 @@ def asked(method, path, headers=None, *, gate=None, whole=False):
     "host", ["localhost", "localhost:8000", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000", "LOCALHOST:1"]
 )
 def test_loopback_answers_to_its_names(host):
-    """A server on loopback answers to every name of this machine's own."""
+    """A server on loopback answers to every name of this machine."""
     assert 200 == asked("GET", "/", {"Host": host})
 
 
@@ -654,7 +658,7 @@ def test_loopback_answers_to_its_names(host):
     "host", ["evil.example", "localhost.evil.example:8000", "192.168.1.5:8000", "", "[", "127.0.0.1.nip.io"]
 )
 def test_loopback_answers_to_no_other_name(host):
-    """A name that an attacker made lead to this machine (DNS rebinding) is refused."""
+    """A name that an attacker made point to this machine (DNS rebinding) is refused."""
     assert 421 == asked("GET", "/", {"Host": host})
 
 
@@ -698,14 +702,14 @@ def test_the_page_itself_may_send(headers):
 @pytest.mark.parametrize("path", ["/history", "/files/t/1", "/changes", "/page.js", "/"])
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_site_reads_nothing(path, site):
-    """What another site would embed or fetch is refused."""
+    """Another site can neither embed nor fetch anything."""
     assert 403 == asked(
         "GET", path, {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
     )
 
 
 def test_a_link_on_another_site_leads_to_the_page():
-    """Somebody who follows a link gets the page."""
+    """A person who follows a link gets the page."""
     visit = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
     assert [200, 403] == [asked("GET", path, visit) for path in ("/", "/history")]
@@ -723,7 +727,7 @@ def test_a_link_on_another_site_leads_to_the_page():
     ],
 )
 def test_a_form_of_any_site_is_no_request(headers, status):
-    """A body is JSON of a known and bounded size, or is refused."""
+    """A body must be JSON of a known and limited size, or it is refused."""
     assert status == asked("POST", "/images", headers)
 
 
@@ -745,13 +749,13 @@ WITH_TOKEN = Gate(local=False, token=TOKEN, cookie="c")
     ],
 )
 def test_without_the_token_nothing_answers(path):
-    """Beyond this machine everything but the exchange of the token answers 401 without it."""
+    """Beyond this machine everything except the exchange of the token answers 401 without it."""
     assert 401 == asked("GET", path, gate=WITH_TOKEN)
     assert 401 == asked("POST", path, {"Cookie": f"c={TOKEN}"}, gate=WITH_TOKEN)
 
 
 def test_the_token_becomes_a_cookie():
-    """The token is taken for a cookie that scripts and other sites cannot use, and that is not the token."""
+    """The token is exchanged for a cookie that scripts and other sites cannot use, and that is not the token."""
     status, headers, body = asked("GET", f"/?token={TOKEN}", gate=WITH_TOKEN, whole=True)
     cookie = headers["Set-Cookie"]
 
@@ -765,7 +769,7 @@ def test_the_token_becomes_a_cookie():
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], f"{TOKEN}x", "%C3%A9"])
 def test_a_wrong_token_is_refused(token):
-    """A wrong token gets no cookie, and a cookie of it lets nobody in."""
+    """A wrong token gets no cookie, and a cookie made from it is refused."""
     status, headers, _ = asked("GET", f"/?token={token}", gate=WITH_TOKEN, whole=True)
 
     assert [401, False] == [status, "Set-Cookie" in headers]
@@ -779,20 +783,20 @@ def test_a_program_may_send_the_token():
 
 
 def test_a_token_where_none_is_demanded_does_no_harm():
-    """An old address with a token leads to the page, and sets no cookie."""
+    """If no token is required, an old address with a token leads to the page, and sets no cookie."""
     status, headers, _ = asked("GET", "/?token=old", whole=True)
 
     assert [200, False] == [status, "Set-Cookie" in headers]
 
 
 def test_the_token_is_never_shown():
-    """A gate's text has no token in it."""
+    """A gate's repr has no token in it."""
     assert TOKEN not in repr(WITH_TOKEN)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/bug", 500), ("/late", 200)])
 def test_every_answer_has_the_headers(path, status):
-    """Every answer has the strict policy, refusals and faults of ours as well, and tells no internals."""
+    """Every answer has the strict policy, also refusals and internal errors, and shows no internals."""
     for host, code in (("localhost", status), ("evil.example", 421)):
         answered, headers, body = asked("GET", path, {"Host": host}, whole=True)
         assert code == answered
@@ -822,7 +826,7 @@ async def test_the_policy_allows_our_own_origin_alone(page):
 
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
-    """An empty working folder, and no settings of the person who runs the tests."""
+    """An empty working folder, without the settings of the person who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
         monkeypatch.delenv(name)
@@ -844,18 +848,22 @@ def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
         (["--port", "x"], 2, "must be a port from 0 to 65535"),
         (["--emulator", "--token", "short"], 2, "--token"),
         (["--emulator", "--token", "a token with blanks in it"], 2, "--token"),
-        (["--emulator", "--host", "no.such.host.invalid"], 3, "cannot listen at no.such.host.invalid, port 8000: "),
+        (
+            ["--emulator", "--host", "no.such.host.invalid"],
+            3,
+            "cannot listen at no.such.host.invalid, port 8000: ",
+        ),
         ([], 3, "FOXAPI_API_KEY"),
     ],
 )
 def test_a_wrong_command_line_is_told(clean, capsys, words, status, told):
-    """What is wrong with the command is told, with the status of its kind."""
+    """The error says what is wrong with the command, with the status of its kind."""
     assert status == main(["serve", *words])
     assert told in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_told(clean, capsys):
-    """A port that another program has is a matter of configuration."""
+    """A port that another program uses is a configuration error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
@@ -864,7 +872,7 @@ def test_a_port_that_is_taken_is_told(clean, capsys):
 
 
 class Running:
-    """A server as a process of its own."""
+    """A server in its own process."""
 
     def __init__(self, *words, emulator=None, stderr="stderr.txt"):
         env = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -878,7 +886,7 @@ class Running:
         self.url = self.process.stdout.readline().strip()
 
     def end(self, number):
-        """The exit status, and what was said, after a signal."""
+        """The exit status and the output after a signal."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -899,7 +907,7 @@ async def fetched(url, path, **options):
 
 
 def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
-    """SIGTERM ends a server with readers attached at once, tells the ids still running, and how to go on."""
+    """SIGTERM ends a server with readers attached at once; it names the running ids, and how to continue."""
     with ThreadedEmulator(seconds=3600) as emulator:
         server = Running("--token", TOKEN, emulator=emulator)
         url, headers = server.url.partition("?")[0].rstrip("/"), {"Authorization": f"Bearer {TOKEN}"}
@@ -920,7 +928,7 @@ def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
         code, told = server.wait()
 
     assert 143 == code
-    # Not a measurement: a stream that is waited for would take 5 s.
+    # Not a measurement: waiting for a stream would take 5 s.
     assert time.monotonic() - began < 4
     assert f"1 task still running (and billed): {task_id}" in told
     assert "continue with: foxapi serve --port 0 --out page" in told
@@ -929,7 +937,7 @@ def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
 
 
 def test_a_killed_server_leaves_its_history(clean):
-    """After a kill -9 what was done is shown, what was submitted goes on, and what was being sent is uncertain."""
+    """After a kill -9 finished images are shown, submitted tasks continue, and a submit in progress is uncertain."""
     with ThreadedEmulator(seconds=0.05) as emulator:
         server = Running(emulator=emulator)
 
@@ -970,7 +978,7 @@ def test_the_emulator_needs_no_key(clean):
 
 
 def test_a_trial_and_the_service_stay_apart(clean, capsys):
-    """A folder of the emulator's images is not gone on with at the service."""
+    """A folder of the emulator's images is refused at the service."""
     server = Running("--emulator")
     server.end(signal.SIGTERM)
     os.environ["FOXAPI_API_KEY"] = "sk-a-key"
@@ -982,7 +990,7 @@ def test_a_trial_and_the_service_stay_apart(clean, capsys):
 
 
 def test_beyond_this_machine_there_is_a_token(clean):
-    """At another address than loopback's a token is made up, and printed in the address alone."""
+    """At another address than loopback's a token is made, and printed only in the address."""
     server = Running("--emulator", "--host", "0.0.0.0", "--json")
     url = json.loads(server.url)["url"]
     address, _, token = url.partition("/?token=")

@@ -1,4 +1,4 @@
-"""What operators see: lines in the log, spans and measurements of OpenTelemetry, counters of Prometheus."""
+"""Telemetry for operators: lines in the log, spans and measurements of OpenTelemetry, counters of Prometheus."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def lines(caplog, event):
 
 
 async def test_a_generation_in_the_log(emulator, caplog, tmp_path):
-    """Submitted, finished and saved stand at INFO with their fields; nothing else does, and no prompt at all."""
+    """Submitted, finished and saved are at INFO with their fields; nothing else is, and no prompt at all."""
     caplog.set_level(logging.INFO, "foxapi_async")
     async with session_at(emulator, hooks=[log_events()]) as fox:
         result = await fox.generate(fox_request("a secret fox"))
@@ -93,7 +93,7 @@ async def test_the_prompt_is_told_at_debug_alone_and_shortened(emulator, caplog)
 
 
 async def test_a_request_without_a_prompt_is_told(caplog):
-    """A model that takes no prompt is logged all the same."""
+    """A model that takes no prompt is logged too."""
     caplog.set_level(logging.DEBUG, "foxapi_async")
     log_events()(Submitting(call=1, model="m", request=RawRequest("m")))
 
@@ -126,7 +126,7 @@ LEVELS = [
 
 @pytest.mark.parametrize(("event", "level"), LEVELS, ids=lambda value: type(value).__name__)
 async def test_levels_and_fields(caplog, event, level):
-    """What goes wrong is a WARNING; each record has plain values alone, which JSON can hold, on one line."""
+    """Faults are a WARNING; each record has only plain values, which JSON can hold, on one line."""
     caplog.set_level(logging.DEBUG, "foxapi_async")
     usual = set(vars(logging.makeLogRecord({})))
     log_events()(event)
@@ -143,7 +143,7 @@ async def test_levels_and_fields(caplog, event, level):
 
 
 async def test_a_signed_address_is_not_logged(caplog):
-    """Of the address in a download's error, what follows the question mark is left out."""
+    """In a download's error, the part of the address after the question mark is left out."""
     error = DownloadError(f"cannot download: HTTP 500 ({URL})", url=URL)
     log_events()(Retried(what="download", task_id="t", seconds=1.0, error=error))
     log_events()(Retried(what="download", task_id="t", seconds=1.0, error=DownloadError("gone")))
@@ -156,7 +156,7 @@ async def test_a_signed_address_is_not_logged(caplog):
 
 
 async def test_stopping_by_oneself_is_no_warning(emulator, caplog):
-    """A task that its user stops looking at is told at INFO."""
+    """A task that its user stops is logged at INFO."""
     caplog.set_level(logging.INFO, "foxapi_async")
     async with session_at(emulator, hooks=[log_events()]) as fox:
         (await fox.submit(fox_request())).stop()
@@ -167,7 +167,7 @@ async def test_stopping_by_oneself_is_no_warning(emulator, caplog):
 
 
 async def test_a_logger_of_ones_own(caplog):
-    """The hook writes to the logger that it is given, and adds neither handlers nor levels."""
+    """The hook writes to the given logger, and adds neither handlers nor levels."""
     own = logging.getLogger("app.foxes")
     log_events(own)(LEVELS[2][0])
 
@@ -176,7 +176,7 @@ async def test_a_logger_of_ones_own(caplog):
 
 
 async def test_what_is_not_wanted_costs_nothing(monkeypatch, caplog):
-    """Where a level is off, no field is made; kinds of events that are not known yet are left out."""
+    """If a level is off, no field is made; unknown kinds of events are left out."""
     monkeypatch.setattr(_logs, "_fields", None)
     caplog.set_level(logging.WARNING, "foxapi_async")
     log_events()(Attached(task_id="t"))
@@ -192,7 +192,7 @@ def test_a_hook_that_was_not_made_is_refused():
 
 
 def test_the_packages_logger_is_silent_by_itself():
-    """The package's logger has a handler that does nothing, and no level: what is shown is the application's choice."""
+    """The package's logger has a handler that does nothing, and no level: the application decides what is shown."""
     log = logging.getLogger("foxapi_async")
 
     assert any(isinstance(handler, logging.NullHandler) for handler in log.handlers)
@@ -234,7 +234,7 @@ class Lab:
         return len(self.hook._calls) + len(self.hook._tasks)
 
     def exported(self):
-        """Everything that leaves the process, as text."""
+        """All data that leaves the process, as text."""
         data = self._reader.get_metrics_data()
         return "".join(span.to_json() for span in self.spans) + (data.to_json() if data else "")
 
@@ -249,7 +249,9 @@ SPAN = "image_generation grok-imagine-image"
 
 
 async def test_a_generation_is_one_span(emulator, lab):
-    """Submit, retries and polls are one span of kind CLIENT, a child of the caller's, with what is known at its end."""
+    """Submit, retries and polls are one span of kind CLIENT, a child of the caller's, with the facts known at
+    its end.
+    """
     emulator.add_fault(Fault.status("submit", 429, retry_after=3))
     emulator.add_fault(Fault.status("poll", 503))
     tracer = lab.tracers.get_tracer("app")
@@ -283,7 +285,7 @@ async def test_a_generation_is_one_span(emulator, lab):
 
 
 async def test_an_item_of_a_series_is_one_span(emulator, lab):
-    """What waits out refusals for longer than one submit would has one span all the same, and one duration."""
+    """An item that waits after refusals for longer than one submit would still has one span, and one duration."""
     emulator.add_fault(Fault.status("submit", 429, times=12))
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         (outcome,) = [outcome async for outcome in fox.as_completed([fox_request()])]
@@ -297,7 +299,9 @@ async def test_an_item_of_a_series_is_one_span(emulator, lab):
 
 
 async def test_a_generation_is_measured(emulator, lab):
-    """The duration counts from the submit to the noticing, in seconds, with the model and no id."""
+    """The duration counts from the submit to the moment when the end is noticed, in seconds, with the model
+    and no id.
+    """
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         result = await fox.generate(fox_request())
     (point,) = lab.points("gen_ai.client.operation.duration")
@@ -312,8 +316,8 @@ async def test_a_generation_is_measured(emulator, lab):
 
 
 async def test_the_lag_is_an_upper_bound(lab):
-    """The detection lag is the time from the sending of the last poll that saw the task running, so it is never less
-    than the true one.
+    """The detection lag is never less than the true one: it counts from the sending of the last poll that
+    found the task running.
     """
     true, asked, bounds = [], [], []
 
@@ -360,7 +364,7 @@ async def test_a_failed_task_is_an_error(emulator, lab):
 
 
 async def test_a_refused_submit_is_an_error(emulator, lab):
-    """A submit that is refused ends its span with ERROR, its tries, and no task."""
+    """A refused submit ends its span with ERROR, its tries, and no task."""
     emulator.add_fault(Fault.status("submit", 400))
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         with pytest.raises(BadRequestError):
@@ -383,7 +387,9 @@ async def test_a_refused_submit_is_an_error(emulator, lab):
     ],
 )
 async def test_no_span_is_left_open(emulator, lab, way, status, error):
-    """Where nobody looks any more the span ends, as an error unless that was wanted; it is never counted as a success."""
+    """When a task is no longer polled its span ends, as an error unless the user wanted this; it is never a
+    success.
+    """
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         handle = await fox.submit(fox_request(), timeout=3)
         if way == "stop":
@@ -412,7 +418,9 @@ async def test_a_submit_whose_caller_goes_has_a_whole_span(emulator, lab):
 
 
 async def test_an_attached_task_has_a_span_of_its_own(emulator, lab):
-    """A task of another process is an operation of its own, a child of whoever attaches, with its model once known."""
+    """A task of another process is its own operation, a child of the caller of `attach`, with its model when
+    known.
+    """
     async with session_at(emulator) as fox:
         handle = await fox.submit(fox_request())
     tracer = lab.tracers.get_tracer("app")
@@ -433,7 +441,7 @@ async def test_an_attached_task_has_a_span_of_its_own(emulator, lab):
 
 
 async def test_an_attached_task_that_is_over_already_has_no_lag(emulator, lab):
-    """Where no reading showed the task running, nothing is known of when it ended."""
+    """If no poll found the task running, the moment of its end is unknown."""
     async with session_at(emulator) as fox:
         task_id = (await fox.generate(fox_request())).task_id
     async with session_at(emulator, hooks=[lab.hook]) as fox:
@@ -444,7 +452,7 @@ async def test_an_attached_task_that_is_over_already_has_no_lag(emulator, lab):
 
 
 async def test_two_sessions_may_share_the_hook(emulator, lab):
-    """Sessions that look at one task through one hook make one span, and none stays open."""
+    """Sessions that poll one task through one hook make one span, and none stays open."""
     async with (
         session_at(emulator, hooks=[lab.hook]) as one,
         session_at(emulator, hooks=[lab.hook]) as two,
@@ -457,7 +465,7 @@ async def test_two_sessions_may_share_the_hook(emulator, lab):
 
 
 async def test_a_task_that_is_submitted_again_has_one_more_span(lab):
-    """Where the service answers a repeated submit with the task that is followed already, both spans end."""
+    """If the service answers a repeated submit with a task that is followed already, both spans end."""
     async with (
         Emulator(seconds=20, idempotent=True) as emulator,
         session_at(emulator, hooks=[lab.hook]) as fox,
@@ -475,7 +483,7 @@ async def test_a_task_that_is_submitted_again_has_one_more_span(lab):
 
 
 async def test_what_it_was_not_told_of_is_left_alone(lab):
-    """Events of calls and tasks whose beginning the hook did not hear are nothing to it."""
+    """The hook ignores events of calls and tasks whose beginning it did not get."""
     for event, _ in LEVELS:
         if not isinstance(event, Attached):
             lab.hook(event)
@@ -504,7 +512,7 @@ def _event(task_id, *, final=False, model="m"):
 
 
 def generation(hook, call, *, ends=True):
-    """What a hook hears of one."""
+    """The events of one generation for a hook."""
     hook(Submitting(call=call, model="m", request=RawRequest("m")))
     hook(Submitted(task_id=f"t{call}", call=call, model="m", tries=1, seconds=1.0))
     hook(_event(f"t{call}", final=ends))
@@ -521,7 +529,7 @@ async def test_memory_is_bounded():
 
 
 async def test_what_never_ends_is_not_kept(lab):
-    """Of a generation that never ends, and of a submit, nothing is kept after a day."""
+    """A generation or submit without an end is dropped after a day."""
     generation(lab.hook, 0, ends=False)
     lab.hook(Submitting(call=-1, model="m", request=RawRequest("m")))
     await asyncio.sleep(23 * 3600)
@@ -539,7 +547,7 @@ KEY = "sk-7h3k3y0123456789"
 
 @contextlib.contextmanager
 def instrumented(lab):
-    """aiohttp's client with the instrumentation that people use."""
+    """aiohttp's client with the usual instrumentation."""
     aiohttp_client = pytest.importorskip("opentelemetry.instrumentation.aiohttp_client")
     instrumentor = aiohttp_client.AioHttpClientInstrumentor()
     instrumentor.instrument(tracer_provider=lab.tracers, meter_provider=lab.meters)
@@ -550,8 +558,9 @@ def instrumented(lab):
 
 
 async def test_http_spans_are_children_of_their_generation(lab, tmp_path):
-    """With the aiohttp instrumentation each POST, upload and GET of a generation is a child of its span, whichever
-    others run at the time, and an attached task's GETs of its own; the key is in nothing that is exported.
+    """With the aiohttp instrumentation, each POST, upload and GET of a generation is a child of its span,
+    whichever others run at the time. An attached task's GETs are children of its own span. The key is in no
+    exported data.
     """
     picture = tmp_path / "fox.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
@@ -590,7 +599,7 @@ async def test_http_spans_are_children_of_their_generation(lab, tmp_path):
 
 
 async def test_a_poll_of_an_unknown_task_has_no_parent(emulator, lab):
-    """A poll whose task has no span any more is no child of what was polled before it."""
+    """A poll of a task without a span is not a child of the poll before it."""
     with instrumented(lab):
         async with session_at(emulator, hooks=[lab.hook], limits=Limits(connections=1)) as fox:
             first, second = await fox.submit(fox_request("1")), await fox.submit(fox_request("2"))
@@ -634,7 +643,7 @@ def test_the_api_alone_does_nothing():
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    """Without OpenTelemetry's API the hook's import names the extra; logging needs none."""
+    """Without OpenTelemetry's API the hook's import names the extra; logging works without it."""
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "foxapi_async.telemetry._otel")
@@ -651,7 +660,7 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 
 async def test_a_prometheus_hook(emulator, tmp_path):
-    """A hook of thirty lines counts submits, polls, retries, tasks under way and bytes for Prometheus."""
+    """A hook of thirty lines counts submits, polls, retries, running tasks and bytes for Prometheus."""
     client = pytest.importorskip("prometheus_client", reason="needs prometheus-client")
     from apps.prometheus_hook import prometheus
 

@@ -1,4 +1,4 @@
-"""The stand-in service, asked over plain HTTP: each docstring is a claim about it."""
+"""The stand-in service over plain HTTP. Each docstring is a claim about it."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ from foxapi_async.emulator import _service as service_module
 from foxapi_async.emulator import _uploads as uploads_module
 from foxapi_async.emulator._sizes import asked_size
 
-# By name, since the plugin may or may not be installed as an entry point where this runs.
+# By name, because the plugin may or may not be installed as an entry point here.
 foxapi_emulator = pytest_plugin.foxapi_emulator
 
 IMAGES = "/v1/images/generations"
@@ -84,7 +84,7 @@ async def picture(http, body):
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110 (the server tells nobody when it has accepted)
+    while not condition():  # noqa: ASYNC110 (the server reports no acceptance)
         await asyncio.sleep(0.001)
 
 
@@ -92,7 +92,7 @@ async def until(condition):
 
 
 async def test_submit_reply():
-    """A submit is answered at once with a pending task and what it will take."""
+    """The answer to a submit comes at once: a pending task and its estimate."""
     async with running(seconds=None) as (emulator, http):
         status, body, _ = await submit(http, GROK | {"num_outputs": 2})
 
@@ -138,7 +138,7 @@ async def test_life_of_a_task():
 
 
 def test_durations_spread_around_the_median():
-    """Durations are lognormal around the median, the same for the same seed, and never the estimate."""
+    """Durations are lognormal around the median, the same for the same seed, and never equal to the estimate."""
     drawn = sorted(_tasks.draw_duration(10.0, 0, number) for number in range(999))
 
     assert 9.5 < drawn[499] < 10.5
@@ -163,7 +163,7 @@ async def test_progress_styles(style, expected):
 
 
 async def test_bad_options_are_refused_by_name():
-    """A duration that is no duration and an unknown style of progress are refused when made."""
+    """An invalid duration and an unknown style of progress are refused when made."""
     with pytest.raises(ValueError, match="seconds=-1"):
         Emulator(seconds=-1)
     with pytest.raises(ValueError, match="progress='jumpy'"):
@@ -171,7 +171,7 @@ async def test_bad_options_are_refused_by_name():
 
 
 async def test_never_finishes():
-    """A task that never finishes is processing, below the hundred, at any time."""
+    """A task that never finishes is processing, below 100 %, at any time."""
     async with running(Fault.never_finishes()) as (emulator, http):
         _, accepted, _ = await submit(http)
         _, reply = await poll(http, accepted["id"])
@@ -184,7 +184,7 @@ async def test_never_finishes():
 
 
 async def test_fails():
-    """A failed task carries the error object and no results; it was billed all the same."""
+    """A failed task carries the error object and no results; it was billed anyway."""
     async with running(Fault.fails("bad_taste", "no")) as (emulator, http):
         reply = await finished(http)
 
@@ -194,7 +194,7 @@ async def test_fails():
 
 
 async def test_empty_results():
-    """Completed may come with nothing, and half the percentage, before the results appear."""
+    """Completed may come without results, and with half the percentage, before the results appear."""
     async with running(Fault.empty_results(2)) as (_, http):
         _, accepted, _ = await submit(http)
         replies = [(await poll(http, accepted["id"]))[1] for _ in range(3)]
@@ -224,7 +224,7 @@ async def test_other_media(path, body, kind):
 
 
 async def test_results_without_url():
-    """A language model answers with a completion, a profile with its id."""
+    """A language model answers with a completion, and a profile task with the profile's id."""
     async with running() as (_, http):
         chat = await finished(http, {"model": "gpt-5", "prompt": "hello"}, "/v1/llm/generations")
         profile = await finished(
@@ -253,7 +253,7 @@ async def test_key_is_demanded(path, header):
 
 
 async def test_unknown_routes_and_tasks():
-    """Whatever does not exist is 404 in the envelope, a wrong method included."""
+    """An unknown path or task is 404 in the envelope, a wrong method included."""
     async with running() as (_, http):
         replies = [
             await get(http, path) for path in ("/", IMAGES, "/v1/tasks/nope", "/files/results/nope/0.png")
@@ -275,7 +275,7 @@ async def test_unknown_routes_and_tasks():
     ],
 )
 async def test_bodies_that_are_not_json_objects(raw, content_type, status):
-    """What is not JSON is 400, what is JSON but no object is 422."""
+    """A body that is not JSON is 400; JSON that is not an object is 422."""
     headers = {"Content-Type": content_type}
     async with running() as (emulator, http), http.post(IMAGES, data=raw, headers=headers) as reply:
         body = await reply.json()
@@ -315,7 +315,7 @@ async def test_bodies_that_are_not_json_objects(raw, content_type, status):
     ],
 )
 async def test_invalid_fields(body, field):
-    """A field that the page does not allow is 422 and its name begins the message."""
+    """A field that the page does not allow is 422, and its name begins the message."""
     async with running() as (emulator, http):
         status, reply, _ = await submit(http, body)
 
@@ -337,7 +337,7 @@ async def test_invalid_fields(body, field):
     ],
 )
 async def test_valid_fields(body):
-    """What the pages allow is accepted; other models are checked for their prompt alone."""
+    """Values that the pages allow are accepted; for other models only the prompt is checked."""
     async with running(models=["house-model"]) as (_, http):
         status, _, _ = await submit(http, body)
 
@@ -353,7 +353,7 @@ async def test_valid_fields(body):
     ],
 )
 async def test_unknown_model(path, model):
-    """A model that does not exist, or not on this endpoint, has a code of its own."""
+    """A model that does not exist, or not on this endpoint, has its own code."""
     async with running() as (_, http):
         status, reply, _ = await submit(http, {"model": model, "prompt": "x"}, path)
 
@@ -361,7 +361,7 @@ async def test_unknown_model(path, model):
 
 
 async def test_unsupported_advanced_option():
-    """An advanced option of the sister model has the code for it."""
+    """An advanced option of the sister model has its own code."""
     async with running() as (_, http):
         _, reply, _ = await submit(http, PRO | {"image_search": True})
 
@@ -393,7 +393,7 @@ def test_pixel_size(ratio, resolution, size):
 )
 @pytest.mark.parametrize("resolution", ["512", "1K", "4K"])
 def test_pixel_size_keeps_ratio_and_area(ratio, resolution):
-    """The ratio is true within half a percent, the area within eight."""
+    """The ratio is right within half a percent, the area within eight."""
     width, height = pixel_size(ratio, resolution)
     wide, high = map(float, ratio.split(":"))
     edge = pixel_size("1:1", resolution)[0]
@@ -407,7 +407,7 @@ def test_pixel_size_keeps_ratio_and_area(ratio, resolution):
     ("ratio", "resolution"), [("1:1", "8K"), ("wide", "1K"), ("0:1", "1K"), ("1:21", "1K")]
 )
 def test_pixel_size_refuses(ratio, resolution):
-    """A ratio or resolution that is none is refused."""
+    """An invalid ratio or resolution is refused."""
     with pytest.raises(ValueError, match="="):
         pixel_size(ratio, resolution)
 
@@ -429,7 +429,7 @@ def test_pixel_size_refuses(ratio, resolution):
     ],
 )
 def test_sizes_in_every_dialect(body, size):
-    """The size is found however the model of the request writes it, else it is a square of 1K."""
+    """The size is found in any of the models' forms, else it is a square of 1K."""
     assert size == asked_size(body, {"wide": (200, 100)}.get)
 
 
@@ -443,7 +443,7 @@ def test_sizes_in_every_dialect(body, size):
     ],
 )
 async def test_pictures_have_the_size_and_format_asked_for(body, size, kind):
-    """The file is a real picture of exactly the size and format that the request asks for."""
+    """The file is a real picture of exactly the requested size and format."""
     async with running() as (_, http):
         image, content_type = await picture(http, body)
 
@@ -468,7 +468,7 @@ async def test_pictures_differ():
     ["", "x", "狐狸" * 200, "🦊 \ud800 \x00\n", "incomprehensibilities" * 9, "a quick brown fox " * 90],
 )
 def test_any_prompt_can_be_painted(painter, prompt, monkeypatch):
-    """No prompt, however long or strange, upsets a painter."""
+    """Every prompt, however long or strange, can be painted."""
     if painter == "plain":
         monkeypatch.setitem(sys.modules, "PIL.Image", None)
     data = _images.render(
@@ -482,11 +482,11 @@ def test_any_prompt_can_be_painted(painter, prompt, monkeypatch):
 
 
 def test_plain_letters():
-    """The built-in face writes letters of its own, and nothing for a space."""
+    """The built-in font has its own letters, and nothing for a space."""
     grid = [bytearray(12) for _ in range(6)]
     _plain._stamp(grid, 0, 0, "I")
     _plain._stamp(grid, 4, 0, " ")
-    _plain._stamp(grid, 10, 4, "H")  # over the edge
+    _plain._stamp(grid, 10, 4, "H")  # beyond the edge
 
     assert ["".join(str(int(bool(dot))) for dot in row[:3]) for row in grid[:5]] == [
         "111",
@@ -515,7 +515,7 @@ async def test_png_instead_of_jpeg_without_pillow(monkeypatch, caplog):
 
 
 def test_measure():
-    """A picture's size is read from the file; what is none has no size."""
+    """A picture's size is read from the file; a file that is not a picture has no size."""
     buffer = io.BytesIO()
     Image.new("RGB", (30, 20)).save(buffer, "JPEG")
 
@@ -524,7 +524,7 @@ def test_measure():
 
 
 async def test_gallery_is_bounded(monkeypatch):
-    """The memory of pictures forgets the oldest, and does not paint twice what it remembers."""
+    """The cache of pictures drops the oldest, and does not paint a cached picture again."""
     painted = []
     monkeypatch.setattr(_images, "render", lambda item: painted.append(item) or bytes(40))
     monkeypatch.setattr(_images, "_MEMORY_BYTES", 100)
@@ -541,7 +541,7 @@ async def test_gallery_is_bounded(monkeypatch):
 
 
 def test_load_default_is_the_last_resort(monkeypatch):
-    """Where no face with all scripts is installed, the built-in one is used."""
+    """If no font with all scripts is installed, the built-in one is used."""
     from foxapi_async.emulator import _pillow
 
     monkeypatch.setattr(_pillow, "_WIDE_FACES", ("no such face.ttf",))
@@ -551,7 +551,7 @@ def test_load_default_is_the_last_resort(monkeypatch):
 
 
 def test_wide_face_is_used_when_installed(monkeypatch):
-    """A face that can be loaded is taken for prompts beyond Latin."""
+    """A font that can be loaded is used for prompts beyond Latin."""
     from foxapi_async.emulator import _pillow
 
     face = object()
@@ -566,7 +566,7 @@ def test_wide_face_is_used_when_installed(monkeypatch):
 
 
 async def test_files_need_no_key_and_allow_ranges():
-    """Files are served without a key; a range is a range, of the same file only."""
+    """Files are served without a key; a range is a range of the same file only."""
     async with running() as (emulator, http):
         url = (await finished(http))["results"][0]["url"]
         async with aiohttp.ClientSession() as bare:
@@ -611,7 +611,7 @@ def png(width, height):
 
 @pytest.mark.parametrize("form", ["stream", "base64", "data url"])
 async def test_upload(form):
-    """An upload comes back whole from its URL, and an edit can match its shape."""
+    """An upload is returned whole from its URL, and an edit can match its shape."""
     data = png(300, 200)
     async with running() as (_, http):
         if form == "stream":
@@ -657,7 +657,7 @@ async def test_upload_by_url():
 
 @pytest.mark.parametrize("text", [None, "", "!!!", "data:image/png;base64,!!!"])
 async def test_upload_refuses_what_is_not_base64(text):
-    """What cannot be decoded is 400."""
+    """Data that cannot be decoded is 400."""
     async with running() as (_, http):
         status, body = await upload(http, file_data=text)
 
@@ -665,7 +665,7 @@ async def test_upload_refuses_what_is_not_base64(text):
 
 
 async def test_upload_names():
-    """Without a name an upload is named after its type; a path is cut to its end."""
+    """An upload without a name is named after its type; a path is cut to its last part."""
     async with running() as (_, http):
         names = [
             (await upload(http, **body))[1]["filename"]
@@ -697,7 +697,7 @@ async def test_upload_names():
     ],
 )
 async def test_stream_upload_refuses(content_type, body):
-    """A stream upload that is no form with a file is 400."""
+    """A stream upload that is not a form with a file is 400."""
     async with running() as (_, http):
         headers = {"Content-Type": content_type}
         async with http.post("/v1/files/upload/stream", data=body, headers=headers) as reply:
@@ -707,7 +707,7 @@ async def test_stream_upload_refuses(content_type, body):
 
 
 async def test_upload_limits(monkeypatch):
-    """A file too large is 413; a full store drops the oldest, or is 403 when told not to."""
+    """A file too large is 413; a full store drops the oldest, or is 403 if it may not."""
     monkeypatch.setattr(uploads_module, "MOST_BYTES", 30)
     monkeypatch.setattr(uploads_module, "_QUOTA_BYTES", 50)
     async with running() as (_, http):
@@ -735,7 +735,7 @@ async def test_bodies_are_bounded(monkeypatch):
 
 
 async def test_accounts_and_models():
-    """The lists of models and credits are there."""
+    """The lists of models and credits exist."""
     async with running(models=["house-model"]) as (_, http):
         await submit(http)
         models = json.loads((await get(http, "/v1/models"))[1])
@@ -749,7 +749,7 @@ async def test_accounts_and_models():
 
 
 async def test_status_with_retry_after():
-    """A scripted refusal has its status, type and Retry-After, as often as it is told, and bills nothing."""
+    """A scripted refusal has its status, type and Retry-After, for its number of times, and bills nothing."""
     date = email.utils.formatdate(0, usegmt=True)
     faults = [
         Fault.status("submit", 429, retry_after=1, times=2),
@@ -765,7 +765,7 @@ async def test_status_with_retry_after():
 
 
 async def test_status_that_bills():
-    """A refusal may come after the bill, and with a body of the edge's own."""
+    """A refusal may come after the bill, and with an edge's own body."""
     edge = Fault.status("submit", 403, body=b"error code: 1010", content_type="text/plain")
     async with running(Fault.status("submit", 500, code="x", accepted=True), edge) as (emulator, http):
         status, body, _ = await submit(http)
@@ -798,7 +798,7 @@ async def test_cuts(fault, billed):
 
 
 async def test_hang():
-    """A hanging submit is billed, never answers, and does not hold up the end."""
+    """A hanging submit is billed, never answers, and does not delay the end."""
     async with running(Fault.hang("submit")) as (emulator, http):
         waiting = asyncio.create_task(submit(http))
         await until(lambda: emulator.billed)
@@ -811,7 +811,7 @@ async def test_hang():
 
 @pytest.mark.parametrize("virtual", [False, True])
 def test_end_with_open_connections(virtual):
-    """The end comes at once, whatever clients still hold open or wait for."""
+    """The end comes at once, even if clients hold connections open or wait."""
 
     async def scenario():
         async with aiohttp.ClientSession() as http:
@@ -846,7 +846,7 @@ async def test_slow():
 
 
 async def test_garbage():
-    """Garbage is a success with a body nobody can read; it is billed."""
+    """Garbage is a success with an unreadable body; it is billed."""
     faults = [Fault.garbage("submit"), Fault.html("submit"), Fault.garbage("submit", body=b"", status=204)]
     async with running(*faults) as (emulator, http):
         replies = []
@@ -872,7 +872,7 @@ async def test_not_found_for_a_while():
 
 
 async def test_file_faults():
-    """A file may break off, be a page, be gone, or come in drips."""
+    """A file may break off, be a page, be gone, or come slowly in pieces."""
     faults = [Fault.short_body(), Fault.html("file"), Fault.status("file", 404), Fault.drip("file", 0.02)]
     async with running(*faults) as (_, http):
         url = (await finished(http))["results"][0]["url"]
@@ -886,7 +886,7 @@ async def test_file_faults():
 
 
 async def test_stale():
-    """A kept connection is closed as the next request on it arrives; that one is seen, and not accepted."""
+    """A kept connection is closed when the next request on it arrives; that request is recorded, and not accepted."""
     async with running(Fault.stale("submit")) as (emulator, http):
         status, _, _ = await submit(http)
         http._retry_connection = False
@@ -899,7 +899,7 @@ async def test_stale():
 
 
 async def test_huge():
-    """A body that is too large is the proper one to whoever reads it all."""
+    """A body that is too large is still the normal one for a client that reads it all."""
     async with running(Fault.huge("submit", size=3_000_000)) as (emulator, http):
         _, accepted, headers = await submit(http)
 
@@ -908,7 +908,7 @@ async def test_huge():
 
 
 async def test_bomb():
-    """A bomb is small on the wire, and says how it is packed."""
+    """A bomb is small on the wire, and names its encoding."""
     async with running(Fault.bomb("poll"), Fault.bomb("file", size=1_000_000)) as (_, http):
         _, accepted, _ = await submit(http)
         async with http.get(f"/v1/tasks/{accepted['id']}") as reply:
@@ -923,7 +923,7 @@ async def test_bomb():
 
 
 async def test_drip_of_nothing():
-    """A body without bytes drips as well."""
+    """A body without bytes can be sent in pieces as well."""
     async with running(Fault.drip("file", 0), Fault.short_body("poll")) as (_, http):
         _, accepted, _ = await submit(http)
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -935,7 +935,7 @@ async def test_drip_of_nothing():
 
 
 async def test_redirect():
-    """A redirection points elsewhere and accepts nothing."""
+    """A redirect points to another address and accepts nothing."""
     fault = Fault.redirect("submit", "http://example.com/v1")
     async with (
         running(fault) as (emulator, http),
@@ -947,7 +947,7 @@ async def test_redirect():
 
 
 async def test_rate_is_a_share():
-    """A rate strikes that share of the requests, the same ones for the same seed."""
+    """A rate applies to that share of the requests, the same ones for the same seed."""
     runs = []
     for _ in range(2):
         async with running(Fault.rate("poll", 0.5)) as (emulator, http):
@@ -960,7 +960,7 @@ async def test_rate_is_a_share():
 
 
 async def test_upload_faults():
-    """Uploads have faults too."""
+    """Uploads have faults as well."""
     async with running(Fault.cut_before("upload"), Fault.status("upload", 429)) as (_, http):
         with pytest.raises(aiohttp.ClientConnectionError):
             await upload(http, file_data="AAAA")
@@ -970,7 +970,7 @@ async def test_upload_faults():
 
 
 async def test_aim():
-    """A fault strikes only the model and prompt it aims at, after the requests it lets pass."""
+    """A fault applies only to the model and prompt that it names, after the requests that it lets pass."""
     fault = Fault.status("submit", 500, model="grok", prompt="hen", after=1, times=None)
     async with running(fault) as (_, http):
         bodies = [GROK, GROK | {"prompt": "hen"}, PRO | {"prompt": "hen"}, GROK | {"prompt": "a hen"}]
@@ -980,7 +980,7 @@ async def test_aim():
 
 
 async def test_add_fault():
-    """A fault can join the script while the emulator runs."""
+    """A fault can be added to the script while the emulator runs."""
     async with running() as (emulator, http):
         statuses = [(await submit(http))[0]]
         emulator.add_fault(Fault.status("submit", 402))
@@ -990,7 +990,7 @@ async def test_add_fault():
 
 
 def test_after_counts_whatever_stands_before():
-    """Every matching fault counts every request, so `after` is a place in the script."""
+    """Every matching fault counts every request, so `after` is a position in the script."""
     from foxapi_async.emulator._script import Script
 
     script = Script((Fault.status("poll", 500), Fault.status("poll", 503, after=2)), 0, lambda: 0.0)
@@ -1011,7 +1011,7 @@ def test_after_counts_whatever_stands_before():
     ],
 )
 def test_impossible_faults(wrong):
-    """A fault that could never strike is refused when it is made."""
+    """A fault that could never apply is refused when it is made."""
     with pytest.raises(ValueError, match=r"no such fault|must be|must lie"):
         Fault(**wrong)
 
@@ -1045,7 +1045,7 @@ async def test_idempotency():
 
 
 async def test_an_adopted_task_is_finished_under_its_id():
-    """A task of another emulator lives here under its own id, and its pictures can be fetched."""
+    """A task of another emulator continues here under its own id, and its pictures can be fetched."""
     async with running() as (emulator, http):
         emulator.adopt("task-unified-1-fox", GROK | {"num_outputs": 2})
         _, reply = await poll(http, "task-unified-1-fox")
@@ -1066,7 +1066,7 @@ async def test_an_adopted_task_is_not_billed():
 
 
 async def test_an_adopted_task_begins_when_it_is_adopted():
-    """However old its id is, a task takes its time from the moment at which it is adopted."""
+    """For any age of its id, a task's duration counts from the moment when it is adopted."""
     async with running(seconds=1000) as (emulator, http):
         emulator.adopt("task-unified-1-fox", GROK)
         _, reply = await poll(http, "task-unified-1-fox")
@@ -1075,7 +1075,7 @@ async def test_an_adopted_task_begins_when_it_is_adopted():
 
 
 async def test_a_fault_strikes_an_adopted_task():
-    """The script decides the fate of an adopted task as of any other."""
+    """The script decides the end of an adopted task like that of any other."""
     async with running(Fault.fails("generation_failed")) as (emulator, http):
         emulator.adopt("task-unified-1-fox", GROK)
         _, reply = await poll(http, "task-unified-1-fox")
@@ -1084,7 +1084,7 @@ async def test_a_fault_strikes_an_adopted_task():
 
 
 async def test_the_key_of_an_adopted_task_is_known():
-    """An emulator that honours idempotency keys finds an adopted task by its key."""
+    """An emulator with idempotency keys finds an adopted task by its key."""
     async with running(idempotent=True) as (emulator, http):
         emulator.adopt("task-unified-1-fox", GROK, idempotency_key="k")
         _, reply, _ = await submit(http, headers={"Idempotency-Key": "k"})
@@ -1101,7 +1101,7 @@ async def test_the_key_of_an_adopted_task_is_known():
     ],
 )
 async def test_what_cannot_be_adopted(task_id, body, path, words):
-    """An id that is in use and a request that would be refused are a ValueError, and nothing is changed."""
+    """An id in use, and a request that would be refused, are a ValueError, and nothing is changed."""
     async with running() as (emulator, _):
         emulator.adopt("task-known", GROK)
         with pytest.raises(ValueError, match=words):
@@ -1134,7 +1134,7 @@ async def test_records():
 
 
 async def test_records_are_bounded(monkeypatch):
-    """The older half of too many records is forgotten."""
+    """If there are too many records, the older half is dropped."""
     monkeypatch.setattr(service_module, "_MOST_RECORDS", 4)
     async with running() as (emulator, http):
         for _ in range(5):
@@ -1144,7 +1144,7 @@ async def test_records_are_bounded(monkeypatch):
 
 
 def test_time_is_the_loop_s():
-    """On a loop whose time jumps, an hour passes in no time and dates agree with it."""
+    """On a loop whose time jumps, an hour passes at once, and dates agree with it."""
 
     async def scenario():
         loop = asyncio.get_running_loop()
@@ -1212,7 +1212,7 @@ async def test_runs_once():
     ("host", "shown"), [("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:"), ("::", "http://[::1]:")]
 )
 async def test_hosts(host, shown):
-    """The URL is one that can be reached, whatever the address to listen on."""
+    """The URL can be reached, for any address to listen on."""
     try:
         async with Emulator(host=host) as emulator, client(emulator) as http:
             status, _, _ = await get(http, "/v1/models")
@@ -1224,7 +1224,7 @@ async def test_hosts(host, shown):
 
 
 async def test_port_taken():
-    """A port that is taken is an OSError, in either form."""
+    """A taken port is an OSError, in both forms."""
     async with Emulator() as emulator:
         port = int(emulator.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address"):
@@ -1234,7 +1234,7 @@ async def test_port_taken():
 
 
 async def test_an_emulator_never_entered_can_be_left():
-    """Leaving what was never entered is harmless."""
+    """Leaving an emulator that was never entered is harmless."""
     await Emulator().__aexit__(None, None, None)
     ThreadedEmulator().__exit__(None, None, None)
 
@@ -1263,7 +1263,7 @@ def test_threaded():
 
 
 def test_threaded_server_that_breaks(monkeypatch):
-    """An error after the start stays with the thread, and leaving does not hang."""
+    """An error after the start stays in the thread, and the exit does not hang."""
     seen = []
     monkeypatch.setattr("threading.excepthook", seen.append)
 
@@ -1283,7 +1283,7 @@ def test_fixture_in_a_synchronous_test(foxapi_emulator):
 
 
 async def test_fixture_in_an_asynchronous_test(foxapi_emulator):
-    """The same fixture serves asynchronous tests."""
+    """The same fixture works in asynchronous tests."""
     async with client(foxapi_emulator) as http:
         _, accepted, _ = await submit(http)
 
@@ -1292,7 +1292,7 @@ async def test_fixture_in_an_asynchronous_test(foxapi_emulator):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command(number):
-    """The command prints what to export, serves, and ends quietly with 0 on a signal."""
+    """The command prints the variables to export, serves, and ends quietly with 0 on a signal."""
     command = [
         sys.executable,
         "-m",
@@ -1319,7 +1319,7 @@ def test_command(number):
 
 
 def test_command_in_this_process(monkeypatch, capsys):
-    """The command is a function that returns its exit status, for another command to offer."""
+    """The command is a function that returns its exit status, so that another command can offer it."""
 
     async def serve(emulator):
         raise KeyboardInterrupt
@@ -1333,7 +1333,7 @@ def test_command_in_this_process(monkeypatch, capsys):
 
 
 def test_command_on_a_taken_port(capsys):
-    """A port that is taken is said in one line and is status 1."""
+    """A taken port gives one line and status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert __main__.main(["--port", str(taken.getsockname()[1])]) == 1
 
@@ -1341,5 +1341,5 @@ def test_command_on_a_taken_port(capsys):
 
 
 def test_door():
-    """The door lists what it offers, in order."""
+    """The package lists its public names, in order."""
     assert sorted(foxapi_async.emulator.__all__) == foxapi_async.emulator.__all__

@@ -1,5 +1,5 @@
-"""Result files under every fault: an address that has expired, a file that changes under way, what is no image, a
-disk that is full, and names that are taken.
+"""Result files under every fault: an expired address, a file that changes during the download, data that is
+not an image, a full disk, and taken names.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from aiohttp import web
 from helpers import fox_request, posts
 
 from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile, TaskSnapshot
-from foxapi_async._files import disk, downloads, media_type
+from foxapi_async._files import disk, downloads, names
 from foxapi_async._files.values import Position
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
@@ -35,11 +35,11 @@ TASK = "task-unified-1"
 
 
 class Host:
-    """A file host that answers as it is told, and the service that names its addresses.
+    """A file host with scripted answers, and the service that names its addresses.
 
     Args:
-        answer: gives the reply to a request for a file, given the request.
-        namings: the paths that each read of the task names; the last goes for all that follow.
+        answer: returns the reply to a request for a file.
+        namings: the paths that each read of the task names; the last one is used for all later reads.
     """
 
     def __init__(self, answer, *namings):
@@ -84,7 +84,7 @@ class Host:
 
 
 def by_path(**answers):
-    """Answers that depend on the path alone: bytes, or a status; what is not named is gone."""
+    """Answers that depend only on the path: bytes, or a status; other paths are gone."""
 
     async def answer(request):
         given = answers.get(request.path.strip("/"), 404)
@@ -98,7 +98,7 @@ async def broken_off(request, piece, etag):
     response = web.StreamResponse(headers={"ETag": etag, "Content-Length": str(len(PICTURE))})
     await response.prepare(request)
     await response.write(piece)
-    await asyncio.sleep(1)  # aiohttp forgets what nobody has read when a connection ends
+    await asyncio.sleep(1)  # aiohttp drops unread bytes when a connection ends
     request.transport.close()
     return response
 
@@ -110,7 +110,7 @@ def reply(body=PICTURE, status=200, **headers):
 
 
 def whole(*args, **headers):
-    """An answer that is such a reply."""
+    """An answer function with such a reply."""
 
     async def answer(_request):
         return reply(*args, **headers)
@@ -119,7 +119,7 @@ def whole(*args, **headers):
 
 
 def in_turn(*answers):
-    """Each request gets the next answer, the last goes for all that follow."""
+    """Each request gets the next answer; the last one is used for all later requests."""
     left = list(answers)
 
     async def answer(request):
@@ -129,7 +129,7 @@ def in_turn(*answers):
 
 
 def begins(piece=PICTURE[:600], etag='"one"'):
-    """An answer that is such a reply."""
+    """An answer function with such a reply."""
     return lambda request: broken_off(request, piece, etag)
 
 
@@ -145,12 +145,12 @@ def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
-# An address that has expired.
+# Expired addresses.
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_an_expired_address_is_renewed(status, tmp_path):
-    """Where a result file has gone, an image of an open session reads its task once and fetches the fresh address."""
+    """If a result file is gone, an image of an open session reads its task once and fetches the fresh address."""
     answer = by_path(old=status, new=PICTURE)
     async with Host(answer, ["/old"], ["/new"]) as host, session_of(host) as fox:
         image = (await fox.fetch(TASK)).images[0]
@@ -162,7 +162,7 @@ async def test_an_expired_address_is_renewed(status, tmp_path):
 
 
 async def test_a_result_keeps_its_places():
-    """Each of several images takes the fresh address that stands where its own stood."""
+    """Each of several images takes the fresh address at its own position."""
     answer = by_path(new1=PICTURE, new2=OTHER)
     async with Host(answer, ["/old1", "/old2"], ["/new1", "/new2"]) as host, session_of(host) as fox:
         result = await fox.attach(TASK)
@@ -172,7 +172,7 @@ async def test_a_result_keeps_its_places():
 
 @pytest.mark.parametrize("how", ["save", "read"])
 async def test_images_that_expire_together_read_their_task_once(tmp_path, how):
-    """However many images of a result have expired, and however far apart that shows, the task is read once."""
+    """If several images of a result have expired, at the same time or not, the task is read once."""
     old, new = [f"/old{n}" for n in range(4)], [f"/new{n}" for n in range(4)]
 
     async def answer(request):
@@ -195,7 +195,7 @@ async def test_images_that_expire_together_read_their_task_once(tmp_path, how):
 
 
 async def test_a_failed_read_is_not_repeated_for_each_image(tmp_path):
-    """If the task cannot be read, that holds for all images of the call: the service is asked once."""
+    """If the task cannot be read, this holds for all images of the call: the service is asked once."""
     async with Host(by_path(), [f"/old{n}" for n in range(4)], 404) as host, session_of(host) as fox:
         with pytest.raises(DownloadError, match=r"cannot be read for a fresh address.*404.*24 hours"):
             await (await fox.attach(TASK)).save(tmp_path)
@@ -205,7 +205,7 @@ async def test_a_failed_read_is_not_repeated_for_each_image(tmp_path):
 
 
 async def test_a_cancelled_reader_hands_over_to_the_next():
-    """If the download that reads the task is cancelled, another that waits for the reading makes it."""
+    """If the download that reads the task is cancelled, another one that waits for the result reads it."""
     answer = by_path(new1=PICTURE, new2=OTHER)
     async with Host(answer, ["/old1", "/old2"], ["/new1", "/new2"]) as host, session_of(host) as fox:
         images = (await fox.fetch(TASK)).images
@@ -240,7 +240,7 @@ async def test_a_cancelled_reader_hands_over_to_the_next():
     ],
 )
 async def test_where_there_is_no_fresh_address_the_error_says_so(naming, words):
-    """The task names the same address, none, another number of them, or is not to be had: an error with the 24 h."""
+    """The task names the same address, none, another number of them, or cannot be read: an error with the 24 h."""
     async with Host(by_path(), ["/old"], naming) as host, session_of(host) as fox:
         image = (await fox.fetch(TASK)).images[0]
         with pytest.raises(DownloadError, match=f"task {TASK}: .*HTTP 404, and its task {words}") as caught:
@@ -253,7 +253,7 @@ async def test_where_there_is_no_fresh_address_the_error_says_so(naming, words):
 
 
 async def test_a_fresh_address_that_is_gone_as_well_ends_it():
-    """The task is read for a fresh address once; if that gives nothing either, the error names it."""
+    """The task is read for a fresh address once; if that fails too, the error names it."""
     async with Host(by_path(), ["/old"], ["/new"], ["/newer"]) as host, session_of(host) as fox:
         image = (await fox.fetch(TASK)).images[0]
         with pytest.raises(DownloadError, match=r"HTTP 404, also at the fresh address .*24 hours") as caught:
@@ -264,7 +264,7 @@ async def test_a_fresh_address_that_is_gone_as_well_ends_it():
 
 
 async def test_what_came_from_the_old_address_is_not_gone_on_with(tmp_path):
-    """A file that expires half-way is begun anew at its fresh address, whose bytes may be others."""
+    """A file that expires half-way starts again at its fresh address, whose bytes may differ."""
     answer = in_turn(begins(), whole(status=410), whole(OTHER))
     async with Host(answer, ["/old"], ["/new"]) as host, session_of(host) as fox:
         saved = await (await fox.fetch(TASK)).images[0].download(tmp_path / "fox")
@@ -276,7 +276,7 @@ async def test_what_came_from_the_old_address_is_not_gone_on_with(tmp_path):
 
 
 async def test_without_a_session_an_expired_address_stays_expired():
-    """A left session, a pickle or an image of no task reads nothing: that takes the key."""
+    """After the session, after a pickle, or without a task, nothing is read: a read needs the key."""
     async with Host(by_path(), ["/old"], ["/new"]) as host:
         async with session_of(host) as fox:
             image = (await fox.fetch(TASK)).images[0]
@@ -291,7 +291,7 @@ async def test_without_a_session_an_expired_address_stays_expired():
 
 
 async def test_renewing_bills_nothing(emulator, fox, tmp_path):
-    """A file that answers 404 leads to one status read and no submit."""
+    """A file that answers 404 causes one status read and no submit."""
     result = await fox.generate(fox_request())
     before = len(emulator.requests)
     emulator.add_fault(Fault.status("file", 404))
@@ -303,7 +303,7 @@ async def test_renewing_bills_nothing(emulator, fox, tmp_path):
 
 
 def test_the_place_is_no_part_of_the_value():
-    """Images are equal wherever they stand, do not show it, and forget it when they are pickled."""
+    """Images are equal at every position, do not show it, and lose it when they are pickled."""
     file = ResultFile("https://cdn.test/a.png", None, {})
     (alone,) = TaskSnapshot.of(TaskReply(id="t", files=(file,))).images
     _, second = TaskSnapshot.of(TaskReply(id="t", files=(file, file))).images
@@ -320,11 +320,13 @@ def test_the_place_is_no_part_of_the_value():
     assert again.file.at_fresh_address(["https://cdn.test/b.png"] * 2) is None
 
 
-# A file that breaks off, or changes between two tries.
+# Files that break off, or change between two tries.
 
 
 async def test_an_encoded_body_is_not_resumed():
-    """Of a compressed body we count other bytes than the server: it is fetched anew, and is whole."""
+    """For a compressed body we count other bytes than the server: it is fetched again from the start, and is
+    whole.
+    """
     packed = gzip.compress(PICTURE)
 
     async def answer(request):
@@ -354,7 +356,7 @@ async def test_a_part_that_was_not_asked_for_is_not_the_file():
 
 
 async def test_a_file_that_changed_is_fetched_anew():
-    """If the file is another one when a download is resumed, it is taken from its beginning."""
+    """If the file has changed when a download is resumed, it is fetched from its beginning."""
 
     async def answer(request):
         if len(host.ranges) > 1:
@@ -371,7 +373,7 @@ async def test_a_file_that_changed_is_fetched_anew():
 
 
 async def test_a_large_file_is_written_as_it_comes_and_begun_again_where_it_must(tmp_path):
-    """A file of many pieces reaches the disk whole, also when its first half was of another file."""
+    """A file of many pieces reaches the disk whole, also if its first half was of another file."""
 
     async def answer(request):
         headers = {"ETag": f'"{len(host.ranges)}"', "Content-Length": str(len(PICTURE))}
@@ -398,7 +400,7 @@ async def test_a_large_file_is_written_as_it_comes_and_begun_again_where_it_must
     ids=["of a known length", "of an unknown length"],
 )
 async def test_a_short_body_is_gone_on_with(tmp_path, second):
-    """The rest of a file that broke off is appended, and counted and hashed with what came before."""
+    """The rest of a file that broke off is appended, and counted and hashed with the bytes before it."""
     async with Host(in_turn(begins(), second)) as host:
         saved = await host.image.download(tmp_path / "fox.png")
 
@@ -441,7 +443,7 @@ REST = f"bytes 600-{len(PICTURE) - 1}/{len(PICTURE)}"
     ],
 )
 async def test_a_file_that_changed_is_begun_anew(tmp_path, second):
-    """Whatever does not fit what came before is no part of the file: it is fetched anew, never mixed."""
+    """Bytes that do not fit the earlier ones are not part of the file: it is fetched again, never mixed."""
     async with Host(in_turn(begins(), second, whole(OTHER))) as host:
         saved = await host.image.download(tmp_path / "fox")
 
@@ -452,7 +454,7 @@ async def test_a_file_that_changed_is_begun_anew(tmp_path, second):
 
 
 async def test_a_part_of_the_rest_is_not_the_end(tmp_path):
-    """A server may give less than the rest that was asked for: the file is not whole before its announced length."""
+    """A server may send less than the requested rest: the file is not whole before its announced length."""
     total = len(PICTURE)
 
     async def answer(request):
@@ -470,7 +472,7 @@ async def test_a_part_of_the_rest_is_not_the_end(tmp_path):
 
 
 async def test_a_server_without_ranges_sends_all_of_it_again(tmp_path):
-    """Where a server ignores `Range`, or has nothing by which to know a file again, the file is begun anew."""
+    """If a server ignores `Range`, or has no mark of the file's version, the file starts again."""
     async with Host(in_turn(begins(), begins(), whole())) as host:
         assert PICTURE == await host.image.read()
     assert [None, "bytes=600-", "bytes=600-"] == host.ranges
@@ -481,7 +483,7 @@ async def test_a_server_without_ranges_sends_all_of_it_again(tmp_path):
 
 
 async def raw_reply(data, body_of=lambda image: image.read()):
-    """What an image makes of these bytes as the whole of an answer."""
+    """The result of an image if these bytes are the whole answer."""
 
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -496,7 +498,7 @@ async def raw_reply(data, body_of=lambda image: image.read()):
 
 
 async def test_a_body_longer_than_announced_ends_where_it_was_to_end():
-    """Bytes beyond the announced length are not the file's."""
+    """Bytes beyond the announced length are not part of the file."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(PICTURE)}\r\n\r\n".encode()
 
     assert PICTURE == await raw_reply(head + PICTURE + b"more")
@@ -520,7 +522,7 @@ async def test_an_answer_without_a_file_is_told_at_once(status):
 
 
 async def test_a_file_that_never_fits_ends_after_the_tries(tmp_path):
-    """A server whose parts never fit is given up after the policy's tries, and leaves nothing."""
+    """If a server's parts never fit, the download ends after the policy's tries, and leaves nothing."""
     async with Host(in_turn(begins(), whole(b"", 416), begins(), whole(b"", 416), begins())) as host:
         with pytest.raises(DownloadError, match="cannot download"):
             await host.image.save(tmp_path / "fox.png")
@@ -529,7 +531,7 @@ async def test_a_file_that_never_fits_ends_after_the_tries(tmp_path):
     assert [] == names_in(tmp_path)
 
 
-# What is no image, and what is too large.
+# Data that is not an image, and files that are too large.
 
 
 @pytest.mark.parametrize(
@@ -570,12 +572,12 @@ async def test_what_is_no_image_is_no_file(tmp_path, body, declared, words):
     ],
 )
 def test_files_of_unknown_kinds_are_kept(head, declared, ending):
-    """What is not clearly a text is kept: it is paid for."""
-    assert ending == media_type.ending(head, declared)
+    """Data that is not clearly a text is kept: it is paid for."""
+    assert ending == names.ending(head, declared)
 
 
 async def test_a_file_that_says_it_is_too_large_is_not_begun(monkeypatch, tmp_path):
-    """An announced length above the bound ends the download before its first byte."""
+    """An announced length above the limit ends the download before its first byte."""
     monkeypatch.setattr(downloads, "MAX_FILE_BYTES", len(PICTURE) - 1)
     async with Host(in_turn(begins(b""))) as host:
         with pytest.raises(DownloadError, match=f"larger than {len(PICTURE) - 1} bytes"):
@@ -586,7 +588,7 @@ async def test_a_file_that_says_it_is_too_large_is_not_begun(monkeypatch, tmp_pa
 
 
 async def test_a_file_of_unknown_length_is_bounded_too(monkeypatch):
-    """Without an announced length, or with one that is wrong, the bytes are counted as they come."""
+    """If the announced length is missing or wrong, the bytes are counted as they come."""
     monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 100)
     with pytest.raises(DownloadError, match="larger than 100 bytes"):
         await raw_reply(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PICTURE)
@@ -596,7 +598,7 @@ async def test_a_file_of_unknown_length_is_bounded_too(monkeypatch):
 
 
 class FullDisk(io.FileIO):
-    """A file on a disk with room for so many bytes."""
+    """A file on a disk with room for this many bytes."""
 
     room = 0
 
@@ -610,7 +612,9 @@ class FullDisk(io.FileIO):
 
 @pytest.mark.parametrize("room", [0, 100, 300_000, len(PICTURE) - 1])
 async def test_a_disk_that_fills_up_under_way_leaves_nothing(tmp_path, monkeypatch, room):
-    """Whenever the disk is full, the error has the system's words, the part is gone and its file is closed."""
+    """Whenever the disk becomes full, the error has the system's words, the part is removed and its file is
+    closed.
+    """
     opened = []
 
     def open_on_full_disk(part):
@@ -635,7 +639,7 @@ def no_space(*_args, **_options):
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(("owner", "step"), [(os, "fsync"), (Path, "replace"), (Path, "hardlink_to")])
 async def test_a_disk_that_is_full_at_the_end_leaves_nothing(tmp_path, monkeypatch, owner, step, overwrite):
-    """No room at the flush or at the rename leaves neither a part nor an empty file under the name."""
+    """If there is no room at the flush or the rename, neither a part nor an empty file under the name is left."""
     monkeypatch.setattr(owner, step, no_space)
     if step == "replace" and not overwrite:
         monkeypatch.setattr(Path, "hardlink_to", no_space)
@@ -649,7 +653,7 @@ async def test_a_disk_that_is_full_at_the_end_leaves_nothing(tmp_path, monkeypat
 
 
 async def test_a_part_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatch):
-    """What is told is why the download failed, not that the part could not be removed afterwards."""
+    """The error is the reason of the failed download, not that the part could not be removed afterwards."""
     monkeypatch.setattr(Path, "unlink", no_space)
     async with Host(by_path()) as host:
         with pytest.raises(DownloadError, match="HTTP 404"):
@@ -659,14 +663,14 @@ async def test_a_part_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatc
 async def test_one_full_disk_leaves_the_others_saved(emulator, fox, tmp_path, monkeypatch):
     """If one image of several has no room, the others are saved, and the error names them."""
     result = await fox.generate(fox_request(num_outputs=4, output_format="png"))
-    whole_commit = disk.PartFile._commit
+    whole_commit = disk.PartFile.commit
 
-    def commit(part, path, overwrite):
+    def commit(part, path, *, overwrite):
         if path.name.endswith("-2.png"):
             no_space()
-        whole_commit(part, path, overwrite)
+        return whole_commit(part, path, overwrite=overwrite)
 
-    monkeypatch.setattr(disk.PartFile, "_commit", commit)
+    monkeypatch.setattr(disk.PartFile, "commit", commit)
     with pytest.raises(DownloadError, match="No space left") as caught:
         await result.save(tmp_path)
 
@@ -679,7 +683,9 @@ async def test_one_full_disk_leaves_the_others_saved(emulator, fox, tmp_path, mo
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_two_files_race_for_one_name(tmp_path, monkeypatch, overwrite, links):
-    """Of two saves under one name exactly one wins, or with `overwrite` the last: always one whole file, no mixture."""
+    """Of two saves under one name exactly one succeeds, or with `overwrite` the last: always one whole file,
+    no mixture.
+    """
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", no_space)
     async with Host(by_path(a=PICTURE, b=OTHER)) as host:
@@ -725,7 +731,7 @@ async def test_a_crowd_saves_into_a_folder_that_is_not_there_yet(tmp_path):
     ],
 )
 async def test_unusual_names_are_kept(tmp_path, name):
-    """Any name that the file system takes is the file's, up to its very last byte."""
+    """Any name that the file system takes is used, to its last byte."""
     async with Host(in_turn(whole())) as host:
         assert tmp_path / name == await host.image.save(tmp_path / name)
 
@@ -736,7 +742,7 @@ async def test_unusual_names_are_kept(tmp_path, name):
     "name", ["nul\0.png", "\ud800.png", "x" * 256 + ".png", "file/fox.png", "file/deep/fox"]
 )
 async def test_impossible_names_are_told_before_anything_is_fetched(tmp_path, name):
-    """A name that no file can have is a DownloadError, and not a byte is fetched for it."""
+    """An impossible name is a DownloadError, and no byte is fetched for it."""
     (tmp_path / "file").write_bytes(b"")
     async with Host(in_turn(whole())) as host:
         with pytest.raises(DownloadError, match="cannot write "):
@@ -747,7 +753,7 @@ async def test_impossible_names_are_told_before_anything_is_fetched(tmp_path, na
 
 
 async def test_a_folder_that_vanishes_is_told(tmp_path):
-    """If the folder is removed during the download, the error says that it is not there."""
+    """If the folder is removed during the download, the error says that it is missing."""
     folder = tmp_path / "out"
 
     async def answer(request):
@@ -767,7 +773,7 @@ async def test_a_folder_that_vanishes_is_told(tmp_path):
 
 
 async def test_downloads_tell_size_and_checksum(emulator, fox, tmp_path):
-    """`download` is `save` with the size and the SHA-256 of what lies on the disk, for each image in order."""
+    """`download` is `save` with the size and the SHA-256 of the bytes on the disk, for each image in order."""
     result = await fox.generate(fox_request(num_outputs=3))
     saved = await result.download(tmp_path / "a")
     paths = await result.save(tmp_path / "b")
@@ -779,7 +785,7 @@ async def test_downloads_tell_size_and_checksum(emulator, fox, tmp_path):
 
 
 async def test_a_checksum_is_of_the_last_beginning(tmp_path):
-    """What was written before a new beginning, on the disk already or not yet, is in neither file nor checksum."""
+    """Bytes from before a new start, on the disk or not yet, are in neither file nor checksum."""
     many = [begins(bytes(size), f'"{size}"') for size in (400_000, 10, 300_000)]
     async with Host(in_turn(*many, whole())) as host:
         saved = await host.image.download(tmp_path / "fox.png")
@@ -788,11 +794,11 @@ async def test_a_checksum_is_of_the_last_beginning(tmp_path):
     assert PICTURE == saved.path.read_bytes()
 
 
-# The session ends.
+# The end of the session.
 
 
 async def test_a_session_left_during_a_download_does_not_end_it(tmp_path):
-    """A save that is under way when its session is left goes on over a connection of its own."""
+    """A save that runs when its session is closed continues over its own connection."""
     going, left = asyncio.Event(), asyncio.Event()
 
     async def answer(request):
@@ -816,7 +822,9 @@ async def test_a_session_left_during_a_download_does_not_end_it(tmp_path):
 
 
 async def test_another_loop_takes_connections_of_its_own(tmp_path):
-    """While its session is open, a result can be saved on the loop of another thread, which its connections are not of."""
+    """While its session is open, a result can be saved on another thread's loop, where the session's
+    connections do not work.
+    """
     answer = in_turn(whole(), whole(), whole(b"", 404))
     async with Host(answer, ["/old"], ["/new"]) as host, session_of(host) as fox:
         image = (await fox.fetch(TASK)).images[0]
@@ -830,7 +838,9 @@ async def test_another_loop_takes_connections_of_its_own(tmp_path):
 
 
 async def test_connections_that_are_closed_are_broken_not_a_bug():
-    """A session that is left between two hops of a redirect breaks the try, which is repeated over another."""
+    """Closing the session between two hops of a redirect breaks the try, which is repeated over another
+    connection.
+    """
     async with aiohttp.ClientSession() as closing:
         client = FileClient(closing)
 

@@ -63,7 +63,7 @@ async def test_the_ending_follows_the_content(fox, tmp_path, form):
 
 
 async def test_the_ending_does_not_follow_the_url(emulator, fox, result, tmp_path):
-    """A URL that ends in `.html` or in nothing still gives an image its own ending."""
+    """An image gets the ending of its content, even if the URL ends in `.html` or has no ending."""
     url = result.images[0].url
     odd = GeneratedImage(f"{url}?name=evil.html")
 
@@ -71,7 +71,7 @@ async def test_the_ending_does_not_follow_the_url(emulator, fox, result, tmp_pat
 
 
 async def test_the_key_never_goes_to_the_file_host(emulator, result, tmp_path):
-    """Downloads carry no Authorization header."""
+    """Downloads have no Authorization header."""
     await result.save(tmp_path)
 
     records = files_of(emulator)
@@ -80,7 +80,7 @@ async def test_the_key_never_goes_to_the_file_host(emulator, result, tmp_path):
 
 
 async def test_read_gives_the_bytes(result, tmp_path):
-    """`read` gives what `save` writes."""
+    """`read` returns the bytes that `save` writes."""
     path = await result.images[0].save(tmp_path / "fox.png")
 
     assert path.read_bytes() == await result.images[0].read()
@@ -88,7 +88,7 @@ async def test_read_gives_the_bytes(result, tmp_path):
 
 
 async def test_a_chosen_name_is_kept_and_a_bare_one_gets_an_ending(result, tmp_path):
-    """`image.save("name")` adds the ending of the content; a name with an ending stays as it is."""
+    """`image.save("name")` adds the ending of the content; a name with an ending stays unchanged."""
     image = result.images[0]
 
     assert tmp_path / "fox.png" == await image.save(tmp_path / "fox")
@@ -96,7 +96,7 @@ async def test_a_chosen_name_is_kept_and_a_bare_one_gets_an_ending(result, tmp_p
 
 
 async def test_an_existing_file_is_refused_before_anything_is_fetched(emulator, result, tmp_path):
-    """A taken name is a DownloadError before a byte is fetched, whichever ending it has; `overwrite` allows it."""
+    """A taken name, with any ending, is a DownloadError before a byte is fetched; `overwrite` allows it."""
     (tmp_path / f"{result.task_id}-2.webp").write_bytes(b"mine")
     (tmp_path / "fox.png").write_bytes(b"mine")
 
@@ -110,7 +110,9 @@ async def test_an_existing_file_is_refused_before_anything_is_fetched(emulator, 
 
 
 async def test_a_name_taken_meanwhile_is_not_overwritten(emulator, fox, result, tmp_path):
-    """A file that appears under the name during the download is kept; concurrent saves of one name: one wins."""
+    """A file that appears under the name during the download is kept. Of concurrent saves of one name, one
+    succeeds.
+    """
     outcomes = await asyncio.gather(
         *(result.images[0].save(tmp_path / "fox.png") for _ in range(4)), return_exceptions=True
     )
@@ -121,7 +123,7 @@ async def test_a_name_taken_meanwhile_is_not_overwritten(emulator, fox, result, 
 
 
 async def test_file_systems_without_hard_links_are_served(result, tmp_path, monkeypatch):
-    """Where a hard link cannot be made, the name is reserved first; a taken one is still kept."""
+    """If a hard link cannot be made, the name is reserved first; a taken one is still kept."""
 
     def no_links(self, target):
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -145,7 +147,7 @@ async def test_a_folder_in_place_of_a_file_is_refused(result, tmp_path):
 
 
 async def test_what_the_disk_says_is_told_in_one_line(result, tmp_path):
-    """A folder that cannot be made is a DownloadError with the reason, and nothing is left behind."""
+    """A folder that cannot be made is a DownloadError with the reason, and nothing is left."""
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(DownloadError, match=r"cannot write .*Not a directory|exists already"):
@@ -177,7 +179,7 @@ async def test_results_outlive_their_session(emulator, tmp_path):
     ids=lambda fault: f"{fault.kind}-{fault.http_status}",
 )
 async def test_a_broken_download_is_resumed(emulator, fox, result, tmp_path, fault):
-    """A download that breaks off is tried again, and the file is whole in the end."""
+    """A download that breaks off is tried again, and the file is whole at the end."""
     whole = await result.images[0].read()
     emulator.add_fault(fault)
 
@@ -188,7 +190,7 @@ async def test_a_broken_download_is_resumed(emulator, fox, result, tmp_path, fau
 
 
 async def test_a_short_body_is_resumed_where_it_broke_off(emulator, fox, result):
-    """The second try asks for the rest with `Range` where the file is known to be the same."""
+    """The second try asks for the rest with `Range` if the file is known to be the same."""
     emulator.add_fault(Fault.short_body("file"))
     await result.images[0].read()
 
@@ -221,7 +223,7 @@ async def test_a_web_page_is_no_image(emulator, fox, result, tmp_path):
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_an_expired_url_says_so(emulator, fox, result, status):
-    """A result URL that is gone is told at once, with the 24 hours."""
+    """An expired result URL is reported at once, with the 24 hours."""
     emulator.add_fault(Fault.status("file", status))
 
     with pytest.raises(DownloadError, match="24 hours"):
@@ -243,7 +245,7 @@ async def test_a_stalled_download_is_given_up(emulator, fox, result):
 
 
 async def test_a_file_is_bounded(emulator, fox, result, tmp_path, monkeypatch):
-    """A file larger than the bound is refused while it comes."""
+    """A file larger than the limit is refused during the download."""
     monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 5000)
 
     with pytest.raises(DownloadError, match="larger than 5000 bytes"):
@@ -257,7 +259,7 @@ async def test_a_file_is_bounded(emulator, fox, result, tmp_path, monkeypatch):
     [("ftp://127.0.0.1/x", "not followed"), ("file:///etc/passwd", "not followed"), ("", "image")],
 )
 async def test_a_redirect_is_followed_only_to_the_web(emulator, fox, result, location, words):
-    """Downloads follow redirects to http and https alone."""
+    """Downloads follow redirects only to http and https."""
     emulator.add_fault(Fault.redirect("file", location or result.images[1].url, status=302))
     if not location:
         assert await result.images[0].read() == await result.images[1].read()
@@ -268,7 +270,7 @@ async def test_a_redirect_is_followed_only_to_the_web(emulator, fox, result, loc
 
 
 async def test_a_ring_of_redirects_ends(emulator, fox, result):
-    """A URL that leads to itself is given up."""
+    """A URL that redirects to itself ends with an error."""
     emulator.add_fault(Fault.redirect("file", result.images[0].url, times=None))
 
     with pytest.raises(DownloadError, match="too many redirects"):
@@ -297,7 +299,7 @@ async def test_a_cancelled_save_leaves_nothing(emulator, fox, result, tmp_path):
 
 
 async def test_a_cancelled_thread_is_waited_for():
-    """A cancelled file operation has ended before its caller goes on, however often it is cancelled."""
+    """A cancelled file operation has ended before its caller continues, however often it is cancelled."""
     import threading
 
     go_on, ended = threading.Event(), []
@@ -319,7 +321,7 @@ async def test_a_cancelled_thread_is_waited_for():
 
 
 async def test_upload_takes_a_path_bytes_or_a_file(emulator, fox, tmp_path):
-    """A path, bytes and a binary file are each stored whole, under their name, and their URL gives them back."""
+    """A path, bytes and a binary file are each stored whole, under their name, and can be fetched from their URL."""
     (tmp_path / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(600_000))
     half_read = io.BytesIO(b"skipped" + b"\x89PNG\r\n\x1a\nrest")
     half_read.read(7)
@@ -350,7 +352,7 @@ async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(emulator,
 
 
 async def test_an_upload_is_tried_again_from_its_beginning(emulator, fox, tmp_path):
-    """A passing fault repeats an upload whole; nothing is billed for it."""
+    """After a passing fault the whole upload is repeated; nothing is billed for it."""
     emulator.add_fault(Fault.status("upload", 503))
     emulator.add_fault(Fault.cut_before("upload"))
     stored = await fox.upload(io.BytesIO(b"GIF89a" + bytes(400_000)))
@@ -360,7 +362,7 @@ async def test_an_upload_is_tried_again_from_its_beginning(emulator, fox, tmp_pa
 
 
 async def test_an_upload_that_fails_is_not_charged(emulator, fox):
-    """What an upload raises says `charged == "no"`."""
+    """The error of an upload has `charged == "no"`."""
     emulator.add_fault(Fault.status("upload", 500, times=None))
     with pytest.raises(ServerError) as caught:
         await fox.upload(b"GIF89a")
@@ -369,7 +371,7 @@ async def test_an_upload_that_fails_is_not_charged(emulator, fox):
 
 
 async def test_too_large_for_the_service_says_so(emulator, fox):
-    """413 with an HTML page of the edge is told in words."""
+    """413 with an HTML page of the edge is reported in words."""
     emulator.add_fault(Fault.html("upload", status=413))
 
     with pytest.raises(PayloadTooLargeError):
@@ -377,7 +379,9 @@ async def test_too_large_for_the_service_says_so(emulator, fox):
 
 
 async def test_local_files_in_a_request_are_stored_once(emulator, fox, tmp_path):
-    """Paths in `image_urls` are uploaded before the submit, each once for the session, also by several at a time."""
+    """Paths in `image_urls` are uploaded before the submit, each once for the session, also by several
+    submits at once.
+    """
     path = tmp_path / "fox.png"
     Image.new("RGB", (64, 48)).save(path)
     requests = [Gemini31FlashImage(f"fox {i}", image_urls=[path]) for i in range(4)]
@@ -406,7 +410,7 @@ async def test_a_stored_file_is_stored_anew_when_it_is_old(emulator, fox, tmp_pa
 
 
 async def test_files_that_are_old_are_forgotten(emulator, fox, tmp_path):
-    """What would be stored anew takes no memory: of one file every 30 hours two are remembered."""
+    """A file that would be stored again needs no memory: of one file every 30 hours two are kept."""
     for n in range(5):
         path = tmp_path / f"{n}.png"
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([n]))
@@ -431,7 +435,7 @@ async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
 
 
 async def test_a_file_that_shrinks_while_it_is_sent_is_noticed(emulator, fox, tmp_path):
-    """A file that becomes shorter under way is no silent half."""
+    """A file that becomes shorter during the upload is an error, not half a file."""
     source = Source(tmp_path / "fox.bin")
     (tmp_path / "fox.bin").write_bytes(bytes(1000))
     await source.measure()
@@ -443,7 +447,7 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_noticed(emulator, fox, tm
 
 
 async def test_a_half_saved_result_tells_what_was_saved(emulator, fox, result, tmp_path):
-    """If one image of several cannot be had, the error names the files of the others, which stay."""
+    """If one image of several cannot be fetched, the error names the files of the others, which stay."""
     emulator.add_fault(Fault.status("file", 404))
 
     with pytest.raises(DownloadError, match="404") as caught:
@@ -465,7 +469,7 @@ async def test_a_redirect_to_nowhere_is_told(emulator, fox, result, tmp_path, lo
 
 
 async def test_a_pipe_is_no_input_file(emulator, fox, tmp_path):
-    """A named pipe, which would block a thread until somebody writes, is refused at once."""
+    """A named pipe, which would block a thread until another process writes, is refused at once."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidRequestError, match="not a regular file"):
         await fox.upload(tmp_path / "pipe")
@@ -476,7 +480,7 @@ async def test_a_pipe_is_no_input_file(emulator, fox, tmp_path):
 
 
 async def test_a_folder_that_cannot_be_written_to_is_told(result, tmp_path, monkeypatch):
-    """Where no file can be made, the error says why, and nothing is left."""
+    """If no file can be made, the error says why, and nothing is left."""
 
     def refused(self, mode="r"):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))

@@ -1,4 +1,4 @@
-"""File names made of texts from strangers."""
+"""File names made from untrusted texts."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ unhurried = settings(deadline=None)
     ],
 )
 def test_safe_names(task_id, name):
-    """A documented id stays as it is; anything else loses what a file system could misread."""
+    """A documented id stays unchanged; any other loses characters that a file system could misread."""
     assert safe_name(task_id) == name
 
 
 @given(st.text())
 def test_safe_names_are_one_visible_path_part(task_id):
-    """No id leaves its directory, hides its file, or makes a name too long."""
+    """No id leads out of its directory, hides its file, or makes a name too long."""
     name = safe_name(task_id)
 
     assert 1 <= len(name) <= 100
@@ -79,7 +79,7 @@ ids = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200)
 @unhurried
 @given(st.sets(ids.filter(lambda text: id_problem(text) is None), max_size=20))
 def test_file_names_are_safe_and_their_own(items):
-    """Different ids have different file names, also where case does not count, and each fits every file system."""
+    """Different ids have different file names, also if case does not count, and each fits every file system."""
     stems = [file_stem(item) for item in items]
 
     assert len(items) == len({stem.casefold() for stem in stems})

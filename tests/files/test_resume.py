@@ -1,4 +1,4 @@
-"""How a file that broke off is continued: what vouches for its bytes, and what no history of replies mixes."""
+"""How a broken download is continued: which marks prove that its bytes fit, and that no replies mix versions."""
 
 import hashlib
 
@@ -52,7 +52,7 @@ def test_only_what_vouches_for_each_byte_is_a_validator(headers, validator):
 
 
 def test_each_beginning_is_known_for_itself():
-    """What one version was known by is forgotten when another begins."""
+    """When another version begins, the mark of the earlier one is dropped."""
     known = PartialFile()
     known.take(200, {"ETag": '"one"', "Content-Length": "10", "Content-Type": "image/png"}, 0)
     known.take(200, {"ETag": '"two"', "Content-Length": "5", "Content-Encoding": "gzip"}, 0)
@@ -61,7 +61,7 @@ def test_each_beginning_is_known_for_itself():
 
 
 def test_a_date_vouches_for_the_same_date_alone():
-    """A part that names another Last-Modified is of another version."""
+    """A part with another Last-Modified is of another version."""
     known = PartialFile(validator=EARLIER, total=10)
     part = {"Content-Range": "bytes 5-9/10"}
 
@@ -75,7 +75,7 @@ def test_a_date_vouches_for_the_same_date_alone():
     [(None, None), ("10", 10), ("0", 0), ("-1", None), ("1e3", None), ("9" * 5000, None), ("٣", None)],
 )
 def test_lengths_are_plain_numbers(length, total):
-    """What is no number of digits that a file may have is no length."""
+    """A value that is not a plain number, with as many digits as a file may have, is not a length."""
     known = PartialFile()
     known.take(200, {} if length is None else {"Content-Length": length}, 0)
 
@@ -88,7 +88,7 @@ VERSIONS = st.sampled_from([PICTURE[:1000], OTHER[:1200], PICTURE[:1200], OTHER[
 
 @given(st.lists(st.tuples(VERSIONS, st.integers(0, 1200), st.booleans()), min_size=1, max_size=8))
 def test_no_history_mixes_two_versions(history):
-    """Whatever version an honest server has at each try and wherever it breaks off: what is whole is one version."""
+    """For any version at each try and any break, a complete file is of one version, if the server is honest."""
     known, got = PartialFile(), b""
     for version, length, tells in history:
         etag, total = f'"{digest(version)[:8]}"', len(version)

@@ -20,7 +20,7 @@ URL = "https://cdn.test/a.png"
     ],
 )
 def test_a_fresh_address_is_that_of_the_same_position_among_as_many(position, count, url):
-    """A later reply gives a file's address by its position, and none if it has another number of files."""
+    """A later reply gives a file's address by its position, and None if the number of files has changed."""
     found = FileRequest(URL, "task-1", position).at_fresh_address([f"u{n}" for n in range(count)])
 
     assert (found and found.url) == url

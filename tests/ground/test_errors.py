@@ -1,4 +1,4 @@
-"""Errors: one root, nothing lost in a pickle or copy, and what may be repeated was not billed."""
+"""Errors: one root, nothing lost in a pickle or copy, and an error that may be repeated was not billed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ VALUES = {
 
 
 def keywords(cls: type) -> set[str]:
-    """What the constructor of a class and of its bases takes by keyword."""
+    """The keywords of a class's constructor and of its bases'."""
     inits = [base.__init__ for base in cls.__mro__ if base.__module__ == _errors.__name__]
     kinds = [parameter for init in inits for parameter in inspect.signature(init).parameters.values()]
     return {parameter.name for parameter in kinds if parameter.kind is parameter.KEYWORD_ONLY}
@@ -78,7 +78,7 @@ def test_one_root(cls):
 
 
 def test_no_foreign_exception_is_exported():
-    """Whatever the package exports and can be raised is a FoxError."""
+    """Every exported exception is a FoxError."""
     exported = [getattr(foxapi_async, name) for name in foxapi_async.__all__]
     raisable = [value for value in exported if inspect.isclass(value) and issubclass(value, BaseException)]
 
@@ -87,7 +87,7 @@ def test_no_foreign_exception_is_exported():
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_charged_by_default(cls):
-    """Whether something is billed follows from the class, unless the call says otherwise."""
+    """The class decides whether something is billed, unless the call says otherwise."""
     assert BILLED_UNLESS_TOLD.get(cls.__name__, "no") == cls().charged
     assert cls().task_id is None
     assert cls().retryable is False
@@ -121,7 +121,7 @@ def test_copies_keep_everything(error, make_copy):
 
 
 def test_a_copy_leaves_the_traceback_behind():
-    """Each waiter raises a copy, so neither traceback, cause nor context travels with it."""
+    """Each waiter raises a copy, so that neither traceback, cause nor context is copied."""
     error = FoxError("outer")
     error.__context__, error.__cause__ = KeyError("inner"), ValueError("cause")
     with pytest.raises(FoxError) as caught:
@@ -198,13 +198,13 @@ def test_a_hint_without_words_adds_nothing():
 
 
 def test_task_timeouts_are_no_timeout_errors():
-    """Retry layers that repeat a TimeoutError would bill again, so a TaskTimeoutError is none."""
+    """Retry layers that repeat a TimeoutError would bill again, so a TaskTimeoutError is not one."""
     assert not issubclass(_errors.TaskTimeoutError, TimeoutError)
     assert issubclass(_errors.TaskTimeoutError, TaskError)
 
 
 def test_the_message_is_the_services_own():
-    """`.message` is what the service said; an error without its words has its own text there."""
+    """`.message` is the service's text; an error without one has its own text there."""
     assert APIError("HTTP 400: no", detail="no").message == "no"
     assert APIError("HTTP 400").message == "HTTP 400"
     assert _errors.TaskFailedError("task x failed: no", detail="no").message == "no"

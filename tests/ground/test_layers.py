@@ -15,7 +15,7 @@ import foxapi_async
 
 ROOT = Path(foxapi_async.__file__).parent
 
-# The one list, from the top to the bottom. A package imports from those further down. `.` is the root itself.
+# The only list, from top to bottom. A package imports from those further down. `.` is the root itself.
 DOORS = ["__main__", "cli", "pytest_plugin", "page", "report", "fastapi", "telemetry"]
 CORE = [
     ".",
@@ -35,14 +35,14 @@ GROUND = ["_listener", "_options", "_errors", "_threads", "_version"]
 PACKAGES = [*DOORS, *CORE, *GROUND, "emulator"]
 PURE = ["_cadence", "_policy", "_wire", "models", *(set(GROUND) - {"_threads"})]
 
-# Doors are optional, so each is named with the doors that it opens: `page` is the front of the routes.
+# Doors are optional, so each is listed with the doors that it opens: `page` builds on the routes.
 OPENS = {
     "__main__": {"cli"},
     "cli": {"page", "report", "emulator"},
     "pytest_plugin": {"emulator"},
     "page": {"fastapi"},
 }
-# Where each library is imported when the code runs. attrs is everywhere.
+# Where each library is imported at run time. attrs is everywhere.
 LIBRARIES = {
     "PIL": {"emulator"},
     "aiohttp": {"_http", "emulator"},
@@ -60,7 +60,7 @@ LIBRARIES = {
     "yarl": {"_http"},
 }
 IMPURE = {"asyncio", "time", "random", "secrets", "socket", "threading"}
-# The records of a batch are read by other processes, on other days.
+# Other processes read a batch's records, on other days.
 UNIX_TIMES = {"foxapi_async._batch.item"}
 # The public names are imported when they are first used. Pillow is optional.
 BY_NAME = {"foxapi_async", "foxapi_async.emulator._images"}
@@ -77,7 +77,7 @@ def package_of(module: str) -> str:
 
 
 def walk(node: ast.AST, *, types: bool) -> Iterator[ast.AST]:
-    """Every node. Without `types`, what stands below `if TYPE_CHECKING` is left out."""
+    """Every node. Without `types`, nodes below `if TYPE_CHECKING` are left out."""
     for child in ast.iter_child_nodes(node):
         if types or not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
             yield child
@@ -106,7 +106,7 @@ def imports(module: str, *, types: bool = True) -> set[str]:
 
 
 def ours(module: str) -> set[str]:
-    """The modules of this package that a module imports, for types too."""
+    """The modules of this package that a module imports, also for types."""
     return imports(module) & set(MODULES)
 
 
@@ -117,7 +117,7 @@ def opened(package: str) -> set[str]:
 
 
 def circles(modules: list[str]) -> set[str]:
-    """Every chain of imports that leads back to where it began."""
+    """Every chain of imports that leads back to its beginning."""
     done: set[str] = set()
     found: set[str] = set()
 
@@ -135,12 +135,12 @@ def circles(modules: list[str]) -> set[str]:
 
 
 def test_the_list_names_every_package():
-    """The list is what is on the disk: no package is missing, and no name in it is left over."""
+    """The list equals the packages on the disk: it is complete, and has no old names."""
     assert sorted(PACKAGES) == sorted({package_of(module) for module in MODULES})
 
 
 def test_few_modules_lie_flat():
-    """At most ten modules lie directly in the package's folder."""
+    """At most ten modules are directly in the package's folder."""
     assert len(list(ROOT.glob("*.py"))) <= 10
 
 
@@ -154,12 +154,12 @@ def test_imports_go_down_the_list(package):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_door_is_opened_by_few(package):
-    """A door, or the emulator, is imported by the packages that are there to open it and by no other."""
+    """Only the packages that should open a door, or the emulator, import it."""
     assert OPENS.get(package, set()) == opened(package) & {*DOORS, "emulator"}
 
 
 def test_there_is_no_circle():
-    """No chain of imports leads back to where it began, in no package; imports inside functions count."""
+    """No chain of imports leads back to its beginning, in any package; imports inside functions count."""
     assert set() == circles(list(MODULES))
 
 
@@ -183,7 +183,7 @@ def test_no_import_is_hidden():
 
 
 def test_libraries_stay_in_their_packages():
-    """Each library is imported by the packages named for it, all of them and no other."""
+    """Exactly the packages that are listed for a library import it."""
     known = {*sys.stdlib_module_names, "foxapi_async", "attr", "attrs"}
     found: dict[str, set[str]] = {}
     for module in MODULES:
@@ -195,7 +195,7 @@ def test_libraries_stay_in_their_packages():
 
 @pytest.mark.parametrize("module", [module for module in MODULES if package_of(module) in PURE])
 def test_a_pure_module_imports_no_clock_and_no_chance(module):
-    """Wire, rules, cadence, models and ground know no loop, clock, random source, socket or thread."""
+    """Wire, rules, cadence, models and ground use no loop, clock, random source, socket or thread."""
     assert set() == IMPURE & {name.split(".")[0] for name in imports(module)}
 
 
@@ -223,7 +223,7 @@ def reads_a_wall_clock(module: str) -> bool:
 
 
 def test_moments_are_the_loops():
-    """`time.time`, `time.monotonic`, `datetime.now` and their like stand in one module alone; the emulator has its own."""
+    """Only one module uses `time.time`, `time.monotonic`, `datetime.now` and the like; the emulator has its own."""
     found = {module for module in MODULES if package_of(module) != "emulator" and reads_a_wall_clock(module)}
 
     assert UNIX_TIMES == found
@@ -233,7 +233,7 @@ def test_moments_are_the_loops():
     "script", sorted((ROOT.parent / "benchmarks").glob("*.py")), ids=lambda path: path.stem
 )
 def test_benchmarks_find_what_they_import(script):
-    """What a benchmark takes from the package is there: benchmarks are run too seldom to show it."""
+    """The names that a benchmark imports from the package exist: benchmarks run too seldom to show this."""
     taken = [
         (node.module, alias.name)
         for node in ast.walk(ast.parse(script.read_text()))

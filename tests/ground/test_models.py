@@ -1,4 +1,4 @@
-"""Requests: what they accept, refuse and send, and the way from and to mappings."""
+"""Requests: what they accept, refuse and send, and the conversion from and to mappings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from foxapi_async.models._fields import option
 
 URL = "https://example.com/cat.png"
 DATA = "data:image/png;base64,iVBORw0KGgo="
-# A busy machine must not fail a property.
+# A busy machine must not make a property fail.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TYPED = (GrokImagineImage, Gemini3ProImage, Gemini31FlashImage)
 
@@ -89,7 +89,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=8,
 )
-# Also what no JSON text can hold: parse_request is given whatever a caller has.
+# Also values that no JSON text can hold: a caller may pass anything to parse_request.
 ANYTHING = st.recursive(
     JSON
     | st.text()
@@ -173,7 +173,7 @@ def test_models_by_id():
 
 
 def test_advanced_fields():
-    """The fields that the pages advise against passing are marked so."""
+    """The fields that the pages advise against passing are marked."""
     marked = {spec.name for cls in TYPED for spec in cls.fields() if spec.advanced}
 
     assert {"output_format", "google_search", "image_search"} == marked
@@ -191,7 +191,7 @@ def test_only_the_prompt_is_required_and_positional():
 @unhurried
 @given(choices())
 def test_only_what_was_set_is_sent(made):
-    """Whatever is accepted sends no null and no default: the model and the fields that were set."""
+    """An accepted request sends no null and no default: only the model and the fields that were set."""
     cls, chosen = made
     request = cls(**chosen)
 
@@ -201,7 +201,7 @@ def test_only_what_was_set_is_sent(made):
 
 
 def test_none_is_not_set():
-    """None given by hand is the same as not given; False is a value."""
+    """An explicit None is the same as a missing field; False is a value."""
     assert GrokImagineImage("a") == GrokImagineImage("a", num_outputs=None, image_urls=None)
     assert {"model": Gemini3ProImage.model, "prompt": "a", "google_search": False} == Gemini3ProImage(
         "a", google_search=False
@@ -217,7 +217,7 @@ def test_frozen():
 
 
 def test_abstract():
-    """The base classes make no requests."""
+    """The base classes cannot make requests."""
     for base in (GenerationRequest, ModelRequest):
         with pytest.raises(TypeError, match="abstract"):
             base()
@@ -248,7 +248,7 @@ def test_all_problems_at_once():
 
 
 def test_message():
-    """The message counts several problems, joins them, and ends by naming the way round."""
+    """The message counts several problems, joins them, and ends by naming the alternative."""
     with pytest.raises(InvalidRequestError) as one:
         GrokImagineImage("a", num_outputs=0)
     with pytest.raises(ValueError, match=r"^2 problems: prompt=.*; num_outputs=.*; RawRequest sends") as two:
@@ -261,7 +261,7 @@ def test_message():
 
 @pytest.mark.parametrize("wrong", [True, False, 0, 5, -1, 2.0, "2", [], pytest.param(10**5000, id="huge")])
 def test_num_outputs(wrong):
-    """num_outputs is a whole number from 1 to 4; a bool is none."""
+    """num_outputs is a whole number from 1 to 4; a bool is not one."""
     assert len(problems(GrokImagineImage, "a", num_outputs=wrong)) == 1
 
 
@@ -286,7 +286,7 @@ def test_choices(wrong):
 )
 @pytest.mark.parametrize("wrong", ["", " \n", 3, b"a", ["a"], "a\ud800"])
 def test_prompt(make, wrong):
-    """A prompt is text, not blank, and can travel as UTF-8."""
+    """A prompt is text, not blank, and can be encoded as UTF-8."""
     [line] = problems(make, wrong)
 
     assert line.startswith(f"prompt={wrong!r}: ")
@@ -309,7 +309,7 @@ def test_differences_of_the_two_geminis():
 
 
 def test_grok_ratio_without_images_only():
-    """Grok takes aspect_ratio for text-to-image only."""
+    """Grok takes aspect_ratio only for text-to-image."""
     [line] = problems(GrokImagineImage, "a", aspect_ratio="1:1", image_urls=[URL])
 
     assert line.startswith("aspect_ratio='1:1': allowed without image_urls only")
@@ -342,7 +342,7 @@ def test_long_values_are_shortened():
 
 @pytest.mark.parametrize("url", [URL, "HTTP://example.com", "http://127.0.0.1:1/a?b#c", DATA, "data:,x"])
 def test_image_urls(url):
-    """Web addresses and data URIs are sent as they are, as a list."""
+    """Web addresses and data URIs are sent unchanged, as a list."""
     assert [url] == GrokImagineImage("a", image_urls=(url,)).wire()["image_urls"]
 
 
@@ -369,7 +369,7 @@ def test_what_is_meant_as_an_address_is_no_file(wrong):
 
 @pytest.mark.parametrize("wrong", [3, None, b"cat.png", [URL], URL + "/\ud800"])
 def test_items_that_are_no_images(wrong):
-    """Each item that is neither text that can be sent nor a path is a problem of its own."""
+    """Each item that is neither a sendable text nor a path is a separate problem."""
     assert len(problems(GrokImagineImage, "a", image_urls=[wrong, URL, wrong])) == 2
 
 
@@ -382,7 +382,7 @@ def test_single_image(wrong):
 
 
 def test_single_file_name():
-    """A single text that is no URL gets both pieces of advice."""
+    """A single text that is not a URL gets both pieces of advice."""
     [line] = problems(GrokImagineImage, "a", image_urls="cat.png")
 
     assert "put it in a list" in line
@@ -391,7 +391,7 @@ def test_single_file_name():
 
 @pytest.mark.parametrize("wrong", [[], (), {}, {URL: 1}, b"x", 3, True])
 def test_no_list_of_images(wrong):
-    """image_urls is left out, or a list with something in it."""
+    """image_urls is left out, or a list with at least one item."""
     [line] = problems(GrokImagineImage, "a", image_urls=wrong)
 
     assert line.endswith("allowed are lists of 1 to 3 URLs or local files, or leave it out")
@@ -416,7 +416,7 @@ def test_any_iterable_of_images():
      lambda images: RawRequest("flux", "a", params={"image_urls": images, "seed": None})],
 )  # fmt: skip
 def test_local_files(make):
-    """Local files are listed once each, sent never, and replaced by their URLs in place."""
+    """Local files are listed once each, never sent, and replaced by their URLs at the same position."""
     one, two = Path("1.png"), PurePosixPath("2.png")
     request = make([one, URL, two, one])
 
@@ -435,12 +435,12 @@ def test_local_files(make):
 
 
 def test_with_files_checks():
-    """What replaces a file must be a URL."""
+    """The replacement of a file must be a URL."""
     assert len(problems(GrokImagineImage("a", image_urls=[Path("b")]).with_files, {Path("b"): "c"})) == 1
 
 
 def test_no_local_files():
-    """A request without images, or with something else under that name, has no local files."""
+    """A request without images, or with another kind of value under that name, has no local files."""
     assert GrokImagineImage("a").local_files() == ()
     assert RawRequest("flux", params={"image_urls": "x"}).local_files() == ()
 
@@ -449,7 +449,7 @@ def test_no_local_files():
 
 
 def test_raw_is_sent_as_given():
-    """A raw request sends its params as they are, nulls too, and neither the path nor an absent prompt."""
+    """A raw request sends its params unchanged, nulls too, and neither the path nor an absent prompt."""
     request = RawRequest("phota", params={"seed": None, "n": (1, {"a": 0.5})})
 
     assert request.wire() == {"model": "phota", "seed": None, "n": [1, {"a": 0.5}]}
@@ -457,7 +457,7 @@ def test_raw_is_sent_as_given():
 
 
 def test_raw_keeps_a_copy():
-    """Later changes by the caller, to what was given or to what was returned, do not reach the request."""
+    """Later changes by the caller, to the given or the returned mapping, do not change the request."""
     params = {"a": [{"b": 1}]}
     request = RawRequest("flux", params=params)
     twin = RawRequest("flux", params={"a": [{"b": 1}]})
@@ -487,7 +487,7 @@ def test_raw_paths(path):
      "/v1/images/generations?a=b", "/v1/images/generations#a", "/v1/tasks", "/v1/\u00e9/generations", 3, ["/"]],
 )  # fmt: skip
 def test_raw_paths_refused(path):
-    """A path is nothing but a generation endpoint: no host, dot, query or escape."""
+    """Only a generation endpoint is a valid path: no host, dot, query or escape."""
     [line] = problems(RawRequest, "m", path=path)
 
     assert line.startswith("path=")
@@ -533,14 +533,14 @@ LOOP["a"] = LOOP
     ],
 )
 def test_raw_params_refused(params, named):
-    """What JSON cannot hold, and what has an argument of its own, is refused by its place."""
+    """A value that JSON cannot hold, and one that has its own argument, is refused with its position."""
     [line] = problems(RawRequest, "m", params=params)
 
     assert named in line
 
 
 def test_raw_problems_at_once():
-    """A raw request, too, names all its problems at once; there is no further way round to name."""
+    """A raw request, too, names all its problems at once; it has no alternative to name."""
     with pytest.raises(InvalidRequestError, match=r"^5 problems: ") as caught:
         RawRequest("", "", params={"a": {1}, "model": "x"}, path="")
 
@@ -553,7 +553,7 @@ def test_raw_problems_at_once():
 @unhurried
 @given(REQUESTS)
 def test_round_trip(request_):
-    """`parse_request` makes of `to_dict` an equal request of the same class."""
+    """`parse_request` makes an equal request of the same class from `to_dict`."""
     parsed = parse_request(request_.to_dict())
 
     assert request_ == parsed
@@ -563,7 +563,7 @@ def test_round_trip(request_):
 @unhurried
 @given(REQUESTS.filter(lambda made: not made.local_files()))
 def test_json_round_trip(request_):
-    """Without local files a request survives JSON text, and so does what is sent."""
+    """Without local files a request, and the body that is sent, survive JSON text."""
     assert request_ == parse_request(json.loads(json.dumps(request_.to_dict(), allow_nan=False)))
     assert request_.wire() == json.loads(json.dumps(request_.wire()))
     assert {"path": request_.path, **request_.wire()} == {"path": request_.path, **request_.to_dict()}
@@ -585,7 +585,7 @@ def mappings(draw):
 @unhurried
 @given(mappings() | ANYTHING)
 def test_any_input_gives_a_request_or_our_error(mapping):
-    """Whatever it is given, `parse_request` gives a request that round-trips, or InvalidRequestError."""
+    """For any input, `parse_request` gives a request that round-trips, or InvalidRequestError."""
     try:
         request = parse_request(mapping)
     except InvalidRequestError as error:
@@ -605,7 +605,7 @@ def test_class_by_model():
 
 
 def test_null_is_not_set():
-    """A null in a mapping is a field not set, but for the params of a mapping that names a path."""
+    """A null in a mapping is a field that is not set, except in the params of a mapping with a path."""
     row = {"model": "grok-imagine-image", "prompt": "a", "num_outputs": None, "bogus": None, "path": None}
     assert GrokImagineImage("a") == parse_request(row)
     assert RawRequest("flux") == parse_request({"model": "flux", "prompt": None, "n": None})
@@ -616,7 +616,7 @@ def test_null_is_not_set():
 
 @pytest.mark.parametrize("wrong", [None, "grok-imagine-image", b"x", 3, [("model", "flux")], [{}]])
 def test_no_mapping(wrong):
-    """What is no mapping is refused by showing it."""
+    """A value that is not a mapping is refused, and shown."""
     [line] = problems(parse_request, wrong)
 
     assert line.startswith("a request is a mapping")
@@ -624,7 +624,7 @@ def test_no_mapping(wrong):
 
 
 def test_missing_model():
-    """A missing model lists the known ids, beside what else is wrong."""
+    """A missing model lists the known ids, beside the other problems."""
     [line] = problems(parse_request, {"prompt": "a"})
     assert line.startswith("model: missing; known are ")
     assert all(repr(model) in line for model in MODELS)
@@ -696,7 +696,7 @@ def test_a_model_is_its_definition(wan):
 
 
 def test_a_variant_does_not_replace_a_model(wan):
-    """A subclass without a model id of its own leaves `MODELS` as it is."""
+    """A subclass without its own model id does not change `MODELS`."""
 
     @attrs.frozen
     class Variant(wan):
@@ -719,7 +719,7 @@ def test_description(cls):
 
 
 def test_field_spec():
-    """A field's description has what a command line needs for its option."""
+    """A field's description has the facts that a command line needs for its option."""
     spec = GrokImagineImage.fields()[1]
 
     assert (
@@ -770,11 +770,11 @@ def test_literals_are_type_errors(tmp_path):
 
 
 def test_import_is_light():
-    """The models bring in neither a converter nor a network library, nor what only a mistake needs."""
+    """The models import neither a converter nor a network library, nor modules that only an error needs."""
     code = "import sys; sys.modules['foxapi_async'] = p = type(sys)('foxapi_async'); p.__path__ = [sys.argv[1]]\n"
     code += "import foxapi_async.models\nprint(*sys.modules)"
     package = str(Path(models.__file__).parent.parent)
-    # Coverage in the child process would bring modules of its own.
+    # Coverage in the child process would import its own modules.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     command = [sys.executable, "-c", code, package]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=env)

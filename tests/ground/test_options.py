@@ -1,4 +1,4 @@
-"""The settings of a session refuse what cannot work, by name."""
+"""The settings of a session reject invalid values by name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_settings_are_values(cls):
 @pytest.mark.parametrize("name", ["submits_per_second", "polls_per_second"])
 @pytest.mark.parametrize("value", NO_POSITIVE_NUMBER[:-1], ids=repr)
 def test_rates_are_positive(name, value):
-    """A rate that is no positive, finite number is refused by its name."""
+    """A rate that is not a positive, finite number is refused by its name."""
     with pytest.raises(ConfigurationError, match=name):
         Limits(**{name: value})
 
@@ -51,7 +51,7 @@ def test_rates_are_positive(name, value):
 )
 @pytest.mark.parametrize("value", NO_COUNT, ids=repr)
 def test_counts_are_whole_and_positive(cls, name, value):
-    """A count below 1, or that is no integer, is refused by its name."""
+    """A count below 1, or that is not an integer, is refused by its name."""
     with pytest.raises(ConfigurationError, match=f"{cls.__name__}.{name}"):
         cls(**{name: value})
 
@@ -59,7 +59,7 @@ def test_counts_are_whole_and_positive(cls, name, value):
 @pytest.mark.parametrize("name", ["connect_timeout", "reply_timeout", "grace"])
 @pytest.mark.parametrize("value", NO_POSITIVE_NUMBER, ids=lambda value: repr(value)[:8])
 def test_bounds_are_positive(name, value):
-    """A bound of an exchange that is no positive, finite number is refused by its name."""
+    """A bound of an exchange that is not a positive, finite number is refused by its name."""
     with pytest.raises(ConfigurationError, match=f"RetryPolicy.{name}"):
         RetryPolicy(**{name: value})
 
@@ -67,7 +67,7 @@ def test_bounds_are_positive(name, value):
 @pytest.mark.parametrize("name", ["poll_price", "shortest", "longest"])
 @pytest.mark.parametrize("value", NO_POSITIVE_NUMBER, ids=lambda value: repr(value)[:8])
 def test_the_cadence_is_positive(name, value):
-    """A cadence value that is no positive, finite number is refused by its name."""
+    """A cadence value that is not a positive, finite number is refused by its name."""
     with pytest.raises(ConfigurationError, match=f"Cadence.{name}"):
         Cadence(**{name: value})
 
@@ -81,7 +81,7 @@ def test_shortest_is_no_more_than_longest():
 
 
 def test_whole_numbers_and_rates_below_one_are_fine():
-    """Integers do where seconds are asked for, and a rate may be less than one a second."""
+    """Integers are valid for seconds, and a rate may be less than one per second."""
     assert Limits(connections=1, max_in_flight=1, submits_per_second=0.1, polls_per_second=3)
     assert RetryPolicy(tries=1, connect_timeout=1, reply_timeout=1, grace=1)
 
@@ -107,20 +107,20 @@ def test_bad_timeouts(value):
 
 @given(st.floats() | st.integers() | st.booleans() | st.none() | st.text())
 def test_is_number(value):
-    """A number is what can be a finite float; nothing makes the question itself fail."""
+    """A number is a value that can be a finite float; the check itself never fails."""
     expected = type(value) in {int, float} and math.isfinite(value)
 
     assert expected is is_number(value)
 
 
 def test_unset_is_readable():
-    """UNSET shows as its name, survives a pickle as itself, and is not None."""
+    """UNSET shows its name, stays the same object after a pickle, and is not None."""
     assert repr(UNSET) == "UNSET"
     assert pickle.loads(pickle.dumps(UNSET)) is UNSET
 
 
 def test_counts_raise_what_is_asked():
-    """The same check serves settings and arguments."""
+    """The same check is used for settings and arguments."""
     check_count("max_in_flight", 1)
     with pytest.raises(InvalidRequestError, match="max_in_flight=0"):
         check_count("max_in_flight", 0, InvalidRequestError)

@@ -1,4 +1,4 @@
-"""The one door: what it offers, what each thing is called, and what it costs to open."""
+"""The public package: its names, their documentation, and the cost of its import."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ SOURCE = Path(foxapi_async.__file__).read_text()
 
 
 def in_order(names: list[str]) -> list[str]:
-    """As ruff's RUF022 sorts: constants, then classes, then the rest, each with numbers by their value."""
+    """Sorted as by ruff's RUF022: constants, then classes, then the rest, each with numbers by their value."""
 
     def key(name: str) -> tuple[object, ...]:
         kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
@@ -107,7 +107,7 @@ def test_documented_names_exist(name):
 
 
 def test_dir_offers_what_is_public():
-    """`dir()` lists exactly `__all__`, and nothing else in the package is public but its submodules."""
+    """`dir()` lists exactly `__all__`, and nothing else in the package is public except its submodules."""
     public = {
         name
         for name, value in vars(foxapi_async).items()
@@ -127,13 +127,13 @@ def test_star_import():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    """A misspelt name fails as it does everywhere."""
+    """A misspelt name fails with the usual error."""
     with pytest.raises(AttributeError, match="'foxapi_async' has no attribute 'FoxSesion'"):
         foxapi_async.FoxSesion  # noqa: B018
 
 
 def test_lazy_names_are_the_ones_that_type_checkers_see():
-    """Each name comes from the module that the imports for type checkers name."""
+    """Each name comes from the module in the imports for type checkers."""
     tree = ast.parse(SOURCE)
     guard = next(node for node in tree.body if isinstance(node, ast.If))
     homes = {
@@ -151,7 +151,7 @@ def test_lazy_names_are_the_ones_that_type_checkers_see():
 
 @pytest.mark.parametrize("name", [name for name in foxapi_async.__all__ if name != "__version__"])
 def test_everything_is_documented(name):
-    """Every public name has a docstring of its own, and so has every public method and property of a class."""
+    """Every public name has its own docstring, and so has every public method and property of a class."""
     value = getattr(foxapi_async, name)
 
     assert (value.__doc__ or "").strip()
@@ -240,7 +240,7 @@ SIGNATURES = {
     ids=[function.__qualname__ for function in SIGNATURES],
 )
 def test_signatures(function, positional, defaults):
-    """Names, order and defaults are the documented ones; whatever is not listed as positional is keyword-only."""
+    """Names, order and defaults are the documented ones; a name that is not listed as positional is keyword-only."""
     parameters = inspect.signature(function).parameters
     keywords = {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
     given = {p.name: p.default for p in parameters.values() if p.default is not NO_DEFAULT}
@@ -252,7 +252,7 @@ def test_signatures(function, positional, defaults):
 
 
 def test_waiting_verbs_are_coroutines():
-    """What touches the network is awaited; what only begins something is not."""
+    """Calls that use the network are awaited; calls that only begin something are not."""
     waiting = [FoxSession.submit, FoxSession.generate, FoxSession.fetch, FoxSession.upload, TaskHandle.wait]
     plain = [FoxSession.attach, FoxSession.as_completed, FoxSession.events, TaskHandle.stop, TaskHandle.done]
 
@@ -291,16 +291,18 @@ OPTIONAL = [
 
 
 def loaded(code: str) -> set[str]:
-    """The modules that a fresh process has after running `code`."""
+    """The modules that a new process has after running `code`."""
     script = f"{code}\nimport sys; print(*sys.modules)"
-    # A coverage run measures subprocesses, too, and brings modules of its own along.
+    # A coverage run measures subprocesses, too, and imports its own modules.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
     return set(done.stdout.split())
 
 
 def test_opening_the_door_is_cheap():
-    """Everything public is imported without what only some users need; the bare name loads no aiohttp either."""
+    """Importing everything public leaves out what only some users need; the bare package imports no aiohttp
+    either.
+    """
     everything = loaded("from foxapi_async import *")
     session = loaded("from foxapi_async import FoxSession, GrokImagineImage")
     bare = loaded("import foxapi_async")

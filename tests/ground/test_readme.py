@@ -1,4 +1,4 @@
-"""What the README says is executed."""
+"""The README's examples are executed."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ SCRIPTS = [text for text in SNIPPETS if text not in APPS.values() and "def test_
 
 
 def test_the_first_block_holds_two_commands():
-    """A stranger types two lines: the first shows the main job, the second runs the tests."""
+    """A new user types two lines: the first shows the main job, the second runs the tests."""
     kind, text = BLOCKS[0]
     lines = text.splitlines()
 
@@ -29,14 +29,14 @@ def test_the_first_block_holds_two_commands():
 
 
 def test_the_state_diagram_is_that_of_the_code():
-    """The README shows the picture that the transition table draws."""
+    """The README has the diagram that the transition table draws."""
     assert [state.mermaid() + "\n"] == [text for kind, text in BLOCKS if kind == "mermaid"]
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
 def test_a_script_of_the_readme_runs(script, foxapi_emulator, tmp_path):
-    """Each script runs as it stands, against the emulator, without a word on stderr but the unfinished tasks."""
+    """Each script runs unchanged, against the emulator, and writes only the unfinished tasks to stderr."""
     (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
         [sys.executable, "-W", "error", "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
@@ -48,12 +48,12 @@ def test_a_script_of_the_readme_runs(script, foxapi_emulator, tmp_path):
 
 @pytest.mark.parametrize("name", ["readme_app.py", "aiohttp_app.py", "prometheus_hook.py"])
 def test_an_app_of_the_readme_is_tested(name):
-    """What is no script of its own stands in the README as other tests run it."""
+    """An example that is not a script by itself equals a file that other tests run."""
     assert APPS[name] in SNIPPETS
 
 
 def test_the_test_of_the_readme_passes(foxapi_emulator):
-    """The example of a test with the fixture is a test that passes."""
+    """The README's example of a test with the fixture is a test that passes."""
     (test_text,) = [text for text in SNIPPETS if "def test_" in text]
     names = {}
     exec(test_text, names)

@@ -1,4 +1,4 @@
-"""What type checkers make of the package, from the outside."""
+"""The package as type checkers see it, from the outside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USES = Path(__file__).parents[1] / "typing_uses.py"
 
 @pytest.mark.thorough
 def test_typical_uses():
-    """mypy, in strict mode, sees the documented types in typical uses, and an error in each wrong one."""
+    """mypy, in strict mode, finds the documented types in typical uses, and an error in each wrong one."""
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--strict", str(USES)]
     done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Results as values: without key or connection, and with names that come from us."""
+"""Results as values: without key or connection, and with file names from the SDK."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ URL = "https://cdn.test/a.png"
 
 
 class FakeDownloads:
-    """A port that writes down what it is asked for."""
+    """Downloads that record their calls."""
 
     def __init__(self) -> None:
         self.asked: list[Target] = []
@@ -88,7 +88,7 @@ def values() -> list[object]:
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
 def test_values_survive(value):
-    """A value is frozen, hashable, and equal after a pickle or a copy; its connection does not travel."""
+    """A value is frozen, hashable, and equal after a pickle or a copy; its connection is not copied."""
     pickled = pickle.dumps(value)
 
     for again in (pickle.loads(pickled), copy.copy(value), copy.deepcopy(value)):
@@ -100,7 +100,7 @@ def test_values_survive(value):
 
 
 def test_a_pickled_image_keeps_what_it_knows():
-    """URL, type, task and the whole result object travel; the port stays."""
+    """URL, type, task and the whole result object are pickled; the downloads are not."""
     again = pickle.loads(pickle.dumps(image(FakeDownloads())))
 
     assert (again.url, again.content_type, again.task_id) == (URL, "image/png", "task-1")
@@ -109,13 +109,13 @@ def test_a_pickled_image_keeps_what_it_knows():
 
 
 def test_the_port_is_no_part_of_the_value():
-    """Images are equal whichever session they come from, and do not show it."""
+    """Images are equal in all sessions, and do not show theirs."""
     assert image(FakeDownloads()) == image(FakeDownloads())
     assert "Fake" not in repr(image(FakeDownloads()))
 
 
 async def test_an_image_without_a_session_takes_the_standalone_port(monkeypatch):
-    """An unpickled image fetches itself through a port made for the call."""
+    """An unpickled image fetches itself through downloads made for the call."""
     port = FakeDownloads()
     monkeypatch.setattr(result_module, "standalone", lambda: port)
 
@@ -137,7 +137,7 @@ def test_an_unpickled_image_finds_its_way_alone():
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 async def test_an_image_is_saved_where_it_is_told(path, exact, overwrite):
-    """A path with an ending is taken as it is; one without gets the ending of the content."""
+    """A path with an ending is used as given; one without gets the ending of the content."""
     port = FakeDownloads()
     await image(port).save(path, overwrite=overwrite)
 
@@ -163,7 +163,7 @@ async def test_overwriting_is_passed_on():
 
 
 async def test_saving_is_downloading_without_the_checksums():
-    """`save` gives the paths of what `download` gives, for a result and for an image."""
+    """`save` returns the paths of the files that `download` returns, for a result and for an image."""
     port = FakeDownloads()
     files = await result(port).download("out")
     file = await image(port).download("fox.png")
@@ -177,7 +177,7 @@ async def test_saving_is_downloading_without_the_checksums():
 
 @pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".PNG"])
 async def test_a_result_refuses_an_image_name_as_directory(suffix):
-    """`result.save("fox.png")` is refused before anything is fetched, and points to images[0].save."""
+    """`result.save("fox.png")` is refused before anything is fetched, and the error names images[0].save."""
     port = FakeDownloads()
     with pytest.raises(DownloadError, match=r"images\[0\]\.save") as caught:
         await result(port).save(f"out/fox{suffix}")
@@ -189,7 +189,7 @@ async def test_a_result_refuses_an_image_name_as_directory(suffix):
 
 @given(st.text())
 async def test_files_stay_in_their_directory(task_id):
-    """Whatever its id, a result's files lie directly in the directory."""
+    """With every id, a result's files are directly in the directory."""
     paths = await result(FakeDownloads(), task_id=task_id).save("out")
 
     assert {path.parent for path in paths} == {Path("out")}

@@ -1,4 +1,4 @@
-"""A task as users see it: whether it is over, and the error that its end stands for."""
+"""A task as users see it: whether it is over, and the error of its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foxapi_async._handles.snapshot import TaskSnapshot, task_failure
 
 @pytest.mark.parametrize("status", ["pending", "processing", "queued", "in_progress", "完成"])
 def test_open_statuses(status):
-    """A status that is not known to be an end is kept as it is, and the task still runs."""
+    """A status that is not a known end is kept unchanged, and the task still runs."""
     snapshot = task(status=status, results=[{"url": URL}])
 
     assert snapshot.status == status
@@ -48,7 +48,7 @@ def test_open_statuses(status):
     ids=repr,
 )
 def test_completed_without_results_is_not_finished(fields):
-    """Completed but empty, in whatever form: observed seconds before the results, so the task still runs."""
+    """Completed but empty, in any form: observed seconds before the results, so the task still runs."""
     snapshot = task(status="completed", **fields)
 
     assert snapshot.images == ()
@@ -66,7 +66,7 @@ RUNNING = {
 
 
 def test_a_reading_of_a_running_task_keeps_the_bytes_of_its_reply():
-    """Of a task in flight the reply is kept as it came, a fifth of the parsed one's size; that shows nowhere."""
+    """The reply of a task in flight is kept as bytes, a fifth of the parsed size; users see no difference."""
     body = json.dumps(RUNNING).encode()
     snapshot = seen(reply(body))
     same = attrs.evolve(snapshot, raw=RUNNING)
@@ -79,7 +79,7 @@ def test_a_reading_of_a_running_task_keeps_the_bytes_of_its_reply():
 
 
 def test_a_reading_with_results_keeps_its_reply_parsed():
-    """What is asked for its fields is parsed once."""
+    """A reply whose fields are needed is parsed once."""
     snapshot = seen(reply(COMPLETED))
 
     assert snapshot.raw is snapshot.raw
@@ -101,7 +101,7 @@ def test_a_failed_task():
 
 
 def test_a_task_that_failed_without_a_word():
-    """A failure without an error object is a failure all the same."""
+    """A failure without an error object is still a failure."""
     error = task_failure(task(status="failed"))
 
     assert (error.code, str(error)) == (None, f"task {ID} failed")
@@ -109,7 +109,7 @@ def test_a_task_that_failed_without_a_word():
 
 @pytest.mark.parametrize(("problem", "text"), [(None, ""), ("by hand", ": by hand")])
 def test_a_cancelled_task(problem, text):
-    """A cancelled task is an error of its own."""
+    """A cancelled task has its own error."""
     error = task_failure(task(status="cancelled", error=problem))
 
     assert type(error) is _errors.TaskCancelledError
@@ -119,7 +119,7 @@ def test_a_cancelled_task(problem, text):
 
 @given(st.text(), st.text(), st.integers(1, 400))
 def test_failure_texts_are_one_short_line(code, message, size):
-    """Whatever the service writes, the error's text is one printable line of bounded length."""
+    """For any words of the service, the error's text is one printable line of limited length."""
     error = task_failure(task(status="failed", error={"code": code * size, "message": message * size}))
 
     assert str(error).isprintable()
@@ -128,7 +128,7 @@ def test_failure_texts_are_one_short_line(code, message, size):
 
 @pytest.mark.parametrize("status", ["COMPLETED", "Completed"])
 def test_the_case_of_a_status_does_not_matter(status):
-    """A service that writes its statuses in capitals is understood; the word is kept as it is."""
+    """Statuses in capitals are understood, and kept unchanged."""
     done = seen(reply({"status": status, "results": [{"url": URL}]}))
     failed = seen(reply({"status": "FAILED"}))
 

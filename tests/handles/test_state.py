@@ -16,13 +16,13 @@ FINAL = [state for state in State if state is not State.WAITING]
 
 @pytest.mark.parametrize("signal", Signal)
 def test_waiting_handles_every_signal(signal):
-    """A waiting handle has a transition for everything that can happen to it."""
+    """A waiting handle has a transition for every signal."""
     assert isinstance(advance(State.WAITING, signal), State)
 
 
 @pytest.mark.parametrize(("state", "signal"), list(itertools.product(FINAL, Signal)))
 def test_final_states_accept_nothing(state, signal):
-    """A handle that is over stays as it is, whatever comes; the refusal names both."""
+    """A handle that is over never changes; the refusal names both."""
     with pytest.raises(FoxError) as caught:
         advance(state, signal)
 
@@ -33,7 +33,7 @@ def test_final_states_accept_nothing(state, signal):
 
 
 def test_every_state_is_reached():
-    """No state is in the list that no signal leads to."""
+    """A signal leads to every state in the list."""
     reached = {target for moves in TRANSITIONS.values() for target in moves.values()}
 
     assert set(State) == reached
@@ -70,7 +70,7 @@ def test_readings(status, has_results, signal):
 
 @given(st.text(), st.booleans())
 def test_unknown_statuses_are_still_running(status, has_results):
-    """The service may grow statuses: any other word means that the task goes on."""
+    """The service may add statuses: any other word means that the task continues."""
     known = {"completed", "failed", "cancelled", "canceled"}
 
     assert status in known or reading(status, has_results=has_results) is Signal.RUNNING

@@ -15,7 +15,7 @@ KEY = "sk-0123456789abcdef"
 
 
 def account(api_key=KEY, base_url=None, *, allow_http=False, **environ):
-    """The account, or its problem raised: what a session does with it."""
+    """The account, or its error raised, as a session does it."""
     made = resolve_account(api_key, base_url, allow_http=allow_http, environ=environ)
     if isinstance(made, ConfigurationError):
         raise made
@@ -23,7 +23,7 @@ def account(api_key=KEY, base_url=None, *, allow_http=False, **environ):
 
 
 def test_arguments_come_before_the_environment():
-    """What is passed wins over the variables, and these over the documented host."""
+    """Arguments come before the variables, and these before the documented host."""
     environ = {"FOXAPI_API_KEY": "sk-env", "FOXAPI_BASE_URL": "https://env.test"}
 
     assert (account().key, account().base_url) == (KEY, DEFAULT_BASE_URL)
@@ -35,7 +35,7 @@ def test_arguments_come_before_the_environment():
 
 @pytest.mark.parametrize("key", [f" {KEY}", f"{KEY}\n", f"\t{KEY}\r\n"])
 def test_white_space_round_a_key_is_stripped(key):
-    """A key read from a file with its line end is fine."""
+    """A key that was read from a file with its line end is valid."""
     assert account(key).key == KEY
     assert account(None, FOXAPI_API_KEY=key).key == KEY
 
@@ -54,7 +54,7 @@ def test_a_key_that_could_not_travel_in_a_header_is_refused(key):
 
 @pytest.mark.parametrize(("key", "environ"), [(None, {}), ("", {"FOXAPI_API_KEY": KEY}), (" \n", {})])
 def test_a_missing_key_names_both_ways_out(key, environ):
-    """Without a key the error names the variable and --emulator; an empty argument does not fall back."""
+    """Without a key the error names the variable and --emulator; an empty argument does not use the variable."""
     with pytest.raises(ConfigurationError, match=r"FOXAPI_API_KEY.*--emulator"):
         account(key, **environ)
 
@@ -115,7 +115,9 @@ def test_good_urls(given_url, url):
 )
 def test_bad_urls(url):
     """An address to which no path can be added is refused, with an example of a good one or the remedy."""
-    with pytest.raises(ConfigurationError, match=r"is no address such as https://|ends in /v1: leave that out"):
+    with pytest.raises(
+        ConfigurationError, match=r"is no address such as https://|ends in /v1: leave that out"
+    ):
         account(base_url=url)
 
 
@@ -123,7 +125,7 @@ def test_bad_urls(url):
     "host", ["api.test", "10.0.0.5", "0.0.0.0", "127.0.0.1.evil.test", "localhost.evil.test"]
 )
 def test_plain_http_beyond_this_machine_needs_permission(host):
-    """The key never travels unencrypted to another machine unless that is allowed, by argument or variable."""
+    """The key never travels unencrypted to another machine without permission, by argument or variable."""
     url = f"http://{host}:8080"
     with pytest.raises(ConfigurationError, match="unencrypted"):
         account(base_url=url)
@@ -150,7 +152,7 @@ def test_plain_http_beyond_this_machine_needs_permission(host):
     ],
 )
 def test_secrets_in_a_url_are_refused_and_not_shown(url):
-    """A password in the address is refused, and so is a key in its place; no error repeats it."""
+    """A password in the address is refused, and so is a key in place of an address; no error repeats it."""
     with pytest.raises(ConfigurationError) as caught:
         account(base_url=url)
 
@@ -164,7 +166,7 @@ def test_what_is_wrong_with_an_address_is_shown():
 
 
 def test_the_key_is_never_shown():
-    """An account's repr hides the key, and so does that of anything that holds it, also after a pickle."""
+    """An account's repr hides the key, and so does that of any value that holds it, also after a pickle."""
     copied = pickle.loads(pickle.dumps(account()))
 
     assert "'***'" == repr(copied.key)
@@ -173,7 +175,7 @@ def test_the_key_is_never_shown():
 
 
 def test_what_is_wrong_is_returned():
-    """A bad setting is no exception yet: it is raised where neither the key nor the environment is in reach."""
+    """A bad setting is returned as an error, and raised in a frame that holds neither the key nor the environment."""
     made = resolve_account("sk-a b", None, allow_http=False, environ={})
 
     assert isinstance(made, ConfigurationError)
@@ -186,7 +188,7 @@ def test_what_is_wrong_is_returned():
     ids=["plain", "JSON", "HTML", "URL"],
 )
 def test_the_key_is_blotted_out_as_others_spell_it(echo):
-    """Stars stand for the key wherever a text repeats it, as it is or escaped for JSON, HTML or a URL."""
+    """The key is replaced by stars in every text, in its own form or escaped for JSON, HTML or a URL."""
     blotter = Redactor("sk-a/b+c&d")
 
     assert "key=***." == blotter.text(f"key={echo}.")
@@ -194,7 +196,7 @@ def test_the_key_is_blotted_out_as_others_spell_it(echo):
 
 
 def test_a_text_without_the_key_stays_the_same_object():
-    """Nothing is copied where there is nothing to hide."""
+    """A text without the key is not copied."""
     data = b'{"id": "task-1"}'
 
     assert Redactor(KEY).data(data) is data
@@ -202,7 +204,7 @@ def test_a_text_without_the_key_stays_the_same_object():
 
 @given(st.text() | st.just("0"), st.none() | st.text(), st.booleans())
 def test_anything_gives_an_account_or_a_configuration_error(rest, url, allow_http):
-    """No key or address makes anything but an account or a ConfigurationError that hides the key."""
+    """Every key and address gives an account, or a ConfigurationError that hides the key."""
     try:
         made = account(f"sk-secret-{rest}", url, allow_http=allow_http)
     except ConfigurationError as error:
@@ -224,5 +226,5 @@ def test_anything_gives_an_account_or_a_configuration_error(rest, url, allow_htt
     ],
 )
 def test_loopback(host, is_ours):
-    """This machine is known by name or address."""
+    """This machine is recognised by name or address."""
     assert is_ours is is_loopback(host)

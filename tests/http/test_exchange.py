@@ -1,4 +1,4 @@
-"""The time of one exchange: what has arrived counts, and what was not sent ends exactly at its limit."""
+"""The time limits of one exchange: arrived bytes count, and an unsent request ends exactly at its limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.virtual
 
 
 async def ended_at(exchange, *, sent=True, pieces=(), done=None):
-    """When an exchange ends whose pieces are read at these moments, and which is done at another one; and how."""
+    """When and how an exchange ends, if its pieces are read at these moments and it is done at `done`."""
     try:
         async with exchange.timeout:
             if sent:
@@ -30,22 +30,22 @@ async def ended_at(exchange, *, sent=True, pieces=(), done=None):
 
 
 def every(step, since, until):
-    """Moments of pieces that come so often."""
+    """Moments of regular pieces."""
     return [since + n * step for n in range(1, round((until - since) / step) + 1)]
 
 
 async def test_what_was_not_sent_ends_exactly_at_its_limit():
-    """No answer can be coming."""
+    """No answer can be on its way."""
     assert await ended_at(Exchange(10, 60), sent=False) == ("limit", 10.0)
 
 
 async def test_silence_ends_a_sent_exchange_after_a_pause():
-    """25 ms after its limit without a byte it is over."""
+    """It is over 25 ms after its limit if no byte arrives."""
     assert await ended_at(Exchange(10, 60)) == ("limit", 60.025)
 
 
 async def test_bytes_that_keep_coming_are_waited_for():
-    """As long as pieces come it goes on, and ends with the first pause."""
+    """It continues while pieces arrive, and ends with the first pause."""
     exchange = Exchange(10, 60)
 
     assert await ended_at(exchange, pieces=every(0.02, 60.0, 60.5)) == ("limit", 60.55)
@@ -59,14 +59,14 @@ async def test_an_answer_that_comes_past_the_limit_counts():
 
 
 async def test_a_trickle_ends_after_a_second():
-    """Bytes that never stop are read for one second past the limit."""
+    """Bytes that never stop are read for one second after the limit."""
     exchange = Exchange(10, 60)
 
     assert await ended_at(exchange, pieces=every(0.02, 60.0, 65.0)) == ("limit", 61.0)
 
 
 async def test_each_hand_over_renews_the_limit():
-    """A body that is sent in pieces has its time from the last one, also if that goes out past the limit."""
+    """A body that is sent in pieces has its time from the last one, also if that is sent after the limit."""
     exchange = Exchange(10, 60)
     asyncio.get_running_loop().call_at(60.01, exchange.hand_over)
 
@@ -75,7 +75,7 @@ async def test_each_hand_over_renews_the_limit():
 
 @pytest.mark.parametrize(("when", "ends"), [(20.0, 20.025), (90.0, 60.025)])
 async def test_an_exchange_ends_by_an_earlier_moment(when, ends):
-    """A caller who has gone leaves it less time, never more; what is coming is read all the same."""
+    """A caller who has gone leaves it less time, never more; an arriving answer is still read."""
     exchange = Exchange(10, 60)
     asyncio.get_running_loop().call_at(5.0, exchange.end_by, when)
 
@@ -83,7 +83,7 @@ async def test_an_exchange_ends_by_an_earlier_moment(when, ends):
 
 
 async def test_a_moment_that_is_set_while_bytes_come_changes_nothing():
-    """Past its limit it ends as soon as it may."""
+    """After its limit it ends as soon as it may."""
     exchange = Exchange(10, 60)
     asyncio.get_running_loop().call_at(60.01, exchange.end_by, 60.01)
 
@@ -91,7 +91,7 @@ async def test_a_moment_that_is_set_while_bytes_come_changes_nothing():
 
 
 async def test_an_answer_that_waits_in_the_socket_of_a_blocked_loop_is_read():
-    """The loop wakes up past the limit: what the next turns bring counts."""
+    """The loop continues after the limit: bytes that the next turns bring count."""
     exchange, loop = Exchange(10, 60), asyncio.get_running_loop()
     arrived = loop.create_future()
     loop.call_at(1.0, lambda: (setattr(loop, "_now", 100.0), arrived.set_result(b"answer")))
@@ -103,7 +103,7 @@ async def test_an_answer_that_waits_in_the_socket_of_a_blocked_loop_is_read():
 
 
 async def test_a_complete_answer_has_no_limit():
-    """What is still to be done with it may take its time."""
+    """The work after it may take its time."""
     exchange = Exchange(10, 60)
     asyncio.get_running_loop().call_at(59.0, exchange.complete)
 
@@ -111,7 +111,7 @@ async def test_a_complete_answer_has_no_limit():
 
 
 async def test_a_complete_read_has_no_limit():
-    """The same of a read, which shares its timer with others."""
+    """The same holds for a read, which shares its timer with others."""
     spans = ExchangeTimeouts(15.0)
     span = spans.begin()
     asyncio.get_running_loop().call_at(14.0, span.complete)
@@ -120,7 +120,7 @@ async def test_a_complete_read_has_no_limit():
 
 
 async def test_an_exchange_leaves_no_timer():
-    """Whoever leaves the limit takes its timer along, also without closing the exchange."""
+    """Leaving the limit removes its timer, also without closing the exchange."""
     exchange, loop = Exchange(10, 60), asyncio.get_running_loop()
     async with exchange.timeout:
         exchange.hand_over()
@@ -129,7 +129,7 @@ async def test_an_exchange_leaves_no_timer():
 
 
 async def test_a_cancelled_exchange_is_no_timeout():
-    """Cancelling its task stays what it is."""
+    """Cancelling its task raises `CancelledError`, not a timeout."""
     task = asyncio.create_task(ended_at(Exchange(10, 60)))
     await asyncio.sleep(1)
     task.cancel()
@@ -138,7 +138,7 @@ async def test_a_cancelled_exchange_is_no_timeout():
     assert task.cancelled()
 
 
-# What the submitter awaits once the time of its caller is over.
+# `settle`: the submitter's wait after its caller's time.
 
 
 async def settled_at(exchange, *, pieces=()):
@@ -163,12 +163,12 @@ async def test_settling_goes_on_while_bytes_come():
 
 
 async def test_settling_takes_a_second_at_most():
-    """A trickle does not hold the caller up."""
+    """A slow trickle of bytes does not delay the caller longer."""
     assert await settled_at(Exchange(10, 60), pieces=every(0.02, 5.0, 9.0)) == 1.0
 
 
 async def test_settling_waits_for_a_large_answer_to_be_parsed():
-    """An answer that is complete, and under way to its reader, counts as coming."""
+    """A complete answer that is being parsed counts as arriving."""
     exchange = Exchange(10, 60)
     asyncio.get_running_loop().call_at(4.0, exchange.complete)
 
@@ -184,7 +184,7 @@ async def test_what_was_not_sent_settles_at_once():
 
 
 async def test_settling_after_the_end_takes_a_pause():
-    """The task that made the exchange has that time to hand over what it got."""
+    """The task of the exchange has that time to pass its result on."""
     exchange = Exchange(10, 60)
     await ended_at(exchange, done=1.0)
     await exchange.settle()
@@ -192,11 +192,11 @@ async def test_settling_after_the_end_takes_a_pause():
     assert round(now(), 6) == 1.025
 
 
-# What is taken back, and many at a time.
+# Revoking, and many exchanges at a time.
 
 
 async def test_a_request_that_was_taken_back_is_never_handed_over():
-    """After `revoke` no byte goes out, whoever was about to write it; what was sent cannot be taken back."""
+    """After `revoke` no byte is sent, by any writer; a sent request cannot be taken back."""
     waiting, sent = Exchange(10, 60), Exchange(10, 60)
     async with sent.timeout:
         sent.hand_over()
@@ -208,7 +208,7 @@ async def test_a_request_that_was_taken_back_is_never_handed_over():
 
 
 async def test_nothing_is_handed_over_once_the_exchange_has_ended():
-    """What a failure says of sending stays true: a writer that comes late is refused."""
+    """The failure's `sent` stays true: a late writer is refused."""
     scope = Exchange(10, 60)
     scope.close()
 
@@ -218,7 +218,7 @@ async def test_nothing_is_handed_over_once_the_exchange_has_ended():
 
 
 async def _hang(spans, seconds):
-    """An exchange that begins after some seconds and does not end by itself; how long it took."""
+    """An exchange that begins after some seconds and does not end by itself. Returns its duration."""
     await asyncio.sleep(seconds)
     began, span = now(), spans.begin()
     try:
@@ -240,7 +240,7 @@ async def test_each_of_many_exchanges_ends_after_its_own_time():
 
 @pytest.mark.virtual
 async def test_exchanges_that_end_in_time_leave_no_timer():
-    """The timer goes with the last exchange that is open, in whichever order they end."""
+    """The timer ends with the last open exchange, in any order of ends."""
     loop, spans = asyncio.get_running_loop(), ExchangeTimeouts(15.0)
     first, second = spans.begin(), spans.begin()
     first.close()
@@ -253,7 +253,7 @@ async def test_exchanges_that_end_in_time_leave_no_timer():
 
 @pytest.mark.virtual
 async def test_a_cancelled_exchange_stays_cancelled():
-    """Cancelling the task of an exchange is no timeout, and disturbs no other exchange."""
+    """Cancelling the task of an exchange is not a timeout, and disturbs no other exchange."""
     spans = ExchangeTimeouts(15.0)
     first, second = (asyncio.create_task(_hang(spans, 0)) for _ in range(2))
     await asyncio.sleep(1)

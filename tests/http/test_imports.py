@@ -1,4 +1,4 @@
-"""Nothing is imported while a session is at work: an import may fail, when a reply has just come in."""
+"""Nothing is imported while a session works: an import may fail just when a reply has arrived."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def found():
-    """What each step of a whole session imports, in a fresh interpreter."""
+    """The imports of each step of a whole session, in a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False
     )
@@ -96,5 +96,5 @@ def found():
     "step", ["generate", "save", "batch", "upload", "odd replies", "an odd host", "leaving"]
 )
 def test_a_session_at_work_imports_nothing(found, step):
-    """All that it needs is there before it opens."""
+    """All needed modules are imported before it opens."""
     assert found[step] == []

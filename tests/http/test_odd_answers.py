@@ -1,4 +1,4 @@
-"""Odd answers over a real connection: long and many headers, large bodies, and an answer that comes while the loop is blocked."""
+"""Odd answers over a real connection: long and many headers, large bodies, and an answer during a blocked loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "sk-test"
 
 @contextlib.contextmanager
 def answering(body=b'{"id":"task-1","status":"processing"}', *headers, on_request=lambda: None):
-    """A service in a thread of its own, which gives each connection this answer and closes it."""
+    """A service in its own thread, which gives each connection this answer and closes it."""
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", "Connection: close", *headers]
     answer = "\r\n".join([*lines, "", ""]).encode() + body
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -47,7 +47,7 @@ def answering(body=b'{"id":"task-1","status":"processing"}', *headers, on_reques
 
 @contextlib.asynccontextmanager
 async def session(url, *, given):
-    """A session with connections of its own, or over one that was brought along."""
+    """A session with its own connections, or over the user's."""
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession()) if given else None
         yield await stack.enter_async_context(
@@ -62,7 +62,7 @@ async def session(url, *, given):
     ids=["a long header", "many headers"],
 )
 async def test_long_and_many_headers_are_read(headers, given):
-    """A header of 60 kB and 400 headers are no fault, also over a session that was brought along."""
+    """A header of 60 kB and 400 headers are accepted, also over the user's session."""
     with answering(b'{"id":"task-1","status":"processing"}', *headers) as url:
         async with session(url, given=given) as fox:
             assert (await fox.fetch("task-1")).status == "processing"
@@ -87,7 +87,7 @@ async def test_a_reply_beyond_the_limit_names_it():
 
 
 async def test_a_large_page_is_a_page():
-    """A page of 300 kB is the edge's answer, in its first words."""
+    """A page of 300 kB is the edge's answer, shown by its first words."""
     with answering(b"<title>maintenance</title>" + b" " * 300_000) as url:
         async with session(url, given=False) as fox:
             with pytest.raises(APIError, match="maintenance"):
@@ -96,7 +96,7 @@ async def test_a_large_page_is_a_page():
 
 @pytest.mark.parametrize("padding", [0, 500_000], ids=["small", "large"])
 async def test_an_answer_that_came_while_the_loop_was_blocked_is_read(padding):
-    """The loop is blocked beyond `reply_timeout`: the answer lies in the socket by then, and its id is not lost."""
+    """The loop is blocked beyond `reply_timeout`: the answer waits in the socket, and its id is not lost."""
     loop, blocked = asyncio.get_running_loop(), threading.Event()
     body = json.dumps({"id": "task-1", "status": "pending", "x": "a" * padding}).encode()
 

@@ -1,7 +1,8 @@
-"""What a submit says of money when its connection is cut, stalled or abused at any stage: real sockets, real loops.
+"""What a submit reports about money if its connection is cut, stalled or abused at any stage: real sockets,
+real loops.
 
-The service here is a bare TCP server that notes every byte it was given. So each claim is checked against what did
-arrive, not against what an exception seems to say.
+The service here is a plain TCP server that records every received byte. So each claim is checked against the
+bytes that did arrive, not against an exception.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from foxapi_async import (
 )
 from foxapi_async._retry import retry
 
-# Small enough for one segment, and larger than what both socket buffers hold: then the hand-over is partial.
+# Small enough for one segment, and larger than both socket buffers: then the hand-over is partial.
 BODIES = {"small": 100, "large": 12_000_000}
 
 HURRIED = RetryPolicy(tries=3, connect_timeout=5, reply_timeout=0.15, grace=0.1)
@@ -34,7 +35,7 @@ HURRIED = RetryPolicy(tries=3, connect_timeout=5, reply_timeout=0.15, grace=0.1)
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
-    """Between two tries there is next to no wait: time is not what is tested here."""
+    """Almost no wait between two tries: time is not tested here."""
     monkeypatch.setattr(retry, "BASE_SECONDS", 0.002)
 
 
@@ -49,7 +50,7 @@ def reply(status, body, *, framing="length"):
 
 
 def half_of_body(answer):
-    """The answer as far as the middle of its body."""
+    """The answer up to the middle of its body."""
     head = answer.index(b"\r\n\r\n") + 4
     return answer[: (head + len(answer)) // 2]
 
@@ -59,7 +60,7 @@ def accepted(task_id="task-1"):
 
 
 class Line(asyncio.Protocol):
-    """One connection: notes what arrives, and does what its host says at the stage that the host names."""
+    """One connection: records what arrives, and acts at the stage that its host names."""
 
     def __init__(self, host):
         self.host = host
@@ -79,7 +80,7 @@ class Line(asyncio.Protocol):
         self.ended.set_result(None)
 
     def act_if_due(self):
-        if self.received.startswith(b"GET"):  # a poll: of no interest
+        if self.received.startswith(b"GET"):  # a poll: not of interest
             self.transport.write(accepted())
             self.transport.close()
         elif not self.acted and self.host.stage(self):
@@ -88,7 +89,7 @@ class Line(asyncio.Protocol):
 
     @property
     def head(self):
-        """The bytes before the body; empty until they are all there."""
+        """The bytes before the body; empty until they are complete."""
         end = self.received.find(b"\r\n\r\n")
         return bytes(self.received[: end + 4]) if end >= 0 else b""
 
@@ -106,7 +107,7 @@ class Line(asyncio.Protocol):
     def prompt(self):
         return json.loads(self.received[len(self.head) :])["prompt"]
 
-    # What a host may do.
+    # The actions of a host.
 
     def reset(self):
         """Cut the connection with an RST."""
@@ -115,15 +116,15 @@ class Line(asyncio.Protocol):
         self.transport.abort()
 
     def close(self):
-        """Close it; what was not read makes that an RST as well."""
+        """Close it; unread bytes make that an RST as well."""
         self.transport.close()
 
     def finish(self):
-        """Say that there is nothing more, and read on, as a well-behaved server does."""
+        """End the writing side, and keep reading, like a well-behaved server."""
         self.transport.write_eof()
 
     def stall(self):
-        """Neither read nor write any more."""
+        """Stop reading and writing."""
         self.transport.pause_reading()
 
 
@@ -147,7 +148,7 @@ class Host:
 
     async def __aenter__(self):
         sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read soon stops the sender
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # unread bytes soon stop the sender
         sock.bind(("127.0.0.1", 0))
         self._server = await asyncio.get_running_loop().create_server(self._accept, sock=sock)
         self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -165,7 +166,7 @@ class Host:
 
     @property
     def requests(self):
-        """The connections over which any byte of a submit came."""
+        """The connections over which a byte of a submit came."""
         return [line for line in self.lines if line.received and not line.received.startswith(b"GET")]
 
 
@@ -185,7 +186,7 @@ ENDINGS = {"reset": Line.reset, "close": Line.close, "stall": Line.stall}
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("stage", STAGES)
 async def test_a_connection_that_dies_or_stalls_at_any_stage_is_told_apart(stage, ending, size):
-    """Once a byte may have arrived the outcome is unknown and nothing is sent again; "no" means that none arrived."""
+    """If a byte may have arrived, the outcome is unknown and nothing is sent again; "no" means that none arrived."""
     async with Host(stage, ENDINGS[ending]) as host:
         error = await outcome_of(host, size)
 
@@ -195,7 +196,7 @@ async def test_a_connection_that_dies_or_stalls_at_any_stage_is_told_apart(stage
         return
     assert isinstance(error, UncertainSubmitError)
     assert ("unknown", False, None) == (error.charged, error.retryable, error.status)
-    assert len(host.requests) <= 1  # none where it was cut before the server read
+    assert len(host.requests) <= 1  # none if it was cut before the server read
 
 
 CUT_REPLIES = {
@@ -217,7 +218,7 @@ CUT_REPLIES = {
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("answer", CUT_REPLIES.values(), ids=CUT_REPLIES)
 async def test_an_answer_that_is_none_leaves_the_outcome_unknown(answer, ending):
-    """Whatever comes instead of a whole answer, and however it ends: one request, `UncertainSubmitError`."""
+    """For any incomplete answer, and any end of it: one request, `UncertainSubmitError`."""
 
     def act(line):
         line.transport.write(answer)
@@ -233,7 +234,7 @@ async def test_an_answer_that_is_none_leaves_the_outcome_unknown(answer, ending)
 @pytest.mark.parametrize("size", BODIES)
 @pytest.mark.parametrize("prelude", ["go on", "hints"])
 async def test_interim_answers_are_no_answers(prelude, size):
-    """A `100 Continue` nobody asked for, or two thousand hints, are passed over: the submit gets its handle."""
+    """An unrequested `100 Continue`, or two thousand hints, are skipped: the submit gets its handle."""
 
     def act(line):
         line.transport.write(CUT_REPLIES[prelude] + accepted())
@@ -245,7 +246,7 @@ async def test_interim_answers_are_no_answers(prelude, size):
 
 
 async def test_endless_interim_answers_end_with_the_time(caplog):
-    """A server that answers `100 Continue` for ever holds a submit no longer than `reply_timeout`."""
+    """A server that answers `100 Continue` forever delays a submit no longer than `reply_timeout`."""
 
     async def flood(line):
         while not line.transport.is_closing():
@@ -266,7 +267,7 @@ async def test_endless_interim_answers_end_with_the_time(caplog):
 @pytest.mark.parametrize("status", [401, 413])
 @pytest.mark.parametrize("stage", ["the head", "half the body"])
 async def test_a_refusal_that_comes_early_is_a_refusal(stage, status, size, ending):
-    """A 4xx that is answered while the body is still being written bills nothing, and is raised as what it is."""
+    """A 4xx that is answered while the body is still being written bills nothing, and raises its own error."""
 
     def act(line):
         line.transport.write(reply(status, '{"error": {"message": "too much"}}'))
@@ -295,7 +296,7 @@ async def test_a_refusal_that_its_own_close_destroys_may_be_unknown(size):
 
 
 async def test_half_a_refusal_is_a_refusal():
-    """A status of 402 says all there is to say, though the words break off."""
+    """A status of 402 is enough, even if the text breaks off."""
 
     def act(line):
         line.transport.write(half_of_body(reply(402, '{"error": {"message": "no money left"}}')))
@@ -309,7 +310,7 @@ async def test_half_a_refusal_is_a_refusal():
 
 @pytest.mark.parametrize("ending", ["reset", "close", "stall"])
 async def test_a_handshake_that_fails_sent_nothing(ending):
-    """Where TLS does not come about nothing was sent: it is tried again, and is `ConnectionFailedError` in the end."""
+    """If TLS fails nothing was sent: it is tried again, and is `ConnectionFailedError` at the end."""
     async with Host("one byte", ENDINGS[ending]) as host:
         host.url = host.url.replace("http:", "https:")
         error = await outcome_of(host, retry=RetryPolicy(tries=3, connect_timeout=0.5))
@@ -348,7 +349,9 @@ async def test_one_submit_has_one_key():
 
 
 async def test_a_connection_that_is_gone_before_the_writing_sent_nothing(monkeypatch):
-    """A connection that closes in the turn of our first byte took nothing: that is certain, and the submit is repeated."""
+    """A connection that closes in the turn of our first byte took nothing: this is certain, and the submit is
+    repeated.
+    """
     from foxapi_async._http.transport import _Body
 
     write, first = _Body.write_with_length, []
@@ -356,7 +359,7 @@ async def test_a_connection_that_is_gone_before_the_writing_sent_nothing(monkeyp
     async def late(body, writer, length):
         if not first:
             first.append(body)
-            writer.transport.close()  # what the loop does on a FIN, one turn before it tells anybody
+            writer.transport.close()  # the loop does this on a FIN, one turn before it reports the FIN
         await write(body, writer, length)
 
     monkeypatch.setattr(_Body, "write_with_length", late)
@@ -366,13 +369,13 @@ async def test_a_connection_that_is_gone_before_the_writing_sent_nothing(monkeyp
     assert ("task-1", 2, 1) == (handle.id, len(host.lines), len(host.requests))
 
 
-# Moments that nobody chose.
+# Arbitrary moments.
 
 TRIALS = 150
 
 
 class Shop(Host):
-    """Accepts every whole submit after a moment, and knows which prompts it has billed."""
+    """Accepts every whole submit after a moment, and records the billed prompts."""
 
     def __init__(self, delay):
         super().__init__("the whole", self.sell)
@@ -389,13 +392,13 @@ class Shop(Host):
 
 
 def free_and_billed(host, errors):
-    """The submits that are said to be free though they arrived."""
+    """The submits that are reported as free although they arrived."""
     return [name for name, error in errors.items() if error.charged == "no" and name in host.sold]
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
 async def test_a_submit_that_is_given_up_at_any_instant_is_not_called_free_if_it_arrived(how, caplog):
-    """Given up after anything from 0 to 4 ms: no submit that arrived whole is said to be free, or its id lost."""
+    """Abandoned after 0 to 4 ms: no submit that arrived whole is reported as free, or its id lost."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     chance, errors, handles = random.Random(4), {}, []
     async with Shop(delay=0.001) as shop:
@@ -424,7 +427,9 @@ async def test_a_submit_that_is_given_up_at_any_instant_is_not_called_free_if_it
 
 
 async def test_a_connect_timeout_of_any_length_sends_no_submit_twice():
-    """With a connect timeout from 0 to 3 ms, and three tries: no submit arrives twice, or is called free if it did."""
+    """With a connect timeout from 0 to 3 ms, and three tries: no submit arrives twice, or is reported as free
+    if it did.
+    """
     chance, errors = random.Random(5), {}
     async with Shop(delay=0.0) as shop:
         for name in map(str, range(TRIALS)):

@@ -1,4 +1,4 @@
-"""What the transport makes of a reply: without the key, and read within bounds."""
+"""The transport's replies: without the key, and read within bounds."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ def _transport_with(key):
 
 
 def test_a_key_in_a_reply_is_blotted_out():
-    """Wherever a reply repeats the key, stars stand instead, in its headers too."""
+    """If a reply repeats the key, stars replace it, also in its headers."""
     reply = Reply(401, {"X-Echo": "Bearer sk-secret-1"}, b"no such key: sk-secret-1")
     clean = _transport_with("sk-secret-1")._redacted(reply)
 
@@ -28,7 +28,7 @@ def test_a_key_in_a_reply_is_blotted_out():
 
 
 class _Response:
-    """A response whose body comes in these pieces, and which is closed by itself at its end or not."""
+    """A response whose body comes in these pieces. With `ends` it closes itself at its end."""
 
     def __init__(self, *pieces, ends=True):
         self.status, self.headers, self.closed, self.was_closed = 200, {}, ends, False
@@ -56,7 +56,7 @@ async def _read(response, monkeypatch):
 
 @pytest.mark.parametrize("size", [10, 20])
 async def test_a_body_that_was_read_to_its_end_leaves_its_connection_open(monkeypatch, size):
-    """It has given its connection back already."""
+    """It has already returned its connection."""
     response = _Response(b"x" * 6, b"y" * (size - 6))
     reply = await _read(response, monkeypatch)
 
@@ -64,7 +64,7 @@ async def test_a_body_that_was_read_to_its_end_leaves_its_connection_open(monkey
 
 
 async def test_a_body_beyond_the_limit_is_given_up_with_its_connection(monkeypatch):
-    """What is larger than is read is too large, and its connection is closed."""
+    """A body above the limit is too large, and its connection is closed."""
     response = _Response(b"x" * 11, b"y" * 10, b"z", ends=False)
     reply = await _read(response, monkeypatch)
 
@@ -73,7 +73,7 @@ async def test_a_body_beyond_the_limit_is_given_up_with_its_connection(monkeypat
 
 @pytest.mark.parametrize("before", [1, 11], ids=["small", "large"])
 async def test_a_body_that_breaks_off_is_not_whole(monkeypatch, before):
-    """A cut body is kept as far as it came, and is not too large."""
+    """The read part of a cut body is kept, and it is not too large."""
     reply = await _read(_Response(b"x" * before, aiohttp.ClientPayloadError()), monkeypatch)
 
     assert (len(reply.body), reply.whole, reply.too_large, reply.document) == (before, False, False, None)
@@ -94,7 +94,7 @@ async def test_a_large_body_is_parsed_in_a_thread_of_ours(monkeypatch):
 
 
 async def test_a_large_body_is_kept_without_the_key(monkeypatch):
-    """The key is blotted out before the body is parsed."""
+    """The key is replaced before the body is parsed."""
     reply = await _read(_Response(b'{"x":"sk-secret-1"}'), monkeypatch)
 
     assert (reply.body, reply.document.value) == (b'{"x":"***"}', {"x": "***"})

@@ -1,4 +1,4 @@
-"""How many billed POSTs may be without an answer, and when a closed brake lets the next one go."""
+"""How many billed POSTs may be unanswered, and when a closed brake lets the next one go."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ERRORS = {Answer.EDGE: PAGE, Answer.UNCERTAIN: LOST, Answer.REFUSED: APIError("n
 
 
 class Posts:
-    """POSTs that pass a brake; each is a submit of its own unless a number is given."""
+    """POSTs that pass a brake; each is a separate submit unless a number is given."""
 
     def __init__(self):
         self.brake, self.numbers = Brake(), itertools.count()
 
     def go(self):
-        """The POSTs that may go at once, each as its ticket."""
+        """The tickets of the POSTs that may go at once."""
         gone = []
         while self.brake.admits():
             gone.append(self.brake.begin())
@@ -35,7 +35,7 @@ class Posts:
             self.end(self.brake.begin(), answer, **at)
 
     def probe(self, answer, now, *, is_there=True, heard=True):
-        """Ask by a read, and let one submit go if it may."""
+        """Make the free read, and let one submit go if it may."""
         self.brake.note_read(now, is_there=is_there, heard=heard)
         if self.brake.admits():
             self.end(self.brake.begin(), answer, now=now)
@@ -60,7 +60,7 @@ def test_a_run_begins_with_eight_posts():
 
 
 def test_each_acceptance_allows_one_more():
-    """Its own place is free again, and there is another."""
+    """Its own place is free again, and there is one more."""
     posts = Posts()
     epoch = posts.go()[0]
     posts.end(epoch, Answer.ACCEPTED)
@@ -69,7 +69,7 @@ def test_each_acceptance_allows_one_more():
 
 
 def test_another_answer_frees_its_place_alone():
-    """A refusal by the service, or a connection that failed, allows no more than before."""
+    """A refusal by the service, or a failed connection, allows no more than before."""
     for answer in (Answer.REFUSED, Answer.UNSENT):
         posts = Posts()
         epoch = posts.go()[0]
@@ -87,7 +87,7 @@ def test_a_post_that_is_not_sent_after_all_gives_its_place_back():
 
 
 def test_a_recent_uncertain_one_keeps_its_place():
-    """So no ninth goes before the third closes the brake; an older one gives its place back."""
+    """So no ninth goes before the third closes the brake; an older one frees its place."""
     posts = Posts()
     epochs = posts.go()
     posts.end(epochs[0], Answer.UNCERTAIN)
@@ -100,7 +100,7 @@ def test_a_recent_uncertain_one_keeps_its_place():
 
 
 def test_three_uncertain_of_the_last_ten_close_it():
-    """Two do not, and older ones are forgotten."""
+    """Two do not, and older ones are dropped."""
     posts = Posts()
     posts.end_all(Answer.UNCERTAIN, 2)
     posts.end_all(Answer.ACCEPTED, 9)
@@ -112,7 +112,7 @@ def test_three_uncertain_of_the_last_ten_close_it():
 
 
 def test_the_tries_of_one_submit_count_once():
-    """A submit that is sent again on request is one uncertain submit, however often."""
+    """A submit that is sent again on request is one uncertain submit, for any number of tries."""
     posts = Posts()
     for _ in range(5):
         posts.end(posts.brake.begin(), Answer.UNCERTAIN, submit=7)
@@ -121,12 +121,12 @@ def test_the_tries_of_one_submit_count_once():
 
 
 def test_one_refusal_by_the_edge_closes_it():
-    """Nothing else needs to be refused the same way."""
+    """One is enough."""
     assert PAGE is closed(Answer.EDGE).brake.hold.error
 
 
 def test_the_edge_may_refuse_one_item_alone():
-    """Where a POST that began later was accepted, the others go on."""
+    """If a POST that began later was accepted, the others continue."""
     posts = Posts()
     refused, accepted, *_ = posts.go()
     posts.end(accepted, Answer.ACCEPTED)
@@ -136,7 +136,7 @@ def test_the_edge_may_refuse_one_item_alone():
 
 
 def test_answers_to_what_was_sent_before_it_closed_prove_nothing():
-    """They neither open it nor count against the next epoch."""
+    """They neither open it nor count in the next epoch."""
     posts = Posts()
     epochs = posts.go()
     for epoch in epochs[:3]:
@@ -184,7 +184,7 @@ def test_a_probe_that_is_not_sent_lets_another_go():
 
 
 def test_an_answer_of_the_service_opens_it_with_eight_posts():
-    """An acceptance, and a refusal in the service's own words too."""
+    """An acceptance opens it, and a refusal in the service's own words too."""
     for answer in (Answer.ACCEPTED, Answer.REFUSED):
         posts = closed()
         posts.probe(answer, 110.0)
@@ -215,7 +215,7 @@ def test_a_service_that_does_not_answer_reads_is_not_sent_a_submit():
 
 
 def test_after_the_last_gap_it_goes_on_at_that_gap():
-    """`as_completed` never gives up: its items end by themselves."""
+    """`as_completed` never gives up: its items end at their own time."""
     posts, now = closed(), 100.0
     for _ in range(8):
         now = posts.brake.hold.until
@@ -228,7 +228,7 @@ def test_after_the_last_gap_it_goes_on_at_that_gap():
 
 
 def test_an_edge_that_refuses_is_probed_at_once_where_submits_were_accepted():
-    """It may be one item that it refuses. Where nothing was ever accepted, the first probe waits for the first gap."""
+    """It may refuse only one item. If nothing was ever accepted, the first probe waits for the first gap."""
     assert 100.0 == closed(Answer.EDGE).brake.hold.until
     assert 110.0 == closed(Answer.EDGE, accepted_before=False).brake.hold.until
 
@@ -244,7 +244,7 @@ def test_three_refusals_prove_a_wrong_path_where_nothing_was_ever_accepted():
 
 
 def test_an_edge_that_refuses_for_ten_minutes_is_an_outage():
-    """Where submits were accepted before, three refusals prove nothing; ten minutes do."""
+    """If submits were accepted before, three refusals prove nothing; ten minutes do."""
     posts, now = closed(Answer.EDGE), 100.0
     while posts.brake.given_up(now) is None:
         now = posts.brake.hold.until
@@ -264,7 +264,7 @@ def test_a_hold_that_has_lasted_too_long_still_has_gaps():
 
 
 def test_a_probe_that_could_not_be_sent_waits_for_the_next_gap():
-    """And the last error stays the reason."""
+    """The last error stays the reason."""
     posts = closed(Answer.EDGE, accepted_before=False)
     posts.probe(Answer.UNSENT, 110.0)
 

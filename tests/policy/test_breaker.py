@@ -26,7 +26,7 @@ def no_credits():
 
 
 async def gathered(submits):
-    """What each submit gave, errors as values."""
+    """The result of each submit, with errors as values."""
     return await asyncio.gather(*submits, return_exceptions=True)
 
 
@@ -56,7 +56,7 @@ async def test_one_submit_in_thirty_seconds_probes():
 
 
 async def test_the_stored_error_says_that_nothing_was_sent():
-    """A submit that is held says so, since when, why, and what to do."""
+    """The error of a held submit says that it was not sent, since when, why, and what to do."""
     async with Emulator(faults=[Fault.status("submit", 402)]) as emulator, session_at(emulator) as fox:
         await gathered([fox.submit(fox_request())])
         await asyncio.sleep(7)
@@ -69,7 +69,7 @@ async def test_the_stored_error_says_that_nothing_was_sent():
 
 
 async def test_a_probe_that_is_accepted_ends_it(caplog):
-    """After the first success all submits pass again, and the log has told of both changes, once each."""
+    """After the first success all submits pass again, and the log reports both changes, once each."""
     caplog.set_level(logging.INFO, logger="foxapi_async")
     async with Emulator(faults=[Fault.status("submit", 401)]) as emulator, session_at(emulator) as fox:
         await gathered([fox.submit(fox_request())])
@@ -83,7 +83,7 @@ async def test_a_probe_that_is_accepted_ends_it(caplog):
 
 
 async def test_while_a_probe_is_under_way_nothing_else_passes():
-    """A probe whose answer takes its time holds the others back, until the next is due."""
+    """A slow answer to a probe holds the others back, until the next probe is due."""
     faults = [Fault.status("submit", 402), Fault.slow("submit", 20)]
     async with Emulator(faults=faults) as emulator, session_at(emulator) as fox:
         await gathered([fox.submit(fox_request())])
@@ -98,7 +98,7 @@ async def test_while_a_probe_is_under_way_nothing_else_passes():
 
 
 async def test_resume_lets_all_pass_at_once(caplog):
-    """`resume()` after buying credits: no waiting for a probe; without anything held it does nothing."""
+    """`resume()` after buying credits: no wait for a probe; if nothing is held it does nothing."""
     caplog.set_level(logging.INFO, logger="foxapi_async")
     async with Emulator(faults=[Fault.status("submit", 402)]) as emulator, session_at(emulator) as fox:
         fox.resume()
@@ -111,7 +111,7 @@ async def test_resume_lets_all_pass_at_once(caplog):
 
 
 async def test_what_was_sent_before_is_answered_for_itself():
-    """Submits under way when the account is refused keep their own answers; a success among them ends nothing."""
+    """Unanswered submits at the refusal keep their own answers; a success among them ends nothing."""
     faults = [Fault.slow("submit", 5), Fault.status("submit", 402, times=None)]
     async with Emulator(faults=faults) as emulator, session_at(emulator) as fox:
         first = asyncio.create_task(fox.submit(fox_request()))
@@ -124,7 +124,7 @@ async def test_what_was_sent_before_is_answered_for_itself():
 
 
 async def test_a_refused_upload_holds_the_submits_too(tmp_path):
-    """A 401 on the upload of a request's file is the account's as well: two more requests send nothing."""
+    """A 401 on the upload of a request's file concerns the account as well: two more requests send nothing."""
     files = [tmp_path / f"{n}.png" for n in range(3)]
     for file in files:
         file.write_bytes(b"\x89PNG\r\n\x1a\n" + file.name.encode())
@@ -138,7 +138,7 @@ async def test_a_refused_upload_holds_the_submits_too(tmp_path):
 
 
 async def test_an_earlier_try_without_answer_stays_uncertain():
-    """A submit that waits to be repeated after an uncertain try is not called free when the account is refused."""
+    """If a submit waits after an uncertain try, a refusal of the account does not make it free."""
     faults = [Fault.cut_after("submit", prompt="one"), Fault.status("submit", 402, prompt="two")]
     options = {"retry": RetryPolicy(resubmit_uncertain=True), "limits": Limits(submits_per_second=10)}
     async with Emulator(faults=faults) as emulator, session_at(emulator, **options) as fox:
@@ -149,7 +149,7 @@ async def test_an_earlier_try_without_answer_stays_uncertain():
 
 
 async def test_a_series_ends_with_the_refusal_in_each_outcome():
-    """`as_completed` hands the refusal out for each item that was not sent, without a call for each."""
+    """`as_completed` gives each unsent item the refusal as its outcome, without a call for each."""
     faults, requests = [Fault.status("submit", 402, after=5, times=None)], [fox_request() for _ in range(50)]
     async with Emulator(seconds=1, faults=faults) as emulator, session_at(emulator) as fox:
         outcomes = [outcome async for outcome in fox.as_completed(requests, max_in_flight=2)]
@@ -159,7 +159,7 @@ async def test_a_series_ends_with_the_refusal_in_each_outcome():
 
 
 async def test_a_probe_that_waited_out_a_429_counts_for_the_account_as_it_is_then():
-    """An item was let pass as a probe and held back; the account was accepted meanwhile: its own 402 is news."""
+    """An item was sent as a probe and held back; the account was accepted meanwhile: its own 402 counts as new."""
     faults = [Fault.status("submit", 402), Fault.status("submit", 429, retry_after=200, prompt="item")]
     retry = RetryPolicy(tries=1)
     async with Emulator(faults=faults) as emulator, session_at(emulator, retry=retry) as fox:
@@ -182,7 +182,7 @@ MODEL = "fox"
 
 
 def test_only_the_account_holds_submits():
-    """Another refusal is its own submit's alone."""
+    """Any other refusal concerns only its own submit."""
     breaker = Breaker()
 
     assert None is breaker.refused(UncertainSubmitError("no answer"), MODEL, breaker.admit(MODEL, 0), 0)
@@ -206,7 +206,7 @@ def test_an_answer_from_before_the_last_change_proves_nothing():
 
 
 def test_a_refused_probe_waits_another_thirty_seconds():
-    """A probe that is refused is no news, and the next may go 30 s after it."""
+    """A refused probe changes nothing, and the next may go 30 s after it."""
     breaker = Breaker()
     breaker.refused(no_credits(), MODEL, breaker.admit(MODEL, 0), 0)
     probe = breaker.admit(MODEL, 30)
@@ -217,7 +217,7 @@ def test_a_refused_probe_waits_another_thirty_seconds():
     assert probe == breaker.admit(MODEL, 61)
 
 
-# A quota that is not told with a 402 stops its model alone.
+# A quota refusal with another status than 402 stops only its model.
 
 
 def no_quota(status=429):
@@ -225,7 +225,7 @@ def no_quota(status=429):
 
 
 def test_a_quota_stops_its_model_alone():
-    """Another model goes on; the one that was refused is not sent."""
+    """Another model continues; the refused one is not sent."""
     breaker = Breaker()
 
     assert "model" == breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
@@ -235,7 +235,7 @@ def test_a_quota_stops_its_model_alone():
 
 
 def test_a_second_model_without_quota_stops_the_account():
-    """Two models that are told so are the account's matter: a third is not sent either."""
+    """If two models are refused, it concerns the account: a third is not sent either."""
     breaker = Breaker()
     breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
 
@@ -245,7 +245,7 @@ def test_a_second_model_without_quota_stops_the_account():
 
 
 def test_a_model_probes_every_thirty_seconds_and_a_success_ends_its_refusal():
-    """As for the account, one submit of the model passes, and its acceptance lets all of them pass."""
+    """As with the account, one submit of the model passes, and its acceptance lets all of them pass."""
     breaker = Breaker()
     breaker.refused(no_quota(), "fox", breaker.admit("fox", 0), 0)
     probe = breaker.admit("fox", 30)

@@ -6,14 +6,14 @@ from foxapi_async._policy.contact import Contact
 
 
 def test_a_session_has_heard_nothing_at_first():
-    """Nothing was heard, and nothing was silent yet."""
+    """There was no answer and no silence yet."""
     contact = Contact()
 
     assert (False, 0.0) == (contact.heard, contact.silence(100.0))
 
 
 def test_silence_counts_from_the_first_submit_that_could_not_be_sent():
-    """Further failures make it no shorter."""
+    """Further failures do not make it shorter."""
     contact = Contact()
     contact.failed(10.0)
     contact.failed(20.0)

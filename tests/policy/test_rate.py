@@ -1,4 +1,4 @@
-"""How fast requests go: limits and refusals. No loop: moments are numbers."""
+"""The rate of requests: limits and refusals. No loop: moments are numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ rates = st.floats(5e-324, 1e308)
 
 
 def running(pace: AdaptiveRate, per_second: float, seconds: float, start: float = 0.0) -> float:
-    """Let requests go evenly; returns the moment after the last."""
+    """Let requests go evenly. Returns the moment after the last."""
     count = round(per_second * seconds)
     for i in range(count):
         pace.count(start + i / per_second)
@@ -22,7 +22,7 @@ def running(pace: AdaptiveRate, per_second: float, seconds: float, start: float 
 
 
 def test_without_a_limit_there_is_no_pace():
-    """And with one, it is the limit."""
+    """With one, the rate is the limit."""
     assert None is AdaptiveRate().rate(0.0)
     assert 3.0 == AdaptiveRate(3.0).rate(1e9)
 
@@ -30,7 +30,7 @@ def test_without_a_limit_there_is_no_pace():
 @pytest.mark.parametrize("per_second", [0.5, 5, 80])
 @pytest.mark.parametrize("seconds", [20, 60, 600])
 def test_a_refusal_cuts_the_pace_to_seven_tenths(per_second, seconds):
-    """Of what it really was, not of a limit that was never reached."""
+    """Seven tenths of the real rate, not of a limit that was never reached."""
     pace = AdaptiveRate(1000.0)
     now = running(pace, per_second, seconds)
     pace.cut(now, now)
@@ -39,7 +39,7 @@ def test_a_refusal_cuts_the_pace_to_seven_tenths(per_second, seconds):
 
 
 def test_a_burst_of_refusals_is_one_refusal():
-    """Answers to requests that were all under way at once cut the pace once, not once each."""
+    """Answers to requests that were sent together cut the rate once, not once each."""
     pace = AdaptiveRate()
     now = running(pace, 50, 30)
     for i in range(40):
@@ -50,7 +50,7 @@ def test_a_burst_of_refusals_is_one_refusal():
 
 @pytest.mark.parametrize("pause", [0.5, 5, 60, 600])
 def test_the_pause_counts_for_nothing(pause):
-    """However long nothing may go, the pace after it is that of before, cut once, and grows only from then on."""
+    """For any length of the pause, the rate after it is the one before, cut once, and it grows only from then on."""
     pace = AdaptiveRate()
     now = running(pace, 50, 30)
     pace.cut(now, now + pause)
@@ -62,7 +62,7 @@ def test_the_pause_counts_for_nothing(pause):
 
 
 def test_a_pause_of_a_young_session_counts_for_nothing_either():
-    """A pace that was kept for a few seconds, in two stretches, is as fast as it was in them."""
+    """A rate that was kept for a few seconds, in two parts, is as fast as in these parts."""
     pace = AdaptiveRate()
     now = running(pace, 50, 3)
     pace.cut(now, now + 60)
@@ -73,7 +73,7 @@ def test_a_pause_of_a_young_session_counts_for_nothing_either():
 
 
 def test_the_next_refusal_cuts_again():
-    """Of what is allowed by then, even if few requests went since: six refusals find a tenth of the pace."""
+    """It cuts the then allowed rate, even if few requests went since: six refusals find a tenth of the rate."""
     pace = AdaptiveRate()
     now = running(pace, 50, 30)
     for _ in range(6):
@@ -84,7 +84,7 @@ def test_the_next_refusal_cuts_again():
 
 
 def test_the_pace_grows_back_slowly_and_the_cut_is_forgotten():
-    """By a fiftieth of itself a second; once it would be four times as fast, there is no limit but the user's."""
+    """By a fiftieth of itself per second; when it would be four times as fast, only the user's limit remains."""
     pace, limited = AdaptiveRate(), AdaptiveRate(20.0)
     for each in (pace, limited):
         each.cut(running(each, 10, 60), 60.0)
@@ -99,7 +99,7 @@ def test_the_pace_grows_back_slowly_and_the_cut_is_forgotten():
 
 
 def test_a_refusal_of_the_first_request_leaves_some_pace():
-    """Before anything is known of the pace, a refusal leaves about a request in one and a half seconds."""
+    """Before any rate is known, a refusal leaves about one request in one and a half seconds."""
     fresh, one = AdaptiveRate(), AdaptiveRate()
     one.count(5.0)
     for each in (fresh, one):
@@ -110,7 +110,7 @@ def test_a_refusal_of_the_first_request_leaves_some_pace():
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=60), st.none() | rates)
 def test_whatever_happens_something_may_go(steps, limit):
-    """The pace stays positive and never exceeds the user's limit."""
+    """The rate stays positive and never exceeds the user's limit."""
     pace, now = AdaptiveRate(limit), 0.0
     for wait, refused in steps:
         now += wait

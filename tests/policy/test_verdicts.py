@@ -1,4 +1,4 @@
-"""What every failed exchange means: the whole table of retries, and the one rule about money."""
+"""The verdict on every failed exchange: the whole table of retries, and the one rule about money."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_submits(outcome, cls, charged, retryable, again, hold):
 
 @submit_table
 def test_uncertain_submits_name_what_is_known(outcome, cls, charged, retryable, again, hold):
-    """An uncertain submit carries its idempotency key, and the status if there was one."""
+    """An uncertain submit has its idempotency key, and the status if there was one."""
     error = judge_submit(outcome, KEY).error
     if cls is not U:
         return
@@ -100,7 +100,7 @@ def test_uncertain_submits_name_what_is_known(outcome, cls, charged, retryable, 
 
 @submit_table
 def test_opting_in_repeats_the_uncertain_ones_only(outcome, cls, charged, retryable, again, hold):
-    """`resubmit_uncertain` sends again what is uncertain; it repeats no refusal, and calls nothing retryable."""
+    """`resubmit_uncertain` sends uncertain submits again; it repeats no refusal, and makes nothing retryable."""
     verdict = judge_submit(outcome, KEY, resubmit=True)
 
     assert verdict.again is (again or cls is U)
@@ -110,7 +110,7 @@ def test_opting_in_repeats_the_uncertain_ones_only(outcome, cls, charged, retrya
 
 @submit_table
 def test_after_an_uncertain_try_nothing_is_proved(outcome, cls, charged, retryable, again, hold):
-    """Once a try was uncertain, no later refusal or failure says that nothing was billed."""
+    """After an uncertain try, no later refusal or failure says that nothing was billed."""
     plain = judge_submit(outcome, KEY, earlier=1, resubmit=True)
     tainted = judge_submit(outcome, KEY, earlier=1, tainted=True, resubmit=True)
 
@@ -124,7 +124,7 @@ def test_after_an_uncertain_try_nothing_is_proved(outcome, cls, charged, retryab
 @pytest.mark.parametrize("status", range(200, 207))
 @pytest.mark.parametrize("tainted", [False, True])
 def test_any_2xx_with_an_id_is_accepted(status, tainted):
-    """A task is a task under every 2xx, also after an uncertain try."""
+    """Every 2xx with an id is a task, also after an uncertain try."""
     reply = Reply(status=status, headers={}, body=ACCEPTED.body)
 
     assert judge_submit(reply, KEY, tainted=tainted).id == ID
@@ -132,7 +132,7 @@ def test_any_2xx_with_an_id_is_accepted(status, tainted):
 
 @pytest.mark.parametrize("earlier", [1, 4])
 def test_a_conflict_on_a_repeat_is_uncertain(earlier):
-    """409 after a first try says that an earlier one did arrive: it may be billed."""
+    """409 after a first try means that an earlier one did arrive: it may be billed."""
     verdict = judge_submit(refused(409), KEY, earlier=earlier)
 
     assert type(verdict.error) is U
@@ -153,14 +153,14 @@ def test_a_conflict_on_a_repeat_is_uncertain(earlier):
     ],
 )
 def test_what_the_service_asked_for_is_kept(outcome, tainted, seconds):
-    """A Retry-After counts also where the outcome as a whole is uncertain."""
+    """A Retry-After counts also if the outcome as a whole is uncertain."""
     verdict = judge_submit(outcome, KEY, earlier=1, tainted=tainted, resubmit=True)
 
     assert seconds == verdict.retry_after
 
 
 def test_others_are_told_the_refusal_itself():
-    """A 429 on a tainted submit holds all others: these were not sent, so what they are told is the 429."""
+    """A 429 on a tainted submit holds all others: these were not sent, so they get the 429 itself."""
     verdict = judge_submit(refused(429), KEY, earlier=1, tainted=True, resubmit=True)
 
     assert type(verdict.error) is U
@@ -214,7 +214,7 @@ def test_polls(outcome, cls, again, hold, charged):
 @pytest.mark.parametrize("kind", ["fetch", "upload"])
 @read_table
 def test_fetches_and_uploads(kind, outcome, cls, again, hold, charged):
-    """A fetch and an upload bill nothing, so what may pass by itself is retryable."""
+    """A fetch and an upload bill nothing, so a failure that may pass is retryable."""
     verdict = judged(outcome, kind)
 
     assert type(verdict.error) is cls
@@ -225,7 +225,7 @@ def test_fetches_and_uploads(kind, outcome, cls, again, hold, charged):
 
 
 def test_a_fresh_task_may_not_be_known_yet():
-    """A 404 just after the submit is a replica that lags behind: looked at again, then an error."""
+    """A 404 just after the submit comes from a replica that lags behind: read again, then an error."""
     assert judged(refused(404), "poll", fresh=True).again is True
     assert judged(refused(404), "poll").again is False
     assert judged(refused(401), "poll", fresh=True).again is False
@@ -243,7 +243,7 @@ def test_good_replies_are_values(kind, cls):
 
 @given(st.integers(100, 999))
 def test_later_and_no(status):
-    """Timeouts, rate limits and the server's own faults say "later"; everything else says "no"."""
+    """Timeouts, rate limits and the server's own faults mean "later"; everything else means "no"."""
     assert is_transient(status) is (status in {408, 429} or status >= 500)
 
 
@@ -254,7 +254,7 @@ def test_verdicts_name_the_time_asked_for():
     assert Verdict(FoxError()).retry_after is None
 
 
-# The rule about money, from anything that can happen.
+# The rule about money, for all outcomes.
 
 kinds = st.sampled_from(
     ["service_unavailable_error", "rate_limit_error", "server_error", "insufficient_quota", "x", None, 5]
@@ -283,14 +283,14 @@ outcomes = st.builds(Failure, reason=st.text(max_size=10), sent=st.booleans()) |
 
 @given(outcomes, st.integers(0, 5), st.booleans(), st.booleans())
 def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubmit):
-    """Of whatever can happen to a submit: `retryable` implies `charged == "no"`, and then nothing was accepted."""
+    """For all outcomes of a submit: `retryable` implies `charged == "no"`, and then nothing was accepted."""
     verdict = judge_submit(outcome, KEY, earlier=earlier, tainted=tainted, resubmit=resubmit)
     if isinstance(verdict, TaskReply):
         return
     error = verdict.error
 
     assert error.charged == "no" or not error.retryable
-    # What may have been accepted is uncertain, and is not sent again unless that was chosen.
+    # A submit that may have been accepted is uncertain, and is not sent again unless the user chose this.
     status = getattr(outcome, "status", None)
     accepted = status is not None and (status < 300 or status >= 500 or status == 408)
     if tainted or accepted or getattr(outcome, "sent", False):
@@ -302,7 +302,7 @@ def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubm
 
 @given(outcomes, st.sampled_from(["poll", "fetch", "upload"]), st.booleans())
 def test_no_read_error_invites_a_second_bill(outcome, kind, fresh):
-    """Of whatever can happen to a read: `retryable` implies `charged == "no"`; a poll's error is never retryable."""
+    """For all outcomes of a read: `retryable` implies `charged == "no"`; a poll's error is never retryable."""
     verdict = judged(outcome, kind, fresh=fresh)
     if not isinstance(verdict, Verdict):
         return
@@ -314,7 +314,7 @@ def test_no_read_error_invites_a_second_bill(outcome, kind, fresh):
     assert (error.__cause__, error.__context__) == (None, None)
 
 
-# Who speaks: every status, of the service, of what stands in front of it, and of a stranger.
+# Every status from the service, from something in front of it, and from a stranger.
 
 PAGE = b"<html><title>One moment</title></html>"
 BODIES = {
@@ -346,14 +346,14 @@ def class_at(status):
 
 
 def plain(verdict):
-    """What decides, in a form that a failure shows."""
+    """The deciding parts, in a form that a failed test shows."""
     error = verdict.error
     return type(error).__name__, error.charged, verdict.again, verdict.hold, verdict.edge
 
 
 @every_body
 def test_every_status_of_a_submit(who):
-    """Of the service, 3xx and 4xx refuse but 408; of anyone else only what says that it was not passed on."""
+    """From the service, 3xx and 4xx refuse, except 408; from any other sender only a "not passed on" status does."""
     edge = who != "service"
     actual, expected = {}, {}
     for status in STATUSES:
@@ -372,7 +372,7 @@ def test_every_status_of_a_submit(who):
 @pytest.mark.parametrize("status", STATUSES[::7])
 @pytest.mark.parametrize("fields", [{}, {"error": {"message": "no"}}], ids=["task", "task with error"])
 def test_an_id_is_accepted_under_any_status(status, fields):
-    """A reply that has a usable id is a task, whatever its status and whatever else it says."""
+    """A reply with a usable id is a task, for any status and any other content."""
     reply = Reply(status, {}, json.dumps({"id": ID, **fields}).encode())
 
     assert judge_submit(reply, KEY, tainted=True).id == ID
@@ -393,7 +393,7 @@ def expected_poll(status, who):
 
 @every_body
 def test_every_status_of_a_poll(who):
-    """A poll's handle ends only by the service's own word; what stands in front of it never ends one."""
+    """Only the service's own reply ends a poll's handle; something in front of it never does."""
     actual = {status: plain(judged(Reply(status, {}, BODIES[who]), "poll")) for status in STATUSES}
 
     assert actual == {status: expected_poll(status, who) for status in STATUSES}
@@ -417,7 +417,7 @@ def test_every_status_of_a_fetch_and_an_upload(kind, who):
 @pytest.mark.parametrize("kind", ["submit", "poll", "fetch", "upload"])
 @pytest.mark.parametrize("outcome", [NOT_SENT, LOST], ids=["not sent", "lost"])
 def test_a_failure_is_no_answer_of_the_edge(kind, outcome):
-    """Without an answer nobody has spoken."""
+    """Without an answer there is no sender."""
     verdict = judge_submit(outcome, KEY) if kind == "submit" else judged(outcome, kind)
 
     assert verdict.edge is False
@@ -427,7 +427,7 @@ CUT_REFUSAL = Reply(401, {}, b'{"error": {"mess', whole=False)
 
 
 def test_of_json_that_is_cut_it_cannot_be_told_who_spoke():
-    """A cut refusal ends no handle, and is not taken for the edge's."""
+    """A cut refusal ends no handle, and does not count as the edge's."""
     verdict = judged(CUT_REFUSAL, "poll")
 
     assert (verdict.again, verdict.edge) == (True, False)
@@ -439,19 +439,19 @@ def test_a_cut_page_is_the_edges():
 
 
 def test_a_cut_refusal_of_a_submit_counts_by_its_status():
-    """The status line alone says that a submit was not passed on."""
+    """The status line alone shows that a submit was not passed on."""
     assert judge_submit(CUT_REFUSAL, KEY).error.charged == "no"
 
 
 @pytest.mark.parametrize("who", ["page", "service"])
 def test_a_conflict_at_first_is_a_refusal_only_of_the_service(who):
-    """409 of a page says nothing about what was passed on."""
+    """409 of a page does not show whether the request was passed on."""
     error = judge_submit(Reply(409, {}, BODIES[who]), KEY).error
 
     assert error.charged == ("no" if who == "service" else "unknown")
 
 
-# What the edge's answer says.
+# The text of the edge's answer.
 
 
 def location(target):
@@ -471,7 +471,7 @@ def location(target):
     ],
 )
 def test_a_redirect_names_where_it_leads(kind, target, shown):
-    """The error names the `Location`, without what may be a secret."""
+    """The error names the `Location`, without possible secrets."""
     error = (
         judge_submit(location(target), KEY).error
         if kind == "submit"
@@ -511,7 +511,7 @@ quota_status = pytest.mark.parametrize("status", [403, 429])
 @quota_status
 @pytest.mark.parametrize("place", ["type", "code"])
 def test_a_used_up_quota_is_no_rate_limit(status, code, place):
-    """403 and 429 with a quota code and no Retry-After are as 402, with their own status."""
+    """403 and 429 with a quota code and no Retry-After are like 402, with their own status."""
     body = QUOTA % ((code, b"c") if place == "code" else (b"t", code))
     verdict = judge_submit(Reply(status, {}, body), KEY)
 
@@ -521,7 +521,7 @@ def test_a_used_up_quota_is_no_rate_limit(status, code, place):
 
 @quota_status
 def test_a_quota_that_comes_back_is_a_rate_limit(status):
-    """With a Retry-After it is waited out."""
+    """With a Retry-After it is repeated after that time."""
     reply = Reply(status, {"Retry-After": "7"}, QUOTA % (b"insufficient_quota", b"c"))
     verdict = judge_submit(reply, KEY)
 
@@ -559,7 +559,7 @@ def case(name):
 
 
 def test_recorded_a_quota_as_429():
-    """As 402, with the service's words."""
+    """It is like 402, with the service's words."""
     error = judge_submit(case("quota_as_429"), KEY).error
 
     assert (type(error), error.message) == (_errors.InsufficientQuotaError, "quota is used up")
@@ -574,7 +574,7 @@ def test_recorded_an_error_at_200():
 
 
 def test_recorded_another_id():
-    """Uncertain; the error quotes what looks like an id, as text and as attribute."""
+    """It is uncertain; the error quotes the text that looks like an id, as text and as attribute."""
     error = judge_submit(case("submit_other_id"), KEY).error
 
     assert (type(error), error.task_id) == (U, "task-unified-1757165031-other")
@@ -582,7 +582,7 @@ def test_recorded_another_id():
 
 
 def test_recorded_a_redirect():
-    """Nothing is billed; the message names where it leads."""
+    """Nothing is billed; the message names the target."""
     error = judge_submit(case("submit_redirected"), KEY).error
 
     assert (error.charged, error.message) == ("no", "redirected to https://login.example.com/")
@@ -603,7 +603,7 @@ def test_recorded_a_redirect():
 )
 @pytest.mark.parametrize("status", [200, 202, 400, 404, 409, 429, 500])
 def test_an_id_that_stands_elsewhere_is_quoted(status, body):
-    """It may have been accepted, whatever the status."""
+    """It may have been accepted, with any status."""
     verdict = judge_submit(Reply(status, {}, json.dumps(body).encode()), KEY)
 
     assert (type(verdict.error), verdict.error.task_id, verdict.again) == (U, "t-1", False)
@@ -633,7 +633,7 @@ def test_an_id_in_a_cut_answer_is_quoted(body, quoted):
 
 @pytest.mark.parametrize("body", [b'{"id": "t-\xff"}', b'{"id": "t-\\ud800"}'], ids=["byte", "surrogate"])
 def test_an_id_with_replaced_bytes_is_uncertain(body):
-    """It is another task's id, or that of none: it is quoted and not polled."""
+    """It may be another task's id: it is quoted and not polled."""
     error = judge_submit(Reply(200, {}, body), KEY).error
 
     assert (type(error), error.task_id) == (U, "t-\ufffd")
@@ -650,7 +650,7 @@ def test_an_uncertain_answer_is_kept():
 
 
 def test_an_uncertain_answer_is_kept_short():
-    """Of a large body only the beginning is kept, on one printable line."""
+    """Only the beginning of a large body is kept, on one printable line."""
     error = judge_submit(Reply(200, {}, b'{"x": "\n' + b"a" * 100_000), KEY).error
 
     assert (len(error.body), error.body.isprintable()) == (MAX_BODY + 1, True)
@@ -673,7 +673,7 @@ def test_after_an_uncertain_try_the_refusal_is_kept_too():
 
 @pytest.mark.parametrize("outcome", [LOST, Reply(500, {}, b"")], ids=["lost", "empty"])
 def test_without_an_answer_there_is_no_body(outcome):
-    """Nothing came, nothing is kept."""
+    """Without an answer there is nothing to keep."""
     assert judge_submit(outcome, KEY).error.body is None
 
 
@@ -685,7 +685,7 @@ class BadHeaders(dict):
 
 
 def test_an_error_while_reading_does_not_cost_the_id():
-    """Whatever goes wrong after the id was read: the submit is accepted."""
+    """For any error after the id was read, the submit is accepted."""
     assert judge_submit(Reply(200, BadHeaders(), ACCEPTED.body), KEY) == TaskReply(id=ID)
 
 
@@ -721,10 +721,10 @@ def test_an_answer_that_is_too_large_names_the_limit(kind, outcome, words):
 
 @pytest.mark.parametrize("kind", ["poll", "fetch"])
 def test_a_page_that_is_too_large_names_the_limit(kind):
-    """Whatever its status, it is larger than is read."""
+    """With any status, it exceeds the size limit."""
     assert "larger than 32 MiB" in str(judged(TOO_LARGE_PAGE, kind).error)
 
 
 def test_other_answers_are_not_too_large():
-    """A cut answer is none."""
+    """A cut answer is not one."""
     assert judged(CUT_REFUSAL, "poll").too_large is False

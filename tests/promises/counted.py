@@ -1,4 +1,4 @@
-"""Runs a batch or a single call against a service, and counts what came of it."""
+"""Runs a batch or a single call at a service, and counts the results."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from foxapi_async import Batch, FoxError, FoxSession, RawRequest
 
 
 def small(text="a fox", model="gpt-image-2"):
-    """A request for a picture of a few bytes, so that hundreds of them take no time."""
+    """A request for a picture of a few bytes, so that hundreds of them need no time."""
     return RawRequest(model, text, params={"resolution": {"width": 16, "height": 16}})
 
 
 def smalls(count):
-    """So many different requests."""
+    """This many different requests."""
     return [small(f"fox {n}") for n in range(count)]
 
 
 @attrs.frozen(kw_only=True)
 class Count:
-    """What one run of a batch came to.
+    """The results of one run of a batch.
 
     Attributes:
         posts: the submits that were sent in this run.
-        billed: what the service accepted, in all runs.
-        done, failed, uncertain, submitted: the items in each state, those of earlier runs among them.
+        billed: the submits that the service accepted, in all runs.
+        done, failed, uncertain, submitted: the items in each state, including those of earlier runs.
         seconds: how long the run took, on the loop's clock.
-        paused: why the run ended before its time.
-        raised: what the run raised.
+        paused: why the run ended early.
+        raised: the error of the run.
         errors: the errors of its outcomes.
     """
 
@@ -53,9 +53,9 @@ class Count:
 
 
 async def run_batch(emulator, requests, out, *, session=None, begin=None, limit=3600.0, **options):
-    """One run of a batch to its end; `begin` is called once the session is open.
+    """One run of a batch to its end; `begin` is called when the session is open.
 
-    A run that takes longer than `limit` seconds is left, and raises `TimeoutError`.
+    A run that takes longer than `limit` seconds is closed, and raises `TimeoutError`.
     """
     before = len(posts(emulator))
     batch, raised, errors = Batch(requests, out, **{"other_origin": True, **options}), None, []

@@ -1,4 +1,4 @@
-"""Something between a client and a service that hands on every byte, and can let time pass right after an answer."""
+"""A relay between a client and a service that passes on every byte, and can let time pass right after an answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Hands on connections to a service on this machine: `async with Relay(emulator) as relay`.
+    """Passes on connections to a service on this machine: `async with Relay(emulator) as relay`.
 
-    As soon as the service's answer to the n-th request has been written to the client's socket, the clock of the
-    virtual loop jumps: the answer has arrived, and every timer is late.
+    As soon as the service's answer to the n-th request has been written to the client's socket, the clock of
+    the virtual loop jumps: the answer has arrived, and every timer is late.
 
     Args:
         emulator: the service.
-        jumps: seconds to jump after each answer, in their order; 0 for none. After the last one there are none.
+        jumps: seconds to jump after each answer, in order; 0 for no jump. After the last one there are none.
     """
 
     def __init__(self, emulator, jumps=()):
@@ -45,7 +45,7 @@ class Relay:
 
     async def _pump(self, reader, writer, *, answers=False):
         while data := await reader.read(2**20):
-            writer.write(data)  # goes out at once: the socket is empty
+            writer.write(data)  # sent at once: the socket is empty
             if answers and self._jumps:
                 asyncio.get_running_loop()._now += self._jumps.pop(0)
         writer.close()

@@ -1,4 +1,6 @@
-"""A service that gives one scripted reply to each submit, for what the emulator cannot do: a refusal that comes late."""
+"""A service that gives one scripted reply to each submit, for cases that the emulator lacks: a refusal that
+comes late.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +16,7 @@ NEVER = 1e9
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What one submit gets, and how many seconds after it arrived."""
+    """The reply to one submit, and how many seconds after its arrival it is sent."""
 
     status: int
     seconds: float = 0.0
@@ -34,9 +36,9 @@ class Service:
     """The running service.
 
     Attributes:
-        replies: what the next submits get; after the last one, submits are accepted.
+        replies: the replies to the next submits; after the last one, submits are accepted.
         submits: when each submit arrived, in seconds of the loop.
-        url: where it listens.
+        url: its address.
     """
 
     replies: list[Reply]
@@ -54,7 +56,7 @@ class Service:
         return response
 
     def session(self, **options):
-        """A session that talks to it."""
+        """A session that uses it."""
         return FoxSession("sk-test", base_url=self.url, **options)
 
 

@@ -1,4 +1,4 @@
-"""Waits before another try: random over their whole range, never shorter than asked for, never nothing."""
+"""Waits before another try: random over their whole range, never shorter than requested, never zero."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from foxapi_async.emulator import Fault
 pytestmark = pytest.mark.virtual
 
 CAP = 8.0
-"""Seconds that one wait of our own takes at most."""
+"""The longest wait of our own, in seconds."""
 
 MANY = 100
 
@@ -26,9 +26,10 @@ WHOLE = {0, 1, 2, 3, 4}
 
 
 class Waits:
-    """A hook that notes the waits of one kind of request, in order and by how often the same request failed.
+    """A hook that records the waits of one kind of request, in order and by how often the same request
+    failed.
 
-    Fetches have no number, so each counts as the same request.
+    Fetches have no number, so all count as the same request.
     """
 
     def __init__(self, what):
@@ -46,12 +47,12 @@ class Waits:
 
 
 def fifths(waits, low, high):
-    """Which fifths of a range the waits fall into; -1 and 5 are outside."""
+    """The fifths of a range that contain the waits; -1 and 5 are outside."""
     return {math.floor((wait - low) / (high - low) * 5) for wait in waits}
 
 
 async def ended(awaitables):
-    """Wait for all of them, whatever they raise."""
+    """Wait for all of them, and ignore their errors."""
     await asyncio.gather(*awaitables, return_exceptions=True)
 
 
@@ -71,7 +72,7 @@ async def test_submits_that_cannot_connect_have_full_jitter():
 
 
 async def test_reads_that_fail_have_full_jitter(emulator):
-    """The wait after the first 503 of a fetch is anything from 0 to 0.25 s."""
+    """The wait after the first 503 of a fetch is between 0 and 0.25 s."""
     waits = Waits("fetch")
     async with session_at(emulator, retry=RetryPolicy(tries=2), hooks=[waits]) as fox:
         handle = await fox.submit(fox_request())
@@ -82,7 +83,7 @@ async def test_reads_that_fail_have_full_jitter(emulator):
 
 
 async def test_polls_that_fail_for_long_have_full_jitter(emulator):
-    """In an outage of a minute the waits between the polls of one task are anything from 0 to 8 s."""
+    """In an outage of a minute the waits between the polls of one task are between 0 and 8 s."""
     waits = Waits("poll")
     emulator.add_fault(Fault.status("poll", 503, times=None))
     async with session_at(emulator, hooks=[waits]) as fox:
@@ -97,7 +98,7 @@ async def test_polls_that_fail_for_long_have_full_jitter(emulator):
 
 
 async def test_reads_after_a_retry_after_are_spread(emulator):
-    """Fetches that get the same `Retry-After` of 10 s wait anything from that to a tenth more."""
+    """Fetches that get the same `Retry-After` of 10 s wait between this and a tenth more."""
     waits = Waits("fetch")
     async with session_at(emulator, retry=RetryPolicy(tries=2), hooks=[waits]) as fox:
         handle = await fox.submit(fox_request())
@@ -108,7 +109,7 @@ async def test_reads_after_a_retry_after_are_spread(emulator):
 
 
 async def test_submits_after_a_retry_after_are_spread(emulator):
-    """Submits that get the same `Retry-After` of 10 s wait anything from that to a tenth more."""
+    """Submits that get the same `Retry-After` of 10 s wait between this and a tenth more."""
     waits = Waits("submit")
     emulator.add_fault(Fault.status("submit", 429, retry_after=10, times=None))
     async with session_at(emulator, retry=RetryPolicy(tries=2), hooks=[waits]) as fox:
@@ -121,7 +122,7 @@ async def test_submits_after_a_retry_after_are_spread(emulator):
 
 
 async def test_a_submit_is_backed_off_in_spite_of_retry_after_0(emulator):
-    """A submit that gets a 429 with `Retry-After: 0` six times waits more than a second in all."""
+    """A submit that gets a 429 with `Retry-After: 0` six times waits more than a second in total."""
     waits = Waits("submit")
     emulator.add_fault(Fault.status("submit", 429, retry_after=0, times=None))
     async with session_at(emulator, retry=SEVEN, hooks=[waits]) as fox:
@@ -132,7 +133,7 @@ async def test_a_submit_is_backed_off_in_spite_of_retry_after_0(emulator):
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_fetch_is_backed_off_in_spite_of_retry_after_0(emulator, status):
-    """A fetch that gets `Retry-After: 0` six times waits more than a second in all."""
+    """A fetch that gets `Retry-After: 0` six times waits more than a second in total."""
     waits = Waits("fetch")
     async with session_at(emulator, retry=SEVEN, hooks=[waits]) as fox:
         handle = await fox.submit(fox_request())
@@ -144,7 +145,7 @@ async def test_a_fetch_is_backed_off_in_spite_of_retry_after_0(emulator, status)
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_polls_are_backed_off_in_spite_of_retry_after_0(emulator, status):
-    """A task whose polls get `Retry-After: 0` six times waits more than a second in all."""
+    """A task whose polls get `Retry-After: 0` six times waits more than a second in total."""
     waits = Waits("poll")
     emulator.add_fault(Fault.status("poll", status, retry_after=0, times=6))
     async with session_at(emulator, hooks=[waits]) as fox:
@@ -155,7 +156,7 @@ async def test_polls_are_backed_off_in_spite_of_retry_after_0(emulator, status):
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_an_upload_is_backed_off_in_spite_of_retry_after_0(emulator, status):
-    """An upload that gets `Retry-After: 0` six times waits more than a second in all."""
+    """An upload that gets `Retry-After: 0` six times waits more than a second in total."""
     waits = Waits("upload")
     emulator.add_fault(Fault.status("upload", status, retry_after=0, times=None))
     async with session_at(emulator, retry=SEVEN, hooks=[waits]) as fox:
@@ -166,7 +167,7 @@ async def test_an_upload_is_backed_off_in_spite_of_retry_after_0(emulator, statu
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_download_is_backed_off_in_spite_of_retry_after_0(emulator, status):
-    """A download that gets `Retry-After: 0` six times waits more than a second in all."""
+    """A download that gets `Retry-After: 0` six times waits more than a second in total."""
     waits = Waits("download")
     emulator.add_fault(Fault.status("file", status, retry_after=0, times=None))
     async with session_at(emulator, retry=SEVEN, hooks=[waits]) as fox:

@@ -1,4 +1,4 @@
-"""What a batch writes down and sends while something goes wrong."""
+"""What a batch records and sends during faults."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def drained(outcomes):
 
 @contextlib.asynccontextmanager
 async def watched(folder, seen):
-    """Note every state that the ledger in this folder shows, ten times a second."""
+    """Record every state that the ledger in this folder shows, ten times a second."""
 
     async def look():
         while True:
@@ -46,11 +46,11 @@ async def watched(folder, seen):
         seen.update(states(folder).items())
 
 
-# A try that may be billed is never forgotten.
+# A try that may be billed is never lost.
 
 
 async def test_after_an_uncertain_try_the_ledger_never_says_new(tmp_path):
-    """A submit was billed without an answer. Its second try is held back for 30 s. In no moment its item is `new`."""
+    """A submit was billed without an answer. Its second try is held back for 30 s. Its item is never `new`."""
     seen = set()
     faults = [Fault.cut_after("submit"), Fault.status("submit", 429, retry_after=30)]
     async with (
@@ -65,7 +65,7 @@ async def test_after_an_uncertain_try_the_ledger_never_says_new(tmp_path):
 
 @pytest.mark.parametrize("status", [302, 400, 401, 402, 403, 404, 422])
 async def test_a_refusal_after_an_uncertain_try_leaves_the_item_uncertain(tmp_path, status):
-    """A submit was billed without an answer and is sent again. Whatever refuses that try, the item is `uncertain`."""
+    """A submit was billed without an answer and is sent again. If that try is refused, the item is `uncertain`."""
     faults = [Fault.cut_after("submit"), Fault.status("submit", status, times=None)]
     async with Emulator(faults=faults) as emulator, session_at(emulator, retry=RESUBMIT) as fox:
         await drained(Batch([("a", fox_request())], tmp_path).run(fox))
@@ -89,7 +89,7 @@ async def test_a_run_left_after_an_uncertain_try_does_not_leave_its_item_new(tmp
 
 @pytest.fixture
 async def interrupted(tmp_path):
-    """A run of two items that is closed while both wait for the TLS handshake; the seconds that this took."""
+    """A run of two items that is closed while both wait for the TLS handshake. Returns its duration."""
     requests = [("a", fox_request()), ("b", fox_request())]
     async with Unreachable(silent=True) as service, FoxSession("sk-test", base_url=service.url) as fox:
         outcomes = Batch(requests, tmp_path).run(fox)
@@ -106,7 +106,7 @@ async def test_a_run_interrupted_while_connecting_leaves_its_items_new(interrupt
 
 
 async def test_a_run_interrupted_while_connecting_ends_at_once(interrupted):
-    """A run in which nothing was sent waits for no answer."""
+    """A run that sent nothing waits for no answer."""
     assert interrupted == pytest.approx(0, abs=0.1)
 
 
@@ -114,7 +114,7 @@ async def test_a_run_interrupted_while_connecting_ends_at_once(interrupted):
 
 
 async def test_while_an_unknown_price_is_alone_under_way_no_known_one_goes(tmp_path):
-    """Under a budget, an item of unknown price takes 20 s to be accepted. An item of known price waits for that."""
+    """Under a budget, an item of unknown price takes 20 s to be accepted. An item of known price waits for it."""
     requests = [
         fox_request("known"),
         fox_request("unknown", num_outputs=2),
@@ -138,7 +138,7 @@ async def forbidden():
 
 
 async def paused_by(emulator, folder):
-    """A run of two items, one at a time, that has ended; and the error that it ended with."""
+    """A run of two items, one at a time, and the error that ended it."""
     batch = Batch([("a", fox_request()), ("b", fox_request())], folder, max_in_flight=1)
     async with session_at(emulator) as fox:
         _, error = await drained(batch.run(fox))
@@ -146,7 +146,7 @@ async def paused_by(emulator, folder):
 
 
 async def test_a_403_on_a_submit_pauses_the_batch(forbidden, tmp_path):
-    """The first 403 ends the run, which then says why."""
+    """The first 403 ends the run, whose error says why."""
     batch, error = await paused_by(forbidden, tmp_path)
 
     assert (type(error), batch.paused is None) == (PermissionDeniedError, False)
@@ -166,11 +166,11 @@ async def test_a_403_on_a_submit_leaves_the_items_new(forbidden, tmp_path):
     assert set(states(tmp_path).values()) == {"new"}
 
 
-# An id that cannot be used.
+# Ids that cannot be used.
 
 
 async def test_an_unusable_id_of_a_billed_item_is_in_the_manifest(tmp_path):
-    """An item was accepted with an id that cannot travel in a path. Its line of the manifest names that id."""
+    """An item was accepted with an id that cannot be part of a path. Its line of the manifest has that id."""
     faults = [Fault.garbage("submit", body=b'{"id": "one/two", "status": "pending"}')]
     async with Emulator(faults=faults) as emulator, session_at(emulator) as fox:
         await drained(Batch([("a", fox_request())], tmp_path).run(fox))

@@ -1,4 +1,4 @@
-"""What downloads of result files obey."""
+"""Downloads of result files obey the host."""
 
 import pytest
 from helpers import fox_request
@@ -10,7 +10,9 @@ pytestmark = pytest.mark.virtual
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_downloads_retry_after_is_obeyed(emulator, fox, status):
-    """The host of a result file answers with `Retry-After: 20`. The file is asked for again after 20 s, not earlier."""
+    """The host of a result file answers with `Retry-After: 20`. The next request for the file comes after 20
+    s, not earlier.
+    """
     result = await fox.generate(fox_request())
     emulator.add_fault(Fault.status("file", status, retry_after=20))
 

@@ -1,6 +1,7 @@
 """Folders of runs that were killed, or stopped by a full disk, while their ledger was being made.
 
-Such a run has sent nothing yet. The same command goes on with the folder, and what is no ledger stays untouched.
+Such a run has sent nothing yet. The same command continues with the folder, and a file that is not a ledger
+is not changed.
 """
 
 import os
@@ -39,7 +40,7 @@ def folder(tmp_path):
 
 
 def run_by_batch(folder, new_loop):
-    """Run it by `Batch`: 3 where the ledger is refused, else 0."""
+    """Run it by `Batch`: 3 if the ledger is refused, else 0."""
     try:
         folder.batch(new_loop)
     except LedgerError:
@@ -55,12 +56,12 @@ def run_by_command(folder, _):
 WAYS = {"batch": run_by_batch, "command": run_by_command}
 
 
-# Killed by the clock.
+# Killed after some time.
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """Forty folders, each of a run that was killed early, after the same command was run again: with its exit status."""
+    """Forty folders of early killed runs, each with the exit status of the same command after the kill."""
     place = tmp_path_factory.mktemp("killed")
     with ThreadedEmulator(seconds=0.01) as service:
         folders = [Folder(place / str(n), service) for n in range(KILLS)]
@@ -77,31 +78,33 @@ def killed(tmp_path_factory):
 @pytest.mark.kill
 @pytest.mark.thorough
 def test_a_run_that_was_killed_at_once_goes_on(killed):
-    """However early a run is killed, the same command goes on with its folder."""
+    """However early a run is killed, the same command continues with its folder."""
     assert [] == [folder.path.name for folder, code in killed if code not in {0, 1}]
 
 
 @pytest.mark.kill
 @pytest.mark.thorough
 def test_a_run_that_was_killed_at_once_bills_nothing_twice(killed):
-    """However early a run is killed, the service has billed its item once at most after the same command was run again."""
+    """However early a run is killed, its item is billed at most once after the same command ran again."""
     service = killed[0][0].service
     prompts = [task.body["prompt"] for task in service.tasks.values()]
 
     assert sorted(set(prompts)) == sorted(prompts)
 
 
-# The states that a kill leaves between the first byte and the first item, each by itself.
+# Single states that a kill leaves between the first byte and the first item.
 
 
 def journal(pages):
-    """A hot rollback journal without pages, of a file that had so many before: 512 bytes, as SQLite begins one."""
+    """A hot rollback journal without pages, of a file that had this many pages before: 512 bytes, as SQLite
+    begins one.
+    """
     magic = bytes.fromhex("d9d505f920a163d7")
     return magic + struct.pack(">IIIII", 0, 0xFB47F4F2, pages, 512, PAGE) + bytes(512 - 28)
 
 
 def made(name="ledger.sqlite"):
-    """A file of a ledger that was killed before its first checkpoint: one page, all else is in its WAL."""
+    """The file of a ledger that was killed before its first checkpoint: one page; the rest is in its WAL."""
     return (MADE / "submitting" / name).read_bytes()
 
 
@@ -110,7 +113,7 @@ def wal(size):
     return made("ledger.sqlite-wal")[:size]
 
 
-# The file, its WAL and its journal; None where there is none.
+# The file, its WAL and its journal; None if missing.
 EARLY = {
     "an empty file": (b"", None, None),
     "an empty file and its journal": (b"", None, journal(0)),
@@ -131,7 +134,7 @@ EARLY = {
 
 
 def put(folder, main, wal_bytes, journal_bytes):
-    """Lay these files into the folder."""
+    """Write these files into the folder."""
     for suffix, data in (("", main), ("-wal", wal_bytes), ("-journal", journal_bytes)):
         if data is not None:
             folder.path.joinpath(f"ledger.sqlite{suffix}").write_bytes(data)
@@ -140,7 +143,7 @@ def put(folder, main, wal_bytes, journal_bytes):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("files", EARLY)
 def test_a_ledger_that_was_being_made_is_made(folder, new_loop, files, way):
-    """Whatever a kill has left of a ledger that was being made, the same command does every item once."""
+    """For all that a kill leaves of a ledger that was being made, the same command does every item once."""
     put(folder, *EARLY[files])
     code = WAYS[way](folder, new_loop)
 
@@ -167,7 +170,7 @@ def mid_commit(folder):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_commit_that_was_killed_is_undone(folder, new_loop, way):
-    """Where there is no WAL, a commit that was killed half-way is undone: what was done before stays done."""
+    """Without a WAL, a commit that was killed half-way is undone: finished items stay finished."""
     for path in folder.path.iterdir():
         path.unlink()
     folder.path.rmdir()
@@ -204,18 +207,18 @@ def run_limited(folder, limit):
 
 @pytest.mark.parametrize("limit", [0, 100, 512, 3000, 4096, 5000, 9000, 20000])
 def test_a_full_disk_that_was_enlarged(folder, limit):
-    """A disk that was full while the ledger was made, and has room again: the same command does every item once."""
+    """A disk that was full while the ledger was made now has room: the same command does every item once."""
     run_limited(folder, limit)
     code, _ = folder.command()
 
     assert (0, ONCE_EACH) == (code, folder.sent())
 
 
-# What is no ledger of ours.
+# Files that are not our ledger.
 
 
 def foreign(folder, *, mode="DELETE", closed=True):
-    """Another program's database in the place of the ledger; not `closed`: as a killed program leaves it."""
+    """Another program's database in place of the ledger; without `closed`: as a killed program leaves it."""
     with closing(sqlite3.connect(folder.ledger, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA journal_mode={mode}")
         connection.execute("CREATE TABLE bookmarks (url)")
@@ -242,7 +245,7 @@ def foreign_mid_commit(folder):
 
 
 def newer(folder, *, in_wal=False):
-    """A ledger of a version to come; `in_wal`: its version is in the WAL alone, as a kill leaves it."""
+    """A ledger of a future version; with `in_wal` only its WAL has the version, as a kill leaves it."""
     for suffix in ("", "-wal") if in_wal else ("",):
         name = f"ledger.sqlite{suffix}"
         source = MADE / ("submitting" if in_wal else "finished") / name
@@ -280,7 +283,7 @@ def test_what_is_no_ledger_is_refused(folder, new_loop, what, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_is_no_ledger_is_left_untouched(folder, new_loop, what, way):
-    """Not one byte of another program's file, nor of its WAL or journal, is changed by the refusal."""
+    """The refusal changes no byte of another program's file, nor of its WAL or journal."""
     REFUSED[what](folder)
     before = {path.name: path.read_bytes() for path in folder.path.glob("ledger.sqlite*")}
     WAYS[way](folder, new_loop)
@@ -290,7 +293,7 @@ def test_what_is_no_ledger_is_left_untouched(folder, new_loop, what, way):
 
 
 def test_a_trial_that_was_killed_early_goes_on(folder):
-    """With --emulator a ledger that knows of no item is nobody's: a trial that was killed before its mark goes on."""
+    """With --emulator a ledger without items has no owner: a trial that was killed before its mark continues."""
     put(folder, *EARLY["a page and the migration"])
 
     assert 0 == folder.command("--emulator", "--emulator-seconds", "0.01")[0]

@@ -1,12 +1,13 @@
-"""Interrupted at every moment: whatever the turn of the loop, no paid task is lost and nothing is said to be free.
+"""Interrupted at every moment: in every turn of the loop, no paid task is lost and none is reported as free.
 
-One scenario is run again and again on the virtual loop, interrupted after its first callback, its second, and so on
-until it ends by itself: by cancelling the user's task, or by a clock that jumps past the deadline. Each run ends
-without a pending task, an unclosed connection or file, a fault told to the loop, or a cancellation that was swallowed.
+One scenario runs again and again on the virtual loop. It is interrupted after its first callback, its second,
+and so on until it ends by itself: by cancelling the user's task, or by a clock that jumps past the deadline.
+Each run ends without a pending task, an unclosed connection or file, a fault in the loop's handler, or a
+swallowed cancellation.
 
-Two interruptions are taken on a coarser grid, since each pair is a run: every fifth or ninth moment for the first, and a few
-distances, from the next callback to well after all is over, for the second. Where a scenario repeats itself, its moments
-are taken in steps too.
+Two interruptions use a coarser grid, because each pair is a run: every fifth or ninth moment for the first,
+and a few distances for the second, from the next callback to well after the end. If a scenario repeats
+itself, its moments are also taken in steps.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from foxapi_async import (
 from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
-# How many moments lie between those that are taken, times the test's own step.
+# How many moments are between those that are used, times the test's own step.
 PACE = 5 if BRIEF else 1
 
 FAULTS = {
@@ -43,7 +44,7 @@ FAULTS = {
 
 
 class Interruption:
-    """Does something after the n-th callback of the loop, and perhaps once more after some others."""
+    """Runs an action after the n-th callback of the loop, and perhaps once more after some others."""
 
     def __init__(self, monkeypatch):
         self.action = None
@@ -76,7 +77,7 @@ class Interruption:
         action()
 
     def fired(self):
-        """Whether the moment came; no other will."""
+        """Whether the moment has come; no other will."""
         self.left, self.gaps = -1, []
         return self.hits > 0
 
@@ -84,15 +85,15 @@ class Interruption:
 @pytest.fixture
 def interruption(monkeypatch):
     yield Interruption(monkeypatch)
-    gc.collect()  # what was left open warns now, which is an error, and not in some other test
+    gc.collect()  # anything left open warns now, which is an error, and not in another test
 
 
 def run_virtual(scenario):
-    """The scenario's value, on a fresh virtual loop that must end without leftovers."""
+    """The scenario's value, on a new virtual loop that must end without leftovers."""
     faults = []
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.get_loop().set_exception_handler(lambda _, context: faults.append(context["message"]))
-        value = runner.run(asyncio.wait_for(scenario, 10_000))  # in virtual seconds: nothing hangs unseen
+        value = runner.run(asyncio.wait_for(scenario, 10_000))  # in virtual seconds: nothing hangs unnoticed
         assert asyncio.all_tasks(runner.get_loop()) == set()
     assert faults == []
     return value
@@ -107,7 +108,7 @@ def every_moment(scenario, *, least=20, most=1000, step=1):
 
 
 async def interrupted(interruption, at, faults, use, *, how):
-    """One run, interrupted: whether it was in time, and what is wrong with the accounts."""
+    """One interrupted run. Returns whether the interruption was in time, and the faults in the accounts."""
     known = set()
     async with Emulator(seconds=3, faults=faults) as emulator:
         async with session_at(emulator, retry=RetryPolicy(tries=3)) as fox:
@@ -130,7 +131,7 @@ def jump_ahead():
 
 
 def accounts(emulator, known, error):
-    """The faults in what is known of what was billed."""
+    """The differences between known and billed tasks."""
     problems = []
     if emulator.billed > 1:
         problems.append("billed twice")
@@ -221,7 +222,7 @@ def test_no_moment_of_saving_leaves_a_part(interruption, tmp_path):
 
 @pytest.mark.parametrize("fault", ["answered", "answered late", "refused once"])
 def test_no_connect_timeout_bills_twice(interruption, fault):
-    """A connect timeout in any turn of the loop, also in that of the writing, is retried only if nothing went out."""
+    """A connect timeout in any turn of the loop, also during the writing, is retried only if nothing was sent."""
 
     async def scenario(at):
         async with Emulator(seconds=3, faults=FAULTS[fault]()) as emulator:
@@ -241,7 +242,7 @@ def test_no_connect_timeout_bills_twice(interruption, fault):
     assert at > 20
 
 
-# Nobody else is disturbed.
+# No other user is disturbed.
 
 
 async def last_event(events):
@@ -294,9 +295,10 @@ BESIDE = [iterate, wait, wait_for_a_while, read_events, attach, attach_and_stop,
 
 @pytest.mark.parametrize("use", BESIDE, ids=lambda use: use.__name__)
 def test_no_moment_of_giving_up_disturbs_a_neighbour(interruption, use):
-    """Whoever else awaits or reads a task has its end, at the same instant, whenever one of its users is cancelled.
+    """If one user of a task is cancelled, all other waiters and readers still get its end, at the same
+    instant.
 
-    And what was cancelled works when it is done again.
+    And the cancelled call works when it is repeated.
     """
     instants = set()
 
@@ -315,7 +317,7 @@ def test_no_moment_of_giving_up_disturbs_a_neighbour(interruption, use):
             fired = interruption.fired()
             assert [user.cancelled()] * fired == interruption.taken
             assert () == fox.unfinished or use is attach_and_stop
-            if use is not read_events:  # nothing happens any more
+            if use is not read_events:  # nothing more happens
                 await use(fox, handle)
             assert 1 == emulator.billed
             return fired
@@ -334,7 +336,7 @@ def file_of(folder):
 
 
 def test_no_moment_of_a_submit_with_a_file_loses_a_task(interruption, tmp_path, caplog):
-    """Cancelled while its file is stored or later: what is billed is known, and the same request works afterwards."""
+    """Cancelled while its file is stored or later: a billed task is known, and the same request works afterwards."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     request = file_of(tmp_path)
 
@@ -356,7 +358,7 @@ def test_no_moment_of_a_submit_with_a_file_loses_a_task(interruption, tmp_path, 
 
 
 def test_no_moment_of_storing_a_file_holds_up_another_request(interruption, tmp_path):
-    """Of two submits that share a file one is cancelled at any moment: the other has its file and its handle."""
+    """Two submits share a file and one is cancelled at any moment: the other has its file and its handle."""
     request = file_of(tmp_path)
 
     async def scenario(at):
@@ -400,7 +402,7 @@ def test_no_moment_of_saving_two_images_leaves_a_part(interruption, tmp_path):
 
 @pytest.mark.parametrize("closing", [True, False])
 def test_no_moment_of_a_series_loses_one_of_its_tasks(interruption, caplog, closing):
-    """An `as_completed` with several in flight that is cancelled: every billed id is handed out, unfinished or logged."""
+    """A cancelled `as_completed` with several in flight: every billed id is yielded, unfinished or logged."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
 
     async def read(outcomes, known):
@@ -429,17 +431,19 @@ def test_no_moment_of_a_series_loses_one_of_its_tasks(interruption, caplog, clos
         assert emulator.billed == len(posts(emulator)) <= 5
         return fired
 
-    every_moment(scenario, step=7)  # some six hundred moments, in which five items do the same
+    every_moment(scenario, step=7)  # about six hundred moments, in which five items do the same
 
 
-# What was sent and lost its caller, and leaving.
+# Sent submits without a caller, and closing.
 
 
 PAIRS = (0, 7, 60)
 
 
 def test_a_submit_whose_caller_goes_is_kept_and_told(interruption, caplog):
-    """Cancelled once or twice, a submit that was billed ends with its handle in `unfinished` and its id in the log."""
+    """Cancelled once or twice, a submit that was billed ends with its handle in `unfinished` and its id in
+    the log.
+    """
     caplog.set_level(logging.WARNING, logger="foxapi_async")
 
     def submit_cancelled(gaps):
@@ -466,12 +470,12 @@ def test_a_submit_whose_caller_goes_is_kept_and_told(interruption, caplog):
 
 
 async def idle(fox, emulator):
-    """Nothing is under way."""
+    """Nothing runs."""
     return []
 
 
 async def waited_for(fox, emulator):
-    """A task runs, and somebody waits for it, somebody reads it, somebody reads everything."""
+    """A task runs, with one waiter, one reader of its events, and one reader of all events."""
     handle = await fox.submit(fox_request())
     uses = [handle.wait(), last_event(handle), last_event(fox.events())]
     return [asyncio.create_task(use) for use in uses]
@@ -509,7 +513,7 @@ async def uploading(fox, emulator):
 
 
 async def in_series(fox, emulator):
-    """An `as_completed` is half way."""
+    """An `as_completed` is half-way."""
 
     async def read():
         return [outcome async for outcome in fox.as_completed(fox_request(str(n)) for n in range(4))]
@@ -521,7 +525,7 @@ UNDER_WAY = [idle, waited_for, polled, posted, mute, held_back, uploading, in_se
 
 
 def leaving(interruption, caplog, folder, under_way, gaps):
-    """A session that is left with something under way, its exit being cancelled after so many callbacks."""
+    """A session that is closed while something runs; its exit is cancelled after this many callbacks."""
 
     async def use(fox, emulator, others, at):
         async with fox:
@@ -539,9 +543,9 @@ def leaving(interruption, caplog, folder, under_way, gaps):
             await asyncio.wait([user])
             left, fired = now(), interruption.fired()
             assert user.cancelled() == any(interruption.taken)
-            # The grace is over, and then it takes a pause to see that no answer is coming.
+            # The grace is over, and then a pause shows that no answer is coming.
             assert left <= (interruption.moment if user.cancelled() else 0.5 + 2 + PAUSE) + 0.01
-            if others:  # nobody hangs
+            if others:  # no user hangs
                 _, hanging = await asyncio.wait(others, timeout=0.01)
                 assert not (hanging if under_way is not uploading else ())
                 for other in hanging:
@@ -557,7 +561,7 @@ def leaving(interruption, caplog, folder, under_way, gaps):
 
 @pytest.mark.parametrize("under_way", UNDER_WAY, ids=lambda state: state.__name__)
 def test_no_moment_of_leaving_loses_or_leaves_anything(interruption, caplog, tmp_path, under_way):
-    """A session whose exit is cancelled, once or twice, is left all the same: nothing hangs, every id is named."""
+    """A session whose exit is cancelled, once or twice, still closes: nothing hangs, every id is named."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     every_moment(leaving(interruption, caplog, tmp_path, under_way, []), least=5)
     for gap in PAIRS:

@@ -1,4 +1,4 @@
-"""Batches that are killed: a real process ended by SIGKILL at any moment, gone on with, and accounted for with the bill."""
+"""Killed batches: SIGKILL ends a real process at any moment, another continues, and the bill is checked."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ import pytest
 from helpers import BRIEF
 
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
 
 pytestmark = [pytest.mark.kill, pytest.mark.thorough]
@@ -29,13 +29,13 @@ PATIENCE = 60.0
 
 @pytest.fixture(autouse=True)
 def quick_painting(monkeypatch):
-    """The service answers with few bytes: painting takes more time than all else here."""
+    """The service answers with few bytes: painting would take more time than all else here."""
     monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode() * 1000)
 
 
 @attrs.define
 class Command:
-    """`foxapi batch` of one folder, in processes of its own."""
+    """`foxapi batch` of one folder, in its own processes."""
 
     folder: Path
     service: ThreadedEmulator
@@ -77,7 +77,7 @@ class Command:
         return process.returncode, err
 
     def until_working(self, process, count):
-        """Wait until the service was asked `count` times more; False if the process has ended before."""
+        """Wait until the service got `count` more requests; False if the process has ended before."""
         wanted = len(self.service.requests) + count
         while len(self.service.requests) < wanted:
             if process.poll() is not None:
@@ -86,10 +86,10 @@ class Command:
         return True
 
     def entries(self):
-        """The ledger, read as it lies there."""
+        """The ledger as it is on the disk."""
 
         async def read():
-            async with Ledger.peek(self.folder / "out" / "ledger.sqlite") as ledger:
+            async with SqliteLedger.peek(self.folder / "out" / "ledger.sqlite") as ledger:
                 return [entry async for entry in ledger.entries()]
 
         return asyncio.run(read()) if (self.folder / "out" / "ledger.sqlite").exists() else []
@@ -106,9 +106,9 @@ def kill(process):
 
 
 def check_account(command, in_their_window, unwritten=()):
-    """Every bill is one of the ledger's, and everything in the ledger is right.
+    """Every bill is in the ledger, and every entry of the ledger is right.
 
-    The images of `unwritten` may be there, though the ledger could not take down what they belong to.
+    The images of `unwritten` may exist, although the ledger could not record them.
     """
     service, entries = command.service, {entry.key: entry for entry in command.entries()}
     states = Counter(entry.state for entry in entries.values())
@@ -127,7 +127,7 @@ def check_account(command, in_their_window, unwritten=()):
     for entry in entries.values():
         if entry.state is ItemState.DONE:
             assert service.tasks[entry.task_id].body["prompt"] == f"fox {entry.key.partition('-')[2]}"
-    # A killed download leaves its part behind, under a name that nobody takes for an image.
+    # A killed download leaves its part file, whose name does not look like an image.
     images = {path.name for path in (command.folder / "out" / "images").rglob("[!.]*.jpg")}
     done = {f"{key}-1.jpg" for key, entry in entries.items() if entry.state is ItemState.DONE}
     assert done <= images <= done | {f"{key}-1.jpg" for key in unwritten}
@@ -139,10 +139,12 @@ def check_account(command, in_their_window, unwritten=()):
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_or_paid_twice_however_often_it_is_killed(tmp_path, seed):
-    """Ten kills at random moments, then an end: every item is done, failed or truly uncertain, and billed once at most."""
+    """Ten kills at random moments, then an end: every item is done, failed or really uncertain, and billed at
+    most once.
+    """
     chance = random.Random(seed)
     faults = [
-        # Both sides of the moment of acceptance are wide enough to be hit.
+        # Both sides of the moment of acceptance are wide enough for a kill.
         Fault.slow("submit", 0.05, probability=0.2, times=None),
         Fault.status("submit", 429, retry_after=0.1, probability=0.05, times=None),
         Fault.rate("poll", 0.1),
@@ -172,7 +174,9 @@ def test_nothing_is_lost_or_paid_twice_however_often_it_is_killed(tmp_path, seed
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_that_can_be_gone_on_with(tmp_path, number, code):
-    """A process that is asked to end says what is left and the command that goes on, which then pays for nothing twice."""
+    """A process that gets a signal prints the unfinished ids and the command that continues; that pays for
+    nothing twice.
+    """
     with ThreadedEmulator(seconds=0.2) as service:
         command = Command.of(tmp_path, service)
         process = command.start()
@@ -191,7 +195,7 @@ def test_a_signal_ends_a_run_that_can_be_gone_on_with(tmp_path, number, code):
 
 
 def test_two_runs_of_one_folder(tmp_path):
-    """The second one says which process has it, and sends nothing; its lock is free once that is killed."""
+    """The second one names the first one's process, and sends nothing; the lock is free when the first is killed."""
     with ThreadedEmulator(seconds=30) as service:
         command = Command.of(tmp_path, service)
         first = command.start()
@@ -208,7 +212,9 @@ def test_two_runs_of_one_folder(tmp_path):
 
 
 def test_a_full_disk(tmp_path):
-    """A ledger that cannot grow ends the run with 3 and the reason; with room again it goes on, and pays for nothing twice."""
+    """A ledger that cannot grow ends the run with 3 and the reason; with room again it continues, and pays
+    for nothing twice.
+    """
     import resource
 
     def limit():

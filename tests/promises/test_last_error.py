@@ -1,4 +1,4 @@
-"""An error at the deadline tells the truth: which poll failed last, why, and since when."""
+"""An error at the deadline is precise: which poll failed last, why, and since when."""
 
 import logging
 import re
@@ -29,7 +29,9 @@ FOR_EVER = "9" * 20
     ids=["500", "503 page", "200 page", "429", "hang", "cut", "garbage"],
 )
 async def test_polls_that_fail_until_the_deadline(fault, cause, timeout):
-    """After minutes or an hour of failed polls the error names the last failure, its cause and since when polls have failed."""
+    """After minutes or an hour of failed polls the error has the last failure, its cause and since when polls
+    have failed.
+    """
     async with Emulator(seconds=30) as emulator, session_at(emulator, task_timeout=timeout) as fox:
         handle = await fox.submit(small())
         emulator.outage(4000, fault)
@@ -41,7 +43,7 @@ async def test_polls_that_fail_until_the_deadline(fault, cause, timeout):
 
 
 async def test_connections_that_are_refused_until_the_deadline():
-    """After a service that was gone until the deadline the error says that it could not be reached."""
+    """If the service was gone until the deadline, the error says that it could not be reached."""
     async with Emulator(seconds=30) as emulator, session_at(emulator, task_timeout=600) as fox:
         handle = await fox.submit(small())
         await emulator.__aexit__(None, None, None)
@@ -52,7 +54,7 @@ async def test_connections_that_are_refused_until_the_deadline():
 
 
 async def test_polls_that_are_answered_until_the_deadline():
-    """A task that is only late ends with its last status, and with no failure."""
+    """A task that is only late ends with its last status, and without a failure."""
     faults = [Fault.never_finishes(), Fault.status("poll", 503)]
     async with Emulator(faults=faults) as emulator, session_at(emulator) as fox:
         error = await ended(fox.generate(small(), timeout=300))
@@ -76,7 +78,7 @@ async def test_a_retry_after_of_ages_is_probed(asked):
 
 
 async def test_a_retry_after_of_ages_in_a_batch(tmp_path, caplog):
-    """In a batch a `Retry-After` of ages on polls is said once and probed every ten minutes."""
+    """In a batch a very long `Retry-After` on polls is reported once and probed every ten minutes."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     fault = Fault.status("poll", 429, retry_after=FOR_EVER).during(0, 3000)
     async with Emulator(seconds=30, faults=[fault]) as emulator:

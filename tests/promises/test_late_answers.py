@@ -1,4 +1,4 @@
-"""An answer that has arrived counts, however late this process comes to read it."""
+"""An answer that has arrived counts, however late this process reads it."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ SLOW = Fault.slow("submit", 5)
 @virtual
 @pytest.mark.parametrize("jump", [61, 75, 3600])
 async def test_an_answer_that_arrived_while_the_loop_was_blocked(jump):
-    """A loop that is blocked beyond `reply_timeout` gets the handle if the answer has arrived meanwhile."""
+    """After a loop was blocked beyond `reply_timeout`, the submit gets its handle if the answer has arrived."""
     async with (
         Emulator(seconds=20, faults=[SLOW]) as emulator,
         Relay(emulator, [jump]) as relay,
@@ -93,7 +93,7 @@ async def test_an_answer_that_drips_for_ever():
 
 @virtual
 async def test_a_deadline_that_passed_while_the_loop_was_blocked():
-    """A handle whose deadline passed while the loop was blocked looks once more, and has the result."""
+    """A handle whose deadline passed while the loop was blocked polls once more, and has the result."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small(), timeout=60)
         asyncio.get_running_loop().call_at(20, jump, 100)
@@ -132,7 +132,7 @@ async def test_a_deadline_that_passed_for_a_task_that_is_not_done():
 
 @virtual
 async def test_a_last_look_that_hangs():
-    """A last look that gets no answer ends after 5 s at most."""
+    """A last poll without an answer ends after 5 s at most."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small(), timeout=60)
         loop = asyncio.get_running_loop()
@@ -150,7 +150,7 @@ def jump(seconds):
     asyncio.get_running_loop()._now += seconds
 
 
-# A process that is stopped
+# A stopped process
 
 STOPPED = """
 import asyncio, sys
@@ -168,7 +168,7 @@ asyncio.run(main())
 
 
 def environment(emulator):
-    """What a child process needs in order to use the service."""
+    """The variables that a child process needs to use the service."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOXAPI_")}
     return kept | {"FOXAPI_API_KEY": emulator.key, "FOXAPI_BASE_URL": emulator.url}
 

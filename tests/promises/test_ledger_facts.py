@@ -1,4 +1,4 @@
-"""What a ledger refuses, and what it says once the disk has failed."""
+"""What a ledger refuses, and its errors after a disk failure."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.virtual
 
 @pytest.fixture
 async def newer(tmp_path):
-    """A folder that a run left, with a ledger that is one version newer than the one that is known here."""
+    """A folder of a run, with a ledger that is one version newer than the known one."""
     async with Emulator(seconds=0.1) as emulator, session_at(emulator) as fox:
         _ = [outcome async for outcome in Batch([("a", fox_request())], tmp_path).run(fox)]
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
@@ -48,7 +48,7 @@ def test_a_status_refuses_a_ledger_one_version_newer(newer, capfd):
 
 
 class Disk:
-    """A disk on which one commit fails, once it is told so. All earlier and later ones succeed."""
+    """A disk on which one commit fails, when a test sets this. All earlier and later ones succeed."""
 
     def __init__(self):
         self.fails_next = False
@@ -80,7 +80,7 @@ def disk(monkeypatch):
 async def broken_run(disk, tmp_path):
     """The outcomes and the error of a run.
 
-    The task of item "a" runs for some seconds. In the meantime "b" is to be submitted, and the flush of its note fails.
+    The task of item "a" runs for some seconds. Meanwhile "b" should be submitted, and the flush of its note fails.
     """
     outcomes, requests = [], [("a", fox_request("one")), ("b", fox_request("two"))]
     options = {"limits": Limits(submits_per_second=1)}
@@ -110,14 +110,14 @@ async def test_after_a_failed_flush_no_item_is_reported_as_done(broken_run):
 
 
 async def test_after_a_failed_flush_the_run_ends_with_its_error(broken_run):
-    """The run raises what went wrong with the ledger."""
+    """The run raises the ledger's error."""
     _, error, _ = broken_run
 
     assert "disk I/O error" in str(error)
 
 
 async def test_after_a_failed_flush_the_ledger_is_not_written(broken_run, tmp_path):
-    """The ledger still says of the other item what it said before the failed flush."""
+    """The ledger still has the other item's state from before the failed flush."""
     assert states(tmp_path) == {"a": "submitted"}
 
 

@@ -1,4 +1,4 @@
-"""The whole way over a real loop and the clock on the wall: asyncio, and uvloop in the session that asks for it."""
+"""Everything over a real loop and the real clock: asyncio, and uvloop in the run that uses it."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 
 
 async def test_the_fixture_serves_a_session_without_settings(foxapi_emulator, tmp_path):
-    """With the pytest fixture, `FoxSession()` alone finds the emulator, and images come within a second or so."""
+    """With the pytest fixture, `FoxSession()` alone finds the emulator, and images come within about a second."""
     async with FoxSession() as fox:
         result = await fox.generate(fox_request(num_outputs=2))
         paths = await result.save(tmp_path)
@@ -31,7 +31,7 @@ async def test_the_fixture_serves_a_session_without_settings(foxapi_emulator, tm
 
 
 def test_the_fixture_serves_a_synchronous_test(foxapi_emulator, new_loop, tmp_path):
-    """A test without a loop of its own can run one against the fixture."""
+    """A test without its own loop can run one with the fixture."""
 
     async def make():
         async with FoxSession() as fox:
@@ -59,7 +59,7 @@ async def test_a_crowd_over_real_sockets():
 
 
 async def test_a_session_of_ones_own_is_used_and_left_open():
-    """`http=` is used for everything, kept free of our key, and not closed."""
+    """`http=` is used for everything, never gets our key in its defaults, and is not closed."""
     import aiohttp
 
     async with Emulator(seconds=0.2) as emulator, aiohttp.ClientSession() as own:
@@ -72,7 +72,7 @@ async def test_a_session_of_ones_own_is_used_and_left_open():
 
 
 async def test_a_session_of_ones_own_that_cannot_be_used_is_refused():
-    """A closed `http=`, or one with credentials of its own, is a ConfigurationError on entering."""
+    """A closed `http=`, or one with its own credentials, is a ConfigurationError on entering."""
     import aiohttp
 
     from foxapi_async import ConfigurationError
@@ -89,7 +89,7 @@ async def test_a_session_of_ones_own_that_cannot_be_used_is_refused():
 
 
 async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
-    """An allowed plain connection to another machine is told once, on entering."""
+    """An allowed plain connection to another machine gives one warning, on entering."""
     async with FoxSession("sk-test", base_url="http://fox.example", allow_http=True):
         pass
 
@@ -97,7 +97,7 @@ async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
 
 
 def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
-    """A session left by Ctrl-C tells the ids of what is paid for and still running: in the log, and with the traceback."""
+    """A session that Ctrl-C ends names the ids of paid tasks that still run: in the log, and with the traceback."""
     script = tmp_path / "app.py"
     script.write_text(
         "import asyncio, os, signal, logging\n"
@@ -123,7 +123,7 @@ def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
 
 
 async def stay_in_debug_mode(caplog):
-    """What asyncio's debug mode says of our code in one stay."""
+    """The messages of asyncio's debug mode about our code in one session."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     caplog.clear()
@@ -139,13 +139,13 @@ async def test_debug_mode_of_asyncio_finds_nothing(caplog):
     caplog.set_level(logging.WARNING, logger="asyncio")
     stays = [await stay_in_debug_mode(caplog) for _ in range(3)]
 
-    # On a busy machine any callback may be slow once; one of ours would be in each stay.
+    # On a busy machine any callback may be slow once; a slow one of ours would be in each session.
     assert [] in stays
     assert [] == [words for words in itertools.chain(*stays) if "Executing" not in words]
 
 
 async def test_a_session_of_ones_own_that_is_closed_meanwhile_is_told():
-    """Closing `http=` under an open session makes errors, not hangs."""
+    """Closing `http=` under an open session gives errors, not hangs."""
     import aiohttp
 
     async with Emulator(seconds=0.2) as emulator:

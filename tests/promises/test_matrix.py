@@ -1,4 +1,4 @@
-"""Every kind of request under every failure; the table with what is promised is in `matrix.py`."""
+"""Every kind of request under every failure; `matrix.py` has the table of promises."""
 
 from pathlib import Path
 
@@ -43,30 +43,30 @@ BODIES = {
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 async def test_the_failure_comes_to_what_is_promised(cell):
-    """Under each failure, struck once or for ever, a request ends as the table says, billed and tried so often."""
+    """Under each failure, once or endless, a request ends as in the table, with that number of bills and tries."""
     assert [] == problems(cell, await play(cell))
 
 
 def test_the_readme_has_the_table():
-    """What the README shows is this table in short."""
+    """The README has this table in short."""
     assert summary() in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_every_failure_is_in_the_table():
-    """The table has every failure of network, status and body, each under a name of its own."""
+    """The table has every failure of network, status and body, each with its own name."""
     assert NETWORK | STATUSES | BODIES == ROWS.keys()
     assert sum(len(group.rows) for group in TABLE) == len(ROWS)
 
 
 def test_every_failure_has_a_cell_for_every_kind_of_request():
-    """Each of the five kinds of request meets each failure, once and for ever."""
+    """Each of the five kinds of request meets each failure, once and endlessly."""
     assert {(name, kind, endless) for name in ROWS for kind in KINDS for endless in (False, True)} == {
         (cell.row.name, cell.kind, cell.endless) for cell in CELLS
     }
 
 
 def test_the_summary_has_a_line_for_every_group():
-    """The short form says for each group of failures what each request makes of it."""
+    """The short form has a line for each group of failures, with the result of each request."""
     lines = summary().splitlines()[2:]
 
     assert [group.title for group in TABLE] == [line.split("|")[1].strip() for line in lines]
@@ -97,13 +97,13 @@ WRONG = {
 
 @pytest.mark.parametrize(("words", "change"), WRONG.items(), ids=WRONG)
 def test_what_is_wrong_is_named(words, change):
-    """A cell that comes to anything else than the table says is told of by what is wrong with it."""
+    """A cell with another result than in the table is reported with the difference."""
     assert [] == problems(CUT, GOOD)
     assert words in " ".join(problems(CUT, attrs.evolve(GOOD, **change)))
 
 
 def test_the_counts_are_counted():
-    """A lost answer costs one request and one strike, billed once and told of; a repeat adds a request."""
+    """A lost answer costs one request and one failure, billed once and reported; a repeat adds a request."""
     cut, drop = (Cell(ROWS[name], "submit", endless=False) for name in ("cut after accepting", "refused"))
 
     assert "1 faults, 1 requests, 0 billed twice, 0 lost" == str(run_all([cut]))

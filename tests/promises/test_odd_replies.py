@@ -1,4 +1,4 @@
-"""Replies with something odd in them that nobody needs: a paid task is not lost by that."""
+"""Replies with oddities that do not matter: they lose no paid task."""
 
 import math
 
@@ -31,13 +31,13 @@ ODD = {
 
 
 async def submitted(fault):
-    """What a submit comes to under a fault, and the service."""
+    """The result of a submit under a fault, and the service."""
     async with Emulator(seconds=5, faults=[fault]) as emulator, session_at(emulator) as fox:
         return await ended(fox.submit(small())), emulator
 
 
 async def generated(fault, seconds=5, **options):
-    """What a task comes to whose polls meet a fault, and the service."""
+    """The result of a task whose polls meet a fault, and the service."""
     async with Emulator(seconds=seconds, faults=[fault]) as emulator, session_at(emulator, **options) as fox:
         return await ended(fox.generate(small())), emulator
 
@@ -47,7 +47,7 @@ async def generated(fault, seconds=5, **options):
 
 @pytest.mark.parametrize("name", HEADERS)
 async def test_headers_of_a_submit(name):
-    """Large or many headers beside the answer to a submit lose no id."""
+    """Large or many headers in the answer to a submit lose no id."""
     handle, emulator = await submitted(Fault.with_headers("submit", HEADERS[name]))
 
     assert isinstance(handle, TaskHandle)
@@ -56,7 +56,7 @@ async def test_headers_of_a_submit(name):
 
 @pytest.mark.parametrize("name", HEADERS)
 async def test_headers_of_a_poll(name):
-    """Large or many headers beside every status reply do no harm."""
+    """Large or many headers in every status reply do no harm."""
     fault = Fault.with_headers("poll", HEADERS[name], times=None)
     result, _ = await generated(fault, task_timeout=60)
 
@@ -65,7 +65,7 @@ async def test_headers_of_a_poll(name):
 
 @pytest.mark.parametrize("name", HEADERS)
 async def test_headers_of_a_file(name, tmp_path):
-    """Large or many headers beside a file do no harm."""
+    """Large or many headers in the reply with a file do no harm."""
     fault = Fault.with_headers("file", HEADERS[name], times=None)
     async with Emulator(seconds=5, faults=[fault]) as emulator, session_at(emulator) as fox:
         result = await fox.generate(small())
@@ -75,7 +75,7 @@ async def test_headers_of_a_file(name, tmp_path):
     assert len(saved) == 1
 
 
-# Fields that nobody needs
+# Fields that are not needed
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -98,7 +98,7 @@ async def test_odd_fields_of_a_poll(name):
 
 @pytest.mark.parametrize("field", ["model", "status"])
 async def test_texts_are_made_clean(field):
-    """A text of a reply with a lone surrogate is one that can be written as UTF-8."""
+    """A text of a reply with a lone surrogate can be written as UTF-8."""
     fault = Fault.altered("poll", {field: "fox \ud83d"})
     async with Emulator(seconds=5, faults=[fault]) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small())
@@ -110,7 +110,7 @@ async def test_texts_are_made_clean(field):
 
 
 async def test_the_error_of_a_failed_task_is_made_clean():
-    """A failed task whose code and message are cut in an emoji is a failure whose texts can be written."""
+    """The texts of a failed task whose code and message end within an emoji can be written."""
     words = {"code": "x\ud83d", "message": "cut in an emoji \ud83d", "type": "task_error"}
     fault = Fault.altered("poll", {"status": "failed", "error": words, "model": "fox \ud83d"}, times=None)
     error, _ = await generated(fault)

@@ -1,4 +1,4 @@
-"""Folders that commit 1bcbcf5 left behind, each in another state, go on: nothing is lost and nothing is paid twice.
+"""Folders of commit 1bcbcf5, each in another state, continue: nothing is lost and nothing is paid twice.
 
 `tests/fixtures/make_folders.py` says how they were made. Every fact holds for `Batch` and for the command line.
 """
@@ -14,7 +14,7 @@ from folders import MADE, Folder
 
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
-# How each folder was left: the state of each item that its ledger knows.
+# How each folder was left: the state of each item in its ledger.
 LEFT = {
     "new": {"fox-0": "done", "fox-1": "new"},
     "submitting": {"fox-0": "done", "fox-1": "submitting", "fox-2": "submitting"},
@@ -39,7 +39,7 @@ LEFT = {
     },
     "models": {"grok": "done", "pro": "done", "flash": "submitted", "raw": "submitting"},
 }
-# The prompts that the input has and the ledger does not, with how often each is still to be sent.
+# The prompts that are in the input and not in the ledger, with how often each must still be sent.
 NOT_BEGUN = {
     "new": {"fox 2": 1},
     "submitting": {"fox 3": 1},
@@ -49,7 +49,7 @@ NOT_BEGUN = {
     "manifest_behind": {"fox 2": 1},
     "counted": {"a grey fox": 1, "a red fox": 1},
 }
-# What a ledger counts as spent: what was reserved, for an unanswered submit what it was expected to cost.
+# The amount that a ledger counts as spent: the reserved credits; for an unanswered submit the expected cost.
 SPENT = {
     "new": 5,
     "submitting": 10,
@@ -63,7 +63,7 @@ SPENT = {
     "counted": 15,
     "models": 20,
 }
-# What becomes of an item when the same command is run again without any option.
+# The state of an item after the same command ran again without any option.
 BECOMES = {
     "new": "done",
     "submitting": "uncertain",
@@ -96,7 +96,7 @@ def prompt_of(key):
 
 
 def states_after(name):
-    """What becomes of the items that the ledger of a folder knows."""
+    """The later states of the items in a folder's ledger."""
     return {key: BECOMES[state] for key, state in LEFT[name].items()}
 
 
@@ -109,7 +109,7 @@ def service():
 
 @pytest.fixture
 def folder(service, tmp_path):
-    """A folder; `copy_from` makes it one of the fixtures."""
+    """A folder; `copy_from` makes it a copy of a fixture."""
     return Folder(tmp_path / "batch", service)
 
 
@@ -129,14 +129,14 @@ def resume(request, new_loop):
 
 @pytest.fixture(scope="module")
 def kept():
-    """What was resumed already, by fixture, way and options; many facts are about one run."""
+    """The folders that were resumed already, by fixture, way and options; many facts are about one run."""
     with contextlib.ExitStack() as stack:
         yield stack, {}
 
 
 @pytest.fixture
 def resumed(request, resume, kept, tmp_path_factory):
-    """Gives a copy of a fixture after the next run of its batch, only to be looked at."""
+    """Gives a copy of a fixture after the next run of its batch. Tests only read it."""
     stack, folders = kept
     way = request.node.callspec.params["resume"]
 
@@ -163,7 +163,7 @@ def test_the_sums_of_an_old_folder_are_read(folder, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_the_cost_of_an_old_folder_is_read(folder, name):
-    """`foxapi status` tells what an old folder has spent."""
+    """`foxapi status` shows the spending of an old folder."""
     folder.copy_from(name)
 
     assert SPENT[name] == folder.status()["spent"]
@@ -171,7 +171,7 @@ def test_the_cost_of_an_old_folder_is_read(folder, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_reading_an_old_folder_changes_no_file(folder, name):
-    """`foxapi status` leaves the ledger, its WAL and the manifest as they are."""
+    """`foxapi status` does not change the ledger, its WAL or the manifest."""
     folder.copy_from(name)
     folder.status()
     names = ("ledger.sqlite", "ledger.sqlite-wal", "manifest.jsonl")
@@ -182,7 +182,7 @@ def test_reading_an_old_folder_changes_no_file(folder, name):
 
 @pytest.mark.parametrize("name", with_state("done"))
 def test_what_is_done_stays_done(resumed, name):
-    """The task of a done item is not asked for again."""
+    """The task of a done item is not polled again."""
     folder = resumed(name)
     before = map(json.loads, (MADE / name / "manifest.jsonl").read_text().splitlines())
 
@@ -191,7 +191,7 @@ def test_what_is_done_stays_done(resumed, name):
 
 @pytest.mark.parametrize("name", with_state("done"))
 def test_the_images_of_what_is_done_are_not_touched(resumed, name):
-    """The images that an earlier run has saved are the same bytes afterwards."""
+    """The saved images of an earlier run are the same bytes afterwards."""
     folder = resumed(name)
     saved = {path.name: path.read_bytes() for path in (MADE / name / "images").iterdir()}
 
@@ -200,7 +200,7 @@ def test_the_images_of_what_is_done_are_not_touched(resumed, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_only_what_was_never_sent_is_sent(resumed, name):
-    """New items and those that were not begun are sent once each; no other item is."""
+    """New items and those that did not start are sent once each; no other item is."""
     folder = resumed(name)
     wanted = NOT_BEGUN.get(name, {}) | {prompt_of(key): 1 for key in keys_in(name, "new")}
 
@@ -209,7 +209,7 @@ def test_only_what_was_never_sent_is_sent(resumed, name):
 
 @pytest.mark.parametrize("name", with_state("submitted"))
 def test_what_was_submitted_is_waited_for(resumed, name):
-    """A task that runs at the service is asked for by its id until it is done."""
+    """A task that runs at the service is polled by its id until it is done."""
     folder = resumed(name)
     done = {line["task_id"] for line in folder.manifest() if line["status"] == "done"}
     waited = {line["task_id"] for line in folder.manifest() if line["id"] in keys_in(name, "submitted")}
@@ -219,7 +219,7 @@ def test_what_was_submitted_is_waited_for(resumed, name):
 
 @pytest.mark.parametrize("name", with_state("submitted"))
 def test_what_was_submitted_needs_no_input(folder, new_loop, name):
-    """Without its input, a task that runs is waited for all the same, with the request that made it."""
+    """Without its input, a running task is still waited for, with the request that made it."""
     folder.copy_from(name)
     folder.batch(new_loop, items=[])
     bodies = {task["id"]: task["body"] for task in folder.tasks()}
@@ -230,7 +230,7 @@ def test_what_was_submitted_needs_no_input(folder, new_loop, name):
 
 @pytest.mark.parametrize("name", with_state("submitting"))
 def test_what_was_being_submitted_is_uncertain(resumed, name):
-    """An item that was noted and not answered when the run was killed is told as uncertain."""
+    """An item that was recorded and not answered when the run was killed is reported as uncertain."""
     folder = resumed(name)
     keys = keys_in(name, "submitting")
 
@@ -239,7 +239,7 @@ def test_what_was_being_submitted_is_uncertain(resumed, name):
 
 @pytest.mark.parametrize("name", with_state("uncertain"))
 def test_what_is_uncertain_stays_uncertain(resumed, name):
-    """An uncertain item is still told as uncertain after another run."""
+    """An uncertain item is still reported as uncertain after another run."""
     folder = resumed(name)
     keys = keys_in(name, "uncertain")
 
@@ -248,7 +248,7 @@ def test_what_is_uncertain_stays_uncertain(resumed, name):
 
 @pytest.mark.parametrize("name", sorted({*with_state("uncertain"), *with_state("submitting")}))
 def test_what_is_uncertain_is_sent_again_on_request(resumed, name):
-    """With `resubmit_uncertain`, what is uncertain or was being submitted is done afterwards."""
+    """With `resubmit_uncertain`, uncertain items and those with an unanswered submit are done afterwards."""
     folder = resumed(name, resubmit_uncertain=True)
     keys = [*keys_in(name, "uncertain"), *keys_in(name, "submitting")]
 
@@ -257,7 +257,7 @@ def test_what_is_uncertain_is_sent_again_on_request(resumed, name):
 
 @pytest.mark.parametrize("name", sorted({*with_state("uncertain"), *with_state("submitting")}))
 def test_what_is_sent_again_carries_the_same_key(resumed, name):
-    """A submit that is repeated has the idempotency key of the first one, from before the kill."""
+    """A repeated submit has the idempotency key of the first one, from before the kill."""
     folder = resumed(name, resubmit_uncertain=True)
     before = {json.dumps(task["body"]): task["idempotency_key"] for task in folder.tasks()}
     again = {json.dumps(task.body): task.idempotency_key for task in folder.accepted()}
@@ -289,7 +289,7 @@ def test_what_failed_is_new_work(resumed, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_the_sums_after_the_next_run(resumed, name):
-    """After the next run `foxapi status` counts every item in the state that follows."""
+    """After the next run `foxapi status` counts every item in its new state."""
     folder = resumed(name)
     begun_now = ["done"] * sum(NOT_BEGUN.get(name, {}).values())
 
@@ -298,7 +298,7 @@ def test_the_sums_after_the_next_run(resumed, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_the_manifest_after_the_next_run(resumed, name):
-    """After the next run the manifest tells the state that follows of each item that the ledger knew."""
+    """After the next run the manifest has the new state of each item in the ledger."""
     told = resumed(name).told()
 
     assert states_after(name) == {key: told[key] for key in LEFT[name]}
@@ -314,7 +314,7 @@ def test_the_manifest_has_a_line_for_each_item(resumed, name):
 
 @pytest.mark.parametrize("name", LEFT)
 def test_lines_of_the_manifest_are_kept(resumed, name):
-    """Every line that the manifest had is in it afterwards, the same bytes."""
+    """Every line of the manifest is in it afterwards, the same bytes."""
     folder = resumed(name)
     before = (MADE / name / "manifest.jsonl").read_text().splitlines()
     after = (folder.path / "manifest.jsonl").read_text().splitlines()
@@ -323,7 +323,7 @@ def test_lines_of_the_manifest_are_kept(resumed, name):
 
 
 def test_a_manifest_that_is_a_line_behind_is_made_whole(folder, new_loop):
-    """The line that a killed run could not write any more is written by the next, also if that has nothing to do."""
+    """The next run writes the line that a killed run could not write, even if it has nothing else to do."""
     folder.copy_from("manifest_behind")
     folder.batch(new_loop, items=[])
 
@@ -341,7 +341,7 @@ def test_a_third_run_sends_nothing(resumed, resume, name):
 
 
 def test_lines_in_front_of_equal_ones_bill_nothing_again(folder, resume):
-    """Items without an id are known by what they ask for: others in front of them do not matter."""
+    """Items without an id are recognised by their request: others before them do not matter."""
     folder.copy_from("counted")
     folder.write(
         [{"id": "first", "model": "grok-imagine-image", "prompt": "a blue fox"}, *reversed(folder.lines())]
@@ -352,7 +352,7 @@ def test_lines_in_front_of_equal_ones_bill_nothing_again(folder, resume):
 
 
 def test_a_refused_item_keeps_its_key(folder, resume):
-    """An item that was refused and is new again is sent with the idempotency key that its ledger has."""
+    """An item that was refused and is new again is sent with the idempotency key in its ledger."""
     folder.copy_from("new")
     with contextlib.closing(sqlite3.connect(folder.ledger)) as connection:
         (key,) = connection.execute("SELECT idempotency_key FROM item WHERE key = 'fox-1'").fetchone()
@@ -363,7 +363,7 @@ def test_a_refused_item_keeps_its_key(folder, resume):
 
 
 def lie_here(folder, defaults=(("model", "grok-imagine-image"),)):
-    """Let the ledger know the input where it lies now: it was moved since its checksum was noted."""
+    """Note the input's present path in the ledger: it was moved since its checksum was noted."""
     checksum = hashlib.sha256(folder.file.read_bytes()).hexdigest()
     facts = [checksum, "jsonl", str(folder.path), [list(pair) for pair in defaults]]
     mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -373,7 +373,7 @@ def lie_here(folder, defaults=(("model", "grok-imagine-image"),)):
 
 
 def test_a_finished_file_is_not_gone_through_again(folder):
-    """A file whose checksum is noted as finished is not read for items: a line that is wrong today is not found."""
+    """A file with the checksum of a finished one is not read for items: a line that is wrong now is not found."""
     folder.copy_from("finished")
     folder.file.write_text(folder.file.read_text() + '{"id": "fox-3", "num_outputs": "nine"}\n')
     lie_here(folder)
@@ -382,7 +382,7 @@ def test_a_finished_file_is_not_gone_through_again(folder):
 
 
 def test_a_finished_file_asks_the_service_for_nothing(folder):
-    """Where everything is done the same command makes no request at all."""
+    """If everything is done the same command makes no request at all."""
     folder.copy_from("finished")
     lie_here(folder)
     folder.command()
@@ -391,14 +391,14 @@ def test_a_finished_file_asks_the_service_for_nothing(folder):
 
 
 def test_a_finished_file_is_counted(folder):
-    """`foxapi status` tells how many items the file of an old folder has."""
+    """`foxapi status` shows how many items the file of an old folder has."""
     folder.copy_from("finished")
 
     assert 3 == folder.status()["expected"]
 
 
 def test_each_task_that_goes_on_keeps_its_model(folder, resume):
-    """The line of the manifest names the model of its own task where a batch has several."""
+    """The line of the manifest names its own task's model if a batch has several."""
     folder.copy_from("models")
     resume(folder)
 
@@ -411,7 +411,7 @@ def test_each_task_that_goes_on_keeps_its_model(folder, resume):
 
 
 def test_a_task_that_failed_meanwhile(folder, resume):
-    """A task that was submitted by an old run and has failed since is told as failed."""
+    """A task that was submitted by an old run and has failed since is reported as failed."""
     folder.service.add_fault(Fault.fails(prompt="fox 1"))
     folder.copy_from("submitted")
     resume(folder)
@@ -420,7 +420,7 @@ def test_a_task_that_failed_meanwhile(folder, resume):
 
 
 def test_a_lost_connection_while_an_old_task_is_waited_for(folder, resume):
-    """Polls that fail for a while change nothing: the task of an old run is done in the end."""
+    """Polls that fail for a while change nothing: the task of an old run is done at the end."""
     folder.service.add_fault(Fault.cut_before("poll", times=2))
     folder.copy_from("submitted")
     resume(folder)
@@ -429,5 +429,5 @@ def test_a_lost_connection_while_an_old_task_is_waited_for(folder, resume):
 
 
 def test_every_fixture_is_tried():
-    """No folder lies among the fixtures unseen."""
+    """Every folder among the fixtures is tested."""
     assert sorted(LEFT) == sorted(path.name for path in Path(MADE).iterdir())

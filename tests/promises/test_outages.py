@@ -1,4 +1,4 @@
-"""What an outage costs: a brake keeps the number of submits small of which nobody can say whether they are billed."""
+"""The cost of an outage: a brake limits the number of submits that may or may not be billed."""
 
 import asyncio
 import socket
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.virtual
 
 ITEMS = 300
 AT_THE_START = 8
-"""Unanswered submits at the start, and after each reopening, at most."""
+"""The most unanswered submits at the start, and after each reopening."""
 
 
 def most_uncertain(sent):
-    """How many of these submits may be uncertain before a run pauses, and what may be unanswered then."""
+    """How many of these submits may be uncertain before a run pauses, plus the unanswered ones then."""
     return 10 + sent // 100 + AT_THE_START
 
 
@@ -29,7 +29,7 @@ def most_uncertain(sent):
     ("seconds", "accepted", "count"), [(2, False, ITEMS), (2, True, 60), (30, False, 60), (30, True, ITEMS)]
 )
 async def test_an_outage_at_the_start(seconds, accepted, count, tmp_path):
-    """A 503 page on every submit for 2 s or 30 s makes eight items uncertain at most, and the others are done."""
+    """A 503 page on every submit for 2 s or 30 s makes at most eight items uncertain, and the others are done."""
     async with Emulator(seconds=5) as emulator:
         page = Fault.edge("all", 503, accepted=accepted)
         seen = await run_batch(
@@ -44,7 +44,7 @@ async def test_an_outage_at_the_start(seconds, accepted, count, tmp_path):
 
 @pytest.mark.parametrize("accepted", [False, True])
 async def test_an_outage_of_ten_minutes(accepted, tmp_path):
-    """A 503 page on every request for ten minutes: eight uncertain items at most, a pause or the rest done."""
+    """A 503 page on every request for ten minutes: at most eight uncertain items, and a pause or the rest done."""
     async with Emulator(seconds=5) as emulator:
         page = Fault.edge("all", 503, accepted=accepted)
         first = await run_batch(emulator, smalls(ITEMS), tmp_path, begin=lambda: emulator.outage(600, page))
@@ -74,7 +74,7 @@ async def test_an_outage_in_the_middle(seconds, tmp_path):
 
 
 async def test_the_start_is_slow():
-    """At the start of a series eight submits are unanswered at most; each acceptance allows one more."""
+    """At the start of a series at most eight submits are unanswered; each acceptance allows one more."""
     async with (
         Emulator(seconds=60, faults=[Fault.slow("submit", 5, times=None)]) as emulator,
         session_at(emulator) as fox,
@@ -96,7 +96,7 @@ async def test_the_start_is_slow():
 
 
 async def test_a_free_read_comes_first(tmp_path):
-    """While the brake is closed, the service is asked with free reads, and no submit goes before one is answered."""
+    """While the brake is closed, free reads check the service, and no submit goes before one is answered."""
     async with Emulator(seconds=5) as emulator:
         await run_batch(
             emulator, smalls(50), tmp_path, begin=lambda: emulator.outage(30, Fault.edge("all", 503))
@@ -121,7 +121,9 @@ async def test_an_uncertain_item_is_not_sent_again(tmp_path):
 
 
 async def test_resubmission_is_braked_too(tmp_path):
-    """Under `resubmit_uncertain` an outage is probed with the same item and key, and nothing is billed twice."""
+    """Under `resubmit_uncertain` the probe of an outage is the same item with the same key, and nothing is
+    billed twice.
+    """
     async with Emulator(seconds=5, idempotent=True) as emulator:
         page = Fault.edge("all", 503, accepted=True)
         seen = await run_batch(
@@ -169,7 +171,7 @@ async def test_a_fifth_of_10_000_submits_answered_502(accepted, tmp_path):
 
 
 async def test_a_few_502s_pause_nothing(tmp_path):
-    """When a few of 100 submits are answered 502, the batch goes through."""
+    """If a few of 100 submits are answered 502, the batch is completed."""
     fault = Fault.edge("submit", 502, probability=0.02, times=None, accepted=True)
     async with Emulator(seconds=5, faults=[fault]) as emulator:
         seen = await run_batch(emulator, smalls(100), tmp_path)
@@ -180,11 +182,11 @@ async def test_a_few_502s_pause_nothing(tmp_path):
     assert (seen.posts, seen.billed, seen.paused) == (100, 100, None)
 
 
-# Nothing is reached
+# The service cannot be reached
 
 
 async def test_a_service_that_is_never_reached(tmp_path):
-    """A run that never heard of the service ends after 60 s with `ConnectionFailedError`, and no item moves."""
+    """A run that never reached the service ends after 60 s with `ConnectionFailedError`, and no item changes."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with Emulator() as emulator:

@@ -1,4 +1,4 @@
-"""A run that pauses says why in one word, every item can be resumed, and nothing is billed twice."""
+"""A paused run gives its reason in one word, every item can be resumed, and nothing is billed twice."""
 
 import asyncio
 import copy
@@ -21,13 +21,13 @@ from foxapi_async import (
 )
 from foxapi_async._batch.input import file
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async._ledger.sqlite import Ledger
+from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
 
 SHORT = {"task_timeout": 5}
-"""A session that ends its waiting before a task of 60 s does."""
+"""A session whose wait ends before a task of 60 s does."""
 
 
 async def paused(emulator, requests, out, **options):
@@ -37,12 +37,12 @@ async def paused(emulator, requests, out, **options):
 
 
 async def begun(emulator, folder, requests):
-    """A batch of which every item is submitted and none has ended."""
+    """A batch whose items are all submitted and not ended."""
     await run_batch(emulator, requests, folder, session=SHORT)
 
 
 def forgetful(emulator):
-    """Let the service know no task for longer than the patience with an id of an earlier run."""
+    """Let the service know no task for longer than the SDK tolerates this for an id of an earlier run."""
     return lambda: emulator.outage(3, Fault.not_found("poll"))
 
 
@@ -51,7 +51,7 @@ def records(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-# One word for each reason
+# One word for each reason.
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_a_budget_is_a_reason(tmp_path):
 
 
 async def test_a_service_out_of_reach_is_an_outage(tmp_path):
-    """A run that reaches no service pauses with the reason "outage"."""
+    """A run that cannot reach the service pauses with the reason "outage"."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with Emulator() as emulator:
@@ -96,10 +96,10 @@ async def test_a_service_out_of_reach_is_an_outage(tmp_path):
 async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
     """A run whose images cannot be written pauses with the reason "disk"."""
 
-    def full(*_):
+    def full(*_, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("foxapi_async._files.disk.PartFile._commit", full)
+    monkeypatch.setattr("foxapi_async._files.disk.PartFile.commit", full)
     async with Emulator(seconds=5) as emulator:
         seen, why = await paused(emulator, smalls(3), tmp_path)
 
@@ -107,7 +107,7 @@ async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
 
 
 async def test_uncertain_submits_are_a_reason(tmp_path):
-    """A run pauses once more than 10 and one in a hundred of its submits are uncertain; what it raises counts them."""
+    """A run pauses if more than 10 + 1 % of its submits are uncertain; its error counts them."""
     fault = Fault.cut_after("submit", probability=0.15, times=None)
     async with Emulator(seconds=5, faults=[fault]) as emulator:
         seen, why = await paused(emulator, smalls(400), tmp_path)
@@ -119,7 +119,7 @@ async def test_uncertain_submits_are_a_reason(tmp_path):
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda text: pickle.loads(pickle.dumps(text))])
 async def test_the_reason_is_kept_in_copies(again, tmp_path):
-    """What `paused` gives is a text, and its copies have the reason too."""
+    """The value of `paused` is a text, and its copies have the reason too."""
     async with Emulator(seconds=5) as emulator:
         seen = await run_batch(emulator, [fox_request()], tmp_path, budget=0, price=5)
     text = again(seen.paused)
@@ -132,7 +132,7 @@ async def test_the_reason_is_kept_in_copies(again, tmp_path):
 
 
 async def test_a_stopped_model_begins_no_item(tmp_path):
-    """Items of a model whose quota is used up stay new, also those that come later; the run ends paused."""
+    """Items of a model whose quota is used up stay new, also later ones; the run ends paused."""
     other = "gpt-image-1"
     requests = [small("first", other), *smalls(30), *[small(f"late {n}", other) for n in range(30)]]
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, model=other)]) as emulator:
@@ -157,7 +157,7 @@ async def test_a_key_that_is_refused_on_polls_pauses_the_run(tmp_path):
 
 
 async def test_pages_alone_on_polls_pause_the_run(tmp_path):
-    """If pages alone answer the polls and the service was never heard, the run pauses; the items stay submitted."""
+    """If only pages answer the polls and the service was never heard, the run pauses; the items stay submitted."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path, smalls(5))
         page = Fault.edge("all", 404)
@@ -192,7 +192,7 @@ async def test_unknown_tasks_beside_known_ones_pause_nothing(tmp_path):
 
 
 async def test_a_known_task_that_fails_is_known(tmp_path):
-    """Three tasks that the service does not know pause nothing if one failed before that it knew."""
+    """Three tasks that the service does not know pause nothing if one that it knew failed before."""
     fails = Fault.fails("content_policy_violation", prompt="fox 3")
     async with Emulator(seconds=60, faults=[fails]) as emulator:
         await begun(emulator, tmp_path, smalls(4))
@@ -205,7 +205,9 @@ async def test_a_known_task_that_fails_is_known(tmp_path):
 
 
 async def test_an_unknown_task_is_sent_anew_with_its_key(tmp_path):
-    """With `resubmit_uncertain`, a task that the service does not know is sent anew with the same idempotency key."""
+    """With `resubmit_uncertain`, a task that the service does not know is sent again with the same
+    idempotency key.
+    """
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path, smalls(1))
         seen = await run_batch(
@@ -219,7 +221,7 @@ async def test_an_unknown_task_is_sent_anew_with_its_key(tmp_path):
 
 
 async def test_an_unknown_task_with_a_local_file_is_sent_anew(tmp_path):
-    """What is sent anew is the whole request, with its local file, and needs no input."""
+    """The whole request is sent again, with its local file, and without the input."""
     picture = tmp_path / "fox.gif"
     picture.write_bytes(b"GIF89a")
     request = fox_request(image_urls=[picture, "https://example.com/a.png"])
@@ -233,7 +235,7 @@ async def test_an_unknown_task_with_a_local_file_is_sent_anew(tmp_path):
 
 
 async def test_an_unknown_task_is_not_sent_anew_beyond_the_budget(tmp_path):
-    """What is sent anew is paid for again: a budget that does not reach leaves the item uncertain."""
+    """A new submit is paid for again: a budget that is too small leaves the item uncertain."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path, [fox_request()])
         seen, why = await paused(
@@ -254,7 +256,7 @@ async def test_an_unknown_task_is_not_sent_anew_beyond_the_budget(tmp_path):
 )
 async def test_an_unknown_task_without_its_request_is_not_sent_anew(request_kept, tmp_path):
     """A task whose request the ledger does not have whole stays submitted."""
-    async with Ledger.opened(tmp_path / "ledger.sqlite") as ledger:
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         opening = json.dumps({"id": "x", "index": 0, "request": request_kept})
         await ledger.submitting("x", "f" * 24, "key-1", 5.0, opening)
         await ledger.submitted("x", "task-unified-1-abc")
@@ -297,7 +299,7 @@ async def test_a_new_file_is_read_twice(reads, tmp_path):
 
 
 async def test_a_finished_file_is_read_once(reads, tmp_path):
-    """A file that was gone through to its end is read for its checksum alone."""
+    """A file that was finished is read only for its checksum."""
     (tmp_path / "in.txt").write_text("a fox\nan owl\n")
     async with Emulator(seconds=5) as emulator:
         await from_file(emulator, tmp_path / "in.txt", tmp_path / "out")
@@ -320,7 +322,7 @@ async def test_a_file_that_has_grown_is_read_twice(reads, tmp_path):
 
 
 async def test_a_changed_file_of_the_same_size_is_checked(tmp_path):
-    """A file with other content and the same size is checked before anything of it is sent."""
+    """A file with other content and the same size is checked before any of it is sent."""
     (tmp_path / "in.txt").write_text("a fox\nan owl\n")
     async with Emulator(seconds=5) as emulator:
         await from_file(emulator, tmp_path / "in.txt", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What status reads obey, and what they find in a reply."""
+"""Status reads: what they obey, and what they find in a reply."""
 
 import json
 

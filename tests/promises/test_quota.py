@@ -1,4 +1,4 @@
-"""A quota that is used up is said with 402, 403 or 429: nothing is hammered, and nothing is lost."""
+"""A used up quota is reported with 402, 403 or 429: there are few requests, and nothing is lost."""
 
 import pytest
 from counted import ended, run_batch, small, smalls
@@ -41,7 +41,7 @@ async def test_a_quota_is_said_at_once(status, code):
 
 @pytest.mark.parametrize("status", [403, 429])
 async def test_a_quota_with_retry_after_is_a_rate_limit(status):
-    """A quota refusal with `Retry-After` is waited out, and the submit is accepted then."""
+    """After a quota refusal with `Retry-After` the submit waits that long, and is accepted then."""
     fault = Fault.quota(status=status, retry_after=7)
     async with Emulator(faults=[fault]) as emulator, session_at(emulator) as fox:
         handle = await ended(fox.submit(small()))
@@ -67,14 +67,14 @@ async def test_a_quota_stops_a_batch(status, tmp_path):
 
     assert isinstance(seen.raised, InsufficientQuotaError)
     assert seen.states == (0, 0, 0, 0)
-    # All that may be unanswered at once; the brake makes eight of it.
+    # The most that may be unanswered at once; the brake limits it to eight.
     assert seen.posts <= (100 if status == 402 else 8)
     assert seen.seconds < 10
     assert "quota is used up" in (seen.paused or "")
 
 
 async def test_a_quota_that_ends_in_the_middle(tmp_path):
-    """A quota that is used up in the middle of a batch stops it; a later run does the rest, each item once."""
+    """A quota that is used up during a batch stops it; a later run does the rest, each item once."""
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, after=100)]) as emulator:
         first = await run_batch(emulator, smalls(ITEMS), tmp_path, limit=60)
     async with Emulator(seconds=5) as later:
@@ -88,7 +88,7 @@ async def test_a_quota_that_ends_in_the_middle(tmp_path):
 
 
 async def test_a_quota_of_one_model_stops_that_model(tmp_path):
-    """A quota that only one model is told of stops that model, and the items of the other are done."""
+    """A quota refusal of only one model stops that model, and the items of the other are done."""
     fault = Fault.quota(times=None, model=OTHER)
     requests = [small(f"fox {n}", OTHER if n % 2 else "gpt-image-2") for n in range(60)]
     async with Emulator(seconds=5, faults=[fault]) as emulator:
@@ -101,7 +101,7 @@ async def test_a_quota_of_one_model_stops_that_model(tmp_path):
 
 
 async def test_a_quota_of_two_models_stops_the_account(tmp_path):
-    """A quota that a second model is told of too stops the account: nothing more is sent."""
+    """A quota refusal of a second model stops the account: nothing more is sent."""
     models = (OTHER, "gpt-image-1.5")
     faults = [Fault.quota(times=None, model=model) for model in models]
     requests = [small(f"fox {n}", models[n % 2]) for n in range(60)]
@@ -123,7 +123,7 @@ async def test_a_quota_of_two_models_stops_the_account(tmp_path):
     ],
 )
 async def test_quota_words_on_a_poll_end_no_handle(status):
-    """Quota words on a poll never end a handle: the task is paid for, and polled on."""
+    """Quota words on a poll never end a handle: the task is paid for, and polling continues."""
     fault = Fault.quota("poll", status).during(0, 60)
     async with Emulator(seconds=30, faults=[fault]) as emulator, session_at(emulator) as fox:
         result = await ended(fox.generate(small()))

@@ -1,4 +1,4 @@
-"""What the command says of an outage, and with which status it ends."""
+"""The command's messages about an outage, and its exit status."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from foxapi_async.emulator import Fault, ThreadedEmulator
 
 @pytest.fixture(autouse=True)
 def clean_place(monkeypatch, tmp_path):
-    """An empty working folder with an input of 20 lines, and no settings of the person who runs the tests."""
+    """An empty working folder with an input of 20 lines, without the settings of the person who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
         monkeypatch.delenv(name)
@@ -53,7 +53,7 @@ def test_a_quota_that_is_used_up(status, monkeypatch, capfd):
 
 
 def first_words(child, pattern, seconds):
-    """What the child says on standard error until it says this, or for so many seconds."""
+    """The child's standard error until it has this text, or for so many seconds."""
     said = []
 
     def read():

@@ -1,4 +1,4 @@
-"""Where the key is, and where it never is: everything that failing runs leave behind is searched for it."""
+"""Where the key is, and where it never is: all data that failing runs leave behind is searched for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONCE = RetryPolicy(tries=1, connect_timeout=5.0, reply_timeout=5.0, grace=0.2)
 
 
 class Parrot:
-    """A server that repeats the key it is sent; the first segment of the path says how. It keeps what it got."""
+    """A server that repeats the received key; the first segment of the path says how. It keeps the requests."""
 
     def __init__(self, elsewhere="http://127.0.0.1:9"):
         self.received = []
@@ -109,7 +109,7 @@ class Parrot:
                 return self._whole("307 Temporary Redirect", b"", "text/plain", place), False
             case _:
                 said = {"message": f"You sent {KEY} to us", "code": KEY, "type": KEY}
-                # Half the services escape slashes in JSON.
+                # Half of all services escape slashes in JSON.
                 body = json.dumps({"error": said}).replace("/", "\\/" if int(way) % 2 else "/").encode()
                 return self._whole(f"{way} {KEY}", body, "application/json"), False
 
@@ -123,7 +123,7 @@ class Parrot:
 
 @pytest.fixture
 def everything_told(caplog, monkeypatch):
-    """Logs at their most talkative, asyncio's debug mode and its slow-callback log of every callback included."""
+    """All logs at their lowest level, with asyncio's debug mode and its slow-callback log of every callback."""
     monkeypatch.setenv("FOXAPI_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
 
@@ -141,7 +141,7 @@ WAYS = [*STATUSES, "html", "text", "garbage", "made", "failed", "cut", "noise", 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everything_told, caplog, tmp_path):
-    """Whatever a service answers with the key in it, no error, value, log record or file of ours has it."""
+    """For every answer with the key in it, no error, value, log record or file of ours has the key."""
     everything_told()
     evidence = Evidence()
     async with Parrot() as parrot:
@@ -151,7 +151,7 @@ async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everythi
             await evidence.of(fox.submit(fox_request()))
             await evidence.of(fox.fetch("task-1"))
             await evidence.of(fox.upload(b"a picture"))
-            handle = fox.attach("task-2", timeout=0.5)  # longer than a 429 holds back
+            handle = fox.attach("task-2", timeout=0.5)  # longer than a 429 holds it back
             await evidence.of(handle.wait())
             for result in [value for value in evidence.values if hasattr(value, "save")]:
                 await evidence.of(result.save(tmp_path / "out"))
@@ -164,7 +164,7 @@ async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everythi
 
 @pytest.mark.parametrize("way", ["hang", "silent"])
 async def test_a_cancelled_call_holds_no_key(way, everything_told, caplog):
-    """The locals of a cancelled exchange's frames, and of a timed out one's, do not show the key."""
+    """The local variables of a cancelled exchange's frames, and of a timed out one's, do not show the key."""
     everything_told()
     evidence = Evidence()
     async with Parrot() as parrot, FoxSession(KEY, base_url=f"{parrot.url}/{way}", retry=ONCE) as fox:
@@ -188,7 +188,7 @@ async def test_a_cancelled_call_holds_no_key(way, everything_told, caplog):
 
 
 async def test_a_cancelled_exchange_shows_our_frames_alone():
-    """A cancellation carries no frame of aiohttp, whose locals hold what was sent and what came back."""
+    """A cancellation has no frame of aiohttp, whose local variables hold the request and the reply."""
     evidence = Evidence()
     async with Parrot() as parrot, FoxSession(KEY, base_url=f"{parrot.url}/hang", retry=ONCE) as fox:
         work = asyncio.create_task(evidence.of(fox.fetch("task-1")))
@@ -204,7 +204,7 @@ async def test_a_cancelled_exchange_shows_our_frames_alone():
 
 
 async def test_faults_of_ours_hold_no_key(everything_told, caplog):
-    """A bug in the poller, a hook that raises and a session left with unfinished tasks do not show the key."""
+    """A bug in the poller, a hook that raises and a session closed with unfinished tasks do not show the key."""
     everything_told()
     evidence = Evidence()
 
@@ -262,7 +262,7 @@ async def test_bad_settings_are_refused_without_the_key(everything_told, monkeyp
 
 
 async def test_values_and_their_files_hold_no_key(everything_told, caplog, tmp_path):
-    """A session that worked leaves results, snapshots, uploads, images and estimates without the key."""
+    """A successful session leaves results, snapshots, uploads, images and estimates without the key."""
     everything_told()
     evidence = Evidence()
     async with Emulator(seconds=0.05, key=KEY) as emulator:
@@ -282,12 +282,14 @@ async def test_values_and_their_files_hold_no_key(everything_told, caplog, tmp_p
     assert [] == evidence.leaks(caplog.records, tmp_path)
 
 
-# Where it goes.
+# Where the key goes.
 
 
 @pytest.mark.parametrize("kind", ["submit", "fetch", "upload", "poll"])
 async def test_no_call_follows_a_redirect(kind):
-    """A redirect of an API call is not followed: the other origin is not asked, however often a poll is repeated."""
+    """A redirect of an API call is not followed: the other origin gets no request, however often a poll is
+    repeated.
+    """
     async with (
         Parrot() as elsewhere,
         Parrot(elsewhere.url) as parrot,
@@ -308,7 +310,7 @@ async def test_no_call_follows_a_redirect(kind):
 
 
 async def test_files_are_fetched_without_the_key(tmp_path):
-    """Neither the address of a result, nor one that it redirects to, gets the key, on whatever origin it lies."""
+    """Neither the address of a result, nor one that it redirects to, gets the key, on any origin."""
     evidence = Evidence()
     async with Parrot() as last, Parrot(last.url) as elsewhere:
         faults = [Fault.redirect("file", f"{elsewhere.url}/redirect/1.png")]
@@ -328,7 +330,7 @@ async def test_files_are_fetched_without_the_key(tmp_path):
     assert not any(record.authorized for record in files)
     assert (1, 2) == (len(elsewhere.received), len(last.received))
     assert not any(b"authorization" in request.lower() for request in elsewhere.received + last.received)
-    # The address itself is the service's: only what we add is asserted.
+    # The address itself is the service's: the test checks only what we add.
     assert ["DownloadError", "DownloadError"] == [type(error).__name__ for error in evidence.errors]
 
 
@@ -359,7 +361,7 @@ async def command(*words, url, folder):
 
 @pytest.mark.parametrize("way", ["401", "html", "failed"])
 async def test_a_failing_command_prints_no_key(way, tmp_path):
-    """Neither stream of a command that fails has the key, however much it is asked to tell."""
+    """Neither stream of a failing command has the key, with any option for more output."""
     async with Parrot() as parrot:
         words = ("--debug", "-v", "--json", "generate", "a fox")
         async with command(*words, url=f"{parrot.url}/{way}", folder=tmp_path) as process:
@@ -393,7 +395,7 @@ async def test_the_process_list_shows_no_key(tmp_path):
 
 
 def planted(place, key=KEY):
-    """A function that seems to be ours and raises with the key in reach."""
+    """A function that looks like one of ours and raises with the key in reach."""
     code = f"def ours(hidden):\n    local = {place}\n    raise ValueError('no')"
     names = {}
     exec(compile(code, str(PACKAGE / "_ours.py"), "exec"), names)
@@ -431,7 +433,7 @@ def with_(name, value):
 
 @pytest.mark.parametrize("make", PLANTED.values(), ids=PLANTED)
 def test_a_planted_key_is_found(make):
-    """The search finds a key in each of the places it looks at."""
+    """The search finds a key in each of the places that it covers."""
     evidence = Evidence()
     evidence.errors.append(make())
 
@@ -449,7 +451,7 @@ def test_a_key_in_a_log_record_or_a_file_is_found(tmp_path):
 
 
 def test_what_has_no_key_passes():
-    """The search finds nothing where there is nothing."""
+    """The search finds nothing if there is nothing."""
     evidence = Evidence()
     evidence.errors.append(planted("hidden", "harmless"))
 

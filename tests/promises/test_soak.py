@@ -1,4 +1,4 @@
-"""A day in the life of one session, small: `benchmarks/soak.py` runs the same at full size."""
+"""A small day of one session; `benchmarks/soak.py` runs the same at full size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(submits: int, **options) -> Report:
 
 @pytest.fixture(scope="module")
 def day() -> Report:
-    """One day for all that is said of it."""
+    """One day, for all tests here."""
     return run(2000)
 
 
@@ -37,7 +37,7 @@ def test_a_day_adds_up(day):
 
 
 def test_a_day_meets_trouble(day):
-    """The day is no fair-weather one: dozens of kinds of faults strike, and every outcome that callers know occurs."""
+    """The day has faults: dozens of kinds occur, and every outcome that callers know."""
     requests, troubles = day.requests.total(), day.troubles.total()
     assert 0.04 < troubles / requests < 0.06
     assert len(day.troubles) > 40
@@ -46,7 +46,7 @@ def test_a_day_meets_trouble(day):
 
 
 def test_nothing_grows_with_the_tasks(day):
-    """When nothing is under way, the session keeps only what `unfinished` promises: paid tasks not known to be over."""
+    """When nothing runs, the session keeps only the entries of `unfinished`: paid tasks that may still run."""
     assert {} == {name: count for name, count in day.tables.items() if count and name not in PROMISED}
     assert {} == day.grown
     told = day.account.outcomes
@@ -56,12 +56,12 @@ def test_nothing_grows_with_the_tasks(day):
 
 
 def test_nothing_is_pending_after_a_day(day):
-    """A session that is left has no asyncio task of its own any more."""
+    """A closed session has no asyncio task of its own."""
     assert 0 == day.pending
 
 
 class Hoarder:
-    """A session's stand-in with a table that only grows."""
+    """A stand-in for a session, with a table that only grows."""
 
     __module__ = "foxapi_async.hoarder"
 
@@ -70,19 +70,21 @@ class Hoarder:
 
 
 def test_a_table_that_nobody_thought_of_is_found():
-    """Every collection that hangs on a session is found, however deep, and named by its path once it is too large."""
+    """Every collection that a session holds is found, at any depth, and named by its path when it is too large."""
     path = "fox.inner[][]"
     assert ({}, {path: 300}) == (grown_collections(Hoarder(200)), grown_collections(Hoarder(300)))
 
 
 def test_the_books_notice_a_client_that_sends_again():
-    """Sending uncertain submits again, which has to be asked for, bills some of them twice: the books would tell."""
+    """Sending uncertain submits again, which a user must choose, bills some of them twice: the books show it."""
     retry = RetryPolicy(resubmit_uncertain=True, reply_timeout=30)
     assert run(500, seconds=3600, retry=retry).account.twice > 0
 
 
 def test_the_books_notice_a_lost_task():
-    """A billed task whose caller was told that nothing was billed is untrue and lost; one of unknown outcome is neither."""
+    """A billed task whose caller was told "not billed" counts as untrue and lost; one of unknown outcome as
+    neither.
+    """
     books = Books()
     for error in (
         ServerError("no", status=500, charged="no"),
@@ -94,7 +96,7 @@ def test_the_books_notice_a_lost_task():
 
 
 def test_the_books_notice_what_never_ends():
-    """A submit without an outcome is a fault of its own."""
+    """A submit without an outcome is a separate fault."""
     books = Books()
     books.begin()
     assert 1 == books.close_against([]).faults

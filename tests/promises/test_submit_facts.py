@@ -1,4 +1,4 @@
-"""What one billed submit may and may not do after a refusal, and what its error says."""
+"""What one billed submit may do after a refusal, and what its error says."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ UNUSABLE_ID = b'{"id": "one/two", "status": "pending"}'
 
 
 async def error_of(awaitable, kind=FoxError):
-    """The error of that kind that it raises."""
+    """The error of that kind that the call raises."""
     with pytest.raises(kind) as caught:
         await awaitable
     return caught.value
@@ -94,7 +94,9 @@ async def test_a_refusal_after_an_uncertain_try_stays_uncertain(emulator, status
 
 
 async def test_another_submits_429_after_an_uncertain_try_leaves_it_uncertain(emulator):
-    """A submit was billed without an answer. The 429 of another one ends its waiting. It does not say "not charged"."""
+    """A submit was billed without an answer. The 429 of another one ends its wait. Its error does not say
+    "not charged".
+    """
     emulator.add_fault(Fault.cut_after("submit", prompt="one"))
     emulator.add_fault(Fault.status("submit", 429, retry_after=1000, prompt="two"))
     async with session_at(emulator, retry=AGAIN) as fox:
@@ -108,7 +110,7 @@ async def test_another_submits_429_after_an_uncertain_try_leaves_it_uncertain(em
 
 
 async def test_an_unusable_id_stays_on_the_error(emulator, fox):
-    """The service accepts a submit with an id that cannot travel in a path. The error carries that id."""
+    """The service accepts a submit with an id that cannot be part of a path. The error has that id."""
     emulator.add_fault(Fault.garbage("submit", body=UNUSABLE_ID))
 
     error = await error_of(fox.submit(fox_request()))

@@ -1,7 +1,7 @@
-"""`submitted.jsonl`: a second place that knows what was accepted, so that a lost ledger bills nothing again.
+"""`submitted.jsonl`: a second record of accepted tasks, so that a lost ledger bills nothing again.
 
-Each accepted id is a line in it. A run refuses to begin where that file or the manifest knows more than the ledger;
-`--rebuild-ledger` makes the ledger again from both.
+Each accepted id is a line in it. A run refuses to begin if that file or the manifest knows more than the
+ledger; `--rebuild-ledger` makes the ledger again from both.
 """
 
 import json
@@ -34,13 +34,13 @@ def service():
 
 @pytest.fixture
 def folder(service, tmp_path):
-    """A folder without anything."""
+    """An empty folder."""
     return Folder(tmp_path / "batch", service)
 
 
 @pytest.fixture
 def stopped(folder, new_loop):
-    """A batch that was cancelled: two items are done, one runs at the service, one was not begun."""
+    """A batch that was cancelled: two items are done, one runs at the service, one did not start."""
     folder.service.add_fault(Fault.never_finishes(prompt="fox 2"))
     folder.write(FOUR)
     folder.stop_when_running(new_loop, "fox 2")
@@ -54,7 +54,7 @@ def log(folder):
 
 
 def lose_ledger(folder):
-    """Delete the ledger, with all that SQLite keeps beside it."""
+    """Delete the ledger, with SQLite's other files."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         folder.path.joinpath(f"ledger.sqlite{suffix}").unlink(missing_ok=True)
 
@@ -64,17 +64,19 @@ def keys_of(lines):
     return {line["id"] for line in lines}
 
 
-# What is written.
+# The content of the file.
 
 
 def test_each_accepted_id_is_logged(stopped):
-    """Every task that the service accepted has one line, in the order of acceptance, whether or not it is done."""
+    """Every task that the service accepted has one line, in the order of acceptance, done or not."""
     assert list(stopped.service.tasks) == [line["task_id"] for line in log(stopped)]
 
 
 @pytest.mark.parametrize("name", ["key", "fingerprint", "idempotency_key"])
 def test_a_line_says_whose_the_id_is(stopped, name):
-    """A line has the item's key, the fingerprint of its request and the submit's idempotency key, as the ledger has them."""
+    """A line has the item's key, the fingerprint of its request and the submit's idempotency key, as in the
+    ledger.
+    """
     with closing(sqlite3.connect(stopped.ledger)) as connection:
         known = dict(connection.execute(f"SELECT task_id, {name} FROM item"))
 
@@ -92,7 +94,7 @@ def test_what_was_not_accepted_is_not_logged(folder):
 
 
 def test_a_second_run_adds_its_lines(stopped):
-    """The lines of earlier runs stay when the batch goes on, and those of the new run follow."""
+    """The lines of earlier runs stay when the batch continues, and those of the new run follow."""
     before = [line["key"] for line in log(stopped)]
     stopped.command()
 
@@ -100,7 +102,7 @@ def test_a_second_run_adds_its_lines(stopped):
 
 
 def test_an_id_is_logged_before_the_ledger_takes_it(folder, new_loop):
-    """While another program keeps the ledger from being written, an id that arrives is in `submitted.jsonl` already."""
+    """While another program blocks the ledger, an id that arrives is already in `submitted.jsonl`."""
     folder.service.add_fault(Fault.slow("submit", 0.5))
     folder.write(FOUR[:1])
     run = threading.Thread(target=folder.batch, args=(new_loop,))
@@ -123,11 +125,11 @@ def test_an_id_is_logged_before_the_ledger_takes_it(folder, new_loop):
     assert list(folder.service.tasks) == [line["task_id"] for line in logged]
 
 
-# A ledger that was lost.
+# A lost ledger.
 
 
 def test_a_lost_ledger_is_noticed(stopped):
-    """Without the ledger that its folder had, the same command ends with 3 and names the way out."""
+    """Without the folder's ledger, the same command ends with 3 and names the option."""
     lose_ledger(stopped)
     code, err = stopped.command()
 
@@ -135,14 +137,14 @@ def test_a_lost_ledger_is_noticed(stopped):
 
 
 def test_a_lost_ledger_is_an_error_of_a_batch(stopped, new_loop):
-    """A `Batch` without the ledger that its folder had raises LedgerError."""
+    """A `Batch` without the folder's ledger raises LedgerError."""
     lose_ledger(stopped)
     with pytest.raises(LedgerError, match="rebuild_ledger"):
         stopped.batch(new_loop)
 
 
 def test_a_lost_ledger_bills_nothing(stopped):
-    """Without its ledger a batch sends nothing, not even what was not begun."""
+    """Without its ledger a batch sends nothing, not even items that did not start."""
     lose_ledger(stopped)
     billed = stopped.service.billed
     stopped.command()
@@ -151,7 +153,7 @@ def test_a_lost_ledger_bills_nothing(stopped):
 
 
 def test_a_lost_ledger_leaves_the_manifest(stopped):
-    """A run that is refused for the lost ledger leaves every line of the manifest."""
+    """A run that is refused for the lost ledger keeps every line of the manifest."""
     before = (stopped.path / "manifest.jsonl").read_text()
     lose_ledger(stopped)
     stopped.command()
@@ -160,7 +162,7 @@ def test_a_lost_ledger_leaves_the_manifest(stopped):
 
 
 def test_a_lost_ledger_is_refused_every_time(stopped):
-    """The refusal leaves no new ledger behind with which the next run would begin."""
+    """The refusal leaves no new ledger behind, which the next run could use."""
     lose_ledger(stopped)
     codes = [stopped.command()[0] for _ in range(2)]
 
@@ -168,7 +170,7 @@ def test_a_lost_ledger_is_refused_every_time(stopped):
 
 
 def test_the_log_alone_shows_that_a_ledger_was_lost(stopped):
-    """Also without a manifest a lost ledger is noticed: `submitted.jsonl` names what was accepted."""
+    """Also without a manifest a lost ledger is noticed: `submitted.jsonl` has the accepted tasks."""
     lose_ledger(stopped)
     (stopped.path / "manifest.jsonl").unlink()
 
@@ -205,7 +207,7 @@ def test_an_older_ledger_is_noticed(set_back):
 
 
 def test_an_older_ledger_leaves_the_manifest(set_back):
-    """A run that is refused for an older ledger leaves every line of the manifest."""
+    """A run that is refused for an older ledger keeps every line of the manifest."""
     before = (set_back.path / "manifest.jsonl").read_text()
     set_back.command()
 
@@ -213,7 +215,7 @@ def test_an_older_ledger_leaves_the_manifest(set_back):
 
 
 def test_a_failed_item_that_was_sent_again_is_no_loss(folder):
-    """An item with two ids, of which the ledger has the later one, does not end the next run."""
+    """If an item has two ids and the ledger the later one, the next run does not end."""
     folder.service.add_fault(Fault.fails(prompt="fox 1"))
     folder.write(FOUR[:2])
     folder.command()
@@ -223,17 +225,17 @@ def test_a_failed_item_that_was_sent_again_is_no_loss(folder):
 
 
 def test_a_kill_before_the_manifest_is_no_loss(folder):
-    """A ledger that knows more than the manifest is right: the run goes on."""
+    """A ledger that knows more than the manifest is right: the run continues."""
     folder.copy_from("manifest_behind")
 
     assert 0 == folder.command()[0]
 
 
-# A ledger that is made again.
+# A rebuilt ledger.
 
 
 def test_a_rebuilt_ledger_bills_nothing_again(stopped):
-    """`--rebuild-ledger` sends what was not begun, and nothing that either file proves."""
+    """`--rebuild-ledger` sends items that did not start, and no item that either file proves."""
     lose_ledger(stopped)
     code, err = stopped.command("--rebuild-ledger")
     assert 0 == code, err
@@ -250,7 +252,7 @@ def test_a_rebuilt_ledger_of_a_batch_bills_nothing_again(stopped, new_loop):
 
 
 def test_a_rebuilt_ledger_waits_for_what_runs(stopped):
-    """A task that is in `submitted.jsonl` and not in the manifest is waited for, under its id."""
+    """A task that is in `submitted.jsonl` and not in the manifest is waited for, by its id."""
     (running,) = [task.id for task in stopped.service.tasks.values() if task.body["prompt"] == "fox 2"]
     lose_ledger(stopped)
     stopped.command("--rebuild-ledger")
@@ -259,7 +261,7 @@ def test_a_rebuilt_ledger_waits_for_what_runs(stopped):
 
 
 def test_a_rebuilt_ledger_has_the_old_sums(stopped):
-    """Done stays done: nothing but what was under way or not begun is new in the sums."""
+    """Done stays done: only unanswered items and those that did not start are new in the counts."""
     lose_ledger(stopped)
     stopped.command("--rebuild-ledger")
 
@@ -267,7 +269,7 @@ def test_a_rebuilt_ledger_has_the_old_sums(stopped):
 
 
 def test_a_rebuilt_ledger_is_a_ledger(stopped):
-    """After a rebuild the same command without the option goes on, and sends nothing."""
+    """After a rebuild the same command without the option continues, and sends nothing."""
     lose_ledger(stopped)
     stopped.command("--rebuild-ledger")
     billed = stopped.service.billed
@@ -276,14 +278,14 @@ def test_a_rebuilt_ledger_is_a_ledger(stopped):
 
 
 def test_a_whole_ledger_is_rebuilt_to_the_same(stopped):
-    """Where nothing was lost, `--rebuild-ledger` bills no more than the same command without it."""
+    """If nothing was lost, `--rebuild-ledger` bills no more than the same command without it."""
     code, _ = stopped.command("--rebuild-ledger")
 
     assert (0, {"fox 0": 1, "fox 1": 1, "fox 2": 1, "fox 3": 1}) == (code, stopped.sent())
 
 
 def test_an_older_ledger_is_rebuilt(set_back):
-    """An older copy of a ledger learns from both files what it has missed."""
+    """An older copy of a ledger gets the missing facts from both files."""
     billed = set_back.service.billed
     code, _ = set_back.command("--rebuild-ledger")
 
@@ -291,7 +293,7 @@ def test_an_older_ledger_is_rebuilt(set_back):
 
 
 def test_the_later_id_of_an_item_counts(folder):
-    """Of an item that was sent again on request, a rebuilt ledger has the later task, which is done."""
+    """For an item that was sent again on request, a rebuilt ledger has the later task, which is done."""
     folder.service.add_fault(Fault.fails(prompt="fox 1"))
     folder.write(FOUR[:2])
     folder.command()
@@ -323,7 +325,7 @@ def test_a_torn_line_proves_nothing_and_harms_nothing(stopped):
 
 
 def test_a_torn_line_does_not_end_a_run(stopped):
-    """After a kill within a line of `submitted.jsonl` the same command goes on, and its own lines are whole."""
+    """After a kill within a line of `submitted.jsonl` the same command continues, and its own lines are whole."""
     assert 3 == len(log(stopped))
     with (stopped.path / LOG).open("a") as file:
         file.write('{"key": "fox-3", "fingerp')
@@ -333,7 +335,7 @@ def test_a_torn_line_does_not_end_a_run(stopped):
     assert (0, "fox-3") == (code, json.loads(lines[-1])["key"])
 
 
-# Folders of older versions, which have no such file.
+# Folders of older versions, without this file.
 
 
 @pytest.mark.parametrize(
@@ -353,7 +355,7 @@ def test_a_torn_line_does_not_end_a_run(stopped):
     ],
 )
 def test_what_the_manifest_does_not_prove_is_uncertain(folder, name, states):
-    """Without `submitted.jsonl`, an item that the manifest does not prove is uncertain after a rebuild."""
+    """Without `submitted.jsonl`, an item without proof in the manifest is uncertain after a rebuild."""
     folder.copy_from(name)
     lose_ledger(folder)
     folder.command("--rebuild-ledger")
@@ -372,7 +374,7 @@ def test_what_may_have_been_billed_is_not_sent(folder, name):
 
 
 def test_what_is_unproven_is_sent_on_request(folder):
-    """After such a rebuild, `--resubmit-uncertain` sends what the manifest does not prove."""
+    """After such a rebuild, `--resubmit-uncertain` sends the items without proof in the manifest."""
     folder.copy_from("submitted")
     lose_ledger(folder)
     folder.command("--rebuild-ledger")
@@ -386,7 +388,7 @@ def test_what_is_unproven_is_sent_on_request(folder):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in MADE.iterdir()))
 def test_a_rebuild_keeps_the_lines_of_the_manifest(folder, name):
-    """Every line that the manifest had is in it after a rebuild, the same bytes."""
+    """Every line of the manifest is in it after a rebuild, the same bytes."""
     folder.copy_from(name)
     before = (folder.path / "manifest.jsonl").read_text().splitlines()
     lose_ledger(folder)
@@ -397,7 +399,7 @@ def test_a_rebuild_keeps_the_lines_of_the_manifest(folder, name):
 
 
 def test_a_key_that_the_input_has_no_more_stays(stopped):
-    """An item whose line was taken out of the input stays in the manifest after a rebuild."""
+    """An item whose line was removed from the input stays in the manifest after a rebuild."""
     before = keys_of(stopped.manifest())
     stopped.write(FOUR[3:])
     lose_ledger(stopped)

@@ -35,7 +35,7 @@ ENDS_TODAY = [302, 303, 307, 400, 401, 402, 403, 404, 405, 410, 421, 451]
     ],
 )
 async def test_a_page_on_one_poll(status):
-    """After one page on a poll, of whatever status, the task is polled on and has its result."""
+    """After one page on a poll, with any status, the task is polled again and has its result."""
     page = Fault.edge("poll", status, location=ELSEWHERE).during(15, 35)
     async with Emulator(seconds=30, faults=[page]) as emulator, session_at(emulator) as fox:
         result = await ended(fox.generate(small()))
@@ -62,7 +62,7 @@ async def test_one_page_after_the_other():
 
 
 async def test_pages_for_ten_minutes():
-    """Pages on every poll for ten minutes do not end a handle whose session has heard of the service."""
+    """Pages on every poll for ten minutes do not end a handle if its session has had an answer of the service."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small())
         emulator.outage(600, Fault.edge("all", 404))
@@ -75,7 +75,7 @@ async def test_pages_for_ten_minutes():
 
 
 async def test_pages_are_warned_of_every_ten_minutes(caplog):
-    """Pages on polls are said in one warning at once and in one every ten minutes, not at every poll."""
+    """Pages on polls give one warning at once and one every ten minutes, not one per poll."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
         handles = [await fox.submit(request) for request in smalls(5)]
@@ -89,7 +89,7 @@ async def test_pages_are_warned_of_every_ten_minutes(caplog):
 
 @pytest.mark.parametrize("status", [302, 403, 404, 200])
 async def test_a_service_never_heard_of(status):
-    """Where the session never had the service's JSON, five pages over 30 s end the handle, and it stays unfinished."""
+    """If the session never had the service's JSON, five pages over 30 s end the handle, and it stays unfinished."""
     page = Fault.edge("all", status, times=None, location=ELSEWHERE, body=b"<html>The gate</html>")
     async with Emulator(seconds=30, faults=[page]) as emulator, session_at(emulator) as fox:
         error = await ended(fox.attach("task-unified-1-abc", timeout=600).wait())
@@ -134,7 +134,7 @@ async def test_a_known_id_that_the_service_no_longer_knows(fault):
 
 
 async def test_an_attached_id_never_answered_for(caplog):
-    """An attached id that only the service's own 404 answers for is dropped, and is not called billed."""
+    """An attached id that gets only the service's own 404 is dropped, and is not reported as billed."""
     async with Emulator(seconds=60) as emulator, session_at(emulator) as fox:
         error = await ended(fox.attach("task-unified-1-abc").wait())
         unfinished = fox.unfinished
@@ -153,7 +153,7 @@ async def test_an_attached_id_never_answered_for(caplog):
     [*(n for n in (302, 403, 404, 405)), 502, 503],
 )
 async def test_fetch_takes_a_page_for_a_502(status):
-    """`fetch` tries again after a page of whatever status."""
+    """`fetch` tries again after a page with any status."""
     async with Emulator(seconds=1) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small())
         await ended(handle.wait())
@@ -177,7 +177,7 @@ async def test_fetch_raises_a_plain_error_of_a_page(status):
 
 @pytest.mark.parametrize("status", [302, 403, 404])
 async def test_upload_takes_a_page_for_a_502(status):
-    """`upload` tries again after a page of whatever status, and raises a plain `APIError` in the end."""
+    """`upload` tries again after a page with any status, and finally raises a plain `APIError`."""
     async with Emulator() as emulator, session_at(emulator) as fox:
         emulator.add_fault(Fault.edge("upload", status, times=2))
         uploaded = await ended(fox.upload(b"GIF89a", filename="x.gif"))
@@ -188,11 +188,11 @@ async def test_upload_takes_a_page_for_a_502(status):
     assert type(error) is APIError
 
 
-# A batch that goes on
+# A batch that continues
 
 
 async def begun(emulator, folder):
-    """A batch of which every item is submitted and none has ended."""
+    """A batch whose items are all submitted and not ended."""
     seen = await run_batch(emulator, smalls(ITEMS), folder, session={"task_timeout": 5})
     assert seen.states == (0, 0, 0, ITEMS)
     assert seen.posts == ITEMS
@@ -200,7 +200,7 @@ async def begun(emulator, folder):
 
 @pytest.mark.parametrize("status", [404, 403, 302])
 async def test_pages_while_a_batch_goes_on(status, tmp_path):
-    """When an edge answers everything for 6 s after a restart, no item moves, and nothing is sent again."""
+    """If an edge answers everything for 6 s after a restart, no item changes, and nothing is sent again."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path)
         outage = Fault.edge("all", status, location=ELSEWHERE)
@@ -214,7 +214,7 @@ async def test_pages_while_a_batch_goes_on(status, tmp_path):
 
 @pytest.mark.parametrize("fault", [Fault.not_found, Fault.invalid_url])
 async def test_a_service_that_no_longer_knows_the_tasks(fault, tmp_path):
-    """When the service answers its own 404 for the resumed ids, the run pauses within a minute and no item moves."""
+    """If the service answers its own 404 for the resumed ids, the run pauses within a minute and no item changes."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path)
         emulator.outage(1000, fault("poll"))
@@ -227,7 +227,7 @@ async def test_a_service_that_no_longer_knows_the_tasks(fault, tmp_path):
 
 
 async def test_a_wrong_base_path(tmp_path):
-    """At a wrong base path the service's own 404 moves no item, and the run says within a minute what to check."""
+    """At a wrong base path the service's own 404 changes no item, and the run says within a minute what to check."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path)
         wrong = {"base_url": f"{emulator.url}/proxy"}
@@ -242,7 +242,7 @@ async def test_a_wrong_base_path(tmp_path):
 
 
 async def test_a_wrong_key(tmp_path):
-    """With a wrong key no item moves, and the run says within a minute what to check."""
+    """With a wrong key no item changes, and the run says within a minute what to check."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path)
         wrong = {"api_key": "sk-another"}
@@ -268,7 +268,7 @@ async def test_one_task_that_the_service_no_longer_knows(tmp_path):
 
 
 async def test_a_task_no_longer_known_is_sent_anew_on_request(tmp_path):
-    """An item that the service no longer knows is sent anew with `resubmit_uncertain`, and only with that."""
+    """An item that the service no longer knows is sent again with `resubmit_uncertain`, and only then."""
     gone = Fault.not_found("poll", None, prompt="fox 3")
     async with Emulator(seconds=60, faults=[gone]) as emulator:
         await begun(emulator, tmp_path)

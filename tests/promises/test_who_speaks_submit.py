@@ -1,4 +1,4 @@
-"""A submit is answered by the service, or by something in front of it: who speaks decides what the answer means."""
+"""A submit is answered by the service, or by something in front of it: the sender decides what the answer means."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ ELSEWHERE = "https://login.example.com/"
 
 
 async def submitted(fault, **options):
-    """What a single submit comes to under a fault, and the service."""
+    """The result of a single submit under a fault, and the service."""
     async with Emulator(seconds=5, faults=[fault]) as emulator, session_at(emulator, **options) as fox:
         return await ended(fox.submit(small())), emulator
 
@@ -109,7 +109,7 @@ async def test_any_other_page_is_uncertain(status, accepted):
     ("status", "kind"), [(404, NotFoundError), (422, UnprocessableError), (409, APIError)]
 )
 async def test_the_service_s_own_refusal(status, kind):
-    """A refusal in the service's own JSON is raised at once, whatever its status, and nothing is billed."""
+    """A refusal in the service's own JSON is raised at once, with any status, and nothing is billed."""
     error, emulator = await submitted(Fault.status("submit", status, times=None))
 
     assert type(error) is kind
@@ -126,14 +126,14 @@ async def test_the_service_s_own_refusal(status, kind):
     ],
 )
 async def test_an_id_is_kept_whatever_the_status(status):
-    """A reply with an id is an accepted task, whatever its status."""
+    """A reply with an id is an accepted task, with any status."""
     handle, emulator = await submitted(Fault.altered("submit", {}, status=status, times=None))
 
     assert isinstance(handle, TaskHandle)
     assert [handle.id] == list(emulator.tasks)
 
 
-# A 200 that is no task
+# A 200 that is not a task
 
 
 async def test_an_error_at_200_has_the_service_s_words():
@@ -164,7 +164,7 @@ async def test_an_error_at_200_with_an_id():
 )
 @pytest.mark.parametrize("status", [200, 202])
 async def test_an_id_at_another_place_is_quoted(put, status):
-    """A success whose id stands elsewhere is uncertain, and the error quotes what looks like an id."""
+    """A success with its id in another place is uncertain, and the error quotes the text that looks like an id."""
     error, emulator = await submitted(Fault.altered("submit", put, drop=["id"], status=status))
 
     assert isinstance(error, UncertainSubmitError)
@@ -172,7 +172,7 @@ async def test_an_id_at_another_place_is_quoted(put, status):
 
 
 async def test_a_body_with_images_is_kept():
-    """A success with images and no id is uncertain, and the error carries the body with the address."""
+    """A success with images and no id is uncertain, and the error has the body with the address."""
     put = {"data": [{"url": "https://files.example.com/a.png"}]}
     error, _ = await submitted(Fault.altered("submit", put, drop=["id"]))
 
@@ -181,7 +181,7 @@ async def test_a_body_with_images_is_kept():
 
 
 async def test_a_large_body_is_bounded():
-    """The part of the body that an error carries is bounded, and begins as the body does."""
+    """The part of the body in an error is limited, and is the body's beginning."""
     put = {"hint": "see the console", "note": "x" * 100_000}
     error, _ = await submitted(Fault.altered("submit", put, drop=["id", "task_info", "usage"]))
 
@@ -196,7 +196,7 @@ async def test_a_large_body_is_bounded():
     ("status", "count"), [(404, ITEMS), (302, ITEMS), (405, 60), (421, 60), (400, 60), (403, 60)]
 )
 async def test_pages_for_two_seconds_in_a_batch(status, count, tmp_path):
-    """When an edge refuses every submit for 2 s, no item fails: all are held, and then done."""
+    """If an edge refuses every submit for 2 s, no item fails: all are held, and then done."""
     async with Emulator(seconds=5) as emulator:
         seen = await run_batch(
             emulator,
@@ -248,7 +248,7 @@ async def test_a_prompt_that_a_firewall_dislikes_fails_alone(status, tmp_path):
 
 
 async def test_a_prompt_that_a_firewall_dislikes_is_tried_twice(tmp_path):
-    """The item that an edge refused is tried once more at the end, when others were accepted."""
+    """The item that an edge refused is tried once more at the end, if others were accepted."""
     firewall = Fault.edge("submit", 406, prompt="DROP TABLE", times=None)
     requests = [small("DROP TABLE foxes"), *smalls(60)]
     async with Emulator(seconds=5, faults=[firewall]) as emulator:
@@ -259,7 +259,7 @@ async def test_a_prompt_that_a_firewall_dislikes_is_tried_twice(tmp_path):
 
 
 async def test_413_concerns_its_item_alone(tmp_path):
-    """A page that says "too large" fails its item after one POST, and holds nothing back."""
+    """A page that means "too large" fails its item after one POST, and holds nothing back."""
     large = Fault.edge("submit", 413, prompt="large", times=None)
     requests = [small("large one"), small("large two"), small("large three"), *smalls(20)]
     async with Emulator(seconds=5, faults=[large]) as emulator:
@@ -271,7 +271,7 @@ async def test_413_concerns_its_item_alone(tmp_path):
 
 @pytest.mark.parametrize("status", [302, 403, 404, 405])
 async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
-    """When an edge refuses three different items and none was ever accepted, the run pauses at once."""
+    """If an edge refuses three different items and none was ever accepted, the run pauses at once."""
     fault = Fault.edge("all", status, times=None, location=ELSEWHERE)
     async with Emulator(seconds=5, faults=[fault]) as emulator:
         seen = await run_batch(emulator, smalls(ITEMS), tmp_path)
@@ -285,7 +285,7 @@ async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
 
 
 async def test_pages_for_an_hour_pause_a_batch(tmp_path):
-    """When an edge refuses every submit for an hour, the batch pauses after ten minutes, and goes on later."""
+    """If an edge refuses every submit for an hour, the batch pauses after ten minutes, and continues later."""
     outage = Fault.edge("submit", 404).during(60, 3660)
     async with Emulator(seconds=5, faults=[outage]) as emulator:
         first = await run_batch(

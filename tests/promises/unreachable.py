@@ -1,4 +1,4 @@
-"""An address that accepts connections and never speaks TLS, so that nothing can be sent to it."""
+"""An address that accepts connections but not TLS, so that nothing can be sent to it."""
 
 import asyncio
 
@@ -31,5 +31,5 @@ class Unreachable:
         self._server.close()
         for writer in self._open:
             writer.transport.abort()
-        await asyncio.sleep(0)  # the loss of a connection is told in the loop's next turn
+        await asyncio.sleep(0)  # the loop reports the loss of a connection in its next turn
         await self._server.wait_closed()

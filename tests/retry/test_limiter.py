@@ -1,4 +1,4 @@
-"""Where requests of one kind wait for their turn: a limit, a hold, and what those who cannot wait are told."""
+"""Requests of one kind wait for their turn: a limit, a hold, and the refusal for requests that cannot wait."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import asyncio
 import itertools
 
 import pytest
+from crowd import Service, room
 from helpers import now
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import NotFoundError, RateLimitError
-from foxapi_async._retry.limiter import RateLimiter
+from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._retry.limiter import PacedLimiter
 
 
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))
 def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, waits):
-    """Timers may fire a millisecond early: on the whole, no more go than the limit allows."""
-    gate, now, gone = RateLimiter(limit), 0.0, []
+    """Timers may fire a millisecond early: in total, no more requests go than the limit allows."""
+    gate, now, gone = PacedLimiter(AdaptiveRate(limit)), 0.0, []
     for wait in waits:
         now = max(now + wait, gate.next_allowed(now) - 0.001)
         gate.take(now)
@@ -28,18 +30,18 @@ def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, wa
 
 def test_an_open_gate_lets_everything_through():
     """Without a limit and without a refusal, a request goes at once."""
-    gate = RateLimiter()
+    gate = PacedLimiter(AdaptiveRate())
     gate.take(5.0)
 
     assert 5.0 == gate.next_allowed(5.0)
-    assert 4.0 == RateLimiter().next_allowed(4.0)
+    assert 4.0 == PacedLimiter(AdaptiveRate()).next_allowed(4.0)
     assert None is gate.rate(5.0)
 
 
 @pytest.mark.virtual
 async def test_a_limiter_that_is_held_says_why():
-    """To those who cannot wait for so long, and until a request goes."""
-    gate, refusal = RateLimiter(), RateLimitError("too fast", status=429)
+    """Requests that cannot wait for so long get the refusal, until a request goes."""
+    gate, refusal = PacedLimiter(AdaptiveRate()), RateLimitError("too fast", status=429)
     gate.hold(30.0, refusal)
     gate.hold(20.0, RateLimitError("later, but shorter", status=429))
 
@@ -52,8 +54,8 @@ async def test_a_limiter_that_is_held_says_why():
 
 @pytest.mark.virtual
 async def test_submits_keep_their_order_and_their_pace():
-    """A gate lets requests through in the order in which they came, evenly, also after a hold."""
-    gate, gone = RateLimiter(10.0), []
+    """A limiter lets requests go in the order in which they came, evenly, also after a hold."""
+    gate, gone = PacedLimiter(AdaptiveRate(10.0)), []
 
     async def send(number):
         await gate.acquire()
@@ -76,8 +78,8 @@ async def test_submits_keep_their_order_and_their_pace():
 
 @pytest.mark.virtual
 async def test_a_hold_that_begins_while_one_waits_may_be_too_long_for_it():
-    """What waits for its turn is told as soon as its turn would have come."""
-    limiter = RateLimiter(1.0)
+    """A waiting request gets the refusal when its turn would have come."""
+    limiter = PacedLimiter(AdaptiveRate(1.0))
     limiter.take(now())
     waiting = asyncio.create_task(limiter.acquire(lambda: 10.0))
     await asyncio.sleep(0.5)
@@ -85,3 +87,56 @@ async def test_a_hold_that_begins_while_one_waits_may_be_too_long_for_it():
 
     assert "too fast" in str(await waiting)
     assert 1.0 == now()
+
+
+class Lease:
+    """The share of a rate that a store of many machines grants: it changes while requests wait."""
+
+    def __init__(self, shares):
+        self._shares = shares  # (from when on, requests a second)
+        self.counted = []
+        self.cuts = []
+
+    def rate(self, now):
+        return [rate for since, rate in self._shares if since <= now][-1]
+
+    def count(self, now):
+        self.counted.append(now)
+
+    def cut(self, now, until):
+        self.cuts.append((now, until))
+
+
+@pytest.mark.virtual
+async def test_a_lease_feeds_a_limiter():
+    """The rate is asked anew for each request, so a share that grows or shrinks counts at once."""
+    lease, gone = Lease([(0.0, 2.0), (1.0, 10.0), (1.5, 1.0)]), []
+    limiter = PacedLimiter(lease)
+    for _ in range(9):
+        await limiter.acquire()
+        gone.append(round(now(), 6))
+
+    assert [0.0, 0.5, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.5] == gone
+    assert gone == [round(moment, 6) for moment in lease.counted]
+
+
+@pytest.mark.virtual
+async def test_a_lease_learns_of_a_refusal():
+    """A 429 reaches the lease: the store can slow the other machines down too."""
+    lease = Lease([(0.0, None)])
+    PacedLimiter(lease).hold(5.0, RateLimitError("too fast", status=429))
+
+    assert [(0.0, 5.0)] == lease.cuts
+
+
+@pytest.mark.virtual
+async def test_a_lease_paces_the_poller():
+    """The poller asks the same rate: of 20 tasks that are attached at once, two are polled a second."""
+    service = Service()
+    service.polls = PacedLimiter(Lease([(0.0, 2.0)]))
+    async with room(service) as at:
+        for _ in range(20):
+            at.poller.attach(service.create(1000.0).id, None, None)
+        await asyncio.sleep(5.2)
+
+    assert 11 == len(service.asked)

@@ -1,4 +1,4 @@
-"""From a refusal's bytes to an error: its class, words, request id and the time it asks for."""
+"""From a refusal's bytes to an error: its class, words, request id and the requested wait."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_no_channel_is_unavailable_under_either_status(kind):
     ids=lambda value: repr(value)[:20],
 )  # fmt: skip
 def test_error_bodies_of_other_kinds(status, body, words):
-    """HTML, plain text, another JSON or nothing: the error still says what there was, in printable words."""
+    """For HTML, plain text, other JSON or an empty body, the error still quotes it in printable words."""
     error = read_error(reply(body, status))
 
     assert type(error) is CLASSES[status]
@@ -109,7 +109,7 @@ def test_numbers_as_codes():
 @pytest.mark.parametrize("status", [400, 429, 503])
 @given(text=st.text(min_size=1), size=st.integers(1, 400))
 def test_error_texts_are_one_short_line(status, text, size):
-    """Whatever a stranger writes into message, type or code, the error's text is one printable line of bounded length."""
+    """For any text in message, type or code, the error's text is one printable line of limited length."""
     raw = text * size
     for body in (envelope(raw), envelope(code=raw), envelope(kind=raw)):
         error = read_error(reply(body, status, x_request_id=raw))
@@ -130,7 +130,7 @@ def test_error_texts_are_one_short_line(status, text, size):
     ],
 )
 def test_request_ids(headers, message, request_id):
-    """The request id comes from a header, else from the message; it is in the text, to be quoted."""
+    """The request id comes from a header, else from the message; it is in the text, so that users can quote it."""
     error = read_error(reply(envelope(message), 500, **headers))
 
     assert request_id == error.request_id
@@ -172,7 +172,9 @@ LATER = "Tue, 05 Aug 2025 08:01:30 GMT"
     ids=repr,
 )
 def test_retry_after(status, headers, extra, seconds):
-    """Seconds, or a date against the reply's own clock, else a hint in the body; garbage, NaN and infinity are none."""
+    """Seconds, or a date against the reply's own clock, else a hint in the body; garbage, NaN and infinity
+    count as missing.
+    """
     assert seconds == read_error(reply(envelope(**extra), status, **headers)).retry_after
 
 
@@ -182,7 +184,7 @@ def test_retry_after_in_the_message():
 
 
 def test_a_retry_date_without_a_reply_date():
-    """Where the reply has no date, the caller's wall clock may stand in."""
+    """If the reply has no date, the caller's wall clock is used."""
     wall = parse_date(NOW)
 
     assert read_error(reply(b"", 429, Retry_After=LATER), wall).retry_after == 90.0

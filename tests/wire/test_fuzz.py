@@ -1,7 +1,8 @@
-"""Whatever bytes the service answers: a value or a FoxError, whole enough to be kept, in bounded time and memory.
+"""For all bytes that the service may answer: a value or a FoxError that can be kept, in limited time and
+memory.
 
-Hypothesis writes the JSON as text, not through `json.dumps`: with numbers, names and encodings that no honest program
-makes. What is read must then also serve: to be printed, pickled, copied, watched and polled.
+Hypothesis writes the JSON as text, not through `json.dumps`: with numbers, names and encodings that no normal
+program makes. The result must also work: it is printed, pickled, copied, tracked and polled.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def member(name, *likely):
     return st.tuples(st.just(f'"{name}"'), st.sampled_from(likely) | values if likely else values)
 
 
-# What the readers look at, mostly with sense in it; the last of two members of one name counts.
+# The fields that the readers use, mostly with sensible values; the last of two members of one name counts.
 tasks = st.tuples(
     member("id", f'"{ID}"', "5", '"a/b"'),
     member("status", '"processing"', '"completed"', '"failed"', '"cancelled"'),
@@ -199,7 +200,7 @@ replies = st.builds(
 
 
 def seen(reply):
-    """What a status reply says of our task, as users see it."""
+    """Our task in a status reply, as users see it."""
     return TaskSnapshot.of(read_status(reply, ID))
 
 
@@ -212,7 +213,7 @@ READERS = {
 
 
 def assert_finite(value):
-    """No number that we have read is infinite or none at all."""
+    """Every number that was read is finite."""
     for name in ("estimated_time", "progress", "created", "retry_after", "size"):
         number = getattr(value, name, None)
         assert number is None or math.isfinite(number), (name, number)
@@ -233,7 +234,7 @@ def assert_keeps(value):
 
 
 def assert_ours(error):
-    """It is one printable line of ours, with nothing foreign behind it."""
+    """Its text is one printable line of ours, without a foreign cause."""
     assert isinstance(error, FoxError)
     assert (None, None) == (error.__cause__, error.__context__)
     assert str(error).isprintable()
@@ -246,7 +247,7 @@ def assert_ours(error):
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @given(reply=replies)
 def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
-    """Every reader gives a value or a FoxError, whose numbers are finite, and which survives printing and pickling."""
+    """Every reader gives a value or a FoxError, with finite numbers, which survives printing and pickling."""
     try:
         value = read(reply)
     except FoxError as error:
@@ -267,7 +268,7 @@ def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
     resubmit=st.booleans(),
 )
 def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted, resubmit):
-    """Only a usable id is a task; only a plain refusal, or nothing sent, says that nothing was billed."""
+    """Only a usable id is a task; only a plain refusal, or an unsent request, means that nothing was billed."""
     judged = judge_submit(outcome, "key", earlier=earlier, tainted=tainted, resubmit=resubmit)
     if isinstance(judged, TaskReply):
         assert 200 <= outcome.status < 300
@@ -288,7 +289,7 @@ def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted
 @pytest.mark.parametrize("kind", ["poll", "fetch", "upload"])
 @given(reply=replies, fresh=st.booleans())
 def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
-    """A poll never says that its task is free, a fetch or an upload never that it cost anything."""
+    """A poll never says that its task is free, and a fetch or an upload never that it cost anything."""
     judged = judge_read(reply, READERS["upload" if kind == "upload" else "status"], kind, ID, fresh=fresh)
     if not isinstance(judged, Verdict):
         assert 200 <= reply.status < 300
@@ -302,7 +303,7 @@ def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
     assert judged.retry_after is None or 0 <= judged.retry_after < math.inf
 
 
-# Watching.
+# Tracking.
 
 
 @given(
@@ -316,7 +317,7 @@ def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
 )
 @settings(max_examples=60)
 def test_any_readings_can_be_watched(readings, from_start, estimated_time):
-    """Whatever a service says of progress and times, the next look has a moment and every event its numbers."""
+    """For any progress and times of a service, the next poll has a moment and every event its numbers."""
     estimates, moment = Estimates(), 0.0
     watch = TrackedTask(ID, 0.0, estimated_time, 10.0, from_start=from_start)
     for text, pause, date in readings:
@@ -344,7 +345,9 @@ def test_any_readings_can_be_watched(readings, from_start, estimated_time):
 
 @contextlib.asynccontextmanager
 async def answering(answers):
-    """A service that gives each connection one of the answers, as bytes: to submits the first, to reads the others."""
+    """A service that gives each connection one of the answers, as bytes: the first to submits, the others to
+    reads.
+    """
     reads, seen = answers[1:] or answers, []
 
     async def serve(reader, writer):
@@ -365,7 +368,7 @@ async def answering(answers):
 
 
 def on_the_wire(reply):
-    """A reply as HTTP, as far as it can be written down at all."""
+    """A reply as HTTP, if it can be written at all."""
     lines = [f"HTTP/1.1 {reply.status} X", f"Content-Length: {len(reply.body)}", "Connection: close"]
     lines += [
         f"{name}: {' '.join(value.split())}"
@@ -396,7 +399,9 @@ wire_answers = (
 @example([ACCEPTED, on_the_wire(Reply(429, {"Retry-After": "0"}, b""))])
 @settings(max_examples=60)
 async def test_whatever_is_answered_a_session_ends_by_its_deadline(answers):
-    """Fuzzed answers neither hang nor stop a session: it gives a result or a FoxError in time, and asks in moderation."""
+    """Fuzzed answers neither hang nor stop a session: it gives a result or a FoxError in time, with a
+    moderate number of requests.
+    """
     async with answering(answers) as (url, seen):
         began = now()
         async with FoxSession(KEY, base_url=url) as fox:
@@ -437,7 +442,7 @@ HOSTS = [
 @example(host="127.0.0.1:9", path="a b" * 5000, scheme="http://")
 @settings(max_examples=60)
 async def test_any_result_address_is_tried_or_refused(host, path, scheme):
-    """An http(s) address that leads nowhere, however it is written, is a DownloadError."""
+    """An http(s) address that leads nowhere, in any form, is a DownloadError."""
     snapshot = seen(
         Reply(200, {}, json.dumps({"status": "completed", "results": [f"{scheme}{host}/{path}"]}).encode())
     )
@@ -452,7 +457,7 @@ async def test_any_result_address_is_tried_or_refused(host, path, scheme):
 
 @given(st.text(max_size=600))
 def test_any_id_names_a_file_in_its_folder(task_id):
-    """Every id that a reply can bring in is a usable file name, of one visible part, even of lone surrogates."""
+    """Every id that a reply can contain gives a usable file name, of one visible part, even with lone surrogates."""
     name = safe_name(task_id)
 
     assert 1 <= len(name.encode("ascii")) <= 100
@@ -465,7 +470,7 @@ def test_any_id_names_a_file_in_its_folder(task_id):
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
 def test_a_reply_is_as_deep_as_can_be_copied(opening, closing):
-    """A hundred levels are read, and can be copied and pickled; one more is unreadable, however far the parser comes."""
+    """A hundred levels are read, and can be copied and pickled; one more is unreadable, for any parser limit."""
     head, tail = '{"status":"completed","results":[{"url":"http://a/b"}],"x":', "}"
     deepest = seen(Reply(200, {}, f"{head}{nested(MAX_DEPTH - 1, opening, closing)}{tail}".encode()))
 
@@ -475,7 +480,7 @@ def test_a_reply_is_as_deep_as_can_be_copied(opening, closing):
 
 
 def test_brackets_in_a_text_are_not_depth():
-    """What a task says in words may hold any number of brackets."""
+    """The words of a task may hold any number of brackets."""
     assert "[" * 5000 == read_status(Reply(200, {}, b'{"status":"' + b"[" * 5000 + b'"}'), ID).status
     with pytest.raises(ResponseDecodeError, match="a JSON str"):
         read_status(Reply(200, {}, b'"' + b"[" * 5000 + b'"'), ID)
@@ -493,7 +498,7 @@ def test_the_number_of_images_is_bounded(form):
 
 
 def test_a_long_refusal_is_quoted_and_not_parsed():
-    """An error body of more than 64 KiB is not parsed: its status decides, its beginning is shown."""
+    """An error body of more than 64 KiB is not parsed: its status decides, and its beginning is shown."""
     words = {"message": "m", "code": "c", "retry_after": 5}
     short, long = (
         read_error(Reply(429, {}, json.dumps({"error": words, "x": "x" * size}).encode()))
@@ -515,7 +520,7 @@ def test_a_long_refusal_is_quoted_and_not_parsed():
     ],
 )
 def test_a_page_is_known_by_its_title(page, words):
-    """A page's title is shown, also where the page breaks off in it; a page without one is quoted."""
+    """A page's title is shown, also if the page breaks off in it; a page without one is quoted."""
     assert excerpt(Reply(502, {}, page.encode())).startswith(words)
 
 
@@ -533,7 +538,9 @@ def test_a_page_is_known_by_its_title(page, words):
     ],
 )
 def test_an_id_that_cannot_be_asked_for_is_not_lost(given_id, kept):
-    """An accepted task's id that no path can hold is in the error, to be named to the service's support."""
+    """An accepted task's id that no path can hold is in the error, so that users can quote it to the
+    service's support.
+    """
     with pytest.raises(ResponseDecodeError, match="no usable task id") as caught:
         read_task(Reply(200, {}, json.dumps({"id": given_id}).encode()))
 

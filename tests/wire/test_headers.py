@@ -1,4 +1,4 @@
-"""What headers say: the service's clock, and the age of a task by it."""
+"""The headers of replies: the service's clock, and the age of a task by it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from foxapi_async._wire.headers import age_at_reply, parse_date
 )
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai"])
 def test_dates_are_gmt(text, seconds, zone, monkeypatch):
-    """An HTTP date is GMT wherever this machine stands; what is none is None."""
+    """An HTTP date is GMT in every local time zone; a text that is not a date is None."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
@@ -70,5 +70,5 @@ def test_any_text_is_a_date_or_none(text):
     ],
 )
 def test_the_age_is_the_services_own(created, date, age):
-    """Age is `Date` minus `created`, both by the service's clock; 0 where either is missing, unset or in the future."""
+    """Age is `Date` minus `created`, both by the service's clock; 0 if either is missing, unset or in the future."""
     assert age == age_at_reply(created, date)

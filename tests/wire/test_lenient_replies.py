@@ -1,4 +1,4 @@
-"""Replies with something odd in them: they are read all the same, and what is kept of them is clean."""
+"""Replies with odd parts: they are still read, and the kept parts are clean."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def status_of(fields: bytes) -> TaskSnapshot:
     ids=repr,
 )
 def test_an_odd_field_makes_no_reply_unreadable(given, kept):
-    """Invalid bytes and half surrogate pairs are replaced, and numbers that are none are missing."""
+    """Invalid bytes and half surrogate pairs are replaced, and invalid numbers count as missing."""
     assert status_of(b'"x":' + given).raw["x"] == kept
 
 
@@ -58,7 +58,7 @@ def test_an_odd_field_makes_no_reply_unreadable(given, kept):
     "results", [b"[]", b'[{"url":"https://h.example/a.png"}]'], ids=["as bytes", "as mapping"]
 )
 def test_what_is_kept_can_be_encoded(results):
-    """The whole reply is JSON in good UTF-8, whether it is kept as it came or parsed."""
+    """The whole reply is JSON in valid UTF-8, whether kept unparsed or parsed."""
     odd = status_of(b'"x":["\\ud83d","\xff",NaN,1e999],"results":' + results)
 
     assert (
@@ -107,7 +107,7 @@ def test_a_clean_reply_is_kept_as_it_came():
 
 
 def test_more_after_the_object_is_unreadable():
-    """Two values are no reply."""
+    """A body with two values is not a reply."""
     with pytest.raises(ResponseDecodeError, match="JSONDecodeError"):
         read_status(Reply(200, {}, b'{"status":"x"} 5'), ID)
 
@@ -125,12 +125,12 @@ def test_very_many_values_are_not_parsed():
 
 
 def test_very_many_values_in_another_form_are_not_parsed():
-    """White space in front changes nothing."""
+    """White space before it changes nothing."""
     assert make_document(b" [" + b"0," * json_values.MAX_VALUES + b"0]").too_large is True
 
 
 def test_a_large_text_is_parsed():
-    """Long texts are no values."""
+    """A long text is one value."""
     text = "a" * (json_values.MAX_VALUES + 1)
 
     assert make_document(json.dumps({"x": text}).encode()).value == {"x": text}
@@ -147,11 +147,11 @@ def test_a_document_says_why_it_is_none(body, problem):
 
 @pytest.mark.parametrize(("body", "words"), [(b"[]", "a JSON list"), (b"<html>", "not JSON")])
 def test_a_document_that_is_no_object_is_unreadable(body, words):
-    """A body that was parsed in a thread is judged as any other."""
+    """A body that was parsed in a thread is judged like any other."""
     with pytest.raises(ResponseDecodeError, match=words):
         read_task(Reply(200, {}, body, document=make_document(body)))
 
 
 def test_a_document_is_read_without_parsing_its_body_again():
-    """What a thread has parsed is taken as it is."""
+    """The value from the thread is used directly."""
     assert read_task(Reply(200, {}, b"no JSON", document=make_document(b'{"id":"task-1"}'))).id == ID

@@ -1,4 +1,4 @@
-"""From the service's bytes to tasks and files: the documented shapes, the odd ones, and anything at all."""
+"""From the service's bytes to tasks and files: the documented shapes, the odd ones, and all others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_oldest_shape():
     ids=repr,
 )
 def test_forms_of_results(results):
-    """A list of objects or of URLs (the sister gateway's), or one of either: all are one image."""
+    """A list of objects or of URLs (the sister gateway's), or one of either: each is one image."""
     snapshot = task(status="completed", results=results)
 
     assert [image.url.lower() for image in snapshot.images] == [URL]
@@ -97,7 +97,9 @@ def test_forms_of_results(results):
     ids=repr,
 )
 def test_results_that_are_no_link(item):
-    """A result without an http(s) URL finishes the task and stays in `raw`; it is no image that could be opened."""
+    """A result without an http(s) URL finishes the task and stays in `raw`; it is not an image that could be
+    opened.
+    """
     snapshot = task(status="completed", results=[item])
 
     assert snapshot.images == ()
@@ -127,7 +129,7 @@ def test_results_that_are_no_link(item):
     ids=lambda value: repr(value)[:12],
 )
 def test_estimates_and_progress(value, seconds):
-    """A number is taken as it is, also from text; what is none is None: whether it is usable, others decide."""
+    """A number is used as given, also from text; other values are None. Whether it is usable is decided elsewhere."""
     snapshot = task(task_info={"estimated_time": value}, progress=value, created=value)
 
     assert seconds == snapshot.estimated_time
@@ -166,7 +168,7 @@ def test_problems(error, problem):
 
 
 def test_unknown_fields_are_kept():
-    """What this package does not know stays in `raw`, also under names of our own fields."""
+    """Unknown fields stay in `raw`, also under names of our own fields."""
     fields = {
         "priority": 7,
         "raw": "theirs",
@@ -192,13 +194,13 @@ RUNNING = {
 
 
 def test_a_reply_to_another_id_is_kept_under_ours():
-    """`raw` has the id that was asked for, whatever the reply says."""
+    """`raw` has the requested id, for any id in the reply."""
     assert {**RUNNING, "id": ID} == seen(reply({**RUNNING, "id": "another"})).raw
     assert {**RUNNING, "id": "5"} == TaskSnapshot.of(read_task(reply({**RUNNING, "id": 5}))).raw
 
 
 def test_words_that_many_replies_share_are_kept_once():
-    """Models, states and the id are one object in all readings; words that no service uses are not remembered."""
+    """Models, states and the id are one object in all replies; words of extreme length are not cached."""
     first, second = (seen(reply(RUNNING)) for _ in range(2))
     long = [task(status="s" * 100) for _ in range(2)]
 
@@ -207,7 +209,7 @@ def test_words_that_many_replies_share_are_kept_once():
 
 
 def test_everything_may_be_missing_but_the_id():
-    """A reply with an id alone is a task that runs."""
+    """A reply with only an id is a task that runs."""
     assert task() == TaskSnapshot(id=ID, raw={"id": ID})
     assert task(model=None, status=None, usage="x").status == "pending"
 
@@ -223,7 +225,7 @@ def test_an_id_may_be_a_number():
     ids=lambda value: ascii(value)[:24],
 )  # fmt: skip
 def test_a_task_without_a_usable_id(body):
-    """An accepted submit whose id cannot travel in a path is an unreadable answer."""
+    """If an accepted submit's id cannot be part of a path, the answer is unreadable."""
     with pytest.raises(ResponseDecodeError, match="no usable task id") as caught:
         read_task(reply(body))
 
@@ -232,7 +234,7 @@ def test_a_task_without_a_usable_id(body):
 
 
 def test_a_status_read_keeps_our_id():
-    """A status reply needs no id: it is the one that was asked for."""
+    """A status reply needs no id: it is the requested one."""
     assert read_status(reply({"status": "processing"}), ID).id == ID
     assert read_status(reply({"status": "processing", "id": None}), ID).id == ID
 
@@ -263,7 +265,7 @@ UNREADABLE = {
 )
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 def test_unreadable_bodies(body, read):
-    """A body that is no whole JSON object is one error, in one printable line, with no foreign cause."""
+    """A body that is not a whole JSON object is one error, in one printable line, with no foreign cause."""
     with pytest.raises(ResponseDecodeError, match="HTTP 200") as caught:
         read(reply(body))
 
@@ -274,7 +276,7 @@ def test_unreadable_bodies(body, read):
 
 
 def test_a_body_that_broke_off_is_not_read():
-    """Even a body that parses is unreadable when it is known not to be whole."""
+    """A body that parses is still unreadable if it is known to be incomplete."""
     with pytest.raises(ResponseDecodeError, match="broke off"):
         read_task(reply(SUBMITTED, whole=False))
 
@@ -286,7 +288,7 @@ def test_a_byte_order_mark_is_fine():
 
 
 def test_white_space_round_a_reply_is_fine():
-    """White space before and after the object is JSON's business."""
+    """JSON allows white space before and after the object."""
     body = json.dumps(SUBMITTED).encode()
 
     assert ID == read_task(reply(body + b"\r\n")).id
@@ -312,7 +314,7 @@ def test_an_upload_needs_a_url(body):
         read_upload(reply(body))
 
 
-# Anything at all.
+# All replies.
 
 READERS = [lambda r: TaskSnapshot.of(read_task(r)), seen, read_upload, read_error]
 
@@ -368,7 +370,7 @@ replies = st.builds(
 @example(reply(DEEP))
 @example(reply(b'{"id":"a","status":"completed","results":[{"url":"http://a"}],"size":1e999,"url":"b"}'))
 def test_any_reply_is_a_value_or_our_error(any_reply):
-    """Whatever the bytes, a reply gives a value or a FoxError with finite numbers and no foreign cause."""
+    """For all bytes, a reply gives a value or a FoxError with finite numbers and no foreign cause."""
     for read in READERS:
         try:
             value = read(any_reply)

@@ -1,8 +1,8 @@
 """From a mocked HTTP reply to the value or error that a user of the session gets.
 
-The mock stands in for `ClientSession._request`: middlewares, connectors, real timeouts and the writing of bodies are
-not exercised. So a submit that gets no answer looks here as if nothing had been sent; what depends on sending is held
-by the tests of submits against a real connection.
+The mock replaces `ClientSession._request`: middlewares, connectors, real timeouts and the writing of bodies
+are not used. So a submit without an answer looks here as if nothing had been sent. The tests of submits
+against a real connection check the behaviour that depends on sending.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ ENVELOPE = {"error": {"message": "no (request_id: req-12345)", "type": "some_typ
 
 @pytest.fixture
 def http(monkeypatch):
-    # The mock keeps a deep copy of each call; a submit's body knows its event loop, and a copied loop is never closed.
+    # The mock keeps a deep copy of each call. A submit's body holds its event loop, and a copied loop is
+    # never closed.
     monkeypatch.setattr(transport._Body, "__deepcopy__", lambda body, _: body, raising=False)
     with aioresponses() as mock:
         yield mock
@@ -79,7 +80,7 @@ async def error_of(awaitable) -> FoxError:
 
 
 def assert_shows_no_key(error: FoxError) -> None:
-    """Neither the error nor anything it drags along holds the key."""
+    """Neither the error nor anything attached to it holds the key."""
     again = pickle.loads(pickle.dumps(error))
 
     assert (error.__cause__, error.__context__) == (None, None)
@@ -89,7 +90,9 @@ def assert_shows_no_key(error: FoxError) -> None:
 
 @pytest.mark.parametrize(("status", "cls"), {**REFUSALS, **FAULTS}.items())
 async def test_fetch_refused(http, fox, status, cls):
-    """A fetch raises the class of its status, with everything the envelope says and the task's id; nothing is billed."""
+    """A fetch raises the class of its status, with the whole content of the envelope and the task's id;
+    nothing is billed.
+    """
     http.get(TASK, status=status, payload=ENVELOPE, headers={"Retry-After": "3"})
     error = await error_of(fox.fetch("task-1"))
 
@@ -109,7 +112,7 @@ async def test_fetch_refused(http, fox, status, cls):
 
 @pytest.mark.parametrize(("status", "cls"), REFUSALS.items())
 async def test_submit_refused(http, fox, status, cls):
-    """A submit that is refused raises the class of its status; nothing is billed, and only a 429 may be repeated."""
+    """A refused submit raises the class of its status; nothing is billed, and only a 429 may be repeated."""
     http.post(SUBMIT, status=status, payload=ENVELOPE)
     error = await error_of(fox.submit(GrokImagineImage("x")))
 
@@ -122,7 +125,7 @@ async def test_submit_refused(http, fox, status, cls):
 
 @pytest.mark.parametrize("status", FAULTS)
 async def test_submit_uncertain(http, fox, status):
-    """A submit that meets a server's fault may have been billed."""
+    """A submit that gets a server error may have been billed."""
     http.post(SUBMIT, status=status, payload=ENVELOPE)
     error = await error_of(fox.submit(GrokImagineImage("x")))
 
@@ -144,7 +147,7 @@ async def test_submit_with_an_unusable_answer(http, fox, body):
 
 
 async def test_no_channel(http, fox):
-    """422 of the type "service unavailable" is unavailability: nothing is billed, and it may be over later."""
+    """422 of the type "service unavailable" is unavailability: nothing is billed, and it may pass."""
     http.post(
         SUBMIT, status=422, payload={"error": {"type": "service_unavailable_error", "message": "no channel"}}
     )
@@ -156,7 +159,7 @@ async def test_no_channel(http, fox):
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 async def test_submit_accepted(http, fox, status):
-    """Any 2xx with an id is a handle, which knows its first reading; the key goes by header, and no redirect is followed."""
+    """Any 2xx with an id is a handle with its first state; the key is sent by header, and no redirect is followed."""
     payload = {"id": "task-1", "status": "pending", "model": "m", "task_info": {"estimated_time": 45}}
     http.post(SUBMIT, status=status, payload=payload)
     http.get(TASK, payload=payload, repeat=True)
@@ -184,7 +187,7 @@ async def test_a_submit_that_cannot_connect(http, fox):
 
 
 async def test_fetch(http, fox):
-    """A fetch is a snapshot whose images can fetch themselves."""
+    """A fetch returns a snapshot whose images can fetch themselves."""
     http.get(
         TASK, payload={"id": "task-1", "status": "completed", "results": [{"url": "https://cdn.test/a.png"}]}
     )
@@ -211,7 +214,7 @@ async def test_fetch(http, fox):
     ],
 )
 async def test_edge_errors(http, fox, status, body, cls, words):
-    """What the edge in front of the service answers, in HTML or plain text, is a plain error with its words."""
+    """The answer of an edge in front of the service, in HTML or plain text, is a plain error with its words."""
     http.get(TASK, status=status, body=body)
     error = await error_of(fox.fetch("task-1"))
 
@@ -221,7 +224,7 @@ async def test_edge_errors(http, fox, status, body, cls, words):
 
 @pytest.mark.parametrize("body", ["[]", "NaN", "{}", '{"status": 5}', '{"error": "no"}'])
 async def test_fetch_unreadable(http, fox, body):
-    """A 200 that is no task is unreadable: not billed, and safe to repeat."""
+    """A 200 that is not a task is unreadable: not billed, and safe to repeat."""
     http.get(TASK, status=200, body=body)
     error = await error_of(fox.fetch("task-1"))
 
@@ -235,7 +238,7 @@ async def test_fetch_unreadable(http, fox, body):
     [aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(104, "reset"), TimeoutError(), OSError(5, "x")],
 )
 async def test_fetch_without_an_answer(http, fox, fault):
-    """A read that got no answer is a failed connection, without the library's exception inside."""
+    """A read without an answer is a failed connection, without the library's exception inside."""
     http.get(TASK, exception=fault)
     error = await error_of(fox.fetch("task-1"))
 
@@ -264,7 +267,7 @@ async def test_upload_refused(http, fox, status):
 
 
 async def test_a_large_body_is_not_read_to_its_end(http, fox):
-    """A reply beyond the limit is unreadable, whatever it says."""
+    """A reply beyond the limit is unreadable, with any content."""
     http.get(TASK, body=b'{"status": "completed"}' + b" " * (33 * 1024 * 1024))
 
     assert type(await error_of(fox.fetch("task-1"))) is ResponseDecodeError

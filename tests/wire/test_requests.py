@@ -1,4 +1,4 @@
-"""What is asked of the service: paths, headers and bodies."""
+"""Requests to the service: paths, headers and bodies."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_a_submit_carries_its_idempotency_key():
     ],
 )
 def test_a_task_id_is_one_quoted_path_segment(task_id, path):
-    """An id travels as one segment, with everything quoted that a server could misread."""
+    """An id is sent as one segment; every character that a server could misread is quoted."""
     assert path == task_path(task_id)
 
 
 @pytest.mark.parametrize("task_id", BAD_IDS, ids=lambda value: ascii(value)[:20])
 def test_bad_ids_are_refused_before_any_request(task_id):
-    """An id that is no single path segment is refused by name, in one printable line."""
+    """An id that is not a single path segment is refused by name, in one printable line."""
     with pytest.raises(InvalidRequestError, match="task_id=") as caught:
         task_path(task_id)
 
@@ -59,14 +59,14 @@ def test_bad_ids_are_refused_before_any_request(task_id):
 
 
 def test_an_id_that_needs_quotes_is_an_id():
-    """A blank or a letter beyond ASCII is quoted in the path, and refused nowhere."""
+    """A blank or a letter beyond ASCII is quoted in the path, and never refused."""
     assert is_task_id("füchse 1")
     assert "/v1/tasks/f%C3%BCchse%201" == task_path("füchse 1")
 
 
 @given(st.text())
 def test_every_accepted_id_stays_one_segment(task_id):
-    """No text both passes the check and changes the path around it."""
+    """No accepted text changes the path around it."""
     try:
         path = task_path(task_id)
     except InvalidRequestError:

@@ -1,4 +1,4 @@
-"""Validates a batch's input without spending: what is wrong with it, and what it would make."""
+"""Validates a batch's input without spending: its faults, and the images that it would make."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from foxapi_async.models import GenerationRequest, RawRequest
 from foxapi_async.models._values import shown
 
 _KEPT_WRONG = 1000
-# Local files looked at and remembered: a reference image is often that of every line.
+# The number of checked local files that are remembered: often every line has the same reference image.
 _REMEMBERED_FILES = 4096
 
 
@@ -33,14 +33,14 @@ class Tally:
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """What an input holds.
+    """The content of an input.
 
     Attributes:
         good: how many items can be submitted.
         wrong: how many cannot.
-        problems: the wrong lines, the first 1,000 of them.
-        models: for each model what would be made with it.
-        checksum: of the file, None if it was not read to its end.
+        problems: the first 1,000 wrong lines.
+        models: the requests and images of each model.
+        checksum: of the file; None if it was not read to its end.
     """
 
     good: int
@@ -58,14 +58,14 @@ class Check:
 async def check(
     file: InputFile, compared: Callable[[list[InputRow]], Awaitable[list[InputRow]]] | None = None
 ) -> Check:
-    """Read the whole input, look for its local files, and send nothing.
+    """Read the whole input, check its local files, and send nothing.
 
     Args:
         file: the input.
-        compared: gives the lines of a chunk back, with problems where they do not fit to what else is known.
+        compared: returns the lines of a chunk, with problems if they conflict with known items.
 
     Raises:
-        InvalidRequestError: it cannot be read.
+        InvalidRequestError: the input cannot be read.
     """
     count = _Count()
     async with contextlib.aclosing(file.chunks()) as chunks:
@@ -100,7 +100,7 @@ class _Count:
         return tuple(f"image_urls has {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, checksum: str | None) -> Check:
-        """What was counted."""
+        """The result of the count."""
         return Check(
             good=self._requests.total(),
             wrong=self._wrong,
@@ -111,7 +111,7 @@ class _Count:
 
 
 def _file_problem(path: str) -> str | None:
-    """Why a local file cannot be uploaded."""
+    """Why a local file cannot be uploaded; None if it can."""
     try:
         facts_of(path)
         with Path(path).open("rb") as file:
@@ -121,7 +121,7 @@ def _file_problem(path: str) -> str | None:
 
 
 def _images_of(request: GenerationRequest) -> int:
-    """How many images a request makes, as far as it says; one that does not say makes one."""
+    """How many images a request makes; one if it does not say."""
     fields = (
         request.params
         if isinstance(request, RawRequest)

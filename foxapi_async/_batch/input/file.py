@@ -1,4 +1,4 @@
-"""Reads a batch's input from a file or a pipe, piece by piece: memory stays flat, however long it is."""
+"""Reads a batch's input from a file or a pipe in pieces, so that memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 class TextLines:
     """The lines of a stream of blocks: UTF-8, with or without a byte order mark, ending in LF or CRLF.
 
-    `drained` tells whether all that came so far is given out, but for blank lines: more needs another block.
+    `drained` is true if all lines so far are given out, except blank ones: the next line needs another block.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -57,7 +57,7 @@ class TextLines:
 
 
 def _count_filled(lines: list[bytes]) -> int:
-    """How many lines there are without the blank ones at the end."""
+    """How many lines there are, without the blank ones at the end."""
     count = len(lines)
     while count and not lines[count - 1].strip():
         count -= 1
@@ -83,15 +83,15 @@ class InputFile:
 
     Args:
         source: a path, or "-" for standard input.
-        form: how it is written; None: by the ending of the name. Of a pipe without one it is seen from the
-            first line: `{` means JSON lines, anything else prompts.
-        defaults: fields of the request, for what a line does not say.
+        form: its format; None: by the ending of the name. For a pipe without one the first line decides: `{`
+            means JSON lines, anything else prompts.
+        defaults: fields of the request, for fields that a line does not have.
 
     Attributes:
-        checksum: the SHA-256 of the whole file, hexadecimal, once it was read to its end; else None.
+        checksum: the SHA-256 of the whole file, hexadecimal, after it was read to its end; else None.
 
     Raises:
-        InvalidRequestError: there is no such file, or its form is not known.
+        InvalidRequestError: there is no such file, or its format is unknown.
     """
 
     def __init__(
@@ -103,29 +103,29 @@ class InputFile:
     ) -> None:
         self._path = None if source == STDIN else Path(source)
         self._defaults = dict(defaults or {})
-        # A pipe is read once and may keep its reader waiting; a file is neither.
+        # A pipe can be read only once and may block its reader; a file does neither.
         self.is_regular = self._path is not None and _is_regular(self._path)
         self._form = form or self._form_by_name()
         self.checksum: str | None = None
 
     @property
     def name(self) -> str:
-        """The source as a message names it."""
+        """The name of the source in a message."""
         return "standard input" if self._path is None else str(self._path)
 
     @property
     def validation(self) -> str | None:
-        """By what a finished validation is known: the checksum, with all else that a line's meaning depends on."""
+        """The mark of a finished validation: the checksum, with all else that the meaning of a line depends on."""
         if self.checksum is None:
             return None
         facts = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
         return hashlib.sha256(json.dumps(facts, default=os.fspath).encode()).hexdigest()
 
     async def chunks(self, size: int = 500) -> AsyncGenerator[list[InputRow], None]:
-        """At most `size` items at a time, read in a thread; from a pipe, what has come so far.
+        """At most `size` items at a time, read in a thread; from a pipe, those that have arrived.
 
         Raises:
-            InvalidRequestError: it cannot be read.
+            InvalidRequestError: the input cannot be read.
         """
         reader = LineReader(form=self._form, defaults=self._defaults, folder=self._folder)
         chunks = _Chunks(await self._run(self._open), reader, size)
@@ -140,15 +140,15 @@ class InputFile:
         """How many bytes the file has.
 
         Raises:
-            InvalidRequestError: it cannot be read.
+            InvalidRequestError: the file cannot be read.
         """
         return await self._run(lambda: Path(self.name).stat().st_size)
 
     async def sum_up(self) -> None:
-        """Find out `checksum` without making items of the lines.
+        """Set `checksum`, without reading the lines as items.
 
         Raises:
-            InvalidRequestError: it cannot be read.
+            InvalidRequestError: the file cannot be read.
         """
         self.checksum = await self._run(self._digest)
 
@@ -164,7 +164,7 @@ class InputFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _open(self) -> FileIO:
-        # Unbuffered: a thread that waits for a pipe must hold no lock that the interpreter's end asks for.
+        # Unbuffered: a thread that waits for a pipe must hold no lock that the interpreter needs at its end.
         if self._path is not None:
             return FileIO(self._path)
         if sys.stdin is None:
@@ -173,7 +173,7 @@ class InputFile:
 
     @property
     def _folder(self) -> Path:
-        """Absolute, so that a line means the same from whatever folder the command is run."""
+        """An absolute path, so that a line means the same in every working folder."""
         return Path.cwd() if self._path is None or not self.is_regular else self._path.absolute().parent
 
     def _form_by_name(self) -> Form | None:
@@ -195,7 +195,7 @@ def _is_regular(path: Path) -> bool:
 
 
 class _Chunks:
-    """The items of one open file, a chunk at each call of `next`, which is made in a thread."""
+    """The items of one open file. Each call of `next` returns a chunk, and is made in a thread."""
 
     def __init__(self, file: FileIO, reader: LineReader, size: int) -> None:
         self.checksum: str | None = None
@@ -206,7 +206,7 @@ class _Chunks:
         self._busy = self._closing = False
 
     def next(self) -> list[InputRow]:
-        """The next items; none at the end."""
+        """The next items; an empty list at the end."""
         self._busy = True
         try:
             return self._gather()
@@ -216,7 +216,7 @@ class _Chunks:
                 self._file.close()
 
     def close(self) -> None:
-        """Close the file; where a thread still waits for a pipe, it does so when it has finished."""
+        """Close the file. If a thread still waits for a pipe, it closes the file when it has finished."""
         self._closing = True
         if not self._busy:
             self._file.close()
@@ -238,7 +238,9 @@ class _Chunks:
 
 
 async def _in_own_thread(call: Callable[[], T]) -> T:
-    """Run a call that may block for ever: when cancelled, or at the interpreter's end, nobody waits for it."""
+    """The result of a call that may block forever. After a cancellation, or at the interpreter's end, its
+    thread is not waited for.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -251,7 +253,7 @@ async def _in_own_thread(call: Callable[[], T]) -> T:
         value: Any
         try:
             value = call()
-        except BaseException as error:  # whatever it is, it is the caller's
+        except BaseException as error:  # any error belongs to the caller
             take, value = future.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, take, value)

@@ -1,6 +1,6 @@
-"""A batch's input, line by line: JSON lines, tables and plain prompts, made into requests or into problems.
+"""Makes a batch's input lines (JSON lines, tables or plain prompts) into requests or problems.
 
-A wrong line never ends the reading: it is a `InputRow` without a request that says what is wrong.
+A wrong line never ends the reading: it becomes an `InputRow` without a request, with its problems.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from foxapi_async.models import MODELS, GenerationRequest, parse_request
 from foxapi_async.models._values import shown
 
 Form = Literal["jsonl", "csv", "tsv", "text"]
-"""How an input is written: an object a line, a table with a header, or a prompt a line."""
+"""The format of an input: an object per line, a table with a header, or a prompt per line."""
 
 SUFFIXES: Mapping[str, Form] = {
     ".jsonl": "jsonl",
@@ -31,20 +31,20 @@ SUFFIXES: Mapping[str, Form] = {
     ".tsv": "tsv",
     ".txt": "text",
 }
-"""The form that a file's ending means."""
+"""The format for a file's ending."""
 
 LONGEST_LINE = 1024 * 1024
 """The most bytes of a line, and the most characters of a table's record."""
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-# As on the command line: what has no scheme is a local file. Anything else with `://` is left for the check to name.
+# As on the command line, a text without a scheme is a local file. The check reports any other text with `://`.
 _NO_PATH = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class TextLine(NamedTuple):
-    """One line of the file, numbered from 1; with a `fault` its text could not be had."""
+    """One line of the file, numbered from 1. With a `fault` its text could not be read."""
 
     number: int
     text: str
@@ -58,8 +58,8 @@ class InputRow:
     Attributes:
         number: the line of the file on which it begins, from 1.
         id: its explicit id; None if it has none, or a wrong one.
-        request: what to make; None if there are problems.
-        problems: one line for each thing that is wrong.
+        request: the request; None if there are problems.
+        problems: one line for each fault.
     """
 
     number: int
@@ -70,12 +70,12 @@ class InputRow:
 
 @attrs.frozen(kw_only=True)
 class LineReader:
-    """Makes items of lines.
+    """Makes items from lines.
 
     Args:
-        form: how the lines are written; None: a first line that begins with `{` means JSON lines, else prompts.
-        defaults: fields of the request, for what a line does not say. JSON `null` leaves a field out all the same.
-        folder: where the relative names of local files in `image_urls` begin.
+        form: the format of the lines; None: a first line that begins with `{` means JSON lines, else prompts.
+        defaults: fields of the request, for fields that a line does not have. A JSON `null` still leaves a field out.
+        folder: the folder for relative names of local files in `image_urls`.
     """
 
     form: Form | None
@@ -83,7 +83,7 @@ class LineReader:
     folder: Path = attrs.field(factory=Path)
 
     def read(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
-        """Each item as soon as its last line is there; blank lines are skipped."""
+        """Each item as soon as its last line is there. Blank lines are skipped."""
         filled: Iterator[TextLine] = (line for line in lines if line.fault or line.text.strip())
         form = self.form
         if form is None:
@@ -128,7 +128,7 @@ class LineReader:
                 yield self._make(number, self._typed(dict(zip(header, row, strict=True))))
 
     def _typed(self, row: dict[str, str]) -> dict[str, Any]:
-        """The cells that say something, each as what its field takes."""
+        """The cells that are not empty, each with the type of its field."""
         cells = {name: cell for name, cell in row.items() if cell.strip()}
         model = cells.get("model", str(self.defaults.get("model", ""))).strip()
         raw = model not in MODELS or "path" in cells or "path" in self.defaults
@@ -162,7 +162,7 @@ def _sniffed(lines: Iterator[TextLine]) -> tuple[Form, Iterator[TextLine]]:
 
 
 def _read_id(given: Any) -> tuple[str | None, tuple[str, ...]]:
-    """The id as text, with what is wrong with it."""
+    """The id as text, with its faults."""
     if given is None:
         return None, ()
     if isinstance(given, str):
@@ -179,7 +179,7 @@ def _read_id(given: Any) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The last of two equal names would win silently."""
+    """The object, if no name is given twice: the last of two equal names would replace the first silently."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -198,14 +198,14 @@ _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
 # --- tables ----------------------------------------------------------------------------------------
 
 
-class _UnusableRecord(Exception):  # noqa: N818 - leaves csv's reader, and goes no further than `_records`
+class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and `_records` catches it
     pass
 
 
 class _Feed:
-    """Gives csv's reader one line after the other, and knows where its present record began.
+    """Gives csv's reader one line after the other, and keeps the line where the present record began.
 
-    No generator: that would be over after the first exception.
+    It is not a generator: that would be over after the first exception.
     """
 
     def __init__(self, lines: Iterable[TextLine]) -> None:
@@ -213,7 +213,7 @@ class _Feed:
         self.begin()
 
     def begin(self) -> None:
-        """A new record begins."""
+        """Begin a new record."""
         self.number = 0
         self._size = 0
 
@@ -262,10 +262,10 @@ def _header_fault(header: list[str], delimiter: str) -> str | None:
 
 @functools.cache
 def _kinds(model: str | None) -> dict[str, str]:
-    """What each field of a model takes; for a model that is not known, what the known ones agree on."""
+    """The kind of each field of a model; for an unknown model, the kinds in the known ones."""
     classes = [MODELS[model]] if model is not None else MODELS.values()
     kinds: dict[str, str] = {spec.name: spec.kind for cls in classes for spec in cls.fields()}
-    # Of a row that is sent unchecked, too.
+    # Also for a row that is sent unchecked.
     return kinds | dict.fromkeys(("id", "model", "path"), "choice")
 
 
@@ -278,19 +278,19 @@ def _read_flag(cell: str) -> bool | str:
 
 
 def _read_images(cell: str) -> Any:
-    """Several addresses stand apart by white space; a name that has some itself needs the JSON array."""
+    """White space separates several addresses; a name that contains some needs the JSON array."""
     return _read_any(cell) if cell.lstrip().startswith("[") else cell.split()
 
 
 def _read_any(cell: str) -> Any:
-    """JSON where it is, text where it is not."""
+    """The value if the cell is JSON, else its text."""
     try:
         return _decode(cell)
     except (ValueError, RecursionError):
         return cell
 
 
-# What is not of its kind stays a text, for the check to name it.
+# A cell of the wrong kind stays a text, so that the check can report it.
 _READERS: dict[str, Callable[[str], Any]] = {
     "text": str,
     "choice": str.strip,

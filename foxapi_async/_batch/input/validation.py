@@ -1,33 +1,33 @@
-"""What a batch's ledger remembers of its input file, so that it is neither validated nor gone through twice."""
+"""Keeps in the ledger what is known of an input file, so that it is neither validated nor processed twice."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import tempfile
-from pathlib import Path
 
 import attrs
 
 from foxapi_async._batch.input.check import Check, check
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._batch.keys import fingerprint, id_conflict
+from foxapi_async._batch.keys import Numbering, fingerprint, id_conflict
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.sqlite import Ledger, LedgerView
+from foxapi_async._ledger.protocol import Ledger, LedgerView
 
 _VALIDATED = "validated"
 _FINISHED = "finished"
 
 
 async def validated(file: InputFile, ledger: Ledger) -> int:
-    """How many items the file has. It is read to its end first, unless the ledger knows that it was found good.
+    """How many items the file has. It is validated first, unless the ledger knows that it is valid.
 
-    The file is read once here: for its checksum alone if it has the size of the file that was found good, else to
-    check it. Only a file with other content and that very size is read twice.
+    The file is read once here. If it has the size of the validated file, only its checksum is read, else it
+    is checked. A file with that size and other content is read twice.
 
     Raises:
-        InvalidRequestError: lines are wrong, each with its number in `.problems`; or it cannot be read.
+        InvalidRequestError: lines are wrong, each with its number in `.problems`; or the file cannot be read.
     """
     known = await ledger.meta(_VALIDATED)
     size = await file.size()
@@ -38,7 +38,8 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
         await file.sum_up()
         if known.startswith(f"{file.validation} "):
             return _count_in(known)
-    found = await check(file, functools.partial(_compared, ledger))
+    with contextlib.closing(Numbering()) as numbering:
+        found = await check(file, functools.partial(_compared, numbering, ledger))
     if found.wrong:
         problems = tuple(f"line {row.number}: {text}" for row in found.problems for text in row.problems)
         raise InvalidRequestError(
@@ -50,7 +51,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
 
 
 async def expected_items(ledger: LedgerView) -> int | None:
-    """How many items the last file had that was found good; None if there was none."""
+    """How many items the last validated file had; None if there was none."""
     known = await ledger.meta(_VALIDATED)
     return None if known is None else _count_in(known)
 
@@ -60,24 +61,22 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """What `check` finds, with ids that stand for two requests of the file: counted in a ledger that is thrown away.
+    """The result of `check`, with ids that name two requests of the file.
 
     Raises:
-        InvalidRequestError: it cannot be read.
+        InvalidRequestError: the file cannot be read.
         LedgerError: there is no room for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="foxapi-") as folder:
-        async with Ledger.opened(Path(folder) / "check.sqlite") as ledger:
-            return await check(file, functools.partial(_compared, ledger))
+    with contextlib.closing(Numbering()) as numbering:
+        return await check(file, functools.partial(_compared, numbering, None))
 
 
-async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
-    """The lines, with a problem where an id stands for another request: in a line above, or in an earlier run."""
+async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[InputRow]) -> list[InputRow]:
+    """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
     marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
-    # With a line break in front, which no id has: these are not the names under which the run itself counts.
-    names = [name for n, mark in marks.items() for name in (f"\n{chunk[n].id}", f"\n{chunk[n].id}\n{mark}")]
-    numbers = await ledger.number(names)
-    known = await ledger.look_up(chunk[n].id or "" for n in marks)
+    names = [name for n, mark in marks.items() for name in (f"{chunk[n].id}", f"{chunk[n].id}\n{mark}")]
+    numbers = await in_thread(numbering.number, names)
+    known = {} if ledger is None else await ledger.look_up(chunk[n].id or "" for n in marks)
     lines = list(chunk)
     for (n, mark), uses, same in zip(marks.items(), numbers[::2], numbers[1::2], strict=True):
         line, entry = chunk[n], known.get(chunk[n].id or "")
@@ -90,8 +89,8 @@ async def _compared(ledger: Ledger, chunk: list[InputRow]) -> list[InputRow]:
 
 
 async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) -> bool:
-    """Whether an earlier run went through this very file, and no item is left in one of these states."""
-    counts = await ledger.counts()
+    """Whether an earlier run finished this very file, and no item is left in one of these states."""
+    counts = (await ledger.totals()).counts
     left = sum(
         counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
     )
@@ -99,5 +98,5 @@ async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) 
 
 
 async def note_finished(file: InputFile, ledger: Ledger) -> None:
-    """The file was gone through to its end."""
+    """Note that the file was processed to its end."""
     await ledger.set_meta(_FINISHED, file.validation or "")

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes."""
+"""The type of a file by its first bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from foxapi_async._files.media_type import ENDINGS, ending
+from foxapi_async._files.names import ENDINGS, ending
 
 SAMPLES = {
     ".png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
@@ -35,7 +35,7 @@ DECLARED = [None, "", "application/octet-stream", "text/html", "image/png", "app
 @pytest.mark.parametrize("declared", DECLARED)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_bytes_decide(name, declared):
-    """A known signature gives the ending, whatever type the server declares."""
+    """A known signature gives the ending, for any declared type."""
     assert ending(SAMPLES[name], declared) == name
 
 
@@ -43,7 +43,7 @@ def test_bytes_decide(name, declared):
     ("kind", "name"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp"), ("GIF", ".gif")]
 )
 def test_real_images(kind, name):
-    """What an image library writes is known for what it is."""
+    """Files of an image library are recognised."""
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4), "orange").save(buffer, kind)
 
@@ -64,7 +64,7 @@ def test_real_images(kind, name):
     ],
 )
 def test_the_declared_type_is_asked_second(head, declared, name):
-    """Where the bytes are unknown the declared type gives the ending, and `.bin` is what neither knows."""
+    """If the bytes are unknown the declared type gives the ending, and `.bin` is used if both are unknown."""
     assert ending(head, declared) == name
 
 
@@ -76,19 +76,19 @@ def test_the_declared_type_is_asked_second(head, declared, name):
     [b"<!doctype html>", b"  \n<html>", b'{"error": 1}', b"[]", b"", b" \n ", b"<?xml version='1.0'?>"],
 )
 def test_pages_are_no_images(head, declared):
-    """A web page, a JSON text or nothing at all is no file to save, even declared as an image."""
+    """A web page, a JSON text or an empty body is not a file to save, even if declared as an image."""
     assert ending(head, declared) is None
 
 
 @pytest.mark.parametrize("declared", ["text/plain", "TEXT/HTML", "application/json", "application/xml"])
 def test_texts_are_no_images(declared):
-    """Unknown bytes declared as a text are no file to save."""
+    """Unknown bytes declared as a text are not a file to save."""
     assert ending(b"error code: 1010", declared) is None
 
 
 @given(st.binary(max_size=64), st.none() | st.text())
 def test_only_known_endings_come_out(head, declared):
-    """Whatever the bytes and the type, the ending is one of the list or none: a name comes from us alone."""
+    """For all bytes and types, the ending is one of the list or None: only the SDK makes names."""
     assert ending(head, declared) in {None, *ENDINGS}
 
 
