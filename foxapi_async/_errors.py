@@ -74,7 +74,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.OTHER_NAME: "give a file name, or use result.save(directory)",
     Hint.OTHER_ORIGIN: "go back to that address, or set other_origin=True",
     Hint.OVERWRITE: "save elsewhere, or with overwrite=True",
-    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from these files with rebuild_ledger=True",
+    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with rebuild_ledger=True",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",

@@ -27,7 +27,7 @@ _SHELL_WORDS: dict[Hint, str] = {
     Hint.OTHER_NAME: "choose another --out",
     Hint.OTHER_ORIGIN: "go back to that address, or use --other-origin",
     Hint.OVERWRITE: "choose another --out, or use --overwrite",
-    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from these files with --rebuild-ledger",
+    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with --rebuild-ledger",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",
     Hint.RUN_AGAIN: "then run the same command again: it continues where it stopped",
     Hint.SEND_RAW: "--param KEY=VALUE sends a field unchecked",

@@ -217,7 +217,7 @@ class Studio:
 
     async def _go_on_with_all(self) -> None:
         await in_thread(remove_parts, self.out / IMAGES)
-        await note_unanswered(self._context, "It is not sent again by itself")
+        await note_unanswered(self._context)
         await self.history.load()
         async for entry in self._ledger.entries(ItemState.SUBMITTED):
             self._begin(item_of(entry), None)
