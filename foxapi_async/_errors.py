@@ -157,7 +157,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     Attributes:
         problems: one line for each fault: the field, the value and the allowed values.
-        headline: what all of them concern, such as a file; empty if the problems say it all.
+        headline: what all of them concern, such as a file; empty if there is no more to say.
     """
 
     def __init__(self, message: str = "", *, problems: Sequence[str] = (), **kwargs: Any) -> None:
@@ -167,6 +167,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     @property
     def headline(self) -> str:
+        """The text before the problems; empty if they say it all."""
         text = super().what_happened
         return "" if self.problems == (text,) else text
 

@@ -11,7 +11,7 @@ from foxapi_async._batch.batch import Batch
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._wire.texts import duration, grouped
-from foxapi_async.cli._screen import Bar
+from foxapi_async.cli._progress import Bar
 
 # The speed of the last minutes: long enough to be calm, short enough to notice a service that slows down.
 WINDOW_SECONDS = 180.0

@@ -43,7 +43,7 @@ class TaskCommand:
         self.asked: int | None = None
         self._args = args
         self._screen = screen
-        self._progress = TaskProgress(screen)
+        self._progress = TaskProgress(None if screen.live else screen.note)
         self._session = session_of(args)
         self._unsaved: dict[str, None] = {}
         self._shown: set[str] = set()

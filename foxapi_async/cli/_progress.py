@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import attrs
 
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._wire.texts import duration, elided, plain
-from foxapi_async.cli._screen import Bar, Screen
 
 LABEL_ROOM = 24
 _NEARLY = 0.99
+
+
+@attrs.frozen
+class Bar:
+    """One bar of live progress; `share` is how much is done, 0 to 1, None if that is not known."""
+
+    label: str
+    share: float | None
+    texts: Sequence[str]
+
+
+class Progress(Protocol):
+    """What is shown while a command works."""
+
+    redraw_seconds: float
+
+    def bars(self) -> Sequence[Bar]:
+        """The bars as they stand now."""
+        ...
+
+    def details(self) -> Sequence[str]:
+        """Lines below the bars."""
+        ...
+
+    def summary(self) -> str:
+        """All of it in one line for a log; empty if there is nothing to say."""
+        ...
 
 
 @attrs.define
@@ -68,16 +96,16 @@ def share_done(event: TaskEvent, waited: float) -> float | None:
 
 
 class TaskProgress:
-    """The tasks of one command; see `Progress`. Without live progress each new status is a line.
+    """The tasks of one command; see `Progress`.
 
     Args:
-        screen: what shows it.
+        note: writes a line for each new status; None if bars are drawn.
     """
 
     redraw_seconds = 0.1
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(self, note: Callable[[str], None] | None) -> None:
+        self._note = note
         self._rows: dict[str, TaskRow] = {}
 
     def begin(self, key: str, label: str) -> None:
@@ -89,8 +117,8 @@ class TaskProgress:
         row = self._rows[event.task_id]
         before = row.event and row.event.status
         row.take(event, asyncio.get_running_loop().time())
-        if event.status != before and not self._screen.live:
-            self._screen.note(f"{event.task_id}: {event.status} after {duration(event.elapsed)}")
+        if event.status != before and self._note is not None:
+            self._note(f"{event.task_id}: {event.status} after {duration(event.elapsed)}")
 
     def end(self, key: str) -> None:
         """Close a row."""

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foxapi_async.cli._screen import Bar
+from foxapi_async.cli._progress import Bar
 
 _WIDE = 100
 

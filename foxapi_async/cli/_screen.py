@@ -10,38 +10,10 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
-import attrs
-
 from foxapi_async._wire.texts import plain
+from foxapi_async.cli._progress import Bar, Progress
 
 LOG_SECONDS = 10.0
-
-
-@attrs.frozen
-class Bar:
-    """One bar of live progress; `share` is how much is done, 0 to 1, None if that is not known."""
-
-    label: str
-    share: float | None
-    texts: Sequence[str]
-
-
-class Progress(Protocol):
-    """What is shown while a command works."""
-
-    redraw_seconds: float
-
-    def bars(self) -> Sequence[Bar]:
-        """The bars as they stand now."""
-        ...
-
-    def details(self) -> Sequence[str]:
-        """Lines below the bars."""
-        ...
-
-    def summary(self) -> str:
-        """All of it in one line for a log; empty if there is nothing to say."""
-        ...
 
 
 class Screen:

@@ -39,7 +39,7 @@ from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._wire import texts
 from foxapi_async.cli import _exits, _job, _messages, _progress, _requests, _running, _screen, main
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cli._screen import Bar
+from foxapi_async.cli._progress import Bar
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
 
@@ -1002,7 +1002,7 @@ def test_the_clock_of_a_row():
 
 async def test_a_row_for_each_task():
     """A long id is cut in its middle, and what the service says cannot move the cursor."""
-    progress = _progress.TaskProgress(SimpleNamespace(live=True))
+    progress = _progress.TaskProgress(None)
     progress.begin("t-1", "x" * 300)
     progress.begin("t-2", "second")
     progress.take(event("in\x1b[Agear", progress=30, task_id="t-2"))
@@ -1012,17 +1012,15 @@ async def test_a_row_for_each_task():
 
 
 @pytest.mark.virtual
-@pytest.mark.parametrize(("live", "lines"), [(False, ["t-1: processing after 0 s"]), (True, [])])
-async def test_new_statuses_are_lines_where_nothing_is_drawn(live, lines):
-    """Each new status of a task is one line, unless bars are drawn; nothing is repeated while it stays."""
+async def test_new_statuses_are_lines_where_nothing_is_drawn():
+    """Each new status of a task is one line, and nothing is repeated while it stays."""
     noted = []
-    screen = SimpleNamespace(live=live, note=noted.append)
-    progress = _progress.TaskProgress(screen)
+    progress = _progress.TaskProgress(noted.append)
     progress.begin("t-1", "t-1")
     progress.take(event())
     progress.take(event())
 
-    assert noted == lines
+    assert noted == ["t-1: processing after 0 s"]
     assert progress.summary() == ""
 
 
@@ -1064,7 +1062,7 @@ async def test_a_line_stands_above_the_bars(monkeypatch):
     """Bars are taken off the screen before a line is written, and once the command ends."""
     terminal = a_terminal(monkeypatch)
     screen = _screen.Screen(as_json=False, quiet=False)
-    progress = _progress.TaskProgress(screen)
+    progress = _progress.TaskProgress(None)
     progress.begin("t-1", "first")
     progress.take(event(progress=50))
     async with screen.following(progress):

@@ -28,8 +28,8 @@ from foxapi_async.cli import _batch, _batch_status, main
 from foxapi_async.cli._batch_progress import BatchProgress, Figures
 from foxapi_async.cli._messages import logging_to
 from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._progress import Bar
 from foxapi_async.cli._requests import read_defaults
-from foxapi_async.cli._screen import Bar
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
 FAST = ("--emulator", "--emulator-seconds", "0.1")
@@ -430,7 +430,9 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
     code, _, err = foxapi("batch", "-")
 
     assert 130 == code
-    assert "foxapi: stopped: interrupted\nfoxapi: continue (with the same input) with: foxapi batch -\n" == err
+    assert (
+        "foxapi: stopped: interrupted\nfoxapi: continue (with the same input) with: foxapi batch -\n" == err
+    )
 
 
 def test_a_closed_standard_input(service):
