@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `bench`."""
+"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `bench`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,16 @@ def install(session: nox.Session, extras: str = "dev", *groups: str) -> None:
 
 @nox.session(python=VERSIONS)
 def tests(session: nox.Session) -> None:
-    """The test suite, on each Python version that is installed."""
+    """The quick suite, on each Python version that is installed."""
     install(session)
     session.run("pytest", "-q", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def whole(session: nox.Session) -> None:
+    """Every test, with every moment, task and example, and the page in the machine's own Chromium."""
+    install(session, "dev,speed", "browser")
+    session.run("pytest", "-q", "-n", "auto", "-m", "", *session.posargs, env={"FOXAPI_TEST_WHOLE": "1"})
 
 
 @nox.session
@@ -37,11 +44,10 @@ def uvloop(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The test suite with branch coverage, which must be complete."""
+    """The quick suite with branch coverage, which must be complete: the whole one reaches no line more."""
     install(session, "dev,speed", "coverage")
     session.run("coverage", "erase")
-    # The thorough tests reach no line that others do not.
-    session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", "-m", "not thorough", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import aioresponses.core as aioresponses_core
 import pytest
-from helpers import BRIEF, session_at
+from helpers import WHOLE, session_at
 from hypothesis import settings
 from loops import (  # hooks of pytest-asyncio and pytest
     make_loop,
@@ -26,7 +28,13 @@ from foxapi_async.emulator import Emulator
 known = os.environ.get("FOXAPI_TEST_SEARCH") != "1"
 settings.register_profile("unhurried", deadline=None, derandomize=known)
 settings.register_profile("brief", deadline=None, derandomize=known, max_examples=20)
-settings.load_profile("brief" if BRIEF else "unhurried")
+settings.load_profile("unhurried" if WHOLE else "brief")
+
+# Temporary folders are in memory if there is room: flushing to a disk takes a third of a batch's time, and no test
+# cuts the power.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:

@@ -5,8 +5,8 @@ import os
 
 from foxapi_async import Batch, Cadence, FoxSession, GrokImagineImage
 
-BRIEF = os.environ.get("FOXAPI_TEST_BRIEF") == "1"
-"""Whether a run on another Python uses fewer moments, tasks and examples than the first one."""
+WHOLE = os.environ.get("FOXAPI_TEST_WHOLE") == "1"
+"""Whether a run uses every moment, task and example. The quick suite uses a part of them."""
 
 
 def session_at(emulator, **options):

@@ -77,7 +77,10 @@ def pytest_asyncio_loop_factories(config, item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """A run on uvloop leaves out tests that prove nothing about it: virtual time, and tests without a loop."""
+    """Put the longest tests first, so that no worker is left with one at the end. A run on uvloop leaves out tests
+    that prove nothing about it: virtual time, and tests without a loop.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("thorough") is None)
     if wants_uvloop():
         config.hook.pytest_deselected(items=[item for item in items if not runs_on_uvloop(item)])
         items[:] = [item for item in items if runs_on_uvloop(item)]

@@ -102,11 +102,8 @@ class Budget:
 
 
 def kind_of(request: GenerationRequest) -> Hashable:
-    """The features that decide the price of a request: all but its words and its pictures."""
-    fields = request.to_dict()
-    fields.pop("prompt", None)
-    images = fields.pop("image_urls", None)
-    return json.dumps([fields, len(images) if isinstance(images, list) else 0], sort_keys=True, default=str)
+    """The fields that the price of a request may depend on, as far as they can be seen here."""
+    return json.dumps(request.price_fields(), sort_keys=True, default=str)
 
 
 def credits_reserved(usage: Mapping[str, Any] | None) -> float | None:

@@ -20,6 +20,7 @@ from foxapi_async._handles.result import Outcome, TaskResult
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._policy.brake import Reason
 from foxapi_async.models import GenerationRequest, parse_request
+from foxapi_async.models._parse import request_class
 
 ACCOUNT_ERRORS = (
     _errors.AuthenticationError,
@@ -94,10 +95,7 @@ def sent_anew(item: WorkItem) -> WorkItem | None:
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
     fields = json.loads(item.entry.opening or "{}").get("request") or {}
-    if isinstance(images := fields.get("image_urls"), list):
-        fields["image_urls"] = [
-            image if not isinstance(image, str) or _URL.match(image) else Path(image) for image in images
-        ]
+    fields = request_class(fields).map_files(fields, _as_given)
     try:
         request = parse_request(fields)
     except InvalidRequestError:
@@ -106,6 +104,11 @@ def sent_anew(item: WorkItem) -> WorkItem | None:
         return None
     entry = attrs.evolve(item.entry, state=ItemState.UNCERTAIN)
     return attrs.evolve(item, request=request, entry=entry, kind=kind_of(request))
+
+
+def _as_given(file: Any) -> Any:
+    """An input file of a record: the path of a local one was written as a text."""
+    return Path(file) if isinstance(file, str) and not _URL.match(file) else file
 
 
 def state_after(error: FoxError, submission: Submission | None) -> ItemState | None:

@@ -97,7 +97,7 @@ class UploadedFile:
     """An input file that the service keeps for 72 hours (docs.foxapi.cc upload-stream).
 
     Attributes:
-        url: its temporary address, for `image_urls`.
+        url: its temporary address, to be used as an input file.
         id: the file's id; None if the reply had no id.
         filename: its name at the service; None if the reply had no name.
         size: in bytes; None if the reply had no size.

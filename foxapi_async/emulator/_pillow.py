@@ -1,4 +1,4 @@
-"""The painter that uses Pillow: any format, and the prompt in a real font.
+"""The painter that uses Pillow: any format, and the prompt on it.
 
 The composition is painted small and enlarged. This is fast at 4K and gives the discs soft edges. Only the
 text is drawn at full size.

@@ -6,11 +6,13 @@ import abc
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-from foxapi_async._errors import InvalidRequestError, Problem
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async.models._values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from foxapi_async.models._fields import Kind
 
 
 class GenerationRequest(abc.ABC):
@@ -42,18 +44,32 @@ class GenerationRequest(abc.ABC):
         """The request as a mapping with only the fields that were set. `parse_request` makes an equal request
         from it.
 
-        A local image stays an `os.PathLike`: a string in `image_urls` is always a URL.
+        A local file stays an `os.PathLike`: a string in a list of input files is always a URL.
         """
 
+    @classmethod
     @abc.abstractmethod
-    def _with_images(self, images: list[Any]) -> Self:
-        """The same request with other `image_urls`."""
+    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+        """The names of the fields of this kind (see `FieldSpec.kind`): "images" are lists of input files."""
+
+    @abc.abstractmethod
+    def _with_fields(self, changes: dict[str, Any]) -> Self:
+        """The same request with other values in these fields."""
+
+    @classmethod
+    def map_files(cls, fields: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+        """Fields of such a request, with `convert` applied to each input file in them."""
+        files = cls.fields_of_kind("images")
+        return {
+            name: [convert(item) for item in value] if name in files and isinstance(value, list) else value
+            for name, value in fields.items()
+        }
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
-        """The local files in `image_urls`, each once, in order. They must be uploaded before the request is sent."""
-        images = self.to_dict().get("image_urls")
-        items = images if isinstance(images, list) else []
-        return tuple(dict.fromkeys(item for item in items if isinstance(item, os.PathLike)))
+        """The local files among the input files, each once, in order. They must be uploaded before the request is sent."""
+        found: list[Any] = []
+        self.map_files(self.to_dict(), found.append)
+        return tuple(dict.fromkeys(item for item in found if isinstance(item, os.PathLike)))
 
     def with_files(self, urls: Mapping[os.PathLike[str], str]) -> Self:
         """The request with each local file replaced by its URL in `urls`, if it has one.
@@ -63,21 +79,32 @@ class GenerationRequest(abc.ABC):
         """
         if not self.local_files():
             return self
-        images = self.to_dict()["image_urls"]
-        return self._with_images([urls.get(i, i) if isinstance(i, os.PathLike) else i for i in images])
+        given = self.to_dict()
+        replaced = self.map_files(
+            given, lambda item: urls.get(item, item) if isinstance(item, os.PathLike) else item
+        )
+        return self._with_fields(
+            {name: replaced[name] for name in self.fields_of_kind("images") if name in given}
+        )
+
+    def price_fields(self) -> dict[str, Any]:
+        """The fields that the price may depend on: all but the texts, with the number of input files for the files."""
+        texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")
+        return {
+            name: len(value) if name in files and isinstance(value, list) else value
+            for name, value in self.to_dict().items()
+            if name not in texts
+        }
 
     def wire(self) -> dict[str, Any]:
         """The body of the POST to `path`: a new JSON-ready dictionary, without defaults.
 
         Raises:
-            InvalidRequestError: a local file is still among the images; see `local_files`, `with_files`.
+            InvalidRequestError: a local file is still among the input files; see `local_files`, `with_files`.
         """
         if files := self.local_files():
             raise InvalidRequestError(
-                problems=[
-                    Problem("image_urls", f" has a local file that is not uploaded: {shown(file)}")
-                    for file in files
-                ]
+                problems=[f"a local file is not uploaded: {shown(file)}" for file in files]
             )
         body = self.to_dict()
         body.pop("path", None)

@@ -14,7 +14,7 @@ import attrs
 
 from foxapi_async._errors import Hint, InvalidRequestError, Problem
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._fields import FieldSpec, option, read_specs
+from foxapi_async.models._fields import FieldSpec, Kind, option, read_specs
 from foxapi_async.models._values import shown
 
 if TYPE_CHECKING:
@@ -90,8 +90,12 @@ class ModelRequest(GenerationRequest):
         """One line for each broken rule between fields. The fields themselves may still hold any value here."""
         return ()
 
-    def _with_images(self, images: list[Any]) -> Self:
-        changes: dict[str, Any] = {"image_urls": images}
+    @classmethod
+    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+        """The names of the fields of this kind, in the order of the definition."""
+        return tuple(spec.name for spec in cls.fields() if spec.kind == kind)
+
+    def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, **changes)
 
 

@@ -36,6 +36,14 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     return _make_raw(model, DEFAULT_PATH, given)
 
 
+def request_class(mapping: Mapping[str, Any]) -> type[GenerationRequest]:
+    """The class that `parse_request` chooses for a mapping."""
+    model = mapping.get("model")
+    if mapping.get("path") is None and isinstance(model, str) and model in MODELS:
+        return MODELS[model]
+    return RawRequest
+
+
 def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     prompt = given.pop("prompt", None)
     if model is not None:

@@ -12,6 +12,7 @@ import attrs
 
 from foxapi_async._errors import InvalidRequestError, Problem
 from foxapi_async.models._base import GenerationRequest
+from foxapi_async.models._fields import Kind
 from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
@@ -19,6 +20,8 @@ DEFAULT_PATH = "/v1/images/generations"
 # Every documented submit path, from /v1/images/generations to /v1/run/generations. No host, dot, query or
 # escape: a path from a database row must not lead to another address.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
+# What is known of any model: the prompt is a text, and input images are URLs or local files.
+_KINDS: dict[Kind, tuple[str, ...]] = {"text": ("prompt",), "images": ("image_urls",)}
 _OWN = ("model", "prompt", "path")
 # Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
 _DEEPEST = 100
@@ -67,8 +70,13 @@ class RawRequest(GenerationRequest):
         prompt = {} if self.prompt is None else {"prompt": self.prompt}
         return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
 
-    def _with_images(self, images: list[Any]) -> Self:
-        return attrs.evolve(self, params={**self.params, "image_urls": images})
+    @classmethod
+    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+        """The names of the fields of this kind, as far as every model has them."""
+        return _KINDS.get(kind, ())
+
+    def _with_fields(self, changes: dict[str, Any]) -> Self:
+        return attrs.evolve(self, params={**self.params, **changes})
 
 
 def _prompt_problems(prompt: object) -> list[Problem]:
@@ -89,7 +97,7 @@ def _copy_params(params: object, problems: list[Problem]) -> dict[str, Any]:
     copied: dict[str, Any] = {}
     for key, value in params.items():
         if _is_name(key, "", problems):
-            copied[key] = _copy(value, f"[{shown(key)}]", problems, files=key == "image_urls")
+            copied[key] = _copy(value, f"[{shown(key)}]", problems, files=key in _KINDS["images"])
     return copied
 
 

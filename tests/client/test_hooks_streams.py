@@ -166,6 +166,7 @@ async def test_a_closed_stream_takes_nothing_more():
     assert [e async for e in dropped] == []
 
 
+@pytest.mark.virtual
 async def test_streams_feed_all_until_closed(emulator):
     """Every open stream gets every event, and all end with the session."""
     async with FoxSession(emulator.key, base_url=emulator.url) as fox:
@@ -177,6 +178,7 @@ async def test_streams_feed_all_until_closed(emulator):
     assert [[handle.id]] * 3 == ends
 
 
+@pytest.mark.virtual
 async def test_a_dropped_stream_vanishes(fox):
     """A stream without a reader does not get events forever."""
     kept = fox.events()

@@ -9,7 +9,7 @@ import logging
 
 import attrs
 import pytest
-from helpers import BRIEF, fox_request, now
+from helpers import WHOLE, fox_request, now
 
 from foxapi_async import (
     ConfigurationError,
@@ -258,7 +258,7 @@ class Found:
 
 
 def walked(step):
-    return WALKS[:: 25 * step if BRIEF else step]
+    return WALKS[:: 25 * step if WHOLE else step]
 
 
 @contextlib.asynccontextmanager

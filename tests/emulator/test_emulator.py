@@ -35,6 +35,7 @@ from foxapi_async.emulator import (
 )
 from foxapi_async.emulator import _service as service_module
 from foxapi_async.emulator import _uploads as uploads_module
+from foxapi_async.emulator._scene import Picture, compose
 from foxapi_async.emulator._sizes import asked_size
 
 # By name, because the plugin may or may not be installed as an entry point here.
@@ -481,21 +482,17 @@ def test_any_prompt_can_be_painted(painter, prompt, monkeypatch):
     assert image.size == (184, 64)
 
 
-def test_plain_letters():
-    """The built-in font has its own letters, and nothing for a space."""
-    grid = [bytearray(12) for _ in range(6)]
-    _plain._stamp(grid, 0, 0, "I")
-    _plain._stamp(grid, 4, 0, " ")
-    _plain._stamp(grid, 10, 4, "H")  # beyond the edge
+def test_the_plain_painter_paints_a_gradient():
+    """Without Pillow a picture goes from its upper colour to its lower one; every prompt has its own."""
+    first, second = (
+        Picture(prompt=prompt, caption="", index=0, width=30, height=512, format="png") for prompt in "ab"
+    )
+    scene = compose(first)
+    image = Image.open(io.BytesIO(_plain.paint(first, scene))).convert("RGB")
 
-    assert ["".join(str(int(bool(dot))) for dot in row[:3]) for row in grid[:5]] == [
-        "111",
-        "010",
-        "010",
-        "010",
-        "111",
-    ]
-    assert not any(any(row[4:8]) for row in grid)
+    assert (30, 512) == image.size
+    assert [scene.top, scene.bottom] == [image.getpixel((15, 0)), image.getpixel((15, 511))]
+    assert _plain.paint(first, scene) != _plain.paint(second, compose(second))
 
 
 async def test_png_instead_of_jpeg_without_pillow(monkeypatch, caplog):

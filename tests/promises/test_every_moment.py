@@ -17,7 +17,7 @@ import logging
 import random
 
 import pytest
-from helpers import BRIEF, fox_request, now, posts, session_at
+from helpers import WHOLE, fox_request, now, posts, session_at
 from loops import VirtualLoop
 
 from foxapi_async import (
@@ -32,7 +32,7 @@ from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
 # How many moments are between those that are used, times the test's own step.
-PACE = 5 if BRIEF else 1
+PACE = 1 if WHOLE else 5
 
 FAULTS = {
     "answered": lambda: (),

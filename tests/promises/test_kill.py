@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from helpers import BRIEF
+from helpers import WHOLE
 
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import SqliteLedger
@@ -22,8 +22,8 @@ from foxapi_async.emulator import Fault, ThreadedEmulator, _images
 pytestmark = [pytest.mark.kill, pytest.mark.thorough]
 
 ITEMS = 40
-ROUNDS = 1 if BRIEF else 5
-KILLS_A_ROUND = 5 if BRIEF else 10
+ROUNDS = 5 if WHOLE else 1
+KILLS_A_ROUND = 10 if WHOLE else 5
 PATIENCE = 60.0
 
 

@@ -5,14 +5,14 @@ import socket
 
 import pytest
 from counted import run_batch, small, smalls
-from helpers import now, polls, posts, session_at
+from helpers import WHOLE, now, polls, posts, session_at
 
 from foxapi_async import ConnectionFailedError, Limits, RetryPolicy
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
 
-ITEMS = 300
+ITEMS = 300 if WHOLE else 60
 AT_THE_START = 8
 """The most unanswered submits at the start, and after each reopening."""
 

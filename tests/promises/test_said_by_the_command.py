@@ -33,6 +33,7 @@ def run(emulator, monkeypatch, capfd):
 @pytest.mark.parametrize("status", [302, 404])
 def test_an_edge_that_refuses_everything(status, monkeypatch, capfd):
     """A batch that an edge refuses from the start ends with status 3, and standard error says what to check."""
+    monkeypatch.setattr("foxapi_async._policy.brake.GAPS", (0.1, 0.3, 0.9, 2.7))
     with ThreadedEmulator(faults=[Fault.edge("all", status, times=None, location="http://x/")]) as emulator:
         code, err = run(emulator, monkeypatch, capfd)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from counted import ended, run_batch, small, smalls
-from helpers import now, posts, session_at
+from helpers import WHOLE, now, posts, session_at
 
 from foxapi_async import (
     APIError,
@@ -18,7 +18,7 @@ from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
 
-ITEMS = 300
+ITEMS = 300 if WHOLE else 60
 PAGE = b"<html><title>The house is closed</title></html>"
 ELSEWHERE = "https://login.example.com/"
 
@@ -286,7 +286,7 @@ async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
 
 async def test_pages_for_an_hour_pause_a_batch(tmp_path):
     """If an edge refuses every submit for an hour, the batch pauses after ten minutes, and continues later."""
-    outage = Fault.edge("submit", 404).during(60, 3660)
+    outage = Fault.edge("submit", 404).during(10, 3610)
     async with Emulator(seconds=5, faults=[outage]) as emulator:
         first = await run_batch(
             emulator, smalls(ITEMS), tmp_path, session={"limits": Limits(submits_per_second=2)}

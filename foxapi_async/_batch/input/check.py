@@ -97,7 +97,7 @@ class _Count:
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         faults = ((name, self._look(name)) for name in map(os.fspath, request.local_files()))
-        return tuple(f"image_urls has {shown(name)}: {fault}" for name, fault in faults if fault)
+        return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, checksum: str | None) -> Check:
         """The result of the count."""

@@ -19,6 +19,7 @@ import attrs
 from foxapi_async._batch.keys import id_problem
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async.models import MODELS, GenerationRequest, parse_request
+from foxapi_async.models._parse import request_class
 from foxapi_async.models._values import shown
 
 Form = Literal["jsonl", "csv", "tsv", "text"]
@@ -75,7 +76,7 @@ class LineReader:
     Args:
         form: the format of the lines; None: a first line that begins with `{` means JSON lines, else prompts.
         defaults: fields of the request, for fields that a line does not have. A JSON `null` still leaves a field out.
-        folder: the folder for relative names of local files in `image_urls`.
+        folder: the folder for relative names of local input files.
     """
 
     form: Form | None
@@ -139,8 +140,7 @@ class LineReader:
 
     def _make(self, number: int, given: dict[str, Any]) -> InputRow:
         item_id, problems = _read_id(given.pop("id", None))
-        if isinstance(images := given.get("image_urls"), list):
-            given["image_urls"] = [self._image(image) for image in images]
+        given = request_class({**self.defaults, **given}).map_files(given, self._located)
         request = None
         try:
             request = parse_request({**self.defaults, **given})
@@ -148,10 +148,13 @@ class LineReader:
             problems += error.problems
         return InputRow(number, item_id, None if problems else request, problems)
 
-    def _image(self, image: Any) -> Any:
-        if not isinstance(image, str) or not image.strip() or _NO_PATH.match(image):
-            return image
-        return self.folder / image
+    def _located(self, file: Any) -> Any:
+        """An input file of a line: a local name is relative to the folder."""
+        return (
+            self.folder / file
+            if isinstance(file, str) and file.strip() and not _NO_PATH.match(file)
+            else file
+        )
 
 
 def _sniffed(lines: Iterator[TextLine]) -> tuple[Form, Iterator[TextLine]]:
