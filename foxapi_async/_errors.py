@@ -128,10 +128,10 @@ class FoxError(Exception):
         return with_hint(self.what_happened, self.hint, PYTHON_WORDS, self.task_id)
 
 
-class Problem(str):
+class FieldProblem(str):
     """One line of what is wrong with a request: names of fields and texts in turn, beginning with a name.
 
-    `Problem("prompt", ": missing")`. A line that is about no field begins with an empty name.
+    `FieldProblem("prompt", ": missing")`. A line that is about no field begins with an empty name.
     """
 
     __slots__ = ("parts",)
@@ -146,10 +146,10 @@ class Problem(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.parts
 
-    def renamed(self, name_of: Callable[[str], str]) -> Problem:
+    def renamed(self, name_of: Callable[[str], str]) -> FieldProblem:
         """The same line with another name for each field."""
         parts = (name_of(part) if part and place % 2 == 0 else part for place, part in enumerate(self.parts))
-        return Problem("", "".join(parts))
+        return FieldProblem("", "".join(parts))
 
 
 class InvalidRequestError(FoxError, ValueError):
@@ -163,7 +163,9 @@ class InvalidRequestError(FoxError, ValueError):
     def __init__(self, message: str = "", *, problems: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         lines = problems or ((message,) if message else ())
-        self.problems = tuple(line if isinstance(line, Problem) else Problem("", line) for line in lines)
+        self.problems = tuple(
+            line if isinstance(line, FieldProblem) else FieldProblem("", line) for line in lines
+        )
 
     @property
     def headline(self) -> str:

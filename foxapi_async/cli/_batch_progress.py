@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+from collections.abc import Mapping
 
 import attrs
 
@@ -11,7 +12,7 @@ from foxapi_async._batch.batch import Batch
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._wire.texts import duration, grouped
-from foxapi_async.cli._progress import Bar
+from foxapi_async.cli._progress import ProgressRow
 
 # The speed of the last minutes: long enough to be calm, short enough to notice a service that slows down.
 WINDOW_SECONDS = 180.0
@@ -24,79 +25,63 @@ _READING = "reading the input"
 
 @attrs.frozen(kw_only=True)
 class Figures:
-    """A batch at one moment.
+    """A batch at one moment, in words.
 
     Attributes:
-        done: items that are done, as `running`, `failed` and `uncertain`, earlier runs among them.
-        expected: how many items there are; None if that is not known.
-        rate: items that end in a second; None at the beginning.
-        spent: credits; `budget` is what may be spent, None for no limit.
-        polls: of tasks, a second.
+        share: how much has ended, 0 to 1; None if that is not known.
+        progress: how many items have ended, and of how many.
+        states: how many items are in each state.
+        pace: how fast items end, and how long the rest takes.
+        traffic: what the batch costs, and how often the service is asked.
     """
 
-    done: int
-    running: int
-    failed: int
-    uncertain: int
-    expected: int | None
-    rate: float | None
-    spent: float
-    budget: float | None
-    polls: float
-
-    @property
-    def ended(self) -> int:
-        """Items that have ended."""
-        return self.done + self.failed + self.uncertain
-
-    @property
-    def share(self) -> float | None:
-        """How much is done, 0 to 1; None if that is not known."""
-        return None if not self.expected else min(1.0, self.ended / self.expected)
-
-    @property
-    def left(self) -> float | None:
-        """Seconds still to go; None if that is not known."""
-        if self.expected is None or not self.rate:
-            return None
-        return max(0, self.expected - self.ended) / self.rate
-
-    @property
-    def progress(self) -> str:
-        """How many items have ended, and of how many."""
-        of = f" of {self.expected:,}" if self.expected is not None else ""
-        return f"{self.ended:,}{of}"
-
-    @property
-    def states(self) -> list[str]:
-        """What the items are at."""
-        counts = (
-            ("done", self.done),
-            ("running", self.running),
-            ("failed", self.failed),
-            ("uncertain", self.uncertain),
-        )
-        return [f"{count:,} {name}" for name, count in counts if count or name in {"done", "running"}]
-
-    @property
-    def pace(self) -> list[str]:
-        """How fast it goes, and for how long."""
-        left = None if self.left is None else f"about {duration(self.left)} left"
-        return [part for part in (_speed(self.rate), left) if part]
-
-    @property
-    def traffic(self) -> list[str]:
-        """What it costs, and how often the service is asked."""
-        of = f" of {grouped(self.budget)}" if self.budget is not None else ""
-        cost = f"{grouped(self.spent)}{of} credits" if self.spent or of else None
-        polls = f"{self.polls:.1f} polls/s" if self.polls else None
-        return [part for part in (cost, polls) if part]
+    share: float | None
+    progress: str
+    states: list[str]
+    pace: list[str]
+    traffic: list[str]
 
 
-def _speed(rate: float | None) -> str | None:
-    if not rate:
-        return None
-    return f"{rate:.1f} items/s" if rate >= 2 else f"{rate * 60:.1f} items/min"
+def figures_of(
+    tally: Mapping[str, int],
+    *,
+    expected: int | None,
+    rate: float | None,
+    spent: float,
+    budget: float | None,
+    polls: float,
+) -> Figures:
+    """The figures of a batch.
+
+    Args:
+        tally: how many items are in each state, earlier runs among them.
+        expected: how many items there are; None if that is not known.
+        rate: items that end in a second; None at the beginning.
+        spent: credits.
+        budget: credits that may be spent; None for no limit.
+        polls: of tasks, a second.
+    """
+    done, failed, uncertain = tally[ItemState.DONE], tally[ItemState.FAILED], tally[ItemState.UNCERTAIN]
+    ended, running = done + failed + uncertain, tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING]
+    pace = [] if not rate else [f"{rate:.1f} items/s" if rate >= 2 else f"{rate * 60:.1f} items/min"]
+    if expected is not None and rate:
+        pace.append(f"about {duration(max(0, expected - ended) / rate)} left")
+    limit = "" if budget is None else f" of {grouped(budget)}"
+    return Figures(
+        share=min(1.0, ended / expected) if expected else None,
+        progress=f"{ended:,}{'' if expected is None else f' of {expected:,}'}",
+        states=[
+            f"{done:,} done",
+            f"{running:,} running",
+            *([f"{failed:,} failed"] if failed else []),
+            *([f"{uncertain:,} uncertain"] if uncertain else []),
+        ],
+        pace=pace,
+        traffic=[
+            *([f"{grouped(spent)}{limit} credits"] if spent or limit else []),
+            *([f"{polls:.1f} polls/s"] if polls else []),
+        ],
+    )
 
 
 class BatchProgress:
@@ -117,13 +102,13 @@ class BatchProgress:
         # Of the polls only how many there were in each second: there may be hundreds.
         self._polls: collections.deque[tuple[int, int]] = collections.deque()
 
-    def bars(self) -> list[Bar]:
+    def bars(self) -> list[ProgressRow]:
         """One bar for all items."""
         found = self.figures()
         if found is None:
             return []
         percent = [] if found.share is None else [f"{found.share:.0%}"]
-        return [Bar("", found.share, [*percent, found.progress])]
+        return [ProgressRow("", found.share, [*percent, found.progress])]
 
     def details(self) -> list[str]:
         """What the items are at; how fast, and at which cost."""
@@ -152,23 +137,21 @@ class BatchProgress:
             self._polls.append((second, before + 1))
 
     def figures(self) -> Figures | None:
-        """How the batch stands; None before it has begun."""
-        rate, tally = self._rate(), self._batch.tally
-        if not tally:
+        """The batch as it stands now; None before it has begun."""
+        rate = self.rate()
+        if not self._batch.tally:
             return None
-        return Figures(
-            done=tally[ItemState.DONE],
-            running=tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING],
-            failed=tally[ItemState.FAILED],
-            uncertain=tally[ItemState.UNCERTAIN],
+        return figures_of(
+            self._batch.tally,
             expected=self._batch.expected,
             rate=rate,
             spent=self._batch.spent,
             budget=self._budget,
-            polls=self._poll_rate(),
+            polls=self.poll_rate(),
         )
 
-    def _rate(self) -> float | None:
+    def rate(self) -> float | None:
+        """Items that ended in a second, over the last minutes; None at the beginning."""
         now, samples = _now(), self._samples
         if not samples or now - samples[-1][0] >= _SAMPLE_SECONDS:
             samples.append((now, self._ended))
@@ -177,7 +160,8 @@ class BatchProgress:
         since, before = samples[0]
         return (self._ended - before) / (now - since) if now - since >= _FIRST_SECONDS else None
 
-    def _poll_rate(self) -> float:
+    def poll_rate(self) -> float:
+        """Polls in a second, over the last ten seconds."""
         now = _now()
         while self._polls and now - self._polls[0][0] > _POLLS_SECONDS:
             self._polls.popleft()

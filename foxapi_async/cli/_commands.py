@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
@@ -108,9 +108,21 @@ def models(_args: Namespace, screen: Screen) -> int:
 
 def serve(args: Namespace, screen: Screen) -> int:
     """Serve the page."""
-    from foxapi_async.cli._serve import start_page  # noqa: PLC0415 - a web server, rarely needed
+    _check_extra()
+    from foxapi_async.cli._serve import PageCommand  # noqa: PLC0415 - a web server, rarely needed
 
-    return run(start_page(args, screen), screen)
+    return run(PageCommand(args, screen).work(), screen)
+
+
+def _check_extra() -> None:
+    try:
+        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
+        import uvicorn  # noqa: F401, PLC0415 - of the extra
+    except ImportError as error:
+        problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
+    else:
+        return
+    raise ConfigurationError(problem)
 
 
 def emulator(args: Namespace, _screen: Screen) -> int:

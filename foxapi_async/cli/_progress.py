@@ -16,7 +16,7 @@ _NEARLY = 0.99
 
 
 @attrs.frozen
-class Bar:
+class ProgressRow:
     """One bar of live progress; `share` is how much is done, 0 to 1, None if that is not known."""
 
     label: str
@@ -29,7 +29,7 @@ class Progress(Protocol):
 
     redraw_seconds: float
 
-    def bars(self) -> Sequence[Bar]:
+    def bars(self) -> Sequence[ProgressRow]:
         """The bars as they stand now."""
         ...
 
@@ -56,13 +56,13 @@ class TaskRow:
         """Note a reading."""
         self.event, self.seen = event, now
 
-    def bar(self, now: float) -> Bar:
+    def bar(self, now: float) -> ProgressRow:
         """The row as it stands now; its share never goes back."""
         share = share_done(self.event, now - self.seen) if self.event else None
         self.share = share if share is None or self.share is None else max(share, self.share)
         percent = "" if self.share is None else f"{self.share:4.0%}"
         status = plain(self.event.status)[:20] if self.event else ""
-        return Bar(elided(self.label, LABEL_ROOM), self.share, (percent, status, self._clock(now)))
+        return ProgressRow(elided(self.label, LABEL_ROOM), self.share, (percent, status, self._clock(now)))
 
     def _clock(self, now: float) -> str:
         """How long it has taken, and may still take."""
@@ -124,7 +124,7 @@ class TaskProgress:
         """Close a row."""
         self._rows.pop(key, None)
 
-    def bars(self) -> list[Bar]:
+    def bars(self) -> list[ProgressRow]:
         """A bar for each row."""
         now = asyncio.get_running_loop().time()
         return [row.bar(now) for row in self._rows.values()]

@@ -13,7 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._errors import Hint, InvalidRequestError, Problem
+from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
 from foxapi_async._handles.result import IMAGE_SUFFIXES
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
@@ -72,7 +72,7 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
     return given
 
 
-def _misfits(name: str, value: Any) -> list[Problem]:
+def _misfits(name: str, value: Any) -> list[FieldProblem]:
     """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
@@ -112,7 +112,7 @@ def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
     )
 
 
-def _in_options(problem: Problem) -> Problem:
+def _in_options(problem: FieldProblem) -> FieldProblem:
     """A line of `InvalidRequestError.problems` with options in place of fields; the value stays as it is."""
     return problem.renamed(lambda name: options_of(name)[-1])
 

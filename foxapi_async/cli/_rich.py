@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foxapi_async.cli._progress import Bar
+from foxapi_async.cli._progress import ProgressRow
 
 _WIDE = 100
 
@@ -28,7 +28,7 @@ class RichPanel:
             redirect_stderr=False,
         )
 
-    def draw(self, bars: Sequence[Bar], details: Sequence[str]) -> None:
+    def draw(self, bars: Sequence[ProgressRow], details: Sequence[str]) -> None:
         """Show the bars, and the details below them. Without a share a bar moves to and fro."""
         width = 30 if self._console.width >= _WIDE else 12
         grid = Table.grid(padding=(0, 2, 0, 0))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from foxapi_async._wire.texts import plain
-from foxapi_async.cli._progress import Bar, Progress
+from foxapi_async.cli._progress import Progress, ProgressRow
 
 LOG_SECONDS = 10.0
 
@@ -88,7 +88,7 @@ class Screen:
 class Panel(Protocol):
     """The part of a terminal that is drawn again and again."""
 
-    def draw(self, bars: Sequence[Bar], details: Sequence[str]) -> None:
+    def draw(self, bars: Sequence[ProgressRow], details: Sequence[str]) -> None:
         """Show this instead of what was shown before."""
         ...
 

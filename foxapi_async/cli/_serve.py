@@ -6,47 +6,23 @@ import secrets
 import shlex
 import socket
 from argparse import Namespace
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async._http.account import is_loopback
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._requests import open_folder
 from foxapi_async.cli._running import session_of
 from foxapi_async.cli._screen import Screen
-
-if TYPE_CHECKING:
-    from foxapi_async.page._guard import Gate
+from foxapi_async.page._app import Page
+from foxapi_async.page._guard import Gate
+from foxapi_async.page._server import listen, serve
+from foxapi_async.page._service import PageService
 
 _SHORTEST_TOKEN = 16
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what a user may ask for
 _SHOWN_IDS = 20
-
-
-def start_page(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
-    """The work of `foxapi serve`; it gives the exit status.
-
-    Raises:
-        InvalidRequestError: the output folder or an option cannot be what it should be.
-        ConfigurationError: the extra `web` is missing; or there is no usable key or address, and the emulator is not
-            meant.
-    """
-    _check_extra()
-    return PageCommand(args, screen).work()
-
-
-def _check_extra() -> None:
-    try:
-        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
-        import uvicorn  # noqa: F401, PLC0415 - of the extra
-    except ImportError as error:
-        problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
-    else:
-        return
-    raise ConfigurationError(problem)
 
 
 class PageCommand:
@@ -79,8 +55,6 @@ class PageCommand:
                 round.
             LedgerError: another run has the folder, or it cannot be used.
         """
-        from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
-
         with listen(self._args.host, self._args.port) as sock:
             async with self._session as fox:
                 try:
@@ -90,26 +64,18 @@ class PageCommand:
         return _exits.DONE  # pragma: no cover - a server ends by being cancelled
 
     async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
-        from foxapi_async.page._app import Page  # noqa: PLC0415 - a web server, rarely needed
-        from foxapi_async.page._server import serve  # noqa: PLC0415 - as above
-        from foxapi_async.page._studio import Studio  # noqa: PLC0415 - as above
-
         port = sock.getsockname()[1]
-        opened = Studio.opened(
+        opened = PageService.opened(
             fox,
             self._out,
             emulated=self._args.emulator,
             other_origin=self._args.other_origin,
             rebuild_ledger=self._args.rebuild_ledger,
         )
-        async with fox, opened as studio:
+        async with fox, opened as service:
             self._show_where(port)
-            await serve(Page(studio, self._gate(port)), sock)
-
-    def _gate(self, port: int) -> Gate:
-        from foxapi_async.page._guard import Gate  # noqa: PLC0415 - a web server, rarely needed
-
-        return Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
+            gate = Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
+            await serve(Page(service, gate), sock)
 
     def _show_where(self, port: int) -> None:
         host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host

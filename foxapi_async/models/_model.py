@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import Hint, InvalidRequestError, Problem
+from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldSpec, Kind, option, read_specs
 from foxapi_async.models._values import shown
@@ -104,9 +104,9 @@ def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
     return read_specs(cls)
 
 
-def _unknown_field(name: object, known: Iterable[str], model: object) -> Problem:
+def _unknown_field(name: object, known: Iterable[str], model: object) -> FieldProblem:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     close = get_close_matches(name[:60], known, cutoff=0.6) if isinstance(name, str) else []
     advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
-    return Problem("", f"{shown(name)}: no field of {model}; {advice}")
+    return FieldProblem("", f"{shown(name)}: no field of {model}; {advice}")

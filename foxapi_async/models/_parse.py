@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foxapi_async._errors import InvalidRequestError, Problem
+from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
@@ -48,7 +48,9 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     prompt = given.pop("prompt", None)
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
-    problems: list[Problem] = [Problem("model", f": missing; known are {', '.join(map(repr, MODELS))}")]
+    problems: list[FieldProblem] = [
+        FieldProblem("model", f": missing; known are {', '.join(map(repr, MODELS))}")
+    ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)
     except InvalidRequestError as error:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import attrs
 
-from foxapi_async._errors import InvalidRequestError, Problem
+from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import Kind
 from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
@@ -51,15 +51,15 @@ class RawRequest(GenerationRequest):
         """Refuse values that cannot be sent. Keep a copy of `params`, so that later changes by the caller
         have no effect.
         """
-        problems: list[Problem] = []
+        problems: list[FieldProblem] = []
         if not isinstance(self.model, str) or not self.model.strip() or not self.model.isprintable():
             text = f"={shown(self.model)}: must be a model id without control characters"
-            problems.append(Problem("model", text))
+            problems.append(FieldProblem("model", text))
         if self.prompt is not None:
             problems += _prompt_problems(self.prompt)
         if not isinstance(self.path, str) or not _PATH.fullmatch(self.path):
             text = f'={shown(self.path)}: must be an endpoint such as "{DEFAULT_PATH}"'
-            problems.append(Problem("path", text))
+            problems.append(FieldProblem("path", text))
         params = _copy_params(self.params, problems)
         if problems:
             raise InvalidRequestError(problems=problems)
@@ -79,20 +79,20 @@ class RawRequest(GenerationRequest):
         return attrs.evolve(self, params={**self.params, **changes})
 
 
-def _prompt_problems(prompt: object) -> list[Problem]:
+def _prompt_problems(prompt: object) -> list[FieldProblem]:
     if not isinstance(prompt, str) or not prompt.strip():
-        return [Problem("prompt", f"={shown(prompt)}: allowed are non-blank texts, or leave it out")]
-    return [] if is_sendable(prompt) else [Problem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
+        return [FieldProblem("prompt", f"={shown(prompt)}: allowed are non-blank texts, or leave it out")]
+    return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 
-def _copy_params(params: object, problems: list[Problem]) -> dict[str, Any]:
+def _copy_params(params: object, problems: list[FieldProblem]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         problems.append(
-            Problem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
+            FieldProblem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
         )
         return {}
     problems += [
-        Problem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
+        FieldProblem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
     ]
     copied: dict[str, Any] = {}
     for key, value in params.items():
@@ -101,10 +101,12 @@ def _copy_params(params: object, problems: list[Problem]) -> dict[str, Any]:
     return copied
 
 
-def _copy(value: Any, where: str, problems: list[Problem], depth: int = 0, *, files: bool = False) -> Any:
+def _copy(
+    value: Any, where: str, problems: list[FieldProblem], depth: int = 0, *, files: bool = False
+) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
-        problems.append(Problem("params", f"{where}: nested too deeply"))
+        problems.append(FieldProblem("params", f"{where}: nested too deeply"))
     elif isinstance(value, Mapping):
         return {
             key: _copy(item, f"{where}[{shown(key)}]", problems, depth + 1)
@@ -119,14 +121,14 @@ def _copy(value: Any, where: str, problems: list[Problem], depth: int = 0, *, fi
             for place, item in enumerate(value)
         ]
     elif fault := _fault(value):
-        problems.append(Problem("params", f"{where}={shown(value)}: {fault}"))
+        problems.append(FieldProblem("params", f"{where}={shown(value)}: {fault}"))
     return value
 
 
-def _is_name(key: object, where: str, problems: list[Problem]) -> bool:
+def _is_name(key: object, where: str, problems: list[FieldProblem]) -> bool:
     good = isinstance(key, str) and is_sendable(key)
     if not good:
-        problems.append(Problem("params", f"{where}: the field name {shown(key)} must be a text"))
+        problems.append(FieldProblem("params", f"{where}: the field name {shown(key)} must be a text"))
     return good
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
-from foxapi_async._errors import Problem
+from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
 from foxapi_async.models._values import ImageInput, as_images, shown
@@ -60,10 +60,10 @@ class GrokImagineImage(ModelRequest):
         metadata=option("The images to edit.", maximum=3),
     )
 
-    def _check(self) -> Iterable[Problem]:
+    def _check(self) -> Iterable[FieldProblem]:
         # The page says about aspect_ratio: "for text-to-image only".
         if self.aspect_ratio is not None and self.image_urls is not None:
-            yield Problem(
+            yield FieldProblem(
                 "aspect_ratio",
                 f"={shown(self.aspect_ratio)}: allowed without ",
                 "image_urls",

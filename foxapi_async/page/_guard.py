@@ -90,7 +90,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer = _GuardedAnswer(scope, send)
         app = refusal(self._gate, Request(scope)) or self._app
         try:
             await app(scope, receive, answer.send)
@@ -107,7 +107,7 @@ class Guard:
         log.info("%s %s %s", scope["method"], scope["path"], answer.status, extra=about("request"))
 
 
-class _Answer:
+class _GuardedAnswer:
     """One answer, with the headers that all answers have."""
 
     def __init__(self, scope: Scope, send: Send) -> None:

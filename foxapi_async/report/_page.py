@@ -21,7 +21,7 @@ from foxapi_async.report._figures import (
     state_of,
     timeline_of,
 )
-from foxapi_async.report._manifest import Item, Manifest
+from foxapi_async.report._manifest import Item, ReportData
 
 # A browser still scrolls easily through this many.
 _MOST_CARDS = 20_000
@@ -31,7 +31,7 @@ _MOST_MODELS = 200
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
-def page_of(manifest: Manifest, name: str) -> str:
+def page_of(manifest: ReportData, name: str) -> str:
     """The whole page of a batch with that folder name. It loads nothing but the images beside it."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
@@ -52,7 +52,7 @@ def page_of(manifest: Manifest, name: str) -> str:
     )
 
 
-def _body(manifest: Manifest) -> Iterator[str]:
+def _body(manifest: ReportData) -> Iterator[str]:
     items = manifest.items
     yield from _remarks(manifest)
     yield _facts(items)
@@ -69,7 +69,7 @@ def _body(manifest: Manifest) -> Iterator[str]:
     yield "</main>\n"
 
 
-def _remarks(manifest: Manifest) -> Iterator[str]:
+def _remarks(manifest: ReportData) -> Iterator[str]:
     texts = []
     if manifest.torn:
         texts.append("The manifest's last line was cut off, as a killed run leaves it; it is left out here.")

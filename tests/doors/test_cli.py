@@ -39,7 +39,7 @@ from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._wire import texts
 from foxapi_async.cli import _exits, _job, _messages, _progress, _requests, _running, _screen, main
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cli._progress import Bar
+from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
 
@@ -974,7 +974,7 @@ def test_progress_between_two_readings(seen, waited, share):
 def test_a_row_never_goes_back():
     """A later, lower estimate leaves the bar where it is."""
     row = _progress.TaskRow("t", 0.0)
-    assert row.bar(0.0) == Bar("t", None, ("", "", "0 s"))
+    assert row.bar(0.0) == ProgressRow("t", None, ("", "", "0 s"))
 
     row.take(event(progress=50, remaining=10.0), 1.0)
     row.bar(6.0)

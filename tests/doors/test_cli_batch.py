@@ -25,10 +25,10 @@ from foxapi_async._ledger.lock import holder_of
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._wire import texts
 from foxapi_async.cli import _batch, _batch_status, main
-from foxapi_async.cli._batch_progress import BatchProgress, Figures
+from foxapi_async.cli._batch_progress import BatchProgress, Figures, figures_of
 from foxapi_async.cli._messages import logging_to
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cli._progress import Bar
+from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.cli._requests import read_defaults
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
@@ -629,7 +629,8 @@ def test_a_report_of_nothing(foxapi):
 def figures(**given):
     usual = {
         "done": 448,
-        "running": 100,
+        "submitted": 99,
+        "submitting": 1,
         "failed": 2,
         "uncertain": 1,
         "expected": 1000,
@@ -638,30 +639,38 @@ def figures(**given):
         "budget": None,
         "polls": 12.34,
     }
-    return Figures(**(usual | given))
-
-
-BAR = "[#########-----------]  45%  451 of 1,000"
+    facts = usual | given
+    return figures_of(Counter({state: facts.pop(state.value, 0) for state in ItemState}), **facts)
 
 
 def test_figures_in_words():
-    """Progress, counts, speed and cost: an unknown part is left out."""
-    whole = figures(budget=5000)
-    assert "451 of 1,000" == whole.progress
-    assert ["448 done", "100 running", "2 failed", "1 uncertain"] == whole.states
-    assert ["4.5 items/s", "about 2:02 min left"] == whole.pace
-    assert ["2,255 of 5,000 credits", "12.3 polls/s"] == whole.traffic
-
-    bare = figures(failed=0, uncertain=0, expected=None, rate=None, spent=0.0, polls=0.0)
-    assert ("448", None, ["448 done", "100 running"], [], []) == (
-        bare.progress,
-        bare.share,
-        bare.states,
-        bare.pace,
-        bare.traffic,
+    """How far, at what, how fast, at which cost: each part is in words."""
+    assert figures(budget=5000) == Figures(
+        share=0.451,
+        progress="451 of 1,000",
+        states=["448 done", "100 running", "2 failed", "1 uncertain"],
+        pace=["4.5 items/s", "about 2:02 min left"],
+        traffic=["2,255 of 5,000 credits", "12.3 polls/s"],
     )
-    assert ["30.0 items/min"] == figures(expected=None, rate=0.5).pace
-    assert 1.0 == figures(expected=100).share
+
+
+def test_what_is_not_known_has_no_words():
+    """Each part is left out if nothing is known of it."""
+    bare = figures(failed=0, uncertain=0, expected=None, rate=None, spent=0.0, polls=0.0)
+
+    assert bare == Figures(
+        share=None, progress="448", states=["448 done", "100 running"], pace=[], traffic=[]
+    )
+
+
+def test_a_slow_batch_is_counted_by_the_minute():
+    """Below two items a second the speed is that of a minute."""
+    assert figures(expected=None, rate=0.5).pace == ["30.0 items/min"]
+
+
+def test_a_batch_is_never_more_than_done():
+    """More items than were expected are no more than all."""
+    assert figures(expected=100).share == 1.0
 
 
 @pytest.mark.virtual
@@ -670,19 +679,19 @@ async def test_a_speed_is_that_of_the_last_minutes():
     tally = Counter(dict.fromkeys(ItemState, 0) | {ItemState.DONE: 5000})
     batch = SimpleNamespace(tally=tally, expected=10_000, spent=0.0)
     progress = BatchProgress(batch, None)
-    assert progress.figures().rate is None
+    assert progress.rate() is None
     for _ in range(3600):
         await asyncio.sleep(1)
         progress.item_ended()
-        assert progress.figures().rate in {None, 1.0}
+        assert progress.rate() in {None, 1.0}
     for _ in range(190):
         await asyncio.sleep(1)
         progress.item_ended()
         progress.item_ended()
         progress.figures()
 
-    assert 2.0 == progress.figures().rate
-    assert 2500 == progress.figures().left
+    assert 2.0 == progress.rate()
+    assert progress.figures().pace == ["2.0 items/s", "about 41:40 min left"]
 
 
 @pytest.mark.virtual
@@ -695,10 +704,10 @@ async def test_polls_are_counted_over_ten_seconds():
         await asyncio.sleep(0.5)
         progress.take(SimpleNamespace(elapsed=3.0))
         progress.take(SimpleNamespace(elapsed=0.0))
-    assert 2.0 == pytest.approx(progress.figures().polls, abs=0.2)
+    assert 2.0 == pytest.approx(progress.poll_rate(), abs=0.2)
     await asyncio.sleep(60)
 
-    assert 0.0 == progress.figures().polls
+    assert 0.0 == progress.poll_rate()
 
 
 def test_before_a_run_there_are_no_figures(new_loop):
@@ -737,8 +746,8 @@ async def test_a_bar_for_all_items():
 
     assert [progress.bars() for _ in range(3)] == [
         [],
-        [Bar("", 0.451, ["45%", "451 of 1,000"])],
-        [Bar("", None, ["451"])],
+        [ProgressRow("", 0.451, ["45%", "451 of 1,000"])],
+        [ProgressRow("", None, ["451"])],
     ]
 
 

@@ -156,17 +156,17 @@ def test_a_headline_stands_before_its_problems():
 
 def test_a_problem_can_name_its_fields_otherwise():
     """A line of `problems` knows where it names fields; nothing else in it is changed."""
-    problem = _errors.Problem("size", "='size': not with ", "image", "; leave size out")
+    problem = _errors.FieldProblem("size", "='size': not with ", "image", "; leave size out")
 
     assert problem == "size='size': not with image; leave size out"
     assert problem.renamed(lambda name: f"--{name}") == "--size='size': not with --image; leave size out"
-    assert _errors.Problem("", "size").renamed(str.upper) == "size"
+    assert _errors.FieldProblem("", "size").renamed(str.upper) == "size"
 
 
 @given(st.lists(st.text(), min_size=1), st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_pickle_keeps_the_fields_of_a_problem(parts, protocol):
     """A line of `problems` still knows its fields in another process."""
-    problem = _errors.Problem(*parts)
+    problem = _errors.FieldProblem(*parts)
 
     assert pickle.loads(pickle.dumps(problem, protocol)).parts == problem.parts
     assert copy.deepcopy(problem).parts == problem.parts
