@@ -29,10 +29,66 @@ Each error survives `pickle` and `copy`. It holds no key, no request headers and
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 Charged = Literal["no", "yes", "unknown"]
+
+# `str(error)` lists this many problems; `.problems` has all.
+_SHOWN_PROBLEMS = 20
+
+
+class Hint(enum.Enum):
+    """What can be done about an error. Python, the command line and the page each have their own words for it."""
+
+    ALLOW_HTTP = "allow_http"
+    CHECK_ACCOUNT = "check_account"
+    CHECK_NETWORK = "check_network"
+    EXPECT_ID = "expect_id"
+    GIVE_FORMAT = "give_format"
+    GIVE_PRICE = "give_price"
+    GIVE_TASK_ID = "give_task_id"
+    OTHER_FOLDER = "other_folder"
+    OTHER_NAME = "other_name"
+    OTHER_ORIGIN = "other_origin"
+    OVERWRITE = "overwrite"
+    REBUILD_LEDGER = "rebuild_ledger"
+    RESUBMIT_UNCERTAIN = "resubmit_uncertain"
+    RESUME_TASK = "resume_task"
+    RUN_AGAIN = "run_again"
+    SEND_RAW = "send_raw"
+    SET_BASE_URL = "set_base_url"
+    SET_KEY = "set_key"
+
+
+PYTHON_WORDS: dict[Hint, str] = {
+    Hint.ALLOW_HTTP: "use https, or allow it with allow_http=True or FOXAPI_ALLOW_HTTP=1",
+    Hint.CHECK_ACCOUNT: "it is not sent again (RetryPolicy(resubmit_uncertain=True) would)",
+    Hint.EXPECT_ID: "if its id still arrives, it is logged and in FoxSession.unfinished",
+    Hint.GIVE_FORMAT: "name the format",
+    Hint.GIVE_PRICE: "give price=",
+    Hint.GIVE_TASK_ID: "task_id= takes the id that a submit returned",
+    Hint.OTHER_FOLDER: "choose another folder",
+    Hint.OTHER_NAME: "give a file name, or use result.save(directory)",
+    Hint.OTHER_ORIGIN: "go back to that address, or set other_origin=True",
+    Hint.OVERWRITE: "save elsewhere, or with overwrite=True",
+    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with rebuild_ledger=True",
+    Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
+    Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
+    Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
+    Hint.SEND_RAW: 'RawRequest sends what this class does not know (a mapping becomes one by a "path" key)',
+    Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
+    Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
+}
+"""The hints in Python's words. A hint that is not here adds nothing to `str(error)`."""
+
+
+def with_hint(text: str, hint: Hint | None, words: dict[Hint, str], task_id: str | None = None) -> str:
+    """What happened, and what can be done in a door's own `words`, if these have the hint."""
+    advice = "" if hint is None else words.get(hint, "").format(task_id=task_id)
+    return "; ".join(filter(None, (text, advice)))
 
 
 class FoxError(Exception):
@@ -42,9 +98,11 @@ class FoxError(Exception):
         task_id: the id of the task concerned; None before the service has given one.
         charged: whether the generation that this call asked for may be billed: "no", "yes" or "unknown".
         retryable: True only if the same call, unchanged, may succeed and cannot bill the same work twice.
+        hint: what can be done, for programs that have their own words for it; None if there is nothing to add.
     """
 
     default_charged: ClassVar[Charged] = "no"
+    default_hint: ClassVar[Hint | None] = None
 
     def __init__(
         self,
@@ -53,22 +111,76 @@ class FoxError(Exception):
         task_id: str | None = None,
         charged: Charged | None = None,
         retryable: bool = False,
+        hint: Hint | None = None,
     ) -> None:
         super().__init__(message)
         self.task_id = task_id
+        self.hint = self.default_hint if hint is None else hint
         self.charged: Charged = self.default_charged if charged is None else charged
         self.retryable = retryable and self.charged == "no"
+
+    @property
+    def what_happened(self) -> str:
+        """The text without the hint."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return with_hint(self.what_happened, self.hint, PYTHON_WORDS, self.task_id)
+
+
+class FieldProblem(str):
+    """One line of what is wrong with a request: names of fields and texts in turn, beginning with a name.
+
+    `FieldProblem("prompt", ": missing")`. A line that is about no field begins with an empty name.
+    """
+
+    __slots__ = ("parts",)
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, *parts: str) -> Self:
+        problem = super().__new__(cls, "".join(parts))
+        problem.parts = parts
+        return problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.parts
+
+    def renamed(self, name_of: Callable[[str], str]) -> FieldProblem:
+        """The same line with another name for each field."""
+        parts = (name_of(part) if part and place % 2 == 0 else part for place, part in enumerate(self.parts))
+        return FieldProblem("", "".join(parts))
 
 
 class InvalidRequestError(FoxError, ValueError):
     """The request, or an argument, is invalid; raised before anything is sent.
 
-    `.problems` holds one line for each fault: the field, the value and the allowed values.
+    Attributes:
+        problems: one line for each fault: the field, the value and the allowed values.
+        headline: what all of them concern, such as a file; empty if there is no more to say.
     """
 
-    def __init__(self, message: str = "", *, problems: tuple[str, ...] = (), **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *, problems: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
-        self.problems = tuple(problems) or ((message,) if message else ())
+        lines = problems or ((message,) if message else ())
+        self.problems = tuple(
+            line if isinstance(line, FieldProblem) else FieldProblem("", line) for line in lines
+        )
+
+    @property
+    def headline(self) -> str:
+        """The text before the problems; empty if they say it all."""
+        text = super().what_happened
+        return "" if self.problems == (text,) else text
+
+    @property
+    def what_happened(self) -> str:
+        """The headline and the first problems, without the hint."""
+        count = len(self.problems)
+        several = f"{count} problems: " if count > 1 else ""
+        more = f"; and {count - _SHOWN_PROBLEMS} more" if count > _SHOWN_PROBLEMS else ""
+        listed = f"{several}{'; '.join(self.problems[:_SHOWN_PROBLEMS])}{more}"
+        return ": ".join(filter(None, (self.headline, listed)))
 
 
 class ConfigurationError(FoxError):
@@ -161,6 +273,8 @@ class ServerError(APIError):
 
 class ConnectionFailedError(FoxError):
     """The service could not be reached. For a submit it also means that nothing was sent."""
+
+    default_hint: ClassVar[Hint | None] = Hint.CHECK_NETWORK
 
 
 class UncertainSubmitError(FoxError):

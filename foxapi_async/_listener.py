@@ -1,13 +1,69 @@
-"""The reports that lower packages make while they work, in plain arguments. A session's hooks get them as notices."""
+"""How the packages report what happens: to a listener, which a session's hooks hear as notices, and to the log.
+
+Each record of the log has an attribute `event`, one of `LogEvent`, and some have more:
+
+===================  ================================================================================
+event                what it reports
+===================  ================================================================================
+account_refused      the service refused the key or the balance: what waits to be sent fails
+answered             an HTTP request to an app of ours was answered with an error whose text is not shown
+edge_polls           something in front of the service answers polls
+estimates_unsaved    the estimates could not be written
+generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
+hook_failed          a hook raised
+hook_slow            a hook kept the loop waiting
+internal_error       a fault of this package
+item_unsaved         the end of an item could not be written to the ledger
+key_unencrypted      the key travels over plain http
+late_id              a submit was accepted after its caller had gone (`task_id`)
+long_hold            the service asks for no poll for a long time
+lost_submit          a submit whose caller has gone may be billed
+request              an HTTP request to the page was answered
+submits_held         submits wait before the next try
+submits_released     submits are sent again
+unfinished           the session was closed while tasks run (`task_ids`)
+unread_outcome       an outcome that is not read any more may be billed
+===================  ================================================================================
+"""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from foxapi_async._errors import FoxError
 
 What = Literal["submit", "poll", "fetch", "upload", "download"]
+
+LogEvent = Literal[
+    "account_refused",
+    "answered",
+    "edge_polls",
+    "estimates_unsaved",
+    "generate_cancelled",
+    "hook_failed",
+    "hook_slow",
+    "internal_error",
+    "item_unsaved",
+    "key_unencrypted",
+    "late_id",
+    "long_hold",
+    "lost_submit",
+    "request",
+    "submits_held",
+    "submits_released",
+    "unfinished",
+    "unread_outcome",
+]
+
+log = logging.getLogger("foxapi_async")
+log.addHandler(logging.NullHandler())  # an application that wants to read it sets up logging
+
+
+def about(event: LogEvent, **fields: Any) -> dict[str, Any]:
+    """The `extra` of a record: its event, and further fields."""
+    return {"event": event, **fields}
 
 
 class Listener(Protocol):

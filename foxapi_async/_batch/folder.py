@@ -15,7 +15,7 @@ import attrs
 
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
-from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
+from foxapi_async._errors import Hint, InvalidRequestError, LedgerError, UncertainSubmitError
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_part, mark_of
@@ -158,16 +158,19 @@ async def _check_service(
     )
     if is_refused:
         maker = "the emulator" if began_emulated else "the service, not of the emulator"
-        raise InvalidRequestError(f"{out} has a batch of {maker}; choose another folder")
+        raise InvalidRequestError(f"{out} has a batch of {maker}", hint=Hint.OTHER_FOLDER)
     if terms.emulated and terms.rebuild:
-        raise InvalidRequestError(f"{out}: a trial of the emulator is not made again; choose another folder")
+        raise InvalidRequestError(
+            f"{out}: the ledger of the emulator's batch cannot be made again", hint=Hint.OTHER_FOLDER
+        )
     known = await ledger.meta(_ORIGIN)
     # A refused item was not sent, so a wrong address may be corrected.
     is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
     if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
-            f"the batch in {out} was begun at {known}, and base_url= is {terms.base_url}: the ids of its tasks are known "
-            "there alone. Nothing was sent; go back to that address, or set other_origin=True"
+            f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: the ids of its tasks are "
+            "known there alone. Nothing was sent",
+            hint=Hint.OTHER_ORIGIN,
         )
 
 
@@ -200,7 +203,8 @@ class _Files:
         for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
             proofs: Iterable[object] = file()
             if next(iter(proofs), None) is not None:
-                raise LedgerError(f"the ledger {self.ledger} is gone, but its batch was begun. {_WAY_OUT}")
+                text = f"the ledger {self.ledger} is gone, but its batch was begun"
+                raise LedgerError(f"{text}. {_NOTHING_SENT}", hint=Hint.REBUILD_LEDGER)
 
     async def compare(self, ledger: SqliteLedger, marks: _Marks) -> None:
         """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
@@ -217,7 +221,8 @@ class _Files:
             keys = ", ".join(found.keys) + (" …" if found.lost > len(found.keys) else "")
             raise LedgerError(
                 f"the ledger {self.ledger} does not know what became of {found.lost:,} items that were sent ({keys}): "
-                f"it is an older copy, or another batch's. {_WAY_OUT}"
+                f"it is an older copy, or another batch's. {_NOTHING_SENT}",
+                hint=Hint.REBUILD_LEDGER,
             )
         for late in found.late:
             await ledger.submitted(late.key, late.task_id or "", late.price)
@@ -235,7 +240,4 @@ class _Files:
         return json.dumps(attrs.asdict(marks))
 
 
-_WAY_OUT = (
-    "Nothing was sent: a new ledger would bill everything again. Put the right ledger back, or make it again from "
-    f"{SUBMITTED} and {MANIFEST} with rebuild_ledger=True"
-)
+_NOTHING_SENT = "Nothing was sent: a new ledger would bill everything again"

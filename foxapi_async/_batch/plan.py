@@ -137,8 +137,8 @@ class WorkPlan:
 def _read(index: int, given: Any) -> WorkItem:
     """A given value as an item. Its key is the explicit id, or not known yet."""
     if isinstance(given, InputRow) and given.request is None:
-        words = f"line {given.number}: {'; '.join(given.problems)}"
-        return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
+        error = InvalidRequestError(f"line {given.number}", problems=given.problems)
+        return WorkItem(index=index, error=error)
     key, fields = None, given
     if isinstance(given, InputRow):
         key, fields = given.id, given.request

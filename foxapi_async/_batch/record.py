@@ -175,8 +175,9 @@ def closing_record(
     """An item's line of the manifest, as JSON."""
     problem = error and {
         "code": getattr(error, "code", None) or type(error).__name__,
-        "message": str(error),
+        "message": error.what_happened,
         "charged": error.charged,
+        **({"hint": error.hint.value} if error.hint is not None else {}),
     }
     record = {
         "id": item.key,

@@ -28,12 +28,15 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
+    PYTHON_WORDS,
     ConfigurationError,
     FoxError,
+    Hint,
     InsufficientQuotaError,
     LedgerError,
     NotFoundError,
     UncertainSubmitError,
+    with_hint,
 )
 from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState
@@ -64,19 +67,23 @@ class Paused(str):
         reason: the same in one word: "account" (the key or the balance), "path" (something in front of the
             service answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits
             have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
+        what_happened: the text without the last advice, which depends on how the batch was started.
+        hint: that advice; None if there is none.
     """
 
-    __slots__ = ("reason",)
+    __slots__ = ("hint", "reason", "what_happened")
 
+    hint: Hint | None
     reason: Reason
+    what_happened: str
 
-    def __new__(cls, text: str, reason: Reason) -> Self:
-        paused = super().__new__(cls, text)
-        paused.reason = reason
+    def __new__(cls, text: str, reason: Reason, hint: Hint | None = None) -> Self:
+        paused = super().__new__(cls, with_hint(text, hint, PYTHON_WORDS))
+        paused.what_happened, paused.reason, paused.hint = text, reason, hint
         return paused
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.reason)
+        return type(self), (self.what_happened, self.reason, self.hint)
 
 
 @attrs.frozen(kw_only=True)
@@ -242,7 +249,7 @@ class Run:
         if folder.is_unproven:
             self._plan.mark_unproven = folder.mark_unproven
         await in_thread(remove_parts, options.out / IMAGES)
-        ended = await note_unanswered(context, "It is not sent again unless resubmit_uncertain is set")
+        ended = await note_unanswered(context)
         self.tally.update((await ledger.totals()).counts)
         pipeline = Pipeline(
             ItemSource(self._plan.items(ended)), self._room, self._do, series, self._engine.spawn
@@ -323,7 +330,7 @@ class Run:
         elif self._uncertain > FIRST_UNCERTAIN + UNCERTAIN_SHARE * self._sent:
             words = (
                 f"{self._uncertain} of {self._sent} submits are uncertain: they have no usable answer, and may be "
-                f"billed; the last one: {error}"
+                f"billed; the last one: {error.what_happened}"
             )
             self._pause("uncertain", UncertainSubmitError(words))
 
@@ -342,7 +349,7 @@ class Run:
         handles = self._pipeline.handles.values()
         self._knows_tasks = self._knows_tasks or any(handle.snapshot is not None for handle in handles)
         if self._unknown >= FIRST_UNKNOWN and not self._knows_tasks:
-            words = f"the service knows none of the tasks of earlier runs: {error}"
+            words = f"the service knows none of the tasks of earlier runs: {error.what_happened}"
             fault = copy.copy(error)
             fault.args = (words,)
             self._pause("path", fault)
@@ -350,33 +357,35 @@ class Run:
 
     def _exhausted(self, answer: Answer, item: WorkItem) -> None:
         """Pause, because the budget allows no further submit."""
+        hint = None
         if answer is Answer.REACHED:
             why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
         else:
             model = item.request.model if item.request is not None else "the model"
-            why = f"the service does not say what {model} costs, so the budget cannot be kept: give price="
-        self._pause("budget", None, why)
+            why = f"the service does not say what {model} costs, so the budget cannot be kept"
+            hint = Hint.GIVE_PRICE
+        self._pause("budget", None, Paused(why, "budget", hint))
 
-    def _pause(self, reason: Reason, error: FoxError | None, words: str | None = None) -> None:
+    def _pause(self, reason: Reason, error: FoxError | None, paused: Paused | None = None) -> None:
         """End the run early. The whole batch can be resumed. The reader gets the error at the end."""
         assert self._pipeline is not None  # noqa: S101 - it began an item
         if self.paused is None and not self._pipeline.discarded.is_set():
-            if words is None:
+            if paused is None and error is not None:
                 advice = "buy credits" if isinstance(error, InsufficientQuotaError) else _ADVICE[reason]
-                words = f"{error}; {advice}, then run the batch again: it goes on where it stopped"
-            self.paused, self._error = Paused(words, reason), error
+                paused = Paused(f"{error.what_happened}; {advice}", reason, Hint.RUN_AGAIN)
+            self.paused, self._error = paused, error
             self._pipeline.stop()
 
 
-async def note_unanswered(context: RunContext, remedy: str) -> list[BatchOutcome]:
-    """Record as uncertain the items that a killed run was submitting. The `remedy` is in the errors."""
+async def note_unanswered(context: RunContext) -> list[BatchOutcome]:
+    """Record as uncertain the items that a killed run was submitting."""
     entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
     outcomes = []
     for entry in entries:
         error = UncertainSubmitError(
-            f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed. "
-            f"{remedy}",
+            f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed",
             idempotency_key=entry.idempotency_key,
+            hint=Hint.RESUBMIT_UNCERTAIN,
         )
         outcome = await ItemRun(context, item_of(entry)).fail(error)
         if outcome is not None:  # pragma: no branch - it is uncertain

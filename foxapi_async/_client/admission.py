@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 
 import attrs
 
@@ -17,12 +16,11 @@ from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
 from foxapi_async._client.submission import Bar, Submission
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
+from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Answer, Brake, Hold, Ticket
 from foxapi_async._policy.breaker import Breaker
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
-
-_log = logging.getLogger("foxapi_async")
 
 ALONE_SECONDS = 30.0
 """For this long something in front of the service may refuse the last item of a batch."""
@@ -214,7 +212,7 @@ class Admission:
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
             if seconds > 0:
-                _log.warning(HELD_BACK, hold.error, seconds)
+                log.warning(HELD_BACK, hold.error, seconds, extra=about("submits_held"))
                 if self._hooks is not None:
                     self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
                 await asyncio.sleep(seconds)
@@ -243,6 +241,7 @@ def _not_sent(hold: Hold, now: float) -> FoxError:
     if hold.edge:
         return copy.copy(hold.error)
     return ConnectionFailedError(
-        f"not sent: for {now - hold.since:.0f} s no submit had a usable answer; the last one: {hold.error}",
+        f"not sent: for {now - hold.since:.0f} s no submit had a usable answer; the last one: "
+        f"{hold.error.what_happened}",
         retryable=True,
     )

@@ -12,7 +12,6 @@ its grace.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import weakref
 from collections.abc import Callable, Coroutine
@@ -32,9 +31,8 @@ from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.transport import Transport
+from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
-
-_log = logging.getLogger("foxapi_async")
 
 _STOPPED = "the session has stopped on an internal error: leave it and report that"
 
@@ -140,9 +138,9 @@ class Engine:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
             self._farewell = (
                 f"the session was left with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
-                f"billed all the same; attach(id) goes on: {shown}"
+                f"billed all the same; attach(id) waits for one again: {shown}"
             )
-            _log.warning("%s", self._farewell, extra={"task_ids": ids})
+            log.warning("%s", self._farewell, extra=about("unfinished", task_ids=ids))
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:
@@ -169,7 +167,7 @@ class Engine:
         the bug.
         """
         self._bug = bug
-        _log.error("the session stopped on an internal error: %r", bug)
+        log.error("the session stopped on an internal error: %r", bug, extra=about("internal_error"))
         self.submitter.close(ConfigurationError(_STOPPED))
         self.poller.close(bug)
         for stream in self.streams:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._files.disk import in_thread, part_file
-
-_log = logging.getLogger("foxapi_async")
+from foxapi_async._listener import about, log
 
 
 async def load_estimates(path: Path) -> Estimates:
@@ -26,7 +24,7 @@ async def load_estimates(path: Path) -> Estimates:
     except (OSError, ValueError, RecursionError) as error:
         problem = getattr(error, "strerror", None) or type(error).__name__
     except ConfigurationError as error:
-        problem = str(error)
+        problem = error.what_happened
     raise ConfigurationError(f"estimates={str(path)!r}: {problem}")
 
 
@@ -45,4 +43,4 @@ async def save_estimates(estimates: Estimates, path: Path) -> None:
             await in_thread(part.commit, path, overwrite=True)
     except (OSError, ValueError) as error:  # ValueError: the name is not possible for a file
         why = getattr(error, "strerror", None) or error
-        _log.warning("what was learned could not be kept in %s: %s", path, why)
+        log.warning("the estimates could not be kept in %s: %s", path, why, extra=about("estimates_unsaved"))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, Self
@@ -23,7 +22,7 @@ import attrs
 from foxapi_async._errors import ConfigurationError, FoxError
 from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.snapshot import TaskEvent
-from foxapi_async._listener import What
+from foxapi_async._listener import What, about, log
 from foxapi_async.models import GenerationRequest
 
 
@@ -211,8 +210,6 @@ Hook = Callable[[HookEvent], object]
 # While a hook runs, the loop does nothing else. The log names a hook that takes longer than this.
 SLOW_SECONDS = 0.1
 
-_log = logging.getLogger("foxapi_async")
-
 
 class Hooks:
     """The hooks of a session, called in order.
@@ -270,20 +267,23 @@ class Hooks:
             ):  # the latter comes, for example, from `result()` of a cancelled future
                 if number not in self._reported:
                     self._reported.add(number)
-                    _log.exception(
-                        "a hook raised on %s; it is called on, and this is logged once", _described(event)
+                    log.exception(
+                        "a hook raised on %s; it is still called, and this is logged once",
+                        _described(event),
+                        extra=about("hook_failed"),
                     )
             if self.clock() - began > SLOW_SECONDS:
-                self._tell_slow(number, event, self.clock() - began)
+                self._report_slow(number, event, self.clock() - began)
 
-    def _tell_slow(self, number: int, event: HookEvent, seconds: float) -> None:
+    def _report_slow(self, number: int, event: HookEvent, seconds: float) -> None:
         if number not in self._slow:
             self._slow.add(number)
-            _log.warning(
+            log.warning(
                 "the hook %s took %.2f s for %s, and kept everything on the loop waiting; this is logged once",
                 _name(self._hooks[number]),
                 seconds,
                 _described(event),
+                extra=about("hook_slow"),
             )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import logging
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -28,14 +27,13 @@ from foxapi_async._client.submission import Series
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import Outcome
+from foxapi_async._listener import about, log
 from foxapi_async.models import GenerationRequest
 
 T = TypeVar("T")
 
 CLEANUP_SECONDS = 10.0
 """How long a source may take to clean up."""
-
-_log = logging.getLogger("foxapi_async")
 
 
 class ItemSource(Generic[T]):
@@ -214,4 +212,9 @@ class Pipeline:
 def _log_unread(outcome: Outcome) -> None:
     """Log an unread outcome if it may have cost money: the log is the last place for it."""
     if isinstance(outcome.error, FoxError) and outcome.error.charged != "no" and outcome.task_id is None:
-        _log.warning("item %d of a left as_completed: %s", outcome.index, outcome.error)
+        log.warning(
+            "item %d, whose outcome is not read: %s",
+            outcome.index,
+            outcome.error,
+            extra=about("unread_outcome"),
+        )

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 import math
 import random
 from collections.abc import Callable, Collection
@@ -33,10 +32,9 @@ from foxapi_async._errors import FoxError, NotFoundError
 from foxapi_async._handles.handle import DetachedHandles, TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
 from foxapi_async._handles.state import Signal
+from foxapi_async._listener import about, log
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
-
-_log = logging.getLogger("foxapi_async")
 
 # How long a 404 may come from a replica that does not know the task yet.
 FRESH_AFTER_SUBMIT = 10.0
@@ -295,7 +293,7 @@ class Poller:
         if verdict.edge and now >= self._edge_warning_at:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
-            _log.warning(text, verdict.error)
+            log.warning(text, verdict.error, extra=about("edge_polls"))
         ending = task.fail(verdict, now, heard=self._reader.contact.heard)
         if ending is not None:
             for handle in list(task.handles):
@@ -307,7 +305,7 @@ class Poller:
         if wait > LONGEST_HOLD and not self._long_hold_logged:
             self._long_hold_logged = True
             text = "the service asks for no poll within %.0f s; it is polled every %.0f s all the same: %s"
-            _log.warning(text, wait, LONGEST_HOLD, verdict.error)
+            log.warning(text, wait, LONGEST_HOLD, verdict.error, extra=about("long_hold"))
         wait = min(wait, LONGEST_HOLD)
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -27,6 +26,7 @@ from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._http.account import resolve_account
 from foxapi_async._http.preload import import_everything
 from foxapi_async._http.transport import Transport
+from foxapi_async._listener import about, log
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._wire import requests
 from foxapi_async._wire.replies import UploadedFile
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 DEFAULT_IN_FLIGHT = 100
-
-_log = logging.getLogger("foxapi_async")
-_log.addHandler(logging.NullHandler())  # an application that wants these messages sets up logging
 
 
 class FoxSession:
@@ -113,7 +110,11 @@ class FoxSession:
         if self._engine is not None:
             raise ConfigurationError("a FoxSession is entered once: make another one")
         if self._account.plain:
-            _log.warning("the API key travels unencrypted to %s, as allowed", self._account.base_url)
+            log.warning(
+                "the API key travels unencrypted to %s, as allowed",
+                self._account.base_url,
+                extra=about("key_unencrypted"),
+            )
         import_everything()
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):
@@ -142,7 +143,7 @@ class FoxSession:
             if error is None or not isinstance(fault, Exception):
                 engine.note_on(fault)
                 raise
-            _log.error("the session also failed: %r", fault)
+            log.error("the session also failed: %r", fault, extra=about("internal_error"))
         finally:
             if error is not None:
                 engine.note_on(error)
@@ -185,11 +186,11 @@ class FoxSession:
         try:
             return await handle
         except asyncio.CancelledError:
-            # The task is billed, and may be over before other code polls it.
-            _log.warning(
-                "generate() was cancelled; task %s goes on and stays billed: attach(id) looks again",
+            # It is billed, and may be over before anything else asks.
+            log.warning(
+                "generate() was cancelled; task %s continues and stays billed: attach(id) waits for it again",
                 handle.id,
-                extra={"task_id": handle.id},
+                extra=about("generate_cancelled", task_id=handle.id),
             )
             raise
 

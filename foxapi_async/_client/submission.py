@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
+from foxapi_async._errors import ConnectionFailedError, FoxError, Hint, UncertainSubmitError
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._policy.brake import LONGEST_HOLD, Reason
 from foxapi_async._policy.breaker import Epochs
@@ -369,9 +369,9 @@ class Submission:
         """The error for a caller that stops waiting before there is an id."""
         if self.maybe_billed:
             return UncertainSubmitError(
-                f"{why} and the submit has no answer yet: it may have been accepted and billed. If its id still "
-                "arrives, it is logged and in FoxSession.unfinished",
+                f"{why} and the submit has no answer yet: it may have been accepted and billed",
                 idempotency_key=self.key,
+                hint=Hint.EXPECT_ID,
             )
         barred = self.barred.error if self.barred is not None else None
         if refusal := barred or self.refusal:

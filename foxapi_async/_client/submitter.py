@@ -11,7 +11,6 @@ import asyncio
 import contextvars
 import copy
 import functools
-import logging
 import random
 
 from foxapi_async._client.admission import HELD_BACK, Admission, answer_of
@@ -23,6 +22,7 @@ from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.brake import LONGEST_HOLD, Answer
 from foxapi_async._policy.breaker import PROBE_SECONDS
@@ -30,8 +30,6 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_seconds
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async.models import GenerationRequest
-
-_log = logging.getLogger("foxapi_async")
 
 UNHEARD_SECONDS = 60.0
 """A batch that has never heard the service ends after this many seconds."""
@@ -141,7 +139,7 @@ class Submitter:
             over = "its grace is over" if submission.maybe_billed else "the waiting was ended"
             lost = submission.error_for_caller(over)
             if submission.maybe_billed:
-                _log.warning("%s", lost)
+                log.warning("%s", lost, extra=about("lost_submit"))
             self._notify_failed(request, submission, lost, began)
             raise
         except Exception as error:  # it is raised where `submit` waits
@@ -172,7 +170,7 @@ class Submitter:
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
         breaker = self._admission.breaker
         if breaker.refuses and breaker.accepted(request.model, submission.epochs):
-            _log.info("a submit was accepted: all pass again")
+            log.info("a submit was accepted: all pass again", extra=about("submits_released"))
         return handle
 
     async def _try(self, request: GenerationRequest, submission: Submission) -> TaskReply:
@@ -232,7 +230,7 @@ class Submitter:
             return None
         if wait is not None:
             if series is not None and wait > CAP_SECONDS:
-                _log.warning(HELD_BACK, error, wait)
+                log.warning(HELD_BACK, error, wait, extra=about("submits_held"))
             patient = series is not None and series.pauses
             waited_out = isinstance(error, RateLimitError) or verdict.edge or (patient and error.retryable)
             submission.hold(wait, waited_out=waited_out)
@@ -295,19 +293,20 @@ class Submitter:
     def resume(self) -> None:
         """See `FoxSession.resume`."""
         if self._admission.breaker.reset():
-            _log.info("submits pass again, as asked for by resume()")
+            log.info("submits pass again, as asked for by resume()", extra=about("submits_released"))
 
     def _refuse_account(self, error: FoxError, model: str, by: Submission) -> None:
         """After a refusal of the account, end the waiting submits: many submits must not be as many refused calls."""
         scope = self._admission.breaker.refused(error, model, by.epochs, self._loop.time())
         if scope is None:
             return
-        _log.warning(
+        log.warning(
             "the service refused the account%s: %s. What waits to be sent fails with that, and one submit passes every "
             "%g s as a probe until one is accepted or resume() is called",
             "" if scope == "account" else f" for {model}",
             error,
             PROBE_SECONDS,
+            extra=about("account_refused"),
         )
         for submission in list(self._live.values()):
             if submission is not by and (scope == "account" or submission.model == model):
@@ -347,10 +346,10 @@ def _leave_to_itself(submission: Submission, task: asyncio.Task[Answered]) -> No
 def _log_without_caller(submission: Submission, outcome: Answered) -> None:
     """Log how a submit ended whose caller has gone, unless it cost nothing."""
     if isinstance(outcome, TaskHandle):
-        _log.warning(
+        log.warning(
             "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",
             outcome.id,
-            extra={"task_id": outcome.id},
+            extra=about("late_id", task_id=outcome.id),
         )
     elif submission.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
-        _log.warning("a submit whose caller has gone: %s", outcome)
+        log.warning("a submit whose caller has gone: %s", outcome, extra=about("lost_submit"))

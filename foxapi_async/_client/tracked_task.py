@@ -13,6 +13,7 @@ from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
 from foxapi_async._errors import (
     FoxError,
+    Hint,
     NotFoundError,
     ResponseDecodeError,
     TaskAbandonedError,
@@ -150,7 +151,7 @@ class TrackedTask:
             self.failing_since = now
         self.too_large = self.too_large + 1 if verdict.too_large else 0
         if self.too_large == TOO_LARGE:
-            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error}"
+            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
             if heard or not self._is_cut_off(now):
@@ -186,23 +187,23 @@ class TrackedTask:
     def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:
         """The error for a handle whose time is over."""
         last = f"last status: {shorten(handle.snapshot.status, 100) if handle.snapshot else 'not read yet'}"
-        if self.failing_since is not None:
+        if self.failing_since is not None and self.failure is not None:
             since = now - self.failing_since
-            last += (
-                f"; polls have failed for {since:.0f} s, the last one with: {shorten(str(self.failure), 300)}"
-            )
+            last += f"; polls have failed for {since:.0f} s, the last one with: {shorten(self.failure.what_happened, 300)}"
         return TaskTimeoutError(
             f"task {self.id} has not finished within {self.handles[handle]:g} s ({last}); "
-            f"it goes on and stays billed: attach({self.id!r}) looks again",
+            "it continues and stays billed",
             last_poll=last,
             task_id=self.id,
             snapshot=handle.snapshot,
+            hint=Hint.RESUME_TASK,
         )
 
     def abandoned_error(self, handle: TaskHandle, bug: BaseException | None) -> TaskAbandonedError:
         """The error for a handle whose session was closed, or has stopped on a `bug` of this package."""
         why = "the poller stopped on an internal error" if bug else "the session was left"
-        text = f"{why} before task {self.id} finished; it goes on: attach({self.id!r}) looks again"
-        error = TaskAbandonedError(text, task_id=self.id, snapshot=handle.snapshot)
+        text = f"{why} before task {self.id} finished; it continues"
+        hint = Hint.RESUME_TASK
+        error = TaskAbandonedError(text, task_id=self.id, snapshot=handle.snapshot, hint=hint)
         error.__cause__ = bug
         return error

@@ -68,7 +68,7 @@ def _identify(file: os.PathLike[str]) -> Identity:
         path = Path(file).resolve(strict=True)
         facts = facts_of(path)
     except OSError as error:
-        problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
+        problem = f"cannot read the image {os.fspath(file)}: {error.strerror or error}"
     if problem:
         raise InvalidRequestError(problem)
     return (str(path), facts.st_mtime_ns, facts.st_size)

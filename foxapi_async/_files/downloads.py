@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from foxapi_async._errors import DownloadError, FoxError
+from foxapi_async._errors import DownloadError, FoxError, Hint
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
@@ -121,7 +121,7 @@ class Downloads:
             with _disk_errors(file, target.path):
                 obstacle = await disk.in_thread(_obstacle, target)
             if obstacle is not None:  # found before anything is fetched
-                raise _error(file, obstacle)
+                raise _error(file, *obstacle)
         async with asyncio.TaskGroup() as group:
             saving = [group.create_task(self._save(file, target)) for file, target in wanted]
         outcomes = [task.result() for task in saving]
@@ -237,8 +237,8 @@ def standalone() -> Downloads:
     return Downloads(lambda: None, RetryPolicy())
 
 
-def _obstacle(target: Target) -> str | None:
-    """A text that says what is in the way of a new file, or None.
+def _obstacle(target: Target) -> tuple[str, Hint] | None:
+    """What is in the way of a new file, and what can be done, or None.
 
     The ending for its content is not known yet, so every ending is checked. Blocks.
 
@@ -249,7 +249,7 @@ def _obstacle(target: Target) -> str | None:
     path, problem = target.path, None
     try:
         if stat.S_ISDIR(path.stat().st_mode):
-            return f"{path} is a directory: give a file name, or use result.save(directory)"
+            return f"{path} is a directory", Hint.OTHER_NAME
     except FileNotFoundError:
         pass
     except ValueError as error:
@@ -259,7 +259,7 @@ def _obstacle(target: Target) -> str | None:
     endings = () if target.overwrite else ("",) if target.exact else names.ENDINGS
     paths = (Path(f"{path}{ending}") for ending in endings)
     taken = next((name for name in paths if os.path.lexists(name)), None)
-    return None if taken is None else f"{taken} exists already: save elsewhere, or with overwrite=True"
+    return None if taken is None else (f"{taken} exists already", Hint.OVERWRITE)
 
 
 class _Expired(Exception):  # noqa: N818 - a signal inside this module: the address gives no file any more
@@ -293,21 +293,22 @@ def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
     return ending
 
 
-def _error(file: FileRequest, words: str) -> DownloadError:
+def _error(file: FileRequest, words: str, hint: Hint | None = None) -> DownloadError:
     task = f"task {file.task_id}: " if file.task_id else ""
-    return DownloadError(f"{task}{words} ({file.url[:200]})", task_id=file.task_id, url=file.url)
+    return DownloadError(f"{task}{words} ({file.url[:200]})", task_id=file.task_id, url=file.url, hint=hint)
 
 
 @contextlib.contextmanager
 def _disk_errors(file: FileRequest, path: Path) -> Iterator[None]:
     """Turn an error of the disk into a `DownloadError`."""
+    hint = None
     try:
         yield
         return
     except FileExistsError as error:
-        words = f"{error.filename2 or error.filename or path} exists already: save elsewhere, or with overwrite=True"
+        words, hint = f"{error.filename2 or error.filename or path} exists already", Hint.OVERWRITE
     except OSError as error:
         words = f"cannot write {str(path)!r}: {error.strerror or error}"
-    failure = _error(file, words)
+    failure = _error(file, words, hint)
     failure.local = True
     raise failure

@@ -13,7 +13,7 @@ import copy
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
 
-from foxapi_async._errors import ConfigurationError, FoxError, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._errors import ConfigurationError, FoxError, Hint, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._handles.state import Signal, State, advance
@@ -81,10 +81,9 @@ class TaskHandle:
         """Stop polling: waiters get a `TaskAbandonedError`. The task itself continues and stays billed."""
         if self.done():
             return
-        text = (
-            f"stop() was called on the handle of task {self.id}; it goes on: attach({self.id!r}) looks again"
-        )
-        self.end(Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot))
+        text = f"stop() was called on the handle of task {self.id}; the task continues"
+        hint = Hint.RESUME_TASK
+        self.end(Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint))
         self._retire(self)
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
@@ -111,7 +110,7 @@ class TaskHandle:
         if isinstance(ending, TaskResult):
             return ending
         if ending is None:
-            text = f"task {self.id} has not finished within this waiter's {limit} s; its handle goes on"
+            text = f"task {self.id} has not finished within this waiter's {limit} s; its handle continues"
             raise TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
         error = copy.copy(ending)
         error.__cause__ = ending.__cause__

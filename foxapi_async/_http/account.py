@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from foxapi_async._errors import ConfigurationError
+from foxapi_async._errors import ConfigurationError, Hint
 
 DEFAULT_BASE_URL = "https://api.foxapi.cc"
 """The host in the documentation; `https://api.aihubmax.com` is its known successor."""
@@ -61,14 +61,14 @@ def resolve_account(
     given = environ.get("FOXAPI_API_KEY") if api_key is None else api_key
     address = base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
     url = address.strip().rstrip("/") if isinstance(address, str) else address
-    problem = _problem_of_key("" if given is None else given) or _problem_of_url(url)
-    if problem:
-        return ConfigurationError(problem)
+    if problem := _problem_of_key("" if given is None else given):
+        return ConfigurationError(problem, hint=Hint.SET_KEY)
+    if problem := _problem_of_url(url):
+        return ConfigurationError(problem, hint=Hint.SET_BASE_URL)
     plain = _is_plain(str(url))
     if plain and not (allow_http or environ.get("FOXAPI_ALLOW_HTTP") == "1"):
         return ConfigurationError(
-            f"base_url={url!r} would send the key unencrypted to another machine: use https, or allow it with "
-            "allow_http=True or FOXAPI_ALLOW_HTTP=1"
+            f"the base URL {url!r} would send the key unencrypted to another machine", hint=Hint.ALLOW_HTTP
         )
     return Account(str(given).strip(), str(url), plain)
 
@@ -78,7 +78,7 @@ def _problem_of_key(given: object) -> str | None:
         return f"the API key is a {type(given).__name__}, not a text"
     key = given.strip()
     if not key:
-        return "no API key: set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)"
+        return "no API key"
     if any(c.isspace() or not c.isprintable() for c in key) or not key.isascii():
         return "the API key has white space, a line break or a non-ASCII character inside: copy it again, in one piece"
     return None
@@ -86,9 +86,9 @@ def _problem_of_key(given: object) -> str | None:
 
 def _problem_of_url(url: object) -> str | None:
     if not isinstance(url, str):
-        return f"base_url is a {type(url).__name__}, not a text"
+        return f"the base URL is a {type(url).__name__}, not a text"
     if "@" in url:  # anywhere in the URL: a password with a slash would make the @ part of the path
-        return "base_url has a user name or password in it (an @): the API key is the only credential"
+        return "the base URL has a user name or password in it (an @): the API key is the only credential"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -96,9 +96,9 @@ def _problem_of_url(url: object) -> str | None:
         host = None
     odd = any(c in "?#" or c.isspace() or not c.isprintable() for c in url)
     if host is None or parts.scheme not in {"http", "https"} or odd:
-        return f"base_url={_redacted(url)!r}: give an address such as {DEFAULT_BASE_URL}"
+        return f"the base URL {_redacted(url)!r} is no address such as {DEFAULT_BASE_URL}"
     if parts.path.endswith("/v1"):
-        return f"base_url={url!r}: leave out the /v1 at the end, every path begins with it"
+        return f"the base URL {url!r} ends in /v1: leave that out, every path begins with it"
     return None
 
 

@@ -41,6 +41,7 @@ from foxapi_async import _errors
 from foxapi_async._errors import (
     ConnectionFailedError,
     FoxError,
+    Hint,
     RateLimitError,
     ResponseDecodeError,
     UncertainSubmitError,
@@ -124,7 +125,7 @@ def _is_refused(status: int, by: replies.Speaker, earlier: int) -> bool:
 def _words(no_task: ResponseDecodeError, error: FoxError, *, says: bool) -> str:
     """The text about an uncertain answer: its own words, else what it lacks; and any text that looks like an id."""
     named = "" if no_task.task_id is None else f"; it names {shorten(no_task.task_id, 100)}"
-    return f"{error if says else no_task}{named}"
+    return f"{(error if says else no_task).what_happened}{named}"
 
 
 def _body_of(outcome: Reply | Failure) -> str | None:
@@ -146,16 +147,16 @@ def _free_to_repeat(error: FoxError) -> FoxError:
 
 def still_uncertain(refusal: FoxError, key: str) -> UncertainSubmitError:
     """The error for a refused submit if an earlier try had no answer."""
-    words = f"an earlier try had no answer, and the last one gave: {refusal}"
+    words = f"an earlier try had no answer, and the last one gave: {refusal.what_happened}"
     return _uncertain(words, key, getattr(refusal, "status", None))
 
 
 def _uncertain(what: str, key: str, status: int | None = None) -> UncertainSubmitError:
     return UncertainSubmitError(
-        f"the submit was sent but its outcome is unknown: {what}. It may have been accepted and billed; "
-        "it is not sent again (RetryPolicy(resubmit_uncertain=True) would)",
+        f"the submit was sent but its outcome is unknown: {what}. It may have been accepted and billed",
         status=status,
         idempotency_key=key,
+        hint=Hint.CHECK_ACCOUNT,
     )
 
 

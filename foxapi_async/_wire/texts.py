@@ -1,6 +1,11 @@
-"""Makes untrusted texts safe to show."""
+"""Texts for people: what comes from strangers is made safe to show, and numbers look the same everywhere."""
 
 from __future__ import annotations
+
+
+def plain(text: object) -> str:
+    """The text in one line without anything that a terminal would obey: control characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def shorten(text: str, limit: int = 300) -> str:
@@ -12,3 +17,32 @@ def shorten(text: str, limit: int = 300) -> str:
 def short(value: object) -> str:
     """The value's `repr`, shortened for a message."""
     return shorten(repr(value), 80)
+
+
+def elided(text: str, room: int) -> str:
+    """The text in at most `room` characters, its middle left out; ids differ at their ends."""
+    if len(text) <= room:
+        return text
+    tail = (room - 1) // 2
+    return f"{text[: room - 1 - tail]}…{text[-tail:]}"
+
+
+def duration(seconds: float, form: str = ".0f") -> str:
+    """Seconds for a reader: "7 s", "2:05 min", "3:20 h"; `form` is how those below a minute are written."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:{form}} s"
+    return (
+        f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"
+    )
+
+
+def grouped(number: float) -> str:
+    """A number for a reader: "12,345", "0.5"; at most two decimals."""
+    text = f"{number:,.2f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def counted(count: float, thing: str) -> str:
+    """A count with its noun: "1 image", "2 images"."""
+    return f"{grouped(count)} {thing}{'' if count == 1 else 's'}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from foxapi_async._errors import FoxError
 from foxapi_async.cli import _commands, _exits
-from foxapi_async.cli._logs import logging_to
+from foxapi_async.cli._messages import logging_to, report
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.cli._screen import Screen
 
@@ -40,22 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: Namespace) -> int:
-    calm = args.command == "batch"
-    with (
-        Screen(as_json=args.json, quiet=args.quiet) as screen,
-        logging_to(screen, verbose=args.verbose, calm=calm),
-    ):
+    screen = Screen(as_json=args.json, quiet=args.quiet)
+    with logging_to(screen, verbose=args.verbose, calm=args.command == "batch"):
         try:
             return _commands.COMMANDS[args.command](args, screen)
         except FoxError as error:
             _trace(args)
-            return _exits.report(error, screen)
+            return report(error, screen)
         except KeyboardInterrupt:
             return _exits.INTERRUPTED
         except Exception as error:  # a bug of ours: the user gets one line all the same
             _trace(args)
             hint = "please report it" if args.debug else "--debug shows where"
-            screen.complain(f"internal error: {type(error).__name__}: {error} ({hint})")
+            screen.error(f"internal error: {type(error).__name__}: {error} ({hint})")
             return _exits.FAILED
 
 

@@ -1,56 +1,154 @@
-"""`foxapi status OUT`: how a batch stands, whether or not a run is on; and `foxapi report OUT`."""
+"""How a batch stands, read from its ledger without disturbing a run: `foxapi status OUT`, and the end of a run."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import attrs
+
+from foxapi_async._batch.folder import LEDGER
+from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.lock import holder_of
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._ledger.sqlite import SqliteLedger
+from foxapi_async._wire.texts import counted, grouped, plain
 from foxapi_async.cli import _exits
-from foxapi_async.cli._batch_account import Account, read_account
 from foxapi_async.cli._screen import Screen
+
+SHOWN_KEYS = 20
+
+
+@attrs.frozen(kw_only=True)
+class BatchStatus:
+    """How a batch stands.
+
+    Attributes:
+        counts: how many items are in each state.
+        spent: credits, as far as their prices are known.
+        uncertain: keys of items that may have been billed without an answer, the first 20.
+        oldest: the task that has run longest; None if none runs.
+        run: the process of the run, in words; None if no run is on.
+        expected: how many items its last input file had; None if that is not known.
+    """
+
+    counts: Mapping[ItemState, int]
+    spent: float
+    uncertain: tuple[str, ...]
+    oldest: LedgerEntry | None
+    run: str | None
+    expected: int | None = None
+
+    @property
+    def running(self) -> int:
+        """Items under way at the service; during a run those that are just being submitted, too."""
+        return self.counts[ItemState.SUBMITTED] + (self.counts[ItemState.SUBMITTING] if self.run else 0)
+
+    @property
+    def unclear(self) -> int:
+        """Items that may have been billed without an answer: what a run was submitting when it ended is one of them."""
+        return self.counts[ItemState.UNCERTAIN] + (0 if self.run else self.counts[ItemState.SUBMITTING])
+
+    @property
+    def waiting(self) -> int:
+        """Items that are not begun, if their number is known."""
+        known = sum(self.counts.values())
+        return max(0, (self.expected or 0) - known) + self.counts[ItemState.NEW]
+
+    @property
+    def states(self) -> str:
+        """The counts, in words."""
+        parts = [
+            f"{self.counts[ItemState.DONE]:,} done",
+            self.counts[ItemState.FAILED] and f"{self.counts[ItemState.FAILED]:,} failed",
+            self.running and f"{self.running:,} running at the service (and billed)",
+            self.unclear and f"{self.unclear:,} uncertain",
+            self.waiting and f"{self.waiting:,} not begun",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def cost(self) -> str | None:
+        """The credits in words; None if no price is known."""
+        return f"{grouped(self.spent)} credits" if self.spent else None
+
+    @property
+    def uncertain_words(self) -> str:
+        """The keys of uncertain items in words."""
+        more = self.unclear - len(self.uncertain)
+        keys = ", ".join(map(plain, self.uncertain)) + (f" and {more:,} more" if more > 0 else "")
+        return (
+            f"{counted(self.unclear, 'item')} sent without an answer, and maybe billed: {keys}  "
+            "(--resubmit-uncertain sends them again)"
+        )
+
+
+async def read_status(folder: Path) -> BatchStatus:
+    """Read the ledger of the batch in `folder`.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read.
+    """
+    path = folder / LEDGER
+    run = holder_of(path)
+    unclear = (ItemState.UNCERTAIN,) if run else (ItemState.UNCERTAIN, ItemState.SUBMITTING)
+    async with SqliteLedger.peek(path) as ledger:
+        totals = await ledger.totals()
+        counts = totals.counts
+        return BatchStatus(
+            counts=counts,
+            spent=totals.spent,
+            uncertain=await _first_keys(ledger, unclear) if any(counts[state] for state in unclear) else (),
+            oldest=await _oldest(ledger) if counts[ItemState.SUBMITTED] else None,
+            run=run,
+            expected=await expected_items(ledger),
+        )
+
+
+async def _first_keys(ledger: LedgerView, states: tuple[ItemState, ...]) -> tuple[str, ...]:
+    keys: list[str] = []
+    async for entry in ledger.entries(*states):
+        keys.append(entry.key)
+        if len(keys) == SHOWN_KEYS:
+            break
+    return tuple(keys)
+
+
+async def _oldest(ledger: LedgerView) -> LedgerEntry | None:
+    oldest: LedgerEntry | None = None
+    async for entry in ledger.entries(ItemState.SUBMITTED):
+        if oldest is None or entry.changed < oldest.changed:
+            oldest = entry
+    return oldest
 
 
 async def show_status(folder: Path, screen: Screen) -> int:
-    """Tell how the batch in `folder` stands.
+    """Print how the batch in `folder` stands.
 
     Raises:
         LedgerError: there is none, or its ledger cannot be read.
     """
-    account = await read_account(folder)
-    for line in _lines(folder, account):
-        screen.line(line)
-    screen.data(_object(folder, account))
-    return _exits.DONE
-
-
-def _lines(folder: Path, account: Account) -> list[str]:
-    oldest = account.oldest
-    lines = [
-        f"{folder}: {account.states}",
-        f"run: {f'on, in {account.run}' if account.run else 'none'}",
-        f"spent: {account.cost or 'not known'}",
-    ]
+    status = await read_status(folder)
+    screen.line(f"{folder}: {status.states}")
+    screen.line(f"run: {f'on, in {status.run}' if status.run else 'none'}")
+    screen.line(f"spent: {status.cost or 'not known'}")
+    oldest = status.oldest
     if oldest is not None:
-        lines.append(f"oldest running: {oldest.key}, task {oldest.task_id}, since {_moment(oldest)}")
-    if account.unclear:
-        lines.append(f"uncertain: {account.uncertain_words}")
-    return lines
-
-
-def _moment(entry: LedgerEntry) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.changed))
-
-
-def _object(folder: Path, account: Account) -> dict[str, Any]:
-    oldest = account.oldest
-    return {
-        "out": str(folder),
-        "run": account.run,
-        "expected": account.expected,
-        "counts": {state.value: account.counts[state] for state in ItemState},
-        "spent": account.spent,
-        "oldest": oldest and {"id": oldest.key, "task_id": oldest.task_id, "since": oldest.changed},
-        "uncertain": list(account.uncertain),
-    }
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(oldest.changed))
+        screen.line(f"oldest running: {oldest.key}, task {oldest.task_id}, since {since}")
+    if status.unclear:
+        screen.line(f"uncertain: {status.uncertain_words}")
+    screen.data(
+        {
+            "out": str(folder),
+            "run": status.run,
+            "expected": status.expected,
+            "counts": {state.value: status.counts[state] for state in ItemState},
+            "spent": status.spent,
+            "oldest": oldest and {"id": oldest.key, "task_id": oldest.task_id, "since": oldest.changed},
+            "uncertain": list(status.uncertain),
+        }
+    )
+    return _exits.DONE

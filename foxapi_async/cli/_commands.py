@@ -8,39 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._wire.requests import check_task_id
-from foxapi_async.cli import _exits, _inputs, _listing, _requests
-from foxapi_async.cli._job import Job
+from foxapi_async._wire.texts import counted, plain
+from foxapi_async.cli import _exits, _requests
+from foxapi_async.cli._fields import model_lines, model_objects
+from foxapi_async.cli._job import TaskCommand
 from foxapi_async.cli._running import run
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cli._text import counted, plain
 
 
 def generate(args: Namespace, screen: Screen) -> int:
     """Submit one request, wait, save."""
     request = _requests.read_request(args)
-    job = Job(args, screen)
-    job.folder = _inputs.open_folder(args.out)
-    job.asked = _requests.images_asked(request)
+    command = TaskCommand(args, screen)
+    command.folder = _requests.open_folder(args.out)
+    command.asked = _requests.images_asked(request)
 
     async def work(fox: FoxSession) -> int:
-        return await job.finish([await job.submit(fox, request)])
+        return await command.finish([await command.submit(fox, request)])
 
-    return run(job.in_session(work), screen)
+    return run(command.in_session(work), screen)
 
 
 def wait(args: Namespace, screen: Screen) -> int:
     """Attach to tasks, wait, save."""
     ids = list(dict.fromkeys(check_task_id(task_id) for task_id in args.ids))
-    job = Job(args, screen)
-    job.folder = _inputs.open_folder(args.out)
+    command = TaskCommand(args, screen)
+    command.folder = _requests.open_folder(args.out)
 
     async def work(fox: FoxSession) -> int:
-        return await job.finish([job.attach(fox, task_id) for task_id in ids])
+        return await command.finish([command.attach(fox, task_id) for task_id in ids])
 
-    return run(job.in_session(work), screen)
+    return run(command.in_session(work), screen)
 
 
 def batch(args: Namespace, screen: Screen) -> int:
@@ -51,7 +52,7 @@ def batch(args: Namespace, screen: Screen) -> int:
 
 
 def status(args: Namespace, screen: Screen) -> int:
-    """Look at a task, or at a batch, once."""
+    """Show a task, or a batch, once."""
     if (folder := Path(args.id)).is_dir():
         from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, for batches alone
 
@@ -64,7 +65,7 @@ def status(args: Namespace, screen: Screen) -> int:
         screen.data(_snapshot_object(snapshot))
         return _exits.DONE
 
-    return run(Job(args, screen).in_session(work), screen)
+    return run(TaskCommand(args, screen).in_session(work), screen)
 
 
 def report(args: Namespace, screen: Screen) -> int:
@@ -79,7 +80,7 @@ def report(args: Namespace, screen: Screen) -> int:
 
 def upload(args: Namespace, screen: Screen) -> int:
     """Store a file."""
-    path = _inputs.read_image("FILE", args.file)
+    path = _requests.read_image("FILE", args.file)
     if isinstance(path, str):
         raise InvalidRequestError(
             f"FILE {path}: this is a URL already; `foxapi generate --image` takes it as it is"
@@ -93,23 +94,35 @@ def upload(args: Namespace, screen: Screen) -> int:
         screen.note("the service keeps the file for 72 hours")
         return _exits.DONE
 
-    return run(Job(args, screen).in_session(work), screen)
+    return run(TaskCommand(args, screen).in_session(work), screen)
 
 
 def models(_args: Namespace, screen: Screen) -> int:
     """List the models."""
-    for item in _listing.objects():
+    for item in model_objects():
         screen.data(item)
-    for line in _listing.lines():
+    for line in model_lines():
         screen.line(line)
     return _exits.DONE
 
 
 def serve(args: Namespace, screen: Screen) -> int:
     """Serve the page."""
-    from foxapi_async.cli._serve import start_page  # noqa: PLC0415 - a web server, rarely needed
+    _check_extra()
+    from foxapi_async.cli._serve import PageCommand  # noqa: PLC0415 - a web server, rarely needed
 
-    return run(start_page(args, screen), screen)
+    return run(PageCommand(args, screen).work(), screen)
+
+
+def _check_extra() -> None:
+    try:
+        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
+        import uvicorn  # noqa: F401, PLC0415 - of the extra
+    except ImportError as error:
+        problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
+    else:
+        return
+    raise ConfigurationError(problem)
 
 
 def emulator(args: Namespace, _screen: Screen) -> int:
@@ -136,8 +149,8 @@ def _snapshot_line(snapshot: TaskSnapshot) -> str:
     progress = None if snapshot.progress is None or snapshot.finished else f"{snapshot.progress:g} %"
     images = counted(len(snapshot.images), "image") if snapshot.images else None
     problem = snapshot.error and ": ".join(filter(None, (snapshot.error.code, snapshot.error.message)))
-    told = (snapshot.id, snapshot.status, progress, images, problem, snapshot.model)
-    return plain("  ".join(part for part in told if part))
+    parts = (snapshot.id, snapshot.status, progress, images, problem, snapshot.model)
+    return plain("  ".join(part for part in parts if part))
 
 
 def _snapshot_object(snapshot: TaskSnapshot) -> dict[str, Any]:

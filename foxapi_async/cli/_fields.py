@@ -1,9 +1,13 @@
-"""The options that are made from the fields of the models: a model that is added brings its options along."""
+"""What is made from the fields of the models: options, and the list of `foxapi models`. A new model brings its own."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
+from typing import Any
+
+import attrs
 
 from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelRequest
 
@@ -11,6 +15,8 @@ DEFAULT_MODEL = GrokImagineImage.model
 
 # Options that are called otherwise than their field; the prompt is no option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
+_WIDTH = 100
+_COLUMN = 20
 _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
 
 
@@ -24,7 +30,7 @@ def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
 
 
 def default_first() -> list[tuple[str, type[ModelRequest]]]:
-    """The known models, the one that is meant where none is named before the others."""
+    """The known models, the default one first."""
     return sorted(MODELS.items(), key=lambda item: item[0] != DEFAULT_MODEL)
 
 
@@ -51,7 +57,7 @@ def add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldS
 
 
 def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
-    """The meaning, once where all models agree on it, and what each model that has the field allows."""
+    """The meaning, once if all models agree on it, and what each model that has the field allows."""
     spec = next(iter(specs.values()))
     meanings = {each.help for each in specs.values()}
     if len(meanings) == 1:
@@ -79,3 +85,30 @@ def allowed(spec: FieldSpec) -> str:
         case _:
             words = f"at most {spec.maximum}" if spec.maximum else "any number of them"
     return f"{words} (default {spec.default})" if spec.default else words
+
+
+def model_objects() -> Iterator[dict[str, Any]]:
+    """One object for each model."""
+    for model, cls in default_first():
+        yield {
+            "model": model,
+            "class": cls.__name__,
+            "default": model == DEFAULT_MODEL,
+            "fields": [attrs.asdict(spec) for spec in cls.fields()],
+        }
+
+
+def model_lines() -> Iterator[str]:
+    """A section for each model, with its options in a column."""
+    for place, (model, cls) in enumerate(default_first()):
+        default = " (default)" if model == DEFAULT_MODEL else ""
+        yield from ["", f"{model}{default}"] if place else [f"{model}{default}"]
+        for spec in cls.fields():
+            yield from _field_lines(spec)
+
+
+def _field_lines(spec: FieldSpec) -> Iterator[str]:
+    advice = " Best left out." if spec.advanced else ""
+    indent = " " * (_COLUMN + 2)
+    yield f"  {options_of(spec.name)[0]:<{_COLUMN}}{spec.help}{advice}"
+    yield from textwrap.wrap(allowed(spec), _WIDTH, initial_indent=indent, subsequent_indent=indent)

@@ -1,8 +1,9 @@
-"""One command's dealings with the service: a session, tasks followed on the screen, and an account of what is left."""
+"""What one command does at the service: a session, tasks followed on the screen, and the ids of what is left."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from foxapi_async._errors import FoxError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._options import UNSET, Timeout
+from foxapi_async._wire.texts import counted, duration
 from foxapi_async.cli import _exits
+from foxapi_async.cli._messages import report
+from foxapi_async.cli._progress import TaskProgress
+from foxapi_async.cli._running import session_of
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cli._service import Service
-from foxapi_async.cli._text import counted, duration, resume_command
 from foxapi_async.models import GenerationRequest
 
 Work = Callable[[FoxSession], Awaitable[int]]
@@ -24,12 +27,12 @@ Work = Callable[[FoxSession], Awaitable[int]]
 _SENDING = "submit"
 
 
-class Job:
+class TaskCommand:
     """What one command does at the service.
 
     Args:
         args: the parsed options.
-        screen: where to tell of it.
+        screen: where it is shown.
 
     Raises:
         ConfigurationError: there is no usable key or address, and the emulator is not meant.
@@ -40,25 +43,23 @@ class Job:
         self.asked: int | None = None
         self._args = args
         self._screen = screen
-        self._service = Service(args)
+        self._progress = TaskProgress(None if screen.live else screen.note)
+        self._session = session_of(args)
         self._unsaved: dict[str, None] = {}
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
 
     async def in_session(self, work: Work) -> int:
         """Run `work` in an open session, of the service or of an emulator made for it."""
-        async with self._service.session() as fox:
-            return await self._run(fox, work)
-
-    async def _run(self, fox: FoxSession, work: Work) -> int:
-        try:
-            async with fox, self._screen.view.ticking():
-                return await work(fox)
-        except asyncio.CancelledError:
-            if self._args.emulator:
-                self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
-            raise
-        finally:
-            self._tell_unfinished(fox)
+        async with self._session as fox:
+            try:
+                async with fox, self._screen.following(self._progress):
+                    return await work(fox)
+            except asyncio.CancelledError:
+                if self._args.emulator:
+                    self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
+                raise
+            finally:
+                self._show_unfinished(fox)
 
     @property
     def _timeout(self) -> Timeout:
@@ -66,17 +67,16 @@ class Job:
 
     async def submit(self, fox: FoxSession, request: GenerationRequest) -> TaskHandle:
         """Submit, with a row on the screen for as long as it takes."""
-        view = self._screen.view
-        view.begin(_SENDING, "uploading and sending" if request.local_files() else "sending")
+        self._progress.begin(_SENDING, "uploading and sending" if request.local_files() else "sending")
         try:
             handle = await fox.submit(request, timeout=self._timeout)
         finally:
-            view.end(_SENDING)
+            self._progress.end(_SENDING)
         self._screen.note(f"submitted {handle.id} to {request.model}")
         return handle
 
     def attach(self, fox: FoxSession, task_id: str) -> TaskHandle:
-        """Take up a task of an earlier run."""
+        """Wait for a task of an earlier run."""
         return fox.attach(task_id, timeout=self._timeout)
 
     async def finish(self, handles: Iterable[TaskHandle]) -> int:
@@ -91,15 +91,15 @@ class Job:
         except FoxError as error:
             return self._report(error, handle.id)
         finally:
-            self._screen.view.end(handle.id)
+            self._progress.end(handle.id)
         del self._unsaved[result.task_id]
         self._deliver(result, paths)
         return _exits.DONE
 
     async def _follow(self, handle: TaskHandle) -> TaskResult:
-        self._screen.view.begin(handle.id, handle.id)
+        self._progress.begin(handle.id, handle.id)
         async for event in handle:
-            self._screen.view.take(event)
+            self._progress.take(event)
         return await handle
 
     def _deliver(self, result: TaskResult, paths: list[Path]) -> None:
@@ -120,18 +120,18 @@ class Job:
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
         if self.asked is not None and len(paths) < self.asked:
-            self._screen.complain(f"{self.asked} asked for, {len(paths)} made")
+            self._screen.error(f"{self.asked} asked for, {len(paths)} made")
 
     def _report(self, error: FoxError, task_id: str) -> int:
-        code = _exits.report(error, self._screen)
-        self._told.add(task_id)
+        code = report(error, self._screen)
+        self._shown.add(task_id)
         if _exits.is_resumable(error) and not self._args.emulator:
             saving = task_id in self._unsaved
             self._resume("finished, but not saved" if saving else "still running (and billed)", task_id)
         return code
 
-    def _tell_unfinished(self, fox: FoxSession) -> None:
-        """Say what an interrupted command, or a submit that was given up, leaves behind, and how to go on with it."""
+    def _show_unfinished(self, fox: FoxSession) -> None:
+        """Say what an interrupted command, or a submit that was given up, leaves behind, and how to resume it."""
         if self._args.emulator:
             return
         running = dict.fromkeys(handle.id for handle in fox.unfinished)
@@ -140,17 +140,25 @@ class Job:
             ("finished, but not saved", self._unsaved),
         ):
             for task_id in ids:
-                if task_id not in self._told:
+                if task_id not in self._shown:
                     self._resume(what, task_id)
 
     def _resume(self, what: str, task_id: str) -> None:
         # Some images of a task may have been saved already; those would be in the way.
         overwrite = self._args.overwrite or task_id in self._unsaved
         command = resume_command(task_id, self._args.out, overwrite=overwrite)
-        self._screen.complain(f"{what}: {task_id}  resume: {command}")
+        self._screen.error(f"{what}: {task_id}  resume: {command}")
 
 
 def _credits(usage: Mapping[str, Any]) -> str:
-    """What the service reserved for the task, if it says so."""
+    """What the service reserved for the task, if that is known."""
     reserved = usage.get("credits_reserved")
     return f", {reserved} credits" if isinstance(reserved, int | float) else ""
+
+
+def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:
+    """The command that waits for a task again."""
+    options = ["--out", out, *(["--overwrite"] if overwrite else [])]
+    # An id that begins with a dash would be read as an option.
+    rest = [*options, "--", task_id] if task_id.startswith("-") else [task_id, *options]
+    return shlex.join(["foxapi", "wait", *rest])

@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from foxapi_async._batch.input.lines import SUFFIXES
 from foxapi_async._version import __version__
-from foxapi_async.cli import _kinds
 from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name
 
 DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
+
+
+# What an option may hold: each function reads its text, or says what it must be.
+
+
+def _number(wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not fits(value):
+            raise argparse.ArgumentTypeError(f"must be {wanted}; got {text!r}")
+        return value
+
+    return read
+
+
+def _whole_number(wanted: str, least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+            raise argparse.ArgumentTypeError(f"must be {wanted}; got {text!r}")
+        return int(text[:12])
+
+    return read
+
+
+_positive = _number("a number above 0", lambda value: value > 0)
+_credits = _number("a number of credits, 0 or more", lambda value: value >= 0)
+_count = _whole_number("a whole number, 1 or more", 1, 10**9 - 1)
+_port = _whole_number("a port from 0 to 65535", 0, 65535)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """A name and a text, on both sides of the first equals sign."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE; got {text!r}")
+    return key, value
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +77,7 @@ class _Lines(argparse.HelpFormatter):
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `foxapi`; `words` are what it will parse, to import the emulator only where it is meant."""
+    """The parser of `foxapi`; `words` are what it will parse, to import the emulator only if it is meant."""
     parser = _Parser(
         prog="foxapi",
         description="Make images with FoxAPI.",
@@ -48,10 +87,10 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
     _add_generate(_command(commands, "generate", "make images from a prompt, wait for them and save them"))
-    _add_batch(_command(commands, "batch", "make images from many prompts; the same command again goes on"))
-    _add_status(_command(commands, "status", "look at a task once, or at a batch"))
+    _add_batch(_command(commands, "batch", "make images from many prompts; the same command again continues"))
+    _add_status(_command(commands, "status", "show a task once, or a batch"))
     _add_report(_command(commands, "report", "make a page of what a batch has made"))
-    _add_wait(_command(commands, "wait", "go on with tasks of an earlier run, and save their images"))
+    _add_wait(_command(commands, "wait", "wait for tasks of an earlier run, and save their images"))
     _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
     _command(commands, "models", "list the known models and their fields")
     _add_serve(_command(commands, "serve", "make images on a page in your browser"))
@@ -74,7 +113,7 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
     for names, meaning in (
         (("--json",), "print one JSON object for each line of data"),
         (("-q", "--quiet"), "no progress and no remarks, only warnings and errors"),
-        (("-v", "--verbose"), "say more of what is going on"),
+        (("-v", "--verbose"), "say more about what happens"),
         (("--debug",), "show the traceback of an error"),
     ):
         parser.add_argument(*names, action="store_true", default=default, help=meaning)
@@ -101,7 +140,7 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
         "--param",
         metavar="KEY=VALUE",
         action="append",
-        type=_kinds.pair,
+        type=_pair,
         help="send any field; VALUE is JSON, or else text (repeatable)",
     )
     raw.add_argument("--path", help="another generation endpoint, such as /v1/videos/generations")
@@ -116,12 +155,12 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     )
     _add_out(
         parser,
-        "folder of the batch: images, manifest.jsonl, and the ledger that the same command goes on with",
+        "folder of the batch: images, manifest.jsonl, and the ledger by which the same command continues",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="read all of FILE, tell what is wrong and what it would make; send nothing",
+        help="read all of FILE, say what is wrong and what it would make; send nothing",
     )
     _add_flow(parser.add_argument_group("flow and cost"))
     _add_ledger(parser)
@@ -132,16 +171,16 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_flow(group: argparse._ArgumentGroup) -> None:
     for name, metavar, kind, meaning in (
-        ("max-in-flight", "N", _kinds.count, "items under way at a time, at most (default: 100)"),
-        ("submits-per-second", "X", _kinds.rate, "submits a second, at most (default: no limit)"),
-        ("polls-per-second", "X", _kinds.rate, "looks at tasks a second, at most (default: no limit)"),
+        ("max-in-flight", "N", _count, "items under way at a time, at most (default: 100)"),
+        ("submits-per-second", "X", _positive, "submits a second, at most (default: no limit)"),
+        ("polls-per-second", "X", _positive, "polls of tasks a second, at most (default: no limit)"),
         (
             "budget",
             "CREDITS",
-            _kinds.amount,
+            _credits,
             "never spend more, all runs of this folder together; then the exit status is 4",
         ),
-        ("price", "CREDITS", _kinds.amount, "what one submit costs, where the service does not say"),
+        ("price", "CREDITS", _credits, "what one submit costs, if the service does not say"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
     group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")
@@ -157,12 +196,12 @@ def _add_ledger(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rebuild-ledger",
         action="store_true",
-        help="make a ledger again that was lost, from submitted.jsonl and manifest.jsonl; what these do not prove is not sent",
+        help="make a lost ledger again from submitted.jsonl and manifest.jsonl; what these do not prove is not sent",
     )
     group.add_argument(
         "--other-origin",
         action="store_true",
-        help="go on although the folder was begun at a service with another address",
+        help="continue although the folder was begun at a service with another address",
     )
 
 
@@ -192,16 +231,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen at (default: %(default)s); beyond this machine a token is demanded",
+        help="address to listen at (default: %(default)s); beyond this machine a token is required",
     )
     parser.add_argument(
-        "--port", type=_kinds.port, default=8000, help="0 for any that is free (default: %(default)s)"
+        "--port", type=_port, default=8000, help="0 for any that is free (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
         help="what a browser must show, at least 16 characters (default: none on this machine, else a new one)",
     )
-    meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows and goes on with it"
+    meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows it and continues"
     _add_out(parser, meaning, default="foxapi-page")
     _add_ledger(parser)
     _add_timeout(parser)
@@ -227,8 +266,8 @@ def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_kinds.seconds,
-        help="stop waiting for a task after this time; the task itself goes on (default: 3600)",
+        type=_positive,
+        help="stop waiting for a task after this time; the task itself continues (default: 3600)",
     )
 
 
@@ -241,7 +280,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator-seconds",
         metavar="SECONDS",
-        type=_kinds.seconds,
+        type=_positive,
         default=EMULATOR_SECONDS,
         help="how long its tasks take (default: about 4)",
     )

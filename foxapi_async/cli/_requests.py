@@ -1,23 +1,27 @@
-"""The request that a command line describes; what is wrong with it is told by the names of its options."""
+"""What a command line describes: a request, input files, an output folder; all is checked before anything is sent."""
 
 from __future__ import annotations
 
 import difflib
+import errno
 import json
+import os
 import re
+import sys
+import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
+from foxapi_async._handles.result import IMAGE_SUFFIXES
 from foxapi_async.cli._fields import fields_by_name, options_of
-from foxapi_async.cli._inputs import read_image, read_prompt
-from foxapi_async.cli._words import in_shell_words
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._raw import DEFAULT_PATH
 
-# How a line of `InvalidRequestError.problems` begins.
-_FIELD = re.compile(r"^(\w+)(?=[=:\[])")
+_URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
 # Near enough for a slip of the keyboard or a forgotten ending, far from every other documented model.
 _CLOSE = 0.75
 
@@ -53,9 +57,9 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
         return {"model": args.model, **given, **params, "path": args.path or DEFAULT_PATH}
     if args.model not in MODELS:
         _refuse_typo(args.model)
-    problems = tuple(_in_options(line) for name, value in given.items() for line in _misfits(name, value))
+    problems = [_in_options(line) for name, value in given.items() for line in _misfits(name, value)]
     if problems:
-        raise InvalidRequestError("; ".join(problems), problems=problems)
+        raise InvalidRequestError(problems=problems)
     return {"model": args.model, **given}
 
 
@@ -68,7 +72,7 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
     return given
 
 
-def _misfits(name: str, value: Any) -> list[str]:
+def _misfits(name: str, value: Any) -> list[FieldProblem]:
     """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
@@ -85,7 +89,7 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
     cls = MODELS[model]
     names = [spec.name for spec in cls.fields()]
     its_options = ", ".join(options_of(name)[0] for name in names)
-    problems = [
+    problems: list[str] = [
         f"{options_of(name)[0]}: {model} has no {name}; it takes {its_options}"
         for name in given
         if name not in names
@@ -96,8 +100,8 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
         problems += [_in_options(line) for line in error.problems]
     if not problems:
         return request
-    hint = " (--param KEY=VALUE sends a field unchecked)" if _may_have_grown(cls, given) else ""
-    raise InvalidRequestError(f"{'; '.join(problems)}{hint}", problems=tuple(problems))
+    hint = Hint.SEND_RAW if _may_have_grown(cls, given) else None
+    raise InvalidRequestError(problems=problems, hint=hint)
 
 
 def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
@@ -108,11 +112,9 @@ def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
     )
 
 
-def _in_options(problem: str) -> str:
-    """A line of `InvalidRequestError.problems` with the option in place of its field; the value stays as it is."""
-    text = _FIELD.sub(lambda found: options_of(found[1])[-1], problem)
-    value, colon, advice = text.rpartition(": ")
-    return in_shell_words(f"{value}{colon}{advice.replace('image_urls', '--image')}")
+def _in_options(problem: FieldProblem) -> FieldProblem:
+    """A line of `InvalidRequestError.problems` with options in place of fields; the value stays as it is."""
+    return problem.renamed(lambda name: options_of(name)[-1])
 
 
 def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
@@ -121,8 +123,8 @@ def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
     try:
         return RawRequest(args.model, prompt, params=params, path=args.path or DEFAULT_PATH)
     except InvalidRequestError as error:
-        problems = tuple(map(_in_options, error.problems))
-    raise InvalidRequestError("; ".join(problems), problems=problems)
+        problems = list(map(_in_options, error.problems))
+    raise InvalidRequestError(problems=problems)
 
 
 def _value(text: str) -> Any:
@@ -140,3 +142,65 @@ def _refuse_typo(model: str) -> None:
         raise InvalidRequestError(
             f"--model {model}: did you mean {close[0]}? (--path {DEFAULT_PATH} sends any model unchecked)"
         )
+
+
+def read_prompt(prompt: str) -> str:
+    """The prompt; of standard input if it is `-`.
+
+    Raises:
+        InvalidRequestError: standard input is no text.
+    """
+    if prompt != "-":
+        return prompt
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError:
+        problem = "PROMPT -: standard input is no text in this terminal's encoding"
+    raise InvalidRequestError(problem)
+
+
+def read_image(option: str, text: str) -> str | Path:
+    """A URL as it is, anything else as the path of a file that can be read; `option` is where it was given.
+
+    Raises:
+        InvalidRequestError: there is no such file, it cannot be read or is empty.
+    """
+    if _URL.match(text):
+        return text
+    if _SCHEME.match(text):
+        raise InvalidRequestError(f"{option} {text}: give a local file, an http(s) URL or a data URI")
+    path = Path(text)
+    try:
+        with path.open("rb") as file:
+            problem = "" if file.read(1) else "the file is empty"
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        problem = getattr(error, "strerror", None) or str(error)
+    if problem:
+        raise InvalidRequestError(f"{option} {text}: {problem}")
+    return path
+
+
+def open_folder(text: str) -> Path:
+    """The output folder, made if it is missing, and proved to take files.
+
+    Raises:
+        InvalidRequestError: it cannot be one.
+    """
+    folder = Path(text)
+    if folder.suffix.lower() in IMAGE_SUFFIXES:
+        raise InvalidRequestError(
+            f"--out {text}: this is the folder for the images, give one without {folder.suffix}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, ValueError) as error:
+        problem = _reason(error)
+    raise InvalidRequestError(f"--out {text}: {problem}; give a folder that can be written to")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EEXIST:
+        return "there is a file of that name"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

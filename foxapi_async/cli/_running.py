@@ -1,4 +1,4 @@
-"""Runs a command's coroutine: on the fastest loop there is, until it ends or a signal asks it to."""
+"""How a command runs: on the fastest loop there is, until it ends or a signal asks it to, in a session."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
+
+from foxapi_async._client.session import FoxSession
 
 if TYPE_CHECKING:
     from foxapi_async.cli._screen import Screen
 
-# Leaving takes longer than this only where a submit still waits for its answer.
+# The session takes longer than this to close only if a submit still waits for its answer.
 _SOON = 0.5
 _STDERR = 2
 _WAITING = "waiting for the answer to what was just sent; Ctrl-C again leaves at once"
@@ -41,7 +45,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
-    """Cancel `work` at the first signal, so that it can tell what is still running; a second one hastens it."""
+    """Cancel `work` at the first signal, so that it can say what still runs; a second one waits for no answer."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     received: list[int] = []
@@ -49,7 +53,7 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
 
     def interrupt(number: int) -> None:
         if not received:
-            explanation.append(loop.call_later(_SOON, screen.complain, _WAITING))
+            explanation.append(loop.call_later(_SOON, screen.error, _WAITING))
         received.append(number)
         task.cancel()
 
@@ -66,3 +70,27 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
     finally:
         for timer in explanation:
             timer.cancel()
+
+
+def session_of(args: Namespace, **settings: Any) -> AbstractAsyncContextManager[FoxSession]:
+    """Gives a session that is still to be entered: at the service, or at an emulator made for this command.
+
+    Args:
+        args: the parsed options.
+        **settings: of the session, as `FoxSession` takes them.
+
+    Raises:
+        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+    """
+    if args.emulator:
+        return _emulated(args.emulator_seconds, settings)
+    # Made before anything else happens, since it says what is wrong with the key. It needs no loop.
+    return contextlib.nullcontext(FoxSession(**settings))
+
+
+@contextlib.asynccontextmanager
+async def _emulated(seconds: float, settings: dict[str, Any]) -> AsyncIterator[FoxSession]:
+    from foxapi_async.emulator import Emulator  # noqa: PLC0415 - a web server, rarely needed
+
+    async with Emulator(seconds=seconds) as emulator:
+        yield FoxSession(emulator.key, base_url=emulator.url, **settings)

@@ -6,55 +6,31 @@ import secrets
 import shlex
 import socket
 from argparse import Namespace
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async._http.account import is_loopback
+from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
-from foxapi_async.cli._inputs import open_folder
+from foxapi_async.cli._requests import open_folder
+from foxapi_async.cli._running import session_of
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cli._service import Service
-from foxapi_async.cli._text import counted
-
-if TYPE_CHECKING:
-    from foxapi_async.page._guard import Gate
+from foxapi_async.page._app import Page
+from foxapi_async.page._guard import Gate
+from foxapi_async.page._server import listen, serve
+from foxapi_async.page._service import PageService
 
 _SHORTEST_TOKEN = 16
 _ANYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - what a user may ask for
-_TOLD_IDS = 20
+_SHOWN_IDS = 20
 
 
-def start_page(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
-    """The work of `foxapi serve`; it gives the exit status.
-
-    Raises:
-        InvalidRequestError: the output folder or an option cannot be what it should be.
-        ConfigurationError: the extra `web` is missing; or there is no usable key or address, and the emulator is not
-            meant.
-    """
-    _check_extra()
-    return PageJob(args, screen).work()
-
-
-def _check_extra() -> None:
-    try:
-        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
-        import uvicorn  # noqa: F401, PLC0415 - of the extra
-    except ImportError as error:
-        problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
-    else:
-        return
-    raise ConfigurationError(problem)
-
-
-class PageJob:
+class PageCommand:
     """One run of the command.
 
     Args:
         args: the parsed options.
-        screen: where to tell of it.
+        screen: where it is shown.
 
     Raises:
         ConfigurationError: there is no usable key or address, and the emulator is not meant.
@@ -67,7 +43,7 @@ class PageJob:
         self._local = is_loopback(args.host)
         self._token = _token_of(args.token, local=self._local)
         timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
-        self._service = Service(args, **timeout)
+        self._session = session_of(args, **timeout)
         self._out = open_folder(args.out)
 
     async def work(self) -> int:
@@ -79,39 +55,29 @@ class PageJob:
                 round.
             LedgerError: another run has the folder, or it cannot be used.
         """
-        from foxapi_async.page._server import listen  # noqa: PLC0415 - a web server, rarely needed
-
         with listen(self._args.host, self._args.port) as sock:
-            async with self._service.session() as fox:
+            async with self._session as fox:
                 try:
                     await self._serve(fox, sock)
                 finally:
-                    self._tell_unfinished(fox)
+                    self._show_unfinished(fox)
         return _exits.DONE  # pragma: no cover - a server ends by being cancelled
 
     async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
-        from foxapi_async.page._app import Page  # noqa: PLC0415 - a web server, rarely needed
-        from foxapi_async.page._server import serve  # noqa: PLC0415 - as above
-        from foxapi_async.page._studio import Studio  # noqa: PLC0415 - as above
-
         port = sock.getsockname()[1]
-        opened = Studio.opened(
+        opened = PageService.opened(
             fox,
             self._out,
             emulated=self._args.emulator,
             other_origin=self._args.other_origin,
             rebuild_ledger=self._args.rebuild_ledger,
         )
-        async with fox, opened as studio:
-            self._tell_where(port)
-            await serve(Page(studio, self._gate(port)), sock)
+        async with fox, opened as service:
+            self._show_where(port)
+            gate = Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
+            await serve(Page(service, gate), sock)
 
-    def _gate(self, port: int) -> Gate:
-        from foxapi_async.page._guard import Gate  # noqa: PLC0415 - a web server, rarely needed
-
-        return Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
-
-    def _tell_where(self, port: int) -> None:
+    def _show_where(self, port: int) -> None:
         host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/{f'?token={self._token}' if self._token else ''}"
@@ -124,19 +90,19 @@ class PageJob:
                 "the address holds the token, and http is not encrypted: use it in networks you trust"
             )
 
-    def _tell_unfinished(self, fox: FoxSession) -> None:
+    def _show_unfinished(self, fox: FoxSession) -> None:
         ids = list(dict.fromkeys(handle.id for handle in fox.unfinished))
         if self._args.emulator:
             self._screen.note("the emulator's tasks end here, nothing was billed")
         elif ids:
-            more = f" and {len(ids) - _TOLD_IDS} more" if len(ids) > _TOLD_IDS else ""
-            told = f"{', '.join(ids[:_TOLD_IDS])}{more}"
-            self._screen.complain(f"{counted(len(ids), 'task')} still running (and billed): {told}")
-            self._screen.complain(f"go on with: {shlex.join(['foxapi', *_without_token(self._args.words)])}")
+            more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
+            shown = f"{', '.join(ids[:_SHOWN_IDS])}{more}"
+            self._screen.error(f"{counted(len(ids), 'task')} still running (and billed): {shown}")
+            self._screen.error(f"continue with: {shlex.join(['foxapi', *_without_token(self._args.words)])}")
 
 
 def _token_of(given: str | None, *, local: bool) -> str | None:
-    """What is demanded of whoever comes; None where nothing is.
+    """The token that a browser must show; None if it needs none.
 
     Raises:
         InvalidRequestError: it could be guessed, or does not fit into an address.

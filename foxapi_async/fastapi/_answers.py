@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from foxapi_async import _errors
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
+from foxapi_async._listener import about, log
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
@@ -27,11 +28,9 @@ _RETRY_AFTER = 5.0
 _LONGEST = 24 * 3600.0
 _SHOWN_PROBLEMS = 20
 
-_log = logging.getLogger("foxapi_async")
-
 
 @attrs.frozen
-class Answer:
+class ErrorAnswer:
     """An error as a client sees it.
 
     Attributes:
@@ -52,12 +51,12 @@ class Answer:
     level: int | None = attrs.field(default=None, kw_only=True)
 
 
-def answer_to(error: FoxError) -> Answer:
+def answer_to(error: FoxError) -> ErrorAnswer:
     """The answer to a client for `error`: the first row that fits."""
     return next(answer(error) for kind, answer in _ANSWERS if isinstance(error, kind))
 
 
-def _refused(error: APIError) -> Answer:
+def _refused(error: APIError) -> ErrorAnswer:
     """Pass on a refusal of the client's request in the service's words. Hide any other.
 
     The words are passed on only if they are the service's own, in its envelope, and not from an edge's page.
@@ -66,18 +65,20 @@ def _refused(error: APIError) -> Answer:
     if not (concerns_request and (error.type or error.code)):
         return _UNUSABLE
     status = 422 if error.status == 404 else error.status
-    return Answer(status, "refused", shorten(error.message), code=error.code)
+    return ErrorAnswer(status, "refused", shorten(error.message), code=error.code)
 
 
-def _missing(error: APIError) -> Answer:
-    return _refused(error) if error.task_id is None else Answer(404, "not_found", "There is no such task.")
+def _missing(error: APIError) -> ErrorAnswer:
+    return (
+        _refused(error) if error.task_id is None else ErrorAnswer(404, "not_found", "There is no such task.")
+    )
 
 
-def _limited(error: FoxError) -> Answer:
-    return Answer(429, "rate_limited", "Too many requests: try again later.", retry_after=_pause(error))
+def _limited(error: FoxError) -> ErrorAnswer:
+    return ErrorAnswer(429, "rate_limited", "Too many requests: try again later.", retry_after=_pause(error))
 
 
-def _away(error: FoxError) -> Answer:
+def _away(error: FoxError) -> ErrorAnswer:
     return attrs.evolve(_UNAVAILABLE, retry_after=_pause(error))
 
 
@@ -88,23 +89,23 @@ def _pause(error: FoxError) -> float | None:
     return _RETRY_AFTER if asked is None else min(asked, _LONGEST)
 
 
-_UNAVAILABLE = Answer(503, "unavailable", "Images cannot be made at the moment.", level=logging.WARNING)
+_UNAVAILABLE = ErrorAnswer(503, "unavailable", "Images cannot be made at the moment.", level=logging.WARNING)
 _ACCOUNT = attrs.evolve(_UNAVAILABLE, level=logging.ERROR)
-_UNUSABLE = Answer(502, "upstream", "The image service gave no usable answer.", level=logging.WARNING)
-_NOT_READY = Answer(504, "not_ready", "The task has not ended yet. It goes on: ask for its id again.")
-_UNCERTAIN = Answer(
+_UNUSABLE = ErrorAnswer(502, "upstream", "The image service gave no usable answer.", level=logging.WARNING)
+_NOT_READY = ErrorAnswer(504, "not_ready", "The task has not ended yet. It goes on: ask for its id again.")
+_UNCERTAIN = ErrorAnswer(
     502,
     "uncertain_submit",
     "It is not known whether the request was accepted. It may be billed: do not repeat it unseen.",
     level=logging.ERROR,
 )
-_INTERNAL = Answer(500, "internal", "The server is not set up for this.", level=logging.ERROR)
+_INTERNAL = ErrorAnswer(500, "internal", "The server is not set up for this.", level=logging.ERROR)
 
-_ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], Answer]], ...] = (
-    (BodyTooLargeError, lambda error: Answer(413, "too_large", str(error))),
-    (_errors.InvalidRequestError, lambda error: Answer(422, "invalid_request", _listed(error.problems))),
-    (_errors.TaskFailedError, lambda error: Answer(502, "task_failed", str(error), code=error.code)),
-    (_errors.TaskCancelledError, lambda error: Answer(502, "task_cancelled", str(error))),
+_ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
+    (BodyTooLargeError, lambda error: ErrorAnswer(413, "too_large", str(error))),
+    (_errors.InvalidRequestError, lambda error: ErrorAnswer(422, "invalid_request", _listed(error.problems))),
+    (_errors.TaskFailedError, lambda error: ErrorAnswer(502, "task_failed", str(error), code=error.code)),
+    (_errors.TaskCancelledError, lambda error: ErrorAnswer(502, "task_cancelled", str(error))),
     (_errors.TaskError, lambda _: _NOT_READY),
     (_errors.UncertainSubmitError, lambda _: _UNCERTAIN),
     (_errors.AuthenticationError, lambda _: _ACCOUNT),
@@ -129,11 +130,18 @@ def error_body(error: FoxError) -> dict[str, Any]:
     """The error as JSON. If the answer hides the error's message, it is logged, once for each body."""
     answer = answer_to(error)
     if answer.level is not None:
-        _log.log(answer.level, "answered with %d %s: %s", answer.status, answer.type, error)
+        log.log(
+            answer.level,
+            "answered with %d %s: %s",
+            answer.status,
+            answer.type,
+            error,
+            extra=about("answered"),
+        )
     return _body(answer, error)
 
 
-def _body(answer: Answer, error: FoxError) -> dict[str, Any]:
+def _body(answer: ErrorAnswer, error: FoxError) -> dict[str, Any]:
     told: dict[str, Any] = {"type": answer.type, "message": answer.message}
     if answer.code:
         told["code"] = shorten(answer.code, 100)
@@ -153,7 +161,7 @@ def error_response(error: FoxError) -> JSONResponse:
 
 
 def add_error_handlers(app: Starlette) -> None:
-    """Answer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
+    """ErrorAnswer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
 
     The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` if there are any:
 

@@ -34,12 +34,12 @@ def noticed() -> Iterator[asyncio.Event]:
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in _SIGNALS:
-                stack.enter_context(_told_first(number, lambda: loop.call_soon_threadsafe(stopping.set)))
+                stack.enter_context(_notified_first(number, lambda: loop.call_soon_threadsafe(stopping.set)))
         yield stopping
 
 
 @contextlib.contextmanager
-def _told_first(number: signal.Signals, notice: Callable[[], object]) -> Iterator[None]:
+def _notified_first(number: signal.Signals, notice: Callable[[], object]) -> Iterator[None]:
     """Call `notice` at a signal, then the Python function that handled it before."""
     former = signal.getsignal(number)
     if not callable(former):  # the signal is ignored, or ends the process

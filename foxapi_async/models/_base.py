@@ -1,4 +1,4 @@
-"""The base class of all requests, and the one error that names all problems of a request."""
+"""The base class of all requests."""
 
 from __future__ import annotations
 
@@ -10,20 +10,9 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async.models._values import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from foxapi_async.models._fields import Kind
-
-# An error message lists at most this many problems; `.problems` has all.
-_SHOWN_PROBLEMS = 20
-
-
-def refusal(problems: Sequence[str], hint: str = "") -> InvalidRequestError:
-    """One error for all the problems of a request."""
-    count = f"{len(problems)} problems: " if len(problems) > 1 else ""
-    rest = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-    message = count + "; ".join(problems[:_SHOWN_PROBLEMS]) + rest
-    return InvalidRequestError(f"{message}. {hint}" if hint else message, problems=tuple(problems))
 
 
 class GenerationRequest(abc.ABC):
@@ -114,7 +103,9 @@ class GenerationRequest(abc.ABC):
             InvalidRequestError: a local file is still among the input files; see `local_files`, `with_files`.
         """
         if files := self.local_files():
-            raise refusal([f"a local file is not uploaded: {shown(file)}" for file in files])
+            raise InvalidRequestError(
+                problems=[f"a local file is not uploaded: {shown(file)}" for file in files]
+            )
         body = self.to_dict()
         body.pop("path", None)
         return body

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import attrs
 
+from foxapi_async._errors import FieldProblem
 from foxapi_async.models._values import NOT_UTF8, image_fault, is_sendable, shown
 
 if TYPE_CHECKING:
@@ -87,20 +88,20 @@ class FieldSpec:
                 count = f"1 to {self.maximum}" if self.maximum else "1 or more"
                 return f"lists of {count} URLs or local files"
 
-    def problems(self, value: object) -> Iterator[str]:
+    def problems(self, value: object) -> Iterator[FieldProblem]:
         """One line for each fault of the value; None means that it is not given."""
         if value is None:
             if self.required:
-                yield f"{self.name}: missing; {self._hint}"
+                yield FieldProblem(self.name, f": missing; {self._allowed_values}")
         elif self.kind == "images":
             yield from self._image_problems(value)
         elif not self._holds(value):
-            yield f"{self.name}={shown(value)}: {self._hint}"
+            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         elif isinstance(value, str) and not is_sendable(value):
-            yield f"{self.name}={shown(value)}: {NOT_UTF8}"
+            yield FieldProblem(self.name, f"={shown(value)}: {NOT_UTF8}")
 
     @property
-    def _hint(self) -> str:
+    def _allowed_values(self) -> str:
         return f"allowed are {self.allowed}{'' if self.required else ', or leave it out'}"
 
     def _holds(self, value: object) -> bool:
@@ -118,17 +119,19 @@ class FieldSpec:
         too_small = self.minimum is not None and size < self.minimum
         return not too_small and (self.maximum is None or size <= self.maximum)
 
-    def _image_problems(self, value: object) -> Iterator[str]:
+    def _image_problems(self, value: object) -> Iterator[FieldProblem]:
         if isinstance(value, str | os.PathLike):
             fault = image_fault(value)
-            yield f"{self.name}={shown(value)}: put it in a list, even a single one{f'; {fault}' if fault else ''}"
+            more = f"; {fault}" if fault else ""
+            yield FieldProblem(self.name, f"={shown(value)}: put it in a list, even a single one{more}")
         elif not isinstance(value, tuple) or not value:
-            yield f"{self.name}={shown(value)}: {self._hint}"
+            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         else:
             if not self._fits(len(value)):
-                yield f"{self.name}: {len(value)} images given; {self._hint}"
-            faults = enumerate(map(image_fault, value))
-            yield from (f"{self.name}[{n}]={shown(value[n])}: {fault}" for n, fault in faults if fault)
+                yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")
+            for place, image in enumerate(value):
+                if fault := image_fault(image):
+                    yield FieldProblem(self.name, f"[{place}]={shown(image)}: {fault}")
 
 
 def read_specs(cls: type[attrs.AttrsInstance]) -> tuple[FieldSpec, ...]:

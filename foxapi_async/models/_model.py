@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import InvalidRequestError
-from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
+from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldSpec, Kind, option, read_specs
 from foxapi_async.models._values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-_RAW_HINT = 'RawRequest sends what this class does not know (a mapping becomes one by a "path" key)'
 
 _models: dict[str, type[ModelRequest]] = {}
 MODELS: Mapping[str, type[ModelRequest]] = MappingProxyType(_models)
@@ -44,10 +42,12 @@ class ModelRequest(GenerationRequest):
 
     def __attrs_post_init__(self) -> None:
         """Collect the faults of all fields and of their combination, and raise them together."""
-        problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
+        problems: list[str] = [
+            line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))
+        ]
         problems += self._check()
         if problems:
-            raise refusal(problems, _RAW_HINT)
+            raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -68,14 +68,14 @@ class ModelRequest(GenerationRequest):
             InvalidRequestError: with all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
-        problems = [_unknown_field(name, names, cls.model) for name in given if name not in names]
+        problems: list[str] = [_unknown_field(name, names, cls.model) for name in given if name not in names]
         values: dict[str, Any] = {name: given.get(name) for name in names}
         try:
             request = cls(**values)
         except InvalidRequestError as error:
             problems += error.problems
         if problems:
-            raise refusal(problems, _RAW_HINT)
+            raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
         return request
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
     return read_specs(cls)
 
 
-def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
+def _unknown_field(name: object, known: Iterable[str], model: object) -> FieldProblem:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     close = get_close_matches(name[:60], known, cutoff=0.6) if isinstance(name, str) else []
-    hint = f"; did you mean {' or '.join(close)}?" if close else f"; its fields are {', '.join(known)}"
-    return f"{shown(name)}: no field of {model}{hint}"
+    advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
+    return FieldProblem("", f"{shown(name)}: no field of {model}; {advice}")

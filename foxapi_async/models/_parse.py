@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from foxapi_async._errors import InvalidRequestError
-from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async._errors import FieldProblem, InvalidRequestError
+from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
 from foxapi_async.models._values import shown
@@ -23,8 +23,8 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
         InvalidRequestError: with a line in `.problems` for each field that is wrong, missing or unknown.
     """
     if not isinstance(mapping, Mapping):
-        raise refusal(
-            [f'a request is a mapping such as {{"model": ..., "prompt": ...}}, not {shown(mapping)}']
+        raise InvalidRequestError(
+            f'a request is a mapping such as {{"model": ..., "prompt": ...}}, not {shown(mapping)}'
         )
     given = dict(mapping)
     model, path = given.pop("model", None), given.pop("path", None)
@@ -48,9 +48,11 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     prompt = given.pop("prompt", None)
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
-    problems = [f"model: missing; known are {', '.join(map(repr, MODELS))}"]
+    problems: list[FieldProblem] = [
+        FieldProblem("model", f": missing; known are {', '.join(map(repr, MODELS))}")
+    ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)
     except InvalidRequestError as error:
         problems += error.problems
-    raise refusal(problems)
+    raise InvalidRequestError(problems=problems)

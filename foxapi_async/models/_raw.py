@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import attrs
 
-from foxapi_async.models._base import GenerationRequest, refusal
+from foxapi_async._errors import FieldProblem, InvalidRequestError
+from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import Kind
 from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
@@ -50,16 +51,18 @@ class RawRequest(GenerationRequest):
         """Refuse values that cannot be sent. Keep a copy of `params`, so that later changes by the caller
         have no effect.
         """
-        problems: list[str] = []
+        problems: list[FieldProblem] = []
         if not isinstance(self.model, str) or not self.model.strip() or not self.model.isprintable():
-            problems.append(f"model={shown(self.model)}: must be a model id without control characters")
+            text = f"={shown(self.model)}: must be a model id without control characters"
+            problems.append(FieldProblem("model", text))
         if self.prompt is not None:
             problems += _prompt_problems(self.prompt)
         if not isinstance(self.path, str) or not _PATH.fullmatch(self.path):
-            problems.append(f'path={shown(self.path)}: must be an endpoint such as "{DEFAULT_PATH}"')
+            text = f'={shown(self.path)}: must be an endpoint such as "{DEFAULT_PATH}"'
+            problems.append(FieldProblem("path", text))
         params = _copy_params(self.params, problems)
         if problems:
-            raise refusal(problems)
+            raise InvalidRequestError(problems=problems)
         object.__setattr__(self, "params", params)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,28 +79,34 @@ class RawRequest(GenerationRequest):
         return attrs.evolve(self, params={**self.params, **changes})
 
 
-def _prompt_problems(prompt: object) -> list[str]:
+def _prompt_problems(prompt: object) -> list[FieldProblem]:
     if not isinstance(prompt, str) or not prompt.strip():
-        return [f"prompt={shown(prompt)}: allowed are non-blank texts, or leave it out"]
-    return [] if is_sendable(prompt) else [f"prompt={shown(prompt)}: {NOT_UTF8}"]
+        return [FieldProblem("prompt", f"={shown(prompt)}: allowed are non-blank texts, or leave it out")]
+    return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 
-def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
+def _copy_params(params: object, problems: list[FieldProblem]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
-        problems.append(f"params={shown(params)}: must be a mapping of field names to JSON values")
+        problems.append(
+            FieldProblem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
+        )
         return {}
-    problems += [f"params[{key!r}]: give it as the argument {key}" for key in _OWN if key in params]
+    problems += [
+        FieldProblem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
+    ]
     copied: dict[str, Any] = {}
     for key, value in params.items():
-        if _is_name(key, "params", problems):
-            copied[key] = _copy(value, f"params[{shown(key)}]", problems, files=key in _KINDS["images"])
+        if _is_name(key, "", problems):
+            copied[key] = _copy(value, f"[{shown(key)}]", problems, files=key in _KINDS["images"])
     return copied
 
 
-def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
+def _copy(
+    value: Any, where: str, problems: list[FieldProblem], depth: int = 0, *, files: bool = False
+) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
-        problems.append(f"{where}: nested too deeply")
+        problems.append(FieldProblem("params", f"{where}: nested too deeply"))
     elif isinstance(value, Mapping):
         return {
             key: _copy(item, f"{where}[{shown(key)}]", problems, depth + 1)
@@ -112,14 +121,14 @@ def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files:
             for place, item in enumerate(value)
         ]
     elif fault := _fault(value):
-        problems.append(f"{where}={shown(value)}: {fault}")
+        problems.append(FieldProblem("params", f"{where}={shown(value)}: {fault}"))
     return value
 
 
-def _is_name(key: object, where: str, problems: list[str]) -> bool:
+def _is_name(key: object, where: str, problems: list[FieldProblem]) -> bool:
     good = isinstance(key, str) and is_sendable(key)
     if not good:
-        problems.append(f"{where}: the field name {shown(key)} must be a text")
+        problems.append(FieldProblem("params", f"{where}: the field name {shown(key)} must be a text"))
     return good
 
 

@@ -13,6 +13,7 @@ ImageInput: TypeAlias = str | os.PathLike[str]
 
 NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
 
+_SCHEME = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 # RFC 2397: the comma before the data is required, and all before it may be left out. The text there is a
 # media type. The limit keeps the search short in megabytes without a comma.
@@ -29,6 +30,11 @@ def shown(value: object) -> str:
         return _short.repr(value)
     except ValueError:  # Python refuses to print an integer of more than 4300 digits
         return f"<{type(value).__name__} too long to show>"
+
+
+def has_scheme(text: str) -> bool:
+    """Whether a text is meant as an address, good or bad, and not as the path of a file."""
+    return bool(_SCHEME.match(text))
 
 
 def is_sendable(text: str) -> bool:
@@ -61,4 +67,5 @@ def image_fault(item: object) -> str | None:
         return NOT_UTF8
     if _WEB_ADDRESS.fullmatch(item) or _DATA_URI.match(item):
         return None
-    return "neither an http(s) URL nor a data URI; wrap a local file in pathlib.Path"
+    advice = "" if has_scheme(item) or not item.strip() else "; wrap a local file in pathlib.Path"
+    return f"neither an http(s) URL nor a data URI{advice}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
+from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
 from foxapi_async.models._values import ImageInput, as_images, shown
@@ -81,7 +82,7 @@ class Gemini3ProImage(ModelRequest):
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
 
-    def _check(self) -> Iterable[str]:
+    def _check(self) -> Iterable[FieldProblem]:
         return _match_needs_images(self.aspect_ratio, self.image_urls)
 
 
@@ -116,11 +117,18 @@ class Gemini31FlashImage(ModelRequest):
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
     image_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_IMAGE_SEARCH)
 
-    def _check(self) -> Iterable[str]:
+    def _check(self) -> Iterable[FieldProblem]:
         return _match_needs_images(self.aspect_ratio, self.image_urls)
 
 
-def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[str]:
+def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[FieldProblem]:
     # The page says: "the output will try to match the input image's aspect ratio". So an input image is needed.
     if aspect_ratio == "match_input_image" and images is None:
-        yield "aspect_ratio='match_input_image': allowed with image_urls only; give image_urls or another ratio"
+        yield FieldProblem(
+            "aspect_ratio",
+            "='match_input_image': allowed with ",
+            "image_urls",
+            " only; give ",
+            "image_urls",
+            " or another ratio",
+        )

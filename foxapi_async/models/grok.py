@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
+from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
 from foxapi_async.models._values import ImageInput, as_images, shown
@@ -59,7 +60,12 @@ class GrokImagineImage(ModelRequest):
         metadata=option("The images to edit.", maximum=3),
     )
 
-    def _check(self) -> Iterable[str]:
+    def _check(self) -> Iterable[FieldProblem]:
         # The page says about aspect_ratio: "for text-to-image only".
         if self.aspect_ratio is not None and self.image_urls is not None:
-            yield f"aspect_ratio={shown(self.aspect_ratio)}: allowed without image_urls only; leave one of the two out"
+            yield FieldProblem(
+                "aspect_ratio",
+                f"={shown(self.aspect_ratio)}: allowed without ",
+                "image_urls",
+                " only; leave one of the two out",
+            )

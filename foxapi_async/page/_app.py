@@ -14,36 +14,36 @@ from foxapi_async.fastapi import add_error_handlers, image_router
 from foxapi_async.fastapi._stopping import STATE_KEY
 from foxapi_async.page._guard import Gate, Guard
 from foxapi_async.page._routes import PageRoutes
-from foxapi_async.page._studio import Studio
+from foxapi_async.page._service import PageService
 
 
 class Page:
     """The app of one page.
 
     Args:
-        studio: does the work.
+        service: does the work.
         gate: decides who may enter.
     """
 
-    def __init__(self, studio: Studio, gate: Gate) -> None:
-        self._studio = studio
+    def __init__(self, service: PageService, gate: Gate) -> None:
+        self._service = service
         self._stopping = asyncio.Event()
         self.app: ASGIApp = Guard(self._guarded(), gate)
 
     def stop(self) -> None:
         """End the streams: a server waits for them before it ends."""
         self._stopping.set()
-        self._studio.board.wake()
+        self._service.broadcaster.wake()
 
     def _guarded(self) -> FastAPI:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
         add_error_handlers(app)
         app.include_router(
-            PageRoutes(self._studio, self._stopping).router()
+            PageRoutes(self._service, self._stopping).router()
         )  # first, so that its submit route is used
         app.include_router(image_router(dependencies=[]))  # the guard has checked the client
         return app
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[dict[str, Any]]:
-        yield {"fox": self._studio.fox, STATE_KEY: self._stopping}
+        yield {"fox": self._service.fox, STATE_KEY: self._stopping}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,15 +20,6 @@ IMAGE_TYPES = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
-
-
-# The endings of the library's errors, which say what a program can do.
-_FOR_PROGRAMS = re.compile(r"; it goes on.*|; it is not sent again \(RetryPolicy.*", re.DOTALL)
-
-
-def for_people(words: str) -> str:
-    """An error's words without the advice for programs; the page has buttons."""
-    return _FOR_PROGRAMS.sub("", words)
 
 
 def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict[str, Any]:
@@ -95,9 +85,7 @@ def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:
     error = _mapping(record.get("error"))
     if not error:
         return None
-    words = error.get("message")
-    told = for_people(words) if isinstance(words, str) else None
-    return {"code": error.get("code"), "message": told, "charged": error.get("charged")}
+    return {name: error.get(name) for name in ("code", "message", "charged")}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from urllib.parse import urlsplit
 
 import attrs
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._http.account import is_loopback
+from foxapi_async._listener import about, log
 from foxapi_async.fastapi._body import MAX_BODY_BYTES
 
 UPLOADS = "/uploads"
@@ -39,8 +39,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _READS = {"GET", "HEAD"}
-
-_log = logging.getLogger("foxapi_async")
 
 
 @attrs.frozen(kw_only=True)
@@ -92,18 +90,24 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, send)
+        answer = _GuardedAnswer(scope, send)
         app = refusal(self._gate, Request(scope)) or self._app
         try:
             await app(scope, receive, answer.send)
         except Exception as bug:
-            _log.error("%s %s: internal error: %r", scope["method"], scope["path"], bug)
+            log.error(
+                "%s %s: internal error: %r",
+                scope["method"],
+                scope["path"],
+                bug,
+                extra=about("internal_error"),
+            )
             if not answer.begun:
                 await _error(500, "internal", "Something went wrong here.")(scope, receive, answer.send)
-        _log.info("%s %s %s", scope["method"], scope["path"], answer.status)
+        log.info("%s %s %s", scope["method"], scope["path"], answer.status, extra=about("request"))
 
 
-class _Answer:
+class _GuardedAnswer:
     """One answer, with the headers that all answers have."""
 
     def __init__(self, scope: Scope, send: Send) -> None:

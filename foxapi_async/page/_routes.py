@@ -24,10 +24,10 @@ from foxapi_async._files.names import safe_name
 from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import Submitted
 from foxapi_async.models import MODELS, GrokImagineImage
-from foxapi_async.page._board import Notice
+from foxapi_async.page._broadcast import Change
 from foxapi_async.page._cards import file_of
 from foxapi_async.page._guard import UPLOADS
-from foxapi_async.page._studio import Studio
+from foxapi_async.page._service import PageService
 
 # Proxies close silent connections.
 HEARTBEAT_SECONDS = 15.0
@@ -48,12 +48,12 @@ class PageRoutes:
     """The routes of one server.
 
     Args:
-        studio: does the work.
+        service: does the work.
         stopping: set when the server should end.
     """
 
-    def __init__(self, studio: Studio, stopping: asyncio.Event) -> None:
-        self._studio = studio
+    def __init__(self, service: PageService, stopping: asyncio.Event) -> None:
+        self._service = service
         self._stopping = stopping
 
     def router(self) -> APIRouter:
@@ -72,7 +72,7 @@ class PageRoutes:
 
     async def submit(self, request: Request, response: Response) -> Submitted:
         """Start a generation, like the image routes, but through the ledger."""
-        return await submitted_by(self._studio.submit, request, response)
+        return await submitted_by(self._service.submit, request, response)
 
     async def history(
         self,
@@ -80,7 +80,7 @@ class PageRoutes:
         limit: Annotated[int, Query(ge=1, le=100)] = 30,
     ) -> JSONResponse:
         """The latest items before a place in the ledger, newest first."""
-        return JSONResponse(await self._studio.history.page(before, limit))
+        return JSONResponse(await self._service.history.page(before, limit))
 
     async def changes(self) -> Response:
         """All changes as server-sent events `progress` and `card`, until the server ends.
@@ -89,32 +89,32 @@ class PageRoutes:
         nothing. One stream serves all tasks, because a browser opens at most six connections to a server.
         """
         return StreamingResponse(
-            self._told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+            self._encoded_changes(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
         )
 
-    async def _told(self) -> AsyncIterator[bytes]:
+    async def _encoded_changes(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=RECONNECT_MILLISECONDS)
-        async with contextlib.aclosing(self._notices()) as notices:
-            async for notice in notices:
-                yield KEEPALIVE_COMMENT if notice is None else _encoded(notice)
+        async with contextlib.aclosing(self._all_changes()) as changes:
+            async for change in changes:
+                yield KEEPALIVE_COMMENT if change is None else _encoded(change)
 
-    async def _notices(self) -> AsyncGenerator[Notice | None, None]:
+    async def _all_changes(self) -> AsyncGenerator[Change | None, None]:
         """The changes, and None after every `HEARTBEAT_SECONDS` without one."""
-        with self._studio.board.reading() as reader:
-            yield Notice("ready", "", None)
-            for notice in self._studio.current():
-                yield notice
+        with self._service.broadcaster.subscribed() as subscriber:
+            yield Change("ready", "", None)
+            for change in self._service.current():
+                yield change
             while not self._stopping.is_set():
-                notices = await reader.notices(HEARTBEAT_SECONDS)
-                for notice in notices:
-                    yield notice
-                if not notices:
+                changes = await subscriber.changes(HEARTBEAT_SECONDS)
+                for change in changes:
+                    yield change
+                if not changes:
                     yield None
 
     async def file(self, task_id: str, number: int) -> Response:
         """A saved image. No part of the address is used as a path."""
-        entry = await self._studio.history.entry(task_id)
-        found = entry and file_of(entry, number, self._studio.out)
+        entry = await self._service.history.entry(task_id)
+        found = entry and file_of(entry, number, self._service.out)
         if not found or not await in_thread(found[0].is_file):
             return JSONResponse({"error": {"type": "not_found", "message": "There is no such image."}}, 404)
         path, kind = found
@@ -124,7 +124,7 @@ class PageRoutes:
 
     async def again(self, task_id: str) -> JSONResponse:
         """Poll a task again that the server stopped waiting for. Nothing is sent, nothing is billed."""
-        if not await self._studio.go_on(task_id):
+        if not await self._service.resume(task_id):
             return JSONResponse({"error": {"type": "not_found", "message": "This task is not waiting."}}, 404)
         return JSONResponse({"id": task_id}, 202)
 
@@ -140,7 +140,7 @@ class PageRoutes:
                     raise InvalidRequestError("the image is larger than 100 MB")
                 await in_thread(file.write, piece)
             await in_thread(file.seek, 0)
-            stored = await self._studio.fox.upload(cast(BinaryIO, file), filename=safe_name(name))
+            stored = await self._service.fox.upload(cast(BinaryIO, file), filename=safe_name(name))
         return JSONResponse({"url": stored.url}, 201)
 
 
@@ -164,5 +164,5 @@ def _asset(name: str) -> bytes:
     return files(__package__).joinpath(name).read_bytes()
 
 
-def _encoded(notice: Notice) -> bytes:
-    return format_sse_event(event=notice.name, data_str=json.dumps(notice.data))
+def _encoded(change: Change) -> bytes:
+    return format_sse_event(event=change.name, data_str=json.dumps(change.data))

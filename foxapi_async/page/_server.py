@@ -28,7 +28,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=512)
     except (OSError, UnicodeError) as error:
         problem = getattr(error, "strerror", None) or str(error)
-    raise ConfigurationError(f"--host {host} --port {port}: {problem}")
+    raise ConfigurationError(f"cannot listen at {host}, port {port}: {problem}")
 
 
 class _Server(uvicorn.Server):

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from foxapi_async._wire.texts import duration
 from foxapi_async.report._figures import STATES, Histogram, Timeline
 
 _WIDTH, _HEIGHT = 480, 200
@@ -14,12 +15,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 468, 26, 168
 
 def seconds_text(seconds: float) -> str:
     """Seconds as text: "0.25 s", "7 s", "2:05 min", "3:00 h"."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    whole = round(seconds)
-    return (
-        f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"
-    )
+    return duration(seconds, ".3g")
 
 
 def moment_text(moment: float) -> str:

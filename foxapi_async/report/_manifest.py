@@ -45,7 +45,7 @@ class Item:
 
 
 @attrs.frozen
-class Manifest:
+class ReportData:
     """All items, each id once, in the order of their last lines; and the lines that could not be read."""
 
     items: tuple[Item, ...]
@@ -53,7 +53,7 @@ class Manifest:
     unreadable: tuple[int, ...] = ()
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> ReportData:
     """Read `manifest.jsonl`. If an id has several lines, the last counts.
 
     Raises:
@@ -72,7 +72,7 @@ def read_manifest(path: Path) -> Manifest:
             elif line.strip():
                 wrong.append(number)
     torn = bool(wrong) and wrong[-1] == number and not ended
-    return Manifest(tuple(items.values()), torn, tuple(wrong[:-1] if torn else wrong))
+    return ReportData(tuple(items.values()), torn, tuple(wrong[:-1] if torn else wrong))
 
 
 def _read_line(line: bytes, number: int) -> Item | None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
+from foxapi_async._wire.texts import counted
 from foxapi_async.report._charts import latency_chart, seconds_text, timeline_chart
 from foxapi_async.report._figures import (
     STATES,
@@ -20,7 +21,7 @@ from foxapi_async.report._figures import (
     state_of,
     timeline_of,
 )
-from foxapi_async.report._manifest import Item, Manifest
+from foxapi_async.report._manifest import Item, ReportData
 
 # A browser still scrolls easily through this many.
 _MOST_CARDS = 20_000
@@ -30,7 +31,7 @@ _MOST_MODELS = 200
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
-def page_of(manifest: Manifest, name: str) -> str:
+def page_of(manifest: ReportData, name: str) -> str:
     """The whole page of a batch with that folder name. It loads nothing but the images beside it."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
@@ -51,7 +52,7 @@ def page_of(manifest: Manifest, name: str) -> str:
     )
 
 
-def _body(manifest: Manifest) -> Iterator[str]:
+def _body(manifest: ReportData) -> Iterator[str]:
     items = manifest.items
     yield from _remarks(manifest)
     yield _facts(items)
@@ -68,13 +69,13 @@ def _body(manifest: Manifest) -> Iterator[str]:
     yield "</main>\n"
 
 
-def _remarks(manifest: Manifest) -> Iterator[str]:
+def _remarks(manifest: ReportData) -> Iterator[str]:
     texts = []
     if manifest.torn:
         texts.append("The manifest's last line was cut off, as a killed run leaves it; it is left out here.")
     if wrong := manifest.unreadable:
         numbers = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
-        texts.append(f"{_counted(len(wrong), 'line')} of the manifest cannot be read: {numbers}.")
+        texts.append(f"{counted(len(wrong), 'line')} of the manifest cannot be read: {numbers}.")
     if len(manifest.items) > _MOST_CARDS:
         texts.append(
             f"The last {_MOST_CARDS:,} of {len(manifest.items):,} items are shown; the figures are of all."
@@ -107,7 +108,7 @@ def _spend_fact(spend: Spend, count: int) -> tuple[str, str, str, str]:
     if spend.unknown == count:
         return "credits", "unknown", "", ""
     parts = [f"{amount:,.6g} {state}" for state, amount in spend.by_status.items() if state != "done"]
-    parts += [f"{_counted(spend.unknown, 'item')} unknown"] if spend.unknown else []
+    parts += [f"{counted(spend.unknown, 'item')} unknown"] if spend.unknown else []
     return "credits", f"{spend.total:,.10g}", "", ", ".join(parts)
 
 
@@ -156,7 +157,7 @@ def _options(counts: Iterable[tuple[str, int]]) -> str:
 def _card(item: Item) -> str:
     meta = [item.model, item.id, item.task_id]
     meta += [seconds_text(item.elapsed)] if item.elapsed is not None else []
-    meta += [_counted(item.credits, "credit")] if item.credits is not None else []
+    meta += [counted(item.credits, "credit")] if item.credits is not None else []
     told = "".join(f"<bdi>{_e(text)}</bdi> " for text in meta if text)
     problem = f"{item.code}: {item.message}" if item.message else item.code
     error = f'<p class="meta"><bdi class="failed">{_e(problem)}</bdi></p>' if problem else ""
@@ -180,10 +181,6 @@ def _picture(address: str, alt: str) -> str:
     if not address.lower().endswith(_PICTURES):
         return f'<a href="{link}">{link}</a>'
     return f'<a href="{link}"><img src="{link}" alt="{alt}" loading="lazy" decoding="async"></a>'
-
-
-def _counted(count: float, thing: str) -> str:
-    return f"{count:,.6g} {thing}" + ("" if count == 1 else "s")
 
 
 def _e(text: str) -> str:

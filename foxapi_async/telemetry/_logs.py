@@ -23,7 +23,7 @@ from foxapi_async._client.hooks import (
 )
 from foxapi_async._errors import ConfigurationError, DownloadError, TaskAbandonedError
 from foxapi_async._handles.snapshot import TaskEvent
-from foxapi_async._wire.texts import shorten
+from foxapi_async._wire.texts import plain, shorten
 
 PROMPT_CHARACTERS = 80
 
@@ -97,15 +97,15 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
     """One field of an event as fields of a record."""
     match name:
         case "request":
-            return {"prompt": _plain((value.prompt or "")[:PROMPT_CHARACTERS])}
+            return {"prompt": plain((value.prompt or "")[:PROMPT_CHARACTERS])}
         case "error":
             return _error(value)
         case "file":
-            return {"path": _plain(str(value.path)), "sha256": value.sha256, "bytes": value.bytes}
+            return {"path": plain(str(value.path)), "sha256": value.sha256, "bytes": value.bytes}
         case "snapshot":
             code = value.error and value.error.code
-            return {"images": len(value.images), "error_code": code and _plain(code)}
-    return {name: _plain(value) if isinstance(value, str) else value}
+            return {"images": len(value.images), "error_code": code and plain(code)}
+    return {name: plain(value) if isinstance(value, str) else value}
 
 
 def _error(error: Exception | None) -> dict[str, Any]:
@@ -117,8 +117,3 @@ def _error(error: Exception | None) -> dict[str, Any]:
         words = words.replace(error.url[:200], error.url.partition("?")[0][:200])
     charged = getattr(error, "charged", None)
     return {"error_type": type(error).__name__, "error": shorten(words), "charged": charged}
-
-
-def _plain(text: str) -> str:
-    """The text with every character escaped that a terminal or a line parser would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

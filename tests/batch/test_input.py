@@ -181,7 +181,7 @@ async def test_the_form_can_be_named(read):
     """The name's ending decides the form, unless it is named."""
     assert ["a"] == prompts(await read("a.txt", '{"prompt": "a"}', form="jsonl"))
     with pytest.raises(
-        InvalidRequestError, match=r"its ending says no form; known are \.jsonl .* or name the form"
+        InvalidRequestError, match=r"cannot tell the format from the file name; known endings are \.jsonl"
     ):
         await read("a.list", "x")
 

@@ -279,7 +279,9 @@ async def test_an_uncertain_item_nobody_reads_is_logged(emulator, fox, caplog):
         await asyncio.sleep(0.5)
     await asyncio.sleep(200)
 
-    logged = [record.getMessage() for record in caplog.records if "left as_completed" in record.getMessage()]
+    logged = [
+        record.getMessage() for record in caplog.records if getattr(record, "event", None) == "unread_outcome"
+    ]
     assert isinstance(read.error, UncertainSubmitError)
     assert [f"item {3 - read.index}", "item 3"] == [line[:6] for line in logged]
 

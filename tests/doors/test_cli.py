@@ -1,6 +1,5 @@
 """The command line, run as `main([...])` in this process; as a process if signals or terminals matter."""
 
-import ast
 import asyncio
 import importlib
 import io
@@ -35,9 +34,12 @@ from foxapi_async import (
     UnprocessableError,
     __version__,
 )
+from foxapi_async._errors import Hint
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
-from foxapi_async.cli import _exits, _inputs, _requests, _running, _screen, _text, _view, _words, main
+from foxapi_async._wire import texts
+from foxapi_async.cli import _exits, _job, _messages, _progress, _requests, _running, _screen, main
 from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
 
@@ -282,9 +284,9 @@ REFUSALS = {
     "no prompt": (["generate"], "PROMPT"),
     "no number": (["generate", FOX, "-n", "two"], "invalid int value"),
     "no pair": (["generate", FOX, "--param", "x"], "KEY=VALUE"),
-    "timeout": (["generate", FOX, "--timeout", "-1"], "positive number"),
-    "endless timeout": (["generate", FOX, "--timeout", "inf"], "positive number"),
-    "timeout text": (["generate", FOX, "--timeout", "soon"], "positive number"),
+    "timeout": (["generate", FOX, "--timeout", "-1"], "must be a number above 0"),
+    "endless timeout": (["generate", FOX, "--timeout", "inf"], "must be a number above 0"),
+    "timeout text": (["generate", FOX, "--timeout", "soon"], "must be a number above 0"),
     "abbreviation": (["generate", FOX, "--asp", "1:1"], "--asp"),
     "unknown command": (["paint", FOX], "paint"),
     "blank prompt": (["generate", " "], "PROMPT=' ': allowed are non-blank texts"),
@@ -315,9 +317,9 @@ REFUSALS = {
     "a raw number": (["generate", FOX, "--param", "a=NaN"], "--param['a']=nan: JSON has no such number"),
     "a raw field": (
         ["generate", FOX, "--param", "model=x"],
-        "--param['model']: give it as the command's own model",
+        "--param['model']: give it as the argument --model",
     ),
-    "a slash in an id": (["wait", "a/b"], "ID='a/b'"),
+    "a slash in an id": (["wait", "a/b"], "'a/b' is no task id: that is one path segment"),
     "a slash in the id": (["status", "../b"], "one path segment"),
     "upload of a url": (["upload", "https://x.example/1.png"], "a URL already"),
     "upload of nothing": (["upload", "none.png"], "FILE none.png: No such file"),
@@ -337,12 +339,12 @@ def test_bad_input_is_refused_in_one_line(foxapi, no_sending, words, text):
 
 
 ACCOUNTS = {
-    "no key": ({}, "no API key: set FOXAPI_API_KEY or use --emulator, which needs none"),
+    "no key": ({}, "no API key; set FOXAPI_API_KEY, or use --emulator, which needs none"),
     "empty": ({"FOXAPI_API_KEY": " "}, "FOXAPI_API_KEY"),
     "line break": ({"FOXAPI_API_KEY": "a\nb"}, "in one piece"),
     "http": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
-        "FOXAPI_BASE_URL='http://x.example' would send the key unencrypted",
+        "the base URL 'http://x.example' would send the key unencrypted",
     ),
     "http and its permission": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "http://x.example"},
@@ -350,11 +352,11 @@ ACCOUNTS = {
     ),
     "no address": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "x.example"},
-        "FOXAPI_BASE_URL='x.example': give an",
+        "the base URL 'x.example' is no address such as https://api.foxapi.cc; change FOXAPI_BASE_URL",
     ),
     "a password": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "https://a:b@x.example"},
-        "FOXAPI_BASE_URL has a user",
+        "the base URL has a user name or password in it",
     ),
 }
 
@@ -381,7 +383,7 @@ def test_an_unwritable_folder(foxapi, monkeypatch, no_sending):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_inputs.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(_requests.tempfile, "TemporaryFile", refuse)
     code, _, err = foxapi("generate", FOX, "--emulator")
 
     assert code == 2
@@ -452,7 +454,7 @@ def test_a_timeout_tells_how_to_resume(foxapi, slow_service):
 
     (task_id,) = slow_service.tasks
     assert (code, out) == (1, "")
-    assert f"task {task_id} has not finished in time" in err
+    assert f"task {task_id} has not finished within 0.5 s" in err
     assert f"still running (and billed): {task_id}  resume: foxapi wait {task_id} --out 'my folder'\n" in err
 
 
@@ -482,8 +484,10 @@ def test_an_unreachable_service(foxapi, monkeypatch):
     monkeypatch.setenv("FOXAPI_API_KEY", "k")
     monkeypatch.setenv("FOXAPI_BASE_URL", "http://127.0.0.1:9")
 
+    sleep = asyncio.sleep
+
     async def at_once(_seconds):
-        pass
+        await sleep(0)
 
     monkeypatch.setattr("backoff._async.asyncio.sleep", at_once)
     code, out, err = foxapi("status", "t-1")
@@ -541,7 +545,7 @@ def test_a_folder_in_the_way_of_an_image(foxapi, service):
     code, _, err = foxapi("wait", task_id, "--out", "else")
 
     assert code == 1
-    assert "is a directory: choose another --out" in err
+    assert re.search(r"is a directory \(\S+\); choose another --out$", err, re.MULTILINE)
 
 
 def completed(service, foxapi, **fields):
@@ -574,40 +578,36 @@ def test_a_model_that_is_not_named_is_null(foxapi, service, words):
     assert json.loads(out)["model"] is None
 
 
-def test_what_is_put_otherwise_stands_in_the_library():
-    """Every phrase that the command line replaces still exists in the library."""
-    package = Path(_words.__file__).parents[1]
-    trees = [ast.parse(path.read_text()) for path in package.rglob("*.py") if path.parent.name != "cli"]
-    texts = [
-        node.value
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-
-    assert [] == [phrase for phrase in _words._PHRASES if not any(phrase in text for text in texts)]
-
-
 @pytest.mark.parametrize(
     ("error", "line"),
     [
         (
-            TaskAbandonedError(
-                "the session was left before task t finished; it goes on: attach('t') looks again"
-            ),
-            "the session was left before task t finished; it goes on",
+            TaskAbandonedError("the session was left before task t finished", hint=Hint.RESUME_TASK),
+            "the session was left before task t finished",
         ),
-        (TaskTimeoutError("x", task_id="t"), "task t has not finished in time (last status: not read yet)"),
-        (DownloadError("a.png exists already: save elsewhere, or with overwrite=True"), None),
+        (
+            DownloadError("a.png exists already", hint=Hint.OVERWRITE),
+            "a.png exists already; choose another --out, or use --overwrite",
+        ),
         (FoxError(), "FoxError"),
+        (
+            InvalidRequestError(problems=["a", "b"], hint=Hint.SEND_RAW),
+            "2 problems: a; b; --param KEY=VALUE sends a field unchecked",
+        ),
     ],
 )
 def test_lines_speak_of_commands(error, line):
-    """An error's line has no Python in it, for people and as JSON."""
-    told = _exits.object_of(error)["error"]["message"]
+    """An error's one line has the advice in the words of a shell, for people and as JSON."""
+    assert _messages.object_of(error)["error"]["message"] == line
 
-    assert (line or "a.png exists already: choose another --out, or give --overwrite") == told
-    assert not PYTHON.search(told)
+
+@pytest.mark.parametrize("hint", Hint)
+def test_no_advice_speaks_python(hint):
+    """Whatever the hint, the line of an error has nothing in it that only a programmer would type."""
+    line = _messages.message_of(FoxError("it broke", hint=hint))
+
+    assert line.startswith("it broke")
+    assert not PYTHON.search(line)
 
 
 @pytest.mark.parametrize(
@@ -627,7 +627,7 @@ def test_lines_speak_of_commands(error, line):
 def test_what_errors_mean(error, code, resumable):
     """The exit status depends on who must act, and the resume command on whether the task can still give a result."""
     assert (code, resumable) == (_exits.status_of(error), _exits.is_resumable(error))
-    assert _words.line_of(error)
+    assert _messages.message_of(error)
 
 
 def test_a_bug_is_one_line(foxapi, monkeypatch):
@@ -854,12 +854,19 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
     def read(_):
         log.info("a detail")
         log.warning("beware\x1b[31m\n%s", "now")
-        log.warning("ids", extra={"task_ids": ["t"]})
+        log.warning("refused: %s", ConfigurationError("no key", hint=Hint.SET_KEY))
+        log.warning("%(place)s", {"place": "here"})
+        log.warning("ids", extra={"event": "unfinished", "task_ids": ["t"]})
         raise InvalidRequestError("stop")
 
     monkeypatch.setattr(_requests, "read_request", read)
     _, _, err = foxapi("generate", FOX)
-    assert err == "foxapi: beware\\x1b[31m\\nnow\nfoxapi: stop\n"
+    assert err.splitlines() == [
+        "foxapi: beware\\x1b[31m\\nnow",
+        "foxapi: refused: no key; set FOXAPI_API_KEY, or use --emulator, which needs none",
+        "foxapi: here",
+        "foxapi: stop",
+    ]
 
     _, _, err = foxapi("-v", "generate", FOX)
     assert "a detail" in err
@@ -892,16 +899,14 @@ def test_a_stream_without_a_descriptor_is_given_up(monkeypatch):
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stdout", Broken())
-    with _screen.Screen(as_json=True, quiet=True) as screen:
-        screen.data({})
+    _screen.Screen(as_json=True, quiet=True).data({})
 
 
 def test_a_stream_of_another_encoding(monkeypatch):
     """A character that a stream cannot encode is written as an escape."""
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
-    with _screen.Screen(as_json=False, quiet=True) as screen:
-        screen.line("狐.jpg")
+    _screen.Screen(as_json=False, quiet=True).line("狐.jpg")
 
     assert buffer.getvalue() == b"\\u72d0.jpg\n"
 
@@ -910,10 +915,10 @@ def test_paths_are_escaped_for_a_terminal_only(monkeypatch):
     """A program gets a path unchanged, a terminal gets it without control characters."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
-    with _screen.Screen(as_json=False, quiet=True) as screen:
-        screen.line("a\x1b")
-        stream.isatty = lambda: True
-        screen.line("a\x1b")
+    screen = _screen.Screen(as_json=False, quiet=True)
+    screen.line("a\x1b")
+    stream.isatty = lambda: True
+    screen.line("a\x1b")
 
     assert stream.getvalue() == "a\x1b\na\\x1b\n"
 
@@ -922,27 +927,27 @@ def test_paths_are_escaped_for_a_terminal_only(monkeypatch):
 
 
 def test_plain_text():
-    """Escapes, line breaks, direction marks and half characters never reach a terminal; other scripts do."""
-    assert _text.plain("狐 \x1b[2J\n\u202e\ud800") == "狐 \\x1b[2J\\n\\u202e\\ud800"
+    """Escapes, line breaks, direction marks and half characters cannot reach a terminal; other scripts can."""
+    assert texts.plain("狐 \x1b[2J\n\u202e\ud800") == "狐 \\x1b[2J\\n\\u202e\\ud800"
 
 
 def test_elided_text():
     """A long id keeps both ends."""
-    assert (_text.elided("short", 8), _text.elided("abcdefghij", 8)) == ("short", "abcd…hij")
+    assert (texts.elided("short", 8), texts.elided("abcdefghij", 8)) == ("short", "abcd…hij")
 
 
 def test_durations():
     """Seconds up to a minute, then minutes."""
-    assert (_text.duration(7.2), _text.duration(125)) == ("7 s", "2:05 min")
+    assert (texts.duration(7.2), texts.duration(125)) == ("7 s", "2:05 min")
 
 
 def test_resume_commands_can_be_pasted():
-    """Blanks are quoted, and an id that looks like an option is separated."""
-    assert _text.resume_command("t-1", "a b") == "foxapi wait t-1 --out 'a b'"
-    assert _text.resume_command("-t", "o", overwrite=True) == "foxapi wait --out o --overwrite -- -t"
+    """Blanks are quoted, and an id like an option is set apart."""
+    assert _job.resume_command("t-1", "a b") == "foxapi wait t-1 --out 'a b'"
+    assert _job.resume_command("-t", "o", overwrite=True) == "foxapi wait --out o --overwrite -- -t"
 
 
-# the view
+# the progress of tasks
 
 
 @pytest.mark.parametrize(
@@ -960,96 +965,126 @@ def test_resume_commands_can_be_pasted():
     ],
 )
 def test_progress_between_two_readings(seen, waited, share):
-    """The bar moves on towards the expected end of the task, and only the service completes it."""
-    got = _view.forecast(seen, waited)
+    """The bar moves on to where the task is expected to end, and only the service says that it is done."""
+    got = _progress.share_done(seen, waited)
 
     assert share == (got if got is None else pytest.approx(got))
 
 
 def test_a_row_never_goes_back():
-    """A later, lower estimate does not move the bar back."""
-    row = _view.Row("t", 0.0)
-    row.move(0.0)
-    assert (row.percent, row.status) == ("", "")
+    """A later, lower estimate leaves the bar where it is."""
+    row = _progress.TaskRow("t", 0.0)
+    assert row.bar(0.0) == ProgressRow("t", None, ("", "", "0 s"))
 
     row.take(event(progress=50, remaining=10.0), 1.0)
-    row.move(6.0)
+    row.bar(6.0)
     row.take(event(progress=60, remaining=10.0), 6.0)
-    row.move(6.0)
-    assert row.percent == " 75%"
+
+    assert (row.bar(6.0).share, row.bar(6.0).texts[0]) == (0.75, " 75%")
 
 
 def test_the_clock_of_a_row():
-    """It shows the time taken, and the expected rest."""
-    row = _view.Row("t", 0.0)
-    assert row.clock(3.0) == "3 s"
+    """It shows the time taken, and what is expected of the rest."""
+
+    def clock(now):
+        return row.bar(now).texts[2]
+
+    row = _progress.TaskRow("t", 0.0)
+    assert clock(3.0) == "3 s"
 
     row.take(event(elapsed=3.0), 3.0)
-    assert row.clock(5.0) == "5 s"
+    assert clock(5.0) == "5 s"
 
     row.take(event(elapsed=5.0, remaining=4.0), 5.0)
-    assert row.clock(6.0) == "6 s, about 3 s left"
-    assert row.clock(9.0) == "9 s, any moment now"
+    assert clock(6.0) == "6 s, about 3 s left"
+    assert clock(9.0) == "9 s, any moment now"
 
 
-async def test_events_of_unknown_tasks_are_no_rows():
-    """An event of a task without a row is ignored."""
-    lines = []
-    view = _view.ChangesView(lines.append)
-    view.take(event())
+async def test_a_row_for_each_task():
+    """A long id is cut in its middle, and what the service says cannot move the cursor."""
+    progress = _progress.TaskProgress(None)
+    progress.begin("t-1", "x" * 300)
+    progress.begin("t-2", "second")
+    progress.take(event("in\x1b[Agear", progress=30, task_id="t-2"))
 
-    assert (lines, view.rows) == ([], {})
-
-
-async def test_one_line_for_several_tasks(monkeypatch):
-    """On one line the slowest task stands for all, and no text of the service can move the cursor."""
-    terminal = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    view = _view.LineView()
-    view.draw()
-    view.begin("t-1", "first")
-    view.begin("t-2", "second")
-    view.take(event("in\x1b[Agear", progress=30, task_id="t-2"))
-    for row in view.rows.values():
-        row.move(0.0)
-    view.rows["t-1"].share = 0.9
-    view.draw()
-    text = terminal.getvalue()
-    view.erase()
-    view.erase()
-
-    assert re.search(r"\[######-+\]   30%  in\\x1b\[Agear  0 s  and 1 more  second$", text)
-    assert terminal.getvalue().endswith(" \r")
+    assert [bar.label for bar in progress.bars()] == ["xxxxxxxxxxxx…xxxxxxxxxxx", "second"]
+    assert progress.bars()[1].texts == (" 30%", "in\\x1b[Agear", "0 s")
 
 
-@pytest.mark.parametrize("columns", [20, 0])
-async def test_the_line_fits_the_terminal(monkeypatch, columns):
-    """The line is cut to the width of the terminal; without a known width it has 80 columns."""
-    terminal = io.StringIO()
-    terminal.fileno = lambda: 2
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
-    view = _view.LineView()
-    view.begin("t-1", "x" * 300)
-    view.draw()
+@pytest.mark.virtual
+async def test_new_statuses_are_lines_where_nothing_is_drawn():
+    """Each new status of a task is one line, and nothing is repeated while it stays."""
+    noted = []
+    progress = _progress.TaskProgress(noted.append)
+    progress.begin("t-1", "t-1")
+    progress.take(event())
+    progress.take(event())
 
-    assert len(terminal.getvalue()) <= (columns or 80)
+    assert noted == ["t-1: processing after 0 s"]
+    assert progress.summary() == ""
 
 
-def test_the_view_that_fits(monkeypatch):
-    """Bars with rich, a line without, changes for pipes and dumb terminals, nothing with --quiet."""
-    terminal = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
+def a_terminal(monkeypatch):
+    """Standard error as a terminal with 100 columns, kept in memory."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return stream
 
-    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
-    terminal.isatty = lambda: True
-    assert type(_screen.make_view(print, quiet=False)).__name__ == "BarsView"
-    assert type(_screen.make_view(print, quiet=True)) is _view.View
-    monkeypatch.setitem(sys.modules, "foxapi_async.cli._rich", None)
-    assert type(_screen.make_view(print, quiet=False)) is _view.LineView
+
+def is_live(**options):
+    return _screen.Screen(as_json=False, quiet=options.get("quiet", False)).live
+
+
+def test_bars_need_a_terminal_and_rich(monkeypatch):
+    """Progress is drawn on a terminal that can rewrite lines, if rich is installed and `--quiet` is not given."""
+    terminal = a_terminal(monkeypatch)
+    assert is_live()
+    assert not is_live(quiet=True)
+
     monkeypatch.setenv("TERM", "dumb")
-    assert type(_screen.make_view(print, quiet=False)) is _view.ChangesView
+    assert not is_live()
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setitem(sys.modules, "foxapi_async.cli._rich", None)
+    assert not is_live()
+
+    monkeypatch.delitem(sys.modules, "foxapi_async.cli._rich")
+    terminal.isatty = lambda: False
+    assert not is_live()
+
+
+@pytest.mark.virtual
+async def test_a_line_stands_above_the_bars(monkeypatch):
+    """Bars are taken off the screen before a line is written, and once the command ends."""
+    terminal = a_terminal(monkeypatch)
+    screen = _screen.Screen(as_json=False, quiet=False)
+    progress = _progress.TaskProgress(None)
+    progress.begin("t-1", "first")
+    progress.take(event(progress=50))
+    async with screen.following(progress):
+        await asyncio.sleep(0.15)
+        screen.note("a remark")
+
+    shown = terminal.getvalue()
+    assert "━" in shown
+    assert "50%" in shown
+    assert re.search(r"\x1b\[2K(\r)?foxapi: a remark\n", shown)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+@pytest.mark.virtual
+async def test_a_log_gets_a_line_now_and_then(capsys):
+    """Where nothing is drawn, the progress is one line in ten seconds, if it has something to say."""
+    summaries = iter(["", "half of it", "most of it"])
+    progress = SimpleNamespace(summary=lambda: next(summaries))
+    async with _screen.Screen(as_json=False, quiet=False).following(progress):
+        await asyncio.sleep(35)
+
+    assert capsys.readouterr().err == "foxapi: half of it\nfoxapi: most of it\n"
 
 
 # signals
@@ -1230,15 +1265,15 @@ def test_bars_on_a_terminal(service):
     assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
 
-def test_a_line_on_a_terminal(slow_service, no_rich):
-    """Without rich one line is rewritten, and is blank at the end."""
-    line = r"\r\[-{20}\]  +[01]%  \w+  \d s, about [\d:]+ min left  task-"
-    code, out, shown = on_a_terminal("generate", FOX, interrupt_at=line, PYTHONPATH=no_rich)
+def test_a_terminal_without_rich(slow_service, no_rich):
+    """Without rich a terminal gets plain lines, and none is rewritten."""
+    code, out, shown = on_a_terminal("generate", FOX, interrupt_at=r"\w+ after \d s", PYTHONPATH=no_rich)
 
+    (task_id,) = slow_service.tasks
     assert (code, out) == (130, "")
-    assert re.search(line, shown)
-    assert re.search(r"\r +\rfoxapi: still running", shown)
-    assert "\x1b" not in shown
+    assert shown.splitlines()[0] == f"foxapi: submitted {task_id} to grok-imagine-image"
+    assert re.search(rf"^foxapi: {task_id}: \w+ after \d s", shown, re.MULTILINE)
+    assert not re.search(r"\x1b|\r[^\n]", shown)
 
 
 def test_colours_can_be_left_out(service):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import logging
 import os
@@ -24,10 +23,12 @@ from shell import PYTHON, on_a_terminal, point_to
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
 from foxapi_async._ledger.sqlite import SqliteLedger
-from foxapi_async.cli import _batch, _batch_account, _batch_view, _text, main
-from foxapi_async.cli._batch_figures import Figures, Meter
-from foxapi_async.cli._logs import logging_to
+from foxapi_async._wire import texts
+from foxapi_async.cli import _batch, _batch_status, main
+from foxapi_async.cli._batch_progress import BatchProgress, Figures, figures_of
+from foxapi_async.cli._messages import logging_to
 from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.cli._requests import read_defaults
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
@@ -158,7 +159,7 @@ def test_a_form_that_nobody_knows(foxapi, service):
     code, _, err = foxapi("batch", write("prompts", "a red fox"))
 
     assert 2 == code
-    assert "give --format" in err
+    assert "use --format" in err
 
 
 def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
@@ -268,7 +269,7 @@ def test_failures_are_told_ten_at_most(foxapi, service):
 
     assert 1 == code
     assert 10 == err.count("was refused by the content policy")
-    assert 1 == err.count("what else fails is told in the manifest alone")
+    assert 1 == err.count("more failures are in the manifest alone")
     assert re.search(r'[0-9a-f]{24}#1 "fox \d+": task ', err)
     assert "problems in this run: 12 content_policy_violation" in err
     assert "--retry-failed submits (and pays for)" in err
@@ -304,7 +305,7 @@ def test_a_task_that_takes_too_long(foxapi, service):
 
     assert (1, 1) == (code, len(out.splitlines()))
     assert "1 done, 1 running at the service (and billed)" in err
-    assert "the same command goes on with it" in err
+    assert "the same command continues it" in err
 
 
 def test_a_budget_ends_a_batch_with_4(foxapi, service):
@@ -314,7 +315,7 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     assert (4, 4) == (code, service.billed)
     assert "foxapi: stopped: the budget of 22 credits is reached: 20 are spent\n" in err
     assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
-    assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --budget 22\n")
+    assert err.endswith("foxapi: continue with: foxapi batch p.jsonl --budget 22\n")
 
 
 @pytest.mark.parametrize(("status", "todo"), [(401, "check the key"), (402, "buy credits")])
@@ -325,7 +326,7 @@ def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
     code, _, err = foxapi(*words)
 
     assert 3 == code
-    assert f"{todo}, then run the same command again" in err
+    assert f"{todo}; then run the same command again" in err
     assert "2 done, 3 not begun" in err
     assert 0 == foxapi(*words)[0]
     assert 5 == service.billed
@@ -362,7 +363,7 @@ def test_a_ledger_of_a_newer_version(foxapi, service):
 
     assert (3, 1) == (code, service.billed)
     assert "newer foxapi-async" in err
-    assert "foxapi: go on with" not in err
+    assert "foxapi: continue with" not in err
 
 
 def test_the_emulator_is_kept_apart(foxapi, service):
@@ -391,7 +392,7 @@ def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
         assert (code, 3) == (got, emulator.billed)
     assert "foxapi: stopped: interrupted\n" in err
     assert "0 done, 3 running at the service (and billed), 2 not begun" in err
-    assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --max-in-flight 3 --out 'a b'\n")
+    assert err.endswith("foxapi: continue with: foxapi batch p.jsonl --max-in-flight 3 --out 'a b'\n")
 
 
 def test_a_second_signal_leaves_at_once(foxapi, service):
@@ -425,11 +426,13 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(10)
 
-    monkeypatch.setattr(_batch.BatchJob, "_follow", slowly)
+    monkeypatch.setattr(_batch.BatchCommand, "_follow", slowly)
     code, _, err = foxapi("batch", "-")
 
     assert 130 == code
-    assert "foxapi: stopped: interrupted\nfoxapi: go on (with the same input) with: foxapi batch -\n" == err
+    assert (
+        "foxapi: stopped: interrupted\nfoxapi: continue (with the same input) with: foxapi batch -\n" == err
+    )
 
 
 def test_a_closed_standard_input(service):
@@ -565,7 +568,7 @@ def test_a_folder_without_a_batch(foxapi):
 
 def test_only_the_first_uncertain_items_are_named():
     """More than twenty are only counted."""
-    account = _batch_account.Account(
+    status = _batch_status.BatchStatus(
         counts=dict.fromkeys(ItemState, 0) | {ItemState.UNCERTAIN: 23},
         spent=0,
         uncertain=tuple(f"k{n}" for n in range(20)),
@@ -573,7 +576,7 @@ def test_only_the_first_uncertain_items_are_named():
         run=None,
     )
 
-    assert "k18, k19 and 3 more  (" in account.uncertain_words
+    assert "k18, k19 and 3 more  (" in status.uncertain_words
 
 
 async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
@@ -586,9 +589,9 @@ async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
                 if n < 25
                 else ledger.submitted(f"k{n}", f"t{n}")
             )
-    account = await _batch_account.read_account(tmp_path)
+    status = await _batch_status.read_status(tmp_path)
 
-    assert (20, 25, "k25") == (len(account.uncertain), account.unclear, account.oldest.key)
+    assert (20, 25, "k25") == (len(status.uncertain), status.unclear, status.oldest.key)
 
 
 def test_a_lock_that_names_nobody(tmp_path):
@@ -626,7 +629,8 @@ def test_a_report_of_nothing(foxapi):
 def figures(**given):
     usual = {
         "done": 448,
-        "running": 100,
+        "submitted": 99,
+        "submitting": 1,
         "failed": 2,
         "uncertain": 1,
         "expected": 1000,
@@ -635,30 +639,38 @@ def figures(**given):
         "budget": None,
         "polls": 12.34,
     }
-    return Figures(**(usual | given))
-
-
-BAR = "[#########-----------]  45%  451 of 1,000"
+    facts = usual | given
+    return figures_of(Counter({state: facts.pop(state.value, 0) for state in ItemState}), **facts)
 
 
 def test_figures_in_words():
-    """Progress, counts, speed and cost: an unknown part is left out."""
-    whole = figures(budget=5000)
-    assert "451 of 1,000" == whole.progress
-    assert ["448 done", "100 running", "2 failed", "1 uncertain"] == whole.states
-    assert ["4.5 items/s", "about 2:02 min left"] == whole.pace
-    assert ["2,255 of 5,000 credits", "12.3 polls/s"] == whole.traffic
-
-    bare = figures(failed=0, uncertain=0, expected=None, rate=None, spent=0.0, polls=0.0)
-    assert ("448", None, ["448 done", "100 running"], [], []) == (
-        bare.progress,
-        bare.share,
-        bare.states,
-        bare.pace,
-        bare.traffic,
+    """How far, at what, how fast, at which cost: each part is in words."""
+    assert figures(budget=5000) == Figures(
+        share=0.451,
+        progress="451 of 1,000",
+        states=["448 done", "100 running", "2 failed", "1 uncertain"],
+        pace=["4.5 items/s", "about 2:02 min left"],
+        traffic=["2,255 of 5,000 credits", "12.3 polls/s"],
     )
-    assert ["30.0 items/min"] == figures(expected=None, rate=0.5).pace
-    assert 1.0 == figures(expected=100).share
+
+
+def test_what_is_not_known_has_no_words():
+    """Each part is left out if nothing is known of it."""
+    bare = figures(failed=0, uncertain=0, expected=None, rate=None, spent=0.0, polls=0.0)
+
+    assert bare == Figures(
+        share=None, progress="448", states=["448 done", "100 running"], pace=[], traffic=[]
+    )
+
+
+def test_a_slow_batch_is_counted_by_the_minute():
+    """Below two items a second the speed is that of a minute."""
+    assert figures(expected=None, rate=0.5).pace == ["30.0 items/min"]
+
+
+def test_a_batch_is_never_more_than_done():
+    """More items than were expected are no more than all."""
+    assert figures(expected=100).share == 1.0
 
 
 @pytest.mark.virtual
@@ -666,113 +678,90 @@ async def test_a_speed_is_that_of_the_last_minutes():
     """An hour at one item a second, then three minutes at two: the speed is two. After a resume it starts again."""
     tally = Counter(dict.fromkeys(ItemState, 0) | {ItemState.DONE: 5000})
     batch = SimpleNamespace(tally=tally, expected=10_000, spent=0.0)
-    meter = Meter(batch, None)
-    assert meter.figures().rate is None
+    progress = BatchProgress(batch, None)
+    assert progress.rate() is None
     for _ in range(3600):
         await asyncio.sleep(1)
-        meter.item_ended()
-        assert meter.figures().rate in {None, 1.0}
+        progress.item_ended()
+        assert progress.rate() in {None, 1.0}
     for _ in range(190):
         await asyncio.sleep(1)
-        meter.item_ended()
-        meter.item_ended()
-        meter.figures()
+        progress.item_ended()
+        progress.item_ended()
+        progress.figures()
 
-    assert 2.0 == meter.figures().rate
-    assert 2500 == meter.figures().left
+    assert 2.0 == progress.rate()
+    assert progress.figures().pace == ["2.0 items/s", "about 41:40 min left"]
 
 
 @pytest.mark.virtual
 async def test_polls_are_counted_over_ten_seconds():
     """Polls count, the answer to a submit does not, and old ones are dropped."""
-    meter = Meter(SimpleNamespace(tally=Counter({ItemState.DONE: 1}), expected=None, spent=0.0), None)
+    progress = BatchProgress(
+        SimpleNamespace(tally=Counter({ItemState.DONE: 1}), expected=None, spent=0.0), None
+    )
     for _ in range(30):
         await asyncio.sleep(0.5)
-        meter.hear(SimpleNamespace(elapsed=3.0))
-        meter.hear(SimpleNamespace(elapsed=0.0))
-    assert 2.0 == pytest.approx(meter.figures().polls, abs=0.2)
+        progress.take(SimpleNamespace(elapsed=3.0))
+        progress.take(SimpleNamespace(elapsed=0.0))
+    assert 2.0 == pytest.approx(progress.poll_rate(), abs=0.2)
     await asyncio.sleep(60)
 
-    assert 0.0 == meter.figures().polls
+    assert 0.0 == progress.poll_rate()
 
 
 def test_before_a_run_there_are_no_figures(new_loop):
     """While the input is read, there are no figures."""
 
     async def look():
-        return Meter(SimpleNamespace(tally={}, expected=None, spent=0.0), None).figures()
+        return BatchProgress(SimpleNamespace(tally={}, expected=None, spent=0.0), None).figures()
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(look()) is None
 
 
-def test_lines_for_a_log():
-    """Without a terminal there is a line from time to time; the first after ten seconds."""
-    noted = []
-    states = "448 done, 100 running, 2 failed, 1 uncertain"
-    answers = iter([None, None, figures(), figures(rate=None, expected=None, spent=0.0, polls=0.0)])
-    view = _batch_view.BatchLogView(lambda: next(answers), noted.append)
-    for _ in range(4):
-        view.draw()
+async def progress_of(*answers):
+    """The progress of a batch whose figures are these, one after the other."""
+    found = iter(answers)
+    progress = BatchProgress(SimpleNamespace(), None)
+    progress.figures = lambda: next(found)
+    return progress
 
-    assert [
+
+async def test_lines_for_a_log():
+    """For a log the whole state is one line."""
+    states = "448 done, 100 running, 2 failed, 1 uncertain"
+    progress = await progress_of(None, figures(), figures(rate=None, expected=None, spent=0.0, polls=0.0))
+
+    assert [progress.summary() for _ in range(3)] == [
         "reading the input",
         f"451 of 1,000: {states}; 4.5 items/s, about 2:02 min left; 2,255 credits, 12.3 polls/s",
         f"451: {states}",
-    ] == noted
+    ]
 
 
-@pytest.mark.parametrize(
-    ("columns", "line"),
-    [
-        (
-            200,
-            f"{BAR}  about 2:02 min left  4.5 items/s  100 running  2 failed  1 uncertain  2,255 credits  12.3 polls/s",
-        ),
-        (70, f"{BAR}  about 2:02 min left"),
-        (30, "[#########-----------]  45%  4"),
-    ],
-)
-async def test_one_line_on_a_terminal(monkeypatch, columns, line):
-    """Without rich there is one line, and parts that do not fit are left out."""
-    terminal = io.StringIO()
-    terminal.fileno = lambda: 2
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns + 1, 24)))
-    _batch_view.BatchLineView(figures).draw()
+async def test_a_bar_for_all_items():
+    """On a terminal there is one bar for all items, without a share if their number is not known."""
+    progress = await progress_of(None, figures(), figures(expected=None))
 
-    assert line == terminal.getvalue().strip("\r ")
+    assert [progress.bars() for _ in range(3)] == [
+        [],
+        [ProgressRow("", 0.451, ["45%", "451 of 1,000"])],
+        [ProgressRow("", None, ["451"])],
+    ]
 
 
-async def test_a_line_before_and_without_a_count(monkeypatch):
-    """If the number of items is unknown, there is no bar."""
-    terminal = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    answers = iter([None, figures(expected=None)])
-    view = _batch_view.BatchLineView(lambda: next(answers))
-    view.draw()
-    view.draw()
+async def test_the_figures_below_the_bar():
+    """Below the bar stand the states, then speed and cost."""
+    progress = await progress_of(None, figures())
 
-    first, second = filter(None, map(str.strip, terminal.getvalue().split("\r")))
-    assert "reading the input" == first
-    assert second.startswith("451  4.5 items/s  100 running")
-
-
-def test_the_view_that_fits(monkeypatch):
-    """A bar with rich, a line without, log lines for pipes, nothing with --quiet."""
-    terminal = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-
-    def made(*, quiet=False):
-        return type(_batch.make_batch_view(figures, print, quiet=quiet)).__name__
-
-    assert "BatchLogView" == made()
-    terminal.isatty = lambda: True
-    assert "BatchBarView" == made()
-    assert "View" == made(quiet=True)
-    monkeypatch.setitem(sys.modules, "foxapi_async.cli._batch_rich", None)
-    assert "BatchLineView" == made()
+    assert [progress.details() for _ in range(2)] == [
+        ["reading the input"],
+        [
+            "448 done   100 running   2 failed   1 uncertain",
+            "4.5 items/s   about 2:02 min left   2,255 credits   12.3 polls/s",
+        ],
+    ]
 
 
 def test_a_bar_on_a_terminal(service):
@@ -789,29 +778,6 @@ def test_a_bar_on_a_terminal(service):
     assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
 
-def test_a_batch_of_unknown_length_on_a_terminal(monkeypatch):
-    """Without a known number of items there are figures, and no bar."""
-    from rich.console import Console
-
-    from foxapi_async.cli import _batch_rich
-
-    terminal = io.StringIO()
-    answers = iter([None, figures(expected=None), figures()])
-    monkeypatch.setattr(
-        _batch_rich, "Console", lambda **_: Console(file=terminal, force_terminal=True, width=100)
-    )
-    view = _batch_rich.BatchBarView(lambda: next(answers))
-    view.erase()
-    view.draw()
-    view.draw()
-    assert "━" not in terminal.getvalue()
-    assert "451" in terminal.getvalue()
-    view.draw()
-    view.close()
-
-    assert "━" in terminal.getvalue()
-
-
 # the log
 
 
@@ -820,17 +786,30 @@ def test_a_batch_is_calm_about_what_all_items_share(capfd):
     give none.
     """
     log = logging.getLogger("foxapi_async")
-    screen = SimpleNamespace(complain=lambda text: sys.stderr.write(f"{text}\n"))
+    shown = []
+    screen = SimpleNamespace(error=shown.append)
     with logging_to(screen, verbose=False, calm=True):
         for _ in range(100):
-            log.warning("waiting: %s (the next try is in %.0f s)", "HTTP 429", 3.0)
-        log.warning("a submit whose caller has gone: %s", "x")
+            log.warning("waiting: %s (%.0f s)", "HTTP 429", 3.0, extra={"event": "submits_held"})
+        log.warning("a submit: %s", "x", extra={"event": "lost_submit"})
         log.warning("something else")
 
-    assert "waiting: HTTP 429 (the next try is in 3 s)\nsomething else\n" == capfd.readouterr().err
+    assert shown == ["waiting: HTTP 429 (3 s)", "something else"]
+
+
+def test_what_holds_up_one_task_is_always_shown():
+    """Outside of a batch each record of the log is a line."""
+    log = logging.getLogger("foxapi_async")
+    shown = []
+    with logging_to(SimpleNamespace(error=shown.append), verbose=False):
+        log.warning("waiting", extra={"event": "submits_held"})
+        log.warning("waiting", extra={"event": "submits_held"})
+        log.warning("lost", extra={"event": "lost_submit"})
+
+    assert shown == ["waiting", "waiting", "lost"]
 
 
 def test_small_texts():
     """Hours, grouped numbers, at most two decimals."""
-    assert ("3:25 h", "59:59 min") == (_text.duration(12_345), _text.duration(3599))
-    assert ("12,345", "0.5", "1,000.25") == tuple(map(_text.grouped, (12_345.0, 0.5, 1000.25)))
+    assert ("3:25 h", "59:59 min") == (texts.duration(12_345), texts.duration(3599))
+    assert ("12,345", "0.5", "1,000.25") == tuple(map(texts.grouped, (12_345.0, 0.5, 1000.25)))

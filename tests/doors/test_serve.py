@@ -30,11 +30,11 @@ pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 
 from foxapi_async.page import _routes
 from foxapi_async.page._app import Page
-from foxapi_async.page._board import Board, Notice
+from foxapi_async.page._broadcast import Broadcaster, Change
 from foxapi_async.page._cards import card_of, file_of
 from foxapi_async.page._guard import HEADERS, MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Gate, Guard
 from foxapi_async.page._server import listen, serve
-from foxapi_async.page._studio import Studio
+from foxapi_async.page._service import PageService
 
 TOKEN = "a-token-that-nobody-guesses"
 FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
@@ -49,13 +49,13 @@ async def page_at(emulator, out, *, local=True, token=None, **options):
         address = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with (
             session_at(emulator, **options) as fox,
-            Studio.opened(fox, out) as studio,
+            PageService.opened(fox, out) as service,
             aiohttp.ClientSession(address) as web,
         ):
-            page = Page(studio, Gate(local=local, token=token))
+            page = Page(service, Gate(local=local, token=token))
             serving = asyncio.create_task(serve(page, sock))
             try:
-                yield SimpleNamespace(web=web, studio=studio, address=address, fox=fox, page=page)
+                yield SimpleNamespace(web=web, service=service, address=address, fox=fox, page=page)
             finally:
                 serving.cancel()
                 await asyncio.wait([serving])
@@ -160,7 +160,7 @@ async def test_the_ledger_comes_first(page, quick, monkeypatch):
     async def full(*_):
         raise LedgerError("the disk is full")
 
-    monkeypatch.setattr(page.studio._ledger, "submitting", full)
+    monkeypatch.setattr(page.service._ledger, "submitting", full)
     async with page.web.post("/images", json=FOX) as response:
         assert (500, "internal") == await error_of(response)
     assert 0 == quick.billed
@@ -292,7 +292,7 @@ async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
 
 async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
     """If the ledger cannot be written any more, the id is still answered, and the fault shown."""
-    monkeypatch.setattr(page.studio._ledger, "ended", unwritable)
+    monkeypatch.setattr(page.service._ledger, "ended", unwritable)
     task_id = await submit(page)
     card = await faulty_card(page)
 
@@ -302,7 +302,7 @@ async def test_a_ledger_that_breaks_keeps_the_id(page, monkeypatch):
 async def test_a_refusal_that_cannot_be_noted_is_answered(page, quick, monkeypatch, caplog):
     """If a refusal cannot be recorded in the ledger, it is still answered, and the fault logged."""
     quick.add_fault(Fault.status("submit", 402))
-    monkeypatch.setattr(page.studio._ledger, "released", unwritable)
+    monkeypatch.setattr(page.service._ledger, "released", unwritable)
     async with page.web.post("/images", json=FOX) as response:
         assert (503, "unavailable") == await error_of(response)
     assert "the disk is full" in caplog.text
@@ -313,7 +313,7 @@ async def test_nothing_is_sent_while_the_server_ends(quick, tmp_path):
     async with page_at(quick, tmp_path / "page") as page:
         pass
     with pytest.raises(ConfigurationError, match="nothing was sent"):
-        await page.studio.submit(fox_request())
+        await page.service.submit(fox_request())
     assert 0 == quick.billed
 
 
@@ -323,7 +323,7 @@ async def test_a_submit_under_way_keeps_its_id_when_the_server_ends(tmp_path):
     """
     async with Emulator(seconds=0.3, faults=[Fault.slow("submit", 0.4)]) as emulator:
         async with page_at(emulator, tmp_path / "page") as page:
-            sending = asyncio.create_task(page.studio.submit(fox_request()))
+            sending = asyncio.create_task(page.service.submit(fox_request()))
             await until(lambda: emulator.billed)
         with pytest.raises(ConfigurationError, match="stopped before there was an answer"):
             await sending
@@ -340,7 +340,7 @@ async def test_a_second_interruption_does_not_wait_for_answers(tmp_path):
 
         async def serving():
             async with page_at(emulator, tmp_path / "page") as page:
-                sending = asyncio.create_task(page.studio.submit(fox_request()))
+                sending = asyncio.create_task(page.service.submit(fox_request()))
                 sending.add_done_callback(lambda task: task.exception())
                 await until(lambda: emulator.billed)
                 began.set()
@@ -364,12 +364,12 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
     async with (
         Emulator(seconds=0.05, faults=[Fault.hang("submit")]) as emulator,
         session_at(emulator) as fox,
-        Studio.opened(fox, tmp_path) as studio,
+        PageService.opened(fox, tmp_path) as service,
         aiohttp.ClientSession() as web,
     ):
         sock = listen("127.0.0.1", 0)
         address = f"http://127.0.0.1:{sock.getsockname()[1]}/images"
-        serving = asyncio.create_task(serve(Page(studio, Gate()), sock))
+        serving = asyncio.create_task(serve(Page(service, Gate()), sock))
         asking = asyncio.create_task(web.post(address, json=FOX))
         await until(lambda: emulator.billed)
         async with asyncio.timeout(4):  # an unfinished answer has 5 s
@@ -378,7 +378,7 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
                 await asyncio.wait([serving], timeout=0.2)
             await asyncio.wait([serving])
         asking.cancel()
-        studio._engine.submitter.end_grace()
+        service._engine.submitter.end_grace()
 
     assert serving.cancelled()
 
@@ -463,7 +463,7 @@ async def test_a_folder_has_one_server(page, quick, tmp_path):
     """A second server cannot use the same folder."""
     async with session_at(quick) as fox:
         with pytest.raises(LedgerError):
-            async with Studio.opened(fox, tmp_path / "page"):
+            async with PageService.opened(fox, tmp_path / "page"):
                 pass
 
 
@@ -501,7 +501,7 @@ async def test_changes_begin_with_what_runs(page, quick):
     """A page that is opened later gets the progress of running tasks at once."""
     quick.add_fault(Fault.never_finishes())
     task_id = await submit(page)
-    await until(page.studio.current)
+    await until(page.service.current)
     async with page.web.get("/changes") as response, asyncio.timeout(20):
         events = events_of(response)
         await anext(events)  # it is ready
@@ -520,15 +520,15 @@ async def test_a_silent_stream_is_kept_alive(page, monkeypatch):
 
 
 async def test_a_slow_reader_gets_the_latest():
-    """Of several notices about one subject the last one is sent."""
-    board = Board()
-    with board.reading() as reader:
+    """Of several changes about one subject the last one is sent."""
+    broadcaster = Broadcaster()
+    with broadcaster.subscribed() as subscriber:
         for n in range(3):
-            board.put(Notice("progress", "t", n))
-        board.put(Notice("card", "t", 9))
-        assert [2, 9] == [notice.data for notice in await reader.notices(1)]
-        board.wake()
-        assert [] == await reader.notices(1)
+            broadcaster.put(Change("progress", "t", n))
+        broadcaster.put(Change("card", "t", 9))
+        assert [2, 9] == [change.data for change in await subscriber.changes(1)]
+        broadcaster.wake()
+        assert [] == await subscriber.changes(1)
 
 
 # Hostile addresses.
@@ -844,11 +844,15 @@ def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (["--port", "70000"], 2, "no port"),
-        (["--port", "x"], 2, "no port"),
+        (["--port", "70000"], 2, "must be a port from 0 to 65535"),
+        (["--port", "x"], 2, "must be a port from 0 to 65535"),
         (["--emulator", "--token", "short"], 2, "--token"),
         (["--emulator", "--token", "a token with blanks in it"], 2, "--token"),
-        (["--emulator", "--host", "no.such.host.invalid"], 3, "--host no.such.host.invalid"),
+        (
+            ["--emulator", "--host", "no.such.host.invalid"],
+            3,
+            "cannot listen at no.such.host.invalid, port 8000: ",
+        ),
         ([], 3, "FOXAPI_API_KEY"),
     ],
 )
@@ -864,7 +868,7 @@ def test_a_port_that_is_taken_is_told(clean, capsys):
         port = str(taken.getsockname()[1])
 
         assert 3 == main(["serve", "--emulator", "--port", port])
-    assert f"--port {port}" in capsys.readouterr().err
+    assert f"port {port}" in capsys.readouterr().err
 
 
 class Running:
@@ -903,7 +907,7 @@ async def fetched(url, path, **options):
 
 
 def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
-    """SIGTERM ends a server with readers attached at once; it names the running ids, and how to continue."""
+    """SIGTERM ends a server with subscribers attached at once; it names the running ids, and how to continue."""
     with ThreadedEmulator(seconds=3600) as emulator:
         server = Running("--token", TOKEN, emulator=emulator)
         url, headers = server.url.partition("?")[0].rstrip("/"), {"Authorization": f"Bearer {TOKEN}"}
@@ -927,7 +931,7 @@ def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
     # Not a measurement: waiting for a stream would take 5 s.
     assert time.monotonic() - began < 4
     assert f"1 task still running (and billed): {task_id}" in told
-    assert "go on with: foxapi serve --port 0 --out page" in told
+    assert "continue with: foxapi serve --port 0 --out page" in told
     assert TOKEN not in told
     assert "Traceback" not in told
 

@@ -423,7 +423,7 @@ async def test_files_that_are_old_are_forgotten(emulator, fox, tmp_path):
 
 async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
     """A path that cannot be read, or whose upload fails, ends the submit before the POST."""
-    with pytest.raises(InvalidRequestError, match=r"image_urls: cannot read .*no\.png"):
+    with pytest.raises(InvalidRequestError, match=r"cannot read the image .*no\.png"):
         await fox.submit(fox_request(image_urls=[tmp_path / "no.png"]))
     (tmp_path / "fox.png").write_bytes(b"x")
     emulator.add_fault(Fault.status("upload", 403))

@@ -37,6 +37,7 @@ VALUES = {
     "charged": st.sampled_from([None, "no", "yes", "unknown"]),
     "retryable": st.booleans(),
     "local": st.booleans(),
+    "hint": st.none() | st.sampled_from(_errors.Hint),
     "problems": st.lists(st.text(), max_size=3).map(tuple),
     "status": st.integers(100, 599),
     "type": maybe_text,
@@ -138,6 +139,62 @@ def test_invalid_requests_are_value_errors():
     assert error.problems == ("a", "b")
     assert InvalidRequestError("one").problems == ("one",)
     assert InvalidRequestError().problems == ()
+
+
+def test_a_headline_stands_before_its_problems():
+    """The text of a refusal is its headline and the first twenty problems; a single problem is the text itself."""
+    problems = [f"p{n}" for n in range(22)]
+
+    assert (
+        str(InvalidRequestError("p.jsonl is wrong", problems=["a", "b"]))
+        == "p.jsonl is wrong: 2 problems: a; b"
+    )
+    assert InvalidRequestError("p.jsonl is wrong", problems=["a"]).headline == "p.jsonl is wrong"
+    assert InvalidRequestError(problems=["a"]).headline == ""
+    assert str(InvalidRequestError(problems=problems)).endswith("; p19; and 2 more")
+
+
+def test_a_problem_can_name_its_fields_otherwise():
+    """A line of `problems` knows where it names fields; nothing else in it is changed."""
+    problem = _errors.FieldProblem("size", "='size': not with ", "image", "; leave size out")
+
+    assert problem == "size='size': not with image; leave size out"
+    assert problem.renamed(lambda name: f"--{name}") == "--size='size': not with --image; leave size out"
+    assert _errors.FieldProblem("", "size").renamed(str.upper) == "size"
+
+
+@given(st.lists(st.text(), min_size=1), st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_pickle_keeps_the_fields_of_a_problem(parts, protocol):
+    """A line of `problems` still knows its fields in another process."""
+    problem = _errors.FieldProblem(*parts)
+
+    assert pickle.loads(pickle.dumps(problem, protocol)).parts == problem.parts
+    assert copy.deepcopy(problem).parts == problem.parts
+
+
+@pytest.mark.parametrize("hint", sorted(_errors.PYTHON_WORDS, key=lambda hint: hint.value))
+def test_a_hint_is_worded_after_what_happened(hint):
+    """The text of an error says what happened, then what can be done; without the hint it ends before that."""
+    error = FoxError("it broke", hint=hint, task_id="t-1")
+
+    assert error.what_happened == "it broke"
+    assert str(error).startswith("it broke; ")
+    assert "{" not in str(error)
+    assert FoxError(hint=hint, task_id="t-1").what_happened == ""
+
+
+def test_a_hint_names_the_task():
+    """The advice to look again names the task's id as Python would write it."""
+    error = FoxError("gone", hint=_errors.Hint.RESUME_TASK, task_id="t{0}'")
+
+    assert str(error) == """gone; attach("t{0}'") waits for it again"""
+
+
+def test_a_hint_without_words_adds_nothing():
+    """A failed connection can be told apart by its hint; its text is what happened alone."""
+    error = _errors.ConnectionFailedError("no route")
+
+    assert (str(error), error.hint) == ("no route", _errors.Hint.CHECK_NETWORK)
 
 
 def test_task_timeouts_are_no_timeout_errors():

@@ -251,7 +251,7 @@ def test_message():
     """The message counts several problems, joins them, and ends by naming the alternative."""
     with pytest.raises(InvalidRequestError) as one:
         GrokImagineImage("a", num_outputs=0)
-    with pytest.raises(ValueError, match=r"^2 problems: prompt=.*; num_outputs=.*\. RawRequest sends") as two:
+    with pytest.raises(ValueError, match=r"^2 problems: prompt=.*; num_outputs=.*; RawRequest sends") as two:
         GrokImagineImage("", num_outputs=0)
 
     assert str(one.value).startswith("num_outputs=0: allowed are whole numbers from 1 to 4")
@@ -346,17 +346,25 @@ def test_image_urls(url):
     assert [url] == GrokImagineImage("a", image_urls=(url,)).wire()["image_urls"]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    ["cat.png", "", "/etc/passwd", "file:///etc/passwd", "ftp://a/b", "https://", "https:///x", "http://a b",
-     "C:\\a.png", "data:nothing", "iVBORw0KGgo="],
-)  # fmt: skip
+@pytest.mark.parametrize("wrong", ["cat.png", "/etc/passwd", "C:\\a.png", "iVBORw0KGgo="])
 def test_text_is_never_a_path(wrong):
-    """A text that is not a URL is refused with the advice to wrap a file in a path."""
+    """A text that is no address is refused with the advice to wrap a file in a path."""
     [line] = problems(GrokImagineImage, "a", image_urls=[URL, wrong])
 
-    assert line.startswith(f"image_urls[1]={wrong!r}: ")
-    assert line.endswith("wrap a local file in pathlib.Path")
+    assert line == (
+        f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI; wrap a local file in pathlib.Path"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", " ", "file:///etc/passwd", "ftp://a/b", "https://", "https:///x", "http://a b", "data:nothing"],
+)
+def test_what_is_meant_as_an_address_is_no_file(wrong):
+    """A wrong address is refused without advice about files."""
+    [line] = problems(GrokImagineImage, "a", image_urls=[URL, wrong])
+
+    assert line == f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI"
 
 
 @pytest.mark.parametrize("wrong", [3, None, b"cat.png", [URL], URL + "/\ud800"])

@@ -67,8 +67,8 @@ def test_a_key_is_text(key):
 
 
 def test_a_base_url_is_text():
-    """A URL object is refused with a clear error."""
-    with pytest.raises(ConfigurationError, match="base_url is a object, not a text"):
+    """A URL object is refused with a clear error instead of failing somewhere."""
+    with pytest.raises(ConfigurationError, match="the base URL is a object, not a text; change base_url="):
         account(base_url=object())
 
 
@@ -114,8 +114,10 @@ def test_good_urls(given_url, url):
     ],
 )
 def test_bad_urls(url):
-    """An address without room for a path is refused, with an example of a good one or the remedy."""
-    with pytest.raises(ConfigurationError, match=r"give an address such as https://|leave out the /v1"):
+    """An address to which no path can be added is refused, with an example of a good one or the remedy."""
+    with pytest.raises(
+        ConfigurationError, match=r"is no address such as https://|ends in /v1: leave that out"
+    ):
         account(base_url=url)
 
 
@@ -158,8 +160,8 @@ def test_secrets_in_a_url_are_refused_and_not_shown(url):
 
 
 def test_what_is_wrong_with_an_address_is_shown():
-    """An error repeats an address that has no secret in it, so that its mistake can be found."""
-    with pytest.raises(ConfigurationError, match=r"base_url='api\.foxapi\.cc'"):
+    """An address without a secret in it is repeated in the error, so that its mistake can be found."""
+    with pytest.raises(ConfigurationError, match=r"the base URL 'api\.foxapi\.cc' is no address"):
         account(base_url="api.foxapi.cc")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foxapi_async._batch.input.lines import LONGEST_LINE, SUFFIXES, Form, InputRow, LineReader, TextLine
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async._files.disk import in_thread
 
 T = TypeVar("T")
@@ -181,7 +181,8 @@ class InputFile:
         if found is None and self.is_regular:
             known = " ".join(SUFFIXES)
             raise InvalidRequestError(
-                f"{self.name}: its ending says no form; known are {known}, or name the form"
+                f"{self.name}: cannot tell the format from the file name; known endings are {known}",
+                hint=Hint.GIVE_FORMAT,
             )
         return found
 

@@ -43,7 +43,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
     if found.wrong:
         problems = tuple(f"line {row.number}: {text}" for row in found.problems for text in row.problems)
         raise InvalidRequestError(
-            f"{file.name}: {found.wrong} of {found.wrong + found.good} items are wrong, nothing was sent: {problems[0]}",
+            f"{file.name}: {found.wrong} of {found.wrong + found.good} items are wrong, nothing was sent",
             problems=problems,
         )
     await ledger.set_meta(_VALIDATED, f"{file.validation} {size} {found.good}")

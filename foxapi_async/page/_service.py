@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,18 +27,16 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
+from foxapi_async._listener import about, log
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
-from foxapi_async.page._board import Board, Notice
-from foxapi_async.page._cards import for_people
+from foxapi_async.page._broadcast import Broadcaster, Change
 from foxapi_async.page._history import History
-
-_log = logging.getLogger("foxapi_async")
 
 Waiting = asyncio.Future[TaskHandle]
 
 
-class Studio:
+class PageService:
     """A session whose submits are kept in a folder. `opened` makes one.
 
     Args:
@@ -52,7 +49,7 @@ class Studio:
     def __init__(self, fox: FoxSession, ledger: Ledger, context: RunContext, engine: Engine) -> None:
         self.fox = fox
         self.out = context.out
-        self.board = Board()
+        self.broadcaster = Broadcaster()
         self._faults: dict[str, str] = {}
         self.history = History(ledger, self._faults)
         self._ledger = ledger
@@ -60,7 +57,7 @@ class Studio:
         self._engine = engine
         self._latest: dict[str, TaskEvent] = {}
         self._watched: set[str] = set()
-        self._leaving = False
+        self._closing = False
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -72,8 +69,8 @@ class Studio:
         emulated: bool | None = None,
         other_origin: bool = False,
         rebuild_ledger: bool = False,
-    ) -> AsyncIterator[Studio]:
-        """A studio in the folder `out`, which continues with the unfinished items there.
+    ) -> AsyncIterator[PageService]:
+        """A service in the folder `out`, which continues with the unfinished items there.
 
         Args:
             fox: the open session.
@@ -109,14 +106,14 @@ class Studio:
                 timeout=timeout,
                 series=None,  # a person waits for the answer
             )
-            studio = cls(fox, ledger, context, engine)
-            listening = engine.spawn(studio._listen())
+            service = cls(fox, ledger, context, engine)
+            listening = engine.spawn(service._listen())
             try:
-                await studio._go_on_with_all()
-                yield studio
+                await service._resume_all()
+                yield service
             finally:
                 listening.cancel()
-                await studio._wind_up()
+                await service._close()
 
     # The calls of the routes.
 
@@ -127,7 +124,7 @@ class Studio:
             FoxError: as `FoxSession.submit`.
             LedgerError: the ledger cannot be written; nothing was sent.
         """
-        if self._leaving:
+        if self._closing:
             raise ConfigurationError("the server is being stopped: nothing was sent")
         kind = kind_of(request)
         key = secrets.token_hex(8)
@@ -144,7 +141,7 @@ class Studio:
         self._begin(item, waiting)
         return await asyncio.shield(waiting)
 
-    async def go_on(self, task_id: str) -> bool:
+    async def resume(self, task_id: str) -> bool:
         """Poll a task again that the server stopped waiting for; False if there is no such task.
 
         Raises:
@@ -154,10 +151,10 @@ class Studio:
         if entry is None or entry.state is not ItemState.SUBMITTED or entry.key in self._watched:
             return False
         self._begin(item_of(entry), None)
-        await self._tell(entry.key)
+        await self._notify(entry.key)
         return True
 
-    def current(self) -> list[Notice]:
+    def current(self) -> list[Change]:
         """The progress of each running task."""
         return [_progress(event) for event in self._latest.values()]
 
@@ -167,71 +164,65 @@ class Studio:
         run, key = ItemRun(self._context, item), item.key or ""
         self._watched.add(key)
         self._faults.pop(key, None)
-        task = self._engine.spawn(self._see_through(run, key, waiting))
+        task = self._engine.spawn(self._complete(run, key, waiting))
         self._context.add(task, run)
         if waiting is not None:
             task.add_done_callback(lambda _: _give_no_answer(waiting))
 
-    async def _see_through(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
+    async def _complete(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
         try:
-            await self._conclude(run, key, waiting)
+            handle = await run.handle()
+            self.history.name(key, handle.id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(handle)
+            await self._notify(key)
+            await run.finish(handle)
         except LedgerError as fault:
             self._give_up(key, fault, waiting)
         except FoxError as error:
-            await self._fail(run, error, key, waiting)
+            try:
+                await run.fail(error)
+            except LedgerError as fault:
+                log.error("item %s: %s", key, fault, extra=about("item_unsaved"))
+            self._give_up(key, error, waiting)
         self._watched.discard(key)
-        await self._tell(key)
-
-    async def _conclude(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
-        handle = await run.handle()
-        self.history.name(key, handle.id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(handle)
-        await self._tell(key)
-        await run.finish(handle)
-
-    async def _fail(self, run: ItemRun, error: FoxError, key: str, waiting: Waiting | None) -> None:
-        try:
-            await run.fail(error)
-        except LedgerError as fault:
-            _log.error("item %s: %s", key, fault)
-        self._give_up(key, error, waiting)
+        await self._notify(key)
 
     def _give_up(self, key: str, error: FoxError, waiting: Waiting | None) -> None:
         """Give the error to the caller of the submit; if it has gone, keep the error for the page."""
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         else:
-            self._faults[key] = for_people(str(error))
+            self._faults[key] = error.what_happened
 
-    async def _tell(self, key: str) -> None:
+    async def _notify(self, key: str) -> None:
         with contextlib.suppress(LedgerError):  # the next writer gets the error
             if card := await self.history.card(key):
-                self.board.put(Notice("card", key, card))
+                self.broadcaster.put(Change("card", key, card))
 
     async def _listen(self) -> None:
         async for event in self.fox.events():
             self._latest[event.task_id] = event
             if event.final:
                 del self._latest[event.task_id]
-            self.board.put(_progress(event))
+            self.broadcaster.put(_progress(event))
 
     # Start and end.
 
-    async def _go_on_with_all(self) -> None:
+    async def _resume_all(self) -> None:
         await in_thread(remove_parts, self.out / IMAGES)
-        await note_unanswered(self._context, "It is not sent again by itself")
+        await note_unanswered(self._context)
         await self.history.load()
         async for entry in self._ledger.entries(ItemState.SUBMITTED):
             self._begin(item_of(entry), None)
 
-    async def _wind_up(self) -> None:
-        self._leaving = True
+    async def _close(self) -> None:
+        self._closing = True
         await self._context.close()
 
 
-def _progress(event: TaskEvent) -> Notice:
-    return Notice("progress", event.task_id, ImageProgress.of(event).model_dump())
+def _progress(event: TaskEvent) -> Change:
+    return Change("progress", event.task_id, ImageProgress.of(event).model_dump())
 
 
 def _give_no_answer(waiting: Waiting) -> None:

@@ -1,0 +1,134 @@
+"""What the command line says of errors and of the log: one plain line each, with advice in the words of a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from foxapi_async._errors import FoxError, Hint, InvalidRequestError, with_hint
+from foxapi_async.cli import _exits
+
+if TYPE_CHECKING:
+    from foxapi_async.cli._screen import Screen
+
+# What is not here needs no words: how a task is resumed is shown with the command that does it.
+_SHELL_WORDS: dict[Hint, str] = {
+    Hint.ALLOW_HTTP: "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
+    Hint.CHECK_ACCOUNT: "look at your account before you send it again",
+    Hint.CHECK_NETWORK: "check the network and FOXAPI_BASE_URL",
+    Hint.EXPECT_ID: "if its id still arrives, it is shown with the command that resumes it",
+    Hint.GIVE_FORMAT: "use --format",
+    Hint.GIVE_PRICE: "use --price",
+    Hint.GIVE_TASK_ID: "give the id that `foxapi generate` printed",
+    Hint.OTHER_FOLDER: "choose another --out",
+    Hint.OTHER_NAME: "choose another --out",
+    Hint.OTHER_ORIGIN: "go back to that address, or use --other-origin",
+    Hint.OVERWRITE: "choose another --out, or use --overwrite",
+    Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with --rebuild-ledger",
+    Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",
+    Hint.RUN_AGAIN: "then run the same command again: it continues where it stopped",
+    Hint.SEND_RAW: "--param KEY=VALUE sends a field unchecked",
+    Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
+    Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
+}
+_DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_key")
+
+# The command itself shows the ids that still run, and says what a refused account means to it.
+_SHOWN_ANYWAY = {"account_refused", "generate_cancelled", "late_id", "unfinished"}
+# A batch shows these once for all of its items, at its end.
+_SHOWN_AT_THE_END = {"lost_submit", "unread_outcome"}
+_CALM_SECONDS = 10.0
+
+
+class Hinted(Protocol):
+    """What happened, with a hint: an error, or the reason of a pause."""
+
+    @property
+    def what_happened(self) -> str:
+        """The text without the hint."""
+        ...
+
+    @property
+    def hint(self) -> Hint | None:
+        """What can be done."""
+        ...
+
+
+def message_of(said: Hinted) -> str:
+    """The error in one line, in terms of the command line."""
+    return with_hint(said.what_happened, said.hint, _SHELL_WORDS) or type(said).__name__
+
+
+def object_of(error: FoxError) -> dict[str, Any]:
+    """The error as `--json` prints it."""
+    shown: dict[str, Any] = {
+        "type": type(error).__name__,
+        "message": message_of(error),
+        "task_id": error.task_id,
+        "charged": error.charged,
+        "retryable": error.retryable,
+    }
+    if isinstance(error, InvalidRequestError):
+        shown["problems"] = list(error.problems)
+    details = {name: getattr(error, name, None) for name in _DETAILS}
+    # `type` is the name of the class here; the service's own word for it has another name.
+    details["service_type"] = getattr(error, "type", None)
+    return {"error": shown | {name: value for name, value in details.items() if value is not None}}
+
+
+def report(error: FoxError, screen: Screen) -> int:
+    """Say what went wrong, to people and with `--json` to programs; returns the exit status."""
+    screen.error(message_of(error))
+    screen.data(object_of(error))
+    return _exits.status_of(error)
+
+
+class _LogLines(logging.Handler):
+    """The package's log on standard error: one plain line for each record, never a traceback.
+
+    Args:
+        screen: where the lines go.
+        hidden: events that are not shown.
+        calm: whether what holds up hundreds of items is one line in ten seconds.
+    """
+
+    def __init__(self, screen: Screen, hidden: set[str], *, calm: bool) -> None:
+        super().__init__()
+        self._screen = screen
+        self._hidden = hidden
+        self._calm_seconds = _CALM_SECONDS if calm else 0.0
+        self._last_held = float("-inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event in self._hidden:
+            return
+        if event == "submits_held":
+            if record.created - self._last_held < self._calm_seconds:
+                return
+            self._last_held = record.created
+        if isinstance(record.args, tuple):
+            record = copy.copy(record)
+            record.args = tuple(message_of(x) if isinstance(x, FoxError) else x for x in record.args or ())
+        self._screen.error(record.getMessage())
+
+
+@contextlib.contextmanager
+def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Iterator[None]:
+    """Show warnings of the package, and with `verbose` also what it does, while the block runs.
+
+    With `calm`, what many items have in common is shown now and then, and not for each.
+    """
+    log = logging.getLogger("foxapi_async")
+    handler = _LogLines(screen, _SHOWN_ANYWAY | (_SHOWN_AT_THE_END if calm else set()), calm=calm)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)

@@ -1,0 +1,138 @@
+"""The progress of tasks: a row each, moved on between two readings by what the task still needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+
+from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._wire.texts import duration, elided, plain
+
+LABEL_ROOM = 24
+_NEARLY = 0.99
+
+
+@attrs.frozen
+class ProgressRow:
+    """One bar of live progress; `share` is how much is done, 0 to 1, None if that is not known."""
+
+    label: str
+    share: float | None
+    texts: Sequence[str]
+
+
+class Progress(Protocol):
+    """What is shown while a command works."""
+
+    redraw_seconds: float
+
+    def bars(self) -> Sequence[ProgressRow]:
+        """The bars as they stand now."""
+        ...
+
+    def details(self) -> Sequence[str]:
+        """Lines below the bars."""
+        ...
+
+    def summary(self) -> str:
+        """All of it in one line for a log; empty if there is nothing to say."""
+        ...
+
+
+@attrs.define
+class TaskRow:
+    """One task as the screen shows it. Moments are loop time in seconds."""
+
+    label: str
+    begun: float
+    event: TaskEvent | None = None
+    seen: float = 0.0
+    share: float | None = None
+
+    def take(self, event: TaskEvent, now: float) -> None:
+        """Note a reading."""
+        self.event, self.seen = event, now
+
+    def bar(self, now: float) -> ProgressRow:
+        """The row as it stands now; its share never goes back."""
+        share = share_done(self.event, now - self.seen) if self.event else None
+        self.share = share if share is None or self.share is None else max(share, self.share)
+        percent = "" if self.share is None else f"{self.share:4.0%}"
+        status = plain(self.event.status)[:20] if self.event else ""
+        return ProgressRow(elided(self.label, LABEL_ROOM), self.share, (percent, status, self._clock(now)))
+
+    def _clock(self, now: float) -> str:
+        """How long it has taken, and may still take."""
+        if self.event is None:
+            return duration(now - self.begun)
+        waited = now - self.seen
+        spent = duration(self.event.elapsed + waited)
+        if not self.event.remaining:
+            return spent
+        left = self.event.remaining - waited
+        return f"{spent}, {f'about {duration(left)} left' if left >= 1 else 'any moment now'}"
+
+
+def share_done(event: TaskEvent, waited: float) -> float | None:
+    """How much of a task is done, 0 to 1, `waited` seconds after `event`; None if that is not known.
+
+    It starts from the service's progress, or from the time if that stays at 0, and moves so as to arrive when the task
+    is expected to end. Only the service's word makes it 1.
+    """
+    if event.final:
+        return 1.0
+    left = event.remaining
+    share = (event.progress or 0.0) / 100
+    if not share:
+        if left is None:
+            return None
+        share = event.elapsed / max(event.elapsed + left, 1e-9)
+    if left:
+        share += (1 - share) * min(1.0, waited / left)
+    return min(max(share, 0.0), _NEARLY)
+
+
+class TaskProgress:
+    """The tasks of one command; see `Progress`.
+
+    Args:
+        note: writes a line for each new status; None if bars are drawn.
+    """
+
+    redraw_seconds = 0.1
+
+    def __init__(self, note: Callable[[str], None] | None) -> None:
+        self._note = note
+        self._rows: dict[str, TaskRow] = {}
+
+    def begin(self, key: str, label: str) -> None:
+        """Open a row."""
+        self._rows[key] = TaskRow(plain(label), asyncio.get_running_loop().time())
+
+    def take(self, event: TaskEvent) -> None:
+        """Note a task's reading."""
+        row = self._rows[event.task_id]
+        before = row.event and row.event.status
+        row.take(event, asyncio.get_running_loop().time())
+        if event.status != before and self._note is not None:
+            self._note(f"{event.task_id}: {event.status} after {duration(event.elapsed)}")
+
+    def end(self, key: str) -> None:
+        """Close a row."""
+        self._rows.pop(key, None)
+
+    def bars(self) -> list[ProgressRow]:
+        """A bar for each row."""
+        now = asyncio.get_running_loop().time()
+        return [row.bar(now) for row in self._rows.values()]
+
+    def details(self) -> tuple[str, ...]:
+        """The bars say it all."""
+        return ()
+
+    def summary(self) -> str:
+        """The lines of new statuses say it all."""
+        return ""
