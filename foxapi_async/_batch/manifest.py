@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
@@ -52,7 +52,7 @@ class Manifest:
     @asynccontextmanager
     async def opened(
         cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest]:
         """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
 
         Args:
