@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._wire.json_values import read_price
+from foxapi_async._wire.json_values import JsonValue, read_price
 from foxapi_async.models import GenerationRequest
 
 
@@ -43,9 +43,9 @@ class Budget:
     """
 
     limit: float = math.inf
-    _spent: float = attrs.field(default=0.0, kw_only=True)
-    _price: float | None = attrs.field(default=None, kw_only=True)
-    _unpriced: int = attrs.field(default=0, kw_only=True)
+    _spent: float = attrs.field(alias="spent", default=0.0, kw_only=True)
+    _price: float | None = attrs.field(alias="price", default=None, kw_only=True)
+    _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
     _prices: dict[Hashable, float] = attrs.field(factory=dict, init=False)
     _held: float = attrs.field(default=0.0, init=False)
     _under_way: int = attrs.field(default=0, init=False)
@@ -105,7 +105,7 @@ def kind_of(request: GenerationRequest) -> Hashable:
     """The features that decide the price of a request: all but its words and its pictures."""
     fields = request.to_dict()
     fields.pop("prompt", None)
-    images = fields.pop("image_urls", None)
+    images: JsonValue = fields.pop("image_urls", None)
     return json.dumps([fields, len(images) if isinstance(images, list) else 0], sort_keys=True, default=str)
 
 

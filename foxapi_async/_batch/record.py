@@ -19,6 +19,7 @@ from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._policy.brake import Reason
+from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import GenerationRequest, parse_request
 
 ACCOUNT_ERRORS = (
@@ -93,8 +94,9 @@ def sent_anew(item: WorkItem) -> WorkItem | None:
     Its request comes from the ledger. None if the ledger does not have the whole request.
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
-    fields = json.loads(item.entry.opening or "{}").get("request") or {}
-    if isinstance(images := fields.get("image_urls"), list):
+    fields: dict[str, Any] = json.loads(item.entry.opening or "{}").get("request") or {}
+    images: JsonValue = fields.get("image_urls")
+    if isinstance(images, list):
         fields["image_urls"] = [
             image if not isinstance(image, str) or _URL.match(image) else Path(image) for image in images
         ]

@@ -69,7 +69,7 @@ def _body(manifest: Manifest) -> Iterator[str]:
 
 
 def _remarks(manifest: Manifest) -> Iterator[str]:
-    texts = []
+    texts: list[str] = []
     if manifest.torn:
         texts.append("The manifest's last line was cut off, as a killed run leaves it; it is left out here.")
     if wrong := manifest.unreadable:
@@ -192,7 +192,7 @@ def _e(text: str) -> str:
 
 @functools.cache
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return files("foxapi_async.report").joinpath(name).read_text("utf-8")
 
 
 def _source(text: str) -> str:

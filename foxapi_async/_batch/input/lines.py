@@ -18,6 +18,7 @@ import attrs
 
 from foxapi_async._batch.keys import id_problem
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import MODELS, GenerationRequest, parse_request
 from foxapi_async.models._values import shown
 
@@ -79,7 +80,7 @@ class LineReader:
     """
 
     form: Form | None
-    defaults: Mapping[str, Any] = attrs.field(factory=dict)
+    defaults: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     folder: Path = attrs.field(factory=Path)
 
     def read(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
@@ -101,7 +102,7 @@ class LineReader:
 
     def _read_json(self, line: TextLine) -> InputRow:
         try:
-            given = _decode(line.text)
+            given: JsonValue = _decode(line.text)
         except json.JSONDecodeError as error:
             problem = f"not JSON: {error.msg} at column {error.colno}"
         except (ValueError, RecursionError) as error:
@@ -139,7 +140,8 @@ class LineReader:
 
     def _make(self, number: int, given: dict[str, Any]) -> InputRow:
         item_id, problems = _read_id(given.pop("id", None))
-        if isinstance(images := given.get("image_urls"), list):
+        images: JsonValue = given.get("image_urls")
+        if isinstance(images, list):
             given["image_urls"] = [self._image(image) for image in images]
         request = None
         try:
