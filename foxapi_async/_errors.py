@@ -68,7 +68,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     def __init__(self, message: str = "", *, problems: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
-        self.problems = tuple(problems) or ((message,) if message else ())
+        self.problems: tuple[str, ...] = tuple(problems) or ((message,) if message else ())
 
 
 class ConfigurationError(FoxError):

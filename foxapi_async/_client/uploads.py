@@ -63,12 +63,10 @@ class Uploads:
 
 def _identify(file: os.PathLike[str]) -> Identity:
     """Facts that change if the file does: its path, time and size."""
-    problem = ""
     try:
         path = Path(file).resolve(strict=True)
         facts = facts_of(path)
+        return (str(path), facts.st_mtime_ns, facts.st_size)
     except OSError as error:
         problem = f"image_urls: cannot read {os.fspath(file)}: {error.strerror or error}"
-    if problem:
-        raise InvalidRequestError(problem)
-    return (str(path), facts.st_mtime_ns, facts.st_size)
+    raise InvalidRequestError(problem)

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async.models._values import shown
+from foxapi_async.models._values import ImageInput, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class GenerationRequest(abc.ABC):
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
         """The local files in `image_urls`, each once, in order. They must be uploaded before the request is sent."""
-        images = self.to_dict().get("image_urls")
+        images: list[ImageInput] | None = self.to_dict().get("image_urls")
         items = images if isinstance(images, list) else []
         return tuple(dict.fromkeys(item for item in items if isinstance(item, os.PathLike)))
 
@@ -74,7 +74,7 @@ class GenerationRequest(abc.ABC):
         """
         if not self.local_files():
             return self
-        images = self.to_dict()["image_urls"]
+        images: list[ImageInput] = self.to_dict()["image_urls"]
         return self._with_images([urls.get(i, i) if isinstance(i, os.PathLike) else i for i in images])
 
     def wire(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class RawRequest(GenerationRequest):
 
     model: str
     prompt: str | None = None
-    params: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, hash=False, repr=shown)
+    params: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False, repr=shown)
     path: str = attrs.field(default=DEFAULT_PATH, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -74,7 +74,7 @@ def _prompt_problems(prompt: object) -> list[str]:
     return [] if is_sendable(prompt) else [f"prompt={shown(prompt)}: {NOT_UTF8}"]
 
 
-def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
+def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         problems.append(f"params={shown(params)}: must be a mapping of field names to JSON values")
         return {}
@@ -86,7 +86,14 @@ def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
     return copied
 
 
-def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
+def _copy(
+    value: Mapping[Any, Any] | list[Any] | tuple[Any, ...] | str | float | None,
+    where: str,
+    problems: list[str],
+    depth: int = 0,
+    *,
+    files: bool = False,
+) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
         problems.append(f"{where}: nested too deeply")

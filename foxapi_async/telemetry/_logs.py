@@ -83,7 +83,8 @@ def _level(event: HookEvent) -> int:
             return logging.INFO
         case TaskEvent(snapshot=snapshot) if snapshot.error is None and snapshot.images:
             return logging.INFO
-    return logging.WARNING
+        case _:
+            return logging.WARNING
 
 
 def _fields(event: HookEvent) -> dict[str, Any]:
@@ -105,7 +106,8 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         case "snapshot":
             code = value.error and value.error.code
             return {"images": len(value.images), "error_code": code and _plain(code)}
-    return {name: _plain(value) if isinstance(value, str) else value}
+        case _:
+            return {name: _plain(value) if isinstance(value, str) else value}
 
 
 def _error(error: Exception | None) -> dict[str, Any]:
