@@ -69,9 +69,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types."""
+    """Strict types, as mypy and pyright see them."""
     install(session, "dev,speed")
     session.run("mypy", *session.posargs)
+    session.run("basedpyright", *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,9 @@
-"""Typical uses, as type checkers see them: mypy reads them in a test; they are never executed.
+"""Typical uses, as type checkers see them: mypy and pyright read them in a test; they are never executed.
 
-A line that must be an error has an ignore with its code. Strict mode reports the ignore if there is no error.
+A line that must be an error has an ignore with mypy's code. Both checkers report the ignore if there is no error.
 """
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ class Budget:
     """
 
     limit: float = math.inf
-    _spent: float = attrs.field(default=0.0, kw_only=True)
-    _price: float | None = attrs.field(default=None, kw_only=True)
-    _unpriced: int = attrs.field(default=0, kw_only=True)
+    _spent: float = attrs.field(alias="spent", default=0.0, kw_only=True)
+    _price: float | None = attrs.field(alias="price", default=None, kw_only=True)
+    _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
     _prices: dict[Hashable, float] = attrs.field(factory=dict, init=False)
     _held: float = attrs.field(default=0.0, init=False)
     _under_way: int = attrs.field(default=0, init=False)

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,7 +67,7 @@ class BatchFolder:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def opened(cls, out: Path, terms: Terms) -> AsyncIterator[BatchFolder]:
+    async def opened(cls, out: Path, terms: Terms) -> AsyncGenerator[BatchFolder]:
         """The folder `out`, for this run only.
 
         Raises:

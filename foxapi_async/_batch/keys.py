@@ -37,7 +37,7 @@ def fingerprint_of(fields: Any) -> str:
     return hashlib.sha256(_canonical(fields).encode()).hexdigest()[:_FINGERPRINT_LENGTH]
 
 
-def _as_json(value: Any) -> dict[str, str]:
+def _as_json(value: os.PathLike[str]) -> dict[str, str]:
     """A local file as an object, so that no URL is ever equal to it."""
     if not isinstance(value, os.PathLike):
         raise TypeError(f"{type(value).__name__} is not a JSON value")
@@ -67,7 +67,7 @@ class Numbering:
         Raises:
             LedgerError: there is no room for temporary files.
         """
-        numbers = []
+        numbers: list[int] = []
         times: dict[str, int] = {}
         try:
             for start in range(0, len(texts), _CHUNK):

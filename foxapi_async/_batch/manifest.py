@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar
@@ -26,6 +26,7 @@ from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.proofs import Proof
 from foxapi_async._ledger.sqlite import SqliteLedger
+from foxapi_async._wire.json_values import JsonValue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Manifest:
     @asynccontextmanager
     async def opened(
         cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest]:
         """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
 
         Args:
@@ -114,12 +115,12 @@ def proven_ends(lines: Iterable[bytes]) -> Iterator[Proof]:
     """The proofs in lines of a manifest. A line without one is left out."""
     for text in lines:
         with contextlib.suppress(ValueError, RecursionError):
-            line = json.loads(text)
+            line: JsonValue = json.loads(text)
             if isinstance(line, dict) and (proof := _proof(line, text.decode())) is not None:
                 yield proof
 
 
-def _proof(line: Mapping[str, Any], record: str) -> Proof | None:
+def _proof(line: Mapping[str, JsonValue], record: str) -> Proof | None:
     key, task_id, usage, error = (line.get(name) for name in ("id", "task_id", "usage", "error"))
     state = next((state for state in ENDED if state.value == line.get("status")), None)
     if not isinstance(key, str) or state is None:

@@ -121,7 +121,8 @@ class WorkPlan:
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
-        left, open_states = [], {ItemState.NEW, *self._again}
+        left: list[WorkItem] = []
+        open_states = {ItemState.NEW, *self._again}
         for item in items:  # most items of a resumed batch are done, so nothing is made for these
             entry = known.get(item.key or "")
             if item.key is None:
@@ -134,18 +135,23 @@ class WorkPlan:
         return left
 
 
-def _read(index: int, given: Any) -> WorkItem:
+def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     """A given value as an item. Its key is the explicit id, or not known yet."""
     if isinstance(given, InputRow) and given.request is None:
         error = InvalidRequestError(f"line {given.number}", problems=given.problems)
         return WorkItem(index=index, error=error)
     key, fields = None, given
     if isinstance(given, InputRow):
+        if given.request is None:
+            words = f"line {given.number}: {'; '.join(given.problems)}"
+            return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
         key, fields = given.id, given.request
     elif isinstance(given, tuple) and len(given) == 2:
         key, fields = given
     elif isinstance(given, Mapping) and "id" in given:
         key, fields = given["id"], {name: value for name, value in given.items() if name != "id"}
+    else:
+        fields = given
     try:
         request = fields if isinstance(fields, GenerationRequest) else parse_request(fields)
     except InvalidRequestError as fault:

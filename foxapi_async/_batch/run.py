@@ -230,7 +230,7 @@ class Run:
         if isinstance(given, InputFile) and given.is_regular:
             self.expected = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
-                given = []
+                given = ()
         totals = await ledger.totals()
         self.budget = Budget(
             options.budget, spent=totals.spent, price=options.price, unpriced=totals.unpriced
@@ -380,7 +380,7 @@ class Run:
 async def note_unanswered(context: RunContext) -> list[BatchOutcome]:
     """Record as uncertain the items that a killed run was submitting."""
     entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
-    outcomes = []
+    outcomes: list[BatchOutcome] = []
     for entry in entries:
         error = UncertainSubmitError(
             f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed",

@@ -121,7 +121,7 @@ class Admission:
             raise
         finally:
             if not turn.done() or turn.cancelled():
-                self._queue = [each for each in self._queue if each is not waiting]
+                self._queue = [each for each in self._queue if each.turn is not turn]
             if self._last_hold is not None:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 

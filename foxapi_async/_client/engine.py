@@ -15,7 +15,7 @@ import asyncio
 import secrets
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakSet
 
 from foxapi_async._cadence.cadence import Cadence
@@ -240,9 +240,13 @@ class Engine:
         self.submitter.resume()
 
 
-def _first(faults: BaseExceptionGroup[Any]) -> BaseException:
+def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error inside nested groups."""
     fault: BaseException = faults
-    while isinstance(fault, BaseExceptionGroup):
+    while _is_group(fault):
         fault = fault.exceptions[0]
     return fault
+
+
+def _is_group(fault: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(fault, BaseExceptionGroup)

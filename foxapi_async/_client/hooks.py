@@ -43,6 +43,7 @@ class Notice:
         final: False: only a `TaskEvent` ends a task.
     """
 
+    # A notice that always has a task writes `attrs.field()`: pyright inherits this default otherwise.
     task_id: str | None = None
     final: ClassVar[bool] = False
 
@@ -78,7 +79,7 @@ class Submitted(Notice):
         seconds: from `Submitting` until the answer, waits included.
     """
 
-    task_id: str
+    task_id: str = attrs.field()
     call: int
     model: str
     tries: int
@@ -112,7 +113,7 @@ class Attached(Notice):
         task_id: the task.
     """
 
-    task_id: str
+    task_id: str = attrs.field()
 
 
 @attrs.frozen(kw_only=True)
@@ -125,7 +126,7 @@ class Polling(Notice):
         task_id: the polled task.
     """
 
-    task_id: str
+    task_id: str = attrs.field()
 
 
 @attrs.frozen(kw_only=True)
@@ -138,7 +139,7 @@ class Polled(Notice):
         error: why it gave no state, or None.
     """
 
-    task_id: str
+    task_id: str = attrs.field()
     seconds: float
     error: FoxError | None = attrs.field(default=None, repr=_kind)
 
@@ -199,7 +200,7 @@ class Left(Notice):
         error: the error that the last of its handles raises.
     """
 
-    task_id: str
+    task_id: str = attrs.field()
     error: FoxError = attrs.field(repr=_kind)
 
 

@@ -44,9 +44,10 @@ class ItemSource(Generic[T]):
     """
 
     def __init__(self, items: Iterable[T] | AsyncIterable[T]) -> None:
+        kind = type(items).__name__
         if isinstance(items, str | bytes | Mapping | GenerationRequest):
             raise InvalidRequestError(
-                f"requests is one {type(items).__name__}: give a list, a generator or another iterable of requests"
+                f"requests is one {kind}: give a list, a generator or another iterable of requests"
             )
         if isinstance(items, AsyncIterable):
             self._later: AsyncIterator[T] | None = aiter(items)
@@ -68,10 +69,11 @@ class ItemSource(Generic[T]):
 
     async def close(self) -> None:
         """Let a generator run its `finally`."""
-        if isinstance(self._later, AsyncGenerator):
-            await self._later.aclose()
-        elif self._later is None and isinstance(self._now, Generator):
-            self._now.close()
+        later = self._later
+        if isinstance(later, AsyncGenerator):
+            await later.aclose()
+        elif later is None and isinstance(now := self._now, Generator):
+            now.close()
 
 
 @attrs.define(eq=False)
@@ -186,8 +188,9 @@ class Pipeline:
         except Exception as error:  # the source is the user's, so the user gets its error
             self._failure = error
         self._pulling = False
+        limit = asyncio.timeout(CLEANUP_SECONDS)
         try:
-            async with asyncio.timeout(CLEANUP_SECONDS) as limit:
+            async with limit:
                 await self._source.close()
         except Exception as error:
             late = TimeoutError(f"the source of requests did not clean up within {CLEANUP_SECONDS:g} s")

@@ -215,7 +215,7 @@ class Submission:
     _grace: float
     series: Series | None = attrs.field(default=None, kw_only=True)
     key: str = attrs.field(kw_only=True)
-    _journal: SubmitJournal | None = attrs.field(default=None, kw_only=True)
+    _journal: SubmitJournal | None = attrs.field(alias="journal", default=None, kw_only=True)
     call: int = attrs.field(factory=functools.partial(next, _numbers), init=False)
     tries: int = attrs.field(default=0, init=False)
     maybe_accepted: bool = attrs.field(default=False, init=False)

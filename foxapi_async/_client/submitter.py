@@ -202,12 +202,12 @@ class Submitter:
                 tainted=submission.maybe_accepted,
             )
             submission.conclude(judged)
+            if isinstance(judged, Verdict):
+                raise RetrySignal(judged)
+            return judged
         finally:
             if admitted is not None:
                 self._admission.leave(admitted, submission, judged)
-        if isinstance(judged, Verdict):
-            raise RetrySignal(judged)
-        return judged
 
     # After a try that was not accepted.
 

@@ -74,7 +74,7 @@ class TrackedTask:
     from_start: bool
     forecast: TaskForecast | None = None
     event: TaskEvent | None = None
-    handles: dict[TaskHandle, float | None] = attrs.Factory(dict)
+    handles: dict[TaskHandle, float | None] = attrs.Factory(dict[TaskHandle, float | None])
     deadline: float = math.inf
     poll: asyncio.Task[None] | None = None
     earliest: float = 0.0
@@ -87,7 +87,7 @@ class TrackedTask:
     edge_replies: int = 0
     edge_since: float = 0.0
     too_large: int = 0
-    overdue: list[TaskHandle] = attrs.Factory(list)
+    overdue: list[TaskHandle] = attrs.Factory(list[TaskHandle])
     overdue_since: float = 0.0
 
     def read(self, snapshot: TaskSnapshot, date: str | None, estimates: Estimates, now: float) -> TaskEvent:

@@ -63,10 +63,10 @@ class Uploads:
 
 def _identify(file: os.PathLike[str]) -> Identity:
     """Facts that change if the file does: its path, time and size."""
-    problem = ""
     try:
         path = Path(file).resolve(strict=True)
         facts = facts_of(path)
+        return (str(path), facts.st_mtime_ns, facts.st_size)
     except OSError as error:
         problem = f"cannot read the image {os.fspath(file)}: {error.strerror or error}"
     if problem:

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -160,7 +160,7 @@ def _rename_to_free_name(part: Path, path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def part_file(directory: Path, name: str) -> AsyncIterator[PartFile]:
+async def part_file(directory: Path, name: str) -> AsyncGenerator[PartFile]:
     """A part file beside the future file `name` in `directory`, which is made if missing.
 
     At the end it is removed, unless it was committed.

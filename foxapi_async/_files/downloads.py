@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
@@ -299,7 +299,7 @@ def _error(file: FileRequest, words: str, hint: Hint | None = None) -> DownloadE
 
 
 @contextlib.contextmanager
-def _disk_errors(file: FileRequest, path: Path) -> Iterator[None]:
+def _disk_errors(file: FileRequest, path: Path) -> Generator[None]:
     """Turn an error of the disk into a `DownloadError`."""
     hint = None
     try:

@@ -36,9 +36,13 @@ class GeneratedImage:
     url: str
     content_type: str | None = None
     task_id: str | None = attrs.field(default=None, kw_only=True)
-    raw: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False, hash=False)
-    _downloads: Downloads | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
-    _position: Position | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, repr=False, hash=False)
+    _downloads: Downloads | None = attrs.field(
+        alias="downloads", default=None, kw_only=True, repr=False, eq=False
+    )
+    _position: Position | None = attrs.field(
+        alias="position", default=None, kw_only=True, repr=False, eq=False
+    )
 
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Stream the image into the file `path` and return that path.

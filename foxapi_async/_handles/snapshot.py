@@ -52,7 +52,9 @@ class TaskSnapshot:
     error: TaskProblem | None = None
     usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
     # Mostly unparsed JSON: parsed, it takes five times the memory, and each task in flight keeps one.
-    _raw: Mapping[str, Any] | bytes = attrs.field(factory=dict, repr=False, hash=False, eq=_parsed)
+    _raw: Mapping[str, Any] | bytes = attrs.field(
+        alias="raw", factory=dict[str, Any], repr=False, hash=False, eq=_parsed
+    )
     has_results: bool = False
 
     @classmethod

@@ -7,6 +7,7 @@ secret return before anything is raised, and afterwards it is a `Secret`.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import ipaddress
 import json
@@ -89,13 +90,12 @@ def _problem_of_url(url: object) -> str | None:
         return f"the base URL is a {type(url).__name__}, not a text"
     if "@" in url:  # anywhere in the URL: a password with a slash would make the @ part of the path
         return "the base URL has a user name or password in it (an @): the API key is the only credential"
-    try:
+    parts = host = None
+    with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
     odd = any(c in "?#" or c.isspace() or not c.isprintable() for c in url)
-    if host is None or parts.scheme not in {"http", "https"} or odd:
+    if parts is None or host is None or parts.scheme not in {"http", "https"} or odd:
         return f"the base URL {_redacted(url)!r} is no address such as {DEFAULT_BASE_URL}"
     if parts.path.endswith("/v1"):
         return f"the base URL {url!r} ends in /v1: leave that out, every path begins with it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -70,7 +70,7 @@ class FileClient:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def short_lived(cls) -> AsyncIterator[FileClient]:
+    async def short_lived(cls) -> AsyncGenerator[FileClient]:
         """A client with its own connection, for a value that outlives its session."""
         async with make_session(aiohttp.TCPConnector(limit=1)) as session:
             yield cls(session)
@@ -78,7 +78,7 @@ class FileClient:
     @contextlib.asynccontextmanager
     async def get(
         self, url: str, headers: Mapping[str, str], seconds: float, connect: float
-    ) -> AsyncIterator[FileStream]:
+    ) -> AsyncGenerator[FileStream]:
         """The file at `url`, after its headers have arrived.
 
         The headers arrive within `seconds`, and the connection within `connect` of them. This client follows

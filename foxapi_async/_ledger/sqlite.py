@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from asyncio import CancelledError, Future
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class SqliteLedger(SqliteLedgerView):
     @contextlib.asynccontextmanager
     async def opened(
         cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
-    ) -> AsyncIterator[SqliteLedger]:
+    ) -> AsyncGenerator[SqliteLedger]:
         """The ledger at `path`, for this run only; made if missing.
 
         Args:
@@ -100,7 +100,7 @@ class SqliteLedger(SqliteLedgerView):
 
     @staticmethod
     @contextlib.asynccontextmanager
-    async def peek(path: str | os.PathLike[str]) -> AsyncIterator[SqliteLedgerView]:
+    async def peek(path: str | os.PathLike[str]) -> AsyncGenerator[SqliteLedgerView]:
         """The ledger at `path`, only for reading, also during a run.
 
         Raises:

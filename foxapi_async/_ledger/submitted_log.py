@@ -150,7 +150,7 @@ class SubmittedLog:
         Raises:
             LedgerError: the file cannot be written.
         """
-        lines = []
+        lines: list[str] = []
         for note in notes:
             if isinstance(note, Accepted):
                 row = connection.execute(f"{_HELD} WHERE key = ?", (note.key,)).fetchone()

@@ -6,13 +6,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from foxapi_async._errors import ResponseDecodeError
 from foxapi_async._wire.requests import Document, Reply
 from foxapi_async._wire.texts import shorten
 
 Raw = Mapping[str, Any]
+JsonValue: TypeAlias = "dict[str, Any] | list[JsonValue] | str | int | float | bool | None"
 
 _EXACT = 2**53
 
@@ -47,6 +48,7 @@ def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
     Raises:
         ResponseDecodeError: see `read_object`.
     """
+    value: JsonValue
     if reply.whole and reply.document is None:  # nearly always
         try:
             value, body = parse(reply.body)
@@ -129,7 +131,7 @@ def _whole_or_none(text: str) -> int | None:
 
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 # `raw_decode` calls this function; typeshed does not name it.
-_decode: Callable[[str, int], tuple[object, int]] = _STRICT.scan_once  # type: ignore[attr-defined]
+_decode: Callable[[str, int], tuple[JsonValue, int]] = _STRICT.scan_once  # type: ignore[attr-defined]
 _LENIENT = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=_finite_or_none, parse_int=_whole_or_none, strict=False
 )
@@ -138,7 +140,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parse(body: bytes) -> tuple[object, bytes]:
+def parse(body: bytes) -> tuple[JsonValue, bytes]:
     """The value of a body, and JSON text that has this value: nearly always the body itself.
 
     Odd values are replaced here, once for all readers. A byte that is not UTF-8 and half of a surrogate pair
@@ -172,7 +174,7 @@ def parse(body: bytes) -> tuple[object, bytes]:
     return value, body
 
 
-def _parse_odd(body: bytes) -> tuple[object, bytes]:
+def _parse_odd(body: bytes) -> tuple[JsonValue, bytes]:
     """The value of a body that is not valid JSON, if it can still be read."""
     text = body.decode(json.detect_encoding(body), "replace")
     _check_values(text)
@@ -181,7 +183,7 @@ def _parse_odd(body: bytes) -> tuple[object, bytes]:
     return _without_surrogates(value)
 
 
-def _without_surrogates(value: object) -> tuple[object, bytes]:
+def _without_surrogates(value: JsonValue) -> tuple[JsonValue, bytes]:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = _SURROGATE.sub("\ufffd", text).encode()
     return json.loads(body), body
@@ -192,14 +194,14 @@ def _check_values(text: str) -> None:
         raise TooManyValuesError(f"it has more than {MAX_VALUES} values")
 
 
-def _check_depth(value: object) -> None:
+def _check_depth(value: JsonValue) -> None:
     if _is_deep(value):
         raise RecursionError
 
 
-def _is_deep(value: object) -> bool:
+def _is_deep(value: JsonValue) -> bool:
     """Whether containers are nested more than `MAX_DEPTH` deep."""
-    level: list[Any] = [[value]]
+    level: list[dict[str, Any] | list[Any]] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         insides = (outer.values() if isinstance(outer, dict) else outer for outer in level)
         level = [inner for inside in insides for inner in inside if isinstance(inner, (dict, list))]
@@ -247,7 +249,7 @@ def read_text(value: object) -> str | None:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def read_mapping(value: object) -> Raw | None:
+def read_mapping(value: JsonValue) -> Raw | None:
     """The value if it is a JSON object; else None."""
     return value if isinstance(value, dict) else None
 

@@ -28,6 +28,7 @@ import attrs
 
 from foxapi_async._errors import ResponseDecodeError
 from foxapi_async._wire.json_values import (
+    JsonValue,
     Raw,
     begins_like_json,
     excerpt,
@@ -110,7 +111,7 @@ class UploadedFile:
     filename: str | None = None
     size: int | None = None
     created: float | None = None
-    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False, hash=False)
+    raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
 
 
 def read_task(reply: Reply) -> TaskReply:
@@ -160,7 +161,8 @@ _TASK_ADDRESS = re.compile(r"/tasks/([^/?#\s]{1,512})")
 
 def _id_elsewhere(raw: Raw) -> str | None:
     """A text that looks like a task id, in a reply without a usable id."""
-    inner = (value[0] if isinstance(value, list) and value else value for value in map(raw.get, _INSIDE))
+    inside: list[JsonValue] = [raw.get(name) for name in _INSIDE]
+    inner = [value[0] if isinstance(value, list) and value else value for value in inside]
     places = [raw, *(value for value in inner if isinstance(value, dict))]
     found = (_to_quote(place.get(name)) for place in places for name in _IDS)
     return next((task_id for task_id in found if task_id), None)
@@ -193,7 +195,7 @@ def speaker(reply: Reply) -> Speaker:
         if not reply.whole or reply.too_large:
             return "cut" if begins_like_json(reply) else "page"
         return "stranger" if is_json(reply) else "page"
-    error = raw.get("error")
+    error: JsonValue = raw.get("error")
     says_error = isinstance(error, dict | str) and bool(error)
     return "service" if says_error or _usable_id(raw) is not None else "stranger"
 
@@ -262,7 +264,9 @@ def prepare_converter() -> None:
 def _read_task(given: tuple[Raw, bytes | None, str | None], _: object) -> TaskReply:
     raw, body, date = given
     get = raw.get
-    error, usage, info = get("error"), get("usage"), get("task_info")
+    error: JsonValue = get("error")
+    usage: JsonValue = get("usage")
+    info: JsonValue = get("task_info")
     results = _results_of(raw) if get("results") or get("output") else []
     return TaskReply(
         id=raw["id"],
@@ -302,9 +306,9 @@ def _the_same(text: str) -> str:
     return text
 
 
-def _results_of(raw: Raw) -> list[Any]:
+def _results_of(raw: Raw) -> list[dict[str, Any] | str]:
     """The result list in any of its documented shapes. An empty object or text is not a result."""
-    results = raw.get("results")
+    results: JsonValue = raw.get("results")
     if isinstance(results, (dict, str)):
         results = [results]
     if not isinstance(results, list) or not results:
@@ -314,26 +318,26 @@ def _results_of(raw: Raw) -> list[Any]:
     return list(itertools.islice(found, MOST_IMAGES))
 
 
-def _older_output(output: object) -> list[Any]:
+def _older_output(output: JsonValue) -> list[JsonValue]:
     """`output: {url, urls}` of the oldest get-task-detail page."""
     if not isinstance(output, dict):
         return []
-    urls = output.get("urls")
+    urls: JsonValue = output.get("urls")
     return [url for url in urls if url] if isinstance(urls, list) and urls else [output.get("url")]
 
 
-def _read_files(results: Iterable[Any]) -> tuple[ResultFile, ...]:
+def _read_files(results: Iterable[dict[str, Any] | str]) -> tuple[ResultFile, ...]:
     """The results that are links, each a text or an object with a `url`."""
-    files = []
+    files: list[ResultFile] = []
     for item in results:
-        raw = item if isinstance(item, dict) else {"url": item}
+        raw: dict[str, Any] = item if isinstance(item, dict) else {"url": item}
         url = raw.get("url")
         if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
             files.append(ResultFile(url, read_text(raw.get("content_type")), raw))
     return tuple(files)
 
 
-def _read_problem(error: object) -> TaskProblem | None:
+def _read_problem(error: JsonValue) -> TaskProblem | None:
     if isinstance(error, str):
         return TaskProblem(message=error)
     if not isinstance(error, dict):

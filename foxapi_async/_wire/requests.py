@@ -33,7 +33,7 @@ class Call:
 class Document(NamedTuple):
     """A parsed body: its value and JSON text that has this value, or the `problem` that makes it unreadable."""
 
-    value: object
+    value: Any
     body: bytes
     problem: str = ""
     too_large: bool = False
@@ -74,7 +74,7 @@ def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Cal
     return Call(path=path, headers=headers, body=body)
 
 
-def task_path(task_id: str) -> str:
+def task_path(task_id: object) -> str:
     """The path of a task's status (task-management/get-task-detail)."""
     plain = isinstance(task_id, str) and _is_plain(task_id)
     return f"/v1/tasks/{task_id if plain else quote(check_task_id(task_id), safe='')}"

@@ -18,6 +18,7 @@ import attrs
 
 from ._refusal import RefusalError
 
+Json = dict[str, Any] | list[Any] | str | float | bool | None
 Check = Callable[[str, Any], None]
 
 
@@ -91,7 +92,7 @@ def parse(raw: bytes, content_type: str) -> dict[str, Any]:
     if content_type != "application/json":
         raise RefusalError(400, f"Content-Type must be application/json, not {content_type}")
     try:
-        body = json.loads(raw, parse_constant=_not_json)
+        body: Json = json.loads(raw, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         raise RefusalError(400, f"invalid JSON body: {error}") from None
     if not isinstance(body, dict):
@@ -216,7 +217,7 @@ def _flag(name: str, value: Any) -> None:
 
 
 def _urls(most: int | None) -> Check:
-    def check_urls(name: str, value: Any) -> None:
+    def check_urls(name: str, value: Json) -> None:
         if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
             raise RefusalError(422, f"{name}: a list of strings is required")
         if most is not None and len(value) > most:

@@ -104,11 +104,11 @@ class Fault:
     "It does not fire from this second on."
     error_type: str | None = None
     "The `error.type` of the envelope; None gives the one that belongs to the status."
-    put: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    put: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     "The fields that are put into the normal reply."
     drop: tuple[str, ...] = ()
     "The fields that are taken out of the normal reply."
-    headers: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
     "The headers that are added to the reply."
 
     def __attrs_post_init__(self) -> None:

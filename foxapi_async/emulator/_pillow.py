@@ -35,7 +35,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def paint(picture: Picture, scene: Scene) -> bytes:
     """Encode the scene with the prompt on it."""
-    image = _sketch(picture, scene).resize((picture.width, picture.height), Image.Resampling.BICUBIC)
+    size = picture.width, picture.height
+    # Pillow's types name one of NumPy's, which need not be installed.
+    image = _sketch(picture, scene).resize(size, Image.Resampling.BICUBIC)  # pyright: ignore[reportUnknownMemberType]
     _write(image, picture)
     buffer = io.BytesIO()
     image.save(buffer, **_SAVE[picture.format])  # type: ignore[arg-type]
@@ -45,7 +47,8 @@ def paint(picture: Picture, scene: Scene) -> bytes:
 def _sketch(picture: Picture, scene: Scene) -> Image.Image:
     scale = min(1.0, _SKETCH_EDGE / max(picture.width, picture.height))
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    image = ImageOps.colorize(Image.linear_gradient("L").resize(size), scene.top, scene.bottom)
+    gradient = Image.linear_gradient("L").resize(size)  # pyright: ignore[reportUnknownMemberType] - as above
+    image = ImageOps.colorize(gradient, scene.top, scene.bottom)
     for blob in scene.blobs:
         layer = Image.new("L", size)
         x, y, radius = blob.x * size[0], blob.y * size[1], blob.radius * max(size)

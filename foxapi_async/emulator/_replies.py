@@ -157,7 +157,7 @@ async def _altered(fault: Fault, _request: web.Request, answer: web.Response) ->
     return web.Response(body=body, status=fault.http_status, content_type="application/json")
 
 
-def _filled(value: Any, task_id: str) -> Any:
+def _filled(value: Mapping[str, Any] | list[Any] | str | float | None, task_id: str) -> Any:
     if isinstance(value, str):
         return value.replace("{id}", task_id)
     if isinstance(value, Mapping):

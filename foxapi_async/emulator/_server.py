@@ -249,7 +249,10 @@ class Routes:
 def _kind(request: web.Request) -> Request:
     if request.method == "POST" and request.path in _bodies.MEDIA:
         return "submit"
-    return next((kind for start, kind in _KINDS.items() if request.path.startswith(start)), "other")
+    for start, kind in _KINDS.items():
+        if request.path.startswith(start):
+            return kind
+    return "other"
 
 
 async def _read_part(part: BodyPartReader) -> bytes:

@@ -90,7 +90,7 @@ def _parse_ratio(text: str) -> float:
     return width / height
 
 
-def _explicit(value: Any) -> tuple[int, int] | None:
+def _explicit(value: Mapping[str, Any] | int | str | None) -> tuple[int, int] | None:
     if isinstance(value, Mapping):
         return _bounded(value.get("width"), value.get("height"))
     if isinstance(value, int):

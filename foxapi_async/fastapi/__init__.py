@@ -20,7 +20,9 @@ other servers, and for your own handlers that wait long, limit the server's wait
 """
 
 try:
-    from fastapi import sse as _sse  # noqa: F401 - FastAPI has it since 0.135
+    from fastapi import sse as _sse  # FastAPI has it since 0.135
+
+    del _sse
 except ImportError as error:
     raise ImportError(
         "foxapi_async.fastapi needs FastAPI 0.135 or newer: pip install 'foxapi-async[fastapi]'",

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._wire.json_values import JsonValue
 
 # Large enough for a photo as a data URI.
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -52,9 +53,10 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _parsed(body: bytes) -> object:
+def _parsed(body: bytes) -> JsonValue:
     """The value; None if it is not JSON, or too deeply nested."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        value: JsonValue = json.loads(body, parse_constant=_refuse_constant)
+        return value
     except (ValueError, RecursionError):
         return None

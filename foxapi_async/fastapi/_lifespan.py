@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
@@ -57,7 +57,7 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
     maker = _Maker(_Hidden(session_options))
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[State]:
+    async def lifespan(_: Any) -> AsyncGenerator[State]:
         with noticed() as stopping:
             async with maker.session() as fox:
                 yield {"fox": fox, STATE_KEY: stopping}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -200,7 +200,7 @@ async def image_result(
 
 
 @contextlib.contextmanager
-def looking_at(fox: FoxSession, task_id: str) -> Iterator[TaskHandle]:
+def looking_at(fox: FoxSession, task_id: str) -> Generator[TaskHandle]:
     """A handle for one reader. All handles of a task share its polls, which end with the last handle."""
     handle = fox._look_on(task_id)  # noqa: SLF001 - a part of the same package
     try:

@@ -77,7 +77,7 @@ class ImageProgress(Reading):
     @classmethod
     def of(cls, event: TaskEvent) -> ImageProgress:
         """The data from an event."""
-        facts = _facts(event.snapshot) | {"id": event.task_id}
+        facts: dict[str, Any] = _facts(event.snapshot) | {"id": event.task_id}
         return cls(**facts, elapsed=event.elapsed, remaining=event.remaining, final=event.final)
 
 

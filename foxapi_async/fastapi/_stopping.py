@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -23,7 +23,7 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 @contextlib.contextmanager
-def noticed() -> Iterator[asyncio.Event]:
+def noticed() -> Generator[asyncio.Event]:
     """An event that is set when this process gets a stop signal, while the block runs.
 
     The former handlers still run. If there is no Python handler, or outside the main thread, nothing changes
@@ -39,7 +39,7 @@ def noticed() -> Iterator[asyncio.Event]:
 
 
 @contextlib.contextmanager
-def _notified_first(number: signal.Signals, notice: Callable[[], object]) -> Iterator[None]:
+def _notified_first(number: signal.Signals, notice: Callable[[], object]) -> Generator[None]:
     """Call `notice` at a signal, then the Python function that handled it before."""
     former = signal.getsignal(number)
     if not callable(former):  # the signal is ignored, or ends the process

@@ -15,7 +15,7 @@ import attrs
 from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldSpec, Kind, option, read_specs
-from foxapi_async.models._values import shown
+from foxapi_async.models._values import ImageInput, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,15 +70,17 @@ class ModelRequest(GenerationRequest):
         names = {spec.name: spec for spec in cls.fields()}
         problems: list[str] = [_unknown_field(name, names, cls.model) for name in given if name not in names]
         values: dict[str, Any] = {name: given.get(name) for name in names}
+        request = None
         try:
             request = cls(**values)
         except InvalidRequestError as error:
             problems += error.problems
-        if problems:
+        if problems or request is None:
             raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
         return request
 
     def to_dict(self) -> dict[str, Any]:
+        values: dict[str, tuple[ImageInput, ...] | str | int | None]
         values = {spec.name: getattr(self, spec.name) for spec in self.fields()}
         given = {name: value for name, value in values.items() if value is not None}
         return {

@@ -44,7 +44,7 @@ class RawRequest(GenerationRequest):
 
     model: str
     prompt: str | None = None
-    params: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True, hash=False, repr=shown)
+    params: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False, repr=shown)
     path: str = attrs.field(default=DEFAULT_PATH, kw_only=True)
 
     def __attrs_post_init__(self) -> None:

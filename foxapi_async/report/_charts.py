@@ -31,7 +31,7 @@ def latency_chart(histogram: Histogram) -> str:
             ((histogram.beyond,), f"longer than {seconds_text(len(histogram.counts) * histogram.step)}")
         )
     width = (_RIGHT - _LEFT) / len(columns)
-    marks = []
+    marks: list[str] = []
     names = (("p50", histogram.p50), ("p95", histogram.p95), ("p99", histogram.p99))
     for row, (name, value) in enumerate(names):
         x = _LEFT + min(value / histogram.step, len(columns)) * width
@@ -83,7 +83,8 @@ def _column(
     left: float, width: float, column: tuple[Sequence[int], str], classes: Sequence[str], highest: int
 ) -> str:
     counts, where = column
-    bottom, parts = float(_BOTTOM), []
+    bottom = float(_BOTTOM)
+    parts: list[str] = []
     for count, name in zip(counts, classes, strict=True):
         if count:
             # Keeps a single item among thousands visible.

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import attrs
 
+from foxapi_async._wire.json_values import JsonValue
+
 # A longer prompt or message makes the page heavy without benefit.
 _LONGEST_TEXT = 2000
 _LARGEST = 1e15
@@ -77,7 +79,7 @@ def read_manifest(path: Path) -> ReportData:
 
 def _read_line(line: bytes, number: int) -> Item | None:
     try:
-        record = json.loads(line)
+        record: JsonValue = json.loads(line)
     except (ValueError, RecursionError):
         return None
     return _read_item(record, number) if isinstance(record, dict) else None
@@ -106,7 +108,7 @@ def _read_item(record: Mapping[str, Any], number: int) -> Item:
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: JsonValue) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
@@ -131,7 +133,7 @@ def _moment(value: Any) -> float | None:
     return moment if moment is not None and moment <= _LAST_MOMENT else None
 
 
-def _addresses(files: Any) -> tuple[str, ...]:
+def _addresses(files: JsonValue) -> tuple[str, ...]:
     paths = [_mapping(file).get("path") for file in files] if isinstance(files, list) else []
     return tuple(address for path in paths if (address := address_of(path)))
 

@@ -189,7 +189,7 @@ def _e(text: str) -> str:
 
 @functools.cache
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return files("foxapi_async.report").joinpath(name).read_text("utf-8")
 
 
 def _source(text: str) -> str:

@@ -83,7 +83,8 @@ def _level(event: HookEvent) -> int:
             return logging.INFO
         case TaskEvent(snapshot=snapshot) if snapshot.error is None and snapshot.images:
             return logging.INFO
-    return logging.WARNING
+        case _:
+            return logging.WARNING
 
 
 def _fields(event: HookEvent) -> dict[str, Any]:

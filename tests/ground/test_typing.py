@@ -19,3 +19,14 @@ def test_typical_uses():
     done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
 
     assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
+
+
+@pytest.mark.thorough
+def test_typical_uses_in_pyright():
+    """pyright, in strict mode, finds the documented types in typical uses, and an error in each wrong one."""
+    pytest.importorskip("basedpyright")
+    # The project's configuration sets strict mode.
+    command = [sys.executable, "-m", "basedpyright", str(USES)]
+    done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
+
+    assert done.stdout == "0 errors, 0 warnings, 0 notes\n", done.stdout + done.stderr

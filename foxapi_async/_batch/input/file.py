@@ -105,7 +105,7 @@ class InputFile:
         self._defaults = dict(defaults or {})
         # A pipe can be read only once and may block its reader; a file does neither.
         self.is_regular = self._path is not None and _is_regular(self._path)
-        self._form = form or self._form_by_name()
+        self._form: Form | None = form or self._form_by_name()
         self.checksum: str | None = None
 
     @property

@@ -18,6 +18,7 @@ import attrs
 
 from foxapi_async._batch.keys import id_problem
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import MODELS, GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
 from foxapi_async.models._values import shown
@@ -80,7 +81,7 @@ class LineReader:
     """
 
     form: Form | None
-    defaults: Mapping[str, Any] = attrs.field(factory=dict)
+    defaults: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     folder: Path = attrs.field(factory=Path)
 
     def read(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
@@ -102,7 +103,7 @@ class LineReader:
 
     def _read_json(self, line: TextLine) -> InputRow:
         try:
-            given = _decode(line.text)
+            given: JsonValue = _decode(line.text)
         except json.JSONDecodeError as error:
             problem = f"not JSON: {error.msg} at column {error.colno}"
         except (ValueError, RecursionError) as error:
