@@ -39,23 +39,21 @@ class PartialFile:
     validator: str | None = None
     total: int | None = None
 
-    def can_resume(self, size: int) -> bool:
-        """Whether a download can continue after the first `size` bytes."""
-        return size > 0 and self.validator is not None
-
     def resume_headers(self, size: int) -> dict[str, str]:
         """Headers that ask for the rest, or for the whole file if its version has changed."""
-        return {"Range": f"bytes={size}-", "If-Range": self.validator or ""} if self.can_resume(size) else {}
+        if size == 0 or self.validator is None:
+            return {}
+        return {"Range": f"bytes={size}-", "If-Range": self.validator}
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
         """How a reply fits the `size` bytes that are there. Notes the facts that it gives of the file."""
-        resuming = self.can_resume(size)
         if status == 200:
             is_plain = _is_plain(headers)
             self.content_type = headers.get("Content-Type")
             self.validator = _validator(headers) if is_plain else None
             self.total = _number(headers.get("Content-Length")) if is_plain else None
             return RangeReply.BEGIN
+        resuming = bool(self.resume_headers(size))
         if status == 206 and resuming and self._goes_on(headers, size):
             return RangeReply.GO_ON
         if status == 206 or (status == 416 and resuming):
