@@ -21,7 +21,8 @@ else:
     def _load(group: str) -> dict[str, object]:
         """The public names of one module of `_public`. From now on they are names of this module as well."""
         module = importlib.import_module(f"foxapi_async._public.{group}")
-        public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+        # pytest adds names that begin with "@".
+        public = {name: value for name, value in vars(module).items() if name[0].isalpha()}
         importlib.import_module("foxapi_async._display").show_under("foxapi_async", public.values())
         globals().update(public)
         return public

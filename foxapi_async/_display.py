@@ -17,10 +17,11 @@ def show_under(path: str, values: Iterable[object]) -> None:
         if isinstance(value, type):
             # Who evaluates annotations looks up their names in the module, and `path` does not have them all.
             value.__annotations__ = inspect.get_annotations(value, eval_str=True)
-            value.__dir__ = _public_dir  # type: ignore[assignment]
+            value.__dir__ = public_dir  # type: ignore[assignment]
         if isinstance(value, type | FunctionType):
             value.__module__ = path
 
 
-def _public_dir(self: object) -> list[str]:
+def public_dir(self: object) -> list[str]:
+    """A `__dir__` with the names that users may use."""
     return [name for name in object.__dir__(self) if not name.startswith("_") or name.startswith("__")]

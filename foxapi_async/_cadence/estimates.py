@@ -233,14 +233,6 @@ class Estimates:
     def __repr__(self) -> str:
         return f"<Estimates of {', '.join(sorted(self._models)) or 'nothing yet'}>"
 
-    def of(self, model: str) -> ModelEstimates:
-        """What is known of one model."""
-        known = self._models.pop(model, None) or ModelEstimates()
-        self._models[model] = known
-        if len(self._models) > MOST_MODELS:
-            del self._models[next(iter(self._models))]
-        return known
-
     def to_dict(self) -> dict[str, Any]:
         """The estimates as JSON values, a few kilobytes for each model."""
         models = {name: estimates.to_dict() for name, estimates in self._models.items()}
@@ -260,9 +252,19 @@ class Estimates:
             if saved["format"] != FORMAT:
                 problem = f"format {saved['format']!r} instead of {FORMAT}"
             for name, state in saved["models"].items():
-                estimates.of(str(name)).load(state)
+                model_estimates(estimates, str(name)).load(state)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
             problem = problem or f"{type(error).__name__}: {error}"
         if problem:
             raise ConfigurationError(f"these are no saved estimates ({problem}): delete them to begin anew")
         return estimates
+
+
+def model_estimates(estimates: Estimates, model: str) -> ModelEstimates:
+    """What is known of one model."""
+    models = estimates._models  # noqa: SLF001 - users of the class need no such method
+    known = models.pop(model, None) or ModelEstimates()
+    models[model] = known
+    if len(models) > MOST_MODELS:
+        del models[next(iter(models))]
+    return known

@@ -13,7 +13,7 @@ from typing import TypeVar
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
@@ -137,7 +137,7 @@ class Api:
 
         rule = a_few_tries(self._retry.tries, self.polls)
         reply = await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
-        return TaskSnapshot.of(reply, self.downloads)
+        return snapshot_of(reply, self.downloads)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
         """The stored file. `by` is the number of the submit that needs it, if any.

@@ -13,6 +13,7 @@ from typing import Any, Self
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
+from foxapi_async._display import public_dir
 from foxapi_async._handles.result import Outcome
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -26,6 +27,8 @@ class CompletedIterator:
     `stop()` ends submitting and yields the rest. `break` ends submitting too, at once under
     `contextlib.aclosing`. Tasks that were submitted continue and stay in `FoxSession.unfinished`.
     """
+
+    __dir__ = public_dir
 
     def __init__(self, engine: Engine, items: Items, room: int, timeout: float | None) -> None:
         self._engine = engine

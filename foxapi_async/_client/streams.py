@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol, Self
 
+from foxapi_async._display import public_dir
 from foxapi_async._handles.snapshot import TaskEvent
 
 
@@ -22,6 +23,8 @@ class EventStream:
 
     A slow reader gets the latest state of each task and every final event. It never delays the polling.
     """
+
+    __dir__ = public_dir
 
     def __init__(self, current: Iterable[TaskEvent]) -> None:
         self._pending = {event.task_id: event for event in current}

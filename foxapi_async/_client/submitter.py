@@ -21,7 +21,7 @@ from foxapi_async._client.submission import Bar, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.brake import LONGEST_HOLD, Answer
@@ -165,7 +165,7 @@ class Submitter:
                 tries=submission.tries,
                 seconds=seconds,
             )
-        snapshot = TaskSnapshot.of(reply, self._api.downloads)
+        snapshot = snapshot_of(reply, self._api.downloads)
         deadline = submission.deadline
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
         breaker = self._admission.breaker

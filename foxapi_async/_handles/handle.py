@@ -5,6 +5,7 @@ It stores its state and wakes its waiters. It is not a future, because cancellin
 cancels it for all. Plain functions on the loop make all changes, so there is no lock. Each waiter gets its
 own error object, because a traceback grows with every raise.
 """
+# ruff: noqa: SLF001 - the functions of this module are a part of its classes
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ import copy
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
 
+from foxapi_async._display import public_dir
 from foxapi_async._errors import ConfigurationError, FoxError, Hint, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._handles.result import TaskResult
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
 from foxapi_async._options import check_timeout
 
@@ -34,7 +36,6 @@ class TaskHandle:
 
     Attributes:
         id: the task's id. Keep it: `FoxSession.attach(id)` continues with the task in any process.
-        kept: whether the session is responsible for the task. If not, the handle is not in `unfinished`.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class TaskHandle:
         "_ended",
         "_ending",
         "_event",
+        "_kept",
         "_loop",
         "_news",
         "_retire",
@@ -49,12 +51,11 @@ class TaskHandle:
         "_version",
         "_watchers",
         "id",
-        "kept",
     )
 
     def __init__(self, task_id: str, retire: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
         self.id = task_id
-        self.kept = kept
+        self._kept = kept
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._event: TaskEvent | None = None
@@ -83,7 +84,7 @@ class TaskHandle:
             return
         text = f"stop() was called on the handle of task {self.id}; the task continues"
         hint = Hint.RESUME_TASK
-        self.end(Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint))
+        end_handle(self, Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint))
         self._retire(self)
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
@@ -150,25 +151,39 @@ class TaskHandle:
             if timer is not None:
                 timer.cancel()
 
-    # Only the poller calls the methods below.
 
-    def observe(self, event: TaskEvent, ending: Ending | None) -> None:
-        """Take the event of a poll. `ending` comes with a final one."""
-        self._event = event
-        self._version += 1
-        if ending is None:
-            self._state = advance(self._state, event.snapshot.signal)
-        else:
-            self.end(event.snapshot.signal, ending)
-        if self._news:
-            _wake(self._news)
+# Only the poller calls these. They are functions, so users do not find them on their handles.
 
-    def end(self, signal: Signal, ending: Ending) -> None:
-        """End the handle with the result or error that every waiter gets."""
-        self._state = advance(self._state, signal)
-        self._ending = ending
-        _wake(self._ended)
-        _wake(self._news)
+
+def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None:
+    """Take the event of a poll. `ending` comes with a final one."""
+    handle._event = event
+    handle._version += 1
+    signal = signal_of(event.snapshot)
+    if ending is None:
+        handle._state = advance(handle._state, signal)
+    else:
+        end_handle(handle, signal, ending)
+    if handle._news:
+        _wake(handle._news)
+
+
+def end_handle(handle: TaskHandle, signal: Signal, ending: Ending) -> None:
+    """End the handle with the result or error that every waiter gets."""
+    handle._state = advance(handle._state, signal)
+    handle._ending = ending
+    _wake(handle._ended)
+    _wake(handle._news)
+
+
+def disown(handle: TaskHandle) -> None:
+    """Note that the session is not responsible for the task: the handle does not stay in `unfinished`."""
+    handle._kept = False
+
+
+def is_kept(handle: TaskHandle) -> bool:
+    """Whether the session is responsible for the task."""
+    return handle._kept
 
 
 def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
@@ -182,6 +197,8 @@ def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
 class _Events:
     """One iterator over a handle: the current state first, then each newer one."""
 
+    __dir__ = public_dir
+
     def __init__(self, handle: TaskHandle) -> None:
         self._handle = handle
         self._seen = 0
@@ -190,7 +207,7 @@ class _Events:
         return self
 
     async def __anext__(self) -> TaskEvent:
-        newer = await self._handle._newer_than(self._seen)  # noqa: SLF001 - the other half of one idea
+        newer = await self._handle._newer_than(self._seen)
         if newer is None:
             raise StopAsyncIteration
         self._seen, event = newer

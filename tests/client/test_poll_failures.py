@@ -17,7 +17,7 @@ from foxapi_async import (
     TaskResult,
     TaskTimeoutError,
 )
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 
@@ -412,7 +412,7 @@ async def test_a_task_that_comes_after_its_deadline_has_none_of_this():
     async with room(service) as crowd:
         remote = service.create(500.0)
         await asyncio.sleep(100)
-        snapshot = TaskSnapshot.of(remote.reply(now()))
+        snapshot = snapshot_of(remote.reply(now()))
         handle = crowd.poller.adopt(snapshot, 60.0, 60.0)
         outcome = await outcome_of(handle)
 
