@@ -57,7 +57,7 @@ class Simulated:
             return True
         self.lag = age - self._duration
         self.course.ended(age)
-        self.course.leave()
+        self.course.close()
         return False
 
     def watch(self, until: float = math.inf) -> None:

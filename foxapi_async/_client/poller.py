@@ -115,7 +115,7 @@ class Poller:
         except Exception as fault:  # a bug of ours must not lose an id that is paid for
             self._report(fault)
         if self._closed:
-            self._abandon(handle)
+            self._end_locally(handle)
         return handle
 
     def attach(
@@ -149,14 +149,14 @@ class Poller:
         if is_new and self._notify is not None:
             self._notify(Attached(task_id=task_id))
         if self._closed:
-            self._abandon(handle)
+            self._end_locally(handle)
         return handle
 
     def _join(
         self, task: TrackedTask, deadline: float | None, timeout: float | None, *, kept: bool
     ) -> TaskHandle:
         """A new handle of the task."""
-        handle = TaskHandle(task.id, self._retire, kept=kept)
+        handle = TaskHandle(task.id, self._detach, kept=kept)
         self._tasks[task.id] = task
         task.handles[handle] = timeout
         if deadline is not None:
@@ -294,11 +294,11 @@ class Poller:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
             log.warning(text, verdict.error, extra=about("edge_polls"))
-        ending = task.fail(verdict, now, heard=self._reader.contact.heard)
+        ending = task.fail(verdict, now, ever_answered=self._reader.contact.ever_answered)
         if ending is not None:
             for handle in list(task.handles):
                 end_handle(handle, Signal.REFUSAL, copy.copy(ending))
-                self._retire(handle)
+                self._detach(handle)
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
@@ -330,9 +330,9 @@ class Poller:
             return
         self._deadlines.discard(handle)
         end_handle(handle, Signal.DEADLINE, task.timeout_error(handle, now))
-        self._retire(handle)
+        self._detach(handle)
 
-    def _retire(self, handle: TaskHandle) -> None:
+    def _detach(self, handle: TaskHandle) -> None:
         """Remove a handle that ended locally from its task. A task without handles is not polled any more."""
         self._deadlines.discard(handle)
         if is_kept(handle):
@@ -352,7 +352,7 @@ class Poller:
         self._demand.change(task.demand, 0.0)
         task.demand = 0.0
         if task.forecast is not None:
-            task.forecast.leave()
+            task.forecast.close()
             task.forecast = None
         for handle in task.handles:
             self._deadlines.discard(handle)
@@ -366,15 +366,15 @@ class Poller:
             return
         self._closed, self._closed_by = True, bug
         for handle in [handle for task in self._tasks.values() for handle in task.handles]:
-            self._abandon(handle)
+            self._end_locally(handle)
 
-    def _abandon(self, handle: TaskHandle) -> None:
+    def _end_locally(self, handle: TaskHandle) -> None:
         """End a handle because the session is closed. Its task continues."""
         if handle.done():  # a hook that gets the end of one handle may stop another
             return
         error = self._tasks[handle.id].abandoned_error(handle, self._closed_by)
-        end_handle(handle, Signal.LEAVE, error)
-        self._retire(handle)
+        end_handle(handle, Signal.CLOSE, error)
+        self._detach(handle)
 
     # For other modules.
 

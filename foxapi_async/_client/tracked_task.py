@@ -112,7 +112,7 @@ class TrackedTask:
                 # one ends.
                 seen_running = 0.0 if forecast is None else forecast.age
                 if forecast is not None:
-                    forecast.leave()
+                    forecast.close()
                 model = model_estimates(estimates, snapshot.model)
                 self.forecast = forecast = TaskForecast(model, estimate, learned_from=self.from_start)
                 forecast.runs(seen_running, None)
@@ -136,13 +136,13 @@ class TrackedTask:
         )
         return event
 
-    def fail(self, verdict: Verdict, now: float, *, heard: bool) -> FoxError | None:
+    def fail(self, verdict: Verdict, now: float, *, ever_answered: bool) -> FoxError | None:
         """Note a failed poll. Return the final error of the handles, or None to poll again.
 
         Args:
             verdict: of the poll.
             now: when it came.
-            heard: whether the service itself ever answered this session.
+            ever_answered: whether the service itself ever answered this session.
         """
         error = verdict.error
         self.failure = error
@@ -154,7 +154,7 @@ class TrackedTask:
             text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
-            if heard or not self._is_cut_off(now):
+            if ever_answered or not self._is_cut_off(now):
                 return None
             error.charged, error.retryable = "yes", False
         elif verdict.again:

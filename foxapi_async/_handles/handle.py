@@ -40,31 +40,31 @@ class TaskHandle:
 
     __slots__ = (
         "__weakref__",
-        "_ended",
+        "_end_waiters",
         "_ending",
         "_event",
+        "_event_waiters",
         "_kept",
         "_loop",
-        "_news",
-        "_retire",
         "_state",
         "_version",
         "_watchers",
+        "_when_ended",
         "id",
     )
 
-    def __init__(self, task_id: str, retire: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
+    def __init__(self, task_id: str, when_ended: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
         self.id = task_id
         self._kept = kept
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._event: TaskEvent | None = None
         self._version = 0
-        self._retire = retire
+        self._when_ended = when_ended
         self._loop = asyncio.get_running_loop()
         # None until there is a waiter: of a hundred thousand handles most never have one.
-        self._ended: list[asyncio.Future[None]] | None = None
-        self._news: list[asyncio.Future[None]] | None = None
+        self._end_waiters: list[asyncio.Future[None]] | None = None
+        self._event_waiters: list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id} {self._state.value}>"
@@ -84,8 +84,10 @@ class TaskHandle:
             return
         text = f"stop() was called on the handle of task {self.id}; the task continues"
         hint = Hint.RESUME_TASK
-        end_handle(self, Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint))
-        self._retire(self)
+        end_handle(
+            self, Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint)
+        )
+        self._when_ended(self)
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
@@ -105,8 +107,8 @@ class TaskHandle:
         limit = None if timeout is None else check_timeout(timeout)
         self._check_loop()
         if not self.done():
-            self._ended = self._ended or []
-            await self._park(self._ended, limit)
+            self._end_waiters = self._end_waiters or []
+            await self._park(self._end_waiters, limit)
         ending = self._ending
         if isinstance(ending, TaskResult):
             return ending
@@ -135,8 +137,8 @@ class TaskHandle:
                 return self._version, self._event
             if self.done():
                 return None
-            self._news = self._news or []
-            await self._park(self._news)
+            self._event_waiters = self._event_waiters or []
+            await self._park(self._event_waiters)
 
     async def _park(self, waiters: list[asyncio.Future[None]], limit: float | None = None) -> None:
         """Wait until woken, or for `limit` seconds."""
@@ -164,16 +166,16 @@ def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None
         handle._state = advance(handle._state, signal)
     else:
         end_handle(handle, signal, ending)
-    if handle._news:
-        _wake(handle._news)
+    if handle._event_waiters:
+        _wake(handle._event_waiters)
 
 
 def end_handle(handle: TaskHandle, signal: Signal, ending: Ending) -> None:
     """End the handle with the result or error that every waiter gets."""
     handle._state = advance(handle._state, signal)
     handle._ending = ending
-    _wake(handle._ended)
-    _wake(handle._news)
+    _wake(handle._end_waiters)
+    _wake(handle._event_waiters)
 
 
 def disown(handle: TaskHandle) -> None:

@@ -70,7 +70,7 @@ class TaskSnapshot:
 
 def signal_of(snapshot: TaskSnapshot) -> Signal:
     """The signal of a state for a handle."""
-    return state.reading(snapshot.status, has_results=snapshot.has_results)
+    return state.signal_from(snapshot.status, has_results=snapshot.has_results)
 
 
 def snapshot_of(reply: TaskReply, downloads: Downloads | None = None) -> TaskSnapshot:

@@ -237,7 +237,7 @@ def test_what_is_in_flight_is_counted():
 
     assert 1 == model.timed._in_flight
     assert 1 == sum(estimator._in_flight for estimator in model.by_progress)
-    course.leave()
+    course.close()
     assert [0] * 8 == [e._in_flight for e in (model.timed, model.untimed, *model.by_progress)]
 
 
@@ -248,7 +248,7 @@ def test_an_attached_task_teaches_nothing_by_time():
     course = TaskForecast(model, 45.0, learned_from=False)
     course.runs(100.0, None)
     course.ended(200.0)
-    course.leave()
+    course.close()
 
     assert before == (model.timed.to_dict(), model.timed.durations)
     assert not model.timed.learned
@@ -289,7 +289,7 @@ def test_no_reading_can_break_it(readings, estimate):
         for forecast in course.forecasts:
             assert age <= Cadence()._next_poll(age, forecast) <= age + 30
             assert 0 <= forecast.remaining(age) < math.inf
-        course.leave()
+        course.close()
     saved = json.loads(json.dumps(model.to_dict(), allow_nan=False))
 
     ModelEstimates().load(saved)
@@ -459,7 +459,7 @@ def test_a_task_that_ended_counts_once(x, y):
     """The interval in which it may have ended can have any width and place."""
     estimator = Estimator(TIMED)
     before, after = sorted([x, y])
-    weight = estimator.born()
+    weight = estimator.add_task()
     estimator.runs(weight, 0.0, before)
     estimator.ended(weight, before, after)
 

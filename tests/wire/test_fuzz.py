@@ -264,12 +264,12 @@ def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
 @given(
     outcome=replies | st.builds(Failure, reason=st.just("no answer in time"), sent=st.booleans()),
     earlier=st.integers(0, 3),
-    tainted=st.booleans(),
+    maybe_accepted=st.booleans(),
     resubmit=st.booleans(),
 )
-def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted, resubmit):
+def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, maybe_accepted, resubmit):
     """Only a usable id is a task; only a plain refusal, or an unsent request, means that nothing was billed."""
-    judged = judge_submit(outcome, "key", earlier=earlier, tainted=tainted, resubmit=resubmit)
+    judged = judge_submit(outcome, "key", earlier=earlier, maybe_accepted=maybe_accepted, resubmit=resubmit)
     if isinstance(judged, TaskReply):
         assert 200 <= outcome.status < 300
         assert_keeps(snapshot_of(judged))
@@ -277,7 +277,7 @@ def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted
     refused = not outcome.sent if isinstance(outcome, Failure) else 300 <= outcome.status < 500
     certain = judged.error.charged == "no"
 
-    assert not certain or (refused and not tainted)
+    assert not certain or (refused and not maybe_accepted)
     assert certain or isinstance(judged.error, UncertainSubmitError)
     assert certain or resubmit or not judged.again or refused
     assert "no" == judged.error.charged or not judged.error.retryable
