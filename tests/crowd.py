@@ -13,7 +13,7 @@ import attrs
 from foxapi_async import Cadence, Estimates, RateLimitError
 from foxapi_async._client.poller import Poller
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.snapshot import TaskEvent, snapshot_of
 from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.verdict import Verdict
@@ -133,7 +133,7 @@ class Room:
         remote = self.service.create(duration, estimate, **fields)
         now = remote.born
         deadline = None if timeout is None else now + timeout
-        return self.poller.adopt(TaskSnapshot.of(remote.reply(now)), deadline, timeout)
+        return self.poller.adopt(snapshot_of(remote.reply(now)), deadline, timeout)
 
     @property
     def in_flight(self) -> list[int]:

@@ -20,8 +20,8 @@ class RangeReply(enum.Enum):
     """How a reply fits the bytes that are there."""
 
     BEGIN = "the whole file, from its first byte"
-    GO_ON = "the rest of it"
-    ANEW = "nothing that fits: ask again, for the whole file"
+    CONTINUE = "the rest of it"
+    RESTART = "nothing that fits: ask again, for the whole file"
     REFUSED = "no file at all"
 
 
@@ -54,14 +54,14 @@ class PartialFile:
             self.total = _number(headers.get("Content-Length")) if is_plain else None
             return RangeReply.BEGIN
         resuming = bool(self.resume_headers(size))
-        if status == 206 and resuming and self._goes_on(headers, size):
-            return RangeReply.GO_ON
+        if status == 206 and resuming and self._continues(headers, size):
+            return RangeReply.CONTINUE
         if status == 206 or (status == 416 and resuming):
-            self.forget()
-            return RangeReply.ANEW
+            self.restart()
+            return RangeReply.RESTART
         return RangeReply.REFUSED
 
-    def forget(self) -> None:
+    def restart(self) -> None:
         """Let the next try ask for the whole file."""
         self.validator = self.total = None
 
@@ -72,10 +72,10 @@ class PartialFile:
         if self.total is None or size == self.total:
             return True
         if size > self.total:
-            self.forget()
+            self.restart()
         return False
 
-    def _goes_on(self, headers: Mapping[str, str], size: int) -> bool:
+    def _continues(self, headers: Mapping[str, str], size: int) -> bool:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or not _is_plain(headers):
             return False

@@ -9,7 +9,7 @@ def test_a_session_has_heard_nothing_at_first():
     """There was no answer and no silence yet."""
     contact = Contact()
 
-    assert (False, 0.0) == (contact.heard, contact.silence(100.0))
+    assert (False, 0.0) == (contact.ever_answered, contact.silence(100.0))
 
 
 def test_silence_counts_from_the_first_submit_that_could_not_be_sent():
