@@ -13,8 +13,8 @@ import attrs
 from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle
 from foxapi_async._client.poller import Poller
 from foxapi_async._handles.snapshot import snapshot_of
-from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
@@ -59,7 +59,7 @@ class Service:
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
         self.polls = PacedLimiter(AdaptiveRate(limit))
-        self.contact = Contact()
+        self.reachability = Reachability()
         self.downloads = None
         self._runs = runs
         self._estimate = estimate

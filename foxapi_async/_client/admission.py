@@ -218,7 +218,7 @@ class Admission:
                 await asyncio.sleep(seconds)
             is_there = await self._api.is_there(self._newest_id)
             self._brake.note_read(
-                self._loop.time(), is_there=is_there, ever_answered=self._api.contact.ever_answered
+                self._loop.time(), is_there=is_there, ever_answered=self._api.reachability.ever_answered
             )
             self._dispatch()
 

@@ -294,7 +294,7 @@ class Poller:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
             log.warning(text, verdict.error, extra=about("edge_polls"))
-        ending = task.fail(verdict, now, ever_answered=self._reader.contact.ever_answered)
+        ending = task.fail(verdict, now, ever_answered=self._reader.reachability.ever_answered)
         if ending is not None:
             for handle in list(task.handles):
                 end_handle(handle, Signal.REFUSAL, copy.copy(ending))

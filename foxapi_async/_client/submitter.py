@@ -154,7 +154,7 @@ class Submitter:
     ) -> TaskHandle:
         """Give the task to the poller. Hooks get the notice after its id is safe."""
         self._admission.note_accepted(reply.id)
-        self._api.contact.unreachable_since = None
+        self._api.reachability.unreachable_since = None
         notice = None
         if self._hooks is not None:
             seconds = self._loop.time() - began
@@ -218,9 +218,9 @@ class Submitter:
         if verdict.hold:  # also after the last try: the others must wait too
             self._api.submits.hold(now + seconds, verdict.refusal)
         if isinstance(error, ConnectionFailedError):
-            self._api.contact.failed(now)
+            self._api.reachability.failed(now)
         else:
-            self._api.contact.unreachable_since = None
+            self._api.reachability.unreachable_since = None
         if not verdict.edge:
             self._refuse_account(error, model, submission)
         wait = self._wait_for(submission, verdict, failures, seconds)
@@ -261,8 +261,8 @@ class Submitter:
 
     def _outage_remaining(self) -> float:
         """Seconds for which a batch still waits for a network that is down; negative if it waits no more."""
-        longest = LONGEST_HOLD if self._api.contact.ever_answered else UNHEARD_SECONDS
-        return longest - self._api.contact.silence(self._loop.time())
+        longest = LONGEST_HOLD if self._api.reachability.ever_answered else UNHEARD_SECONDS
+        return longest - self._api.reachability.silence(self._loop.time())
 
     def _keeps_waiting(self, submission: Submission) -> bool:
         """Whether to wait past the deadline: yes, if nothing was sent and the batch waits out network failures."""

@@ -68,7 +68,7 @@ def warnings_of(caplog) -> list[str]:
 async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
     """Replies of something in front of the service, with any status, do not end the polling, for minutes."""
     service = Service()
-    service.contact.ever_answered = True
+    service.reachability.ever_answered = True
     async with room(service) as crowd:
         handle = crowd.submit(10.0)
         service.answers[handle.id] = [edge_reply(status)] * 30
@@ -109,7 +109,7 @@ async def test_fewer_than_five_pages_end_no_handle():
 async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
     """There is one warning for all tasks of the session."""
     service = Service()
-    service.contact.ever_answered = True
+    service.reachability.ever_answered = True
     async with room(service) as crowd:
         for _ in range(20):
             service.answers[crowd.submit(10.0).id] = [edge_reply()] * 1000

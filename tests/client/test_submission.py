@@ -29,8 +29,8 @@ from foxapi_async._client.submission import (
 from foxapi_async._client.submitter import Submitter
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.exchange import ExchangeFailed
-from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdicts import judge_submit
 from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.requests import Failure, Reply
@@ -134,7 +134,11 @@ class Scene:
     def __init__(self, kind, answers, event, moment, *, resubmit):
         self.kind, self.answers, self.event, self.moment = kind, list(answers), event, moment
         self.retry = RetryPolicy(tries=3, grace=5.0, reply_timeout=30.0, resubmit_uncertain=resubmit)
-        self.submits, self.contact, self.downloads = PacedLimiter(AdaptiveRate(), "submit"), Contact(), None
+        self.submits, self.reachability, self.downloads = (
+            PacedLimiter(AdaptiveRate(), "submit"),
+            Reachability(),
+            None,
+        )
         self.remaining = asyncio.Event()
         self.sent, self.delivered, self.handles = [], [], []
         self.sent_before_the_event = None

@@ -7,8 +7,8 @@ a captive portal answers too, and proves nothing about the service.
 from __future__ import annotations
 
 
-class Contact:
-    """The contact between one session and the service. Moments are loop time in seconds.
+class Reachability:
+    """What one session knows of that. Moments are loop time in seconds.
 
     Attributes:
         ever_answered: whether the service has ever answered this session.
