@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 
-from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle, TaskSnapshot
+from foxapi_async import Cadence, Estimates, TaskEvent, TaskHandle
 from foxapi_async._client.poller import Poller
-from foxapi_async._policy.contact import Contact
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
@@ -58,7 +59,7 @@ class Service:
 
     def __init__(self, runs: Sequence[Run], estimate: float, limit: float | None) -> None:
         self.polls = PacedLimiter(AdaptiveRate(limit))
-        self.contact = Contact()
+        self.reachability = Reachability()
         self.downloads = None
         self._runs = runs
         self._estimate = estimate
@@ -67,7 +68,7 @@ class Service:
     def submit(self, poller: Poller, index: int) -> TaskHandle:
         """Begin the task of that number."""
         self._runs[index].born = self._loop.time()
-        return poller.adopt(TaskSnapshot.of(self._reply(index, "pending")), None, None)
+        return poller.adopt(snapshot_of(self._reply(index, "pending")), None, None)
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply]:
         """One status read for each."""

@@ -13,9 +13,9 @@ import attrs
 from foxapi_async import Cadence, Estimates, RateLimitError
 from foxapi_async._client.poller import Poller
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
-from foxapi_async._policy.contact import Contact
+from foxapi_async._handles.snapshot import TaskEvent, snapshot_of
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
@@ -53,7 +53,7 @@ class Service:
 
     Attributes:
         polls: the limiter of the polls.
-        contact: whether the service was heard; a test sets this.
+        reachability: whether the service was heard; a test sets this.
         downloads: the downloads for images; there are none.
         asked: when each poll came.
         answers: other answers than the true one, by id; each is used once.
@@ -63,7 +63,7 @@ class Service:
     def __init__(self, limit: float | None = None, latency: float = 0.0) -> None:
         self.polls = PacedLimiter(AdaptiveRate(limit))
         self.downloads = None
-        self.contact = Contact()
+        self.reachability = Reachability()
         self.latency = latency
         self.asked: list[float] = []
         self.answered: list[float] = []
@@ -133,7 +133,7 @@ class Room:
         remote = self.service.create(duration, estimate, **fields)
         now = remote.born
         deadline = None if timeout is None else now + timeout
-        return self.poller.adopt(TaskSnapshot.of(remote.reply(now)), deadline, timeout)
+        return self.poller.adopt(snapshot_of(remote.reply(now)), deadline, timeout)
 
     @property
     def in_flight(self) -> list[int]:

@@ -59,5 +59,5 @@ def polls(emulator):
 class Broken(Cadence):
     """A cadence with a bug."""
 
-    def next_look(self, age, forecast, *, step=1.0, scarcity=1.0):
+    def _next_poll(self, age, forecast, *, step=1.0, scarcity=1.0):
         raise ZeroDivisionError("a fault of ours")

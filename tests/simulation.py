@@ -45,7 +45,7 @@ class Simulated:
 
     def next_age(self) -> float:
         """The age at its next poll."""
-        return min(self._cadence.next_look(self._age, forecast) for forecast in self.course.forecasts)
+        return min(self._cadence._next_poll(self._age, forecast) for forecast in self.course.forecasts)
 
     def look(self, age: float) -> bool:
         """Poll it. Returns whether it still runs."""
@@ -57,7 +57,7 @@ class Simulated:
             return True
         self.lag = age - self._duration
         self.course.ended(age)
-        self.course.leave()
+        self.course.close()
         return False
 
     def watch(self, until: float = math.inf) -> None:

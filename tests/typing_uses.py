@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, assert_type
 
 import aiohttp
 
+import foxapi_async
 from foxapi_async import (
     UNSET,
     APIError,
@@ -152,3 +153,7 @@ async def errors(handle: TaskHandle) -> None:
         assert_type(error.retryable, bool)
         if error.charged == "maybe":  # type: ignore[comparison-overlap]
             assert_type(__version__, str)
+
+
+def misspelt() -> None:
+    foxapi_async.FoxSesion  # type: ignore[attr-defined]  # noqa: B018

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of
 from foxapi_async._wire.replies import read_status, read_task
 from foxapi_async._wire.requests import (
     Reply,
@@ -53,12 +53,12 @@ def reply(body: object = b"", status: int = 200, whole: bool = True, **headers: 
 
 
 def task(**fields: object) -> TaskSnapshot:
-    return TaskSnapshot.of(read_task(reply({"id": ID, **fields})))
+    return snapshot_of(read_task(reply({"id": ID, **fields})))
 
 
 def seen(a_reply: Reply) -> TaskSnapshot:
     """Our task in a status reply, as users see it."""
-    return TaskSnapshot.of(read_status(a_reply, ID))
+    return snapshot_of(read_status(a_reply, ID))
 
 
 BAD_IDS = [

@@ -16,6 +16,7 @@ from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._batch.run import Paused, Run, RunOptions
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
+from foxapi_async._display import public_dir
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import check_count, is_number
@@ -136,6 +137,8 @@ class Batch:
 
 class BatchIterator:
     """The async iterator of `Batch.run` over `BatchOutcome`, with `aclose()`."""
+
+    __dir__ = public_dir
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._run = run

@@ -19,7 +19,7 @@ from foxapi_async._wire.json_values import read_price
 from foxapi_async.models import GenerationRequest
 
 
-class Answer(enum.Enum):
+class BudgetDecision(enum.Enum):
     """Whether a submit may go."""
 
     GO = "go"
@@ -27,7 +27,7 @@ class Answer(enum.Enum):
     "Ask again when a running submit has ended."
     REACHED = "reached"
     "The rest of the budget is too small for it."
-    BLIND = "blind"
+    UNPRICED = "unpriced"
     "The service does not report its price."
 
 
@@ -50,26 +50,26 @@ class Budget:
     _held: float = attrs.field(default=0.0, init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _alone: bool = attrs.field(default=False, init=False)
-    _blind: set[Hashable] = attrs.field(factory=set, init=False)
+    _unpriced_kinds: set[Hashable] = attrs.field(factory=set, init=False)
 
     @property
     def spent(self) -> float:
         """Credits that count as spent."""
         return self._spent + self._unpriced * max(self._prices.values(), default=self._price or 0.0)
 
-    def ask(self, kind: Hashable) -> Answer:
+    def ask(self, kind: Hashable) -> BudgetDecision:
         """Whether a submit of this kind may go now."""
         if math.isinf(self.limit):
-            return Answer.GO
+            return BudgetDecision.GO
         price = self._prices.get(kind, self._price)
-        if price is None and kind in self._blind:
-            return Answer.BLIND
+        if price is None and kind in self._unpriced_kinds:
+            return BudgetDecision.UNPRICED
         if self._alone or (price is None and self._under_way):
-            return Answer.WAIT
+            return BudgetDecision.WAIT
         left = self.limit - self.spent - self._held
         if left > 0 if price is None else left >= price:
-            return Answer.GO
-        return Answer.WAIT if self._under_way else Answer.REACHED
+            return BudgetDecision.GO
+        return BudgetDecision.WAIT if self._under_way else BudgetDecision.REACHED
 
     def take(self, kind: Hashable) -> float | None:
         """Note that a submit goes. Returns the credits held for it; pass them to `settle` or `release`."""
@@ -85,7 +85,7 @@ class Budget:
         if stated is not None:
             self._prices[kind] = stated
         elif held is None:
-            self._blind.add(kind)
+            self._unpriced_kinds.add(kind)
         cost = next(
             (price for price in (stated, held, self._prices.get(kind, self._price)) if price is not None),
             None,

@@ -34,7 +34,7 @@ from foxapi_async._errors import FoxError
 from foxapi_async._files.names import file_stem
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.result import TaskResult
+from foxapi_async._handles.result import TaskResult, file_of
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._wire.replies import TaskReply
@@ -175,7 +175,7 @@ class ItemRun:
         stem = file_stem(self._key)
         # If files with these names exist, an earlier run was killed before it could record them.
         wanted = [
-            (image.file, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
+            (file_of(image), Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
             for n, image in enumerate(result.images, 1)
         ]
         async with context.downloads:

@@ -24,7 +24,7 @@ from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.proofs import Proof
+from foxapi_async._ledger.recovery import Proof
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._wire.json_values import JsonValue
 

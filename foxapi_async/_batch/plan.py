@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._batch.budget import Answer, Budget, kind_of
+from foxapi_async._batch.budget import Budget, BudgetDecision, kind_of
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import Numbering, counted_key, fingerprint, id_conflict, id_problem
@@ -43,7 +43,7 @@ class WorkPlan:
     Attributes:
         ended: whether all items were processed.
         stopped_models: models whose items are not started any more.
-        looked_for: how many tasks of earlier runs have no answer yet in this run.
+        awaited: how many tasks of earlier runs have no answer yet in this run.
         unknown: items whose task the service does not know any more, to be submitted again.
     """
 
@@ -52,14 +52,14 @@ class WorkPlan:
     _budget: Budget
     _again: frozenset[ItemState]
     _changed: asyncio.Event
-    _exhausted: Callable[[Answer, WorkItem], None]
+    _exhausted: Callable[[BudgetDecision, WorkItem], None]
     # Records items that are not in the ledger as uncertain, if they may have been sent. Returns their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
         default=None, init=False
     )
     ended: bool = attrs.field(default=False, init=False)
     stopped_models: set[str] = attrs.field(factory=set, init=False)
-    looked_for: int = attrs.field(default=0, init=False)
+    awaited: int = attrs.field(default=0, init=False)
     unknown: list[WorkItem] = attrs.field(factory=list, init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
@@ -68,17 +68,17 @@ class WorkPlan:
             yield outcome
         async with contextlib.aclosing(self._ledger.entries(ItemState.SUBMITTED)) as entries:
             async for entry in entries:
-                self.looked_for += 1
+                self.awaited += 1
                 yield item_of(entry)
         async with contextlib.aclosing(self._unbegun()) as unbegun:
             async for item in unbegun:
                 if item.request is not None:
                     if item.request.model in self.stopped_models:
                         continue
-                    while (answer := self._budget.ask(item.kind)) is Answer.WAIT:
+                    while (answer := self._budget.ask(item.kind)) is BudgetDecision.WAIT:
                         self._changed.clear()
                         await self._changed.wait()
-                    if answer is not Answer.GO:
+                    if answer is not BudgetDecision.GO:
                         self._exhausted(answer, item)
                         return
                     item = attrs.evolve(item, held=self._budget.take(item.kind))  # noqa: PLW2901 - the same item
@@ -95,7 +95,7 @@ class WorkPlan:
                         yield item
                     index += len(chunk)
         if ItemState.UNCERTAIN in self._again:
-            while self.looked_for:
+            while self.awaited:
                 self._changed.clear()
                 await self._changed.wait()
             for item in self.unknown:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import attrs
 
-from foxapi_async._batch.budget import Answer, Budget
+from foxapi_async._batch.budget import Budget, BudgetDecision
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
@@ -159,7 +159,7 @@ class Run:
             Exception: the error of the source, likewise.
         """
         if self._keeping is None:
-            if self._engine.left.is_set():
+            if self._engine.closed.is_set():
                 raise ConfigurationError("the session was left before the batch began")
             self._keeping = self._engine.spawn(self._keep_open())
         await self._is_open.wait()
@@ -210,7 +210,7 @@ class Run:
             async with BatchFolder.opened(self._options.out, self._terms) as folder:
                 self._pipeline = pipeline = await self._begin(folder)
                 self._is_open.set()
-                if self._is_discarded or self._engine.left.is_set():
+                if self._is_discarded or self._engine.closed.is_set():
                     self.discard()
                 await pipeline.discarded.wait()
                 await self._context.close()
@@ -280,7 +280,7 @@ class Run:
         finally:
             self.tally[ItemState.SUBMITTED] -= 1
             self.tally[before if state is ItemState.NEW else state] += 1
-            self._plan.looked_for -= item.task_id is not None
+            self._plan.awaited -= item.task_id is not None
             self._context.changed.set()
         return outcome
 
@@ -355,10 +355,10 @@ class Run:
             self._pause("path", fault)
         return ItemState.SUBMITTED, run.outcome(error=error)
 
-    def _exhausted(self, answer: Answer, item: WorkItem) -> None:
+    def _exhausted(self, answer: BudgetDecision, item: WorkItem) -> None:
         """Pause, because the budget allows no further submit."""
         hint = None
-        if answer is Answer.REACHED:
+        if answer is BudgetDecision.REACHED:
             why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
         else:
             model = item.request.model if item.request is not None else "the model"

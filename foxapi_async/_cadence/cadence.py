@@ -7,7 +7,7 @@ import sys
 
 import attrs
 
-from foxapi_async._cadence.estimates import Estimates, ModelEstimates
+from foxapi_async._cadence.estimates import Estimates, ModelEstimates, model_estimates
 from foxapi_async._cadence.forecast import Forecast, forecast_by_time
 from foxapi_async._cadence.inspection import next_inspection
 from foxapi_async._cadence.plan import PollPlan, make_plan
@@ -62,9 +62,11 @@ class Cadence:
         Returns:
             An age in seconds, from `age + shortest` to `age + longest`.
         """
-        return self.next_look(age, forecast_by_time(_nothing_learned(), estimated_time), step=step)
+        return self._next_poll(age, forecast_by_time(_nothing_learned(), estimated_time), step=step)
 
-    def next_look(self, age: float, forecast: Forecast, *, step: float = 1.0, scarcity: float = 1.0) -> float:
+    def _next_poll(
+        self, age: float, forecast: Forecast, *, step: float = 1.0, scarcity: float = 1.0
+    ) -> float:
         """The same as `next_poll`, with all that is known about the end of the task.
 
         Args:
@@ -90,9 +92,9 @@ class Cadence:
             estimates: what has been learned; None for the prior alone.
             model: the task's model.
         """
-        known = _nothing_learned() if estimates is None else estimates.of(model)
+        known = _nothing_learned() if estimates is None else model_estimates(estimates, model)
         forecast = forecast_by_time(known, estimated_time)
-        return make_plan(forecast, lambda age: self.next_look(age, forecast))
+        return make_plan(forecast, lambda age: self._next_poll(age, forecast))
 
 
 @functools.cache

@@ -78,7 +78,7 @@ class Table:
     """Points x that grow from 0, and at each the cumulative hazard, which also grows, and the hazard rate."""
 
     xs: list[float]
-    fallen: list[float]
+    cumulative_hazards: list[float]
     hazards: list[float]
 
 
@@ -101,17 +101,20 @@ class Durations:
     @functools.cached_property
     def table(self) -> Table:
         """See `Table`."""
-        xs, fallen, hazards = [0.0], [0.0], [0.0]
+        xs, cumulative_hazards, hazards = [0.0], [0.0], [0.0]
         for log_x in self._grid():
             survival, density = self._plain(log_x)
             x = math.exp(log_x)
             plain = survival > _TINY
             xs.append(x)
-            fallen.append(
-                max(-math.log(survival) if plain else -self.log_survival(log_x), fallen[-1] + 1e-12)
+            cumulative_hazards.append(
+                max(
+                    -math.log(survival) if plain else -self.log_survival(log_x),
+                    cumulative_hazards[-1] + 1e-12,
+                )
             )
             hazards.append(density / (survival * x) if plain else self.hazard(x))
-        return Table(xs, fallen, hazards)
+        return Table(xs, cumulative_hazards, hazards)
 
     def _plain(self, log_x: float) -> tuple[float, float]:
         """S, and the density of ln x, without logarithms: ten times faster, until they underflow."""
@@ -133,11 +136,11 @@ class Durations:
 
     def cumulative_hazard(self, x: float) -> float:
         """H(x), linear between the points of the table and beyond its end."""
-        return _interpolate(self.table.xs, self.table.fallen, x)
+        return _interpolate(self.table.xs, self.table.cumulative_hazards, x)
 
-    def quantile(self, fallen: float) -> float:
-        """The x at which H(x) equals `fallen`: ln 2 gives the median."""
-        return _interpolate(self.table.fallen, self.table.xs, fallen)
+    def quantile(self, cumulative: float) -> float:
+        """The x at which H(x) equals `cumulative`: ln 2 gives the median."""
+        return _interpolate(self.table.cumulative_hazards, self.table.xs, cumulative)
 
     def median_residual(self, x: float) -> float:
         """The median of the time that a task still needs after it has run for x: S(x + m) = S(x) / 2."""

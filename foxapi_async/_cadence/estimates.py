@@ -14,7 +14,7 @@ from typing import Any, Self
 from foxapi_async._cadence.durations import Durations, LogNormal, log_sum
 from foxapi_async._cadence.life_table import LifeTable
 from foxapi_async._cadence.mixture import Moments, expect, fit, predictive
-from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, Belief
+from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, EstimatorPrior
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
@@ -50,9 +50,9 @@ class Estimator:
         durations: the expectation for the next task.
     """
 
-    def __init__(self, belief: Belief) -> None:
-        self._prior = belief.prior
-        self._table = LifeTable(belief.grid)
+    def __init__(self, prior: EstimatorPrior) -> None:
+        self._prior = prior.parts
+        self._table = LifeTable(prior.grid)
         tasks = sum(part.tasks for part in self._prior)
         self._parts = tuple(LogNormal(part.tasks / tasks, part.centre, part.spread) for part in self._prior)
         self.durations = Durations(predictive(None, self._prior, self._parts, 0.0))
@@ -66,16 +66,16 @@ class Estimator:
         """Whether any task has ended yet."""
         return self._ended > 0
 
-    def born(self) -> float:
+    def add_task(self) -> float:
         """Count a new task. Return the logarithm of its weight."""
         self._in_flight += 1
-        return self._table.born(self._memory() + 2 * self._in_flight)
+        return self._table.add(self._memory() + 2 * self._in_flight)
 
-    def gone(self) -> None:
+    def remove_task(self) -> None:
         """Count one task less: it ended, or is not polled any more."""
         self._in_flight -= 1
 
-    def enters(self, log_weight: float, x: float) -> None:
+    def note_entry(self, log_weight: float, x: float) -> None:
         """Note that observation of a task starts at x, where it still runs."""
         self._table.runs(log_weight, 0.0, x)
 
@@ -97,8 +97,8 @@ class Estimator:
 
     def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
         """The log-likelihood, given that a task ran at `before`, that it had ended at x (`ended`) or still ran."""
-        fallen = self._hazard_between(before, x)
-        return math.log(-math.expm1(-fallen)) if ended else -fallen
+        cumulative = self._hazard_between(before, x)
+        return math.log(-math.expm1(-cumulative)) if ended else -cumulative
 
     def _hazard_between(self, before: float, x: float) -> float:
         durations = self.durations
@@ -123,10 +123,10 @@ class Estimator:
 
     # Forgetting.
 
-    def _note_pace(self, fallen: float) -> None:
+    def _note_pace(self, cumulative: float) -> None:
         """Count an end, and the hazard that its task passed through until then. Both are 1 on average."""
         keep = 1 - 1 / RECENT
-        until_then = 1 - fallen / math.expm1(fallen) if fallen < 50 else 1.0
+        until_then = 1 - cumulative / math.expm1(cumulative) if cumulative < 50 else 1.0
         self._recent = self._recent * keep + 1
         self._recent_expected = self._recent_expected * keep + until_then
 
@@ -174,7 +174,7 @@ class ModelEstimates:
     def __init__(self) -> None:
         self.timed = Estimator(TIMED)
         self.untimed = Estimator(UNTIMED)
-        self.by_progress = tuple(Estimator(belief) for belief in BY_PROGRESS)
+        self.by_progress = tuple(Estimator(prior) for prior in BY_PROGRESS)
         self._trust = [0.0] * len(BY_PROGRESS)
 
     def trusts(self, group: int) -> bool:
@@ -233,14 +233,6 @@ class Estimates:
     def __repr__(self) -> str:
         return f"<Estimates of {', '.join(sorted(self._models)) or 'nothing yet'}>"
 
-    def of(self, model: str) -> ModelEstimates:
-        """What is known of one model."""
-        known = self._models.pop(model, None) or ModelEstimates()
-        self._models[model] = known
-        if len(self._models) > MOST_MODELS:
-            del self._models[next(iter(self._models))]
-        return known
-
     def to_dict(self) -> dict[str, Any]:
         """The estimates as JSON values, a few kilobytes for each model."""
         models = {name: estimates.to_dict() for name, estimates in self._models.items()}
@@ -260,9 +252,19 @@ class Estimates:
             if saved["format"] != FORMAT:
                 problem = f"format {saved['format']!r} instead of {FORMAT}"
             for name, state in saved["models"].items():
-                estimates.of(str(name)).load(state)
+                model_estimates(estimates, str(name)).load(state)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
             problem = problem or f"{type(error).__name__}: {error}"
         if problem:
             raise ConfigurationError(f"these are no saved estimates ({problem}): delete them to begin anew")
         return estimates
+
+
+def model_estimates(estimates: Estimates, model: str) -> ModelEstimates:
+    """What is known of one model."""
+    models = estimates._models  # noqa: SLF001 - users of the class need no such method
+    known = models.pop(model, None) or ModelEstimates()
+    models[model] = known
+    if len(models) > MOST_MODELS:
+        del models[next(iter(models))]
+    return known

@@ -64,7 +64,7 @@ class _Record:
     def close(self) -> None:
         """Note that the task is not observed any more."""
         if self.log_weight is not None:
-            self.estimator.gone()
+            self.estimator.remove_task()
 
     @property
     def forecast(self) -> Forecast:
@@ -93,7 +93,7 @@ class TaskForecast:
         if is_usable(estimated_time):
             estimator, scale = model.timed, estimated_time
         self._model = model
-        self._by_time = _Record(estimator, scale, estimator.born() if learned_from else None)
+        self._by_time = _Record(estimator, scale, estimator.add_task() if learned_from else None)
         # By the group of the progress, the newest last. None until there is one: some services give no progress.
         self._by_progress: dict[int, _Record] | None = None
         self.age = 0.0
@@ -140,7 +140,7 @@ class TaskForecast:
         """Note that the task had ended, well or badly."""
         self._see(age, ended=True)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Note that the task is not polled any more."""
         for record in self._records():
             record.close()
@@ -160,9 +160,9 @@ class TaskForecast:
         if group in records:
             log_weight = records.pop(group).log_weight
         elif self._by_time.log_weight is not None:
-            log_weight = estimator.born()
+            log_weight = estimator.add_task()
         if log_weight is not None:
-            estimator.enters(log_weight, self.age / total)
+            estimator.note_entry(log_weight, self.age / total)
         records[group] = _Record(estimator, total, log_weight)
 
     def _see(self, age: float, *, ended: bool) -> None:

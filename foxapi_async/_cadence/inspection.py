@@ -61,75 +61,80 @@ def next_inspection(durations: Durations, x: float, price: float, step: float = 
     Returns:
         A ratio above `x`.
     """
-    fallen = durations.cumulative_hazard(x)
-    best = _best(durations, fallen, price)
+    cumulative = durations.cumulative_hazard(x)
+    best = _best(durations, cumulative, price)
     if step != 1.0:
-        best = durations.quantile(fallen + step * (durations.cumulative_hazard(best) - fallen))
+        best = durations.quantile(cumulative + step * (durations.cumulative_hazard(best) - cumulative))
     return max(best, math.nextafter(x, math.inf))
 
 
-def _best(durations: Durations, fallen: float, price: float) -> float:
+def _best(durations: Durations, cumulative: float, price: float) -> float:
     """The first point at which a poll is due and pays; if no poll pays, the first at which one is due."""
     table = durations.table
-    due = _first_due(table, fallen, price)
-    first = best = _crossing(table, fallen, price, due)
-    while due < len(table.xs) and not _pays(durations, best, fallen, price):
-        due = _due(table, fallen, price, _not_due(table, fallen, price, due))
-        best = _crossing(table, fallen, price, due)
+    due = _first_due(table, cumulative, price)
+    first = best = _crossing(table, cumulative, price, due)
+    while due < len(table.xs) and not _pays(durations, best, cumulative, price):
+        due = _due(table, cumulative, price, _not_due(table, cumulative, price, due))
+        best = _crossing(table, cumulative, price, due)
     return best if due < len(table.xs) else first
 
 
-def _first_due(table: Table, fallen: float, price: float) -> int:
-    """The first point at which a poll is due, for a task that has passed the cumulative hazard `fallen`."""
-    return _due(table, fallen, price, bisect.bisect_left(table.fallen, fallen + _LEAST_CHANCE * price))
+def _first_due(table: Table, cumulative: float, price: float) -> int:
+    """The first point at which a poll is due, for a task that has passed the cumulative hazard `cumulative`."""
+    return _due(
+        table,
+        cumulative,
+        price,
+        bisect.bisect_left(table.cumulative_hazards, cumulative + _LEAST_CHANCE * price),
+    )
 
 
-def _surplus(table: Table, fallen: float, price: float, i: int) -> float:
+def _surplus(table: Table, cumulative: float, price: float, i: int) -> float:
     """By how much the completions since the last poll exceed those that make a poll at point i worth its price."""
-    return table.fallen[i] - fallen - completions_per_poll(price * table.hazards[i])
+    return table.cumulative_hazards[i] - cumulative - completions_per_poll(price * table.hazards[i])
 
 
-def _due(table: Table, fallen: float, price: float, i: int) -> int:
+def _due(table: Table, cumulative: float, price: float, i: int) -> int:
     """The first point from i on at which a poll is due; one beyond the last if there is no such point."""
     end = len(table.xs)
-    while i < end and not _is_due(table, fallen, price, i):
+    while i < end and not _is_due(table, cumulative, price, i):
         i += 1
     return i
 
 
-def _not_due(table: Table, fallen: float, price: float, i: int) -> int:
+def _not_due(table: Table, cumulative: float, price: float, i: int) -> int:
     """The first point from i on at which no poll is due: after a lull, the next mode of a mixture begins."""
     end = len(table.xs)
-    while i < end and _is_due(table, fallen, price, i):
+    while i < end and _is_due(table, cumulative, price, i):
         i += 1
     return i
 
 
-def _is_due(table: Table, fallen: float, price: float, i: int) -> bool:
+def _is_due(table: Table, cumulative: float, price: float, i: int) -> bool:
     """Whether a poll is due at point i: the sign of `_surplus` without solving the equation, in a fourth of
     its time.
     """
-    since = table.fallen[i] - fallen
+    since = table.cumulative_hazards[i] - cumulative
     return since > _CERTAIN or math.expm1(since) - since >= price * table.hazards[i]
 
 
-def _crossing(table: Table, fallen: float, price: float, i: int) -> float:
+def _crossing(table: Table, cumulative: float, price: float, i: int) -> float:
     """The x between the points i - 1 and i at which the poll is due; beyond the table, from its last hazard."""
     if i == len(table.xs):
         hazard = max(table.hazards[-1], _LEAST_HAZARD)
         gap = completions_per_poll(price * hazard) / hazard
-        return table.xs[-1] + max(0.0, gap - (table.fallen[-1] - fallen) / hazard)
-    before, after = _surplus(table, fallen, price, i - 1), _surplus(table, fallen, price, i)
+        return table.xs[-1] + max(0.0, gap - (table.cumulative_hazards[-1] - cumulative) / hazard)
+    before, after = _surplus(table, cumulative, price, i - 1), _surplus(table, cumulative, price, i)
     # Neither sign is certain to the last digits.
     share = 1.0 if before >= 0 or after <= 0 else before / (before - after)
     return table.xs[i - 1] + share * (table.xs[i] - table.xs[i - 1])
 
 
-def _pays(durations: Durations, x: float, fallen: float, price: float) -> bool:
+def _pays(durations: Durations, x: float, cumulative: float, price: float) -> bool:
     """Whether a poll at x saves more waiting, until the poll after it, than its price."""
-    chance = durations.cumulative_hazard(x) - fallen
+    chance = durations.cumulative_hazard(x) - cumulative
     if chance >= _SMALL_CHANCE:
         return True
-    table, then = durations.table, fallen + chance
+    table, then = durations.table, cumulative + chance
     after = _crossing(table, then, price, _first_due(table, then, price))
     return math.expm1(chance) * (after - x) >= price

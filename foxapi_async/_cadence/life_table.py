@@ -55,7 +55,7 @@ class Grid:
 
 
 @attrs.frozen
-class Row:
+class LifeTableRow:
     """At one value of ln x: how many tasks ended, ended before it, and were last seen running."""
 
     log_x: float
@@ -74,7 +74,7 @@ class LifeTable:
         self._now = 0.0
         self._base = 0.0
 
-    def born(self, memory: float) -> float:
+    def add(self, memory: float) -> float:
         """The logarithm of a new task's weight. A task born `memory` births earlier weighs e times less."""
         self._now += 1.0 / memory
         if self._now - self._base > _REBASE_AT:
@@ -103,16 +103,16 @@ class LifeTable:
         """Note that a task that was never seen running had ended at x."""
         _spread(self._ended_before, self.grid.position(x), self._weight(log_weight))
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[LifeTableRow]:
         """The rows that are not empty, in tasks of the present weight."""
         return list(self._rows())
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[LifeTableRow]:
         scale = math.exp(self._base - self._now)
         for i, shares in enumerate(zip(*self._columns(), strict=True)):
             ended, before, running = (max(0.0, share * scale) for share in shares)
             if ended + before + running > _NEGLIGIBLE:
-                yield Row(self.grid.points[i], ended, before, running, self.grid.grouping(i))
+                yield LifeTableRow(self.grid.points[i], ended, before, running, self.grid.grouping(i))
 
     def _columns(self) -> tuple[list[float], list[float], list[float]]:
         return self._ended, self._ended_before, self._running

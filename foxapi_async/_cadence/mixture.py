@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from foxapi_async._cadence.durations import LogNormal, log_normal_survival, normal_hazard
-from foxapi_async._cadence.life_table import Row
+from foxapi_async._cadence.life_table import LifeTableRow
 
 # Shares of a task below this change too little to be worth the time.
 _NEGLIGIBLE = 1e-4
@@ -59,7 +59,7 @@ class Moments:
 
 
 def fit(
-    rows: Sequence[Row], prior: Prior, parts: tuple[LogNormal, ...], passes: int
+    rows: Sequence[LifeTableRow], prior: Prior, parts: tuple[LogNormal, ...], passes: int
 ) -> tuple[LogNormal, ...]:
     """The mixture after some passes over the table, starting from `parts`.
 
@@ -75,7 +75,7 @@ def fit(
     return parts
 
 
-def expect(rows: Iterable[Row], parts: Sequence[LogNormal]) -> list[Moments]:
+def expect(rows: Iterable[LifeTableRow], parts: Sequence[LogNormal]) -> list[Moments]:
     """The moments for which each component is responsible, given the present components."""
     moments = [Moments() for _ in parts]
     for row in rows:
@@ -89,7 +89,7 @@ def expect(rows: Iterable[Row], parts: Sequence[LogNormal]) -> list[Moments]:
     return moments
 
 
-def _expect_ended(moments: list[Moments], parts: Sequence[LogNormal], row: Row) -> None:
+def _expect_ended(moments: list[Moments], parts: Sequence[LogNormal], row: LifeTableRow) -> None:
     shares = _responsibilities([part.log_density(row.log_x) for part in parts])
     for moment, share in zip(moments, shares, strict=True):
         moment.add(row.ended * share, row.log_x, row.log_x * row.log_x - row.grouping)

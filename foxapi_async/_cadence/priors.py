@@ -25,10 +25,10 @@ PROGRESS_FROM = (3.0, 10.0, 25.0, 50.0, 75.0, 90.0)
 
 
 @attrs.frozen
-class Belief:
+class EstimatorPrior:
     """A prior, and the grid of the life table that outvotes it."""
 
-    prior: Prior
+    parts: Prior
     grid: Grid
 
 
@@ -48,7 +48,7 @@ _TIME_GRID = Grid(_widening(0.04, 15, 1.1, 9.0))
 _PROGRESS_GRID = Grid(_widening(0.008, 10, 1.2, 3.0))
 
 
-def _by_time(apart: float, spread: float) -> Belief:
+def _by_time(apart: float, spread: float) -> EstimatorPrior:
     """Most tasks are near their estimate, in one group or two. Some end at once, and a few are stuck."""
     prior = (
         PriorPart(1.4, -apart, spread),
@@ -56,13 +56,13 @@ def _by_time(apart: float, spread: float) -> Belief:
         PriorPart(0.08, math.log(0.06), 0.7, centre_tasks=2.0, spread_tasks=4.0),
         PriorPart(0.06, math.log(4.0), 0.7),
     )
-    return Belief(prior, _TIME_GRID)
+    return EstimatorPrior(prior, _TIME_GRID)
 
 
-def _by_progress(spread: float) -> Belief:
+def _by_progress(spread: float) -> EstimatorPrior:
     """Progress is linear in time, until tasks show that it is too fast or too slow."""
     prior = (PriorPart(2.7, 0.0, spread), PriorPart(0.15, -0.4, 0.4), PriorPart(0.15, 0.6, 0.6))
-    return Belief(prior, _PROGRESS_GRID)
+    return EstimatorPrior(prior, _PROGRESS_GRID)
 
 
 # The ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that progress, extended in a line, forecasts.

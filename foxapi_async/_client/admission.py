@@ -14,10 +14,10 @@ import attrs
 
 from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks
-from foxapi_async._client.submission import Bar, Submission
+from foxapi_async._client.submission import Barrier, Submission
 from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
 from foxapi_async._listener import about, log
-from foxapi_async._policy.brake import Answer, Brake, Hold, Ticket
+from foxapi_async._policy.brake import Brake, Hold, PostOutcome, Ticket
 from foxapi_async._policy.breaker import Breaker
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
@@ -56,16 +56,16 @@ class Admission:
         self._brake = Brake()
         self._queue: list[_Waiting] = []
         self._last_hold: Hold | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._probe_task: asyncio.Task[None] | None = None
         self.breaker = Breaker()
         self._newest_id: str | None = None
         self.group: asyncio.TaskGroup | None = None
 
-    async def enter(self, submission: Submission) -> Ticket | FoxError | None:
+    async def admit(self, submission: Submission) -> Ticket | FoxError | None:
         """Wait until a submit may be sent.
 
         Returns:
-            The ticket for `leave`; None for a single submit, which does not pass the brake. Or the refusal
+            The ticket for `note_ended`; None for a single submit, which does not pass the brake. Or the refusal
             that holds it for too long.
         """
         if submission.series is not None:  # its time limit is paused while it waits in line
@@ -125,11 +125,11 @@ class Admission:
             if self._last_hold is not None:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 
-    def leave(self, ticket: Ticket, submission: Submission, judged: TaskReply | Verdict | None) -> None:
+    def note_ended(self, ticket: Ticket, submission: Submission, judged: TaskReply | Verdict | None) -> None:
         """Note how a try ended. `judged` is None if the try was cut off locally."""
         error = judged.error if isinstance(judged, Verdict) else None
-        answer = answer_of(submission, judged)
-        if answer is Answer.EDGE and submission.edge_refusals == 1:
+        answer = outcome_of(submission, judged)
+        if answer is PostOutcome.EDGE and submission.edge_refusals == 1:
             submission.edge_post = ticket.number
         self._brake.end(ticket, submission.call, answer, error, self._loop.time())
         self._dispatch()
@@ -161,8 +161,8 @@ class Admission:
 
     def close(self) -> None:
         """Stop all reads."""
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._probe_task is not None:
+            self._probe_task.cancel()
 
     def _dispatch(self) -> None:
         """Let the submits go that may. While the brake is closed and submits wait, read whether the service
@@ -178,7 +178,7 @@ class Admission:
             for waiting in list(self._queue):
                 series = waiting.submission.series
                 if series is not None and series.pauses and waiting.submission.barred is None:
-                    waiting.submission.bar(Bar(_not_sent(hold, now), reason))
+                    waiting.submission.bar(Barrier(_not_sent(hold, now), reason))
         while self._queue and self._brake.admits():
             waiting = self._queue[0]
             if hold is not None or waiting.submission.edge_refusals:
@@ -186,10 +186,10 @@ class Admission:
             self._queue.remove(waiting)
             if not waiting.turn.done():  # pragma: no branch - else it is cancelled at this very moment
                 waiting.turn.set_result(self._brake.begin())
-        is_asked = self._asking is not None and not self._asking.done()
-        if self._queue and hold is not None and not hold.probing and not is_asked:
+        is_probing = self._probe_task is not None and not self._probe_task.done()
+        if self._queue and hold is not None and not hold.probing and not is_probing:
             assert self.group is not None  # noqa: S101 - the session is open
-            self._asking = self.group.create_task(self._ask_service(hold), name="foxapi probe")
+            self._probe_task = self.group.create_task(self._probe_service(hold), name="foxapi probe")
 
     def _limit(self, waiting: _Waiting, hold: Hold | None) -> None:
         """Set the time at which a hold ends an item of `as_completed`. A batch pauses instead."""
@@ -207,7 +207,7 @@ class Admission:
             return 0
         return 2 if waiting.submission.edge_refusals else 1
 
-    async def _ask_service(self, hold: Hold) -> None:
+    async def _probe_service(self, hold: Hold) -> None:
         """Check by a read, at growing gaps, whether the service is there, until one more submit may go."""
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
@@ -217,23 +217,25 @@ class Admission:
                     self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
                 await asyncio.sleep(seconds)
             is_there = await self._api.is_there(self._newest_id)
-            self._brake.note_read(self._loop.time(), is_there=is_there, heard=self._api.contact.heard)
+            self._brake.note_read(
+                self._loop.time(), is_there=is_there, ever_answered=self._api.reachability.ever_answered
+            )
             self._dispatch()
 
 
-def answer_of(submission: Submission, judged: TaskReply | Verdict | None) -> Answer:
+def outcome_of(submission: Submission, judged: TaskReply | Verdict | None) -> PostOutcome:
     """How a try ended, for the brake."""
     if isinstance(judged, TaskReply):
-        return Answer.ACCEPTED
+        return PostOutcome.ACCEPTED
     if judged is None:  # cancelled, or the ledger cannot be written
-        return Answer.UNCERTAIN if submission.maybe_billed else Answer.UNSENT
+        return PostOutcome.UNCERTAIN if submission.maybe_billed else PostOutcome.UNSENT
     if isinstance(judged.error, ConnectionFailedError):
-        return Answer.UNSENT
+        return PostOutcome.UNSENT
     if isinstance(judged.error, UncertainSubmitError):
-        return Answer.UNCERTAIN
+        return PostOutcome.UNCERTAIN
     # Too large a body concerns only its item.
     is_edge = judged.edge and getattr(judged.error, "status", None) not in {413, 429}
-    return Answer.EDGE if is_edge else Answer.REFUSED
+    return PostOutcome.EDGE if is_edge else PostOutcome.REFUSED
 
 
 def _not_sent(hold: Hold, now: float) -> FoxError:

@@ -13,13 +13,13 @@ from typing import TypeVar
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
 from foxapi_async._files.downloads import Downloads
 from foxapi_async._files.source import Source
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
-from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._retry.limiter import PacedLimiter
@@ -65,10 +65,10 @@ class Api:
         self.submits: RateLimiter = PacedLimiter(AdaptiveRate(limits.submits_per_second), "submit", listener)
         self.polls: RateLimiter = PacedLimiter(AdaptiveRate(limits.polls_per_second), "poll", listener)
         self._uploads: RateLimiter = PacedLimiter(AdaptiveRate(), "upload", listener)
-        self.contact = Contact()
+        self.reachability = Reachability()
 
     async def submit(
-        self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, tainted: bool
+        self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, maybe_accepted: bool
     ) -> TaskReply | Verdict:
         """The accepted task, or the verdict on the answer, of one billed POST. It is not repeated.
 
@@ -77,13 +77,13 @@ class Api:
             exchange: its time limits.
             key: its idempotency key.
             earlier: how often it was tried before.
-            tainted: whether one of these tries may be billed.
+            maybe_accepted: whether one of these tries may be billed.
         """
         call = requests.submit_call(request.path, request.wire(), key)
         outcome = await self._transport.submit(call, exchange)
         again = self._retry.resubmit_uncertain
-        judged = judge_submit(outcome, key, earlier=earlier, tainted=tainted, resubmit=again)
-        if not self.contact.heard:
+        judged = judge_submit(outcome, key, earlier=earlier, maybe_accepted=maybe_accepted, resubmit=again)
+        if not self.reachability.ever_answered:
             self._note_speaker(outcome, judged)
         return judged
 
@@ -96,13 +96,13 @@ class Api:
             outcome = await self._transport.read(requests.task_path(task_id))
             read = functools.partial(read_status, task_id=task_id)
             replies[task_id] = judged = judge_read(outcome, read, "poll", task_id, fresh=fresh)
-            if not self.contact.heard:
+            if not self.reachability.ever_answered:
                 self._note_speaker(outcome, judged)
         return replies
 
     def _note_speaker(self, outcome: Reply | Failure, judged: object) -> None:
         if isinstance(outcome, Reply):
-            self.contact.heard = not (isinstance(judged, Verdict) and judged.edge)
+            self.reachability.ever_answered = not (isinstance(judged, Verdict) and judged.edge)
 
     async def is_there(self, task_id: str | None) -> bool:
         """Whether the service itself answers a read, which bills nothing: of a task, or else of the models."""
@@ -114,7 +114,7 @@ class Api:
             read_object(outcome)
         except ResponseDecodeError:
             return False
-        self.contact.heard = True
+        self.reachability.ever_answered = True
         return True
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
@@ -131,13 +131,13 @@ class Api:
                 raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
             judged = judge_read(outcome, read, "fetch", task_id)
-            if not self.contact.heard:
+            if not self.reachability.ever_answered:
                 self._note_speaker(outcome, judged)
             return _unless_refused(judged)
 
         rule = a_few_tries(self._retry.tries, self.polls)
         reply = await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
-        return TaskSnapshot.of(reply, self.downloads)
+        return snapshot_of(reply, self.downloads)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
         """The stored file. `by` is the number of the submit that needs it, if any.

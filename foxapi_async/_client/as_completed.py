@@ -13,11 +13,12 @@ from typing import Any, Self
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
+from foxapi_async._display import public_dir
 from foxapi_async._handles.result import Outcome
 from foxapi_async.models import GenerationRequest, parse_request
 
-Item = GenerationRequest | Mapping[str, Any]
-Items = Iterable[Item] | AsyncIterable[Item]
+RequestItem = GenerationRequest | Mapping[str, Any]
+RequestItems = Iterable[RequestItem] | AsyncIterable[RequestItem]
 
 
 class CompletedIterator:
@@ -27,7 +28,9 @@ class CompletedIterator:
     `contextlib.aclosing`. Tasks that were submitted continue and stay in `FoxSession.unfinished`.
     """
 
-    def __init__(self, engine: Engine, items: Items, room: int, timeout: float | None) -> None:
+    __dir__ = public_dir
+
+    def __init__(self, engine: Engine, items: RequestItems, room: int, timeout: float | None) -> None:
         self._engine = engine
         self._pipeline = pipeline = _pipeline(engine, items, room, timeout)
         self._dropped = engine.call_when_dropped(self, engine.discard, pipeline)
@@ -57,11 +60,11 @@ class CompletedIterator:
         self._engine.discard(self._pipeline)
 
 
-def _pipeline(engine: Engine, items: Items, room: int, timeout: float | None) -> Pipeline:
+def _pipeline(engine: Engine, items: RequestItems, room: int, timeout: float | None) -> Pipeline:
     """Submit each item, waiting after every 429, and wait for its task at most `timeout` seconds."""
     series = Series(pauses=False)
 
-    async def complete(index: int, item: Item) -> Outcome:
+    async def complete(index: int, item: RequestItem) -> Outcome:
         request: GenerationRequest | None = None
         result = None
         error: Exception | None = None

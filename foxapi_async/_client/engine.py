@@ -64,16 +64,16 @@ class Engine:
         self.api = api
         self.streams: WeakSet[EventStream] = WeakSet()  # a stream without a reader disappears by itself
         self.pipelines: set[Pipeline] = set()
-        self.left = asyncio.Event()
+        self.closed = asyncio.Event()
         self._transport = transport
         self._retry = retry
         self.poller = Poller(api, cadence, estimates, connections, self.streams, hooks)
         self._work: asyncio.TaskGroup | None = None
         self._bug: BaseException | None = None
         self._main: asyncio.Task[None] | None = None
-        self._farewell: str | None = None  # the message at the end about tasks that continue
+        self._unfinished_note: str | None = None  # the message at the end about tasks that continue
         self.uploads = Uploads(api)
-        self.submitter = Submitter(api, self.uploads, self.poller, retry, self.left, hooks)
+        self.submitter = Submitter(api, self.uploads, self.poller, retry, self.closed, hooks)
 
     # Opening and closing.
 
@@ -96,7 +96,7 @@ class Engine:
         Raises:
             Exception: a bug of this package, not wrapped.
         """
-        self._close_doors()
+        self._close_now()
         cancelled: asyncio.CancelledError | None = None
         while self._main is not None and not self._main.done():
             try:
@@ -104,19 +104,19 @@ class Engine:
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._end_grace()
-        self._tell_unfinished()
+        self._log_unfinished()
         if cancelled is not None:
             raise cancelled
         if self._bug is not None:
             raise self._bug
 
-    def _close_doors(self) -> None:
+    def _close_now(self) -> None:
         """The synchronous part of closing, which nothing can interrupt."""
-        self.left.set()
+        self.closed.set()
         self.poller.close()
         for pipeline in list(self.pipelines):
             pipeline.discard()
-        self.submitter.leave()
+        self.submitter.close()
         for stream in self.streams:
             stream.close()
 
@@ -129,46 +129,46 @@ class Engine:
         """Add a note with the tasks that continue to an error: without logging, its traceback is the last
         place for it.
         """
-        if self._farewell is not None:
-            error.add_note(self._farewell)
+        if self._unfinished_note is not None:
+            error.add_note(self._unfinished_note)
 
-    def _tell_unfinished(self) -> None:
+    def _log_unfinished(self) -> None:
         ids = [handle.id for handle in self.unfinished]
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
-            self._farewell = (
+            self._unfinished_note = (
                 f"the session was left with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
                 f"billed all the same; attach(id) waits for one again: {shown}"
             )
-            log.warning("%s", self._farewell, extra=about("unfinished", task_ids=ids))
+            log.warning("%s", self._unfinished_note, extra=about("unfinished", task_ids=ids))
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as self._work:
                 self.submitter.open(self._work)
-                await self._poll_until_left(ready)
-                await self.left.wait()
+                await self._poll_until_closed(ready)
+                await self.closed.wait()
         finally:
             await self._transport.close()
 
-    async def _poll_until_left(self, ready: asyncio.Future[None]) -> None:
+    async def _poll_until_closed(self, ready: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as polls:
                 runner = polls.create_task(self.poller.run(polls), name="foxapi poller")
                 if not ready.done():  # cancelled while entering
                     ready.set_result(None)
-                await self.left.wait()
+                await self.closed.wait()
                 runner.cancel()
         except* Exception as faults:
-            self._break_down(_first(faults))
+            self._stop_on(_first(faults))
 
-    def _break_down(self, bug: BaseException) -> None:
+    def _stop_on(self, bug: BaseException) -> None:
         """Handle a bug of this package: every handle and stream ends, and new work is refused. Closing raises
         the bug.
         """
         self._bug = bug
         log.error("the session stopped on an internal error: %r", bug, extra=about("internal_error"))
-        self.submitter.close(ConfigurationError(_STOPPED))
+        self.submitter.stop(ConfigurationError(_STOPPED))
         self.poller.close(bug)
         for stream in self.streams:
             stream.close()
@@ -214,7 +214,7 @@ class Engine:
         try:
             await work
         except Exception as bug:
-            self._break_down(bug)
+            self._stop_on(bug)
 
     def new_submission(
         self,

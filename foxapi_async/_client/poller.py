@@ -29,8 +29,8 @@ from foxapi_async._client.status_reader import StatusReader
 from foxapi_async._client.streams import EventSink
 from foxapi_async._client.tracked_task import TrackedTask
 from foxapi_async._errors import FoxError, NotFoundError
-from foxapi_async._handles.handle import DetachedHandles, TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of
+from foxapi_async._handles.handle import DetachedHandles, TaskHandle, end_handle, is_kept, observe
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of, snapshot_of
 from foxapi_async._handles.state import Signal
 from foxapi_async._listener import about, log
 from foxapi_async._policy.verdict import Verdict
@@ -115,7 +115,7 @@ class Poller:
         except Exception as fault:  # a bug of ours must not lose an id that is paid for
             self._report(fault)
         if self._closed:
-            self._abandon(handle)
+            self._end_locally(handle)
         return handle
 
     def attach(
@@ -145,18 +145,18 @@ class Poller:
         task.confirmed = task.confirmed or confirmed
         handle = self._join(task, None if timeout is None else now + timeout, timeout, kept=kept)
         if task.event is not None:
-            handle.observe(task.event, None)
+            observe(handle, task.event, None)
         if is_new and self._notify is not None:
             self._notify(Attached(task_id=task_id))
         if self._closed:
-            self._abandon(handle)
+            self._end_locally(handle)
         return handle
 
     def _join(
         self, task: TrackedTask, deadline: float | None, timeout: float | None, *, kept: bool
     ) -> TaskHandle:
         """A new handle of the task."""
-        handle = TaskHandle(task.id, self._retire, kept=kept)
+        handle = TaskHandle(task.id, self._detach, kept=kept)
         self._tasks[task.id] = task
         task.handles[handle] = timeout
         if deadline is not None:
@@ -244,7 +244,7 @@ class Poller:
         if isinstance(reply, Verdict):
             self._fail(task, reply, now)
         else:
-            self._observe(task, TaskSnapshot.of(reply, self._reader.downloads), reply.date, now)
+            self._observe(task, snapshot_of(reply, self._reader.downloads), reply.date, now)
             if task.overdue:
                 self._end_overdue(task, began, now)
 
@@ -264,7 +264,7 @@ class Poller:
         event = task.read(snapshot, date, self.estimates, now)
         ending = ending_of(snapshot, event.elapsed) if event.final else None
         for handle in task.handles:
-            handle.observe(event, ending)
+            observe(handle, event, ending)
         if ending is not None:
             self._detached.pop(task.id, None)
             self._discard(task)
@@ -294,11 +294,11 @@ class Poller:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
             text = "polls are answered by something in front of the service, and repeated: %s"
             log.warning(text, verdict.error, extra=about("edge_polls"))
-        ending = task.fail(verdict, now, heard=self._reader.contact.heard)
+        ending = task.fail(verdict, now, ever_answered=self._reader.reachability.ever_answered)
         if ending is not None:
             for handle in list(task.handles):
-                handle.end(Signal.REFUSAL, copy.copy(ending))
-                self._retire(handle)
+                end_handle(handle, Signal.REFUSAL, copy.copy(ending))
+                self._detach(handle)
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
@@ -329,13 +329,13 @@ class Poller:
             self._put(task, -math.inf)  # before all others that are due
             return
         self._deadlines.discard(handle)
-        handle.end(Signal.DEADLINE, task.timeout_error(handle, now))
-        self._retire(handle)
+        end_handle(handle, Signal.DEADLINE, task.timeout_error(handle, now))
+        self._detach(handle)
 
-    def _retire(self, handle: TaskHandle) -> None:
+    def _detach(self, handle: TaskHandle) -> None:
         """Remove a handle that ended locally from its task. A task without handles is not polled any more."""
         self._deadlines.discard(handle)
-        if handle.kept:
+        if is_kept(handle):
             self._detached.keep(handle, self._loop.time(), beside=self._closed)
         task = self._tasks[handle.id]
         del task.handles[handle]
@@ -352,7 +352,7 @@ class Poller:
         self._demand.change(task.demand, 0.0)
         task.demand = 0.0
         if task.forecast is not None:
-            task.forecast.leave()
+            task.forecast.close()
             task.forecast = None
         for handle in task.handles:
             self._deadlines.discard(handle)
@@ -366,15 +366,15 @@ class Poller:
             return
         self._closed, self._closed_by = True, bug
         for handle in [handle for task in self._tasks.values() for handle in task.handles]:
-            self._abandon(handle)
+            self._end_locally(handle)
 
-    def _abandon(self, handle: TaskHandle) -> None:
+    def _end_locally(self, handle: TaskHandle) -> None:
         """End a handle because the session is closed. Its task continues."""
         if handle.done():  # a hook that gets the end of one handle may stop another
             return
         error = self._tasks[handle.id].abandoned_error(handle, self._closed_by)
-        handle.end(Signal.LEAVE, error)
-        self._retire(handle)
+        end_handle(handle, Signal.CLOSE, error)
+        self._detach(handle)
 
     # For other modules.
 
@@ -385,7 +385,7 @@ class Poller:
     @property
     def unfinished(self) -> list[TaskHandle]:
         """Every handle whose task may still run; of those that ended locally, the last for each id."""
-        waiting = [handle for task in self._tasks.values() for handle in task.handles if handle.kept]
+        waiting = [handle for task in self._tasks.values() for handle in task.handles if is_kept(handle)]
         return list(dict.fromkeys([*waiting, *(handle for handle, _ in self._detached.values())]))
 
     def inspect(self) -> dict[str, float]:

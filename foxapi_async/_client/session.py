@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.as_completed import CompletedIterator, Items
+from foxapi_async._client.as_completed import CompletedIterator, RequestItems
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
@@ -103,7 +103,7 @@ class FoxSession:
     def __repr__(self) -> str:
         if not hasattr(self, "_engine"):  # in a traceback of its constructor
             return "<FoxSession refused>"
-        state = "new" if self._engine is None else "left" if self._engine.left.is_set() else "open"
+        state = "new" if self._engine is None else "left" if self._engine.closed.is_set() else "open"
         return f"<FoxSession {self._account.base_url} {state}>"
 
     async def __aenter__(self) -> Self:
@@ -216,7 +216,7 @@ class FoxSession:
         engine = self._open_engine()
         return engine.poller.attach(requests.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
-    def _look_on(self, task_id: str) -> TaskHandle:
+    def _attach_watcher(self, task_id: str) -> TaskHandle:
         """`attach` for a reader with an id from elsewhere: the handle is not in `unfinished`."""
         engine = self._open_engine()
         return engine.poller.attach(requests.check_task_id(task_id), None, self._seconds(UNSET), kept=False)
@@ -232,7 +232,7 @@ class FoxSession:
         engine = self._open_engine()
         return await engine.api.fetch(requests.check_task_id(task_id))
 
-    def as_completed(self, requests: Items, *, max_in_flight: int | None = None) -> CompletedIterator:
+    def as_completed(self, requests: RequestItems, *, max_in_flight: int | None = None) -> CompletedIterator:
         """Submit many requests and get each outcome when it ends.
 
         Args:
@@ -327,7 +327,7 @@ class FoxSession:
             raise ConfigurationError(
                 "the session is not open: use it inside `async with FoxSession() as fox:`"
             )
-        if engine.left.is_set():
+        if engine.closed.is_set():
             raise ConfigurationError("the session was left: make another one for further work")
         if asyncio.get_running_loop() is not engine.loop:
             raise ConfigurationError("the session belongs to another event loop: make one for each loop")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from foxapi_async._files.downloads import Downloads
-from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.protocol import RateLimiter
 from foxapi_async._wire.replies import TaskReply
@@ -20,12 +20,12 @@ class StatusReader(Protocol):
     Attributes:
         polls: limits the reads. The poller asks it before each read and reports to it the refusals of the service.
         downloads: fetches the files that a result names.
-        contact: whether the service has answered.
+        reachability: whether the service has answered.
     """
 
     polls: RateLimiter
     downloads: Downloads
-    contact: Contact
+    reachability: Reachability
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
         """The reply about each of these tasks, or the verdict on an unusable one. It raises nothing for a

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol, Self
 
+from foxapi_async._display import public_dir
 from foxapi_async._handles.snapshot import TaskEvent
 
 
@@ -23,9 +24,11 @@ class EventStream:
     A slow reader gets the latest state of each task and every final event. It never delays the polling.
     """
 
+    __dir__ = public_dir
+
     def __init__(self, current: Iterable[TaskEvent]) -> None:
         self._pending = {event.task_id: event for event in current}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -35,8 +38,8 @@ class EventStream:
         while not self._pending:
             if self._closed:
                 raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._pending.pop(next(iter(self._pending)))
 
     async def aclose(self) -> None:
@@ -49,9 +52,9 @@ class EventStream:
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
-            self._news.set()
+            self._changed.set()
 
     def close(self) -> None:
         """Take no further event. Pending ones can still be read."""
         self._closed = True
-        self._news.set()
+        self._changed.set()

@@ -97,7 +97,7 @@ class SubmitJournal(Protocol):
 
 
 @attrs.frozen
-class Bar:
+class Barrier:
     """Why a submit may not be sent any more.
 
     Attributes:
@@ -126,7 +126,7 @@ class Series:
         """Stop sending: sent submits continue, those that only waited for their turn end."""
         self.stopped = True
         for submission in list(self.live.values()):
-            submission.bar(Bar())
+            submission.bar(Barrier())
 
 
 class PausableDeadline:
@@ -140,10 +140,10 @@ class PausableDeadline:
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout
         self.when = None if timeout is None else self._loop.time() + timeout
-        self._left = timeout
+        self._remaining = timeout
         self._waiting: asyncio.Timeout | None = None
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds until the deadline; infinite while paused, and without a timeout."""
         return float("inf") if self.when is None else self.when - self._loop.time()
 
@@ -161,17 +161,17 @@ class PausableDeadline:
     def pause(self) -> None:
         """Pause, and keep the seconds that are left."""
         if self.when is not None:
-            self._left = self.when - self._loop.time()
+            self._remaining = self.when - self._loop.time()
             self._move(None)
 
     def resume(self) -> None:
         """Continue with the seconds that are left, if paused."""
-        if self.when is None and self._left is not None:
-            self._move(self._loop.time() + self._left)
+        if self.when is None and self._remaining is not None:
+            self._move(self._loop.time() + self._remaining)
 
     def reset(self) -> None:
         """Have the whole time again. If paused, it stays paused."""
-        self._left = self.timeout
+        self._remaining = self.timeout
         if self.when is not None and self.timeout is not None:
             self._move(self._loop.time() + self.timeout)
 
@@ -221,7 +221,7 @@ class Submission:
     maybe_accepted: bool = attrs.field(default=False, init=False)
     refusal: FoxError | None = attrs.field(default=None, init=False)
     refused_by_edge: bool = attrs.field(default=False, init=False)
-    barred: Bar | None = attrs.field(default=None, init=False)
+    barred: Barrier | None = attrs.field(default=None, init=False)
     caller_gone: bool = attrs.field(default=False, init=False)
     epochs: Epochs = attrs.field(default=(0, 0), init=False)
     edge_refusals: int = attrs.field(default=0, init=False)
@@ -255,7 +255,7 @@ class Submission:
 
     def patience(self) -> float:
         """Seconds for which a refusal may hold it from now on."""
-        return self.deadline.left() if self.series is None else self.longest_hold
+        return self.deadline.remaining() if self.series is None else self.longest_hold
 
     @property
     def longest_hold(self) -> float:
@@ -323,23 +323,23 @@ class Submission:
 
     # Events from outside.
 
-    def bar(self, bar: Bar) -> None:
+    def bar(self, bar: Barrier) -> None:
         """Stop sending: a try that has been sent may finish, anything before that ends now."""
         self.barred = self.barred if self.barred is not None and bar.error is None else bar
         self.pause = bar.reason or self.pause
-        if self._exchange is not None and not self._exchange.revoke():
+        if self._exchange is not None and not self._exchange.cancel():
             return
         if self.task is not None and self._state is not SubmitState.ACCEPTED:
             self.task.cancel()
 
-    def lose_caller(self) -> None:
+    def note_caller_gone(self) -> None:
         """The caller has gone: a sent try may finish within the grace, so that its id is not lost."""
         if self.caller_gone:
             return
         self.caller_gone = True
         if self._exchange is not None and self._exchange.sent:
             self._exchange.end_by(self._loop.time() + self._grace)
-        self.bar(Bar())
+        self.bar(Barrier())
 
     async def settle(self) -> None:
         """After its caller's time, wait for an answer that is arriving: it counts."""

@@ -13,18 +13,18 @@ import copy
 import functools
 import random
 
-from foxapi_async._client.admission import HELD_BACK, Admission, answer_of
+from foxapi_async._client.admission import HELD_BACK, Admission, outcome_of
 from foxapi_async._client.api import Api
 from foxapi_async._client.hooks import Hooks, SubmitFailed, Submitted, Submitting
 from foxapi_async._client.poller import Poller
-from foxapi_async._client.submission import Bar, Submission, SubmitState
+from foxapi_async._client.submission import Barrier, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
 from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
-from foxapi_async._policy.brake import LONGEST_HOLD, Answer
+from foxapi_async._policy.brake import LONGEST_HOLD, PostOutcome
 from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_seconds
@@ -45,7 +45,7 @@ class Submitter:
         uploads: stores their local files first.
         poller: tracks their tasks.
         retry: the bounds of one exchange.
-        left: set when the session is closed.
+        closed: set when the session is closed.
         hooks: get notices of each submit; None without a hook.
     """
 
@@ -55,7 +55,7 @@ class Submitter:
         uploads: Uploads,
         poller: Poller,
         retry: RetryPolicy,
-        left: asyncio.Event,
+        closed: asyncio.Event,
         hooks: Hooks | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class Submitter:
         self._uploads = uploads
         self._poller = poller
         self._retry = retry
-        self._left = left
+        self._closed = closed
         self._hooks = hooks
         self._live: dict[asyncio.Task[Answered], Submission] = {}
         self._admission = Admission(api, hooks)
@@ -87,12 +87,12 @@ class Submitter:
             if not task.done():
                 await submission.settle()
         except BaseException:
-            _leave_to_itself(submission, task)
+            _detach_caller(submission, task)
             raise
         if not task.done():
-            submission.lose_caller()
+            submission.note_caller_gone()
         if not task.done() or task.cancelled():
-            ended = "the session was left" if self._left.is_set() else "the waiting was ended"
+            ended = "the session was left" if self._closed.is_set() else "the waiting was ended"
             raise submission.error_for_caller(ended)
         outcome = task.result()
         if isinstance(outcome, TaskHandle):
@@ -154,7 +154,7 @@ class Submitter:
     ) -> TaskHandle:
         """Give the task to the poller. Hooks get the notice after its id is safe."""
         self._admission.note_accepted(reply.id)
-        self._api.contact.unreachable_since = None
+        self._api.reachability.unreachable_since = None
         notice = None
         if self._hooks is not None:
             seconds = self._loop.time() - began
@@ -165,7 +165,7 @@ class Submitter:
                 tries=submission.tries,
                 seconds=seconds,
             )
-        snapshot = TaskSnapshot.of(reply, self._api.downloads)
+        snapshot = snapshot_of(reply, self._api.downloads)
         deadline = submission.deadline
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
         breaker = self._admission.breaker
@@ -185,7 +185,7 @@ class Submitter:
         try:
             if request.local_files():
                 request = await self._uploads.replace_in(request, submission.call)
-            admitted = await self._admission.enter(submission)
+            admitted = await self._admission.admit(submission)
         except FoxError as error:
             admitted = error
         if isinstance(admitted, FoxError):
@@ -199,7 +199,7 @@ class Submitter:
                 exchange,
                 key=submission.key,
                 earlier=submission.tries,
-                tainted=submission.maybe_accepted,
+                maybe_accepted=submission.maybe_accepted,
             )
             submission.conclude(judged)
             if isinstance(judged, Verdict):
@@ -207,7 +207,7 @@ class Submitter:
             return judged
         finally:
             if admitted is not None:
-                self._admission.leave(admitted, submission, judged)
+                self._admission.note_ended(admitted, submission, judged)
 
     # After a try that was not accepted.
 
@@ -218,9 +218,9 @@ class Submitter:
         if verdict.hold:  # also after the last try: the others must wait too
             self._api.submits.hold(now + seconds, verdict.refusal)
         if isinstance(error, ConnectionFailedError):
-            self._api.contact.failed(now)
+            self._api.reachability.failed(now)
         else:
-            self._api.contact.unreachable_since = None
+            self._api.reachability.unreachable_since = None
         if not verdict.edge:
             self._refuse_account(error, model, submission)
         wait = self._wait_for(submission, verdict, failures, seconds)
@@ -245,44 +245,44 @@ class Submitter:
         wait: float | None = None
         if series is not None and isinstance(error, RateLimitError):
             wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
-        elif series is not None and answer_of(submission, verdict) is Answer.EDGE:
+        elif series is not None and outcome_of(submission, verdict) is PostOutcome.EDGE:
             wait = self._admission.edge_wait(submission, seconds)
         elif (
             verdict.again
             and failures < self._retry.tries
-            and (patient or seconds < submission.deadline.left())
+            and (patient or seconds < submission.deadline.remaining())
         ):
             wait = seconds
         elif patient and error.retryable:
-            left = self._outage_left()
+            left = self._outage_remaining()
             wait = min(random.uniform(CAP_SECONDS, 2 * CAP_SECONDS), left + 0.01) if left >= 0 else None  # noqa: S311 - no secret
             submission.pause = "outage" if wait is None else None
         return wait
 
-    def _outage_left(self) -> float:
+    def _outage_remaining(self) -> float:
         """Seconds for which a batch still waits for a network that is down; negative if it waits no more."""
-        longest = LONGEST_HOLD if self._api.contact.heard else UNHEARD_SECONDS
-        return longest - self._api.contact.silence(self._loop.time())
+        longest = LONGEST_HOLD if self._api.reachability.ever_answered else UNHEARD_SECONDS
+        return longest - self._api.reachability.silence(self._loop.time())
 
     def _keeps_waiting(self, submission: Submission) -> bool:
         """Whether to wait past the deadline: yes, if nothing was sent and the batch waits out network failures."""
         series = submission.series
         if series is None or not series.pauses or submission.barred is not None or submission.maybe_billed:
             return False
-        return self._outage_left() >= 0
+        return self._outage_remaining() >= 0
 
     # Ending many submits at a time.
 
-    def close(self, reason: FoxError) -> None:
+    def stop(self, reason: FoxError) -> None:
         """Stop sending: waiting submits fail with `reason`, and later ones too."""
         self._closed_by = reason
         for submission in list(self._live.values()):
-            submission.bar(Bar(reason))
+            submission.bar(Barrier(reason))
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Note that no caller waits any more: sent submits may finish within their grace."""
         for submission in list(self._live.values()):
-            submission.lose_caller()
+            submission.note_caller_gone()
         self._admission.close()
 
     def end_grace(self) -> None:
@@ -310,7 +310,7 @@ class Submitter:
         )
         for submission in list(self._live.values()):
             if submission is not by and (scope == "account" or submission.model == model):
-                submission.bar(Bar(error, "account"))
+                submission.bar(Barrier(error, "account"))
 
     # The notices for hooks.
 
@@ -335,10 +335,10 @@ class Submitter:
         self._hooks(notice)
 
 
-def _leave_to_itself(submission: Submission, task: asyncio.Task[Answered]) -> None:
+def _detach_caller(submission: Submission, task: asyncio.Task[Answered]) -> None:
     """Handle a cancelled caller. If its submit ended in this very turn, only the log can report how."""
     if not task.done():
-        submission.lose_caller()
+        submission.note_caller_gone()
     elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
         _log_without_caller(submission, task.result())
 

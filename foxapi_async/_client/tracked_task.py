@@ -8,7 +8,7 @@ import math
 import attrs
 
 from foxapi_async._cadence.cadence import Cadence
-from foxapi_async._cadence.estimates import Estimates
+from foxapi_async._cadence.estimates import Estimates, model_estimates
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
 from foxapi_async._errors import (
@@ -19,8 +19,8 @@ from foxapi_async._errors import (
     TaskAbandonedError,
     TaskTimeoutError,
 )
-from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.handle import TaskHandle, disown
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
@@ -99,7 +99,7 @@ class TrackedTask:
             estimates: what is known of the durations of tasks; learns from it.
             now: when it came.
         """
-        signal = snapshot.signal
+        signal = signal_of(snapshot)
         final = signal in REMOTELY_OVER
         if self.event is None and not self.from_start:
             self.created = now - age_at_reply(snapshot.created, date)
@@ -112,8 +112,8 @@ class TrackedTask:
                 # one ends.
                 seen_running = 0.0 if forecast is None else forecast.age
                 if forecast is not None:
-                    forecast.leave()
-                model = estimates.of(snapshot.model)
+                    forecast.close()
+                model = model_estimates(estimates, snapshot.model)
                 self.forecast = forecast = TaskForecast(model, estimate, learned_from=self.from_start)
                 forecast.runs(seen_running, None)
         if final:
@@ -136,13 +136,13 @@ class TrackedTask:
         )
         return event
 
-    def fail(self, verdict: Verdict, now: float, *, heard: bool) -> FoxError | None:
+    def fail(self, verdict: Verdict, now: float, *, ever_answered: bool) -> FoxError | None:
         """Note a failed poll. Return the final error of the handles, or None to poll again.
 
         Args:
             verdict: of the poll.
             now: when it came.
-            heard: whether the service itself ever answered this session.
+            ever_answered: whether the service itself ever answered this session.
         """
         error = verdict.error
         self.failure = error
@@ -154,7 +154,7 @@ class TrackedTask:
             text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
-            if heard or not self._is_cut_off(now):
+            if ever_answered or not self._is_cut_off(now):
                 return None
             error.charged, error.retryable = "yes", False
         elif verdict.again:
@@ -163,7 +163,7 @@ class TrackedTask:
             error.charged = "yes"  # it was accepted, whatever a read says
         elif isinstance(error, NotFoundError):
             for handle in self.handles:
-                handle.kept = False
+                disown(handle)
         return error
 
     def _is_cut_off(self, now: float) -> bool:
@@ -181,7 +181,10 @@ class TrackedTask:
             return min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
         assert self.forecast is not None  # noqa: S101 - there was a reply
         age = max(0.0, now - self.created)
-        moments = [cadence.next_look(age, f, step=step, scarcity=scarcity) for f in self.forecast.forecasts]
+        moments = [
+            cadence._next_poll(age, forecast, step=step, scarcity=scarcity)  # noqa: SLF001 - not for users
+            for forecast in self.forecast.forecasts
+        ]
         return min(moments) - age
 
     def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:

@@ -166,15 +166,15 @@ class Downloads:
         try:
             return await self._fetch_from(file, sink)
         except _Expired as expired:
-            gone = str(expired)
+            reason = str(expired)
         fresh = await self._fresh(file, shared)
         if isinstance(fresh, str):
-            raise _error(file, f"{gone}{fresh}; {LIFETIME}")
+            raise _error(file, f"{reason}{fresh}; {LIFETIME}")
         try:  # from the beginning: a validator is valid only for the bytes of one address
             return await self._fetch_from(fresh, sink)
         except _Expired as expired:
-            gone = str(expired)
-        raise _error(fresh, f"{gone}, also at the fresh address that its task names; {LIFETIME}")
+            reason = str(expired)
+        raise _error(fresh, f"{reason}, also at the fresh address that its task names; {LIFETIME}")
 
     async def _fresh(self, file: FileRequest, shared: UrlRefresh) -> FileRequest | str:
         """The file at a fresh address, or a text that says why there is none."""
@@ -215,7 +215,7 @@ class Downloads:
         seconds = connect + self._retry.reply_timeout
         async with client.get(file.url, known.resume_headers(sink.size), seconds, connect) as stream:
             step = known.take(stream.status, stream.headers, sink.size)
-            if step is RangeReply.ANEW:
+            if step is RangeReply.RESTART:
                 raise ExchangeFailed(f"HTTP {stream.status} does not fit what came so far")
             if step is RangeReply.REFUSED:
                 _refuse(file, stream)

@@ -20,8 +20,8 @@ class RangeReply(enum.Enum):
     """How a reply fits the bytes that are there."""
 
     BEGIN = "the whole file, from its first byte"
-    GO_ON = "the rest of it"
-    ANEW = "nothing that fits: ask again, for the whole file"
+    CONTINUE = "the rest of it"
+    RESTART = "nothing that fits: ask again, for the whole file"
     REFUSED = "no file at all"
 
 
@@ -39,31 +39,29 @@ class PartialFile:
     validator: str | None = None
     total: int | None = None
 
-    def can_resume(self, size: int) -> bool:
-        """Whether a download can continue after the first `size` bytes."""
-        return size > 0 and self.validator is not None
-
     def resume_headers(self, size: int) -> dict[str, str]:
         """Headers that ask for the rest, or for the whole file if its version has changed."""
-        return {"Range": f"bytes={size}-", "If-Range": self.validator or ""} if self.can_resume(size) else {}
+        if size == 0 or self.validator is None:
+            return {}
+        return {"Range": f"bytes={size}-", "If-Range": self.validator}
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
         """How a reply fits the `size` bytes that are there. Notes the facts that it gives of the file."""
-        resuming = self.can_resume(size)
         if status == 200:
             is_plain = _is_plain(headers)
             self.content_type = headers.get("Content-Type")
             self.validator = _validator(headers) if is_plain else None
             self.total = _number(headers.get("Content-Length")) if is_plain else None
             return RangeReply.BEGIN
-        if status == 206 and resuming and self._goes_on(headers, size):
-            return RangeReply.GO_ON
+        resuming = bool(self.resume_headers(size))
+        if status == 206 and resuming and self._continues(headers, size):
+            return RangeReply.CONTINUE
         if status == 206 or (status == 416 and resuming):
-            self.forget()
-            return RangeReply.ANEW
+            self.restart()
+            return RangeReply.RESTART
         return RangeReply.REFUSED
 
-    def forget(self) -> None:
+    def restart(self) -> None:
         """Let the next try ask for the whole file."""
         self.validator = self.total = None
 
@@ -74,10 +72,10 @@ class PartialFile:
         if self.total is None or size == self.total:
             return True
         if size > self.total:
-            self.forget()
+            self.restart()
         return False
 
-    def _goes_on(self, headers: Mapping[str, str], size: int) -> bool:
+    def _continues(self, headers: Mapping[str, str], size: int) -> bool:
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or not _is_plain(headers):
             return False

@@ -5,6 +5,7 @@ It stores its state and wakes its waiters. It is not a future, because cancellin
 cancels it for all. Plain functions on the loop make all changes, so there is no lock. Each waiter gets its
 own error object, because a traceback grows with every raise.
 """
+# ruff: noqa: SLF001 - the functions of this module are a part of its classes
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ import copy
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
 
+from foxapi_async._display import public_dir
 from foxapi_async._errors import ConfigurationError, FoxError, Hint, TaskAbandonedError, TaskTimeoutError
 from foxapi_async._handles.result import TaskResult
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
 from foxapi_async._options import check_timeout
 
@@ -34,36 +36,35 @@ class TaskHandle:
 
     Attributes:
         id: the task's id. Keep it: `FoxSession.attach(id)` continues with the task in any process.
-        kept: whether the session is responsible for the task. If not, the handle is not in `unfinished`.
     """
 
     __slots__ = (
         "__weakref__",
-        "_ended",
+        "_end_waiters",
         "_ending",
         "_event",
+        "_event_waiters",
+        "_kept",
         "_loop",
-        "_news",
-        "_retire",
         "_state",
         "_version",
         "_watchers",
+        "_when_ended",
         "id",
-        "kept",
     )
 
-    def __init__(self, task_id: str, retire: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
+    def __init__(self, task_id: str, when_ended: Callable[[TaskHandle], None], *, kept: bool = True) -> None:
         self.id = task_id
-        self.kept = kept
+        self._kept = kept
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._event: TaskEvent | None = None
         self._version = 0
-        self._retire = retire
+        self._when_ended = when_ended
         self._loop = asyncio.get_running_loop()
         # None until there is a waiter: of a hundred thousand handles most never have one.
-        self._ended: list[asyncio.Future[None]] | None = None
-        self._news: list[asyncio.Future[None]] | None = None
+        self._end_waiters: list[asyncio.Future[None]] | None = None
+        self._event_waiters: list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id} {self._state.value}>"
@@ -83,8 +84,10 @@ class TaskHandle:
             return
         text = f"stop() was called on the handle of task {self.id}; the task continues"
         hint = Hint.RESUME_TASK
-        self.end(Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint))
-        self._retire(self)
+        end_handle(
+            self, Signal.STOP, TaskAbandonedError(text, task_id=self.id, snapshot=self.snapshot, hint=hint)
+        )
+        self._when_ended(self)
 
     def __await__(self) -> Generator[Any, None, TaskResult]:
         return self.wait().__await__()
@@ -104,8 +107,8 @@ class TaskHandle:
         limit = None if timeout is None else check_timeout(timeout)
         self._check_loop()
         if not self.done():
-            self._ended = self._ended or []
-            await self._park(self._ended, limit)
+            self._end_waiters = self._end_waiters or []
+            await self._park(self._end_waiters, limit)
         ending = self._ending
         if isinstance(ending, TaskResult):
             return ending
@@ -134,8 +137,8 @@ class TaskHandle:
                 return self._version, self._event
             if self.done():
                 return None
-            self._news = self._news or []
-            await self._park(self._news)
+            self._event_waiters = self._event_waiters or []
+            await self._park(self._event_waiters)
 
     async def _park(self, waiters: list[asyncio.Future[None]], limit: float | None = None) -> None:
         """Wait until woken, or for `limit` seconds."""
@@ -150,25 +153,39 @@ class TaskHandle:
             if timer is not None:
                 timer.cancel()
 
-    # Only the poller calls the methods below.
 
-    def observe(self, event: TaskEvent, ending: Ending | None) -> None:
-        """Take the event of a poll. `ending` comes with a final one."""
-        self._event = event
-        self._version += 1
-        if ending is None:
-            self._state = advance(self._state, event.snapshot.signal)
-        else:
-            self.end(event.snapshot.signal, ending)
-        if self._news:
-            _wake(self._news)
+# Only the poller calls these. They are functions, so users do not find them on their handles.
 
-    def end(self, signal: Signal, ending: Ending) -> None:
-        """End the handle with the result or error that every waiter gets."""
-        self._state = advance(self._state, signal)
-        self._ending = ending
-        _wake(self._ended)
-        _wake(self._news)
+
+def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None:
+    """Take the event of a poll. `ending` comes with a final one."""
+    handle._event = event
+    handle._version += 1
+    signal = signal_of(event.snapshot)
+    if ending is None:
+        handle._state = advance(handle._state, signal)
+    else:
+        end_handle(handle, signal, ending)
+    if handle._event_waiters:
+        _wake(handle._event_waiters)
+
+
+def end_handle(handle: TaskHandle, signal: Signal, ending: Ending) -> None:
+    """End the handle with the result or error that every waiter gets."""
+    handle._state = advance(handle._state, signal)
+    handle._ending = ending
+    _wake(handle._end_waiters)
+    _wake(handle._event_waiters)
+
+
+def disown(handle: TaskHandle) -> None:
+    """Note that the session is not responsible for the task: the handle does not stay in `unfinished`."""
+    handle._kept = False
+
+
+def is_kept(handle: TaskHandle) -> bool:
+    """Whether the session is responsible for the task."""
+    return handle._kept
 
 
 def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
@@ -182,6 +199,8 @@ def _wake(waiters: list[asyncio.Future[None]] | None) -> None:
 class _Events:
     """One iterator over a handle: the current state first, then each newer one."""
 
+    __dir__ = public_dir
+
     def __init__(self, handle: TaskHandle) -> None:
         self._handle = handle
         self._seen = 0
@@ -190,7 +209,7 @@ class _Events:
         return self
 
     async def __anext__(self) -> TaskEvent:
-        newer = await self._handle._newer_than(self._seen)  # noqa: SLF001 - the other half of one idea
+        newer = await self._handle._newer_than(self._seen)
         if newer is None:
             raise StopAsyncIteration
         self._seen, event = newer

@@ -65,7 +65,7 @@ class GeneratedImage:
             DownloadError: see `save`.
         """
         target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
-        return (await self.downloads.save([(self.file, target)]))[0]
+        return (await downloads_of(self).save([(file_of(self), target)]))[0]
 
     async def read(self) -> bytes:
         """The image file as bytes, held in memory.
@@ -73,17 +73,7 @@ class GeneratedImage:
         Raises:
             DownloadError: it cannot be fetched. `charged` is "yes".
         """
-        return await self.downloads.read(self.file)
-
-    @property
-    def file(self) -> FileRequest:
-        """The file to fetch."""
-        return FileRequest(self.url, self.task_id, self._position)
-
-    @property
-    def downloads(self) -> Downloads:
-        """The downloads that fetch it."""
-        return self._downloads or standalone()
+        return await downloads_of(self).read(file_of(self))
 
     def __getstate__(self) -> tuple[Any, ...]:
         return (self.url, self.content_type, self.task_id, dict(self.raw))
@@ -92,6 +82,16 @@ class GeneratedImage:
         names = ("url", "content_type", "task_id", "raw", "_downloads", "_position")
         for name, value in zip(names, (*state, None, None), strict=True):
             object.__setattr__(self, name, value)
+
+
+def file_of(image: GeneratedImage) -> FileRequest:
+    """The file to fetch for an image."""
+    return FileRequest(image.url, image.task_id, image._position)  # noqa: SLF001 - not for users of the image
+
+
+def downloads_of(image: GeneratedImage) -> Downloads:
+    """The downloads that fetch the file of an image."""
+    return image._downloads or standalone()  # noqa: SLF001 - as above
 
 
 @attrs.frozen(kw_only=True)
@@ -142,10 +142,10 @@ class TaskResult:
             )
         stem = safe_name(self.task_id)
         wanted = [
-            (image.file, Target(path=folder / f"{stem}-{n}", exact=False, overwrite=overwrite))
+            (file_of(image), Target(path=folder / f"{stem}-{n}", exact=False, overwrite=overwrite))
             for n, image in enumerate(self.images, 1)
         ]
-        return await self.images[0].downloads.save(wanted) if wanted else []
+        return await downloads_of(self.images[0]).save(wanted) if wanted else []
 
 
 @attrs.frozen(kw_only=True)

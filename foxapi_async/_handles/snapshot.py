@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import attrs
 
@@ -57,49 +57,49 @@ class TaskSnapshot:
     )
     has_results: bool = False
 
-    @classmethod
-    def of(cls, reply: TaskReply, downloads: Downloads | None = None) -> Self:
-        """The snapshot of a reply. Its images fetch their files through `downloads`."""
-        count = len(reply.files)
-        images = tuple(
-            GeneratedImage(
-                file.url,
-                file.content_type,
-                task_id=reply.id,
-                raw=file.raw,
-                downloads=downloads,
-                position=Position(index, count),
-            )
-            for index, file in enumerate(reply.files)
-        )
-        return cls(
-            id=reply.id,
-            model=reply.model,
-            status=reply.status,
-            progress=reply.progress,
-            estimated_time=reply.estimated_time,
-            created=reply.created,
-            images=images,
-            error=reply.error,
-            usage=reply.usage,
-            raw=reply.raw,
-            has_results=reply.has_results,
-        )
-
     @property
     def raw(self) -> Mapping[str, Any]:
         """The whole reply. If it is kept as JSON, each access parses it."""
         return _parsed(self._raw)
 
     @property
-    def signal(self) -> state.Signal:
-        """The signal of this state for a handle."""
-        return state.reading(self.status, has_results=self.has_results)
-
-    @property
     def finished(self) -> bool:
         """Whether the task is over. "completed" without results is not over: they follow within seconds."""
-        return self.signal in state.REMOTELY_OVER
+        return signal_of(self) in state.REMOTELY_OVER
+
+
+def signal_of(snapshot: TaskSnapshot) -> Signal:
+    """The signal of a state for a handle."""
+    return state.signal_from(snapshot.status, has_results=snapshot.has_results)
+
+
+def snapshot_of(reply: TaskReply, downloads: Downloads | None = None) -> TaskSnapshot:
+    """The snapshot of a reply. Its images fetch their files through `downloads`."""
+    count = len(reply.files)
+    images = tuple(
+        GeneratedImage(
+            file.url,
+            file.content_type,
+            task_id=reply.id,
+            raw=file.raw,
+            downloads=downloads,
+            position=Position(index, count),
+        )
+        for index, file in enumerate(reply.files)
+    )
+    return TaskSnapshot(
+        id=reply.id,
+        model=reply.model,
+        status=reply.status,
+        progress=reply.progress,
+        estimated_time=reply.estimated_time,
+        created=reply.created,
+        images=images,
+        error=reply.error,
+        usage=reply.usage,
+        raw=reply.raw,
+        has_results=reply.has_results,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +132,7 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
     """The error for a task that failed or was cancelled."""
     problem = snapshot.error
     code, words = (problem.code, shorten(problem.message)) if problem else (None, "")
-    if snapshot.signal is Signal.FAILURE:
+    if signal_of(snapshot) is Signal.FAILURE:
         why = f" ({shorten(code, 100)})" if code else ""
         text = f"task {snapshot.id} failed{why}" + (f": {words}" if words else "")
         return _errors.TaskFailedError(text, code=code, detail=words, task_id=snapshot.id, snapshot=snapshot)
@@ -142,7 +142,7 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
 
 def ending_of(snapshot: TaskSnapshot, elapsed: float) -> TaskResult | FoxError:
     """The result or the error of a finished task."""
-    if snapshot.signal is not Signal.COMPLETED:
+    if signal_of(snapshot) is not Signal.COMPLETED:
         return task_failure(snapshot)
     return TaskResult(
         task_id=snapshot.id,

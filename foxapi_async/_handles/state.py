@@ -41,7 +41,7 @@ class Signal(enum.Enum):
     CANCELLATION = "cancelled"
     DEADLINE = "deadline"
     STOP = "stop()"
-    LEAVE = "session left"
+    CLOSE = "session left"
     REFUSAL = "poll refused"
 
 
@@ -55,22 +55,22 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
         Signal.CANCELLATION: State.CANCELLED,
         Signal.DEADLINE: State.TIMED_OUT,
         Signal.STOP: State.ABANDONED,
-        Signal.LEAVE: State.ABANDONED,
+        Signal.CLOSE: State.ABANDONED,
         Signal.REFUSAL: State.REFUSED,
     },
 }
 
-_READINGS = {"failed": Signal.FAILURE, "cancelled": Signal.CANCELLATION, "canceled": Signal.CANCELLATION}
+_SIGNALS = {"failed": Signal.FAILURE, "cancelled": Signal.CANCELLATION, "canceled": Signal.CANCELLATION}
 
 REMOTELY_OVER = frozenset({Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION})
 
 
-def reading(status: str, *, has_results: bool) -> Signal:
+def signal_from(status: str, *, has_results: bool) -> Signal:
     """The signal for a status of the service, in upper or lower case."""
     status = status.lower()
     if status == "completed":
         return Signal.COMPLETED if has_results else Signal.EMPTY
-    return _READINGS.get(status, Signal.RUNNING)
+    return _SIGNALS.get(status, Signal.RUNNING)
 
 
 def advance(state: State, signal: Signal) -> State:

@@ -71,7 +71,7 @@ class Exchange:
     def __init__(self, connect: float, reply: float) -> None:
         self.sent = False
         self._reply = reply
-        self._revoked = False
+        self._cancelled = False
         self._complete = False
         self._over = False  # whether its context has exited
         self._pieces = 0
@@ -89,7 +89,7 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
-        self._timer = self._loop.call_at(self._limit, self._ring)
+        self._timer = self._loop.call_at(self._limit, self._on_timer)
         return self
 
     async def __aexit__(
@@ -105,14 +105,14 @@ class Exchange:
         Raises:
             ExchangeFailed: they may not go out any more; bytes that are buffered are never sent.
         """
-        if self._revoked:
+        if self._cancelled:
             raise ExchangeFailed("given up before it was sent")
         self.sent = True
         self._settling = None
         self._limit = self._loop.time() + self._reply
         self._set_timer(min(self._limit, self._last))
 
-    def came(self) -> None:
+    def note_received(self) -> None:
         """Note that a piece of the answer was read: its headers, or part of its body."""
         self._pieces += 1
 
@@ -141,17 +141,17 @@ class Exchange:
             if settling.is_over(self._loop.time(), self._pieces, busy=self._complete and not self._over):
                 return
 
-    def revoke(self) -> bool:
+    def cancel(self) -> bool:
         """Take the request back. Return True if it was not sent yet: then it never will be.
 
         Cancelling alone is not enough: aiohttp writes in its own task, which may be scheduled already.
         """
-        self._revoked = not self.sent
-        return self._revoked
+        self._cancelled = not self.sent
+        return self._cancelled
 
     def close(self) -> None:
         """End the exchange. Nothing is sent afterwards, so the value of `sent` is final."""
-        self._revoked = True
+        self._cancelled = True
         self.stop_timer()
 
     def stop_timer(self) -> None:
@@ -163,9 +163,9 @@ class Exchange:
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:  # else the limit was removed
             self._timer.cancel()
-            self._timer = self._loop.call_at(when, self._ring)
+            self._timer = self._loop.call_at(when, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         now = self._loop.time()
         if self._settling is None and self.sent:
             self._settling = Settling(now, self._pieces)
@@ -184,7 +184,7 @@ class TimedExchange:
     timeout: asyncio.Timeout = attrs.field(factory=functools.partial(asyncio.timeout, None), init=False)
     sent: ClassVar[bool] = True
 
-    def came(self) -> None:
+    def note_received(self) -> None:
         """Ignore that a piece of the answer was read: a read can be repeated, so its limit stays."""
 
     def complete(self) -> None:
@@ -216,7 +216,7 @@ class ExchangeTimeouts:
         exchange = TimedExchange(self)
         self._open[exchange] = when = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(when, self._ring)
+            self._timer = loop.call_at(when, self._on_timer)
         return exchange
 
     def end(self, exchange: TimedExchange) -> None:
@@ -226,10 +226,10 @@ class ExchangeTimeouts:
             self._timer.cancel()
             self._timer = None
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         """End the oldest exchange through its own timeout."""
         oldest = next(iter(self._open))
         oldest.timeout.reschedule(self._open.pop(oldest))
         following = next(iter(self._open.values()), None)
         loop = asyncio.get_running_loop()
-        self._timer = None if following is None else loop.call_at(following, self._ring)
+        self._timer = None if following is None else loop.call_at(following, self._on_timer)

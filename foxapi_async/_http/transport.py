@@ -192,7 +192,7 @@ class Transport:
         self, response: aiohttp.ClientResponse, exchange: Exchange | TimedExchange
     ) -> Reply:
         """The reply with its body, read in pieces, so that a compressed bomb is noticed while it is small."""
-        exchange.came()
+        exchange.note_received()
         pieces: list[bytes] = []
         try:
             whole = await _read(response.content, pieces, exchange, LARGE_BYTES)
@@ -234,7 +234,7 @@ async def _read(
             if content.at_eof():
                 return True
             pieces.append(await content.readany())
-            exchange.came()
+            exchange.note_received()
             size += len(pieces[-1])
     except NETWORK:
         return False

@@ -40,7 +40,7 @@ _ITS_OWN = (
 
 
 @attrs.define(eq=False)
-class _Job:
+class _QueuedWork:
     """Work for the connection, the future of its waiting caller, and its note for the log."""
 
     work: Callable[[sqlite3.Connection], Any]
@@ -71,7 +71,7 @@ class Writer:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="foxapi-ledger")
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._pending: list[_Job] = []
+        self._pending: list[_QueuedWork] = []
         self._busy = False
         self._file: LedgerFile | None = None
         self._refusal: str | None = "is not open"
@@ -121,7 +121,7 @@ class Writer:
             LedgerError: this is another process or event loop than the one that opened the ledger.
         """
         self._check_place()
-        job = _Job(work, self._loop.create_future(), note)
+        job = _QueuedWork(work, self._loop.create_future(), note)
         if self._refusal is not None:
             job.error = LedgerError(f"the ledger {self._path} {self._refusal}")
             _resolve([job])
@@ -152,7 +152,7 @@ class Writer:
         if not here:
             raise LedgerError(f"the ledger {self._path} was opened on another event loop: use it there")
 
-    def _take(self) -> list[_Job]:
+    def _take(self) -> list[_QueuedWork]:
         with self._lock:
             group, self._pending = self._pending, []
             self._busy = bool(group)
@@ -172,7 +172,7 @@ class Writer:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
                 self._loop.call_soon_threadsafe(_resolve, group)
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[_QueuedWork]) -> None:
         """Do the work of a group in one transaction, and write its notes to the log."""
         assert self._file is not None  # noqa: S101 - no work is taken before the file is open
         if self.broken is not None:
@@ -206,7 +206,7 @@ class Writer:
             self._file.connection.execute("ROLLBACK")
 
 
-def _resolve(group: list[_Job]) -> None:
+def _resolve(group: list[_QueuedWork]) -> None:
     """Give each waiting caller its result. An error counts as read: a broken ledger also refuses the next call."""
     for job in group:
         if job.future.done():

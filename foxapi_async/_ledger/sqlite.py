@@ -23,8 +23,8 @@ from foxapi_async._errors import LedgerError
 from foxapi_async._ledger import statements as rows
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.group_commit import Writer
-from foxapi_async._ledger.proofs import Comparison, Proofs, compare, rebuild
 from foxapi_async._ledger.protocol import Totals
+from foxapi_async._ledger.recovery import Comparison, Proofs, compare, rebuild
 from foxapi_async._ledger.schema import open_to_read, open_to_write
 from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
 from foxapi_async._wire.json_values import read_price

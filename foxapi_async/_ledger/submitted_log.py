@@ -26,7 +26,7 @@ import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.proofs import Proof
+from foxapi_async._ledger.recovery import Proof
 from foxapi_async._wire.json_values import read_price
 
 SUBMITTED = "submitted.jsonl"

@@ -37,7 +37,7 @@ Reason = Literal["account", "path", "outage", "uncertain", "hold", "disk", "budg
 """Why a run pauses."""
 
 
-class Answer(enum.Enum):
+class PostOutcome(enum.Enum):
     """How a POST ended."""
 
     ACCEPTED = "accepted"
@@ -120,7 +120,9 @@ class Brake:
         if self.hold is not None:
             self.hold.probing, self.hold.ready = False, True
 
-    def end(self, ticket: Ticket, submit: int, answer: Answer, error: FoxError | None, now: float) -> None:
+    def end(
+        self, ticket: Ticket, submit: int, answer: PostOutcome, error: FoxError | None, now: float
+    ) -> None:
         """Note how a POST ended.
 
         Args:
@@ -130,7 +132,7 @@ class Brake:
             error: the error that the submit got; None if it was accepted.
             now: the present.
         """
-        if answer is Answer.ACCEPTED:
+        if answer is PostOutcome.ACCEPTED:
             self.ever_accepted = True
             self._newest_accepted = max(self._newest_accepted, ticket.number)
         if not self.is_current(ticket):
@@ -138,12 +140,12 @@ class Brake:
         self._unanswered -= 1
         if self.hold is not None:
             self._end_probe(self.hold, answer, error, now)
-        elif answer is not Answer.UNSENT:
-            self._note(submit, uncertain=answer is Answer.UNCERTAIN)
-            if answer is Answer.ACCEPTED:
+        elif answer is not PostOutcome.UNSENT:
+            self._note(submit, uncertain=answer is PostOutcome.UNCERTAIN)
+            if answer is PostOutcome.ACCEPTED:
                 self._allowed += 1
             elif error is not None and self._closes(answer, ticket):
-                self._close(error, now, edge=answer is Answer.EDGE)
+                self._close(error, now, edge=answer is PostOutcome.EDGE)
 
     def _note(self, submit: int, *, uncertain: bool) -> None:
         self._recent.pop(submit, None)
@@ -151,8 +153,8 @@ class Brake:
         if len(self._recent) > RECENT_SUBMITS:
             del self._recent[next(iter(self._recent))]
 
-    def _closes(self, answer: Answer, ticket: Ticket) -> bool:
-        if answer is Answer.EDGE:
+    def _closes(self, answer: PostOutcome, ticket: Ticket) -> bool:
+        if answer is PostOutcome.EDGE:
             # If a POST that went later was accepted, the edge refuses this item and not all of them.
             return not self.passed_since(ticket.number)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
@@ -170,34 +172,34 @@ class Brake:
         self._unanswered = 0
         self._recent.clear()
 
-    def _end_probe(self, hold: Hold, answer: Answer, error: FoxError | None, now: float) -> None:
+    def _end_probe(self, hold: Hold, answer: PostOutcome, error: FoxError | None, now: float) -> None:
         hold.probing = False
-        if answer in {Answer.ACCEPTED, Answer.REFUSED}:  # the service itself answers
+        if answer in {PostOutcome.ACCEPTED, PostOutcome.REFUSED}:  # the service itself answers
             self.hold = None
             self._change()
             return
         if error is not None:
             hold.error = error
-        hold.refusals += answer is Answer.EDGE
+        hold.refusals += answer is PostOutcome.EDGE
         self._wait_longer(hold, now)
 
     def passed_since(self, number: int) -> bool:
         """Whether a later POST than that one was accepted."""
         return self._newest_accepted > number
 
-    def note_read(self, now: float, *, is_there: bool, heard: bool) -> None:
+    def note_read(self, now: float, *, is_there: bool, ever_answered: bool) -> None:
         """Note the result of the free read during a hold.
 
         Args:
             now: the present.
             is_there: whether the service answered with its own JSON.
-            heard: whether the service has ever answered this session. If it has not, a submit may show more
+            ever_answered: whether the service has ever answered this session. If it has not, a submit may show more
                 than a read: a wrong path refuses both, and bills nothing.
         """
         hold = self.hold
         if hold is None or hold.probing:
             return
-        if is_there or (hold.edge and not heard):
+        if is_there or (hold.edge and not ever_answered):
             hold.ready = True
         else:
             self._wait_longer(hold, now)

@@ -53,7 +53,7 @@ from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async._wire.texts import shorten
 
 T = TypeVar("T")
-Kind = Literal["fetch", "upload", "poll"]
+ReadKind = Literal["fetch", "upload", "poll"]
 
 # Without the service's own JSON, only these statuses mean that the request was not passed on to the service.
 _NOT_PASSED_ON = frozenset({
@@ -68,7 +68,12 @@ MAX_BODY = 2000
 
 
 def judge_submit(
-    outcome: Reply | Failure, key: str, *, earlier: int = 0, tainted: bool = False, resubmit: bool = False
+    outcome: Reply | Failure,
+    key: str,
+    *,
+    earlier: int = 0,
+    maybe_accepted: bool = False,
+    resubmit: bool = False,
 ) -> TaskReply | Verdict:
     """The accepted task, or the verdict on a submit that has no proof of acceptance.
 
@@ -76,11 +81,11 @@ def judge_submit(
         outcome: the reply or failure from the transport.
         key: the submit's idempotency key.
         earlier: how often this submit was tried before.
-        tainted: whether an earlier try was uncertain, so that no later refusal proves anything.
+        maybe_accepted: whether an earlier try was uncertain, so that no later refusal proves anything.
         resubmit: `RetryPolicy.resubmit_uncertain`.
     """
     judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
-    if isinstance(judged, TaskReply) or not tainted or isinstance(judged.error, UncertainSubmitError):
+    if isinstance(judged, TaskReply) or not maybe_accepted or isinstance(judged.error, UncertainSubmitError):
         return judged
     error = still_uncertain(judged.error, key)
     error.body = _body_of(outcome)
@@ -167,7 +172,7 @@ def _not_sent(failure: Failure) -> ConnectionFailedError:
 def judge_read(
     outcome: Reply | Failure,
     read: Callable[[Reply], T],
-    kind: Kind,
+    kind: ReadKind,
     task_id: str | None = None,
     *,
     fresh: bool = False,
@@ -213,7 +218,7 @@ def judge_read(
     return attrs.evolve(verdict, hold=status == 429, edge=by in _EDGE, too_large=outcome.too_large)
 
 
-def _read_verdict(error: FoxError, kind: Kind, task_id: str | None, *, again: bool) -> Verdict:
+def _read_verdict(error: FoxError, kind: ReadKind, task_id: str | None, *, again: bool) -> Verdict:
     if kind == "poll":
         error.charged = "unknown" if isinstance(error, _errors.NotFoundError) else "yes"
     error.task_id = task_id

@@ -8,6 +8,7 @@ demand.
         print(emulator.url, emulator.key)
 """
 
+from ._display import show_under
 from ._emulator import Emulator
 from ._faults import Fault
 from ._service import RequestRecord
@@ -16,3 +17,5 @@ from ._tasks import TaskView
 from ._threaded import ThreadedEmulator
 
 __all__ = ["Emulator", "Fault", "RequestRecord", "TaskView", "ThreadedEmulator", "pixel_size"]
+
+show_under(__name__, (Emulator, Fault, RequestRecord, TaskView, ThreadedEmulator, pixel_size))

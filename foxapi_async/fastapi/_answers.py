@@ -142,14 +142,14 @@ def error_body(error: FoxError) -> dict[str, Any]:
 
 
 def _body(answer: ErrorAnswer, error: FoxError) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": answer.type, "message": answer.message}
+    content: dict[str, Any] = {"type": answer.type, "message": answer.message}
     if answer.code:
-        told["code"] = shorten(answer.code, 100)
+        content["code"] = shorten(answer.code, 100)
     if isinstance(error, InvalidRequestError):
-        told["problems"] = list(error.problems)
+        content["problems"] = list(error.problems)
     if error.task_id is not None:
-        told["id"] = error.task_id
-    return {"error": told}
+        content["id"] = error.task_id
+    return {"error": content}
 
 
 def error_response(error: FoxError) -> JSONResponse:

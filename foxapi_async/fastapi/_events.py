@@ -52,13 +52,13 @@ class EventResponse(EventSourceResponse):
 
     Args:
         task_id: the task's id.
-        looking: gives a handle of the task, and is exited when the stream ends.
+        watching: gives a handle of the task, and is exited when the stream ends.
     """
 
-    def __init__(self, task_id: str, looking: AbstractContextManager[TaskHandle]) -> None:
+    def __init__(self, task_id: str, watching: AbstractContextManager[TaskHandle]) -> None:
         super().__init__((), headers=_HEADERS)  # the content is known only when the response is called
         self._task_id = task_id
-        self._looking = looking
+        self._watching = watching
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -66,7 +66,7 @@ class EventResponse(EventSourceResponse):
         if seen == final_id(self._task_id):
             await Response(status_code=204)(scope, receive, send)
             return
-        with self._looking as handle:
+        with self._watching as handle:
             async with contextlib.aclosing(_chunks(handle, seen, stopping_of(scope))) as chunks:
                 self.body_iterator = chunks
                 await super().__call__(scope, receive, send)
@@ -76,7 +76,7 @@ async def _chunks(
     handle: TaskHandle, seen: str | None, stopping: asyncio.Event
 ) -> AsyncGenerator[bytes, None]:
     yield KEEPALIVE_COMMENT  # some servers send no headers before there is a body
-    async for event in _readings(handle, stopping):
+    async for event in _events(handle, stopping):
         if event is None:
             yield KEEPALIVE_COMMENT
         elif event_id(event) != seen:
@@ -86,28 +86,30 @@ async def _chunks(
         yield error
 
 
-async def _readings(handle: TaskHandle, stopping: asyncio.Event) -> AsyncGenerator[TaskEvent | None, None]:
+async def _events(handle: TaskHandle, stopping: asyncio.Event) -> AsyncGenerator[TaskEvent | None, None]:
     """The events of a handle, and None after every `HEARTBEAT_SECONDS` without one, until the handle or the
     server ends.
     """
     events = aiter(handle)
     ended = asyncio.ensure_future(stopping.wait())
-    news = asyncio.ensure_future(_next(events))
+    next_event = asyncio.ensure_future(_next(events))
     try:
         while True:
-            await asyncio.wait({news, ended}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if news.done():
-                event = news.result()
+            await asyncio.wait(
+                {next_event, ended}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if next_event.done():
+                event = next_event.result()
                 if event is None:
                     return
-                news = asyncio.ensure_future(_next(events))
+                next_event = asyncio.ensure_future(_next(events))
                 yield event
             elif ended.done():
                 return
             else:
                 yield None
     finally:
-        news.cancel()
+        next_event.cancel()
         ended.cancel()
 
 

@@ -26,12 +26,12 @@ from foxapi_async.fastapi._answers import error_response
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._events import EventResponse
 from foxapi_async.fastapi._lifespan import Fox
-from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, Submitted
+from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, SubmittedImage
 from foxapi_async.fastapi._stopping import stopping_of
 from foxapi_async.models import GenerationRequest, parse_request
 
 # The time for the first poll of a task, even if the client wants to wait less.
-FIRST_LOOK_SECONDS = 10.0
+FIRST_POLL_SECONDS = 10.0
 
 LONGEST_WAIT = 300.0
 
@@ -157,16 +157,16 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
     return router
 
 
-async def submit_image(request: Request, response: Response, fox: Fox) -> Submitted:
+async def submit_image(request: Request, response: Response, fox: Fox) -> SubmittedImage:
     """Send the request: one billed POST. Its task continues, even if no client asks for it."""
     return await submitted_by(fox.submit, request, response)
 
 
-async def submitted_by(submit: Submit, request: Request, response: Response) -> Submitted:
+async def submitted_by(submit: Submit, request: Request, response: Response) -> SubmittedImage:
     """The answer to a request that goes to `submit`."""
     handle = await submit(parse_request(await read_object(request)))
     response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
-    return Submitted(id=handle.id)
+    return SubmittedImage(id=handle.id)
 
 
 async def image_state(task_id: TaskId, fox: Fox) -> ImageState:
@@ -179,14 +179,14 @@ async def image_events(task_id: TaskId, fox: Fox) -> Response:
 
     A browser's EventSource reconnects by itself, at any replica, and does not get the same event again.
     """
-    return EventResponse(task_id, looking_at(fox, task_id))
+    return EventResponse(task_id, watching(fox, task_id))
 
 
 async def image_result(
     request: Request, task_id: TaskId, fox: Fox, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30.0
 ) -> ImageResult:
     """Wait for the task up to `wait` seconds; 504 with its id if it takes longer."""
-    with looking_at(fox, task_id) as handle:
+    with watching(fox, task_id) as handle:
         work = asyncio.ensure_future(_result_within(handle, wait))
         ends = [asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _left(request))]
         try:
@@ -200,9 +200,9 @@ async def image_result(
 
 
 @contextlib.contextmanager
-def looking_at(fox: FoxSession, task_id: str) -> Generator[TaskHandle]:
+def watching(fox: FoxSession, task_id: str) -> Generator[TaskHandle]:
     """A handle for one reader. All handles of a task share its polls, which end with the last handle."""
-    handle = fox._look_on(task_id)  # noqa: SLF001 - a part of the same package
+    handle = fox._attach_watcher(task_id)  # noqa: SLF001 - a part of the same package
     try:
         yield handle
     finally:
@@ -214,7 +214,7 @@ async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(max(seconds, FIRST_LOOK_SECONDS)):
+        async with asyncio.timeout(max(seconds, FIRST_POLL_SECONDS)):
             await anext(aiter(handle), None)
     # If the task is over, this returns at once, even without time left.
     return await handle.wait(max(deadline - loop.time(), 1e-3))

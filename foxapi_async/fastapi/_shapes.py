@@ -12,7 +12,7 @@ from foxapi_async._wire.replies import TaskProblem
 from foxapi_async._wire.texts import shorten
 
 
-class Submitted(BaseModel):
+class SubmittedImage(BaseModel):
     """A task that was accepted."""
 
     id: str
@@ -30,21 +30,21 @@ class Image(BaseModel):
         return [cls(url=image.url, content_type=image.content_type) for image in images]
 
 
-class Problem(BaseModel):
+class ImageProblem(BaseModel):
     """Why a task failed."""
 
     code: str | None
     message: str
 
     @classmethod
-    def of(cls, problem: TaskProblem | None) -> Problem | None:
+    def of(cls, problem: TaskProblem | None) -> ImageProblem | None:
         """The service's reason and words, shortened; None if there are none."""
         if problem is None:
             return None
         return cls(code=problem.code and shorten(problem.code, 100), message=shorten(problem.message))
 
 
-class Reading(BaseModel):
+class ImageFacts(BaseModel):
     """The fields that every state of a task has."""
 
     id: str
@@ -52,10 +52,10 @@ class Reading(BaseModel):
     status: str
     progress: float | None
     images: list[Image]
-    error: Problem | None
+    error: ImageProblem | None
 
 
-class ImageState(Reading):
+class ImageState(ImageFacts):
     """The present state of a task. `created` is Unix time in seconds."""
 
     created: float | None
@@ -67,7 +67,7 @@ class ImageState(Reading):
         return cls(**_facts(snapshot), created=snapshot.created, finished=snapshot.finished)
 
 
-class ImageProgress(Reading):
+class ImageProgress(ImageFacts):
     """The data of one server-sent event. Times are in seconds."""
 
     elapsed: float
@@ -88,7 +88,7 @@ def _facts(snapshot: TaskSnapshot) -> dict[str, Any]:
         "status": snapshot.status,
         "progress": snapshot.progress,
         "images": Image.all_of(snapshot.images),
-        "error": Problem.of(snapshot.error),
+        "error": ImageProblem.of(snapshot.error),
     }
 
 

@@ -1,5 +1,6 @@
 """Requests: one class for each known model, `RawRequest` for all others, and the conversion from and to mappings."""
 
+from foxapi_async._display import show_under
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._describe import describe
 from foxapi_async.models._fields import FieldSpec
@@ -23,3 +24,5 @@ __all__ = [
     "describe",
     "parse_request",
 ]
+
+show_under(__name__, [globals()[name] for name in __all__])

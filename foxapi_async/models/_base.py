@@ -12,7 +12,7 @@ from foxapi_async.models._values import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from foxapi_async.models._fields import Kind
+    from foxapi_async.models._fields import FieldKind
 
 
 class GenerationRequest(abc.ABC):
@@ -49,7 +49,7 @@ class GenerationRequest(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
         """The names of the fields of this kind (see `FieldSpec.kind`): "images" are lists of input files."""
 
     @abc.abstractmethod

@@ -18,10 +18,10 @@ from foxapi_async.models._values import NOT_UTF8, image_fault, is_sendable, show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal["text", "choice", "integer", "flag", "images"]
+FieldKind = Literal["text", "choice", "integer", "flag", "images"]
 
 _OPTION = "foxapi_async"
-_PLAIN_KINDS: dict[Any, Kind] = {str: "text", int: "integer", bool: "flag"}
+_PLAIN_KINDS: dict[Any, FieldKind] = {str: "text", int: "integer", bool: "flag"}
 
 
 def option(
@@ -41,8 +41,14 @@ def option(
         default: the value that the service uses if the field is left out. Documentation only: it is never sent.
         advanced: whether the model's page says not to pass it unless necessary.
     """
-    told = {"help": meaning, "minimum": minimum, "maximum": maximum, "default": default, "advanced": advanced}
-    return {_OPTION: told}
+    metadata = {
+        "help": meaning,
+        "minimum": minimum,
+        "maximum": maximum,
+        "default": default,
+        "advanced": advanced,
+    }
+    return {_OPTION: metadata}
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +69,7 @@ class FieldSpec:
     """
 
     name: str
-    kind: Kind
+    kind: FieldKind
     help: str = ""
     choices: tuple[str, ...] = ()
     minimum: int | None = None

@@ -14,7 +14,7 @@ import attrs
 
 from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._fields import FieldSpec, Kind, option, read_specs
+from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
 from foxapi_async.models._values import ImageInput, shown
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class ModelRequest(GenerationRequest):
         return ()
 
     @classmethod
-    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
         """The names of the fields of this kind, in the order of the definition."""
         return tuple(spec.name for spec in cls.fields() if spec.kind == kind)
 

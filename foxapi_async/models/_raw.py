@@ -12,7 +12,7 @@ import attrs
 
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._fields import Kind
+from foxapi_async.models._fields import FieldKind
 from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
@@ -21,7 +21,7 @@ DEFAULT_PATH = "/v1/images/generations"
 # escape: a path from a database row must not lead to another address.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
 # What is known of any model: the prompt is a text, and input images are URLs or local files.
-_KINDS: dict[Kind, tuple[str, ...]] = {"text": ("prompt",), "images": ("image_urls",)}
+_KINDS: dict[FieldKind, tuple[str, ...]] = {"text": ("prompt",), "images": ("image_urls",)}
 _OWN = ("model", "prompt", "path")
 # Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
 _DEEPEST = 100
@@ -71,7 +71,7 @@ class RawRequest(GenerationRequest):
         return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
 
     @classmethod
-    def fields_of_kind(cls, kind: Kind) -> tuple[str, ...]:
+    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
         """The names of the fields of this kind, as far as every model has them."""
         return _KINDS.get(kind, ())
 

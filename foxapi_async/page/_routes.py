@@ -22,7 +22,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import safe_name
 from foxapi_async.fastapi._routes import submitted_by
-from foxapi_async.fastapi._shapes import Submitted
+from foxapi_async.fastapi._shapes import SubmittedImage
 from foxapi_async.models import MODELS, GrokImagineImage
 from foxapi_async.page._broadcast import Change
 from foxapi_async.page._cards import file_of
@@ -70,7 +70,7 @@ class PageRoutes:
         router.post(UPLOADS)(self.upload)
         return router
 
-    async def submit(self, request: Request, response: Response) -> Submitted:
+    async def submit(self, request: Request, response: Response) -> SubmittedImage:
         """Start a generation, like the image routes, but through the ledger."""
         return await submitted_by(self._service.submit, request, response)
 

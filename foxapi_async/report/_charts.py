@@ -90,11 +90,11 @@ def _column(
             # Keeps a single item among thousands visible.
             height = max(count / highest * (_BOTTOM - _TOP), 1.5)
             bottom -= height
-            told = html.escape(
+            label = html.escape(
                 f"{count} {'' if name == 'latency' else name + ' '}in {where}".replace("in longer", "longer")
             )
             parts.append(
                 f'<rect class="{name}" x="{left + 0.5:.1f}" y="{bottom:.1f}" width="{max(width - 1, 0.5):.1f}" '
-                f'height="{height:.1f}"><title>{told}</title></rect>'
+                f'height="{height:.1f}"><title>{label}</title></rect>'
             )
     return "".join(parts)

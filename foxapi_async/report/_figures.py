@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from foxapi_async.report._manifest import Item
+from foxapi_async.report._manifest import ReportItem
 
 _BARS = 40
 # Steps that are easy to add up.
@@ -74,7 +74,7 @@ def state_of(status: str) -> str:
     return status if status in STATES else "other"
 
 
-def timeline_of(items: Iterable[Item]) -> Timeline | None:
+def timeline_of(items: Iterable[ReportItem]) -> Timeline | None:
     """When the items ended; None if no time is known."""
     ends = [(item.finished, state_of(item.status)) for item in items if item.finished is not None]
     if not ends:
@@ -102,21 +102,23 @@ class Spend:
         return math.fsum(self.by_status.values())
 
 
-def spend_of(items: Iterable[Item]) -> Spend:
+def spend_of(items: Iterable[ReportItem]) -> Spend:
     """The cost of the items, if the service reported it."""
-    told: dict[str, list[float]] = {}
+    credits_by_state: dict[str, list[float]] = {}
     unknown = 0
     for item in items:
         if item.credits is None:
             unknown += 1
         else:
-            told.setdefault(state_of(item.status), []).append(item.credits)
-    return Spend({state: math.fsum(told[state]) for state in STATES if state in told}, unknown)
+            credits_by_state.setdefault(state_of(item.status), []).append(item.credits)
+    return Spend(
+        {state: math.fsum(credits_by_state[state]) for state in STATES if state in credits_by_state}, unknown
+    )
 
 
-def failures_of(items: Iterable[Item]) -> list[tuple[str, list[Item]]]:
+def failures_of(items: Iterable[ReportItem]) -> list[tuple[str, list[ReportItem]]]:
     """The items with an error, grouped by its code, the most frequent first."""
-    groups: dict[str, list[Item]] = {}
+    groups: dict[str, list[ReportItem]] = {}
     for item in items:
         if item.code or state_of(item.status) in {"failed", "uncertain"}:
             groups.setdefault(item.code or "no code", []).append(item)

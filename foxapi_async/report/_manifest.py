@@ -20,7 +20,7 @@ _LAST_MOMENT = 253_402_300_799.0
 
 
 @attrs.frozen(kw_only=True)
-class Item:
+class ReportItem:
     """One item of a batch.
 
     Attributes:
@@ -50,7 +50,7 @@ class Item:
 class ReportData:
     """All items, each id once, in the order of their last lines; and the lines that could not be read."""
 
-    items: tuple[Item, ...]
+    items: tuple[ReportItem, ...]
     torn: bool = False
     unreadable: tuple[int, ...] = ()
 
@@ -61,7 +61,7 @@ def read_manifest(path: Path) -> ReportData:
     Raises:
         OSError: it cannot be read.
     """
-    items: dict[str, Item] = {}
+    items: dict[str, ReportItem] = {}
     wrong: list[int] = []
     ended, number = True, 0
     with path.open("rb") as file:
@@ -77,7 +77,7 @@ def read_manifest(path: Path) -> ReportData:
     return ReportData(tuple(items.values()), torn, tuple(wrong[:-1] if torn else wrong))
 
 
-def _read_line(line: bytes, number: int) -> Item | None:
+def _read_line(line: bytes, number: int) -> ReportItem | None:
     try:
         record: JsonValue = json.loads(line)
     except (ValueError, RecursionError):
@@ -85,14 +85,14 @@ def _read_line(line: bytes, number: int) -> Item | None:
     return _read_item(record, number) if isinstance(record, dict) else None
 
 
-def _read_item(record: Mapping[str, Any], number: int) -> Item:
+def _read_item(record: Mapping[str, Any], number: int) -> ReportItem:
     usage, timings, error = (_mapping(record.get(name)) for name in ("usage", "timings", "error"))
     prompt = record.get("prompt") or _mapping(record.get("request")).get("prompt")
     submitted, finished = _moment(timings.get("submitted")), _moment(timings.get("finished"))
     elapsed = _number(timings.get("elapsed"))
     if elapsed is None and submitted is not None and finished is not None and finished >= submitted:
         elapsed = finished - submitted
-    return Item(
+    return ReportItem(
         id=_text(record.get("id")) or f"line {number}",
         task_id=_text(record.get("task_id")),
         status=_text(record.get("status")) or "unknown",

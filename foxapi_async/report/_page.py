@@ -21,7 +21,7 @@ from foxapi_async.report._figures import (
     state_of,
     timeline_of,
 )
-from foxapi_async.report._manifest import Item, ReportData
+from foxapi_async.report._manifest import ReportData, ReportItem
 
 # A browser still scrolls easily through this many.
 _MOST_CARDS = 20_000
@@ -86,7 +86,7 @@ def _remarks(manifest: ReportData) -> Iterator[str]:
         yield f'<p class="remark" role="note">{_e(text)}</p>\n'
 
 
-def _facts(items: Sequence[Item]) -> str:
+def _facts(items: Sequence[ReportItem]) -> str:
     states = Counter(state_of(item.status) for item in items)
     facts = [("items", f"{len(items):,}", "", "")]
     facts += [
@@ -112,7 +112,7 @@ def _spend_fact(spend: Spend, count: int) -> tuple[str, str, str, str]:
     return "credits", f"{spend.total:,.10g}", "", ", ".join(parts)
 
 
-def _failures(items: Sequence[Item]) -> Iterator[str]:
+def _failures(items: Sequence[ReportItem]) -> Iterator[str]:
     groups = failures_of(items)
     if groups:
         yield "<h2>Failures</h2>\n"
@@ -136,7 +136,7 @@ def _failures(items: Sequence[Item]) -> Iterator[str]:
         yield f'<p class="soft">and {len(groups) - _MOST_GROUPS:,} more codes</p>\n'
 
 
-def _tools(items: Sequence[Item]) -> str:
+def _tools(items: Sequence[ReportItem]) -> str:
     """The search tools. The script shows them, because they do not work without it."""
     statuses = Counter(item.status for item in items).most_common(_MOST_MODELS)
     models = Counter(item.model for item in items if item.model).most_common(_MOST_MODELS)
@@ -154,22 +154,22 @@ def _options(counts: Iterable[tuple[str, int]]) -> str:
     return "".join(f'<option value="{_e(name)}">{_e(name)} ({count:,})</option>' for name, count in counts)
 
 
-def _card(item: Item) -> str:
+def _card(item: ReportItem) -> str:
     meta = [item.model, item.id, item.task_id]
     meta += [seconds_text(item.elapsed)] if item.elapsed is not None else []
     meta += [counted(item.credits, "credit")] if item.credits is not None else []
-    told = "".join(f"<bdi>{_e(text)}</bdi> " for text in meta if text)
+    shown_meta = "".join(f"<bdi>{_e(text)}</bdi> " for text in meta if text)
     problem = f"{item.code}: {item.message}" if item.message else item.code
     error = f'<p class="meta"><bdi class="failed">{_e(problem)}</bdi></p>' if problem else ""
     prompt = f'<p class="prompt" dir="auto" tabindex="0">{_e(item.prompt)}</p>' if item.prompt else ""
     return (
         f'<article class="card" data-status="{_e(item.status)}" data-model="{_e(item.model)}">{_pictures(item)}'
-        f'<div class="about">{prompt}<p class="meta"><b class="{state_of(item.status)}">{_e(item.status)}</b>{told}</p>'
+        f'<div class="about">{prompt}<p class="meta"><b class="{state_of(item.status)}">{_e(item.status)}</b>{shown_meta}</p>'
         f"{error}</div></article>\n"
     )
 
 
-def _pictures(item: Item) -> str:
+def _pictures(item: ReportItem) -> str:
     if not item.files:
         return f'<div class="pictures"><span class="{state_of(item.status)}">{_e(item.code or "no file")}</span></div>'
     links = "".join(_picture(address, _e(item.prompt[:100] or item.id)) for address in item.files)

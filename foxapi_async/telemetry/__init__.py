@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from foxapi_async._display import show_under
 from foxapi_async.telemetry._logs import log_events
 
 if TYPE_CHECKING:
     from foxapi_async.telemetry._otel import OpenTelemetry
 
 __all__ = ["OpenTelemetry", "log_events"]
+
+show_under(__name__, [log_events])
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +27,5 @@ def __getattr__(name: str) -> object:
     except ImportError as error:
         text = f"OpenTelemetry() needs opentelemetry-api: pip install 'foxapi-async[otel]' ({error})"
         raise ImportError(text) from error
+    show_under(__name__, [OpenTelemetry])
     return OpenTelemetry

@@ -26,7 +26,7 @@ from foxapi_async._client.hooks import (
     Submitting,
 )
 from foxapi_async._errors import TaskAbandonedError
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal
 from foxapi_async._version import __version__
 
@@ -220,7 +220,7 @@ class OpenTelemetry:
         generation.span.set_attributes(
             {**_known("foxapi.error.code", code), **_known("foxapi.credits", credits)}
         )
-        self._end(generation, _FAILURES.get(snapshot.signal), code)
+        self._end(generation, _FAILURES.get(signal_of(snapshot)), code)
 
     def _left(self, event: Left) -> None:
         if generation := self._tasks.pop(event.task_id, None):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import GrokImagineImage, RawRequest
-from foxapi_async._batch.budget import Answer, Budget, credits_reserved, kind_of
+from foxapi_async._batch.budget import Budget, BudgetDecision, credits_reserved, kind_of
 
 FOX = "a fox"
 
@@ -15,18 +15,18 @@ def test_without_a_limit_everything_goes():
     budget = Budget()
     budget.take(FOX)
 
-    assert Answer.GO is budget.ask(FOX)
+    assert BudgetDecision.GO is budget.ask(FOX)
 
 
 def test_an_unknown_price_goes_alone():
     """While a submit of unknown price is unanswered no other goes. Before it goes, it waits for all others."""
     budget = Budget(100)
     held = budget.take(FOX)
-    assert [Answer.WAIT, Answer.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
+    assert [BudgetDecision.WAIT, BudgetDecision.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
     assert 5 == budget.settle(FOX, held, 5)
     budget.take(FOX)
 
-    assert [Answer.GO, Answer.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
+    assert [BudgetDecision.GO, BudgetDecision.WAIT] == [budget.ask(FOX), budget.ask("an owl")]
 
 
 def test_what_the_service_states_is_the_price_of_the_next():
@@ -35,30 +35,30 @@ def test_what_the_service_states_is_the_price_of_the_next():
     budget.settle(FOX, budget.take(FOX), 5)
     assert 5 == budget.take(FOX)
 
-    assert Answer.WAIT is budget.ask(FOX)
+    assert BudgetDecision.WAIT is budget.ask(FOX)
     assert 10 == budget.settle(FOX, 5, None) + 5 == budget.spent
-    assert Answer.REACHED is budget.ask(FOX)
+    assert BudgetDecision.REACHED is budget.ask(FOX)
 
 
 def test_a_price_of_the_caller_is_used_until_the_service_states_another():
     """With `price` the first submits go together; a stated price replaces it."""
     budget = Budget(10, price=2)
     held = [budget.take(FOX) for _ in range(5)]
-    assert Answer.WAIT is budget.ask(FOX)
+    assert BudgetDecision.WAIT is budget.ask(FOX)
     for amount in held:
         budget.settle(FOX, amount, 1)
 
-    assert (5, Answer.GO, 1) == (budget.spent, budget.ask(FOX), budget.take(FOX))
+    assert (5, BudgetDecision.GO, 1) == (budget.spent, budget.ask(FOX), budget.take(FOX))
 
 
 def test_a_refused_submit_gives_its_credits_back():
     """The credits held for a refused submit can be spent."""
     budget = Budget(5, price=5)
     held = budget.take(FOX)
-    assert Answer.WAIT is budget.ask(FOX)
+    assert BudgetDecision.WAIT is budget.ask(FOX)
     budget.release(held)
 
-    assert (0, Answer.GO) == (budget.spent, budget.ask(FOX))
+    assert (0, BudgetDecision.GO) == (budget.spent, budget.ask(FOX))
 
 
 def test_a_service_that_names_no_price_is_told_apart():
@@ -66,14 +66,14 @@ def test_a_service_that_names_no_price_is_told_apart():
     budget = Budget(100)
 
     assert budget.settle(FOX, budget.take(FOX), None) is None
-    assert [Answer.BLIND, Answer.GO] == [budget.ask(FOX), budget.ask("an owl")]
+    assert [BudgetDecision.UNPRICED, BudgetDecision.GO] == [budget.ask(FOX), budget.ask("an owl")]
 
 
 def test_what_was_spent_before_counts():
     """A resumed batch continues from the amount in its ledger."""
-    assert Answer.REACHED is Budget(10, spent=10).ask(FOX)
-    assert Answer.REACHED is Budget(10, spent=8, price=3).ask(FOX)
-    assert Answer.GO is Budget(10, spent=7, price=3).ask(FOX)
+    assert BudgetDecision.REACHED is Budget(10, spent=10).ask(FOX)
+    assert BudgetDecision.REACHED is Budget(10, spent=8, price=3).ask(FOX)
+    assert BudgetDecision.GO is Budget(10, spent=7, price=3).ask(FOX)
 
 
 def test_the_kind_is_all_but_words_and_pictures():
@@ -118,7 +118,7 @@ def test_no_order_of_events_passes_the_budget(limit, prices, moves):
     budget, under_way = Budget(limit), []
     for number, move in moves:
         kind = number % len(prices)
-        if move == "submit" and budget.ask(kind) is Answer.GO:
+        if move == "submit" and budget.ask(kind) is BudgetDecision.GO:
             under_way.append((kind, budget.take(kind)))
         elif move == "accept" and under_way:
             kind, held = under_way.pop(number % len(under_way))

@@ -19,7 +19,7 @@ from foxapi_async._batch.manifest import proven_ends
 from foxapi_async._ledger import schema
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import FileLock
-from foxapi_async._ledger.proofs import Proof
+from foxapi_async._ledger.recovery import Proof
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 from foxapi_async.emulator import Fault, ThreadedEmulator

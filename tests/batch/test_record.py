@@ -23,7 +23,7 @@ from foxapi_async import (
     UnprocessableError,
 )
 from foxapi_async._batch.record import pause_reason, state_after
-from foxapi_async._client.submission import Bar, Series, Submission
+from foxapi_async._client.submission import Barrier, Series, Submission
 from foxapi_async._ledger.entry import ItemState
 
 pytestmark = pytest.mark.virtual
@@ -84,7 +84,7 @@ async def test_a_single_submit_that_the_edge_refuses_is_judged_by_its_class():
 async def test_an_item_that_is_stopped_while_the_edge_refuses_it_is_new():
     """A submit that the edge refused, and that was stopped before it was tried again, is new."""
     submission = refused_by_edge()
-    submission.bar(Bar())
+    submission.bar(Barrier())
 
     assert state_after(NotFoundError(status=404), submission) is ItemState.NEW
 
@@ -92,7 +92,7 @@ async def test_an_item_that_is_stopped_while_the_edge_refuses_it_is_new():
 async def test_an_item_that_waited_behind_a_closed_brake_is_new():
     """A submit that was never sent, and ends with the error of another, is new and has that one's reason."""
     submission = Submission(60, 10, key="key", series=Series(pauses=True))
-    submission.bar(Bar(NotFoundError(status=404), "path"))
+    submission.bar(Barrier(NotFoundError(status=404), "path"))
     error = NotFoundError(status=404)
 
     assert (state_after(error, submission), pause_reason(error, submission)) == (ItemState.NEW, "path")

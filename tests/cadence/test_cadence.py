@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from foxapi_async import Cadence, ConfigurationError, Estimates
 from foxapi_async._cadence.cadence import FIRST_STEPS
 from foxapi_async._cadence.durations import Durations, LogNormal
-from foxapi_async._cadence.estimates import ModelEstimates
+from foxapi_async._cadence.estimates import ModelEstimates, model_estimates
 from foxapi_async._cadence.forecast import Forecast, forecast_by_time
 from foxapi_async._cadence.priors import NO_ESTIMATE_SECONDS, USABLE_SECONDS, is_usable
 
@@ -84,7 +84,7 @@ def test_the_bounds_hold_whatever_was_learned(cadence, age, durations, scale, st
     """The same holds for any durations and any scarcity."""
     start = start_of(age)
     assume(start + cadence.longest < math.inf)
-    when = cadence.next_look(age, Forecast(scale, durations), step=step, scarcity=scarcity)
+    when = cadence._next_poll(age, Forecast(scale, durations), step=step, scarcity=scarcity)
 
     assert start + cadence.shortest <= when <= start + cadence.longest
 
@@ -156,7 +156,7 @@ def test_an_age_beyond_all_ages_is_a_number_still(scale, step):
     """If the arithmetic of hazards would leave the range of floats, the bounds decide."""
     sharp = Durations((LogNormal(1.0, 0.0, 0.004),))
 
-    assert LARGEST == Cadence().next_look(LARGEST, Forecast(scale, sharp), step=step)
+    assert LARGEST == Cadence()._next_poll(LARGEST, Forecast(scale, sharp), step=step)
 
 
 # Price and units.
@@ -277,9 +277,9 @@ def test_good_estimates_pay(spread):
     """If tasks take their estimate, give or take a third, the lag is a third less, or far less."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
     cadence = Cadence(shortest=1e-6, longest=1e6)
-    looks = [cadence.next_look(0.0, Forecast(45.0, durations))]
+    looks = [cadence._next_poll(0.0, Forecast(45.0, durations))]
     while textbook.survival(durations, looks[-1] / 45) > textbook.FAR:
-        looks.append(cadence.next_look(looks[-1], Forecast(45.0, durations)))
+        looks.append(cadence._next_poll(looks[-1], Forecast(45.0, durations)))
     lag, polls = textbook.lag_and_polls(durations, [look / 45 for look in looks])
     interval = math.exp(spread**2 / 2) / (polls - 0.5)
 
@@ -300,7 +300,7 @@ def test_a_plan_goes_by_what_was_learned():
     """With `estimates` a plan follows the model's own tasks; a model without tasks has the plan without estimates."""
     known = Estimates()
     for _ in range(50):
-        estimator = known.of("quick").timed
+        estimator = model_estimates(known, "quick").timed
         estimator.ended(estimator.born(), 0.1, 0.11)
         estimator.gone()
 

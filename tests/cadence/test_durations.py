@@ -84,9 +84,9 @@ def test_the_table_grows(durations):
     """Points and cumulative hazards grow, from 0 at 0, and every hazard is a finite number."""
     table = durations.table
 
-    assert (0.0, 0.0) == (table.xs[0], table.fallen[0])
+    assert (0.0, 0.0) == (table.xs[0], table.cumulative_hazards[0])
     assert sorted(table.xs) == table.xs
-    assert sorted(set(table.fallen)) == table.fallen
+    assert sorted(set(table.cumulative_hazards)) == table.cumulative_hazards
     assert all(math.isfinite(hazard) and hazard >= 0 for hazard in table.hazards)
     assert table.hazards[-1] > 0
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from simulation import Simulated, simulate
 
 from foxapi_async import Cadence, ConfigurationError, Estimates
-from foxapi_async._cadence.estimates import MEMORY, MOST_MODELS, SHORTEST_MEMORY, Estimator, ModelEstimates
+from foxapi_async._cadence.estimates import (
+    MEMORY,
+    MOST_MODELS,
+    SHORTEST_MEMORY,
+    Estimator,
+    ModelEstimates,
+    model_estimates,
+)
 from foxapi_async._cadence.forecast import Forecast, TaskForecast, forecast_by_time
 from foxapi_async._cadence.priors import TIMED, is_usable
 
@@ -230,7 +237,7 @@ def test_what_is_in_flight_is_counted():
 
     assert 1 == model.timed._in_flight
     assert 1 == sum(estimator._in_flight for estimator in model.by_progress)
-    course.leave()
+    course.close()
     assert [0] * 8 == [e._in_flight for e in (model.timed, model.untimed, *model.by_progress)]
 
 
@@ -241,7 +248,7 @@ def test_an_attached_task_teaches_nothing_by_time():
     course = TaskForecast(model, 45.0, learned_from=False)
     course.runs(100.0, None)
     course.ended(200.0)
-    course.leave()
+    course.close()
 
     assert before == (model.timed.to_dict(), model.timed.durations)
     assert not model.timed.learned
@@ -280,9 +287,9 @@ def test_no_reading_can_break_it(readings, estimate):
         if ends:
             course.ended(age)
         for forecast in course.forecasts:
-            assert age <= Cadence().next_look(age, forecast) <= age + 30
+            assert age <= Cadence()._next_poll(age, forecast) <= age + 30
             assert 0 <= forecast.remaining(age) < math.inf
-        course.leave()
+        course.close()
     saved = json.loads(json.dumps(model.to_dict(), allow_nan=False))
 
     ModelEstimates().load(saved)
@@ -298,8 +305,8 @@ def taught() -> Estimates:
     estimates = Estimates()
     chance = random.Random(1)
     usual = (45 * x for x in lognormal(chance, -0.3, 0.15))
-    simulate(estimates.of("fox"), usual, 300, estimate=45.0, progress=lambda done: 100 * done)
-    simulate(estimates.of("owl"), usual, 100, estimate=None)
+    simulate(model_estimates(estimates, "fox"), usual, 300, estimate=45.0, progress=lambda done: 100 * done)
+    simulate(model_estimates(estimates, "owl"), usual, 100, estimate=None)
     return estimates
 
 
@@ -312,7 +319,7 @@ def test_a_round_trip_keeps_what_was_learned():
     for model, estimate in (("fox", 45.0), ("owl", None)):
         polls = [
             [
-                cadence.next_look(age, forecast_by_time(known.of(model), estimate))
+                cadence._next_poll(age, forecast_by_time(model_estimates(known, model), estimate))
                 for age in (27.0, 30.0, 40.0)
             ]
             for known in (before, after)
@@ -320,15 +327,15 @@ def test_a_round_trip_keeps_what_was_learned():
         plans = [cadence.explain(estimate, estimates=known, model=model) for known in (before, after)]
         assert polls[0] == pytest.approx(polls[1], rel=0.05)
         assert plans[0].mean_polls == pytest.approx(plans[1].mean_polls, rel=0.2)
-    assert [before.of("fox").trusts(group) for group in range(6)] == [
-        after.of("fox").trusts(group) for group in range(6)
+    assert [model_estimates(before, "fox").trusts(group) for group in range(6)] == [
+        model_estimates(after, "fox").trusts(group) for group in range(6)
     ]
-    assert any(after.of("fox").trusts(group) for group in range(6))
+    assert any(model_estimates(after, "fox").trusts(group) for group in range(6))
 
 
 def test_what_was_saved_counts_as_fifty_tasks():
     """The service may have changed since: after 120 tasks of another kind, these decide."""
-    known = Estimates.from_dict(taught().to_dict()).of("fox")
+    known = model_estimates(Estimates.from_dict(taught().to_dict()), "fox")
     chance = random.Random(2)
 
     assert 45 < sum(row.ended for row in known.timed._table.rows()) <= 50.01
@@ -355,7 +362,7 @@ def damaged(change) -> dict:
 @functools.cache
 def taught_once() -> dict:
     estimates = Estimates()
-    simulate(estimates.of("fox"), iter([44.0, 45.0, 50.0]), 3, estimate=45.0)
+    simulate(model_estimates(estimates, "fox"), iter([44.0, 45.0, 50.0]), 3, estimate=45.0)
     return estimates.to_dict()
 
 
@@ -427,21 +434,21 @@ def test_each_model_is_learned_by_itself():
     estimates = taught()
 
     assert "<Estimates of fox, owl>" == repr(estimates)
-    assert not estimates.of("owl").timed.learned
-    assert not estimates.of("fox").untimed.learned
-    assert estimates.of("fox") is estimates.of("fox")
+    assert not model_estimates(estimates, "owl").timed.learned
+    assert not model_estimates(estimates, "fox").untimed.learned
+    assert model_estimates(estimates, "fox") is model_estimates(estimates, "fox")
 
 
 def test_invented_models_do_not_pile_up():
     """Only the latest models are remembered, so a service that invents names costs no more."""
     estimates = Estimates()
-    kept = estimates.of("fox")
+    kept = model_estimates(estimates, "fox")
     for i in range(3 * MOST_MODELS):
-        estimates.of(f"model-{i}")
-        estimates.of("fox")
+        model_estimates(estimates, f"model-{i}")
+        model_estimates(estimates, "fox")
 
     assert MOST_MODELS == len(estimates.to_dict()["models"])
-    assert kept is estimates.of("fox")
+    assert kept is model_estimates(estimates, "fox")
 
 
 # How the share of an interval is guessed.
@@ -452,7 +459,7 @@ def test_a_task_that_ended_counts_once(x, y):
     """The interval in which it may have ended can have any width and place."""
     estimator = Estimator(TIMED)
     before, after = sorted([x, y])
-    weight = estimator.born()
+    weight = estimator.add_task()
     estimator.runs(weight, 0.0, before)
     estimator.ended(weight, before, after)
 

@@ -179,7 +179,7 @@ def test_of_each_group_of_progresses_the_newest_is_kept():
         course.runs(age, 2.5 * age)
     in_flight = [estimator._in_flight for estimator in model.by_progress]
     newest = [record.scale for record in course._by_progress.values()]
-    course.leave()
+    course.close()
 
     assert [1] * 6 == in_flight
     assert [40.0] * 6 == pytest.approx(newest)

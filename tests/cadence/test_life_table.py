@@ -16,7 +16,7 @@ from foxapi_async._cadence.life_table import Grid, LifeTable
 from foxapi_async._cadence.mixture import PriorPart, fit
 from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED
 
-GRIDS = [TIMED.grid, UNTIMED.grid, *(belief.grid for belief in BY_PROGRESS)]
+GRIDS = [TIMED.grid, UNTIMED.grid, *(prior.grid for prior in BY_PROGRESS)]
 FINE = Grid(tuple(-3 + 0.05 * i for i in range(121)))
 grids = st.sampled_from(GRIDS)
 ONE = (PriorPart(1.0, 0.5, 0.5),)
@@ -82,7 +82,7 @@ def test_no_task_is_lost_and_none_counted_twice(tasks, memory):
     table = LifeTable(TIMED.grid)
     for first, second, ends in tasks:
         before, after = sorted([first, second])
-        weight = table.born(1e12)
+        weight = table.add(1e12)
         table.runs(weight, 0.0, before)
         table.runs(weight, before, after)
         if ends:
@@ -96,9 +96,9 @@ def test_no_task_is_lost_and_none_counted_twice(tasks, memory):
 def test_old_tasks_fade():
     """A task counts e times less after as many births as the memory is long."""
     table = LifeTable(TIMED.grid)
-    table.ended(table.born(50.0), 0.0, [(10.0, 1.0)])
+    table.ended(table.add(50.0), 0.0, [(10.0, 1.0)])
     for _ in range(50):
-        table.born(50.0)
+        table.add(50.0)
 
     assert (pytest.approx(math.exp(-1)), 0) == total(table)
 
@@ -106,10 +106,10 @@ def test_old_tasks_fade():
 def test_weights_never_overflow():
     """After a hundred thousand births the table counts as many tasks as its memory is long, to the last digits."""
     table = LifeTable(TIMED.grid)
-    slow = table.born(10.0)
+    slow = table.add(10.0)
     table.runs(slow, 0.0, 0.5)
     for _ in range(100_000):
-        table.ended(table.born(10.0), 0.0, [(40.5, 1.0)])
+        table.ended(table.add(10.0), 0.0, [(40.5, 1.0)])
     table.runs(slow, 0.5, 3.0)
     table.ended(slow, 3.0, [(70.0, 1.0)])
 
@@ -120,12 +120,12 @@ def test_weights_never_overflow():
 def test_a_task_that_outlives_a_rebase_leaves_nothing_behind():
     """A weight that was added before the scaling is removed exactly."""
     table = LifeTable(TIMED.grid)
-    weight = table.born(1.0)
+    weight = table.add(1.0)
     table.runs(weight, 0.0, 1.0)
     for _ in range(150):
-        table.born(1.0)
+        table.add(1.0)
     for _ in range(100):
-        table.born(2.0)
+        table.add(2.0)
     table.ended(weight, 1.0, [(50.0, 1.0)])
 
     assert all(abs(share) < 1e-12 for share in table._running)
@@ -136,7 +136,7 @@ def test_a_table_survives_being_saved(tasks):
     """After JSON and back it has the same values, to a ten-thousandth of a task."""
     table, again = LifeTable(TIMED.grid), LifeTable(TIMED.grid)
     for first, second, ends in tasks:
-        weight = table.born(100.0)
+        weight = table.add(100.0)
         table.runs(weight, 0.0, first)
         if ends:
             table.ended(weight, first, [(TIMED.grid.position(second), 1.0)])
@@ -149,7 +149,7 @@ def test_a_loaded_table_counts_for_less():
     """It counts as the requested number of tasks, or as its own number, if that is less."""
     table = LifeTable(FINE)
     for i in range(400):
-        table.ended(table.born(1e12), 0.0, [(i % 100, 1.0)])
+        table.ended(table.add(1e12), 0.0, [(i % 100, 1.0)])
     many, few = LifeTable(FINE), LifeTable(FINE)
     many.load(table.to_dict(), 50.0)
     few.load(table.to_dict(), 5000.0)
@@ -165,7 +165,7 @@ def table_of(logs: list[float], until: float = math.inf) -> LifeTable:
     """Tasks that end at these values of ln x; at most seen running at `until`."""
     table = LifeTable(FINE)
     for log_x in logs:
-        weight = table.born(1e12)
+        weight = table.add(1e12)
         if log_x > until:
             table.runs(weight, 0.0, math.exp(until))
         else:
@@ -198,7 +198,7 @@ def test_a_coarse_grid_widens_nothing():
     table = LifeTable(grid)
     for _ in range(3000):
         position = grid.position(math.exp(chance.gauss(-0.27, 0.05)))
-        table.ended(table.born(1e12), 0.0, [(position, 1.0)])
+        table.ended(table.add(1e12), 0.0, [(position, 1.0)])
     prior = (PriorPart(1.0, -0.27, 0.05),)
     (part,) = fit(table.rows(), prior, start(prior), 5)
 
@@ -229,10 +229,10 @@ def test_two_groups_are_found():
 
 def test_nothing_seen_leaves_the_prior():
     """An empty table changes nothing."""
-    parts = fit([], TIMED.prior, start(TIMED.prior), 10)
+    parts = fit([], TIMED.parts, start(TIMED.parts), 10)
 
-    assert [part.centre for part in TIMED.prior] == pytest.approx([part.centre for part in parts])
-    assert [part.spread for part in TIMED.prior] == pytest.approx([part.spread for part in parts])
+    assert [part.centre for part in TIMED.parts] == pytest.approx([part.centre for part in parts])
+    assert [part.spread for part in TIMED.parts] == pytest.approx([part.spread for part in parts])
 
 
 @given(lives, st.integers(1, 10))
@@ -240,11 +240,11 @@ def test_whatever_was_seen_a_mixture_comes_out(tasks, passes):
     """For all observations weights sum to 1, spreads are positive, and the table of hazards can be made."""
     table = LifeTable(TIMED.grid)
     for first, second, ends in tasks:
-        weight = table.born(100.0)
+        weight = table.add(100.0)
         table.runs(weight, 0.0, first)
         if ends:
             table.ended(weight, first, [(TIMED.grid.position(second), 1.0)])
-    parts = fit(table.rows(), TIMED.prior, start(TIMED.prior), passes)
+    parts = fit(table.rows(), TIMED.parts, start(TIMED.parts), passes)
 
     assert math.isclose(1.0, sum(part.weight for part in parts), rel_tol=1e-9)
     assert all(part.spread > 0 and math.isfinite(part.centre) for part in parts)
@@ -252,19 +252,19 @@ def test_whatever_was_seen_a_mixture_comes_out(tasks, passes):
     assert Durations(parts).table.hazards[-1] > 0
 
 
-@pytest.mark.parametrize("belief", [TIMED, UNTIMED, *BY_PROGRESS])
+@pytest.mark.parametrize("prior", [TIMED, UNTIMED, *BY_PROGRESS])
 @pytest.mark.parametrize("at", [0, -1])
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_thousand_tasks_at_one_end_of_the_grid_break_nothing(belief, at, ends):
+def test_a_thousand_tasks_at_one_end_of_the_grid_break_nothing(prior, at, ends):
     """This holds even if all ended, or all still run, in the same place."""
-    table = LifeTable(belief.grid)
-    x = math.exp(belief.grid.points[at])
+    table = LifeTable(prior.grid)
+    x = math.exp(prior.grid.points[at])
     for _ in range(1000):
-        weight = table.born(1e12)
+        weight = table.add(1e12)
         table.runs(weight, 0.0, x)
         if ends:
-            table.ended(weight, x, [(belief.grid.position(x), 1.0)])
-    durations = Durations(fit(table.rows(), belief.prior, start(belief.prior), 300))
+            table.ended(weight, x, [(prior.grid.position(x), 1.0)])
+    durations = Durations(fit(table.rows(), prior.parts, start(prior.parts), 300))
 
     assert all(math.isfinite(hazard) for hazard in durations.table.hazards)
     assert durations.table.hazards[-1] > 0

@@ -68,15 +68,18 @@ async def test_the_last_item_of_a_batch_is_refused_alone_after_half_a_minute(tmp
 
 async def test_lost_answers_close_the_brake_and_the_others_are_not_sent():
     """Eight items may be uncertain. The others are held for `task_timeout`, and end unsent with the reason."""
-    heard = []
-    async with Emulator() as emulator, session_at(emulator, task_timeout=100, hooks=[heard.append]) as fox:
+    ever_answered = []
+    async with (
+        Emulator() as emulator,
+        session_at(emulator, task_timeout=100, hooks=[ever_answered.append]) as fox,
+    ):
         emulator.outage(10_000, Fault.edge("all", 503))
         found = await outcomes(fox, foxes(20))
     kinds = [type(outcome.error) for outcome, _ in found.values()]
 
     assert (8, 12) == (kinds.count(UncertainSubmitError), kinds.count(ConnectionFailedError))
     assert {100} == {round(when) for outcome, when in found.values() if outcome.error.charged == "no"}
-    assert [10, 30, 90] == [round(event.seconds) for event in heard if isinstance(event, Throttled)]
+    assert [10, 30, 90] == [round(event.seconds) for event in ever_answered if isinstance(event, Throttled)]
     assert 8 == len(posts(emulator))
 
 

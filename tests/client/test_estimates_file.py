@@ -9,6 +9,7 @@ import pytest
 from helpers import fox_request, session_at
 
 from foxapi_async import ConfigurationError, Estimates, FoxSession
+from foxapi_async._cadence.estimates import model_estimates
 from foxapi_async.emulator import Emulator
 
 pytestmark = pytest.mark.virtual
@@ -23,7 +24,7 @@ async def generate(emulator, count=3, **options):
 
 def ended(estimates):
     """Ended tasks of the emulator's model that the estimates include."""
-    estimator = estimates.of(fox_request().model).timed
+    estimator = model_estimates(estimates, fox_request().model).timed
     return sum(row.ended for row in estimator._table.rows())
 
 

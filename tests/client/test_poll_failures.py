@@ -17,7 +17,7 @@ from foxapi_async import (
     TaskResult,
     TaskTimeoutError,
 )
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 
@@ -68,7 +68,7 @@ def warnings_of(caplog) -> list[str]:
 async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
     """Replies of something in front of the service, with any status, do not end the polling, for minutes."""
     service = Service()
-    service.contact.heard = True
+    service.reachability.ever_answered = True
     async with room(service) as crowd:
         handle = crowd.submit(10.0)
         service.answers[handle.id] = [edge_reply(status)] * 30
@@ -109,7 +109,7 @@ async def test_fewer_than_five_pages_end_no_handle():
 async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
     """There is one warning for all tasks of the session."""
     service = Service()
-    service.contact.heard = True
+    service.reachability.ever_answered = True
     async with room(service) as crowd:
         for _ in range(20):
             service.answers[crowd.submit(10.0).id] = [edge_reply()] * 1000
@@ -412,7 +412,7 @@ async def test_a_task_that_comes_after_its_deadline_has_none_of_this():
     async with room(service) as crowd:
         remote = service.create(500.0)
         await asyncio.sleep(100)
-        snapshot = TaskSnapshot.of(remote.reply(now()))
+        snapshot = snapshot_of(remote.reply(now()))
         handle = crowd.poller.adopt(snapshot, 60.0, 60.0)
         outcome = await outcome_of(handle)
 

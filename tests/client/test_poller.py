@@ -11,6 +11,7 @@ from crowd import Room, Service, room, too_fast
 from helpers import WHOLE, now, session_at
 
 from foxapi_async import Cadence, Estimates, Limits, NotFoundError
+from foxapi_async._cadence.estimates import model_estimates
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async.emulator import Emulator, Fault
@@ -311,9 +312,9 @@ async def test_an_attached_task_is_no_lesson_in_time():
     service = Service()
     async with room(service) as crowd:
         await finish([crowd.poller.attach(service.create(100.0).id, 45.0, None)])
-        attached = crowd.poller.estimates.of("fox").timed.learned
+        attached = model_estimates(crowd.poller.estimates, "fox").timed.learned
         await finish([crowd.submit(100.0)])
-        submitted = crowd.poller.estimates.of("fox").timed.learned
+        submitted = model_estimates(crowd.poller.estimates, "fox").timed.learned
 
     assert (False, True) == (attached, submitted)
 
@@ -379,7 +380,7 @@ async def test_an_estimate_that_comes_late_is_taken():
         await asyncio.sleep(40)
         timed, untimed, *_ = crowd.in_flight
         await handle
-        model = crowd.poller.estimates.of("fox")
+        model = model_estimates(crowd.poller.estimates, "fox")
         at_rest = crowd.at_rest
 
     assert early >= 2
@@ -399,7 +400,7 @@ async def test_an_estimate_that_comes_with_the_end_knows_the_poll_before():
         last = TaskReply(id=handle.id, model="fox", status="failed", estimated_time=40.0)
         service.answers[handle.id] = [last]
         await asyncio.wait_for(asyncio.gather(handle.wait(), return_exceptions=True), 60)
-        rows = crowd.poller.estimates.of("fox").timed._table.rows()
+        rows = model_estimates(crowd.poller.estimates, "fox").timed._table.rows()
 
     low = min(row.log_x for row in rows if row.ended > 0.001)
     assert low >= math.log(before / 40) - 0.11

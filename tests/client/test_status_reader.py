@@ -70,7 +70,7 @@ async def test_a_reader_knows_how_it_is_limited(reader_with):
     """The poller finds the limiter of the reads, and whether the service was heard."""
     async with reader_with(0) as (reader, _):
         assert reader.polls.next_allowed(3.0) == 3.0
-        assert reader.contact.heard in {True, False}
+        assert reader.reachability.ever_answered in {True, False}
 
 
 @pytest.mark.virtual

@@ -29,8 +29,8 @@ from foxapi_async._client.submission import (
 from foxapi_async._client.submitter import Submitter
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.exchange import ExchangeFailed
-from foxapi_async._policy.contact import Contact
 from foxapi_async._policy.rate import AdaptiveRate
+from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdicts import judge_submit
 from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._wire.requests import Failure, Reply
@@ -84,7 +84,7 @@ async def test_a_deadline_that_stands_still_keeps_what_is_left():
     await asyncio.sleep(100)
     deadline.resume()
 
-    assert 6.0 == deadline.left()
+    assert 6.0 == deadline.remaining()
 
 
 async def test_a_reset_gives_all_of_the_time_again():
@@ -92,14 +92,14 @@ async def test_a_reset_gives_all_of_the_time_again():
     deadline = PausableDeadline(10.0)
     await asyncio.sleep(4)
     deadline.reset()
-    running = deadline.left()
+    running = deadline.remaining()
     deadline.pause()
     await asyncio.sleep(4)
     deadline.reset()
-    paused = deadline.left()
+    paused = deadline.remaining()
     deadline.resume()
 
-    assert (10.0, float("inf"), 10.0) == (running, paused, deadline.left())
+    assert (10.0, float("inf"), 10.0) == (running, paused, deadline.remaining())
 
 
 async def test_without_a_timeout_there_is_no_end():
@@ -108,7 +108,7 @@ async def test_without_a_timeout_there_is_no_end():
     for move in (deadline.pause, deadline.reset, deadline.resume):
         move()
 
-    assert (None, float("inf")) == (deadline.when, deadline.left())
+    assert (None, float("inf")) == (deadline.when, deadline.remaining())
 
 
 # Every order of events.
@@ -134,11 +134,15 @@ class Scene:
     def __init__(self, kind, answers, event, moment, *, resubmit):
         self.kind, self.answers, self.event, self.moment = kind, list(answers), event, moment
         self.retry = RetryPolicy(tries=3, grace=5.0, reply_timeout=30.0, resubmit_uncertain=resubmit)
-        self.submits, self.contact, self.downloads = PacedLimiter(AdaptiveRate(), "submit"), Contact(), None
-        self.left = asyncio.Event()
+        self.submits, self.reachability, self.downloads = (
+            PacedLimiter(AdaptiveRate(), "submit"),
+            Reachability(),
+            None,
+        )
+        self.remaining = asyncio.Event()
         self.sent, self.delivered, self.handles = [], [], []
         self.sent_before_the_event = None
-        self.submitter = Submitter(self, self, self, self.retry, self.left, None)
+        self.submitter = Submitter(self, self, self, self.retry, self.remaining, None)
         self.series = None if kind == "single" else Series(pauses=kind == "batch")
         self.submission = Submission(60.0, self.retry.grace, series=self.series, key="key")
         self.caller = None
@@ -156,7 +160,7 @@ class Scene:
         self.handles.append(handle)
         return handle
 
-    async def submit(self, _request, exchange, *, key, earlier, tainted):
+    async def submit(self, _request, exchange, *, key, earlier, maybe_accepted):
         name = self.answers.pop(0) if self.answers else "accepted"
         outcome = ANSWERS[name]
         try:
@@ -175,7 +179,11 @@ class Scene:
         finally:
             exchange.close()
         judged = judge_submit(
-            outcome, key, earlier=earlier, tainted=tainted, resubmit=self.retry.resubmit_uncertain
+            outcome,
+            key,
+            earlier=earlier,
+            maybe_accepted=maybe_accepted,
+            resubmit=self.retry.resubmit_uncertain,
         )
         if outcome is ACCEPTED:
             self.delivered.append("task-1")
@@ -201,7 +209,7 @@ class Scene:
             self.caller = asyncio.create_task(self.submitter.submit(fox_request(), self.submission))
             await asyncio.wait([self.caller])
             await asyncio.sleep(100)
-            self.submitter.leave()
+            self.submitter.close()
             self.submitter.end_grace()
         if self.caller.cancelled():
             return asyncio.CancelledError()
@@ -216,8 +224,8 @@ def bar_account(scene):
 
 
 def leave(scene):
-    scene.left.set()
-    scene.submitter.leave()
+    scene.remaining.set()
+    scene.submitter.close()
 
 
 def leave_in_a_hurry(scene):
@@ -230,7 +238,7 @@ EVENTS = {
     "its caller is cancelled": lambda scene: scene.caller.cancel(),
     "its series is stopped": lambda scene: scene.series and scene.series.stop(),
     "the account is refused": bar_account,
-    "a fault of ours": lambda scene: scene.submitter.close(ConfigurationError("stopped")),
+    "a fault of ours": lambda scene: scene.submitter.stop(ConfigurationError("stopped")),
     "the session is left": leave,
     "the session is left in a hurry": leave_in_a_hurry,
 }

@@ -286,7 +286,7 @@ async def test_what_waits_when_the_session_stops_on_a_fault_is_not_sent(where):
                 await fox.submit(fox_request())
             reading = asyncio.create_task(timed(fox.as_completed([fox_request()])))
             await asyncio.sleep(5)
-            fox._engine._break_down(ZeroDivisionError("a fault of ours"))
+            fox._engine._stop_on(ZeroDivisionError("a fault of ours"))
             ((outcome, when),) = (await reading).values()
             await asyncio.sleep(60)
 

@@ -25,7 +25,7 @@ from foxapi_async.report._figures import (
     spend_of,
     timeline_of,
 )
-from foxapi_async.report._manifest import Item, address_of, read_manifest
+from foxapi_async.report._manifest import ReportItem, address_of, read_manifest
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -338,14 +338,14 @@ def test_steps_are_round(span, count):
 def test_the_timeline_stacks_what_ended():
     """Each step of the timeline counts the items that ended in it, by status."""
     ends = [("done", 100), ("done", 101), ("failed", 139.9), ("uncertain", 140), ("odd", 140)]
-    items = [Item(id="x", status=status, finished=end) for status, end in ends]
+    items = [ReportItem(id="x", status=status, finished=end) for status, end in ends]
 
     found = timeline_of(items)
 
-    assert timeline_of([Item(id="x")]) is None
+    assert timeline_of([ReportItem(id="x")]) is None
     assert (100, 1.0, 41) == (found.start, found.step, len(found.counts))
     assert ((1, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 1)) == (*found.counts[:2], *found.counts[-2:])
-    assert Timeline(7, 1.0, ((1, 0, 0, 0),)) == timeline_of([Item(id="x", status="done", finished=7)])
+    assert Timeline(7, 1.0, ((1, 0, 0, 0),)) == timeline_of([ReportItem(id="x", status="done", finished=7)])
 
 
 def test_spend_counts_what_failed_too(report):
@@ -356,7 +356,9 @@ def test_spend_counts_what_failed_too(report):
     facts = report(*records).all("dd")
 
     assert "52.5 failed, 1 item unknown" in facts
-    assert Spend({"done": 1.0}, 1) == spend_of([Item(id="a", status="done", credits=1.0), Item(id="b")])
+    assert Spend({"done": 1.0}, 1) == spend_of(
+        [ReportItem(id="a", status="done", credits=1.0), ReportItem(id="b")]
+    )
     assert "unknown" in report(record()).all("dd")
 
 
@@ -374,7 +376,7 @@ def test_failures_are_grouped_by_code(report):
     assert "and 10 more" in page.all("p", "soft")
     codes = [record(f"{n}", status="failed", error={"code": f"c{n}"}) for n in range(103)]
     assert "and 3 more codes" in report(*codes).all("p", "soft")
-    assert [] == failures_of([Item(id="a", status="done")])
+    assert [] == failures_of([ReportItem(id="a", status="done")])
 
 
 def test_charts_tell_their_numbers(report):

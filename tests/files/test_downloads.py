@@ -18,9 +18,11 @@ import pytest
 from aiohttp import web
 from helpers import fox_request, posts
 
-from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile, TaskSnapshot
+from foxapi_async import DownloadError, FoxSession, GeneratedImage, SavedFile
 from foxapi_async._files import disk, downloads, names
 from foxapi_async._files.values import Position
+from foxapi_async._handles.result import file_of
+from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
 from foxapi_async._wire.replies import ResultFile, TaskReply
@@ -305,19 +307,19 @@ async def test_renewing_bills_nothing(emulator, fox, tmp_path):
 def test_the_place_is_no_part_of_the_value():
     """Images are equal at every position, do not show it, and lose it when they are pickled."""
     file = ResultFile("https://cdn.test/a.png", None, {})
-    (alone,) = TaskSnapshot.of(TaskReply(id="t", files=(file,))).images
-    _, second = TaskSnapshot.of(TaskReply(id="t", files=(file, file))).images
+    (alone,) = snapshot_of(TaskReply(id="t", files=(file,))).images
+    _, second = snapshot_of(TaskReply(id="t", files=(file, file))).images
     again = pickle.loads(pickle.dumps(second))
 
     assert alone == second == again
     assert hash(alone) == hash(second)
     assert "osition" not in repr(second)
     assert (Position(0, 1), Position(1, 2), None) == (
-        alone.file.position,
-        second.file.position,
-        again.file.position,
+        file_of(alone).position,
+        file_of(second).position,
+        file_of(again).position,
     )
-    assert again.file.at_fresh_address(["https://cdn.test/b.png"] * 2) is None
+    assert file_of(again).at_fresh_address(["https://cdn.test/b.png"] * 2) is None
 
 
 # Files that break off, or change between two tries.

@@ -65,8 +65,8 @@ def test_a_date_vouches_for_the_same_date_alone():
     known = PartialFile(validator=EARLIER, total=10)
     part = {"Content-Range": "bytes 5-9/10"}
 
-    assert RangeReply.GO_ON is known.take(206, {**part, "Last-Modified": EARLIER}, 5)
-    assert RangeReply.ANEW is known.take(206, {**part, "Last-Modified": DATE}, 5)
+    assert RangeReply.CONTINUE is known.take(206, {**part, "Last-Modified": EARLIER}, 5)
+    assert RangeReply.RESTART is known.take(206, {**part, "Last-Modified": DATE}, 5)
     assert ({}, True) == (known.resume_headers(5), known.is_whole(5))
 
 
@@ -80,7 +80,7 @@ def test_lengths_are_plain_numbers(length, total):
     known.take(200, {} if length is None else {"Content-Length": length}, 0)
 
     assert total == known.total
-    assert RangeReply.ANEW is known.take(206, {"Content-Range": f"bytes 5-9/{length}"}, 5)
+    assert RangeReply.RESTART is known.take(206, {"Content-Range": f"bytes 5-9/{length}"}, 5)
 
 
 VERSIONS = st.sampled_from([PICTURE[:1000], OTHER[:1200], PICTURE[:1200], OTHER[:1000]])

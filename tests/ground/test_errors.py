@@ -56,7 +56,7 @@ VALUES = {
 
 def keywords(cls: type) -> set[str]:
     """The keywords of a class's constructor and of its bases'."""
-    inits = [base.__init__ for base in cls.__mro__ if base.__module__ == _errors.__name__]
+    inits = [base.__init__ for base in cls.__mro__ if issubclass(base, FoxError)]
     kinds = [parameter for init in inits for parameter in inspect.signature(init).parameters.values()]
     return {parameter.name for parameter in kinds if parameter.kind is parameter.KEYWORD_ONLY}
 

@@ -19,6 +19,7 @@ ROOT = Path(foxapi_async.__file__).parent
 DOORS = ["__main__", "cli", "pytest_plugin", "page", "report", "fastapi", "telemetry"]
 CORE = [
     ".",
+    "_public",
     "_batch",
     "_client",
     "_ledger",
@@ -31,7 +32,7 @@ CORE = [
     "_wire",
     "models",
 ]
-GROUND = ["_listener", "_options", "_errors", "_threads", "_version"]
+GROUND = ["_listener", "_options", "_errors", "_display", "_threads", "_version"]
 PACKAGES = [*DOORS, *CORE, *GROUND, "emulator"]
 PURE = ["_cadence", "_policy", "_wire", "models", *(set(GROUND) - {"_threads"})]
 

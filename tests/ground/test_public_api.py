@@ -1,9 +1,11 @@
-"""The public package: its names, their documentation, and the cost of its import."""
+"""The public package: its names, their documentation, and the cost of its import.
+
+How its objects show themselves is in `test_display.py`.
+"""
 
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import os
 import re
@@ -80,23 +82,25 @@ NAMES = [
     "LedgerError",
     "__version__",
 ]
-SOURCE = Path(foxapi_async.__file__).read_text()
-
-
-def in_order(names: list[str]) -> list[str]:
-    """Sorted as by ruff's RUF022: constants, then classes, then the rest, each with numbers by their value."""
-
-    def key(name: str) -> tuple[object, ...]:
-        kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
-        return kind, [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
-
-    return sorted(names, key=key)
+PUBLIC = Path(foxapi_async.__file__).parent / "_public"
 
 
 def test_the_list_is_sorted():
-    """`__all__` has each name once, in the order in which it is looked up."""
-    assert in_order(foxapi_async.__all__) == foxapi_async.__all__
-    assert len(set(foxapi_async.__all__)) == len(foxapi_async.__all__)
+    """`__all__` is in alphabetical order."""
+    assert sorted(foxapi_async.__all__) == foxapi_async.__all__
+
+
+def test_each_name_is_written_once():
+    """The modules of `_public` import each public name once, and nothing else."""
+    written = [
+        alias.name
+        for path in sorted(PUBLIC.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+
+    assert sorted([*written, "__version__"]) == foxapi_async.__all__
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,21 +136,9 @@ def test_an_unknown_name_is_an_attribute_error():
         foxapi_async.FoxSesion  # noqa: B018
 
 
-def test_lazy_names_are_the_ones_that_type_checkers_see():
-    """Each name comes from the module in the imports for type checkers."""
-    tree = ast.parse(SOURCE)
-    guard = next(node for node in tree.body if isinstance(node, ast.If))
-    homes = {
-        alias.name: node.module
-        for node in guard.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-
-    assert sorted(homes) == sorted(foxapi_async.__all__)
-    for name, module in homes.items():
-        assert getattr(importlib.import_module(module), name) is getattr(foxapi_async, name)
-        assert foxapi_async._HOMES.get(name, "_errors") == module.removeprefix("foxapi_async.")
+def test_a_name_stays_the_same_object():
+    """A name that was taken twice is one object, and later it is found without a search."""
+    assert foxapi_async.FoxSession is vars(foxapi_async)["FoxSession"]
 
 
 @pytest.mark.parametrize("name", [name for name in foxapi_async.__all__ if name != "__version__"])
@@ -311,3 +303,10 @@ def test_opening_the_door_is_cheap():
     assert set(OPTIONAL) & session == set()
     assert "aiohttp" in everything
     assert not {"aiohttp", "attrs", "attr", "asyncio"} & bare
+
+
+def test_errors_and_requests_need_no_network():
+    """A program that only makes requests or handles errors loads neither aiohttp nor sessions."""
+    found = loaded("from foxapi_async import FoxError, RawRequest, parse_request")
+
+    assert {"aiohttp", "foxapi_async._client", "foxapi_async._batch"} & found == set()

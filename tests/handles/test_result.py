@@ -18,7 +18,7 @@ from foxapi_async._errors import DownloadError
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._handles import result as result_module
 from foxapi_async._handles.result import IMAGE_SUFFIXES, GeneratedImage, Outcome, TaskResult
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, snapshot_of
 from foxapi_async._wire.replies import ResultFile, TaskProblem, TaskReply, UploadedFile
 
 URL = "https://cdn.test/a.png"
@@ -48,7 +48,7 @@ def image(port: FakeDownloads | None = None) -> GeneratedImage:
     if port is None:
         return GeneratedImage(URL, "image/png", raw=raw)
     files = (ResultFile(URL, "image/png", raw),)
-    return TaskSnapshot.of(TaskReply(id="task-1", files=files), port).images[0]
+    return snapshot_of(TaskReply(id="task-1", files=files), port).images[0]
 
 
 def result(port: FakeDownloads | None = None, task_id: str = "task-1", count: int = 2) -> TaskResult:

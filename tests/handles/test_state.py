@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async._errors import FoxError
-from foxapi_async._handles.state import REMOTELY_OVER, TRANSITIONS, Signal, State, advance, mermaid, reading
+from foxapi_async._handles.state import (
+    REMOTELY_OVER,
+    TRANSITIONS,
+    Signal,
+    State,
+    advance,
+    mermaid,
+    signal_from,
+)
 
 FINAL = [state for state in State if state is not State.WAITING]
 
@@ -41,7 +49,7 @@ def test_every_state_is_reached():
 
 def test_only_the_service_ends_a_task():
     """The local signals end a handle without claiming that the task is over."""
-    local = {Signal.DEADLINE, Signal.STOP, Signal.LEAVE, Signal.REFUSAL}
+    local = {Signal.DEADLINE, Signal.STOP, Signal.CLOSE, Signal.REFUSAL}
 
     assert {Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION} == REMOTELY_OVER
     assert all(advance(State.WAITING, signal) is not State.WAITING for signal in local)
@@ -65,7 +73,7 @@ def test_only_the_service_ends_a_task():
 )
 def test_readings(status, has_results, signal):
     """The documented statuses mean what the pages say; completed without results is not finished."""
-    assert signal is reading(status, has_results=has_results)
+    assert signal is signal_from(status, has_results=has_results)
 
 
 @given(st.text(), st.booleans())
@@ -73,7 +81,7 @@ def test_unknown_statuses_are_still_running(status, has_results):
     """The service may add statuses: any other word means that the task continues."""
     known = {"completed", "failed", "cancelled", "canceled"}
 
-    assert status in known or reading(status, has_results=has_results) is Signal.RUNNING
+    assert status in known or signal_from(status, has_results=has_results) is Signal.RUNNING
 
 
 def test_the_diagram_shows_the_whole_table():

@@ -20,7 +20,7 @@ async def ended_at(exchange, *, sent=True, pieces=(), done=None):
                 exchange.hand_over()
             for when in pieces:
                 await asyncio.sleep(when - now())
-                exchange.came()
+                exchange.note_received()
             await asyncio.sleep(1e6 if done is None else done - now())
     except TimeoutError:
         return "limit", round(now(), 6)
@@ -196,12 +196,12 @@ async def test_settling_after_the_end_takes_a_pause():
 
 
 async def test_a_request_that_was_taken_back_is_never_handed_over():
-    """After `revoke` no byte is sent, by any writer; a sent request cannot be taken back."""
+    """After `cancel` no byte is sent, by any writer; a sent request cannot be taken back."""
     waiting, sent = Exchange(10, 60), Exchange(10, 60)
     async with sent.timeout:
         sent.hand_over()
 
-        assert (True, False) == (waiting.revoke(), sent.revoke())
+        assert (True, False) == (waiting.cancel(), sent.cancel())
         with pytest.raises(ExchangeFailed, match="given up"):
             waiting.hand_over()
     assert (False, True) == (waiting.sent, sent.sent)

@@ -112,22 +112,22 @@ def test_opting_in_repeats_the_uncertain_ones_only(outcome, cls, charged, retrya
 def test_after_an_uncertain_try_nothing_is_proved(outcome, cls, charged, retryable, again, hold):
     """After an uncertain try, no later refusal or failure says that nothing was billed."""
     plain = judge_submit(outcome, KEY, earlier=1, resubmit=True)
-    tainted = judge_submit(outcome, KEY, earlier=1, tainted=True, resubmit=True)
+    maybe_accepted = judge_submit(outcome, KEY, earlier=1, maybe_accepted=True, resubmit=True)
 
-    assert type(tainted.error) is U
-    assert (tainted.error.charged, tainted.error.retryable) == ("unknown", False)
-    assert tainted.error.idempotency_key == KEY
-    assert tainted.error.status == getattr(outcome, "status", None)
-    assert (plain.again, plain.hold) == (tainted.again, tainted.hold)
+    assert type(maybe_accepted.error) is U
+    assert (maybe_accepted.error.charged, maybe_accepted.error.retryable) == ("unknown", False)
+    assert maybe_accepted.error.idempotency_key == KEY
+    assert maybe_accepted.error.status == getattr(outcome, "status", None)
+    assert (plain.again, plain.hold) == (maybe_accepted.again, maybe_accepted.hold)
 
 
 @pytest.mark.parametrize("status", range(200, 207))
-@pytest.mark.parametrize("tainted", [False, True])
-def test_any_2xx_with_an_id_is_accepted(status, tainted):
+@pytest.mark.parametrize("maybe_accepted", [False, True])
+def test_any_2xx_with_an_id_is_accepted(status, maybe_accepted):
     """Every 2xx with an id is a task, also after an uncertain try."""
     reply = Reply(status=status, headers={}, body=ACCEPTED.body)
 
-    assert judge_submit(reply, KEY, tainted=tainted).id == ID
+    assert judge_submit(reply, KEY, maybe_accepted=maybe_accepted).id == ID
 
 
 @pytest.mark.parametrize("earlier", [1, 4])
@@ -141,7 +141,7 @@ def test_a_conflict_on_a_repeat_is_uncertain(earlier):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "tainted", "seconds"),
+    ("outcome", "maybe_accepted", "seconds"),
     [
         (refused(429, Retry_After="30"), False, 30.0),
         (refused(429, Retry_After="30"), True, 30.0),
@@ -152,16 +152,16 @@ def test_a_conflict_on_a_repeat_is_uncertain(earlier):
         (NOT_SENT, False, None),
     ],
 )
-def test_what_the_service_asked_for_is_kept(outcome, tainted, seconds):
+def test_what_the_service_asked_for_is_kept(outcome, maybe_accepted, seconds):
     """A Retry-After counts also if the outcome as a whole is uncertain."""
-    verdict = judge_submit(outcome, KEY, earlier=1, tainted=tainted, resubmit=True)
+    verdict = judge_submit(outcome, KEY, earlier=1, maybe_accepted=maybe_accepted, resubmit=True)
 
     assert seconds == verdict.retry_after
 
 
 def test_others_are_told_the_refusal_itself():
-    """A 429 on a tainted submit holds all others: these were not sent, so they get the 429 itself."""
-    verdict = judge_submit(refused(429), KEY, earlier=1, tainted=True, resubmit=True)
+    """A 429 on a submit that may be accepted holds all others: these were not sent, so they get the 429 itself."""
+    verdict = judge_submit(refused(429), KEY, earlier=1, maybe_accepted=True, resubmit=True)
 
     assert type(verdict.error) is U
     assert type(verdict.refusal) is RateLimitError
@@ -282,9 +282,9 @@ outcomes = st.builds(Failure, reason=st.text(max_size=10), sent=st.booleans()) |
 
 
 @given(outcomes, st.integers(0, 5), st.booleans(), st.booleans())
-def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubmit):
+def test_no_submit_error_invites_a_second_bill(outcome, earlier, maybe_accepted, resubmit):
     """For all outcomes of a submit: `retryable` implies `charged == "no"`, and then nothing was accepted."""
-    verdict = judge_submit(outcome, KEY, earlier=earlier, tainted=tainted, resubmit=resubmit)
+    verdict = judge_submit(outcome, KEY, earlier=earlier, maybe_accepted=maybe_accepted, resubmit=resubmit)
     if isinstance(verdict, TaskReply):
         return
     error = verdict.error
@@ -293,10 +293,10 @@ def test_no_submit_error_invites_a_second_bill(outcome, earlier, tainted, resubm
     # A submit that may have been accepted is uncertain, and is not sent again unless the user chose this.
     status = getattr(outcome, "status", None)
     accepted = status is not None and (status < 300 or status >= 500 or status == 408)
-    if tainted or accepted or getattr(outcome, "sent", False):
+    if maybe_accepted or accepted or getattr(outcome, "sent", False):
         assert type(error) is UncertainSubmitError
         assert (error.charged, error.retryable) == ("unknown", False)
-        assert resubmit or tainted or not verdict.again
+        assert resubmit or maybe_accepted or not verdict.again
     assert (error.__cause__, error.__context__) == (None, None)
 
 
@@ -375,7 +375,7 @@ def test_an_id_is_accepted_under_any_status(status, fields):
     """A reply with a usable id is a task, for any status and any other content."""
     reply = Reply(status, {}, json.dumps({"id": ID, **fields}).encode())
 
-    assert judge_submit(reply, KEY, tainted=True).id == ID
+    assert judge_submit(reply, KEY, maybe_accepted=True).id == ID
 
 
 def expected_poll(status, who):
@@ -666,7 +666,7 @@ def test_an_uncertain_answer_survives_pickle_and_copy():
 def test_after_an_uncertain_try_the_refusal_is_kept_too():
     """The last answer's body is on the error."""
     assert (
-        judge_submit(refused(400), KEY, tainted=True).error.body
+        judge_submit(refused(400), KEY, maybe_accepted=True).error.body
         == '{"error": {"message": "no", "type": "t"}}'
     )
 

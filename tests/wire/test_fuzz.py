@@ -26,7 +26,7 @@ from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.tracked_task import TrackedTask
 from foxapi_async._errors import APIError, DownloadError, ResponseDecodeError, UncertainSubmitError
 from foxapi_async._files.names import safe_name
-from foxapi_async._handles.snapshot import TaskSnapshot, ending_of
+from foxapi_async._handles.snapshot import TaskSnapshot, ending_of, signal_of, snapshot_of
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
@@ -201,11 +201,11 @@ replies = st.builds(
 
 def seen(reply):
     """Our task in a status reply, as users see it."""
-    return TaskSnapshot.of(read_status(reply, ID))
+    return snapshot_of(read_status(reply, ID))
 
 
 READERS = {
-    "task": lambda reply: TaskSnapshot.of(read_task(reply)),
+    "task": lambda reply: snapshot_of(read_task(reply)),
     "status": seen,
     "upload": read_upload,
     "error": read_error,
@@ -264,20 +264,20 @@ def test_any_reply_is_a_value_or_our_error_that_keeps(read, reply):
 @given(
     outcome=replies | st.builds(Failure, reason=st.just("no answer in time"), sent=st.booleans()),
     earlier=st.integers(0, 3),
-    tainted=st.booleans(),
+    maybe_accepted=st.booleans(),
     resubmit=st.booleans(),
 )
-def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, tainted, resubmit):
+def test_any_answer_to_a_submit_is_a_task_or_a_verdict(outcome, earlier, maybe_accepted, resubmit):
     """Only a usable id is a task; only a plain refusal, or an unsent request, means that nothing was billed."""
-    judged = judge_submit(outcome, "key", earlier=earlier, tainted=tainted, resubmit=resubmit)
+    judged = judge_submit(outcome, "key", earlier=earlier, maybe_accepted=maybe_accepted, resubmit=resubmit)
     if isinstance(judged, TaskReply):
         assert 200 <= outcome.status < 300
-        assert_keeps(TaskSnapshot.of(judged))
+        assert_keeps(snapshot_of(judged))
         return
     refused = not outcome.sent if isinstance(outcome, Failure) else 300 <= outcome.status < 500
     certain = judged.error.charged == "no"
 
-    assert not certain or (refused and not tainted)
+    assert not certain or (refused and not maybe_accepted)
     assert certain or isinstance(judged.error, UncertainSubmitError)
     assert certain or resubmit or not judged.again or refused
     assert "no" == judged.error.charged or not judged.error.retryable
@@ -326,7 +326,7 @@ def test_any_readings_can_be_watched(readings, from_start, estimated_time):
         except ResponseDecodeError:
             continue
         moment += pause
-        over = snapshot.signal in REMOTELY_OVER
+        over = signal_of(snapshot) in REMOTELY_OVER
         event = watch.read(snapshot, date, estimates, moment)
 
         assert 0 <= event.elapsed < math.inf
@@ -335,7 +335,7 @@ def test_any_readings_can_be_watched(readings, from_start, estimated_time):
         if over:
             ending = ending_of(snapshot, event.elapsed)
             assert isinstance(ending, TaskResult | FoxError)
-            assert isinstance(ending, TaskResult) is (snapshot.signal is Signal.COMPLETED)
+            assert isinstance(ending, TaskResult) is (signal_of(snapshot) is Signal.COMPLETED)
             return
         assert 0 < watch.gap(Cadence(), moment, step=1.0) < math.inf
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foxapi_async._errors import ResponseDecodeError
-from foxapi_async._handles.snapshot import TaskSnapshot, task_failure
+from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of, task_failure
 from foxapi_async._wire import json_values
 from foxapi_async._wire.error_replies import read_error
 from foxapi_async._wire.json_values import make_document
@@ -22,9 +22,7 @@ CASES = Path(__file__).parents[1] / "cases"
 
 def status_of(fields: bytes) -> TaskSnapshot:
     """The snapshot of a reply with these further members."""
-    return TaskSnapshot.of(
-        read_status(Reply(200, {}, b'{"id":"task-1","status":"failed",' + fields + b"}"), ID)
-    )
+    return snapshot_of(read_status(Reply(200, {}, b'{"id":"task-1","status":"failed",' + fields + b"}"), ID))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +76,7 @@ def test_words_are_clean(field):
 def test_recorded_a_lone_surrogate():
     """A failed task with lone surrogates everywhere is an error that can be encoded."""
     status, body = json.loads((CASES / "poll_lone_surrogate.json").read_text())["polls"][0]
-    error = task_failure(TaskSnapshot.of(read_status(Reply(status, {}, json.dumps(body).encode()), ID)))
+    error = task_failure(snapshot_of(read_status(Reply(status, {}, json.dumps(body).encode()), ID)))
 
     assert (error.code, error.snapshot.model) == ("x\ufffd", "fox \ufffd")
     assert repr(error.snapshot.raw).encode()

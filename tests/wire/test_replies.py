@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wire_samples import BAD_IDS, COMPLETED, DEEP, ID, NOW, OLDER, SUBMITTED, URL, reply, seen, task
 
 from foxapi_async._errors import APIError, FoxError, ResponseDecodeError
-from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of
 from foxapi_async._wire.error_replies import read_error
 from foxapi_async._wire.replies import TaskProblem, UploadedFile, read_status, read_task, read_upload
 from foxapi_async._wire.requests import (
@@ -21,7 +21,7 @@ from foxapi_async._wire.requests import (
 
 def test_a_submit_reply():
     """The documented reply to a submit, field by field."""
-    snapshot = TaskSnapshot.of(read_task(reply(SUBMITTED)))
+    snapshot = snapshot_of(read_task(reply(SUBMITTED)))
 
     assert snapshot == TaskSnapshot(
         id=ID,
@@ -196,7 +196,7 @@ RUNNING = {
 def test_a_reply_to_another_id_is_kept_under_ours():
     """`raw` has the requested id, for any id in the reply."""
     assert {**RUNNING, "id": ID} == seen(reply({**RUNNING, "id": "another"})).raw
-    assert {**RUNNING, "id": "5"} == TaskSnapshot.of(read_task(reply({**RUNNING, "id": 5}))).raw
+    assert {**RUNNING, "id": "5"} == snapshot_of(read_task(reply({**RUNNING, "id": 5}))).raw
 
 
 def test_words_that_many_replies_share_are_kept_once():
@@ -316,7 +316,7 @@ def test_an_upload_needs_a_url(body):
 
 # All replies.
 
-READERS = [lambda r: TaskSnapshot.of(read_task(r)), seen, read_upload, read_error]
+READERS = [lambda r: snapshot_of(read_task(r)), seen, read_upload, read_error]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([URL, "completed", "failed", ID]),

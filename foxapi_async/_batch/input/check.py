@@ -80,7 +80,7 @@ class _Count:
         self._problems: list[InputRow] = []
         self._requests: Counter[str] = Counter()
         self._images: Counter[str] = Counter()
-        self._look = functools.lru_cache(_REMEMBERED_FILES)(_file_problem)
+        self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(_file_problem)
 
     def add(self, chunk: list[InputRow]) -> None:
         """Count the items of a chunk."""
@@ -96,7 +96,7 @@ class _Count:
                 self._images[request.model] += _images_of(request)
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
-        faults = ((name, self._look(name)) for name in map(os.fspath, request.local_files()))
+        faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))
         return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, checksum: str | None) -> Check:

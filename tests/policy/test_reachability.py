@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from foxapi_async._policy.contact import Contact
+from foxapi_async._policy.reachability import Reachability
 
 
 def test_a_session_has_heard_nothing_at_first():
     """There was no answer and no silence yet."""
-    contact = Contact()
+    contact = Reachability()
 
-    assert (False, 0.0) == (contact.heard, contact.silence(100.0))
+    assert (False, 0.0) == (contact.ever_answered, contact.silence(100.0))
 
 
 def test_silence_counts_from_the_first_submit_that_could_not_be_sent():
     """Further failures do not make it shorter."""
-    contact = Contact()
+    contact = Reachability()
     contact.failed(10.0)
     contact.failed(20.0)
 
@@ -23,7 +23,7 @@ def test_silence_counts_from_the_first_submit_that_could_not_be_sent():
 
 def test_a_submit_that_was_sent_ends_the_silence():
     """The next failure begins a new one."""
-    contact = Contact()
+    contact = Reachability()
     contact.failed(10.0)
     contact.unreachable_since = None
     assert 0.0 == contact.silence(20.0)

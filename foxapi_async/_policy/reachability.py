@@ -7,16 +7,16 @@ a captive portal answers too, and proves nothing about the service.
 from __future__ import annotations
 
 
-class Contact:
-    """The contact between one session and the service. Moments are loop time in seconds.
+class Reachability:
+    """What one session knows of that. Moments are loop time in seconds.
 
     Attributes:
-        heard: whether the service has ever answered this session.
+        ever_answered: whether the service has ever answered this session.
         unreachable_since: when the first of the latest unsent submits failed; None after one was sent.
     """
 
     def __init__(self) -> None:
-        self.heard = False
+        self.ever_answered = False
         self.unreachable_since: float | None = None
 
     def failed(self, now: float) -> None:

@@ -76,7 +76,7 @@ class _Known:
     held: str | None
 
 
-class _Verdict(enum.Enum):
+class _Finding(enum.Enum):
     HELD = enum.auto()
     LATE = enum.auto()
     LOST = enum.auto()
@@ -93,38 +93,38 @@ def compare(connection: sqlite3.Connection, files: tuple[Proofs, ...]) -> Compar
             known = _known(connection, [proof.key for proof in chunk])
             for proof in chunk:
                 verdict = _judge(proof, known.get(proof.key))
-                if verdict is _Verdict.LOST:
+                if verdict is _Finding.LOST:
                     missed[proof.key] = None
-                if verdict in {_Verdict.HELD, _Verdict.LATE}:
+                if verdict in {_Finding.HELD, _Finding.LATE}:
                     missed.pop(proof.key, None)
                     late.pop(proof.key, None)
-                if verdict is _Verdict.LATE:
+                if verdict is _Finding.LATE:
                     late[proof.key] = proof
         lost |= missed
     return Comparison(len(lost), tuple(itertools.islice(lost, SHOWN_KEYS)), tuple(late.values()))
 
 
-def _judge(proof: Proof, known: _Known | None) -> _Verdict:
+def _judge(proof: Proof, known: _Known | None) -> _Finding:
     if known is None:
-        return _Verdict.LOST
+        return _Finding.LOST
     if proof.state is ItemState.SUBMITTED:
         return _judge_accepted(proof, known)
     if proof.record is None:  # a submit before its POST: the ledger's state of the item is newer
-        return _Verdict.NOTHING
+        return _Finding.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
-        return _Verdict.HELD
+        return _Finding.HELD
     # The manifest is written after the ledger. So an item that is done there has its id here, and one that
     # ended there is not new.
     impossible = proof.state is ItemState.DONE or known.state is ItemState.NEW
-    return _Verdict.LOST if impossible else _Verdict.NOTHING
+    return _Finding.LOST if impossible else _Finding.NOTHING
 
 
-def _judge_accepted(proof: Proof, known: _Known) -> _Verdict:
+def _judge_accepted(proof: Proof, known: _Known) -> _Finding:
     if proof.task_id == known.held:
-        return _Verdict.HELD
+        return _Finding.HELD
     open_states = {ItemState.SUBMITTING, ItemState.UNCERTAIN}
     same_submit = known.state in open_states and proof.idempotency_key == known.idempotency_key
-    return _Verdict.LATE if same_submit else _Verdict.LOST
+    return _Finding.LATE if same_submit else _Finding.LOST
 
 
 def _known(connection: sqlite3.Connection, keys: list[str]) -> dict[str, _Known]:
@@ -143,25 +143,25 @@ def _known(connection: sqlite3.Connection, keys: list[str]) -> dict[str, _Known]
 _TABLE = """
     CREATE TEMP TABLE proof (
         key TEXT PRIMARY KEY, fingerprint TEXT, idempotency_key TEXT, price REAL, sunk REAL DEFAULT 0,
-        knew INTEGER DEFAULT 0, logged TEXT, told INTEGER DEFAULT 1,
+        is_current INTEGER DEFAULT 0, logged TEXT, in_manifest INTEGER DEFAULT 1,
         state TEXT, task_id TEXT, former_task_id TEXT, record TEXT, moving TEXT
     ) WITHOUT ROWID
 """
-# `knew`: the file has the ledger's id, so its last line is as new as the ledger or newer.
-_KNEW = "(SELECT count(*) FROM item WHERE key = ? AND ifnull(task_id, former_task_id) = ?)"
+# `is_current`: the file has the ledger's id, so its last line is as new as the ledger or newer.
+_IS_CURRENT = "(SELECT count(*) FROM item WHERE key = ? AND ifnull(task_id, former_task_id) = ?)"
 _ACCEPTED = f"""
-    INSERT INTO proof (key, fingerprint, idempotency_key, price, logged, told, knew) VALUES (?, ?, ?, ?, ?, 0, {_KNEW})
+    INSERT INTO proof (key, fingerprint, idempotency_key, price, logged, in_manifest, is_current) VALUES (?, ?, ?, ?, ?, 0, {_IS_CURRENT})
     ON CONFLICT (key) DO UPDATE SET
         sunk = sunk + iif(logged = excluded.logged, 0, ifnull(price, 0)), former_task_id = logged,
         fingerprint = excluded.fingerprint, idempotency_key = excluded.idempotency_key,
-        price = excluded.price, logged = excluded.logged, knew = max(knew, excluded.knew)
+        price = excluded.price, logged = excluded.logged, is_current = max(is_current, excluded.is_current)
 """  # noqa: S608 - of constants
-# `told`: the manifest has the last id that was logged, so its last line is newer than that.
+# `in_manifest`: the manifest has the last id that was logged, so its last line is newer than that.
 _ENDED = f"""
-    INSERT INTO proof (key, fingerprint, idempotency_key, price, task_id, state, record, knew)
-    VALUES (?, ?, ?, ?, ?, ?, ?, {_KNEW})
+    INSERT INTO proof (key, fingerprint, idempotency_key, price, task_id, state, record, is_current)
+    VALUES (?, ?, ?, ?, ?, ?, ?, {_IS_CURRENT})
     ON CONFLICT (key) DO UPDATE SET
-        told = max(told, ifnull(logged = excluded.task_id, 0)), knew = max(knew, excluded.knew),
+        in_manifest = max(in_manifest, ifnull(logged = excluded.task_id, 0)), is_current = max(is_current, excluded.is_current),
         former_task_id = coalesce(task_id, former_task_id), task_id = excluded.task_id,
         state = excluded.state, record = excluded.record, price = ifnull(excluded.price, price)
 """  # noqa: S608 - of constants
@@ -196,9 +196,9 @@ class _Proven:
     idempotency_key: str
     price: float | None
     sunk: float
-    knew: bool
+    is_current: bool
     logged: str | None
-    told: bool
+    in_manifest: bool
     state: ItemState | None
     task_id: str | None
     former_task_id: str | None
@@ -216,7 +216,7 @@ class _Proven:
                 task_id=None,
                 former_task_id=former,
             )
-        if self.logged is not None and not self.told:
+        if self.logged is not None and not self.in_manifest:
             return attrs.evolve(self, state=ItemState.SUBMITTED, task_id=self.logged)
         if self.state is None:
             return None
@@ -303,7 +303,7 @@ def _is_newer(proven: _Proven, known: _Known) -> bool:
         return False
     if has_id and proven.task_id == known.held:
         return known.state is ItemState.SUBMITTED and proven.state in {ItemState.DONE, ItemState.FAILED}
-    if known.held is not None and not proven.knew:
+    if known.held is not None and not proven.is_current:
         return proven.state is ItemState.DONE  # otherwise the ledger's id came after the last line
     if proven.state is ItemState.SUBMITTING:
         return proven.idempotency_key != known.idempotency_key

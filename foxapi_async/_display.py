@@ -1,0 +1,27 @@
+"""How public objects show themselves: under the path that users import them from, with public names only.
+
+`inspect.getsource` of a class reads the file of the class's path. So it finds no public class, as with other
+packages that do this (httpx, numpy); it finds methods and functions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from types import FunctionType
+
+
+def show_under(path: str, values: Iterable[object]) -> None:
+    """Give classes and functions the module `path`, and objects of the classes a `dir()` of public names."""
+    for value in values:
+        if isinstance(value, type):
+            # Who evaluates annotations looks up their names in the module, and `path` does not have them all.
+            value.__annotations__ = inspect.get_annotations(value, eval_str=True)
+            value.__dir__ = public_dir  # type: ignore[assignment]
+        if isinstance(value, type | FunctionType):
+            value.__module__ = path
+
+
+def public_dir(self: object) -> list[str]:
+    """A `__dir__` with the names that users may use."""
+    return [name for name in object.__dir__(self) if not name.startswith("_") or name.startswith("__")]
