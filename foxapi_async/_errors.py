@@ -30,7 +30,7 @@ Each error survives `pickle` and `copy`. It holds no key, no request headers and
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -146,10 +146,10 @@ class FieldProblem(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.parts
 
-    def renamed(self, name_of: Callable[[str], str]) -> FieldProblem:
-        """The same line with another name for each field."""
-        parts = (name_of(part) if part and place % 2 == 0 else part for place, part in enumerate(self.parts))
-        return FieldProblem("", "".join(parts))
+
+def parts_of(problem: str) -> tuple[str, ...]:
+    """The parts of a line of `InvalidRequestError.problems`: names of fields and texts in turn."""
+    return problem.parts if isinstance(problem, FieldProblem) else ("", problem)
 
 
 class InvalidRequestError(FoxError, ValueError):
@@ -162,10 +162,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     def __init__(self, message: str = "", *, problems: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
-        lines = problems or ((message,) if message else ())
-        self.problems = tuple(
-            line if isinstance(line, FieldProblem) else FieldProblem("", line) for line in lines
-        )
+        self.problems: tuple[str, ...] = tuple(problems) or ((message,) if message else ())
 
     @property
     def headline(self) -> str:

@@ -13,7 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
+from foxapi_async._errors import Hint, InvalidRequestError, parts_of
 from foxapi_async._handles.result import IMAGE_SUFFIXES
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
@@ -72,7 +72,7 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
     return given
 
 
-def _misfits(name: str, value: Any) -> list[FieldProblem]:
+def _misfits(name: str, value: Any) -> list[str]:
     """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
@@ -89,7 +89,7 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
     cls = MODELS[model]
     names = [spec.name for spec in cls.fields()]
     its_options = ", ".join(options_of(name)[0] for name in names)
-    problems: list[str] = [
+    problems = [
         f"{options_of(name)[0]}: {model} has no {name}; it takes {its_options}"
         for name in given
         if name not in names
@@ -112,9 +112,10 @@ def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
     )
 
 
-def _in_options(problem: FieldProblem) -> FieldProblem:
+def _in_options(problem: str) -> str:
     """A line of `InvalidRequestError.problems` with options in place of fields; the value stays as it is."""
-    return problem.renamed(lambda name: options_of(name)[-1])
+    parts = enumerate(parts_of(problem))
+    return "".join(options_of(part)[-1] if part and place % 2 == 0 else part for place, part in parts)
 
 
 def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:

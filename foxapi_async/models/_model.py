@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
+from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
 from foxapi_async.models._values import ImageInput, shown
@@ -42,9 +42,7 @@ class ModelRequest(GenerationRequest):
 
     def __attrs_post_init__(self) -> None:
         """Collect the faults of all fields and of their combination, and raise them together."""
-        problems: list[str] = [
-            line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))
-        ]
+        problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
         problems += self._check()
         if problems:
             raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
@@ -68,7 +66,7 @@ class ModelRequest(GenerationRequest):
             InvalidRequestError: with all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
-        problems: list[str] = [_unknown_field(name, names, cls.model) for name in given if name not in names]
+        problems = [_unknown_field(name, names, cls.model) for name in given if name not in names]
         values: dict[str, Any] = {name: given.get(name) for name in names}
         request = None
         try:
@@ -106,9 +104,9 @@ def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
     return read_specs(cls)
 
 
-def _unknown_field(name: object, known: Iterable[str], model: object) -> FieldProblem:
+def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     close = get_close_matches(name[:60], known, cutoff=0.6) if isinstance(name, str) else []
     advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
-    return FieldProblem("", f"{shown(name)}: no field of {model}; {advice}")
+    return f"{shown(name)}: no field of {model}; {advice}"

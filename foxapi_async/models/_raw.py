@@ -51,7 +51,7 @@ class RawRequest(GenerationRequest):
         """Refuse values that cannot be sent. Keep a copy of `params`, so that later changes by the caller
         have no effect.
         """
-        problems: list[FieldProblem] = []
+        problems: list[str] = []
         if not isinstance(self.model, str) or not self.model.strip() or not self.model.isprintable():
             text = f"={shown(self.model)}: must be a model id without control characters"
             problems.append(FieldProblem("model", text))
@@ -79,13 +79,13 @@ class RawRequest(GenerationRequest):
         return attrs.evolve(self, params={**self.params, **changes})
 
 
-def _prompt_problems(prompt: object) -> list[FieldProblem]:
+def _prompt_problems(prompt: object) -> list[str]:
     if not isinstance(prompt, str) or not prompt.strip():
         return [FieldProblem("prompt", f"={shown(prompt)}: allowed are non-blank texts, or leave it out")]
     return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 
-def _copy_params(params: object, problems: list[FieldProblem]) -> dict[str, Any]:
+def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         problems.append(
             FieldProblem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
@@ -101,9 +101,7 @@ def _copy_params(params: object, problems: list[FieldProblem]) -> dict[str, Any]
     return copied
 
 
-def _copy(
-    value: Any, where: str, problems: list[FieldProblem], depth: int = 0, *, files: bool = False
-) -> Any:
+def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
         problems.append(FieldProblem("params", f"{where}: nested too deeply"))
@@ -125,7 +123,7 @@ def _copy(
     return value
 
 
-def _is_name(key: object, where: str, problems: list[FieldProblem]) -> bool:
+def _is_name(key: object, where: str, problems: list[str]) -> bool:
     good = isinstance(key, str) and is_sendable(key)
     if not good:
         problems.append(FieldProblem("params", f"{where}: the field name {shown(key)} must be a text"))

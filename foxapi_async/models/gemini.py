@@ -82,7 +82,7 @@ class Gemini3ProImage(ModelRequest):
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
 
-    def _check(self) -> Iterable[FieldProblem]:
+    def _check(self) -> Iterable[str]:
         return _match_needs_images(self.aspect_ratio, self.image_urls)
 
 
@@ -117,11 +117,11 @@ class Gemini31FlashImage(ModelRequest):
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
     image_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_IMAGE_SEARCH)
 
-    def _check(self) -> Iterable[FieldProblem]:
+    def _check(self) -> Iterable[str]:
         return _match_needs_images(self.aspect_ratio, self.image_urls)
 
 
-def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[FieldProblem]:
+def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[str]:
     # The page says: "the output will try to match the input image's aspect ratio". So an input image is needed.
     if aspect_ratio == "match_input_image" and images is None:
         yield FieldProblem(

@@ -60,7 +60,7 @@ class GrokImagineImage(ModelRequest):
         metadata=option("The images to edit.", maximum=3),
     )
 
-    def _check(self) -> Iterable[FieldProblem]:
+    def _check(self) -> Iterable[str]:
         # The page says about aspect_ratio: "for text-to-image only".
         if self.aspect_ratio is not None and self.image_urls is not None:
             yield FieldProblem(

@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from foxapi_async._errors import InvalidRequestError, parts_of
 from foxapi_async.fastapi import add_error_handlers, image_router
+from foxapi_async.fastapi._answers import answer_to, error_body
 from foxapi_async.fastapi._stopping import STATE_KEY
 from foxapi_async.page._guard import Gate, Guard
 from foxapi_async.page._routes import PageRoutes
@@ -38,6 +42,7 @@ class Page:
     def _guarded(self) -> FastAPI:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
         add_error_handlers(app)
+        app.add_exception_handler(InvalidRequestError, _refused)
         app.include_router(
             PageRoutes(self._service, self._stopping).router()
         )  # first, so that its submit route is used
@@ -47,3 +52,11 @@ class Page:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[dict[str, Any]]:
         yield {"fox": self._service.fox, STATE_KEY: self._stopping}
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """The answer to an invalid request. It also has the parts of each problem: the page has its own names for fields."""
+    assert isinstance(error, InvalidRequestError)  # noqa: S101 - it is registered for no other
+    body = error_body(error)
+    body["error"]["parts"] = [parts_of(problem) for problem in error.problems]
+    return JSONResponse(body, answer_to(error).status)

@@ -48,7 +48,7 @@ function counted(count, thing) {
 class Refusal extends Error {
   constructor(status, error) {
     super(error?.message || `The server answered with ${status}.`);
-    this.problems = error?.problems ?? [];
+    this.problems = error?.parts ?? [];
     this.type = error?.type ?? "";
   }
 }
@@ -247,13 +247,13 @@ function setBusy(busy) {
 function showRefusal(error) {
   if (!error.problems?.length) return showProblems(error.message);
   showProblems(...error.problems.map(inWords));
-  const named = error.problems.map((problem) => problem.match(/^\w+/)?.[0]);
-  for (const name of named) (name === "prompt" ? $("prompt") : form.controls.get(name))?.setAttribute("aria-invalid", "true");
+  for (const [name] of error.problems) (name === "prompt" ? $("prompt") : form.controls.get(name))?.setAttribute("aria-invalid", "true");
 }
 
-function inWords(problem) {
-  const text = Object.keys(LABELS).reduce((words, name) => words.replaceAll(name, `“${LABELS[name]}”`), problem);
-  return text.replace(/^(“[^”]*”)=/, "$1 ");
+/* A problem is names of fields and texts in turn, beginning with a name, which may be empty. */
+function inWords(parts) {
+  const named = (part) => (part ? `“${LABELS[part] ?? part}”` : "");
+  return parts.map((part, place) => (place === 1 ? part.replace(/^=/, " ") : place % 2 ? part : named(part))).join("");
 }
 
 function showProblems(...problems) {

@@ -1066,7 +1066,7 @@ async def test_a_line_stands_above_the_bars(monkeypatch):
     progress.begin("t-1", "first")
     progress.take(event(progress=50))
     async with screen.following(progress):
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.25)
         screen.note("a remark")
 
     shown = terminal.getvalue()

@@ -204,6 +204,8 @@ async def test_wrong_requests_are_told_in_words(page, quick):
 
     assert 422 == response.status
     assert "num_outputs=9" in body["error"]["problems"][0]
+    [[field, text]] = body["error"]["parts"]
+    assert ("num_outputs", f"num_outputs{text}") == (field, body["error"]["problems"][0])
     assert [0, []] == [quick.billed, (await history(page))["cards"]]
 
 

@@ -154,13 +154,17 @@ def test_a_headline_stands_before_its_problems():
     assert str(InvalidRequestError(problems=problems)).endswith("; p19; and 2 more")
 
 
-def test_a_problem_can_name_its_fields_otherwise():
-    """A line of `problems` knows where it names fields; nothing else in it is changed."""
-    problem = _errors.FieldProblem("size", "='size': not with ", "image", "; leave size out")
+def test_a_problem_knows_its_fields():
+    """A line of `problems` is a text that knows where it names fields."""
+    problem = _errors.FieldProblem("size", "='size': not with ", "image")
 
-    assert problem == "size='size': not with image; leave size out"
-    assert problem.renamed(lambda name: f"--{name}") == "--size='size': not with --image; leave size out"
-    assert _errors.FieldProblem("", "size").renamed(str.upper) == "size"
+    assert problem == "size='size': not with image"
+    assert _errors.parts_of(problem) == ("size", "='size': not with ", "image")
+
+
+def test_a_plain_problem_names_no_field():
+    """A plain text among the problems is a line that is about no field."""
+    assert _errors.parts_of("size") == ("", "size")
 
 
 @given(st.lists(st.text(), min_size=1), st.integers(0, pickle.HIGHEST_PROTOCOL))
