@@ -87,7 +87,7 @@ def item_of(entry: LedgerEntry) -> WorkItem:
     return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
-def sent_anew(item: WorkItem) -> WorkItem | None:
+def resubmission_of(item: WorkItem) -> WorkItem | None:
     """An item whose task the service does not know any more, for another submit with the same idempotency
     key.
 

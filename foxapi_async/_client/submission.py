@@ -253,7 +253,7 @@ class Submission:
             SubmitState.UNCERTAIN,
         }
 
-    def patience(self) -> float:
+    def max_wait(self) -> float:
         """Seconds for which a refusal may hold it from now on."""
         return self.deadline.remaining() if self.series is None else self.longest_hold
 
