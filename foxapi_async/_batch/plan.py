@@ -137,14 +137,12 @@ class WorkPlan:
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     """A given value as an item. Its key is the explicit id, or not known yet."""
-    if isinstance(given, InputRow) and given.request is None:
-        error = InvalidRequestError(f"line {given.number}", problems=given.problems)
-        return WorkItem(index=index, error=error)
-    key, fields = None, given
+    key: object = None
+    fields: GenerationRequest | Mapping[str, Any]
     if isinstance(given, InputRow):
         if given.request is None:
-            words = f"line {given.number}: {'; '.join(given.problems)}"
-            return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
+            error = InvalidRequestError(f"line {given.number}", problems=given.problems)
+            return WorkItem(index=index, error=error)
         key, fields = given.id, given.request
     elif isinstance(given, tuple) and len(given) == 2:
         key, fields = given

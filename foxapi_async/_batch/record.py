@@ -94,7 +94,7 @@ def resubmission_of(item: WorkItem) -> WorkItem | None:
     Its request comes from the ledger. None if the ledger does not have the whole request.
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
-    fields = json.loads(item.entry.opening or "{}").get("request") or {}
+    fields: dict[str, Any] = json.loads(item.entry.opening or "{}").get("request") or {}
     fields = request_class(fields).map_files(fields, _as_given)
     try:
         request = parse_request(fields)
