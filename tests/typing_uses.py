@@ -148,8 +148,7 @@ async def errors(handle: TaskHandle) -> None:
     except TaskError as error:
         assert_type(error.task_id, str | None)
     except InvalidRequestError as error:
-        problems: tuple[str, ...] = error.problems
-        assert_type(problems[0].upper(), str)
+        assert_type(error.problems, tuple[str, ...])
     except FoxError as error:
         assert_type(error.retryable, bool)
         if error.charged == "maybe":  # type: ignore[comparison-overlap]

@@ -58,9 +58,9 @@ class WorkPlan:
         default=None, init=False
     )
     ended: bool = attrs.field(default=False, init=False)
-    stopped_models: set[str] = attrs.field(factory=set, init=False)
+    stopped_models: set[str] = attrs.field(factory=set[str], init=False)
     awaited: int = attrs.field(default=0, init=False)
-    unknown: list[WorkItem] = attrs.field(factory=list, init=False)
+    unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First the `ended` outcomes, then the paid tasks that still run, then the new items."""

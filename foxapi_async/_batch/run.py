@@ -128,7 +128,7 @@ class Run:
     _terms: Terms
     _room: int
     _timeout: float | None
-    tally: Counter[ItemState] = attrs.field(factory=Counter, init=False)
+    tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState], init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
     paused: Paused | None = attrs.field(default=None, init=False)
@@ -146,7 +146,7 @@ class Run:
     # Whether the service knew a task of an earlier run.
     _knows_tasks: bool = attrs.field(default=False, init=False)
     # The quota refusal of each model.
-    _quotas: dict[str, FoxError] = attrs.field(factory=dict, init=False)
+    _quotas: dict[str, FoxError] = attrs.field(factory=dict[str, FoxError], init=False)
 
     # For the reader.
 

@@ -101,12 +101,14 @@ class Pipeline:
     _pulling: bool = attrs.field(default=False, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _running: int = attrs.field(default=0, init=False)
-    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(factory=collections.deque, init=False)
+    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(
+        factory=collections.deque[tuple[int, Outcome]], init=False
+    )
     _failure: BaseException | None = attrs.field(default=None, init=False)
     # Set when an item or the source has ended.
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    handles: dict[int, TaskHandle] = attrs.field(factory=dict, init=False)
+    handles: dict[int, TaskHandle] = attrs.field(factory=dict[int, TaskHandle], init=False)
     discarded: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def start(self) -> asyncio.Task[None]:

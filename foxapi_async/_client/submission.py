@@ -119,7 +119,9 @@ class Series:
     """
 
     pauses: bool = attrs.field(kw_only=True)
-    live: dict[asyncio.Task[Any], Submission] = attrs.field(factory=dict, init=False)
+    live: dict[asyncio.Task[Any], Submission] = attrs.field(
+        factory=dict[asyncio.Task[Any], "Submission"], init=False
+    )
     stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
