@@ -108,7 +108,7 @@ class FieldSpec:
 
     @property
     def _allowed_values(self) -> str:
-        return f"allowed are {self.allowed}{'' if self.required else ', or leave it out'}"
+        return f"allowed values are {self.allowed}{'' if self.required else ', or leave it out'}"
 
     def _holds(self, value: object) -> bool:
         match self.kind:
