@@ -196,7 +196,7 @@ class Emulator(Inspection):
 
     async def __aenter__(self) -> Self:
         if self._address is not None:
-            raise RuntimeError("an emulator runs once; make another one")
+            raise RuntimeError("an emulator can be started only once; make another one")
         self._service.clock.start(asyncio.get_running_loop().time)
         routes = Routes(self._service)
         self._accept = _counting(await self._set_up(routes), routes)
