@@ -328,7 +328,7 @@ class FoxSession:
                 "the session is not open: use it inside `async with FoxSession() as fox:`"
             )
         if engine.closed.is_set():
-            raise ConfigurationError("the session was left: make another one for further work")
+            raise ConfigurationError("the session was closed: make another one for further work")
         if asyncio.get_running_loop() is not engine.loop:
             raise ConfigurationError("the session belongs to another event loop: make one for each loop")
         return engine

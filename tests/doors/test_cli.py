@@ -582,8 +582,8 @@ def test_a_model_that_is_not_named_is_null(foxapi, service, words):
     ("error", "line"),
     [
         (
-            TaskAbandonedError("the session was left before task t finished", hint=Hint.RESUME_TASK),
-            "the session was left before task t finished",
+            TaskAbandonedError("the session was closed before task t finished", hint=Hint.RESUME_TASK),
+            "the session was closed before task t finished",
         ),
         (
             DownloadError("a.png exists already", hint=Hint.OVERWRITE),
