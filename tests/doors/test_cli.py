@@ -300,10 +300,10 @@ REFUSALS = {
     "an empty image": (["generate", FOX, "--image", os.devnull], "the file is empty"),
     "a null byte": (["generate", FOX, "--image", "a\0b"], "a\\x00b: embedded null"),
     "a strange scheme": (["generate", FOX, "--image", "ftp://x/1.png"], "give a local file"),
-    "out is a file": (["generate", FOX, "--out", __file__], "there is a file of that name"),
+    "out is a file": (["generate", FOX, "--out", __file__], "a file has that name"),
     "out below a file": (["generate", FOX, "--out", f"{__file__}/x"], "Not a directory"),
     "out with a null": (["generate", FOX, "--out", "a\0b"], "embedded null"),
-    "out as an image": (["generate", FOX, "--out", "fox.png"], "give one without .png"),
+    "out as an image": (["generate", FOX, "--out", "fox.png"], "give a name without .png"),
     "no data URI": (
         ["generate", FOX, "--image", "data:x"],
         "--image[0]='data:x': neither an http(s) URL nor a data URI",
