@@ -124,10 +124,10 @@ class Books(logging.Handler):
         for bill in bills:
             billed += 1
             counts[bill.number] += 1
-            told = self._ids[bill.number] == hash(bill.task_id) or bill.key in self._keys
+            reported = self._ids[bill.number] == hash(bill.task_id) or bill.key in self._keys
             logged = hash(bill.task_id) in self._logged_ids or bill.key in self._logged_keys
-            only_logged += logged and not told
-            lost += not logged and not told
+            only_logged += logged and not reported
+            lost += not logged and not reported
             untrue += self._outcomes[bill.number] == REFUSED
         kinds = Counter(self._outcomes)
         known = (SUCCEEDED, FAILED, UNFINISHED)

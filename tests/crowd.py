@@ -28,7 +28,7 @@ class Remote:
     """A task of the service; its moments are loop time."""
 
     id: str
-    born: float
+    created: float
     duration: float
     estimate: float | None
     model: str = "fox"
@@ -36,7 +36,7 @@ class Remote:
     polls: list[float] = attrs.Factory(list)
 
     def reply(self, now: float) -> TaskReply:
-        age = now - self.born
+        age = now - self.created
         if age >= self.duration:
             return TaskReply(id=self.id, model=self.model, status="completed", has_results=True)
         return TaskReply(
@@ -131,7 +131,7 @@ class Room:
     def submit(self, duration: float, estimate: float | None = 45.0, *, timeout=None, **fields) -> TaskHandle:
         """A new task at the service, adopted."""
         remote = self.service.create(duration, estimate, **fields)
-        now = remote.born
+        now = remote.created
         deadline = None if timeout is None else now + timeout
         return self.poller.adopt(snapshot_of(remote.reply(now)), deadline, timeout)
 

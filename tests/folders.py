@@ -65,7 +65,7 @@ class Folder:
         """The lines of the manifest."""
         return [json.loads(line) for line in (self.path / "manifest.jsonl").read_text().splitlines()]
 
-    def told(self):
+    def reported(self):
         """The last status of each item in the manifest."""
         return {line["id"]: line["status"] for line in self.manifest()}
 

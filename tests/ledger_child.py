@@ -21,30 +21,30 @@ def say(words):
     sys.stdout.flush()
 
 
-async def write(ledger, number, tell):
+async def write(ledger, number, report):
     """Take items through their lives forever, and report each step when it is durable."""
     step = 0
     while True:
         key = f"{os.getpid()}-{number}-{step}"
         await ledger.submitting(key, "fox", f"key of {key}")
-        tell(key, "submitting")
+        report(key, "submitting")
         await ledger.submitted(key, f"task of {key}", 1.0)
-        tell(key, "submitted")
+        report(key, "submitted")
         if step % 3 == 0:
             await (ledger.done if step % 2 else ledger.failed)(key, json.dumps({"id": key}))
-            tell(key, "ended")
+            report(key, "ended")
         step += 1
 
 
 async def write_for_ever(path, pipe):
     """Eight writers at once."""
 
-    def tell(*words):
+    def report(*words):
         os.write(pipe, (json.dumps(words) + "\n").encode())
 
     async with SqliteLedger.opened(path) as ledger, asyncio.TaskGroup() as group:
         for number in range(WRITERS):
-            group.create_task(write(ledger, number, tell))
+            group.create_task(write(ledger, number, report))
 
 
 def kill(path):
@@ -57,11 +57,11 @@ def kill(path):
             asyncio.run(write_for_ever(path, theirs))
         os.close(theirs)
         with os.fdopen(ours, "rb") as pipe:
-            told = [pipe.readline() for _ in range(turn * turn % 41)]
+            reported = [pipe.readline() for _ in range(turn * turn % 41)]
             os.kill(child, signal.SIGKILL)
-            told += pipe.readlines()
+            reported += pipe.readlines()
         os.waitpid(child, 0)
-        say(json.dumps([json.loads(line) for line in told if line]))
+        say(json.dumps([json.loads(line) for line in reported if line]))
         input()
 
 

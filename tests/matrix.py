@@ -917,7 +917,7 @@ class Stage:
         seen.elsewhere = tuple(record.authorized for record in self.other.requests[before_there:])
         seen.cut_off = 0 if self.board is None else self.board.struck
         seen.struck = seen.cut_off + emulator.faults_fired
-        seen.leaks = emulator.key in told(seen.error)
+        seen.leaks = emulator.key in reported(seen.error)
 
     async def open_door(self) -> None:
         """The client's address, and where its connections end during the failure."""
@@ -992,7 +992,7 @@ class Stage:
         return record.method == method and record.path.startswith(path)
 
 
-def told(error: BaseException | None) -> str:
+def reported(error: BaseException | None) -> str:
     """All texts of an error and of its attached errors."""
     if error is None:
         return ""

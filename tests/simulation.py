@@ -21,7 +21,7 @@ class Simulated:
     """One task, and its result.
 
     Attributes:
-        looks: how often it was polled.
+        poll_ages: how often it was polled.
         first: its age at the first poll.
         lag: from its end to the poll that noticed it; NaN until then.
     """
@@ -34,8 +34,8 @@ class Simulated:
         progress: Progress | None = None,
         cadence: Cadence = USUAL,
     ) -> None:
-        self.course = TaskForecast(model, estimate)
-        self.looks = 0
+        self.task_forecast = TaskForecast(model, estimate)
+        self.poll_ages = 0
         self.first = math.nan
         self.lag = math.nan
         self._duration = duration
@@ -45,24 +45,24 @@ class Simulated:
 
     def next_age(self) -> float:
         """The age at its next poll."""
-        return min(self._cadence._next_poll(self._age, forecast) for forecast in self.course.forecasts)
+        return min(self._cadence._next_poll(self._age, forecast) for forecast in self.task_forecast.forecasts)
 
-    def look(self, age: float) -> bool:
+    def poll(self, age: float) -> bool:
         """Poll it. Returns whether it still runs."""
-        self.looks += 1
+        self.poll_ages += 1
         self._age = age
-        self.first = age if self.looks == 1 else self.first
+        self.first = age if self.poll_ages == 1 else self.first
         if age < self._duration:
-            self.course.runs(age, self._progress(age / self._duration) if self._progress else None)
+            self.task_forecast.runs(age, self._progress(age / self._duration) if self._progress else None)
             return True
         self.lag = age - self._duration
-        self.course.ended(age)
-        self.course.close()
+        self.task_forecast.ended(age)
+        self.task_forecast.close()
         return False
 
     def watch(self, until: float = math.inf) -> None:
         """Poll it as the cadence decides, until it ends or reaches that age."""
-        while (age := self.next_age()) < until and self.look(age):
+        while (age := self.next_age()) < until and self.poll(age):
             pass
 
 
@@ -88,16 +88,16 @@ def simulate(
         return tasks
     turns: list[tuple[float, int, float]] = []
     for i in range(count):
-        born = i * every
-        _look_until(born, turns, tasks)
+        created = i * every
+        _poll_until(created, turns, tasks)
         tasks.append(Simulated(model, next(durations), estimate, progress))
-        heapq.heappush(turns, (born + tasks[-1].next_age(), i, born))
-    _look_until(math.inf, turns, tasks)
+        heapq.heappush(turns, (created + tasks[-1].next_age(), i, created))
+    _poll_until(math.inf, turns, tasks)
     return tasks
 
 
-def _look_until(moment: float, turns: list[tuple[float, int, float]], tasks: list[Simulated]) -> None:
+def _poll_until(moment: float, turns: list[tuple[float, int, float]], tasks: list[Simulated]) -> None:
     while turns and turns[0][0] <= moment:
-        when, i, born = heapq.heappop(turns)
-        if tasks[i].look(when - born):
-            heapq.heappush(turns, (born + tasks[i].next_age(), i, born))
+        when, i, created = heapq.heappop(turns)
+        if tasks[i].poll(when - created):
+            heapq.heappush(turns, (created + tasks[i].next_age(), i, created))

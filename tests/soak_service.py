@@ -124,7 +124,7 @@ class Remote:
     """A task of the service; moments are loop time."""
 
     number: int
-    born: float
+    created: float
     seconds: float
     ending: str
     empties: int
@@ -261,7 +261,7 @@ class Service:
         endless = draw < 0.005
         self._tasks[task_id] = Remote(
             number=number,
-            born=self._loop.time(),
+            created=self._loop.time(),
             seconds=math.inf if endless else self._chance.lognormvariate(math.log(ESTIMATE), 0.4),
             ending="failed" if draw < 0.035 else "cancelled" if draw < 0.04 else "completed",
             empties=self._chance.randint(1, 3) if 0.04 <= draw < 0.06 else 0,
@@ -273,14 +273,14 @@ class Service:
 
     def _forget_old(self) -> None:
         before = self._loop.time() - KEPT_SECONDS
-        while self._old and self._tasks[self._old[0]].born < before:
+        while self._old and self._tasks[self._old[0]].created < before:
             del self._tasks[self._old.popleft()]
 
     def _poll(self, task_id: str) -> dict[str, Any] | None:
         remote = self._tasks.get(task_id)
         if remote is None:
             return None
-        age = self._loop.time() - remote.born
+        age = self._loop.time() - remote.created
         if age < remote.seconds:
             percent = 0 if math.isinf(remote.seconds) else int(100 * age / remote.seconds)
             return self._task(task_id, status="processing", progress=percent)
@@ -294,7 +294,7 @@ class Service:
         return self._task(task_id, status="completed", progress=50, results=None)
 
     def _task(self, task_id: str, **fields: Any) -> dict[str, Any]:
-        created = int(UNIX + self._tasks[task_id].born)
+        created = int(UNIX + self._tasks[task_id].created)
         return {"id": task_id, "model": "grok-imagine-image", "progress": 0, "created": created, **fields}
 
     async def _answer(self, trouble: Trouble | None, reply: dict[str, Any] | None) -> Response:

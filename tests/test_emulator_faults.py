@@ -235,7 +235,7 @@ async def test_the_edge_passes_on_what_is_refused(body):
     assert (status, emulator.billed) == (502, 0)
 
 
-async def test_a_firewall_that_dislikes_one_prompt():
+async def test_a_firewall_that_refuses_one_prompt():
     """An edge can refuse by a rule on the prompt: only that submit, each time."""
     firewall = Fault.edge("submit", 403, prompt="DROP TABLE", times=None)
     async with running(firewall) as (emulator, http):

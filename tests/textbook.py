@@ -51,10 +51,10 @@ def quantile(durations: Durations, share: float) -> float:
     return math.exp(low)
 
 
-def lag_and_polls(durations: Durations, looks: list[float]) -> tuple[float, float]:
+def lag_and_polls(durations: Durations, poll_ages: list[float]) -> tuple[float, float]:
     """The mean lag and number of polls of a schedule that begins after 0 and outlasts nearly all tasks."""
     lag = polls = 0.0
-    for before, after in itertools.pairwise([0.0, *looks]):
+    for before, after in itertools.pairwise([0.0, *poll_ages]):
         ended = survival(durations, before) - survival(durations, after)
         lag += after * ended - (mean_until(durations, after) - mean_until(durations, before))
         polls += survival(durations, before)

@@ -142,7 +142,7 @@ class BatchIterator:
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._run = run
-        self._dropped = engine.call_when_dropped(self, run.discard)
+        self._finalizer = engine.call_when_collected(self, run.discard)
 
     def __aiter__(self) -> Self:
         return self
@@ -150,7 +150,7 @@ class BatchIterator:
     async def __anext__(self) -> BatchOutcome:
         outcome = await self._run.next()
         if outcome is None:
-            self._dropped.detach()
+            self._finalizer.detach()
             raise StopAsyncIteration
         return outcome
 
@@ -162,5 +162,5 @@ class BatchIterator:
         Raises:
             LedgerError: a record could not be written.
         """
-        self._dropped.detach()
+        self._finalizer.detach()
         await self._run.close()

@@ -46,11 +46,11 @@ class Budget:
     _spent: float = attrs.field(alias="spent", default=0.0, kw_only=True)
     _price: float | None = attrs.field(alias="price", default=None, kw_only=True)
     _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
-    _prices: dict[Hashable, float] = attrs.field(factory=dict, init=False)
+    _prices: dict[Hashable, float] = attrs.field(factory=dict[Hashable, float], init=False)
     _held: float = attrs.field(default=0.0, init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _alone: bool = attrs.field(default=False, init=False)
-    _unpriced_kinds: set[Hashable] = attrs.field(factory=set, init=False)
+    _unpriced_kinds: set[Hashable] = attrs.field(factory=set[Hashable], init=False)
 
     @property
     def spent(self) -> float:

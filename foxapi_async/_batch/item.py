@@ -74,8 +74,10 @@ class RunContext:
     downloads: asyncio.Semaphore = attrs.field(
         factory=functools.partial(asyncio.Semaphore, DOWNLOADS_AT_ONCE)
     )
-    _under_way: dict[asyncio.Task[Any], ItemRun] = attrs.field(factory=dict, init=False)
-    _submits: list[asyncio.Task[object]] = attrs.field(factory=list, init=False)
+    _under_way: dict[asyncio.Task[Any], ItemRun] = attrs.field(
+        factory=dict[asyncio.Task[Any], "ItemRun"], init=False
+    )
+    _submits: list[asyncio.Task[object]] = attrs.field(factory=list[asyncio.Task[object]], init=False)
 
     def add(self, task: asyncio.Task[Any], item: ItemRun) -> None:
         """Keep an item until its task has ended."""

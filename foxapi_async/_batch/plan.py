@@ -58,9 +58,9 @@ class WorkPlan:
         default=None, init=False
     )
     ended: bool = attrs.field(default=False, init=False)
-    stopped_models: set[str] = attrs.field(factory=set, init=False)
+    stopped_models: set[str] = attrs.field(factory=set[str], init=False)
     awaited: int = attrs.field(default=0, init=False)
-    unknown: list[WorkItem] = attrs.field(factory=list, init=False)
+    unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First the `ended` outcomes, then the paid tasks that still run, then the new items."""
@@ -137,14 +137,12 @@ class WorkPlan:
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     """A given value as an item. Its key is the explicit id, or not known yet."""
-    if isinstance(given, InputRow) and given.request is None:
-        error = InvalidRequestError(f"line {given.number}", problems=given.problems)
-        return WorkItem(index=index, error=error)
-    key, fields = None, given
+    key: object = None
+    fields: GenerationRequest | Mapping[str, Any]
     if isinstance(given, InputRow):
         if given.request is None:
-            words = f"line {given.number}: {'; '.join(given.problems)}"
-            return WorkItem(index=index, error=InvalidRequestError(words, problems=given.problems))
+            error = InvalidRequestError(f"line {given.number}", problems=given.problems)
+            return WorkItem(index=index, error=error)
         key, fields = given.id, given.request
     elif isinstance(given, tuple) and len(given) == 2:
         key, fields = given

@@ -87,14 +87,14 @@ def item_of(entry: LedgerEntry) -> WorkItem:
     return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
-def sent_anew(item: WorkItem) -> WorkItem | None:
+def resubmission_of(item: WorkItem) -> WorkItem | None:
     """An item whose task the service does not know any more, for another submit with the same idempotency
     key.
 
     Its request comes from the ledger. None if the ledger does not have the whole request.
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
-    fields = json.loads(item.entry.opening or "{}").get("request") or {}
+    fields: dict[str, Any] = json.loads(item.entry.opening or "{}").get("request") or {}
     fields = request_class(fields).map_files(fields, _as_given)
     try:
         request = parse_request(fields)

@@ -21,7 +21,7 @@ from foxapi_async._batch.record import (
     WorkItem,
     item_of,
     pause_reason,
-    sent_anew,
+    resubmission_of,
     state_after,
 )
 from foxapi_async._client.engine import Engine
@@ -128,7 +128,7 @@ class Run:
     _terms: Terms
     _room: int
     _timeout: float | None
-    tally: Counter[ItemState] = attrs.field(factory=Counter, init=False)
+    tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState], init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
     paused: Paused | None = attrs.field(default=None, init=False)
@@ -146,7 +146,7 @@ class Run:
     # Whether the service knew a task of an earlier run.
     _knows_tasks: bool = attrs.field(default=False, init=False)
     # The quota refusal of each model.
-    _quotas: dict[str, FoxError] = attrs.field(factory=dict, init=False)
+    _quotas: dict[str, FoxError] = attrs.field(factory=dict[str, FoxError], init=False)
 
     # For the reader.
 
@@ -340,9 +340,12 @@ class Run:
         """Handle a task of an earlier run that the service does not know. It stays submitted, or is sent
         again on request.
         """
-        if ItemState.UNCERTAIN in self._options.again and (anew := sent_anew(run.item)) is not None:
+        if (
+            ItemState.UNCERTAIN in self._options.again
+            and (resubmission := resubmission_of(run.item)) is not None
+        ):
             await run.note_error(ItemState.UNCERTAIN, error)
-            self._plan.unknown.append(anew)
+            self._plan.unknown.append(resubmission)
             return ItemState.UNCERTAIN, None
         self._unknown += 1
         assert self._pipeline is not None  # noqa: S101 - it began this item

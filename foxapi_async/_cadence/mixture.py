@@ -127,16 +127,16 @@ def _responsibilities(logs: list[float]) -> list[float]:
 def maximise(moments: Sequence[Moments], prior: Prior) -> Iterable[LogNormal]:
     """The components that make the moments and the prior most likely."""
     tasks = sum(moment.count for moment in moments) + sum(part.tasks for part in prior)
-    for moment, belief in zip(moments, prior, strict=True):
-        count, known = moment.count, belief.centre_tasks
-        centre = (moment.first + known * belief.centre) / (count + known)
+    for moment, known_part in zip(moments, prior, strict=True):
+        count, known = moment.count, known_part.centre_tasks
+        centre = (moment.first + known * known_part.centre) / (count + known)
         about = moment.second - 2 * centre * moment.first + centre * centre * count
         # A group with an unexpected centre does not have to be wide.
-        apart = min(abs(centre - belief.centre), belief.spread)
-        imagined = known * apart**2 + belief.spread_tasks * belief.spread**2
-        variance = (max(0.0, about) + imagined) / (count + belief.spread_tasks)
+        apart = min(abs(centre - known_part.centre), known_part.spread)
+        imagined = known * apart**2 + known_part.spread_tasks * known_part.spread**2
+        variance = (max(0.0, about) + imagined) / (count + known_part.spread_tasks)
         spread = max(_LEAST_SPREAD, math.sqrt(variance))
-        yield LogNormal((count + belief.tasks) / tasks, centre, spread)
+        yield LogNormal((count + known_part.tasks) / tasks, centre, spread)
 
 
 def predictive(
@@ -153,6 +153,6 @@ def predictive(
     counts = [0.0] * len(parts) if moments is None else [moment.count for moment in moments]
     share = min(1.0, ended / max(sum(counts), 1e-9))
     return tuple(
-        attrs.evolve(part, spread=part.spread * math.sqrt(1 + 1 / (count * share + belief.centre_tasks)))
-        for part, belief, count in zip(parts, prior, counts, strict=True)
+        attrs.evolve(part, spread=part.spread * math.sqrt(1 + 1 / (count * share + known_part.centre_tasks)))
+        for part, known_part, count in zip(parts, prior, counts, strict=True)
     )

@@ -78,7 +78,7 @@ class Admission:
                     return admitted
                 ticket = admitted
             try:
-                refusal = await self._api.submits.acquire(submission.patience)
+                refusal = await self._api.submits.acquire(submission.max_wait)
             except BaseException:
                 self._withdraw(ticket)
                 raise

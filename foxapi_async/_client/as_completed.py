@@ -33,7 +33,7 @@ class CompletedIterator:
     def __init__(self, engine: Engine, items: RequestItems, room: int, timeout: float | None) -> None:
         self._engine = engine
         self._pipeline = pipeline = _pipeline(engine, items, room, timeout)
-        self._dropped = engine.call_when_dropped(self, engine.discard, pipeline)
+        self._finalizer = engine.call_when_collected(self, engine.discard, pipeline)
         engine.pipelines.add(pipeline)
 
     def __aiter__(self) -> Self:
@@ -56,7 +56,7 @@ class CompletedIterator:
         await asyncio.wait([self._pipeline.start()])
 
     def _discard(self) -> None:
-        self._dropped.detach()
+        self._finalizer.detach()
         self._engine.discard(self._pipeline)
 
 

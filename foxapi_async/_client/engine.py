@@ -189,7 +189,7 @@ class Engine:
         pipeline.discard()
         self.pipelines = {kept for kept in self.pipelines if not kept.is_over}
 
-    def call_when_dropped(
+    def call_when_collected(
         self, iterator: object, call: Callable[..., object], *args: object
     ) -> weakref.finalize[..., Any]:
         """Make this call on the session's loop when the iterator is garbage. `detach` of the result prevents it."""
@@ -198,9 +198,9 @@ class Engine:
             if not self.loop.is_closed():
                 self.loop.call_soon_threadsafe(call, *args)
 
-        dropped = weakref.finalize(iterator, soon)
-        dropped.atexit = False
-        return dropped
+        finalizer = weakref.finalize(iterator, soon)
+        finalizer.atexit = False
+        return finalizer
 
     # Work.
 

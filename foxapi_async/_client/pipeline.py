@@ -50,10 +50,10 @@ class ItemSource(Generic[T]):
                 f"requests is one {kind}: give a list, a generator or another iterable of requests"
             )
         if isinstance(items, AsyncIterable):
-            self._later: AsyncIterator[T] | None = aiter(items)
+            self._async_items: AsyncIterator[T] | None = aiter(items)
         elif isinstance(items, Iterable):
-            self._later = None
-            self._now = iter(items)
+            self._async_items = None
+            self._items = iter(items)
         else:
             raise InvalidRequestError(
                 f"requests={items!r} cannot be iterated over: give an iterable of requests"
@@ -61,19 +61,19 @@ class ItemSource(Generic[T]):
 
     async def pull(self) -> T:
         """The next item; raises StopAsyncIteration at the end."""
-        if self._later is not None:
-            return await anext(self._later)
-        for item in self._now:
+        if self._async_items is not None:
+            return await anext(self._async_items)
+        for item in self._items:
             return item
         raise StopAsyncIteration
 
     async def close(self) -> None:
         """Let a generator run its `finally`."""
-        later = self._later
-        if isinstance(later, AsyncGenerator):
-            await later.aclose()
-        elif later is None and isinstance(now := self._now, Generator):
-            now.close()
+        async_items = self._async_items
+        if isinstance(async_items, AsyncGenerator):
+            await async_items.aclose()
+        elif async_items is None and isinstance(items := self._items, Generator):
+            items.close()
 
 
 @attrs.define(eq=False)
@@ -101,12 +101,14 @@ class Pipeline:
     _pulling: bool = attrs.field(default=False, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _running: int = attrs.field(default=0, init=False)
-    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(factory=collections.deque, init=False)
+    _ready: collections.deque[tuple[int, Outcome]] = attrs.field(
+        factory=collections.deque[tuple[int, Outcome]], init=False
+    )
     _failure: BaseException | None = attrs.field(default=None, init=False)
     # Set when an item or the source has ended.
     _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    handles: dict[int, TaskHandle] = attrs.field(factory=dict, init=False)
+    handles: dict[int, TaskHandle] = attrs.field(factory=dict[int, TaskHandle], init=False)
     discarded: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def start(self) -> asyncio.Task[None]:

@@ -75,9 +75,9 @@ class Poller:
     _streams: Collection[EventSink]
     _notify: Callable[[HookEvent], None] | None = None
     _demand: Demand = attrs.field(factory=Demand, init=False)
-    _tasks: dict[str, TrackedTask] = attrs.field(factory=dict, init=False)
-    _due: Schedule[TrackedTask] = attrs.field(factory=Schedule, init=False)
-    _deadlines: Schedule[TaskHandle] = attrs.field(factory=Schedule, init=False)
+    _tasks: dict[str, TrackedTask] = attrs.field(factory=dict[str, TrackedTask], init=False)
+    _due: Schedule[TrackedTask] = attrs.field(factory=Schedule[TrackedTask], init=False)
+    _deadlines: Schedule[TaskHandle] = attrs.field(factory=Schedule[TaskHandle], init=False)
     _detached: DetachedHandles = attrs.field(factory=DetachedHandles, init=False)
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _group: asyncio.TaskGroup | None = attrs.field(default=None, init=False)

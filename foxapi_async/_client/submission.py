@@ -119,7 +119,9 @@ class Series:
     """
 
     pauses: bool = attrs.field(kw_only=True)
-    live: dict[asyncio.Task[Any], Submission] = attrs.field(factory=dict, init=False)
+    live: dict[asyncio.Task[Any], Submission] = attrs.field(
+        factory=dict[asyncio.Task[Any], "Submission"], init=False
+    )
     stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
@@ -253,7 +255,7 @@ class Submission:
             SubmitState.UNCERTAIN,
         }
 
-    def patience(self) -> float:
+    def max_wait(self) -> float:
         """Seconds for which a refusal may hold it from now on."""
         return self.deadline.remaining() if self.series is None else self.longest_hold
 

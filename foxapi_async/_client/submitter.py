@@ -231,8 +231,8 @@ class Submitter:
         if wait is not None:
             if series is not None and wait > CAP_SECONDS:
                 log.warning(HELD_BACK, error, wait, extra=about("submits_held"))
-            patient = series is not None and series.pauses
-            waited_out = isinstance(error, RateLimitError) or verdict.edge or (patient and error.retryable)
+            pauses = series is not None and series.pauses
+            waited_out = isinstance(error, RateLimitError) or verdict.edge or (pauses and error.retryable)
             submission.hold(wait, waited_out=waited_out)
         return wait
 
@@ -241,7 +241,7 @@ class Submitter:
     ) -> float | None:
         """The seconds to wait by the rules for this error, or None."""
         error, series = verdict.error, submission.series
-        patient = series is not None and series.pauses
+        pauses = series is not None and series.pauses
         wait: float | None = None
         if series is not None and isinstance(error, RateLimitError):
             wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
@@ -250,10 +250,10 @@ class Submitter:
         elif (
             verdict.again
             and failures < self._retry.tries
-            and (patient or seconds < submission.deadline.remaining())
+            and (pauses or seconds < submission.deadline.remaining())
         ):
             wait = seconds
-        elif patient and error.retryable:
+        elif pauses and error.retryable:
             left = self._outage_remaining()
             wait = min(random.uniform(CAP_SECONDS, 2 * CAP_SECONDS), left + 0.01) if left >= 0 else None  # noqa: S311 - no secret
             submission.pause = "outage" if wait is None else None

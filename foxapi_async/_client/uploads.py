@@ -69,6 +69,4 @@ def _identify(file: os.PathLike[str]) -> Identity:
         return (str(path), facts.st_mtime_ns, facts.st_size)
     except OSError as error:
         problem = f"cannot read the image {os.fspath(file)}: {error.strerror or error}"
-    if problem:
-        raise InvalidRequestError(problem)
-    return (str(path), facts.st_mtime_ns, facts.st_size)
+    raise InvalidRequestError(problem)

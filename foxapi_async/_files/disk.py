@@ -46,7 +46,7 @@ class PartFile:
     is_committed: bool = attrs.field(default=False, init=False)
     _file: BinaryIO = attrs.field(init=False)  # set by `open`
     _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
-    _pending: list[bytes] = attrs.field(factory=list, init=False)
+    _pending: list[bytes] = attrs.field(factory=list[bytes], init=False)
     _pending_bytes: int = attrs.field(default=0, init=False)
 
     def open(self) -> None:

@@ -69,14 +69,14 @@ class Source:
         Raises:
             OSError: the file cannot be read, or its length has changed since it was measured.
         """
-        left = self.size
+        remaining = self.size
         holder = contextlib.ExitStack()
         try:
             opened = await in_thread(self._open, holder)
-            while left and (piece := await in_thread(opened.read, min(left, BUFFER_BYTES))):
-                left -= len(piece)
+            while remaining and (piece := await in_thread(opened.read, min(remaining, BUFFER_BYTES))):
+                remaining -= len(piece)
                 yield piece
-            if left:
+            if remaining:
                 raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
         finally:
             holder.close()  # also a file that a cancelled thread has opened; the user's file object stays open

@@ -64,21 +64,21 @@ class PacedLimiter:
         self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None
 
-    async def acquire(self, patience: Callable[[], float] = lambda: LONGEST_WAIT) -> FoxError | None:
+    async def acquire(self, max_wait: Callable[[], float] = lambda: LONGEST_WAIT) -> FoxError | None:
         """Wait for a turn. The lock is fair, and a hold that begins meanwhile delays the whole queue.
 
         Args:
-            patience: returns the seconds for which a refusal may delay this request.
+            max_wait: returns the seconds for which a refusal may delay this request.
 
         Returns:
-            None when its turn has come; a copy of the refusal if that lasts longer than `patience`.
+            None when its turn has come; a copy of the refusal if that lasts longer than `max_wait`.
         """
         loop = asyncio.get_running_loop()
-        if self._refusal is not None and self._next - loop.time() >= patience():
+        if self._refusal is not None and self._next - loop.time() >= max_wait():
             return copy.copy(self._refusal)
         async with self._turn:
             while (now := loop.time()) < self._next:
-                if self._refusal is not None and self._next - now >= patience():
+                if self._refusal is not None and self._next - now >= max_wait():
                     return copy.copy(self._refusal)
                 self.report(now)
                 await asyncio.sleep(self._next - now)

@@ -51,13 +51,13 @@ class RateLimiter(Protocol):
         """Report that requests wait from `since` on, if that was not reported before."""
         ...
 
-    async def acquire(self, patience: Callable[[], float] = ...) -> FoxError | None:
+    async def acquire(self, max_wait: Callable[[], float] = ...) -> FoxError | None:
         """Wait for one's turn. A hold that begins meanwhile keeps the whole line back.
 
         Args:
-            patience: seconds for which a refusal may hold it.
+            max_wait: seconds for which a refusal may hold it.
 
         Returns:
-            None when its turn has come; a copy of the refusal that holds for longer than the patience.
+            None when its turn has come; a copy of the refusal that holds for longer than `max_wait`.
         """
         ...

@@ -188,7 +188,9 @@ async def image_result(
     """Wait for the task up to `wait` seconds; 504 with its id if it takes longer."""
     with watching(fox, task_id) as handle:
         work = asyncio.ensure_future(_result_within(handle, wait))
-        ends = [asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _left(request))]
+        ends = [
+            asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _disconnected(request))
+        ]
         try:
             await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -220,7 +222,7 @@ async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
     return await handle.wait(max(deadline - loop.time(), 1e-3))
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Wait until the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

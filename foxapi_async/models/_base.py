@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async.models._values import shown
+from foxapi_async.models._values import FieldValue, ImageInput, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class GenerationRequest(abc.ABC):
         """The same request with other values in these fields."""
 
     @classmethod
-    def map_files(cls, fields: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    def map_files(cls, fields: Mapping[str, FieldValue], convert: Callable[[Any], Any]) -> dict[str, Any]:
         """Fields of such a request, with `convert` applied to each input file in them."""
         files = cls.fields_of_kind("images")
         return {
@@ -67,7 +67,7 @@ class GenerationRequest(abc.ABC):
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
         """The local files among the input files, each once, in order. They must be uploaded before the request is sent."""
-        found: list[Any] = []
+        found: list[ImageInput] = []
         self.map_files(self.to_dict(), found.append)
         return tuple(dict.fromkeys(item for item in found if isinstance(item, os.PathLike)))
 
@@ -79,10 +79,12 @@ class GenerationRequest(abc.ABC):
         """
         if not self.local_files():
             return self
+
+        def url_of(item: ImageInput) -> ImageInput:
+            return urls.get(item, item) if isinstance(item, os.PathLike) else item
+
         given = self.to_dict()
-        replaced = self.map_files(
-            given, lambda item: urls.get(item, item) if isinstance(item, os.PathLike) else item
-        )
+        replaced = self.map_files(given, url_of)
         return self._with_fields(
             {name: replaced[name] for name in self.fields_of_kind("images") if name in given}
         )
@@ -90,9 +92,10 @@ class GenerationRequest(abc.ABC):
     def price_fields(self) -> dict[str, Any]:
         """The fields that the price may depend on: all but the texts, with the number of input files for the files."""
         texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")
+        fields: dict[str, FieldValue] = self.to_dict()
         return {
             name: len(value) if name in files and isinstance(value, list) else value
-            for name, value in self.to_dict().items()
+            for name, value in fields.items()
             if name not in texts
         }
 

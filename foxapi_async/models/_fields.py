@@ -94,7 +94,7 @@ class FieldSpec:
                 count = f"1 to {self.maximum}" if self.maximum else "1 or more"
                 return f"lists of {count} URLs or local files"
 
-    def problems(self, value: object) -> Iterator[str]:
+    def problems(self, value: Any) -> Iterator[str]:
         """One line for each fault of the value; None means that it is not given."""
         if value is None:
             if self.required:
@@ -125,7 +125,7 @@ class FieldSpec:
         too_small = self.minimum is not None and size < self.minimum
         return not too_small and (self.maximum is None or size <= self.maximum)
 
-    def _image_problems(self, value: object) -> Iterator[str]:
+    def _image_problems(self, value: tuple[object, ...] | str | os.PathLike[str]) -> Iterator[str]:
         if isinstance(value, str | os.PathLike):
             fault = image_fault(value)
             more = f"; {fault}" if fault else ""

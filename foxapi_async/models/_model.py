@@ -15,7 +15,7 @@ import attrs
 from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
-from foxapi_async.models._values import ImageInput, shown
+from foxapi_async.models._values import FieldValue, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,8 +78,7 @@ class ModelRequest(GenerationRequest):
         return request
 
     def to_dict(self) -> dict[str, Any]:
-        values: dict[str, tuple[ImageInput, ...] | str | int | None]
-        values = {spec.name: getattr(self, spec.name) for spec in self.fields()}
+        values: dict[str, FieldValue] = {spec.name: getattr(self, spec.name) for spec in self.fields()}
         given = {name: value for name, value in values.items() if value is not None}
         return {
             "model": self.model,

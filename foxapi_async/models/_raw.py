@@ -13,7 +13,7 @@ import attrs
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldKind
-from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
+from foxapi_async.models._values import NOT_UTF8, FieldValue, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
 
@@ -85,7 +85,7 @@ def _prompt_problems(prompt: object) -> list[str]:
     return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 
-def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
+def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         problems.append(
             FieldProblem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
@@ -101,7 +101,7 @@ def _copy_params(params: object, problems: list[str]) -> dict[str, Any]:
     return copied
 
 
-def _copy(value: Any, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
+def _copy(value: FieldValue, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
     if depth > _DEEPEST:
         problems.append(FieldProblem("params", f"{where}: nested too deeply"))

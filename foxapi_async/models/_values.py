@@ -6,10 +6,13 @@ import os
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 ImageInput: TypeAlias = str | os.PathLike[str]
 """An input image: an http(s) URL or `data:` URI as a string, or a local file as a path. A string is never a path."""
+
+FieldValue: TypeAlias = Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
+"""A field of a mapping that is a request. Items and members may be anything."""
 
 NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
 

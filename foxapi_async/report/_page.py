@@ -70,7 +70,7 @@ def _body(manifest: ReportData) -> Iterator[str]:
 
 
 def _remarks(manifest: ReportData) -> Iterator[str]:
-    texts = []
+    texts: list[str] = []
     if manifest.torn:
         texts.append("The manifest's last line was cut off, as a killed run leaves it; it is left out here.")
     if wrong := manifest.unreadable:

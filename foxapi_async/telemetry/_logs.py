@@ -106,7 +106,8 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         case "snapshot":
             code = value.error and value.error.code
             return {"images": len(value.images), "error_code": code and plain(code)}
-    return {name: plain(value) if isinstance(value, str) else value}
+        case _:
+            return {name: plain(value) if isinstance(value, str) else value}
 
 
 def _error(error: Exception | None) -> dict[str, Any]:

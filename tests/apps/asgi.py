@@ -69,13 +69,13 @@ class Client:
         self._spec = spec
         self.state = {}
         self.read = 0
-        self._told = asyncio.Queue()
+        self._reported = asyncio.Queue()
         self._steps = asyncio.Queue()
         self._lifespan = None
 
     async def __aenter__(self):
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": self.state}
-        self._lifespan = asyncio.create_task(self._app(scope, self._told.get, self._steps.put))
+        self._lifespan = asyncio.create_task(self._app(scope, self._reported.get, self._steps.put))
         await self._step("startup")
         return self
 
@@ -84,7 +84,7 @@ class Client:
         await self._lifespan
 
     async def _step(self, name):
-        await self._told.put({"type": f"lifespan.{name}"})
+        await self._reported.put({"type": f"lifespan.{name}"})
         answer = await self._steps.get()
         assert answer["type"] == f"lifespan.{name}.complete", answer
 

@@ -158,7 +158,7 @@ async def test_an_id_is_used_once(service, tmp_path):
     assert "used twice" in str(outcomes[1].error)
 
 
-async def test_what_cannot_be_asked_is_told(service, tmp_path):
+async def test_what_cannot_be_asked_is_reported(service, tmp_path):
     """An invalid mapping, and an invalid id, are outcomes. The other items are made."""
     requests = [{"model": "grok-imagine-image"}, ("", fox_request()), fox_request()]
     _, outcomes = await run(service, requests, tmp_path)
@@ -167,7 +167,7 @@ async def test_what_cannot_be_asked_is_told(service, tmp_path):
     assert (1, 1) == (service.billed, len(manifest(tmp_path)))
 
 
-async def test_a_run_that_is_left_is_gone_on_with(service, tmp_path):
+async def test_a_run_that_is_closed_is_continued(service, tmp_path):
     """After `break` the next run waits for the submitted tasks, and nothing is billed twice."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(6), tmp_path, max_in_flight=3).run(fox)
@@ -328,7 +328,7 @@ async def test_a_429_slows_the_whole_batch(tmp_path):
         assert now() > 30
 
 
-async def test_a_429_that_goes_on_is_waited_out(tmp_path):
+async def test_a_long_429_is_waited_out(tmp_path):
     """If all tries of a submit were refused for the moment, its item waits and tries again."""
     async with Emulator(seconds=5, faults=[Fault.status("submit", 429, times=12)]) as emulator:
         _, (outcome,) = await run(emulator, foxes(1), tmp_path)
@@ -344,7 +344,7 @@ def closed_port():
         yield f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
-async def test_a_run_that_never_heard_the_service_ends_after_a_minute(tmp_path):
+async def test_a_run_that_the_service_never_answered_ends_after_a_minute(tmp_path):
     """If no connection ever opens, the batch pauses after 60 s, and nothing is lost."""
     batch = Batch(foxes(3), tmp_path)
     with closed_port() as url:
@@ -425,7 +425,7 @@ async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monke
     assert "price=" in batch.paused
 
 
-async def test_a_task_that_takes_too_long_is_looked_at_again(tmp_path):
+async def test_the_next_run_polls_a_task_that_timed_out(tmp_path):
     """A timeout is an outcome and the task continues; the next run gets its images without a second bill."""
     async with Emulator(seconds=100) as emulator:
         _, (late,) = await run(emulator, foxes(1), tmp_path, session={"task_timeout": 20})
@@ -506,7 +506,7 @@ async def test_one_run_at_a_time(service, tmp_path):
         await first.aclose()
 
 
-async def test_a_run_that_is_left_in_a_hurry_waits_for_no_answer(service, tmp_path):
+async def test_a_run_whose_closing_is_cancelled_waits_for_no_answer(service, tmp_path):
     """Cancelling `aclose` ends the wait for answers: the items are uncertain, and not sent again."""
     service.add_fault(Fault.hang("submit", times=None))
     async with session_at(service) as fox:
@@ -587,7 +587,7 @@ async def test_an_error_of_the_source_comes_last(service, tmp_path):
     assert ([True], "no more") == ([bool(outcome.files) for outcome in outcomes], str(raised))
 
 
-async def test_a_session_that_is_left_ends_the_run(service, tmp_path):
+async def test_a_session_that_is_closed_ends_the_run(service, tmp_path):
     """Closing the session during a run leaves everything resumable."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(3), tmp_path).run(fox)
@@ -670,7 +670,7 @@ async def test_a_run_that_was_not_begun_is_closed_without_a_trace(service, tmp_p
     assert [] == list(tmp_path.iterdir())
 
 
-async def test_a_run_that_is_left_while_it_opens_is_closed(service, tmp_path):
+async def test_a_run_that_is_closed_while_it_opens_sends_nothing(service, tmp_path):
     """If a run is closed before its ledger is open, it ends as soon as the ledger is open; nothing is sent."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(1), tmp_path).run(fox)
@@ -683,7 +683,7 @@ async def test_a_run_that_is_left_while_it_opens_is_closed(service, tmp_path):
     assert 0 == service.billed
 
 
-async def test_a_run_that_is_left_in_a_hurry_while_it_opens_is_closed(service, tmp_path):
+async def test_a_run_whose_closing_is_cancelled_while_it_opens_is_closed(service, tmp_path):
     """Cancelling `aclose` before the ledger is open leaves it to the session; nothing is sent."""
     async with session_at(service) as fox:
         outcomes = Batch(foxes(1), tmp_path).run(fox)
@@ -795,7 +795,7 @@ async def test_wrong_lines_of_a_pipe_are_outcomes(service, tmp_path):
     assert "x" == outcomes[2].key
 
 
-async def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(service, tmp_path):
+async def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_sent(service, tmp_path):
     """A file in place of the folder is a LedgerError, and nothing is billed."""
     (tmp_path / "out").write_text("")
     async with session_at(service) as fox:
@@ -808,7 +808,7 @@ async def test_a_folder_that_cannot_be_written_is_told_before_anything_is_sent(s
 @pytest.mark.parametrize(
     "options", [{"max_in_flight": 0}, {"budget": -1}, {"budget": "5"}, {"price": float("nan")}]
 )
-def test_a_wrong_setting_is_told_at_once(tmp_path, options):
+def test_a_wrong_setting_is_reported_at_once(tmp_path, options):
     """An invalid number is a ConfigurationError that names it."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         Batch([], tmp_path, **options)

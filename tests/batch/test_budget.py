@@ -61,7 +61,7 @@ def test_a_refused_submit_gives_its_credits_back():
     assert (0, BudgetDecision.GO) == (budget.spent, budget.ask(FOX))
 
 
-def test_a_service_that_names_no_price_is_told_apart():
+def test_a_service_that_names_no_price_is_distinguished():
     """A reply without credits blocks its kind: no more of it goes, unless the caller gives the price."""
     budget = Budget(100)
 
@@ -94,7 +94,7 @@ def test_the_kind_is_all_but_words_and_pictures():
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"credits_reserved": "many"}])
-def test_a_price_that_is_no_number_is_none(usage):
+def test_a_price_that_is_no_number_is_ignored(usage):
     """A value that is not a finite number of credits, zero or more, is ignored."""
     assert credits_reserved(usage) is None
 

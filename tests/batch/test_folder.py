@@ -82,7 +82,7 @@ def test_a_wrong_address_may_be_put_right(folder):
     assert 0 == code
 
 
-def test_a_trial_is_not_made_again(folder):
+def test_the_emulator_rebuilds_no_ledger(folder):
     """--rebuild-ledger with --emulator is refused: a paid task must not be read at the emulator."""
     code, err = folder.command("--emulator", "--rebuild-ledger")
 
@@ -520,7 +520,7 @@ def test_a_file_is_known_again(tmp_path):
     assert ("", 4, None, None) == (missing, grown, known_part(path, mark), known_part(path, ""))
 
 
-def test_lines_that_are_none_are_left_out(tmp_path):
+def test_lines_that_are_invalid_are_left_out(tmp_path):
     """Lines of the logs that are not objects, or have no key, prove nothing."""
     log = SubmittedLog(tmp_path)
     for path in (log.submitted, log.submitting):

@@ -156,7 +156,7 @@ async def test_a_wrong_header_ends_a_table(read, header, problem):
     assert [InputRow(1, problems=(problem,))] == await read("a.csv", f"{header}\na,b\nc,d\n")
 
 
-async def test_a_table_goes_on_after_a_wrong_record(read):
+async def test_a_table_continues_after_a_wrong_record(read):
     """Too few or many cells and bad quotes are problems of their record only."""
     items = await read("a.csv", 'prompt,id\na\nb,1,2\n"c"d,3\ne,5\n')
 

@@ -89,7 +89,7 @@ def test_equal_texts_are_numbered(numbering):
     assert [] == numbering.number([])
 
 
-def test_each_numbering_begins_anew():
+def test_each_numbering_begins_again():
     """What one run has counted, the next one does not know."""
     for _ in range(2):
         with contextlib.closing(Numbering()) as numbering:

@@ -64,7 +64,7 @@ def refused_by_edge(*, series=True):
     return submission
 
 
-async def test_an_item_that_the_edge_alone_dislikes_has_failed():
+async def test_an_item_that_the_edge_alone_refuses_has_failed():
     """A submit that the edge refuses, while nothing holds it back, is its own failure, with any status."""
     error = PermissionDeniedError(status=403)
 

@@ -52,12 +52,12 @@ def learned(draw: st.DrawFn) -> Durations:
 
 def moments(cadence: Cadence, estimate: float | None, until: float, step: float = 1.0) -> list[float]:
     """The ages at which a task that runs until `until` is polled; the last poll finds it finished."""
-    looks: list[float] = []
+    poll_ages: list[float] = []
     age = 0.0
-    while not looks or looks[-1] < until:
+    while not poll_ages or poll_ages[-1] < until:
         age, step = cadence.next_poll(age, estimate, step), 1.0
-        looks.append(age)
-    return looks
+        poll_ages.append(age)
+    return poll_ages
 
 
 def start_of(age: float) -> float:
@@ -109,7 +109,7 @@ def test_usable_estimates(estimate):
 
 
 @pytest.mark.parametrize("age", [-1, -math.inf, math.nan, math.inf, HUGE])
-def test_an_age_that_is_none_counts_as_0(age):
+def test_an_age_that_is_invalid_counts_as_0(age):
     """An invalid age does not stop the polls."""
     assert Cadence().next_poll(0.0, 45) == Cadence().next_poll(age, 45)
 
@@ -121,7 +121,7 @@ def test_polls_advance(estimate, age, step):
 
 
 @given(st.none() | usable, ages, ages)
-def test_a_later_look_never_comes_before_an_earlier_one(estimate, age, other):
+def test_a_later_poll_never_comes_before_an_earlier_one(estimate, age, other):
     """The next poll's age grows with the age of the last, while nothing is learned."""
     first, second = sorted([age, other])
 
@@ -129,7 +129,7 @@ def test_a_later_look_never_comes_before_an_earlier_one(estimate, age, other):
 
 
 @given(st.none() | usable, st.floats(1, 1e4))
-def test_a_task_far_beyond_its_estimate_is_still_looked_at(estimate, times):
+def test_a_task_far_beyond_its_estimate_is_still_polled(estimate, times):
     """A task that runs a hundred, or ten thousand times its estimate is polled at least every `longest`."""
     age = times * (estimate or NO_ESTIMATE_SECONDS)
 
@@ -213,10 +213,10 @@ def test_steps_spread_the_first_polls():
 @pytest.mark.parametrize("step", [*FIRST_STEPS, 1.0])
 def test_a_typical_task_takes_a_reasonable_number_of_polls(step):
     """A task of 45 s with that estimate is polled 5 to 25 times, and its end is noticed within 3 s."""
-    looks = moments(Cadence(), 45, 45.0, step)
+    poll_ages = moments(Cadence(), 45, 45.0, step)
 
-    assert 5 <= len(looks) <= 25
-    assert looks[-1] - 45.0 < 3.0
+    assert 5 <= len(poll_ages) <= 25
+    assert poll_ages[-1] - 45.0 < 3.0
 
 
 # Plans.
@@ -241,13 +241,13 @@ def test_a_plans_means_are_those_of_tasks_drawn_at_random(estimate):
     forecast = forecast_by_time(ModelEstimates(), estimate)
     parts = forecast.durations.parts
     plan = Cadence().explain(estimate)
-    looks = [poll.age for poll in plan.polls]
+    poll_ages = [poll.age for poll in plan.polls]
     lags, counts = [], []
     for part in chance.choices(parts, [part.weight for part in parts], k=10_000):
         ended = forecast.scale * math.exp(chance.gauss(part.centre, part.spread))
-        seen = next((i for i, age in enumerate(looks) if age >= ended), None)
+        seen = next((i for i, age in enumerate(poll_ages) if age >= ended), None)
         if seen is not None:
-            lags.append(looks[seen] - ended)
+            lags.append(poll_ages[seen] - ended)
             counts.append(seen + 1)
 
     assert math.isclose(plan.mean_polls, sum(counts) / len(counts), rel_tol=0.04)
@@ -277,10 +277,10 @@ def test_good_estimates_pay(spread):
     """If tasks take their estimate, give or take a third, the lag is a third less, or far less."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
     cadence = Cadence(shortest=1e-6, longest=1e6)
-    looks = [cadence._next_poll(0.0, Forecast(45.0, durations))]
-    while textbook.survival(durations, looks[-1] / 45) > textbook.FAR:
-        looks.append(cadence._next_poll(looks[-1], Forecast(45.0, durations)))
-    lag, polls = textbook.lag_and_polls(durations, [look / 45 for look in looks])
+    poll_ages = [cadence._next_poll(0.0, Forecast(45.0, durations))]
+    while textbook.survival(durations, poll_ages[-1] / 45) > textbook.FAR:
+        poll_ages.append(cadence._next_poll(poll_ages[-1], Forecast(45.0, durations)))
+    lag, polls = textbook.lag_and_polls(durations, [poll / 45 for poll in poll_ages])
     interval = math.exp(spread**2 / 2) / (polls - 0.5)
 
     assert lag < interval / 2 / 1.3
@@ -301,7 +301,7 @@ def test_a_plan_goes_by_what_was_learned():
     known = Estimates()
     for _ in range(50):
         estimator = model_estimates(known, "quick").timed
-        estimator.ended(estimator.born(), 0.1, 0.11)
+        estimator.ended(estimator.created(), 0.1, 0.11)
         estimator.gone()
 
     assert Cadence().explain(45) == Cadence().explain(45, estimates=known, model="new")

@@ -108,7 +108,7 @@ def test_an_estimate_in_another_unit_is_learned(ratio):
     lags = simulate(model, (60 * x for x in lognormal(chance, 0.0, 0.1)), 150, estimate=estimate)
 
     assert math.isclose(ratio, median(model.timed), rel_tol=0.12)
-    assert sum(task.looks for task in lags[-50:]) / 50 < 20
+    assert sum(task.poll_ages for task in lags[-50:]) / 50 < 20
 
 
 def test_cache_hits_get_a_component_of_their_own():
@@ -139,7 +139,7 @@ def test_stuck_tasks_do_not_spoil_the_rest():
 
     assert math.isclose(0.05, 1 - share_before(model.timed, 1.6), abs_tol=0.03)
     assert math.isclose(median(pure.timed), median(model.timed), rel_tol=0.03)
-    assert sum(task.looks for i, task in enumerate(tasks[200:], 200) if i % 20 != 19) / 95 < 10
+    assert sum(task.poll_ages for i, task in enumerate(tasks[200:], 200) if i % 20 != 19) / 95 < 10
 
 
 def test_learning_pays():
@@ -155,7 +155,7 @@ def test_learning_pays():
         task.watch()
 
     def cost(tasks: list[Simulated]) -> float:
-        return sum(task.lag + price * task.looks for task in tasks)
+        return sum(task.lag + price * task.poll_ages for task in tasks)
 
     assert cost(learned) < 0.67 * cost(not_learned)
 
@@ -232,12 +232,12 @@ def test_what_is_in_flight_is_counted():
         estimate=45.0,
         progress=lambda done: 100 * done,
     )
-    course = TaskForecast(model, 45.0)
-    course.runs(10.0, 25.0)
+    task_forecast = TaskForecast(model, 45.0)
+    task_forecast.runs(10.0, 25.0)
 
     assert 1 == model.timed._in_flight
     assert 1 == sum(estimator._in_flight for estimator in model.by_progress)
-    course.close()
+    task_forecast.close()
     assert [0] * 8 == [e._in_flight for e in (model.timed, model.untimed, *model.by_progress)]
 
 
@@ -245,10 +245,10 @@ def test_an_attached_task_teaches_nothing_by_time():
     """The task is seen only because it still ran when it was attached, so its duration would be biased."""
     model = ModelEstimates()
     before = model.timed.to_dict(), model.timed.durations
-    course = TaskForecast(model, 45.0, learned_from=False)
-    course.runs(100.0, None)
-    course.ended(200.0)
-    course.close()
+    task_forecast = TaskForecast(model, 45.0, learned_from=False)
+    task_forecast.runs(100.0, None)
+    task_forecast.ended(200.0)
+    task_forecast.close()
 
     assert before == (model.timed.to_dict(), model.timed.durations)
     assert not model.timed.learned
@@ -258,12 +258,12 @@ def test_an_attached_task_teaches_nothing_by_time():
 def test_readings_of_the_past_teach_nothing():
     """A reading that is not younger than the last has no new information."""
     model = ModelEstimates()
-    course = TaskForecast(model, 45.0)
-    course.runs(10.0, None)
+    task_forecast = TaskForecast(model, 45.0)
+    task_forecast.runs(10.0, None)
     before = model.timed.to_dict()
-    course.runs(10.0, None)
-    course.runs(5.0, None)
-    course.ended(9.0)
+    task_forecast.runs(10.0, None)
+    task_forecast.runs(5.0, None)
+    task_forecast.ended(9.0)
 
     assert before == model.timed.to_dict()
     assert not model.timed.learned
@@ -281,15 +281,15 @@ def test_no_reading_can_break_it(readings, estimate):
     """Whatever ages and progress a service shows, the expectation stays a distribution."""
     model = ModelEstimates()
     for age, progress, ends in readings:
-        course = TaskForecast(model, estimate)
-        course.runs(age / 3, progress)
-        course.runs(age / 2, None if progress is None else progress + 10)
+        task_forecast = TaskForecast(model, estimate)
+        task_forecast.runs(age / 3, progress)
+        task_forecast.runs(age / 2, None if progress is None else progress + 10)
         if ends:
-            course.ended(age)
-        for forecast in course.forecasts:
+            task_forecast.ended(age)
+        for forecast in task_forecast.forecasts:
             assert age <= Cadence()._next_poll(age, forecast) <= age + 30
             assert 0 <= forecast.remaining(age) < math.inf
-        course.close()
+        task_forecast.close()
     saved = json.loads(json.dumps(model.to_dict(), allow_nan=False))
 
     ModelEstimates().load(saved)

@@ -32,15 +32,15 @@ def jumping(done: float) -> float:
 
 
 def cost(tasks: list[Simulated]) -> float:
-    return sum(task.lag + PRICE * task.looks for task in tasks) / len(tasks)
+    return sum(task.lag + PRICE * task.poll_ages for task in tasks) / len(tasks)
 
 
 def lag(tasks: list[Simulated]) -> float:
     return sum(task.lag for task in tasks) / len(tasks)
 
 
-def looks(tasks: list[Simulated]) -> float:
-    return sum(task.looks for task in tasks) / len(tasks)
+def poll_ages(tasks: list[Simulated]) -> float:
+    return sum(task.poll_ages for task in tasks) / len(tasks)
 
 
 def made(
@@ -70,7 +70,7 @@ def test_linear_progress_is_learned_and_takes_the_place_of_time(spread):
     """After a hundred tasks, two to five polls per task are enough, at less lag than without progress."""
     with_it, without = made(linear, spread=spread)[100:], made(None, spread=spread)[100:]
 
-    assert 2 <= looks(with_it) < 5.5
+    assert 2 <= poll_ages(with_it) < 5.5
     assert lag(with_it) < lag(without)
     assert cost(with_it) < 0.7 * cost(without)
 
@@ -86,20 +86,20 @@ def test_linear_progress_makes_remaining_exact():
         estimate=45.0,
         progress=linear,
     )
-    course = TaskForecast(model, 45.0)
-    course.runs(30.0, 30.0)
+    task_forecast = TaskForecast(model, 45.0)
+    task_forecast.runs(30.0, 30.0)
 
-    assert 70 == pytest.approx(course.remaining(30.0), rel=0.08)
-    assert 60 == pytest.approx(course.remaining(40.0), rel=0.1)
+    assert 70 == pytest.approx(task_forecast.remaining(30.0), rel=0.08)
+    assert 60 == pytest.approx(task_forecast.remaining(40.0), rel=0.1)
 
 
 def test_progress_is_not_trusted_at_first():
     """The remaining time follows the estimate until progress has forecast ends."""
-    course = TaskForecast(ModelEstimates(), 45.0)
-    before = course.remaining(30.0)
-    course.runs(30.0, 10.0)
+    task_forecast = TaskForecast(ModelEstimates(), 45.0)
+    before = task_forecast.remaining(30.0)
+    task_forecast.runs(30.0, 10.0)
 
-    assert before == course.remaining(30.0)
+    assert before == task_forecast.remaining(30.0)
 
 
 # Progress that is wrong.
@@ -107,7 +107,9 @@ def test_progress_is_not_trusted_at_first():
 
 def test_progress_that_stands_still_changes_nothing():
     """Polls, lags and the learned values equal those of a service without progress, to the last digit."""
-    assert [(task.looks, task.lag) for task in made(None)] == [(task.looks, task.lag) for task in made(stuck)]
+    assert [(task.poll_ages, task.lag) for task in made(None)] == [
+        (task.poll_ages, task.lag) for task in made(stuck)
+    ]
 
 
 LIARS = {
@@ -150,36 +152,36 @@ def test_the_first_tasks_are_not_harmed_either(progress):
 )
 def test_a_progress_that_cannot_be_is_ignored(progress):
     """NaN, negative values, a hundred and more, and values that are too small to divide by."""
-    course = TaskForecast(ModelEstimates(), 45.0)
-    course.runs(10.0, progress)
+    task_forecast = TaskForecast(ModelEstimates(), 45.0)
+    task_forecast.runs(10.0, progress)
 
     assert None is progress_group(progress)
-    assert 1 == len(course.forecasts)
+    assert 1 == len(task_forecast.forecasts)
 
 
 def test_progress_that_goes_backwards_is_ignored():
     """A constant progress is ignored too: only an increase has new information."""
     model = ModelEstimates()
-    course = TaskForecast(model, 45.0)
-    course.runs(10.0, 30.0)
-    before = course.forecasts[1].scale
-    course.runs(12.0, 30.0)
-    course.runs(14.0, 20.0)
+    task_forecast = TaskForecast(model, 45.0)
+    task_forecast.runs(10.0, 30.0)
+    before = task_forecast.forecasts[1].scale
+    task_forecast.runs(12.0, 30.0)
+    task_forecast.runs(14.0, 20.0)
 
     assert 10 / 0.3 == pytest.approx(before)
-    assert before == course.forecasts[1].scale
+    assert before == task_forecast.forecasts[1].scale
     assert 1 == sum(estimator._in_flight for estimator in model.by_progress)
 
 
 def test_of_each_group_of_progresses_the_newest_is_kept():
     """A task is in flight once in each table that it has reached."""
     model = ModelEstimates()
-    course = TaskForecast(model, 45.0)
+    task_forecast = TaskForecast(model, 45.0)
     for age in range(1, 40):
-        course.runs(age, 2.5 * age)
+        task_forecast.runs(age, 2.5 * age)
     in_flight = [estimator._in_flight for estimator in model.by_progress]
-    newest = [record.scale for record in course._by_progress.values()]
-    course.close()
+    newest = [record.scale for record in task_forecast._by_progress.values()]
+    task_forecast.close()
 
     assert [1] * 6 == in_flight
     assert [40.0] * 6 == pytest.approx(newest)
@@ -195,7 +197,7 @@ def test_each_progress_has_at_most_one_group(progress):
     assert (len(reached) - 1 if reached else None) == group
 
 
-def test_without_an_estimate_nothing_remains_to_tell():
+def test_without_an_estimate_nothing_remains_to_report():
     """Without an estimate, the remaining time is unknown until a task has ended."""
     model = ModelEstimates()
     before = TaskForecast(model, None).remaining(0.0)
@@ -207,10 +209,10 @@ def test_without_an_estimate_nothing_remains_to_tell():
 
 def test_what_remains_of_a_young_task_is_about_its_estimate():
     """At the start the median of the remaining time is near the estimate; much later, it is a fraction of the age."""
-    course = TaskForecast(ModelEstimates(), 45.0)
+    task_forecast = TaskForecast(ModelEstimates(), 45.0)
 
-    assert 0.8 * 45 < course.remaining(0.0) < 1.1 * 45
-    assert 5.0 < course.remaining(60.0) < 60.0
+    assert 0.8 * 45 < task_forecast.remaining(0.0) < 1.1 * 45
+    assert 5.0 < task_forecast.remaining(60.0) < 60.0
 
 
 @given(st.floats(1, 3600), st.floats(0, 100), st.floats(0, 100))

@@ -28,7 +28,7 @@ def mixtures(draw: st.DrawFn) -> Durations:
     return Durations(tuple(LogNormal(weight / total, centre, spread) for weight, centre, spread in parts))
 
 
-def looks(durations: Durations, price: float) -> list[float]:
+def poll_ages(durations: Durations, price: float) -> list[float]:
     """The law's schedule until nearly all tasks have ended."""
     schedule = [next_inspection(durations, 0.0, price)]
     while textbook.survival(durations, schedule[-1]) > textbook.FAR:
@@ -100,7 +100,7 @@ def test_a_dearer_poll_comes_later(durations, x, price, times):
 
 
 @given(st.floats(-1, 1), st.floats(0.05, 1), st.floats(0, 10), st.floats(0, 10), prices)
-def test_in_one_group_a_later_look_never_comes_before_an_earlier_one(centre, spread, x, y, price):
+def test_in_one_group_a_later_poll_never_comes_before_an_earlier_one(centre, spread, x, y, price):
     """The next poll's moment grows with the moment of the last."""
     durations = Durations((LogNormal(1.0, centre, spread),))
     first, second = sorted([x, y])
@@ -116,7 +116,7 @@ def test_in_one_group_a_later_look_never_comes_before_an_earlier_one(centre, spr
 def test_for_lognormals_it_costs_next_to_nothing_more_than_the_optimum(spread, price):
     """Lag and polls together are within 2 % of the least that any schedule can have (dynamic programming)."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
-    lag, polls = textbook.lag_and_polls(durations, looks(durations, price))
+    lag, polls = textbook.lag_and_polls(durations, poll_ages(durations, price))
 
     assert lag + price * polls < 1.02 * textbook.least_cost(durations, price)
 
@@ -134,7 +134,7 @@ TWO = {
 def test_for_mixtures_it_stays_near_the_optimum(parts, price):
     """If tasks come in two groups it costs at most 6 % more than the least."""
     durations = Durations(parts)
-    lag, polls = textbook.lag_and_polls(durations, looks(durations, price))
+    lag, polls = textbook.lag_and_polls(durations, poll_ages(durations, price))
 
     assert lag + price * polls < 1.06 * textbook.least_cost(durations, price)
 
@@ -142,7 +142,7 @@ def test_for_mixtures_it_stays_near_the_optimum(parts, price):
 def test_a_lull_is_slept_through():
     """Between two groups of durations there is no poll: it would not pay."""
     durations = Durations((LogNormal(0.5, -2.0, 0.1), LogNormal(0.5, 1.0, 0.1)))
-    schedule = looks(durations, 0.01)
+    schedule = poll_ages(durations, 0.01)
     lull = [
         x for x in schedule if textbook.quantile(durations, 0.4999) < x < textbook.quantile(durations, 0.5001)
     ]

@@ -41,7 +41,7 @@ async def test_a_page_for_two_seconds_fails_no_item():
     assert 30 == emulator.billed
 
 
-async def test_a_firewall_that_dislikes_one_prompt_fails_that_item_alone():
+async def test_a_firewall_that_refuses_one_prompt_fails_that_item_alone():
     """Another item proves that the way is open; the refused one is tried once more, and then fails free of charge."""
     faults = [Fault.edge("submit", 403, prompt="fox 3", times=None)]
     async with Emulator(seconds=1, faults=faults) as emulator, session_at(emulator) as fox:
@@ -93,7 +93,7 @@ async def test_an_item_without_a_timeout_waits_as_long_as_the_brake():
     assert 12 == emulator.billed
 
 
-async def test_leaving_ends_what_waits_for_the_brake_at_once():
+async def test_closing_ends_what_waits_for_the_brake_at_once():
     """The next probe is not sent, and nothing keeps the session open."""
     async with Emulator() as emulator, session_at(emulator) as fox:
         emulator.outage(10_000, Fault.edge("all", 503))

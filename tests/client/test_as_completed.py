@@ -143,7 +143,7 @@ async def test_an_items_error_is_in_its_outcome(emulator, fox):
 
 
 @pytest.mark.parametrize("kind", ["plain", "later"])
-async def test_a_source_that_raises_is_told_after_everything_submitted(emulator, fox, kind):
+async def test_a_source_that_raises_is_reported_after_everything_submitted(emulator, fox, kind):
     """If the source raises, all submitted items are yielded first, then its error is raised, once."""
     outcomes = fox.as_completed(getattr(Source(fail_at=3), kind)())
     seen = []
@@ -211,7 +211,7 @@ async def test_a_plain_break_ends_the_submitting_too(emulator, fox):
     assert billed - 1 == len(fox.unfinished)
 
 
-async def test_leaving_the_session_ends_the_submitting(emulator, caplog):
+async def test_closing_the_session_ends_the_submitting(emulator, caplog):
     """A closed session submits nothing more; its open iterator yields the finished items and ends."""
     async with session_at(emulator) as fox:
         outcomes = fox.as_completed(Source().later(), max_in_flight=50)
@@ -268,7 +268,7 @@ async def test_stop_ends_the_waiting_for_a_429(emulator, fox):
     assert now() < 11
 
 
-async def test_an_uncertain_item_nobody_reads_is_logged(emulator, fox, caplog):
+async def test_an_uncertain_item_that_is_not_read_is_logged(emulator, fox, caplog):
     """The log reports an item without an id that may be billed, if its `as_completed` was left, early or late."""
     emulator.add_fault(Fault.cut_after("submit", prompt="fox 1"))
     emulator.add_fault(Fault.cut_after("submit", prompt="fox 2"))
@@ -296,7 +296,7 @@ async def test_finished_feeds_are_forgotten(emulator, fox):
     assert set() == fox._engine.pipelines
 
 
-async def test_submits_of_a_series_go_out_together(emulator, fox):
+async def test_submits_of_a_series_are_sent_together(emulator, fox):
     """The first eight items are submitted at the same time, not one after the other's answer."""
     emulator.add_fault(Fault.slow("submit", 5, times=None))
     async for _ in fox.as_completed([fox_request(f"fox {i}") for i in range(8)]):
@@ -364,7 +364,7 @@ async def test_a_source_that_cleans_up_slowly_is_waited_for_but_not_for_ever(fox
     assert now() < 100
 
 
-async def test_a_source_that_fails_in_cleaning_up_harms_nobody_else(emulator, fox):
+async def test_a_source_that_fails_in_cleaning_up_does_not_affect_others(emulator, fox):
     """An error in the source's `finally` is raised at the end of its own series; other tasks continue."""
 
     def bad():
@@ -385,7 +385,7 @@ async def test_a_source_that_fails_in_cleaning_up_harms_nobody_else(emulator, fo
     assert (await other).images
 
 
-async def test_a_source_that_is_cancelled_itself_is_told(fox):
+async def test_a_source_that_is_cancelled_itself_is_reported(fox):
     """If the source awaits something that is cancelled, the series ends with that error, not silently."""
 
     async def awaits_a_cancelled():
@@ -415,7 +415,7 @@ async def test_a_service_that_asks_for_no_wait_is_not_hammered(emulator, fox):
     assert len(emulator.requests) < 120
 
 
-async def test_a_submit_behind_anothers_refusal_is_told_by_the_service(emulator):
+async def test_a_refusal_of_another_submit_settles_no_uncertain_one(emulator):
     """An uncertain submit stays uncertain while another's 429 holds it; an unsent one is just refused."""
     emulator.add_fault(Fault.cut_after("submit", prompt="first"))
     emulator.add_fault(Fault.status("submit", 429, retry_after=100, prompt="second"))

@@ -91,7 +91,7 @@ async def test_a_submit_without_an_answer_ends_with_its_time(emulator, use, faul
 
 @virtual
 @pytest.mark.parametrize("grace", [0.5, 4.0])
-async def test_what_was_sent_may_go_on_for_its_grace_and_no_longer(emulator, grace):
+async def test_what_was_sent_may_continue_for_its_grace_and_no_longer(emulator, grace):
     """Closing a session whose submit has timed out takes the rest of the grace, and a last check of the socket."""
     emulator.add_fault(Fault.hang("submit"))
     began = now()
@@ -416,7 +416,7 @@ async def test_a_deadline_is_overshot_by_less_than_50_ms(fault):
     assert late >= -0.002 or fault is REAL["endless refusals"]
 
 
-async def test_a_port_that_does_not_answer_holds_nobody_longer():
+async def test_a_port_that_does_not_answer_is_not_waited_for():
     """A host that drops every packet, like a full queue of connections, ends a submit within 50 ms of its time."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

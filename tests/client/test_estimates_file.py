@@ -28,7 +28,7 @@ def ended(estimates):
     return sum(row.ended for row in estimator._table.rows())
 
 
-async def test_what_is_learned_is_written_on_leaving_and_read_on_entering(emulator, tmp_path):
+async def test_what_is_learned_is_written_on_closing_and_read_on_opening(emulator, tmp_path):
     """The second session continues from the estimates of the first."""
     path = tmp_path / "deep" / "estimates.json"
     await generate(emulator, estimates=path)

@@ -70,7 +70,7 @@ def leaves_nothing(fox):
 # One generation.
 
 
-async def test_a_generation_is_told_from_its_submit_to_its_files(emulator, tmp_path):
+async def test_a_generation_is_reported_from_its_submit_to_its_files(emulator, tmp_path):
     """Hooks get the submit, its acceptance, each poll before its result, and the saved files."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -79,8 +79,8 @@ async def test_a_generation_is_told_from_its_submit_to_its_files(emulator, tmp_p
     count = len(polls(emulator))
 
     assert count > 1
-    told = ["Submitting", "Submitted", "TaskEvent", *["Polling", "Polled", "TaskEvent"] * count]
-    assert [*told, "Saved", "Saved"] == kinds(seen)
+    reported = ["Submitting", "Submitted", "TaskEvent", *["Polling", "Polled", "TaskEvent"] * count]
+    assert [*reported, "Saved", "Saved"] == kinds(seen)
     assert [event.final for event in of(TaskEvent, seen)] == [False] * count + [True]
     assert {result.task_id} == {event.task_id for event in seen[1:]}
     assert not any(event.final for event in of(Notice, seen))
@@ -108,7 +108,7 @@ async def test_a_submit_is_joined_to_its_task(emulator):
     assert first.call != second.call
 
 
-async def test_a_poll_tells_how_long_it_took(emulator):
+async def test_a_poll_reports_how_long_it_took(emulator):
     """`Polled` has the seconds from `Polling` to the answer."""
     seen = []
 
@@ -127,7 +127,7 @@ async def test_a_poll_tells_how_long_it_took(emulator):
 
 
 @pytest.mark.parametrize("way", ["series", "batch"])
-async def test_a_series_tells_the_same_of_each_item(emulator, tmp_path, way):
+async def test_a_series_reports_the_same_of_each_item(emulator, tmp_path, way):
     """The items of `as_completed` and of a batch are reported like single generations, each with its own number."""
     seen = []
     requests = [fox_request(f"fox {number}") for number in range(3)]
@@ -167,7 +167,7 @@ async def test_an_item_that_waits_out_refusals_is_one_submit(emulator, tmp_path,
 
 
 @pytest.mark.parametrize("end", ["stop", "leave"])
-async def test_an_item_that_waits_when_its_series_ends_is_told_once(emulator, end):
+async def test_an_item_that_waits_when_its_series_ends_is_reported_once(emulator, end):
     """If its series ends while it waits after a refusal, an item fails once, with that refusal and free of charge."""
     seen = []
     emulator.add_fault(Fault.status("submit", 429, times=None, retry_after=1000))
@@ -186,7 +186,7 @@ async def test_an_item_that_waits_when_its_series_ends_is_told_once(emulator, en
     assert 500 == pytest.approx(failed.seconds, abs=0.1)
 
 
-async def test_the_upload_of_a_submit_is_told_with_its_number(emulator, tmp_path):
+async def test_the_upload_of_a_submit_is_reported_with_its_number(emulator, tmp_path):
     """A further try of an upload that a request needs has the number of that submit."""
     seen, file = [], tmp_path / "fox.png"
     file.write_bytes(b"\x89PNG of a fox")
@@ -201,7 +201,7 @@ async def test_the_upload_of_a_submit_is_told_with_its_number(emulator, tmp_path
 # Submits that fail.
 
 
-async def test_a_refused_submit_is_told_once(emulator):
+async def test_a_refused_submit_is_reported_once(emulator):
     """`SubmitFailed` has the submit's number and an error like the raised one, with its own traceback."""
     seen = []
     emulator.add_fault(Fault.status("submit", 400))
@@ -217,7 +217,7 @@ async def test_a_refused_submit_is_told_once(emulator):
     assert failed.error.__traceback__ is None
 
 
-async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
+async def test_a_submit_whose_caller_is_cancelled_ends_once_too(emulator):
     """If a submit is cancelled before it is sent, it fails free of charge. If its POST is sent, its task is
     reported.
     """
@@ -243,7 +243,7 @@ async def test_a_submit_whose_caller_goes_ends_once_too(emulator):
     assert 2 < seen[1].seconds < 4
 
 
-async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
+async def test_a_submit_that_is_not_sent_for_the_account_is_reported_too(emulator):
     """A submit that fails because another got a 402 begins and fails in its own context; nothing is sent."""
     seen, mine = [], contextvars.ContextVar("mine", default="mine")
 
@@ -256,11 +256,11 @@ async def test_a_submit_that_is_not_sent_for_the_account_is_told_too(emulator):
         for _ in range(2):
             with pytest.raises(InsufficientQuotaError):
                 await fox.submit(fox_request())
-        told = mine.get()
+        reported = mine.get()
 
     assert ["Submitting", "SubmitFailed"] * 2 == kinds(seen)
     assert [(1, "no"), (0, "no")] == [(e.tries, e.error.charged) for e in of(SubmitFailed, seen)]
-    assert "mine" == told
+    assert "mine" == reported
     assert 1 == len(emulator.requests)
 
 
@@ -279,7 +279,7 @@ async def test_a_submit_whose_grace_is_over_is_uncertain(emulator):
     assert 7 == pytest.approx(seen[1].seconds, abs=0.1)
 
 
-async def test_leaving_a_session_twice_interrupted_tells_of_its_posts(emulator):
+async def test_closing_a_session_twice_interrupted_reports_its_posts(emulator):
     """A POST that is ended in its grace, because closing the session is itself cancelled, ends as uncertain."""
     seen = []
     emulator.add_fault(Fault.hang("submit"))
@@ -299,7 +299,7 @@ async def test_leaving_a_session_twice_interrupted_tells_of_its_posts(emulator):
     assert isinstance(seen[1].error, foxapi_async.UncertainSubmitError)
 
 
-async def test_a_fault_on_the_way_to_the_service_is_told(emulator):
+async def test_a_fault_on_the_way_to_the_service_is_reported(emulator):
     """An error that is not the package's, and may not even be copyable, also ends the submit."""
 
     class Odd(Exception):
@@ -324,7 +324,7 @@ async def test_a_fault_on_the_way_to_the_service_is_told(emulator):
 # Tasks of another session, and tasks without handles.
 
 
-async def test_attaching_is_told_where_it_begins_a_watch(emulator):
+async def test_attaching_is_reported_where_it_begins_to_poll(emulator):
     """`attach` reports a task that is not polled yet, but not one that is."""
     async with session_at(emulator) as fox:
         handle = await fox.submit(fox_request())
@@ -339,7 +339,7 @@ async def test_attaching_is_told_where_it_begins_a_watch(emulator):
 
 
 @pytest.mark.parametrize("way", ["timeout", "stop", "refusal", "leave"])
-async def test_the_end_of_the_last_handle_is_told(emulator, way):
+async def test_the_end_of_the_last_handle_is_reported(emulator, way):
     """When the last handle of a task ends, this is reported once, with the handle's error, and no event follows."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -370,7 +370,7 @@ async def test_the_end_of_the_last_handle_is_told(emulator, way):
 
 
 @pytest.mark.parametrize("what", ["submit", "fetch", "upload", "download", "poll"])
-async def test_what_is_tried_again_is_told(emulator, tmp_path, what):
+async def test_what_is_tried_again_is_reported(emulator, tmp_path, what):
     """Each further try of any request is reported before its wait, with its error, and with the task if there
     is one.
     """
@@ -402,7 +402,7 @@ async def test_what_is_tried_again_is_told(emulator, tmp_path, what):
     assert {None if what in {"submit", "upload"} else handle.id} == {event.task_id for event in retried}
 
 
-async def test_a_failing_poll_tells_its_error_and_its_next_try(emulator):
+async def test_a_failing_poll_reports_its_error_and_its_next_try(emulator):
     """`Polled` has the error of a failed poll, and `Retried` the seconds until the next one."""
     seen = []
 
@@ -425,7 +425,7 @@ async def test_a_failing_poll_tells_its_error_and_its_next_try(emulator):
     assert isinstance(throttled.error, RateLimitError)
 
 
-async def test_what_a_refusal_holds_back_is_told_once(emulator):
+async def test_what_a_refusal_holds_back_is_reported_once(emulator):
     """A 429 is reported as one hold with its seconds, however many submits wait for its end."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -439,7 +439,7 @@ async def test_what_a_refusal_holds_back_is_told_once(emulator):
 
 
 @pytest.mark.parametrize("what", ["submit", "poll"])
-async def test_our_own_limits_are_told(emulator, what):
+async def test_our_own_limits_are_reported(emulator, what):
     """The reported seconds of a limit's holds add up to the time that the requests waited."""
     seen = []
     limits = Limits(**{f"{what}s_per_second": 0.5})
@@ -471,7 +471,7 @@ async def test_a_session_without_limits_holds_nothing_back(emulator):
 # Files.
 
 
-async def test_a_saved_file_is_told_with_its_size_and_seconds(emulator, tmp_path):
+async def test_a_saved_file_is_reported_with_its_size_and_seconds(emulator, tmp_path):
     """`Saved` has the result of `download`, and includes the waits of retries."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -484,7 +484,7 @@ async def test_a_saved_file_is_told_with_its_size_and_seconds(emulator, tmp_path
     assert 4 <= saved.seconds < 5
 
 
-async def test_files_saved_later_are_told_on_the_same_loop_alone(emulator, tmp_path):
+async def test_files_saved_later_are_reported_on_the_same_loop_alone(emulator, tmp_path):
     """After the session ends, its hooks still get reports of its files, but never from another event loop."""
     seen = []
     async with session_at(emulator, hooks=[seen.append]) as fox:
@@ -502,7 +502,7 @@ async def test_files_saved_later_are_told_on_the_same_loop_alone(emulator, tmp_p
 
 
 @pytest.mark.parametrize("kind", [Submitted, TaskEvent, Polling, Polled, Retried, Throttled])
-async def test_a_hook_may_stop_the_handle_it_hears_of(emulator, kind):
+async def test_a_hook_may_stop_the_handle_of_its_event(emulator, kind):
     """A hook that stops the task's last handle ends its polling, and leaves nothing of it behind."""
     count = 0
 
@@ -568,7 +568,7 @@ async def test_a_slow_hook_is_named_once(emulator, caplog):
     assert "sluggish took 0.25 s for Polled of task" in record.getMessage()
 
 
-def test_a_hook_without_a_name_is_told_by_its_class(caplog):
+def test_a_hook_without_a_name_is_reported_by_its_class(caplog):
     """A hook that is a callable object is named by its class."""
 
     class Counting:
@@ -721,7 +721,7 @@ def test_there_is_an_example_of_every_notice():
 
 
 @pytest.mark.parametrize("notice", NOTICES, ids=kinds(NOTICES))
-def test_notices_are_frozen_values_that_tell_no_secret(notice):
+def test_notices_are_frozen_values_that_hold_no_secret(notice):
     """A notice is frozen and can be pickled. It never ends a task, and shows no prompt, no signature and no
     error message.
     """

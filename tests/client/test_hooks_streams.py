@@ -39,7 +39,7 @@ def test_hooks_are_called_in_order():
     assert seen == [("one", first), ("two", first), ("one", second), ("two", second)]
 
 
-def test_a_hook_that_raises_harms_nobody(caplog):
+def test_a_hook_that_raises_does_no_harm(caplog):
     """The error of a hook is logged once, with its task; other hooks and later events are still served."""
     seen: list[TaskEvent] = []
     calls: list[TaskEvent] = []
@@ -103,7 +103,7 @@ async def test_a_slow_reader_gets_the_latest_of_each_task():
     assert [(e.task_id, e.progress, e.final) async for e in stream] == [("b", 99, False), ("a", 100, True)]
 
 
-async def test_a_reader_waits_for_news():
+async def test_a_reader_waits_for_an_event():
     """A reader that has read everything gets the next event when it comes, and ends when the stream ends."""
     stream = EventStream([])
     seen: list[TaskEvent] = []

@@ -65,7 +65,7 @@ def warnings_of(caplog) -> list[str]:
 
 
 @pytest.mark.parametrize("status", [200, 302, 403, 404, 503])
-async def test_a_page_never_ends_a_handle_once_the_service_was_heard(status):
+async def test_a_page_never_ends_a_handle_once_the_service_has_answered(status):
     """Replies of something in front of the service, with any status, do not end the polling, for minutes."""
     service = Service()
     service.reachability.ever_answered = True

@@ -32,7 +32,7 @@ async def finish(handles) -> list[float]:
 
 def lags(service: Service) -> list[float]:
     """For each task, the seconds from its end to the poll that found it."""
-    return [task.polls[-1] - task.born - task.duration for task in service.tasks.values()]
+    return [task.polls[-1] - task.created - task.duration for task in service.tasks.values()]
 
 
 # Budgets.
@@ -116,8 +116,8 @@ async def test_a_free_place_is_used():
         for handle in crowded:
             handle.stop()
         await last
-    waited = service.tasks[last.id].polls[0] - service.tasks[last.id].born
-    first_alone = [task.polls[0] - task.born for task in alone.tasks.values()]
+    waited = service.tasks[last.id].polls[0] - service.tasks[last.id].created
+    first_alone = [task.polls[0] - task.created for task in alone.tasks.values()]
 
     assert min(first_alone) * 0.9 <= waited <= max(first_alone) * 1.1
 
@@ -289,7 +289,7 @@ async def leave_by_refusal(crowd: Room, handles):
 @pytest.mark.parametrize("leave", [leave_by_stop, leave_by_time, leave_the_session, leave_by_refusal])
 @pytest.mark.parametrize("progress", [lambda _: None, lambda done: 100 * done], ids=["silent", "progress"])
 @pytest.mark.parametrize("latency", [0.0, 0.7])
-async def test_nothing_is_left_of_tasks_that_are_looked_at_no_more(leave, progress, latency):
+async def test_nothing_is_left_of_tasks_that_are_not_polled_any_more(leave, progress, latency):
     """However handles end: no tracked task, no place in line, no demand, and no task in flight is left."""
     service = Service(latency=latency)
     async with room(service) as crowd:

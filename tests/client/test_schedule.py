@@ -111,7 +111,7 @@ def test_discarded_keys_are_let_go():
     assert [(0.0, first)] == taken(schedule)
 
 
-def test_keys_that_moved_often_leave_no_crowd_of_the_dead():
+def test_keys_that_moved_often_leave_no_old_entries():
     """Discarding the other keys does not leave the old entries of a key that moved often."""
     schedule: Schedule[int] = Schedule()
     for key in range(100):

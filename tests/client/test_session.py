@@ -49,7 +49,7 @@ async def test_detection_lag_is_small(emulator, fox):
     assert task.polls < 15
 
 
-async def test_a_short_timeout_ends_with_a_last_look(emulator):
+async def test_a_short_timeout_ends_with_a_last_poll(emulator):
     """Shortly before a handle's time is over its task is polled once, although its next poll would be later."""
     async with session_at(emulator, cadence=Cadence(poll_price=10)) as fox:
         began = now()
@@ -60,7 +60,7 @@ async def test_a_short_timeout_ends_with_a_last_look(emulator):
     assert [3.0] == [round(record.when - began, 1) for record in polls(emulator)]
 
 
-async def test_iteration_tells_the_story(fox):
+async def test_iteration_yields_every_step(fox):
     """Iterating yields the current state, then each poll, and ends after the final one."""
     handle = await fox.submit(fox_request())
 
@@ -207,18 +207,18 @@ async def test_a_senseless_timeout_is_refused_before_anything_is_sent(emulator, 
     assert 0 == emulator.billed
 
 
-async def test_stop_ends_the_looking_only(emulator, fox):
+async def test_stop_ends_only_the_polling(emulator, fox):
     """`stop()` raises TaskAbandonedError at once, ends the polls, and does not touch the remote task."""
     handle = await fox.submit(fox_request())
     handle.stop()
     handle.stop()
-    looked = len(polls(emulator))
+    polled = len(polls(emulator))
 
     with pytest.raises(TaskAbandonedError, match="attach"):
         await handle
     await asyncio.sleep(500)
 
-    assert looked == len(polls(emulator))
+    assert polled == len(polls(emulator))
     assert "completed" == (await fox.fetch(handle.id)).status
     assert [] == [event async for event in handle]
     assert "abandoned" in repr(handle)
@@ -244,14 +244,14 @@ async def test_handles_of_one_id_share_their_polls(emulator, fox):
 async def test_attach_to_a_watched_task_starts_with_its_state(emulator, fox):
     """A handle attached to a running task has its snapshot at once, without a poll."""
     first = await fox.submit(fox_request())
-    looked = len(polls(emulator))
+    polled = len(polls(emulator))
     second = fox.attach(first.id)
 
     assert second.snapshot is first.snapshot
-    assert looked == len(polls(emulator))
+    assert polled == len(polls(emulator))
 
 
-async def test_attach_goes_on_where_another_process_stopped(emulator):
+async def test_attach_continues_where_another_process_stopped(emulator):
     """An attached task is polled at once, and its age is measured on the service's clock."""
     async with session_at(emulator) as before:
         handle = await before.submit(fox_request())
@@ -271,12 +271,12 @@ async def test_attach_goes_on_where_another_process_stopped(emulator):
 async def test_attach_to_a_finished_task_gives_its_result(emulator, fox):
     """A task that is already over is read once."""
     result = await fox.generate(fox_request())
-    looked = emulator.tasks[result.task_id].polls
+    polled = emulator.tasks[result.task_id].polls
 
     again = await fox.attach(result.task_id)
 
     assert again.images == result.images
-    assert looked + 1 == emulator.tasks[result.task_id].polls
+    assert polled + 1 == emulator.tasks[result.task_id].polls
 
 
 async def test_attach_to_an_unknown_id_fails_soon(emulator, fox):
@@ -344,7 +344,7 @@ async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
     assert note.endswith("and 2 more")
 
 
-async def test_what_ends_the_leaving_names_what_is_unfinished_too(emulator):
+async def test_what_ends_the_closing_names_what_is_unfinished_too(emulator):
     """If the body ended normally and the exit is cancelled, the cancellation has the ids in a note."""
     emulator.add_fault(Fault.hang("submit", prompt="without answer"))
 
@@ -377,7 +377,7 @@ async def test_an_error_that_ends_a_session_without_tasks_has_no_note(emulator):
     assert not hasattr(caught.value, "__notes__")
 
 
-async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
+async def test_closing_abandons_what_is_unfinished(emulator, caplog):
     """Closing the session ends handles at once with TaskAbandonedError, and logs their ids once; they stay
     readable.
     """
@@ -385,7 +385,7 @@ async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
         handle = await fox.submit(fox_request())
         waiter = asyncio.create_task(handle.wait())
         await settle()
-    looked = len(polls(emulator))
+    polled = len(polls(emulator))
 
     with pytest.raises(TaskAbandonedError) as caught:
         await waiter
@@ -393,11 +393,11 @@ async def test_leaving_abandons_what_is_unfinished(emulator, caplog):
 
     assert handle.id == caught.value.task_id
     assert (handle,) == fox.unfinished
-    assert looked == len(polls(emulator))
+    assert polled == len(polls(emulator))
     assert 1 == sum(handle.id in record.getMessage() for record in caplog.records)
 
 
-async def test_a_session_may_be_left_in_another_task(emulator):
+async def test_a_session_may_be_closed_in_another_task(emulator):
     """A session may be entered and left in different tasks, as fixtures and dependency injection do."""
     fox = session_at(emulator)
     await asyncio.create_task(fox.__aenter__())
@@ -408,7 +408,7 @@ async def test_a_session_may_be_left_in_another_task(emulator):
         await handle
 
 
-async def test_an_error_of_the_body_leaves_as_itself(emulator):
+async def test_an_error_of_the_body_is_raised_unchanged(emulator):
     """An exception of the `async with` body is never wrapped in a group."""
     with pytest.raises(KeyError, match="mine"):
         async with session_at(emulator) as fox:
@@ -613,7 +613,7 @@ async def test_a_429_on_a_poll_holds_back_every_poll(emulator, fox):
     assert times[1] - times[0] >= 15
 
 
-async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
+async def test_hooks_get_every_event_and_do_no_harm(emulator, caplog):
     """Hooks are called with each event. An error of a hook is logged once, and the hook is still called."""
     seen = []
 
@@ -628,7 +628,7 @@ async def test_hooks_get_every_event_and_harm_nobody(emulator, caplog):
     assert 1 == sum("a hook raised" in record.getMessage() for record in caplog.records)
 
 
-async def test_one_stream_tells_of_all_tasks(emulator):
+async def test_one_stream_reports_all_tasks(emulator):
     """`events()` yields the current state of running tasks and each final event, and ends with the session."""
     async with session_at(emulator) as fox:
         early = await fox.submit(fox_request())
@@ -780,7 +780,7 @@ async def test_streams_end_with_a_fault_of_ours(emulator, caplog):
                 pass
 
 
-async def test_a_hook_that_raises_a_cancellation_harms_nobody(emulator, caplog):
+async def test_a_hook_that_raises_a_cancellation_does_no_harm(emulator, caplog):
     """`CancelledError` out of a hook, as `result()` of a cancelled future raises it, goes no further."""
 
     def cancelled(event):
@@ -818,7 +818,7 @@ async def test_a_cancelled_generate_logs_its_id(emulator, fox, caplog):
     assert task_id in caplog.text
 
 
-async def test_a_handle_that_comes_while_leaving_has_its_snapshot(emulator):
+async def test_a_handle_that_comes_while_closing_has_its_snapshot(emulator):
     """An id that arrives in the grace of an exit has the snapshot from its reply."""
     emulator.add_fault(Fault.slow("submit", 2))
     async with session_at(emulator) as fox:
@@ -850,7 +850,7 @@ async def test_a_key_that_the_service_echoes_is_in_no_error(emulator, fox, fault
     assert "***" in f"{caught.value!r} {vars(caught.value)}"
 
 
-async def test_a_fault_in_the_timers_turn_is_told_too(emulator, caplog):
+async def test_a_fault_in_the_timers_turn_is_reported_too(emulator, caplog):
     """A bug outside any poll, where only the loop would see it, ends the session with that error; the first
     bug counts.
     """

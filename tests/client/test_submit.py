@@ -250,7 +250,7 @@ async def test_a_cancelled_generate_keeps_its_id(emulator, fox):
     assert list(emulator.tasks) == [handle.id for handle in fox.unfinished]
 
 
-async def test_leaving_waits_for_posts_within_their_grace(emulator, caplog):
+async def test_closing_waits_for_posts_within_their_grace(emulator, caplog):
     """If the session is closed before a POST is answered, it waits for the id, and abandons the handle."""
     emulator.add_fault(Fault.slow("submit", 4))
     async with session_at(emulator) as fox:
@@ -264,7 +264,7 @@ async def test_leaving_waits_for_posts_within_their_grace(emulator, caplog):
         await handle
 
 
-async def test_leaving_gives_up_a_post_after_its_grace(emulator, caplog):
+async def test_closing_gives_up_a_post_after_its_grace(emulator, caplog):
     """A POST that is never answered does not delay the exit beyond its grace, and is logged."""
     emulator.add_fault(Fault.hang("submit"))
     async with session_at(emulator, retry=RetryPolicy(grace=3)) as fox:
@@ -275,7 +275,7 @@ async def test_leaving_gives_up_a_post_after_its_grace(emulator, caplog):
     assert isinstance(await failure_of(submitting), UncertainSubmitError)
 
 
-async def test_leaving_ends_submits_that_sent_nothing(emulator):
+async def test_closing_ends_submits_that_sent_nothing(emulator):
     """A submit that waits for its turn when the session is closed gets the refusal that it waited for."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=500))
     async with session_at(emulator) as fox:
@@ -315,7 +315,7 @@ async def test_an_orphan_that_ends_badly_is_logged(emulator, fox, caplog):
     assert "a submit whose caller has gone" in caplog.text
 
 
-async def test_an_orphan_that_is_refused_is_no_matter(emulator, fox, caplog):
+async def test_a_refusal_after_the_caller_has_gone_is_not_logged(emulator, fox, caplog):
     """A submit whose caller has gone and that is refused costs nothing, and nothing is logged."""
     emulator.add_fault(Fault.status("submit", 402))
     emulator.add_fault(Fault.slow("submit", 1))

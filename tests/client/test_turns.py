@@ -180,7 +180,7 @@ async def test_a_connection_that_never_opens_after_a_refusal_ends_with_the_time(
 # Its waits.
 
 
-async def test_an_outage_counts_from_the_last_word_of_the_service(tmp_path):
+async def test_an_outage_counts_from_the_last_answer_of_the_service(tmp_path):
     """A batch that waited long after 429s still waits ten minutes for a network that is down."""
 
     async def answer(call, scope, send):
@@ -250,7 +250,7 @@ async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
     assert [InsufficientQuotaError] * 2 == [type(found[n][0].error) for n in range(2)]
 
 
-async def test_a_probe_that_was_held_back_goes_on_and_takes_the_next_slot():
+async def test_a_probe_that_was_held_back_takes_the_next_slot():
     """A probe waits after 429s like any item; within 30 s of its next try no other passes."""
     faults = [Fault.status("submit", 402), Fault.status("submit", 429, retry_after=50, prompt="probe")]
     async with Emulator(faults=faults) as emulator, session_at(emulator, retry=RetryPolicy(tries=1)) as fox:

@@ -308,7 +308,7 @@ def test_what_is_no_item_any_more_is_taken_off_the_page(page):
     expect(page.locator(".card")).to_have_count(count)
 
 
-def test_a_card_that_nobody_waited_for_is_read_again(page):
+def test_a_card_without_a_waiter_is_read_again(page):
     """A card that the server had stopped waiting for before a gap, and that continued in it, is shown correctly."""
     for prompt in sent_by_others(page, 33):
         expect(page.locator(".card", has_text=prompt)).to_have_attribute("data-state", "done")
@@ -368,7 +368,7 @@ def test_a_hostile_prompt_is_text(page):
     assert "caught" != page.title()
 
 
-def test_a_failure_is_told_in_words(page, emulator):
+def test_a_failure_is_reported_in_words(page, emulator):
     """A failed task's card says so, with the service's words and what may be billed."""
     emulator.add_fault(Fault.fails(message="<b>Not</b> that."))
     card = send(page, "something refused")

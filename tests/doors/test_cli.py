@@ -149,7 +149,7 @@ def test_generate_as_json(foxapi, service):
     assert file["url"].startswith(service.url)
 
 
-def test_what_a_task_costs_is_told(foxapi, service):
+def test_what_a_task_costs_is_reported(foxapi, service):
     """A real run ends with the credits that the service reserved for it."""
     _, _, err = foxapi("generate", FOX)
 
@@ -438,7 +438,7 @@ def test_invalid_input_as_json(foxapi):
     assert (told["type"], told["charged"], len(told["problems"])) == ("InvalidRequestError", "no", 2)
 
 
-def test_a_timeout_tells_how_to_resume(foxapi, slow_service):
+def test_a_timeout_reports_how_to_resume(foxapi, slow_service):
     """A task that takes too long continues: the output has its id and the command that waits for it."""
     code, out, err = foxapi("generate", FOX, "--timeout", "0.5", "--out", "my folder")
 
@@ -598,7 +598,7 @@ def test_a_model_that_is_not_named_is_null(foxapi, service, words):
         ),
     ],
 )
-def test_lines_speak_of_commands(error, line):
+def test_lines_name_commands(error, line):
     """An error's one line has the advice in the words of a shell, for people and as JSON."""
     assert _messages.object_of(error)["error"]["message"] == line
 
@@ -838,7 +838,7 @@ def test_nothing_but_errors_when_quiet(foxapi):
     assert (code, err, len(out.splitlines())) == (0, "", 1)
 
 
-def test_changes_of_status_are_told_line_by_line(foxapi, service):
+def test_changes_of_status_are_reported_line_by_line(foxapi, service):
     """If standard error is not a terminal, each new status is one line, and no line is rewritten."""
     _, _, err = foxapi("generate", FOX)
 
@@ -1105,7 +1105,7 @@ def interrupting(monkeypatch, name, number=signal.SIGINT):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_tells_what_is_still_running(foxapi, slow_service, monkeypatch, number, code):
+def test_a_signal_reports_what_is_still_running(foxapi, slow_service, monkeypatch, number, code):
     """Ctrl-C and SIGTERM end at once, name each running task, and say how to continue with it."""
     interrupting(monkeypatch, "submit", number)
 
@@ -1234,7 +1234,7 @@ def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvlo
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_killed_process_tells_its_ids(slow_service, number, code):
+def test_a_killed_process_reports_its_ids(slow_service, number, code):
     """A real process ends as its signal requires, with the id on standard error and no traceback."""
     process = start("generate", FOX, stderr=subprocess.PIPE)
     assert process.stderr.readline().startswith("foxapi: submitted ")

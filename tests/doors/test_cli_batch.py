@@ -154,7 +154,7 @@ def test_a_form_can_be_named(foxapi, service):
     assert {"a red fox", "an owl"} == {task.body["prompt"] for task in service.tasks.values()}
 
 
-def test_a_form_that_nobody_knows(foxapi, service):
+def test_a_form_that_is_unknown(foxapi, service):
     """Without it the error names the option."""
     code, _, err = foxapi("batch", write("prompts", "a red fox"))
 
@@ -162,7 +162,7 @@ def test_a_form_that_nobody_knows(foxapi, service):
     assert "use --format" in err
 
 
-def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
+def test_wrong_lines_of_a_file_are_all_reported_first(foxapi, service):
     """A file is read to its end before anything is sent: each wrong line is reported with number and reason,
     then exit 2.
     """
@@ -175,7 +175,7 @@ def test_wrong_lines_of_a_file_are_all_told_first(foxapi, service):
     assert err.endswith("foxapi: p.jsonl: 2 of 4 items are wrong, nothing was sent\n")
 
 
-def test_wrong_lines_of_standard_input_stop_nobody(foxapi, service, feed):
+def test_wrong_lines_of_standard_input_stop_no_run(foxapi, service, feed):
     """From a pipe each wrong line is reported as it comes, the others are made, and the command ends with 1."""
     feed('{"prompt": "a"}\n{"prompt": ""}\n{"prompt": "b"}\n')
     code, out, err = foxapi("batch", "-", "--json")
@@ -219,7 +219,7 @@ def test_a_changed_line_with_the_same_id(foxapi, service):
         ["--image", "missing.png"],
     ],
 )
-def test_a_wrong_option_is_told_at_once(foxapi, service, words):
+def test_a_wrong_option_is_reported_at_once(foxapi, service, words):
     """The error names the option and its value, and nothing is sent."""
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), *words)
 
@@ -262,7 +262,7 @@ def test_unchecked_defaults():
     assert {"model": "other"} == defaults("-m", "other")
 
 
-def test_failures_are_told_ten_at_most(foxapi, service):
+def test_failures_are_reported_ten_at_most(foxapi, service):
     """The first ten failures have a line each, then one says where the others are; a summary groups them."""
     service.add_fault(Fault.fails("content_policy_violation", times=None))
     code, _, err = foxapi("batch", write("p.txt", *(f"fox {n}" for n in range(12))))
@@ -284,7 +284,7 @@ def test_failed_items_can_be_made_again(foxapi, service):
     assert 4 == service.billed
 
 
-def test_uncertain_items_are_told_each_time(foxapi, service):
+def test_uncertain_items_are_reported_each_time(foxapi, service):
     """An unanswered submit is named at the end of each run, until it is sent again on request."""
     service.add_fault(Fault.cut_after("submit"))
     words = ("batch", write("p.jsonl", *foxes(2)), "--max-in-flight", "1")
@@ -382,7 +382,7 @@ def test_the_emulator_is_kept_apart(foxapi, service):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_tells_what_is_left(foxapi, monkeypatch, number, code):
+def test_a_signal_reports_what_is_left(foxapi, monkeypatch, number, code):
     """Ctrl-C and SIGTERM end a batch with the finished items, the running ones, and the command that continues."""
     with ThreadedEmulator(seconds=60) as emulator:
         point_to(emulator, monkeypatch)
@@ -465,7 +465,7 @@ def test_a_check_sends_nothing(foxapi):
     )
 
 
-def test_a_check_tells_every_wrong_line(foxapi):
+def test_a_check_reports_every_wrong_line(foxapi):
     """All wrong lines are reported with number and reason; beyond a thousand they are only counted."""
     lines = [{"prompt": ""}] * 1003
     code, out, err = foxapi("batch", write("p.jsonl", *lines, *foxes(1)), "--check")
@@ -579,7 +579,7 @@ def test_only_the_first_uncertain_items_are_named():
     assert "k18, k19 and 3 more  (" in status.uncertain_words
 
 
-async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
+async def test_at_most_twenty_uncertain_items_are_read(tmp_path):
     """Of thousands of uncertain items twenty are read; the oldest running task is the one submitted first."""
     async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         for n in range(30):
@@ -594,7 +594,7 @@ async def test_keys_are_read_as_far_as_they_are_told(tmp_path):
     assert (20, 25, "k25") == (len(status.uncertain), status.unclear, status.oldest.key)
 
 
-def test_a_lock_that_names_nobody(tmp_path):
+def test_a_lock_that_names_no_process(tmp_path):
     """A run is noticed even if its process is unknown."""
     import fcntl
 

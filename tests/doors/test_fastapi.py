@@ -237,7 +237,7 @@ def test_every_error_has_a_row():
     assert errors == {type(row[0]) for row in ANSWERS}
 
 
-def test_what_an_answer_tells():
+def test_the_fields_of_an_error_body():
     """The body has problems, code and id if there are any, and nothing else."""
     bodies = [json.loads(error_response(ANSWERS[row][0]).body)["error"] for row in (0, 1, 3, 5)]
     extras = [{k: v for k, v in body.items() if k not in {"type", "message"}} for body in bodies]
@@ -321,7 +321,7 @@ async def test_heartbeats():
 
 
 @pytest.mark.parametrize("spec", ["2.3", "2.4"])
-async def test_a_client_that_goes_away(emulator, spec):
+async def test_a_client_that_disconnects(emulator, spec):
     """Its own stream ends and nothing else: the other readers, and the task itself, continue to the end."""
     async with Client(make_app(emulator), spec) as client:
         path = await submitted(client)
@@ -370,12 +370,12 @@ async def test_coming_back_to_the_same_state():
         url = f"{await submitted(here)}/events"
         keepers = [replica.start("GET", url) for replica in (here, there)]
         await asyncio.sleep(195)
-        told, elsewhere = await first_event(here, url), await first_event(there, url)
-        following = await first_event(there, url, **{"last-event-id": told.id})
+        reported, elsewhere = await first_event(here, url), await first_event(there, url)
+        following = await first_event(there, url, **{"last-event-id": reported.id})
         shown = [keeper.answer.events[-1].data["elapsed"] for keeper in keepers]
 
-    assert told.id == elsewhere.id
-    assert told.data["progress"] > 0
+    assert reported.id == elsewhere.id
+    assert reported.data["progress"] > 0
     assert elsewhere.data["elapsed"] < following.data["elapsed"]
     assert following.data["elapsed"] == shown[1]
 
@@ -431,7 +431,7 @@ async def test_a_handle_that_ends_without_the_task(emulator, end):
     assert handle.id == last.data["error"]["id"]
 
 
-async def test_a_stream_when_the_session_is_left(emulator):
+async def test_a_stream_when_the_session_is_closed(emulator):
     """Closing the session ends open streams with an error that lets the browser reconnect."""
     async with Client(make_app(emulator)) as client:
         request = client.start("GET", f"{await submitted(client)}/events")
@@ -445,7 +445,7 @@ async def test_a_stream_when_the_session_is_left(emulator):
 
 
 @pytest.fixture
-def told():
+def reported():
     """The signals that the server's own handlers got."""
     numbers = []
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -457,7 +457,7 @@ def told():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_streams_end_when_the_server_is_told_to(emulator, told, number):
+async def test_streams_end_when_the_server_gets_a_stop_signal(emulator, reported, number):
     """A signal ends streams without a further event and waits with 504, at once, and still reaches the server."""
     async with Client(make_app(emulator)) as client:
         path = await submitted(client)
@@ -468,13 +468,13 @@ async def test_streams_end_when_the_server_is_told_to(emulator, told, number):
         await asyncio.wait([stream.finished, waiting.finished])
 
         assert when == pytest.approx(now(), abs=0.1)
-        assert [number] == told
+        assert [number] == reported
         assert stream.answer.done
         assert {"progress"} == {event.kind for event in stream.answer.events}
         assert (504, path.rpartition("/")[2]) == (waiting.answer.status, waiting.answer.error["id"])
 
 
-async def test_handlers_are_given_back(emulator, told):
+async def test_handlers_are_given_back(emulator, reported):
     """After the app, the former signal handlers are back, unless others were set meanwhile."""
     before = signal.getsignal(signal.SIGTERM)
     mine = lambda *_: None  # noqa: E731
@@ -486,7 +486,7 @@ async def test_handlers_are_given_back(emulator, told):
     assert mine is signal.getsignal(signal.SIGINT)
 
 
-async def test_a_signal_that_nobody_handles(emulator, told):
+async def test_a_signal_without_a_handler(emulator, reported):
     """If the system's default handling is active, it stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     async with Client(make_app(emulator)):
@@ -621,7 +621,7 @@ async def test_a_client_that_waits_no_more(emulator):
 
 
 @pytest.mark.parametrize("wait", ["-1", "301", "nan", "soon"])
-async def test_a_wait_that_is_none(emulator, client, wait):
+async def test_a_wait_that_is_invalid(emulator, client, wait):
     """A wait outside 0 to 300 seconds is 422 with the problem, in the form of every error."""
     answer = await client.get(f"/images/task-1/result?wait={wait}")
 
@@ -641,7 +641,7 @@ async def test_what_cannot_be_an_id(emulator, client, task_id, what):
 
 
 @pytest.mark.parametrize("what", ["", "/result"])
-async def test_an_id_that_nobody_knows(client, what):
+async def test_an_id_that_is_unknown(client, what):
     """An id that the service does not know is 404."""
     answer = await client.get(f"/images/nope{what}")
 

@@ -146,7 +146,7 @@ async def test_two_hundred_readers_of_fifty_tasks(web):
     assert 1.25 * alone > shared
 
 
-async def test_clients_that_go_away(web):
+async def test_clients_that_disconnect(web):
     """Readers that break off their connection disturb neither the other readers nor the server."""
     with ThreadedEmulator(seconds=1.5) as service:
         async with serving(service) as server:

@@ -113,15 +113,15 @@ def test_hostile_text_stays_text(report, text):
         record("plain", **plain_fields, error=dict.fromkeys(error, "plain"), timings=times),
         record("b", status="done", timings=times),
     )
-    told = text.replace("\ud800", "\ufffd").replace("\u202e", "\ufffd").replace("\u2028", " ")
+    reported = text.replace("\ud800", "\ufffd").replace("\u202e", "\ufffd").replace("\u2028", " ")
 
     assert [(tag, sorted(attrs)) for tag, attrs in plain.tags] == [
         (tag, sorted(attrs)) for tag, attrs in hostile.tags
     ]
-    assert [told] == hostile.all("p", "prompt")
-    assert told in hostile.all("summary")[0]
-    assert told in [attrs["data-model"] for attrs in hostile.attributes("article")]
-    assert told in [attrs["value"] for attrs in hostile.attributes("option")]
+    assert [reported] == hostile.all("p", "prompt")
+    assert reported in hostile.all("summary")[0]
+    assert reported in [attrs["data-model"] for attrs in hostile.attributes("article")]
+    assert reported in [attrs["value"] for attrs in hostile.attributes("option")]
     assert (1, 1) == (len(hostile.all("script")), len(hostile.all("style")))
 
 
@@ -220,7 +220,7 @@ def test_a_last_line_without_an_end_is_read(report):
     assert ([], 2) == (page.all("p", "remark"), len(page.all("article")))
 
 
-def test_unreadable_lines_are_told(report):
+def test_unreadable_lines_are_reported(report):
     """A line that is not an object is reported with its number, and the rest is shown."""
     page = report("x", "", "[1]", "[" * 100_000, record(), "{", end="\n")
 
@@ -379,7 +379,7 @@ def test_failures_are_grouped_by_code(report):
     assert [] == failures_of([ReportItem(id="a", status="done")])
 
 
-def test_charts_tell_their_numbers(report):
+def test_charts_report_their_numbers(report):
     """Each bar says in words what it counts, and the percentiles are in the chart."""
     records = [
         record(f"{n}", timings={"elapsed": n + 0.5, "finished": 1_700_000_000 + n * 60}) for n in range(200)

@@ -197,7 +197,7 @@ async def test_models_are_the_definitions(page):
     assert "grok-imagine-image" == told[0]["model"]
 
 
-async def test_wrong_requests_are_told_in_words(page, quick):
+async def test_wrong_requests_are_reported_in_words(page, quick):
     """The answer to a wrong request names each problem, and nothing is sent or kept."""
     async with page.web.post("/images", json={**FOX, "num_outputs": 9}) as response:
         body = await response.json()
@@ -209,7 +209,7 @@ async def test_wrong_requests_are_told_in_words(page, quick):
     assert [0, []] == [quick.billed, (await history(page))["cards"]]
 
 
-async def test_a_failed_task_is_told(page, quick):
+async def test_a_failed_task_is_reported(page, quick):
     """A failed task is shown with the service's reason."""
     quick.add_fault(Fault.fails(code="content_policy", message="Not that."))
     await submit(page)
@@ -253,7 +253,7 @@ async def test_an_uncertain_submit_is_shown_so(page, quick):
     assert card["error"]["message"].endswith("It may have been accepted and billed")
 
 
-async def test_a_client_that_goes_away_stops_nothing(page, quick):
+async def test_a_client_that_disconnects_stops_nothing(page, quick):
     """A submit whose browser has gone is still completed."""
     quick.add_fault(Fault.slow("submit", 0.3))
     with contextlib.suppress(TimeoutError):
@@ -279,7 +279,7 @@ async def test_a_download_can_be_repeated(quick, tmp_path):
         assert 1 == quick.billed
 
 
-async def test_a_task_that_takes_too_long_is_told_to_people(tmp_path):
+async def test_a_task_that_takes_too_long_is_reported_to_people(tmp_path):
     """The page says that the wait for a task has ended, without advice for programs."""
     async with (
         Emulator(seconds=60) as emulator,
@@ -420,7 +420,7 @@ def test_uploads_are_images_of_a_known_size(headers, status):
 # After a restart.
 
 
-async def test_a_restart_shows_and_goes_on(tmp_path):
+async def test_a_restart_shows_and_continues(tmp_path):
     """After a restart finished images are shown, and running tasks continue, without a new bill."""
     async with Emulator(seconds=0.3) as emulator:
         async with page_at(emulator, tmp_path / "page") as page:
@@ -482,7 +482,7 @@ async def events_of(response):
             yield name, json.loads(line[6:])
 
 
-async def test_changes_tell_progress_and_the_end(page):
+async def test_changes_report_progress_and_the_end(page):
     """One stream says that it is ready, and sends the progress of each task, and then its card."""
     async with page.web.get("/changes") as response, asyncio.timeout(20):
         events = events_of(response)
@@ -844,7 +844,7 @@ def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "told"),
+    ("words", "status", "message"),
     [
         (["--port", "70000"], 2, "must be a port from 0 to 65535"),
         (["--port", "x"], 2, "must be a port from 0 to 65535"),
@@ -858,13 +858,13 @@ def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
         ([], 3, "FOXAPI_API_KEY"),
     ],
 )
-def test_a_wrong_command_line_is_told(clean, capsys, words, status, told):
+def test_a_wrong_command_line_is_reported(clean, capsys, words, status, message):
     """The error says what is wrong with the command, with the status of its kind."""
     assert status == main(["serve", *words])
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told(clean, capsys):
+def test_a_port_that_is_taken_is_reported(clean, capsys):
     """A port that another program uses is a configuration error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -908,7 +908,7 @@ async def fetched(url, path, **options):
         return await response.json()
 
 
-def test_a_signal_ends_it_soon_and_tells_what_runs(clean):
+def test_a_signal_ends_it_soon_and_reports_what_runs(clean):
     """SIGTERM ends a server with subscribers attached at once; it names the running ids, and how to continue."""
     with ThreadedEmulator(seconds=3600) as emulator:
         server = Running("--token", TOKEN, emulator=emulator)
@@ -979,7 +979,7 @@ def test_the_emulator_needs_no_key(clean):
     assert "of-somebody" not in told
 
 
-def test_a_trial_and_the_service_stay_apart(clean, capsys):
+def test_an_emulator_run_and_the_service_stay_apart(clean, capsys):
     """A folder of the emulator's images is refused at the service."""
     server = Running("--emulator")
     server.end(signal.SIGTERM)

@@ -77,7 +77,7 @@ async def test_a_generation_in_the_log(emulator, caplog, tmp_path):
     assert not any("secret" in repr(vars(record)) for record in caplog.records)
 
 
-async def test_the_prompt_is_told_at_debug_alone_and_shortened(emulator, caplog):
+async def test_the_prompt_is_reported_at_debug_alone_and_shortened(emulator, caplog):
     """A prompt is in the log at DEBUG only, 80 characters of it, with its control characters escaped."""
     caplog.set_level(logging.DEBUG, "foxapi_async")
     async with session_at(emulator, hooks=[log_events()]) as fox:
@@ -92,7 +92,7 @@ async def test_the_prompt_is_told_at_debug_alone_and_shortened(emulator, caplog)
     assert len(polls(emulator)) == len(lines(caplog, "Polled"))
 
 
-async def test_a_request_without_a_prompt_is_told(caplog):
+async def test_a_request_without_a_prompt_is_reported(caplog):
     """A model that takes no prompt is logged too."""
     caplog.set_level(logging.DEBUG, "foxapi_async")
     log_events()(Submitting(call=1, model="m", request=RawRequest("m")))
@@ -403,7 +403,7 @@ async def test_no_span_is_left_open(emulator, lab, way, status, error):
     assert 0 == lab.open
 
 
-async def test_a_submit_whose_caller_goes_has_a_whole_span(emulator, lab):
+async def test_a_submit_whose_caller_is_cancelled_has_its_whole_time(emulator, lab):
     """The span of a submit whose caller has gone ends with the task, or with the session."""
     emulator.add_fault(Fault.slow("submit", 3))
     async with session_at(emulator, hooks=[lab.hook]) as fox:
@@ -482,7 +482,7 @@ async def test_a_task_that_is_submitted_again_has_one_more_span(lab):
     assert 0 == lab.open
 
 
-async def test_what_it_was_not_told_of_is_left_alone(lab):
+async def test_events_without_a_known_beginning_are_ignored(lab):
     """The hook ignores events of calls and tasks whose beginning it did not get."""
     for event, _ in LEVELS:
         if not isinstance(event, Attached):

@@ -265,7 +265,7 @@ async def test_a_fresh_address_that_is_gone_as_well_ends_it():
     assert (["/old", "/new"], 2) == (host.paths, host.reads)
 
 
-async def test_what_came_from_the_old_address_is_not_gone_on_with(tmp_path):
+async def test_what_came_from_the_old_address_is_not_continued(tmp_path):
     """A file that expires half-way starts again at its fresh address, whose bytes may differ."""
     answer = in_turn(begins(), whole(status=410), whole(OTHER))
     async with Host(answer, ["/old"], ["/new"]) as host, session_of(host) as fox:
@@ -357,7 +357,7 @@ async def test_a_part_that_was_not_asked_for_is_not_the_file():
         assert PICTURE == await host.image.read()
 
 
-async def test_a_file_that_changed_is_fetched_anew():
+async def test_a_file_that_changed_is_fetched_again():
     """If the file has changed when a download is resumed, it is fetched from its beginning."""
 
     async def answer(request):
@@ -401,7 +401,7 @@ async def test_a_large_file_is_written_as_it_comes_and_begun_again_where_it_must
     ],
     ids=["of a known length", "of an unknown length"],
 )
-async def test_a_short_body_is_gone_on_with(tmp_path, second):
+async def test_a_short_body_is_continued(tmp_path, second):
     """The rest of a file that broke off is appended, and counted and hashed with the bytes before it."""
     async with Host(in_turn(begins(), second)) as host:
         saved = await host.image.download(tmp_path / "fox.png")
@@ -444,7 +444,7 @@ REST = f"bytes 600-{len(PICTURE) - 1}/{len(PICTURE)}"
         "200",
     ],
 )
-async def test_a_file_that_changed_is_begun_anew(tmp_path, second):
+async def test_a_file_that_changed_is_begun_again(tmp_path, second):
     """Bytes that do not fit the earlier ones are not part of the file: it is fetched again, never mixed."""
     async with Host(in_turn(begins(), second, whole(OTHER))) as host:
         saved = await host.image.download(tmp_path / "fox")
@@ -515,7 +515,7 @@ async def test_a_body_that_does_not_unpack_is_an_error():
 
 
 @pytest.mark.parametrize("status", [204, 304, 400, 401, 416, 418])
-async def test_an_answer_without_a_file_is_told_at_once(status):
+async def test_an_answer_without_a_file_is_reported_at_once(status):
     """Any other answer is a DownloadError with its status, after one request."""
     async with Host(in_turn(whole(b"", status))) as host:
         with pytest.raises(DownloadError, match=f"HTTP {status}"):
@@ -743,7 +743,7 @@ async def test_unusual_names_are_kept(tmp_path, name):
 @pytest.mark.parametrize(
     "name", ["nul\0.png", "\ud800.png", "x" * 256 + ".png", "file/fox.png", "file/deep/fox"]
 )
-async def test_impossible_names_are_told_before_anything_is_fetched(tmp_path, name):
+async def test_impossible_names_are_reported_before_anything_is_fetched(tmp_path, name):
     """An impossible name is a DownloadError, and no byte is fetched for it."""
     (tmp_path / "file").write_bytes(b"")
     async with Host(in_turn(whole())) as host:
@@ -754,7 +754,7 @@ async def test_impossible_names_are_told_before_anything_is_fetched(tmp_path, na
     assert ["file"] == names_in(tmp_path)
 
 
-async def test_a_folder_that_vanishes_is_told(tmp_path):
+async def test_a_folder_that_vanishes_is_reported(tmp_path):
     """If the folder is removed during the download, the error says that it is missing."""
     folder = tmp_path / "out"
 
@@ -774,7 +774,7 @@ async def test_a_folder_that_vanishes_is_told(tmp_path):
 # Checksums.
 
 
-async def test_downloads_tell_size_and_checksum(emulator, fox, tmp_path):
+async def test_downloads_report_size_and_checksum(emulator, fox, tmp_path):
     """`download` is `save` with the size and the SHA-256 of the bytes on the disk, for each image in order."""
     result = await fox.generate(fox_request(num_outputs=3))
     saved = await result.download(tmp_path / "a")
@@ -799,7 +799,7 @@ async def test_a_checksum_is_of_the_last_beginning(tmp_path):
 # The end of the session.
 
 
-async def test_a_session_left_during_a_download_does_not_end_it(tmp_path):
+async def test_a_session_closed_during_a_download_does_not_end_it(tmp_path):
     """A save that runs when its session is closed continues over its own connection."""
     going, left = asyncio.Event(), asyncio.Event()
 

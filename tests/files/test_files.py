@@ -146,7 +146,7 @@ async def test_a_folder_in_place_of_a_file_is_refused(result, tmp_path):
         await result.save(tmp_path / "fox.png")
 
 
-async def test_what_the_disk_says_is_told_in_one_line(result, tmp_path):
+async def test_what_the_disk_says_is_reported_in_one_line(result, tmp_path):
     """A folder that cannot be made is a DownloadError with the reason, and nothing is left."""
     (tmp_path / "file").write_bytes(b"")
 
@@ -277,7 +277,7 @@ async def test_a_ring_of_redirects_ends(emulator, fox, result):
         await result.images[0].read()
 
 
-async def test_a_url_that_is_none_is_told(fox):
+async def test_a_url_that_is_invalid_is_reported(fox):
     """A URL that cannot be fetched at all is a DownloadError."""
     with pytest.raises(DownloadError, match="cannot download"):
         await GeneratedImage("http://127.0.0.1:9/x.png").read()
@@ -341,7 +341,9 @@ async def test_upload_takes_a_path_bytes_or_a_file(emulator, fox, tmp_path):
     assert not half_read.closed
 
 
-async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(emulator, fox, tmp_path, monkeypatch):
+async def test_what_cannot_be_uploaded_is_reported_before_anything_is_sent(
+    emulator, fox, tmp_path, monkeypatch
+):
     """A missing, empty or too large file is an InvalidRequestError that names it."""
     monkeypatch.setattr(api, "MAX_UPLOAD_BYTES", 10)
     for file, words in ((tmp_path / "no.png", "No such file"), (b"", "empty"), (bytes(11), "11 bytes")):
@@ -398,7 +400,7 @@ async def test_local_files_in_a_request_are_stored_once(emulator, fox, tmp_path)
     assert 2 == len([record for record in emulator.requests if "upload" in record.path])
 
 
-async def test_a_stored_file_is_stored_anew_when_it_is_old(emulator, fox, tmp_path):
+async def test_a_stored_file_is_stored_again_when_it_is_old(emulator, fox, tmp_path):
     """Uploads live for 72 hours: after two days a file is stored again."""
     path = tmp_path / "fox.png"
     Image.new("RGB", (64, 48)).save(path)
@@ -446,7 +448,7 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_noticed(emulator, fox, tm
     assert str(tmp_path / "fox.bin") == str(source)
 
 
-async def test_a_half_saved_result_tells_what_was_saved(emulator, fox, result, tmp_path):
+async def test_a_half_saved_result_reports_what_was_saved(emulator, fox, result, tmp_path):
     """If one image of several cannot be fetched, the error names the files of the others, which stay."""
     emulator.add_fault(Fault.status("file", 404))
 
@@ -458,7 +460,7 @@ async def test_a_half_saved_result_tells_what_was_saved(emulator, fox, result, t
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "javascript:alert(1)"])
-async def test_a_redirect_to_nowhere_is_told(emulator, fox, result, tmp_path, location):
+async def test_a_redirect_to_nowhere_is_reported(emulator, fox, result, tmp_path, location):
     """A malformed redirect is a DownloadError, from `read` and from `save`, and is not tried again."""
     emulator.add_fault(Fault.redirect("file", location, times=None))
     for fetching in (result.images[0].read(), result.images[0].save(tmp_path / "fox.png")):
@@ -479,7 +481,7 @@ async def test_a_pipe_is_no_input_file(emulator, fox, tmp_path):
     assert [] == emulator.requests
 
 
-async def test_a_folder_that_cannot_be_written_to_is_told(result, tmp_path, monkeypatch):
+async def test_a_folder_that_cannot_be_written_to_is_reported(result, tmp_path, monkeypatch):
     """If no file can be made, the error says why, and nothing is left."""
 
     def refused(self, mode="r"):

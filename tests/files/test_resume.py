@@ -90,16 +90,16 @@ VERSIONS = st.sampled_from([PICTURE[:1000], OTHER[:1200], PICTURE[:1200], OTHER[
 def test_no_history_mixes_two_versions(history):
     """For any version at each try and any break, a complete file is of one version, if the server is honest."""
     known, got = PartialFile(), b""
-    for version, length, tells in history:
+    for version, length, fits in history:
         etag, total = f'"{digest(version)[:8]}"', len(version)
         asked = known.resume_headers(len(got))
         part = bool(asked) and asked["If-Range"] == etag and len(got) < total
-        headers = {"ETag": etag} | ({"Content-Length": str(total)} if tells and not part else {})
+        headers = {"ETag": etag} | ({"Content-Length": str(total)} if fits and not part else {})
         if part:
-            headers["Content-Range"] = f"bytes {len(got)}-{total - 1}/{total if tells else '*'}"
+            headers["Content-Range"] = f"bytes {len(got)}-{total - 1}/{total if fits else '*'}"
         if known.take(206 if part else 200, headers, len(got)) is RangeReply.BEGIN:
             got = b""
         got += version[len(got) : len(got) + length]
 
         assert version.startswith(got)
-        assert (not tells and known.total is None) or known.is_whole(len(got)) == (got == version)
+        assert (not fits and known.total is None) or known.is_whole(len(got)) == (got == version)

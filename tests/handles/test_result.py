@@ -136,7 +136,7 @@ def test_an_unpickled_image_finds_its_way_alone():
     ("path", "exact"), [("a/b.png", True), ("a/b", False), (Path("c.jpeg"), True), (".hidden", False)]
 )
 @pytest.mark.parametrize("overwrite", [False, True])
-async def test_an_image_is_saved_where_it_is_told(path, exact, overwrite):
+async def test_an_image_is_saved_at_the_given_path(path, exact, overwrite):
     """A path with an ending is used as given; one without gets the ending of the content."""
     port = FakeDownloads()
     await image(port).save(path, overwrite=overwrite)

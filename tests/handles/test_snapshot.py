@@ -136,7 +136,7 @@ def test_the_case_of_a_status_does_not_matter(status):
     assert isinstance(task_failure(failed), _errors.TaskFailedError)
 
 
-def test_snapshots_tell_whether_the_task_is_over():
+def test_snapshots_report_whether_the_task_is_over():
     """Completed without results is not over; failed and cancelled are; an unknown status runs."""
     assert not TaskSnapshot(id="a", status="completed").finished
     assert TaskSnapshot(id="a", status="completed", has_results=True).finished

@@ -17,7 +17,7 @@ def test_a_refused_connection_names_its_host():
     assert "cannot connect to fox.example:443 (Connection refused)" == client_session.describe(error)
 
 
-def test_a_bad_certificate_is_told_as_such():
+def test_a_bad_certificate_is_reported_as_such():
     """The error says that the certificate is not accepted."""
     error = aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError("expired"))
 

@@ -157,7 +157,7 @@ async def test_settling_takes_a_pause():
     assert await settled_at(Exchange(10, 60)) == 0.025
 
 
-async def test_settling_goes_on_while_bytes_come():
+async def test_settling_continues_while_bytes_come():
     """It ends with the first pause."""
     assert await settled_at(Exchange(10, 60), pieces=every(0.02, 5.0, 5.5)) == 0.525
 

@@ -185,7 +185,7 @@ ENDINGS = {"reset": Line.reset, "close": Line.close, "stall": Line.stall}
 @pytest.mark.parametrize("size", BODIES)
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("stage", STAGES)
-async def test_a_connection_that_dies_or_stalls_at_any_stage_is_told_apart(stage, ending, size):
+async def test_a_connection_that_dies_or_stalls_at_any_stage_is_distinguished(stage, ending, size):
     """If a byte may have arrived, the outcome is unknown and nothing is sent again; "no" means that none arrived."""
     async with Host(stage, ENDINGS[ending]) as host:
         error = await outcome_of(host, size)
@@ -217,7 +217,7 @@ CUT_REPLIES = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("answer", CUT_REPLIES.values(), ids=CUT_REPLIES)
-async def test_an_answer_that_is_none_leaves_the_outcome_unknown(answer, ending):
+async def test_an_answer_that_is_invalid_leaves_the_outcome_unknown(answer, ending):
     """For any incomplete answer, and any end of it: one request, `UncertainSubmitError`."""
 
     def act(line):

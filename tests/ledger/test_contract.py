@@ -60,7 +60,7 @@ def move(ledger, key, state):
     return ledger.released(key) if state is ItemState.NEW else ledger.ended(key, state, "{}")
 
 
-async def look(ledger, key):
+async def entry_of(ledger, key):
     return (await ledger.look_up([key]))[key]
 
 
@@ -69,14 +69,14 @@ async def look(ledger, key):
 async def test_only_the_moves_of_the_table_are_made(ledger, before, after):
     """A move in the table is made. Every other is refused in words, and changes nothing."""
     await bring(ledger, "a", before)
-    was = await look(ledger, "a")
+    was = await entry_of(ledger, "a")
     if before in COMES_FROM[after]:
         await move(ledger, "a", after)
-        assert after is (await look(ledger, "a")).state
+        assert after is (await entry_of(ledger, "a")).state
     else:
         with pytest.raises(LedgerError, match=f"cannot become {after.value}: it is {before.value} there"):
             await move(ledger, "a", after)
-        assert was == await look(ledger, "a")
+        assert was == await entry_of(ledger, "a")
 
 
 @pytest.mark.parametrize("state", [state for state in ItemState if state is not ItemState.SUBMITTING])
@@ -96,9 +96,9 @@ async def test_another_request_under_the_same_key_is_refused(ledger):
 async def test_an_entry_has_what_was_noted(ledger):
     """The id, the price and the record are kept; the opening record is there until the final one."""
     await bring(ledger, "a", ItemState.SUBMITTED)
-    running = await look(ledger, "a")
+    running = await entry_of(ledger, "a")
     await ledger.ended("a", ItemState.DONE, '{"n": 1}', 7.0)
-    ended = await look(ledger, "a")
+    ended = await entry_of(ledger, "a")
 
     assert ("task of a", 5.0, None, "opening") == (
         running.task_id,
@@ -118,7 +118,7 @@ async def test_a_refused_submit_leaves_the_item_as_it_was(ledger, before):
     await ledger.submitting("a", "fox", "second key", 4.0)
     assert spent + 4.0 == (await ledger.totals()).spent
     await ledger.released("a")
-    entry = await look(ledger, "a")
+    entry = await entry_of(ledger, "a")
 
     assert (before, "second key", None) == (entry.state, entry.idempotency_key, entry.price)
     assert spent == (await ledger.totals()).spent
@@ -129,7 +129,7 @@ async def test_a_late_id_ends_the_doubt(ledger):
     await bring(ledger, "a", ItemState.UNCERTAIN)
     await ledger.submitted("a", "late", 3.0)
 
-    assert ("late", 3.0) == ((await look(ledger, "a")).task_id, (await ledger.totals()).spent)
+    assert ("late", 3.0) == ((await entry_of(ledger, "a")).task_id, (await ledger.totals()).spent)
 
 
 async def test_a_running_item_keeps_its_id(ledger):
@@ -165,7 +165,7 @@ async def test_a_change_is_made_though_its_result_is_not_awaited(ledger):
     await ledger.submitting("a", "fox", "key")
     ledger.submitted("a", "task")
 
-    assert "task" == (await look(ledger, "a")).task_id
+    assert "task" == (await entry_of(ledger, "a")).task_id
 
 
 async def test_texts_are_kept(ledger):
@@ -203,7 +203,7 @@ async def test_a_batch_item_runs_on_it(ledger, fox, emulator, tmp_path):
             context, WorkItem(index=0, key="fox", fingerprint=fingerprint(request), request=request)
         )
         outcome = await item.finish(await item.handle())
-    entry = await look(ledger, "fox")
+    entry = await entry_of(ledger, "fox")
 
     assert (ItemState.DONE, outcome.task_id) == (entry.state, entry.task_id)
     assert [1, True] == [len(outcome.files), outcome.files[0].path.is_file()]

@@ -40,7 +40,7 @@ async def ledger(path):
         yield opened
 
 
-async def look(ledger, key):
+async def entry_of(ledger, key):
     """The entry of one key."""
     return (await ledger.look_up([key])).get(key)
 
@@ -79,12 +79,12 @@ async def test_the_life_of_an_item(path):
     async with SqliteLedger.opened(path) as ledger:
         assert {} == await ledger.look_up(["a fox"])
         await ledger.submitting("a fox", "f00", "idem", 4)
-        submitting = await look(ledger, "a fox")
+        submitting = await entry_of(ledger, "a fox")
         await ledger.submitted("a fox", "task-1", 5)
-        submitted = await look(ledger, "a fox")
+        submitted = await entry_of(ledger, "a fox")
         await ledger.ended("a fox", ItemState.DONE, '{"id": "a fox"}')
     async with SqliteLedger.opened(path) as ledger:
-        done = await look(ledger, "a fox")
+        done = await entry_of(ledger, "a fox")
         created = float(await ledger.meta("created"))
 
     assert (ItemState.SUBMITTING, "idem", None, 4.0, None) == _facts(submitting)
@@ -130,7 +130,7 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1", 3)
 
-    assert (ItemState.SUBMITTED, 3.0) == ((await look(ledger, "a")).state, (await ledger.totals()).spent)
+    assert (ItemState.SUBMITTED, 3.0) == ((await entry_of(ledger, "a")).state, (await ledger.totals()).spent)
 
 
 async def test_what_counts_as_spent(ledger):
@@ -154,7 +154,7 @@ async def test_a_strange_price_costs_no_id(ledger, price):
     """A price that cannot be added is unknown; the id beside it is kept."""
     await ledger.submitting("a", "fox", "key")
     await ledger.submitted("a", "task-1", price)
-    entry = await look(ledger, "a")
+    entry = await entry_of(ledger, "a")
 
     assert ("task-1", None, 0.0) == (entry.task_id, entry.price, (await ledger.totals()).spent)
 
@@ -240,7 +240,7 @@ async def test_many_records_share_one_commit(ledger):
     assert len(commits) < 100
 
 
-async def test_a_refused_record_harms_no_neighbour(ledger):
+async def test_a_refused_record_does_not_affect_its_neighbours(ledger):
     """In one group, only a refused move and values that no file can hold fail."""
     await ledger.submitting("a", "fox", "key")
     group = [
@@ -258,7 +258,7 @@ async def test_a_refused_record_harms_no_neighbour(ledger):
     outcomes = await asyncio.gather(*group, return_exceptions=True)
 
     assert [None, *[LedgerError] * 7, None, None] == [outcome and type(outcome) for outcome in outcomes]
-    assert ("yes", ItemState.DONE) == (await ledger.meta("good"), (await look(ledger, "a")).state)
+    assert ("yes", ItemState.DONE) == (await ledger.meta("good"), (await entry_of(ledger, "a")).state)
     assert {None} == {error.__cause__ or error.__context__ for error in outcomes if error}
 
 
@@ -270,7 +270,7 @@ async def test_a_cancelled_waiter_loses_no_record(ledger):
     left.cancel()
     await kept
 
-    assert "task-a" == (await look(ledger, "a")).task_id
+    assert "task-a" == (await entry_of(ledger, "a")).task_id
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -281,13 +281,13 @@ async def test_a_cancelled_submitting_is_taken_back(ledger, turns):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    entry = await look(ledger, "a")
+    entry = await entry_of(ledger, "a")
 
     assert (not task.cancelled()) == (entry is not None and entry.state is ItemState.SUBMITTING)
     assert (9.0 if not task.cancelled() else 0.0) == (await ledger.totals()).spent
 
 
-async def test_a_submitting_that_was_told_and_cancelled_at_once_is_taken_back(ledger):
+async def test_a_submitting_that_was_recorded_and_cancelled_at_once_is_taken_back(ledger):
     """Also if the cancellation comes between the commit and the waiter's next step."""
     task = asyncio.create_task(ledger.submitting("a", "fox", "key", 9))
     await asyncio.sleep(0)
@@ -296,7 +296,7 @@ async def test_a_submitting_that_was_told_and_cancelled_at_once_is_taken_back(le
     )  # done in the same turn or later: the task has its result, and has not run yet
     task.cancel()
     await asyncio.wait([task])
-    entry = await look(ledger, "a")
+    entry = await entry_of(ledger, "a")
 
     assert (ItemState.NEW if task.cancelled() else ItemState.SUBMITTING) is entry.state
 
@@ -309,10 +309,10 @@ async def test_taking_back_concerns_only_the_own_note(ledger):
     task.cancel()
     await asyncio.wait([task])
 
-    assert ItemState.SUBMITTING is (await look(ledger, "a")).state
+    assert ItemState.SUBMITTING is (await entry_of(ledger, "a")).state
 
 
-async def test_leaving_waits_for_the_queue(path):
+async def test_closing_waits_for_the_queue(path):
     """All requested records are written before the ledger closes; later calls are refused."""
     async with SqliteLedger.opened(path) as ledger:
         futures = [ledger.set_meta(f"{n}", "kept") for n in range(700)]
@@ -330,16 +330,16 @@ async def test_what_another_run_needs_is_kept_until_the_end(ledger):
     for bad in ("\ud800", 5):
         with pytest.raises(LedgerError):
             await ledger.submitting("a", "fox", "key", None, bad)
-        assert None is await look(ledger, "a")
+        assert None is await entry_of(ledger, "a")
     await ledger.submitting("a", "fox", "key", None, "opened")
-    assert ("opened", None) == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
+    assert ("opened", None) == ((await entry_of(ledger, "a")).opening, (await entry_of(ledger, "a")).record)
     await ledger.ended("a", ItemState.FAILED, "ended")
-    assert (None, "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
+    assert (None, "ended") == ((await entry_of(ledger, "a")).opening, (await entry_of(ledger, "a")).record)
     await ledger.submitting("a", "fox", "key", None, "again")
-    assert ("again", "ended") == ((await look(ledger, "a")).opening, (await look(ledger, "a")).record)
+    assert ("again", "ended") == ((await entry_of(ledger, "a")).opening, (await entry_of(ledger, "a")).record)
 
 
-async def test_a_cancelled_leaving_leaves_all_the_same(path):
+async def test_a_cancelled_exit_closes_all_the_same(path):
     """Cancelled twice while it closes, the ledger is closed and its lock free when the cancellation arrives."""
     gate, leaving, moved = threading.Event(), asyncio.Event(), []
 
@@ -363,7 +363,7 @@ async def test_a_cancelled_leaving_leaves_all_the_same(path):
     assert task.cancelled()
     assert None is moved[0].result()
     async with SqliteLedger.opened(path) as ledger:
-        assert "task-1" == (await look(ledger, "a")).task_id
+        assert "task-1" == (await entry_of(ledger, "a")).task_id
 
 
 async def test_a_cancelled_opening_leaves_no_lock(path):
@@ -379,7 +379,7 @@ async def test_a_cancelled_opening_leaves_no_lock(path):
         assert 0 == sum(((await ledger.totals()).counts).values())
 
 
-async def test_an_error_of_the_body_leaves_as_itself(path):
+async def test_an_error_of_the_body_is_raised_unchanged(path):
     """The ledger is closed, and the block's own error is raised."""
     with pytest.raises(ZeroDivisionError):
         async with SqliteLedger.opened(path):
@@ -462,10 +462,10 @@ async def test_a_full_disk_breaks_the_ledger(path):
             with pytest.raises(LedgerError, match="cannot grow"):
                 await ledger.totals()
     async with SqliteLedger.opened(path) as ledger:
-        assert ItemState.SUBMITTING is (await look(ledger, "kept")).state
+        assert ItemState.SUBMITTING is (await entry_of(ledger, "kept")).state
 
 
-async def test_a_fault_of_ours_leaves_nobody_waiting(path):
+async def test_an_internal_error_ends_every_wait(path):
     """An unforeseen exception reaches all waiters, and the ledger stops."""
     with pytest.raises(LedgerError, match=r"cannot be used \('fox'\)"):
         async with SqliteLedger.opened(path) as ledger:
@@ -483,8 +483,8 @@ async def run_child(what, path, **options):
 async def test_a_file_that_may_not_grow(path):
     """With a real limit of the file's size, all confirmed records are there, and the error names the disk."""
     child = await run_child("fill", path)
-    told, _ = await child.communicate()
-    durable, errors = json.loads(told)
+    reported, _ = await child.communicate()
+    durable, errors = json.loads(reported)
     async with SqliteLedger.opened(path) as ledger:
         kept = ((await ledger.totals()).counts)[ItemState.SUBMITTING]
 
@@ -501,12 +501,12 @@ async def test_a_second_run_is_refused(path):
         async with SqliteLedger.opened(path):
             raise AssertionError
     async with SqliteLedger.peek(path) as view:
-        assert "held" == (await look(view, "held")).key
+        assert "held" == (await entry_of(view, "held")).key
     child.kill()
     await child.communicate()
 
     async with SqliteLedger.opened(path) as ledger:
-        assert ItemState.SUBMITTING is (await look(ledger, "held")).state
+        assert ItemState.SUBMITTING is (await entry_of(ledger, "held")).state
         with pytest.raises(LedgerError, match=f"process {os.getpid()}:"):
             async with SqliteLedger.opened(path):
                 raise AssertionError
@@ -525,8 +525,8 @@ async def test_a_lock_without_a_name(path):
 async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
     """A check whether a run is active has the lock for an instant: the run tries again."""
     path.parent.mkdir()
-    looker = lock.FileLock(path)
-    monkeypatch.setattr(lock.time, "sleep", lambda pause: looker.release() if pause else None)
+    observer = lock.FileLock(path)
+    monkeypatch.setattr(lock.time, "sleep", lambda pause: observer.release() if pause else None)
     lock.FileLock(path).release()
 
 
@@ -571,21 +571,21 @@ async def test_in_a_forked_child(path, monkeypatch):
 async def test_killed_at_any_moment(path):
     """A run that is killed repeatedly keeps everything that it confirmed, in a sound file, and its lock is free."""
     child = await run_child("kill", path)
-    told = {}
+    reported = {}
     rounds = 0
     async for line in child.stdout:
         rounds += 1
         for key, step in json.loads(line):
-            told.setdefault(key, []).append(step)
+            reported.setdefault(key, []).append(step)
         async with SqliteLedger.opened(path) as ledger:
             known = {entry.key: entry async for entry in ledger.entries()}
-        assert set(told) <= set(known)
-        assert all(_is_at_least(known[key], steps[-1]) for key, steps in told.items())
+        assert set(reported) <= set(known)
+        assert all(_is_at_least(known[key], steps[-1]) for key, steps in reported.items())
         child.stdin.write(b"\n")
     await child.wait()
 
     assert (24, 0) == (rounds, child.returncode)
-    assert len(told) > 100
+    assert len(reported) > 100
 
 
 def _is_at_least(entry, step):
@@ -684,7 +684,7 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
         async with SqliteLedger.opened(name) as ledger:
             await ledger.submitting(name, "fox", "key")
         async with SqliteLedger.peek(name) as view:
-            assert name == (await look(view, name)).key
+            assert name == (await entry_of(view, name)).key
         assert (tmp_path / name).is_file()
 
 
@@ -724,10 +724,10 @@ async def test_older_versions_are_brought_up_to_date(path, monkeypatch):
     step = "ALTER TABLE item ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     async with SqliteLedger.peek(path) as view:
-        assert ItemState.DONE is (await look(view, "kept")).state
+        assert ItemState.DONE is (await entry_of(view, "kept")).state
     for _ in range(2):
         async with SqliteLedger.opened(path) as ledger:
-            assert ItemState.DONE is (await look(ledger, "kept")).state
+            assert ItemState.DONE is (await entry_of(ledger, "kept")).state
 
     assert [("calm",)] == columns(path, "SELECT mood FROM item")
     assert [(len(schema.MIGRATIONS),)] == columns(path, "PRAGMA user_version")
@@ -744,7 +744,7 @@ async def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
             async with SqliteLedger.opened(path):
                 raise AssertionError
     async with SqliteLedger.opened(path) as ledger:
-        assert ItemState.DONE is (await look(ledger, "kept")).state
+        assert ItemState.DONE is (await entry_of(ledger, "kept")).state
 
 
 async def test_a_file_system_without_shared_memory(path, monkeypatch):
@@ -757,7 +757,7 @@ async def test_a_file_system_without_shared_memory(path, monkeypatch):
     )
     async with SqliteLedger.opened(path) as ledger, SqliteLedger.peek(path) as view:
         await bring(ledger, "a", ItemState.DONE)
-        assert ItemState.DONE is (await look(view, "a")).state
+        assert ItemState.DONE is (await entry_of(view, "a")).state
         settings = [
             await ledger._writer.put(partial(schema._pragma, text=name))
             for name in ("journal_mode", "synchronous")
@@ -778,7 +778,7 @@ async def test_a_file_system_without_locks(path, monkeypatch):
             raise AssertionError
 
 
-async def test_closing_troubles_are_no_news(path, monkeypatch):
+async def test_closing_troubles_are_not_logged(path, monkeypatch):
     """All confirmed records are on the disk: an error during the clean-up is not raised, and the lock is freed."""
     async with SqliteLedger.opened(path) as ledger:
         await ledger.submitting("a", "fox", "key")
@@ -791,7 +791,7 @@ async def test_closing_troubles_are_no_news(path, monkeypatch):
 
         ledger._writer._file = schema.LedgerFile(Stubborn(), file.lock)
     async with SqliteLedger.opened(path) as ledger:
-        assert ItemState.SUBMITTING is (await look(ledger, "a")).state
+        assert ItemState.SUBMITTING is (await entry_of(ledger, "a")).state
 
 
 def test_every_advice_has_its_code():

@@ -218,7 +218,7 @@ def test_a_service_that_does_not_answer_reads_is_not_sent_a_submit():
     assert [] == posts.go()
 
 
-def test_after_the_last_gap_it_goes_on_at_that_gap():
+def test_after_the_last_gap_it_continues_at_that_gap():
     """`as_completed` never gives up: its items end at their own time."""
     posts, now = closed(), 100.0
     for _ in range(8):
@@ -276,7 +276,7 @@ def test_a_probe_that_could_not_be_sent_waits_for_the_next_gap():
     assert 140.0 == posts.brake.hold.until
 
 
-def test_who_was_accepted_since_tells_whose_fault_it_is():
+def test_a_later_acceptance_shows_that_only_one_item_is_refused():
     """A later POST that was accepted, and no earlier one."""
     posts = Posts()
     ticket = posts.go()[1]

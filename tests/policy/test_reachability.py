@@ -5,7 +5,7 @@ from __future__ import annotations
 from foxapi_async._policy.reachability import Reachability
 
 
-def test_a_session_has_heard_nothing_at_first():
+def test_a_session_has_no_answer_at_first():
     """There was no answer and no silence yet."""
     contact = Reachability()
 

@@ -159,7 +159,7 @@ def test_what_the_service_asked_for_is_kept(outcome, maybe_accepted, seconds):
     assert seconds == verdict.retry_after
 
 
-def test_others_are_told_the_refusal_itself():
+def test_others_get_the_refusal_itself():
     """A 429 on a submit that may be accepted holds all others: these were not sent, so they get the 429 itself."""
     verdict = judge_submit(refused(429), KEY, earlier=1, maybe_accepted=True, resubmit=True)
 
@@ -338,7 +338,7 @@ CLASSES = {
     429: RateLimitError,
     503: _errors.ServiceUnavailableError,
 }
-every_body = pytest.mark.parametrize("who", BODIES)
+every_body = pytest.mark.parametrize("sender", BODIES)
 
 
 def class_at(status):
@@ -352,12 +352,12 @@ def plain(verdict):
 
 
 @every_body
-def test_every_status_of_a_submit(who):
+def test_every_status_of_a_submit(sender):
     """From the service, 3xx and 4xx refuse, except 408; from any other sender only a "not passed on" status does."""
-    edge = who != "service"
+    edge = sender != "service"
     actual, expected = {}, {}
     for status in STATUSES:
-        actual[status] = plain(judge_submit(Reply(status, {}, BODIES[who]), KEY))
+        actual[status] = plain(judge_submit(Reply(status, {}, BODIES[sender]), KEY))
         is_refused = status in NOT_PASSED_ON if edge else 300 <= status < 500 and status != 408
         if status == 429:
             expected[status] = ("RateLimitError", "no", True, True, edge)
@@ -378,10 +378,10 @@ def test_an_id_is_accepted_under_any_status(status, fields):
     assert judge_submit(reply, KEY, maybe_accepted=True).id == ID
 
 
-def expected_poll(status, who):
-    edge = who != "service"
+def expected_poll(status, sender):
+    edge = sender != "service"
     if 200 <= status < 300:
-        unreadable = "ResponseDecodeError" if who in {"service", "stranger"} else "APIError"
+        unreadable = "ResponseDecodeError" if sender in {"service", "stranger"} else "APIError"
         return unreadable, "yes", True, False, edge
     if status == 429:
         return "RateLimitError", "yes", True, True, edge
@@ -392,21 +392,21 @@ def expected_poll(status, who):
 
 
 @every_body
-def test_every_status_of_a_poll(who):
+def test_every_status_of_a_poll(sender):
     """Only the service's own reply ends a poll's handle; something in front of it never does."""
-    actual = {status: plain(judged(Reply(status, {}, BODIES[who]), "poll")) for status in STATUSES}
+    actual = {status: plain(judged(Reply(status, {}, BODIES[sender]), "poll")) for status in STATUSES}
 
-    assert actual == {status: expected_poll(status, who) for status in STATUSES}
+    assert actual == {status: expected_poll(status, sender) for status in STATUSES}
 
 
 @every_body
 @pytest.mark.parametrize("kind", ["fetch", "upload"])
-def test_every_status_of_a_fetch_and_an_upload(kind, who):
+def test_every_status_of_a_fetch_and_an_upload(kind, sender):
     """An edge's answer is tried again a few times, then a plain `APIError`; a file that is too large stays so."""
     actual, expected = {}, {}
     for status in STATUSES:
-        actual[status] = plain(judged(Reply(status, {}, BODIES[who]), kind))
-        name, _, again, hold, edge = expected_poll(status, who)
+        actual[status] = plain(judged(Reply(status, {}, BODIES[sender]), kind))
+        name, _, again, hold, edge = expected_poll(status, sender)
         if kind == "upload" and status == 413:
             name, again = "PayloadTooLargeError", False
         expected[status] = name, "no", again, hold, edge
@@ -426,7 +426,7 @@ def test_a_failure_is_no_answer_of_the_edge(kind, outcome):
 CUT_REFUSAL = Reply(401, {}, b'{"error": {"mess', whole=False)
 
 
-def test_of_json_that_is_cut_it_cannot_be_told_who_spoke():
+def test_of_json_that_is_cut_the_sender_is_unknown():
     """A cut refusal ends no handle, and does not count as the edge's."""
     verdict = judged(CUT_REFUSAL, "poll")
 
@@ -443,12 +443,12 @@ def test_a_cut_refusal_of_a_submit_counts_by_its_status():
     assert judge_submit(CUT_REFUSAL, KEY).error.charged == "no"
 
 
-@pytest.mark.parametrize("who", ["page", "service"])
-def test_a_conflict_at_first_is_a_refusal_only_of_the_service(who):
+@pytest.mark.parametrize("sender", ["page", "service"])
+def test_a_conflict_at_first_is_a_refusal_only_of_the_service(sender):
     """409 of a page does not show whether the request was passed on."""
-    error = judge_submit(Reply(409, {}, BODIES[who]), KEY).error
+    error = judge_submit(Reply(409, {}, BODIES[sender]), KEY).error
 
-    assert error.charged == ("no" if who == "service" else "unknown")
+    assert error.charged == ("no" if sender == "service" else "unknown")
 
 
 # The text of the edge's answer.

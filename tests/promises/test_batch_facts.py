@@ -73,7 +73,7 @@ async def test_a_refusal_after_an_uncertain_try_leaves_the_item_uncertain(tmp_pa
     assert states(tmp_path) == {"a": "uncertain"}
 
 
-async def test_a_run_left_after_an_uncertain_try_does_not_leave_its_item_new(tmp_path):
+async def test_a_run_closed_after_an_uncertain_try_does_not_leave_its_item_new(tmp_path):
     """A submit was billed without an answer and waits for its second try. The run is closed. The item is not `new`."""
     faults = [Fault.cut_after("submit"), Fault.status("submit", 429, retry_after=100)]
     async with Emulator(faults=faults) as emulator, session_at(emulator, retry=RESUBMIT) as fox:

@@ -77,7 +77,7 @@ def killed(tmp_path_factory):
 
 @pytest.mark.kill
 @pytest.mark.thorough
-def test_a_run_that_was_killed_at_once_goes_on(killed):
+def test_a_run_that_was_killed_at_once_continues(killed):
     """However early a run is killed, the same command continues with its folder."""
     assert [] == [folder.path.name for folder, code in killed if code not in {0, 1}]
 
@@ -292,7 +292,7 @@ def test_what_is_no_ledger_is_left_untouched(folder, new_loop, what, way):
     assert before == {name: after.get(name) for name in before}
 
 
-def test_a_trial_that_was_killed_early_goes_on(folder):
+def test_an_emulator_run_that_was_killed_early_continues(folder):
     """With --emulator a ledger without items has no owner: a trial that was killed before its mark continues."""
     put(folder, *EARLY["a page and the migration"])
 

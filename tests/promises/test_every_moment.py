@@ -137,8 +137,8 @@ def accounts(emulator, known, error):
         problems.append("billed twice")
     if emulator.billed and isinstance(error, FoxError) and error.charged == "no":
         problems.append(f"{error!r} says that nothing was billed")
-    told = UncertainSubmitError in known or emulator.billed == 0
-    return problems, set(emulator.tasks) - known, told
+    reported = UncertainSubmitError in known or emulator.billed == 0
+    return problems, set(emulator.tasks) - known, reported
 
 
 async def submit(fox, known):
@@ -167,11 +167,11 @@ def test_no_moment_loses_a_paid_task(interruption, caplog, fault, how, use):
     while fired and at < 400:
         at += PACE
         caplog.clear()
-        fired, (problems, missing, told) = run_virtual(
+        fired, (problems, missing, reported) = run_virtual(
             interrupted(interruption, at, FAULTS[fault](), use, how=how)
         )
         logged = {task_id for task_id in missing if task_id in caplog.text}
-        uncertain = told or "may have been accepted" in caplog.text
+        uncertain = reported or "may have been accepted" in caplog.text
 
         assert problems == [], f"after callback {at}"
         assert not missing - logged or uncertain, f"after callback {at}"
@@ -440,7 +440,7 @@ def test_no_moment_of_a_series_loses_one_of_its_tasks(interruption, caplog, clos
 PAIRS = (0, 7, 60)
 
 
-def test_a_submit_whose_caller_goes_is_kept_and_told(interruption, caplog):
+def test_a_submit_whose_caller_is_cancelled_is_kept_and_logged(interruption, caplog):
     """Cancelled once or twice, a submit that was billed ends with its handle in `unfinished` and its id in
     the log.
     """
@@ -458,8 +458,8 @@ def test_a_submit_whose_caller_goes_is_kept_and_told(interruption, caplog):
                 fired = interruption.fired()
                 assert user.cancelled() == any(interruption.taken)
                 assert list(emulator.tasks) == [handle.id for handle in fox.unfinished]
-                told = [task_id in caplog.text for task_id in emulator.tasks]
-                assert [user.cancelled()] * len(told) == told
+                reported = [task_id in caplog.text for task_id in emulator.tasks]
+                assert [user.cancelled()] * len(reported) == reported
                 return fired
 
         return scenario
@@ -560,7 +560,7 @@ def leaving(interruption, caplog, folder, under_way, gaps):
 
 
 @pytest.mark.parametrize("under_way", UNDER_WAY, ids=lambda state: state.__name__)
-def test_no_moment_of_leaving_loses_or_leaves_anything(interruption, caplog, tmp_path, under_way):
+def test_no_moment_of_closing_loses_or_leaves_anything(interruption, caplog, tmp_path, under_way):
     """A session whose exit is cancelled, once or twice, still closes: nothing hangs, every id is named."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     every_moment(leaving(interruption, caplog, tmp_path, under_way, []), least=5)

@@ -131,9 +131,9 @@ def check_account(command, in_their_window, unwritten=()):
     images = {path.name for path in (command.folder / "out" / "images").rglob("[!.]*.jpg")}
     done = {f"{key}-1.jpg" for key, entry in entries.items() if entry.state is ItemState.DONE}
     assert done <= images <= done | {f"{key}-1.jpg" for key in unwritten}
-    told = {line["id"]: line for line in command.manifest()}
+    reported = {line["id"]: line for line in command.manifest()}
     assert {key: entry.state.value for key, entry in entries.items()} == {
-        key: line["status"] for key, line in told.items()
+        key: line["status"] for key, line in reported.items()
     }
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_lost_or_paid_twice_however_often_it_is_killed(tmp_path, seed
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_that_can_be_gone_on_with(tmp_path, number, code):
+def test_a_signal_ends_a_run_that_can_be_continued(tmp_path, number, code):
     """A process that gets a signal prints the unfinished ids and the command that continues; that pays for
     nothing twice.
     """

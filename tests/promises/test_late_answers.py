@@ -131,7 +131,7 @@ async def test_a_deadline_that_passed_for_a_task_that_is_not_done():
 
 
 @virtual
-async def test_a_last_look_that_hangs():
+async def test_a_last_poll_that_hangs():
     """A last poll without an answer ends after 5 s at most."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
         handle = await fox.submit(small(), timeout=60)

@@ -144,7 +144,7 @@ async def test_debug_mode_of_asyncio_finds_nothing(caplog):
     assert [] == [words for words in itertools.chain(*stays) if "Executing" not in words]
 
 
-async def test_a_session_of_ones_own_that_is_closed_meanwhile_is_told():
+async def test_a_session_of_ones_own_that_is_closed_meanwhile_is_reported():
     """Closing `http=` under an open session gives errors, not hangs."""
     import aiohttp
 

@@ -234,7 +234,7 @@ def test_what_was_being_submitted_is_uncertain(resumed, name):
     folder = resumed(name)
     keys = keys_in(name, "submitting")
 
-    assert dict.fromkeys(keys, "uncertain") == {key: folder.told()[key] for key in keys}
+    assert dict.fromkeys(keys, "uncertain") == {key: folder.reported()[key] for key in keys}
 
 
 @pytest.mark.parametrize("name", with_state("uncertain"))
@@ -243,7 +243,7 @@ def test_what_is_uncertain_stays_uncertain(resumed, name):
     folder = resumed(name)
     keys = keys_in(name, "uncertain")
 
-    assert dict.fromkeys(keys, "uncertain") == {key: folder.told()[key] for key in keys}
+    assert dict.fromkeys(keys, "uncertain") == {key: folder.reported()[key] for key in keys}
 
 
 @pytest.mark.parametrize("name", sorted({*with_state("uncertain"), *with_state("submitting")}))
@@ -252,7 +252,7 @@ def test_what_is_uncertain_is_sent_again_on_request(resumed, name):
     folder = resumed(name, resubmit_uncertain=True)
     keys = [*keys_in(name, "uncertain"), *keys_in(name, "submitting")]
 
-    assert dict.fromkeys(keys, "done") == {key: folder.told()[key] for key in keys}
+    assert dict.fromkeys(keys, "done") == {key: folder.reported()[key] for key in keys}
 
 
 @pytest.mark.parametrize("name", sorted({*with_state("uncertain"), *with_state("submitting")}))
@@ -299,9 +299,9 @@ def test_the_sums_after_the_next_run(resumed, name):
 @pytest.mark.parametrize("name", LEFT)
 def test_the_manifest_after_the_next_run(resumed, name):
     """After the next run the manifest has the new state of each item in the ledger."""
-    told = resumed(name).told()
+    reported = resumed(name).reported()
 
-    assert states_after(name) == {key: told[key] for key in LEFT[name]}
+    assert states_after(name) == {key: reported[key] for key in LEFT[name]}
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -309,7 +309,7 @@ def test_the_manifest_has_a_line_for_each_item(resumed, name):
     """After the next run the manifest has as many lines as the input has items, and no item twice."""
     folder = resumed(name)
 
-    assert len(folder.lines()) == len(folder.manifest()) == len(folder.told())
+    assert len(folder.lines()) == len(folder.manifest()) == len(folder.reported())
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -327,7 +327,7 @@ def test_a_manifest_that_is_a_line_behind_is_made_whole(folder, new_loop):
     folder.copy_from("manifest_behind")
     folder.batch(new_loop, items=[])
 
-    assert {"fox-0": "done", "fox-1": "done"} == folder.told()
+    assert {"fox-0": "done", "fox-1": "done"} == folder.reported()
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -397,7 +397,7 @@ def test_a_finished_file_is_counted(folder):
     assert 3 == folder.status()["expected"]
 
 
-def test_each_task_that_goes_on_keeps_its_model(folder, resume):
+def test_each_task_that_continues_keeps_its_model(folder, resume):
     """The line of the manifest names its own task's model if a batch has several."""
     folder.copy_from("models")
     resume(folder)
@@ -416,7 +416,7 @@ def test_a_task_that_failed_meanwhile(folder, resume):
     folder.copy_from("submitted")
     resume(folder)
 
-    assert "failed" == folder.told()["fox-1"]
+    assert "failed" == folder.reported()["fox-1"]
 
 
 def test_a_lost_connection_while_an_old_task_is_waited_for(folder, resume):
@@ -425,7 +425,7 @@ def test_a_lost_connection_while_an_old_task_is_waited_for(folder, resume):
     folder.copy_from("submitted")
     resume(folder)
 
-    assert "done" == folder.told()["fox-1"]
+    assert "done" == folder.reported()["fox-1"]
 
 
 def test_every_fixture_is_tried():

@@ -204,7 +204,7 @@ async def test_a_known_task_that_fails_is_known(tmp_path):
     assert (why, seen.states) == (None, (0, 1, 0, 3))
 
 
-async def test_an_unknown_task_is_sent_anew_with_its_key(tmp_path):
+async def test_an_unknown_task_is_sent_again_with_its_key(tmp_path):
     """With `resubmit_uncertain`, a task that the service does not know is sent again with the same
     idempotency key.
     """
@@ -220,7 +220,7 @@ async def test_an_unknown_task_is_sent_anew_with_its_key(tmp_path):
     assert [record["status"] for record in records(tmp_path)] == ["uncertain", "done"]
 
 
-async def test_an_unknown_task_with_a_local_file_is_sent_anew(tmp_path):
+async def test_an_unknown_task_with_a_local_file_is_sent_again(tmp_path):
     """The whole request is sent again, with its local file, and without the input."""
     picture = tmp_path / "fox.gif"
     picture.write_bytes(b"GIF89a")
@@ -234,7 +234,7 @@ async def test_an_unknown_task_with_a_local_file_is_sent_anew(tmp_path):
     assert (seen.states, seen.posts) == ((1, 0, 0, 0), 1)
 
 
-async def test_an_unknown_task_is_not_sent_anew_beyond_the_budget(tmp_path):
+async def test_an_unknown_task_is_not_sent_again_beyond_the_budget(tmp_path):
     """A new submit is paid for again: a budget that is too small leaves the item uncertain."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path, [fox_request()])
@@ -254,7 +254,7 @@ async def test_an_unknown_task_is_not_sent_anew_beyond_the_budget(tmp_path):
 @pytest.mark.parametrize(
     "request_kept", [None, {"model": "grok-imagine-image"}, {"model": "x", "prompt": "y"}]
 )
-async def test_an_unknown_task_without_its_request_is_not_sent_anew(request_kept, tmp_path):
+async def test_an_unknown_task_without_its_request_is_not_sent_again(request_kept, tmp_path):
     """A task whose request the ledger does not have whole stays submitted."""
     async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
         opening = json.dumps({"id": "x", "index": 0, "request": request_kept})

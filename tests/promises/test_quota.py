@@ -23,7 +23,7 @@ OTHER = "gpt-image-1"
         429,
     ],
 )
-async def test_a_quota_is_said_at_once(status, code):
+async def test_a_quota_is_raised_at_once(status, code):
     """A submit that a quota refuses raises `InsufficientQuotaError` after one POST, with the service's words."""
     async with (
         Emulator(faults=[Fault.quota(status=status, code=code, times=None)]) as emulator,

@@ -76,8 +76,8 @@ class Parrot:
         writer.close()
 
     def _reply(self, way, head):
-        told = f"You sent {' '.join(SPELLINGS[:4])} to us"
-        page = f"<html><title>{told}</title><body>{head.decode()}</body></html>".encode()
+        reported = f"You sent {' '.join(SPELLINGS[:4])} to us"
+        page = f"<html><title>{reported}</title><body>{head.decode()}</body></html>".encode()
         made = {
             "id": "task-1",
             "status": "completed",
@@ -88,18 +88,18 @@ class Parrot:
             case "html":
                 return self._whole("403 Forbidden", page, "text/html"), False
             case "text":
-                return self._whole("400 Bad Request", told.encode(), "text/plain"), False
+                return self._whole("400 Bad Request", reported.encode(), "text/plain"), False
             case "garbage":
-                return self._whole("200 OK", told.encode(), "application/json"), False
+                return self._whole("200 OK", reported.encode(), "application/json"), False
             case "made":
                 return self._whole("200 OK", json.dumps(made).encode(), "application/json"), False
             case "failed":
                 fate = {"id": "task-1", "status": "failed", "error": {"code": KEY, "message": f"not {KEY}"}}
                 return self._whole("200 OK", json.dumps(fate).encode(), "application/json"), False
             case "cut":
-                return self._whole("401 Unauthorized", told.encode(), "text/plain", more=100), False
+                return self._whole("401 Unauthorized", reported.encode(), "text/plain", more=100), False
             case "hang":
-                return self._whole("401 Unauthorized", told.encode(), "text/plain", more=100), True
+                return self._whole("401 Unauthorized", reported.encode(), "text/plain", more=100), True
             case "silent":
                 return b"", True
             case "noise":
@@ -122,7 +122,7 @@ class Parrot:
 
 
 @pytest.fixture
-def everything_told(caplog, monkeypatch):
+def everything_reported(caplog, monkeypatch):
     """All logs at their lowest level, with asyncio's debug mode and its slow-callback log of every callback."""
     monkeypatch.setenv("FOXAPI_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
@@ -140,9 +140,9 @@ WAYS = [*STATUSES, "html", "text", "garbage", "made", "failed", "cut", "noise", 
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everything_told, caplog, tmp_path):
+async def test_a_reply_that_repeats_the_key_is_redacted(way, everything_reported, caplog, tmp_path):
     """For every answer with the key in it, no error, value, log record or file of ours has the key."""
-    everything_told()
+    everything_reported()
     evidence = Evidence()
     async with Parrot() as parrot:
         estimates = tmp_path / "estimates.json"
@@ -163,9 +163,9 @@ async def test_a_reply_that_repeats_the_key_passes_it_on_to_nobody(way, everythi
 
 
 @pytest.mark.parametrize("way", ["hang", "silent"])
-async def test_a_cancelled_call_holds_no_key(way, everything_told, caplog):
+async def test_a_cancelled_call_holds_no_key(way, everything_reported, caplog):
     """The local variables of a cancelled exchange's frames, and of a timed out one's, do not show the key."""
-    everything_told()
+    everything_reported()
     evidence = Evidence()
     async with Parrot() as parrot, FoxSession(KEY, base_url=f"{parrot.url}/{way}", retry=ONCE) as fox:
         for call in (
@@ -203,9 +203,9 @@ async def test_a_cancelled_exchange_shows_our_frames_alone():
     assert not any(code.co_filename.startswith(SEARCHED[1]) for code in frames)
 
 
-async def test_faults_of_ours_hold_no_key(everything_told, caplog):
+async def test_faults_of_ours_hold_no_key(everything_reported, caplog):
     """A bug in the poller, a hook that raises and a session closed with unfinished tasks do not show the key."""
-    everything_told()
+    everything_reported()
     evidence = Evidence()
 
     def bad_hook(_event):
@@ -227,9 +227,9 @@ async def test_faults_of_ours_hold_no_key(everything_told, caplog):
     assert [] == evidence.leaks(caplog.records)
 
 
-async def test_bad_settings_are_refused_without_the_key(everything_told, monkeypatch):
+async def test_bad_settings_are_refused_without_the_key(everything_reported, monkeypatch):
     """Neither a malformed key, nor one in an address, nor the environment is in the error or in its frames."""
-    everything_told()
+    everything_reported()
     evidence = Evidence()
     keys = [f"{KEY}\nx", f"x {KEY}", f"{KEY}ä", KEY.encode(), [KEY]]
     addresses = [
@@ -261,9 +261,9 @@ async def test_bad_settings_are_refused_without_the_key(everything_told, monkeyp
     assert [] == evidence.leaks()
 
 
-async def test_values_and_their_files_hold_no_key(everything_told, caplog, tmp_path):
+async def test_values_and_their_files_hold_no_key(everything_reported, caplog, tmp_path):
     """A successful session leaves results, snapshots, uploads, images and estimates without the key."""
-    everything_told()
+    everything_reported()
     evidence = Evidence()
     async with Emulator(seconds=0.05, key=KEY) as emulator:
         fox = FoxSession(

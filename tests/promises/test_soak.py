@@ -49,10 +49,10 @@ def test_nothing_grows_with_the_tasks(day):
     """When nothing runs, the session keeps only the entries of `unfinished`: paid tasks that may still run."""
     assert {} == {name: count for name, count in day.tables.items() if count and name not in PROMISED}
     assert {} == day.grown
-    told = day.account.outcomes
-    most = told["reported as not finished, with the id"] + told["cancelled by their caller"]
-    assert day.tables["detached"] <= most + told["left unread in a series"]
-    assert day.tables["unread handles of left series"] <= told["left unread in a series"]
+    reported = day.account.outcomes
+    most = reported["reported as not finished, with the id"] + reported["cancelled by their caller"]
+    assert day.tables["detached"] <= most + reported["left unread in a series"]
+    assert day.tables["unread handles of left series"] <= reported["left unread in a series"]
 
 
 def test_nothing_is_pending_after_a_day(day):
@@ -69,7 +69,7 @@ class Hoarder:
         self.inner = [{"table": dict.fromkeys(range(entries))}]
 
 
-def test_a_table_that_nobody_thought_of_is_found():
+def test_a_table_that_was_not_foreseen_is_found():
     """Every collection that a session holds is found, at any depth, and named by its path when it is too large."""
     path = "fox.inner[][]"
     assert ({}, {path: 300}) == (grown_collections(Hoarder(200)), grown_collections(Hoarder(300)))

@@ -73,7 +73,7 @@ def test_each_accepted_id_is_logged(stopped):
 
 
 @pytest.mark.parametrize("name", ["key", "fingerprint", "idempotency_key"])
-def test_a_line_says_whose_the_id_is(stopped, name):
+def test_a_line_names_the_item_of_the_id(stopped, name):
     """A line has the item's key, the fingerprint of its request and the submit's idempotency key, as in the
     ledger.
     """

@@ -88,7 +88,7 @@ async def test_pages_are_warned_of_every_ten_minutes(caplog):
 
 
 @pytest.mark.parametrize("status", [302, 403, 404, 200])
-async def test_a_service_never_heard_of(status):
+async def test_a_service_that_never_answered(status):
     """If the session never had the service's JSON, five pages over 30 s end the handle, and it stays unfinished."""
     page = Fault.edge("all", status, times=None, location=ELSEWHERE, body=b"<html>The gate</html>")
     async with Emulator(seconds=30, faults=[page]) as emulator, session_at(emulator) as fox:
@@ -199,7 +199,7 @@ async def begun(emulator, folder):
 
 
 @pytest.mark.parametrize("status", [404, 403, 302])
-async def test_pages_while_a_batch_goes_on(status, tmp_path):
+async def test_pages_while_a_batch_continues(status, tmp_path):
     """If an edge answers everything for 6 s after a restart, no item changes, and nothing is sent again."""
     async with Emulator(seconds=60) as emulator:
         await begun(emulator, tmp_path)
@@ -267,7 +267,7 @@ async def test_one_task_that_the_service_no_longer_knows(tmp_path):
     assert (second.posts, third.posts, third.billed) == (0, 0, ITEMS)
 
 
-async def test_a_task_no_longer_known_is_sent_anew_on_request(tmp_path):
+async def test_a_task_no_longer_known_is_sent_again_on_request(tmp_path):
     """An item that the service no longer knows is sent again with `resubmit_uncertain`, and only then."""
     gone = Fault.not_found("poll", None, prompt="fox 3")
     async with Emulator(seconds=60, faults=[gone]) as emulator:

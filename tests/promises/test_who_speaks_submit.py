@@ -234,7 +234,7 @@ async def test_pages_for_two_seconds_in_a_series():
 
 
 @pytest.mark.parametrize("status", [403, 406])
-async def test_a_prompt_that_a_firewall_dislikes_fails_alone(status, tmp_path):
+async def test_a_prompt_that_a_firewall_refuses_fails_alone(status, tmp_path):
     """A firewall that refuses one prompt fails that item with its words, and no other."""
     firewall = Fault.edge("submit", status, prompt="DROP TABLE", times=None, body=PAGE)
     requests = [*smalls(30), small("DROP TABLE foxes"), *smalls(60)[30:]]
@@ -247,7 +247,7 @@ async def test_a_prompt_that_a_firewall_dislikes_fails_alone(status, tmp_path):
     assert "The house is closed" in str(seen.errors[0])
 
 
-async def test_a_prompt_that_a_firewall_dislikes_is_tried_twice(tmp_path):
+async def test_a_prompt_that_a_firewall_refuses_is_tried_twice(tmp_path):
     """The item that an edge refused is tried once more at the end, if others were accepted."""
     firewall = Fault.edge("submit", 406, prompt="DROP TABLE", times=None)
     requests = [small("DROP TABLE foxes"), *smalls(60)]

@@ -19,13 +19,13 @@ from foxapi_async._retry.limiter import PacedLimiter
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))
 def test_a_request_that_goes_a_little_early_brings_the_next_no_forward(limit, waits):
     """Timers may fire a millisecond early: in total, no more requests go than the limit allows."""
-    gate, now, gone = PacedLimiter(AdaptiveRate(limit)), 0.0, []
+    gate, now, sent = PacedLimiter(AdaptiveRate(limit)), 0.0, []
     for wait in waits:
         now = max(now + wait, gate.next_allowed(now) - 0.001)
         gate.take(now)
-        gone.append(now)
+        sent.append(now)
 
-    assert all(j - i <= (gone[j] - gone[i] + 0.0011) * limit * (1 + 1e-9) for i in range(len(gone)) for j in range(i, len(gone)))  # fmt: skip
+    assert all(j - i <= (sent[j] - sent[i] + 0.0011) * limit * (1 + 1e-9) for i in range(len(sent)) for j in range(i, len(sent)))  # fmt: skip
 
 
 def test_an_open_gate_lets_everything_through():
@@ -55,21 +55,21 @@ async def test_a_limiter_that_is_held_says_why():
 @pytest.mark.virtual
 async def test_submits_keep_their_order_and_their_pace():
     """A limiter lets requests go in the order in which they came, evenly, also after a hold."""
-    gate, gone = PacedLimiter(AdaptiveRate(10.0)), []
+    gate, sent = PacedLimiter(AdaptiveRate(10.0)), []
 
     async def send(number):
         await gate.acquire()
-        gone.append((now(), number))
+        sent.append((now(), number))
 
     async with asyncio.TaskGroup() as group:
         for number in range(40):
             group.create_task(send(number))
         await asyncio.sleep(1.05)
-        before = len(gone)
+        before = len(sent)
         gate.hold(now() + 20.0, NotFoundError("any refusal", status=429))
-    moments = [moment for moment, _ in gone]
+    moments = [moment for moment, _ in sent]
 
-    assert list(range(40)) == [number for _, number in gone]
+    assert list(range(40)) == [number for _, number in sent]
     assert 11 == before
     assert 21.05 == pytest.approx(moments[11])
     assert all(b - a > 0.0999 for a, b in itertools.pairwise(moments))
@@ -110,14 +110,14 @@ class Lease:
 @pytest.mark.virtual
 async def test_a_lease_feeds_a_limiter():
     """The rate is asked anew for each request, so a share that grows or shrinks counts at once."""
-    lease, gone = Lease([(0.0, 2.0), (1.0, 10.0), (1.5, 1.0)]), []
+    lease, sent = Lease([(0.0, 2.0), (1.0, 10.0), (1.5, 1.0)]), []
     limiter = PacedLimiter(lease)
     for _ in range(9):
         await limiter.acquire()
-        gone.append(round(now(), 6))
+        sent.append(round(now(), 6))
 
-    assert [0.0, 0.5, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.5] == gone
-    assert gone == [round(moment, 6) for moment in lease.counted]
+    assert [0.0, 0.5, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.5] == sent
+    assert sent == [round(moment, 6) for moment in lease.counted]
 
 
 @pytest.mark.virtual

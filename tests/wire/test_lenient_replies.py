@@ -138,7 +138,7 @@ def test_a_large_text_is_parsed():
     ("body", "problem"),
     [(b"<html>", "not JSON (JSONDecodeError)"), (b"[" * 200 + b"]" * 200, "not JSON (RecursionError)")],
 )
-def test_a_document_says_why_it_is_none(body, problem):
+def test_a_document_says_why_it_is_invalid(body, problem):
     """The thread that parses a body raises nothing."""
     assert make_document(body) == (None, b"", problem, False)
 

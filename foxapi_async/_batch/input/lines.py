@@ -206,7 +206,7 @@ class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and
     pass
 
 
-class _Feed:
+class _CsvLines:
     """Gives csv's reader one line after the other, and keeps the line where the present record began.
 
     It is not a generator: that would be over after the first exception.
@@ -221,7 +221,7 @@ class _Feed:
         self.number = 0
         self._size = 0
 
-    def __iter__(self) -> _Feed:
+    def __iter__(self) -> _CsvLines:
         return self
 
     def __next__(self) -> str:
@@ -237,20 +237,20 @@ class _Feed:
 
 def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
     """Number, cells and fault of each record that is not blank."""
-    feed = _Feed(lines)
-    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    csv_lines = _CsvLines(lines)
+    reader = csv.reader(csv_lines, delimiter=delimiter, strict=True)
     while True:
-        feed.begin()
+        csv_lines.begin()
         try:
             row = next(reader)
         except StopIteration:
             return
         except (_UnusableRecord, csv.Error) as error:
             hint = "; is a quote not closed?" if isinstance(error, csv.Error) else ""
-            yield feed.number, [], f"{error}{hint}"
+            yield csv_lines.number, [], f"{error}{hint}"
         else:
             if any(map(str.strip, row)):
-                yield feed.number, row, None
+                yield csv_lines.number, row, None
 
 
 def _header_fault(header: list[str], delimiter: str) -> str | None:
