@@ -29,7 +29,7 @@ from foxapi_async.cli._batch_progress import BatchProgress
 from foxapi_async.cli._batch_status import BatchStatus, read_status
 from foxapi_async.cli._messages import message_of
 from foxapi_async.cli._requests import open_folder, read_defaults
-from foxapi_async.cli._running import session_of
+from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import MODELS
 
@@ -109,7 +109,7 @@ class BatchCommand:
         self._file = file
         limits = Limits(submits_per_second=args.submits_per_second, polls_per_second=args.polls_per_second)
         timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
-        self._session = session_of(args, limits=limits, hooks=[self._hear], **timeout)
+        self._session = open_service(args, limits=limits, hooks=[self._hear], **timeout)
         self._batch = Batch(
             file,
             open_folder(args.out),

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import shlex
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._options import UNSET, Timeout
-from foxapi_async._wire.texts import counted, duration
+from foxapi_async._wire.texts import counted, duration, grouped
 from foxapi_async.cli import _exits
 from foxapi_async.cli._messages import report
 from foxapi_async.cli._progress import TaskProgress
-from foxapi_async.cli._running import session_of
+from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import GenerationRequest
 
@@ -44,7 +44,7 @@ class TaskCommand:
         self._args = args
         self._screen = screen
         self._progress = TaskProgress(None if screen.live else screen.note)
-        self._session = session_of(args)
+        self._session = open_service(args)
         self._unsaved: dict[str, None] = {}
         self._shown: set[str] = set()
 
@@ -116,7 +116,10 @@ class TaskCommand:
                 "elapsed": round(result.elapsed, 3),
             }
         )
-        cost = ", made by the emulator: nothing is billed" if self._args.emulator else _credits(result.usage)
+        reserved = credits_reserved(result.usage)
+        cost = "" if reserved is None else f", {grouped(reserved)} credits"
+        if self._args.emulator:
+            cost = ", made by the emulator: nothing is billed"
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
         if self.asked is not None and len(paths) < self.asked:
@@ -148,12 +151,6 @@ class TaskCommand:
         overwrite = self._args.overwrite or task_id in self._unsaved
         command = resume_command(task_id, self._args.out, overwrite=overwrite)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
-
-
-def _credits(usage: Mapping[str, Any]) -> str:
-    """What the service reserved for the task, if that is known."""
-    reserved = usage.get("credits_reserved")
-    return f", {reserved} credits" if isinstance(reserved, int | float) else ""
 
 
 def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:

@@ -30,7 +30,7 @@ _SHELL_WORDS: dict[Hint, str] = {
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with --rebuild-ledger",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",
     Hint.RUN_AGAIN: "then run the same command again: it continues where it stopped",
-    Hint.SEND_RAW: "--param KEY=VALUE sends a field unchecked",
+    Hint.SEND_RAW: "to send a field unchecked, use --param KEY=VALUE",
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
 }

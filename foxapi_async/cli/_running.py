@@ -72,7 +72,7 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
             timer.cancel()
 
 
-def session_of(args: Namespace, **settings: Any) -> AbstractAsyncContextManager[FoxSession]:
+def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManager[FoxSession]:
     """Gives a session that is still to be entered: at the service, or at an emulator made for this command.
 
     Args:

@@ -13,7 +13,7 @@ from foxapi_async._http.account import is_loopback
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._requests import open_folder
-from foxapi_async.cli._running import session_of
+from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.page._app import Page
 from foxapi_async.page._guard import Gate
@@ -43,7 +43,7 @@ class PageCommand:
         self._local = is_loopback(args.host)
         self._token = _token_of(args.token, local=self._local)
         timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
-        self._session = session_of(args, **timeout)
+        self._session = open_service(args, **timeout)
         self._out = open_folder(args.out)
 
     async def work(self) -> int:

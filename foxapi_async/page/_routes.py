@@ -25,8 +25,8 @@ from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import SubmittedImage
 from foxapi_async.models import MODELS, GrokImagineImage
 from foxapi_async.page._broadcast import Change
-from foxapi_async.page._cards import file_of
 from foxapi_async.page._guard import UPLOADS
+from foxapi_async.page._history import file_of
 from foxapi_async.page._service import PageService
 
 # Proxies close silent connections.

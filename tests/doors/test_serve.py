@@ -31,8 +31,8 @@ pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 from foxapi_async.page import _routes
 from foxapi_async.page._app import Page
 from foxapi_async.page._broadcast import Broadcaster, Change
-from foxapi_async.page._cards import card_of, file_of
 from foxapi_async.page._guard import HEADERS, MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Gate, Guard
+from foxapi_async.page._history import card_of, file_of
 from foxapi_async.page._server import listen, serve
 from foxapi_async.page._service import PageService
 
