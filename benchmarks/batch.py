@@ -42,6 +42,7 @@ from foxapi_async._batch.item import DOWNLOADS_AT_ONCE
 from foxapi_async._batch.keys import counted_key, fingerprint
 from foxapi_async._files.values import Target
 from foxapi_async._handles.result import GeneratedImage
+from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.group_commit import Writer
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.emulator import Emulator
@@ -274,7 +275,7 @@ def note_done(made: SqliteLedger, request: GenerationRequest) -> None:
     opening = json.dumps({"id": key, "index": 0, "request": fields})
     _noting.append(asyncio.ensure_future(made.submitting(key, mark, secrets.token_hex(16), 12.5, opening)))
     asyncio.get_running_loop().call_soon(made.submitted, key, task_id, 12.5)
-    asyncio.get_running_loop().call_soon(made.done, key, record)
+    asyncio.get_running_loop().call_soon(made.ended, key, ItemState.DONE, record)
 
 
 async def resumed(folder: Path, source: Path, url: str) -> int:

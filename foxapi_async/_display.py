@@ -15,7 +15,7 @@ def show_under(path: str, values: Iterable[object]) -> None:
     """Give classes and functions the module `path`, and objects of the classes a `dir()` of public names."""
     for value in values:
         if isinstance(value, type):
-            # Who evaluates annotations looks up their names in the module, and `path` does not have them all.
+            # Annotations are looked up in the class's module, and `path` does not have all their names.
             value.__annotations__ = inspect.get_annotations(value, eval_str=True)
             value.__dir__ = public_dir  # type: ignore[assignment]
         if isinstance(value, type | FunctionType):

@@ -27,24 +27,24 @@ class Batch:
 
     Running the same batch with the same folder continues it. Finished items are skipped, and submitted ones
     are waited for. An item without an answer that may have been billed is reported and not sent again. Items
-    are recognised by their `id`, or by their request: equal ones are counted, so inserting or reordering
-    others bills nothing again.
+    are recognised by their `id`, or by their request: equal requests are counted. So inserting or
+    reordering items bills nothing again.
 
     Args:
         requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable
             or async iterable. It is pulled only while there is room.
         out: the folder of the batch: it holds `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/`.
         max_in_flight: the most items that are started and not yet yielded; default as in `FoxSession.as_completed`.
-        budget: credits that are never exceeded, including those of earlier runs; None for no limit. A request
-            of a kind with an unknown price goes alone, and the credits that the service reserves for it are
-            the price of the next.
+        budget: the most credits that all runs together may spend; None for no limit. A request of a kind
+            with an unknown price is sent alone. The credits that the service reserves for it become the price
+            of the next one.
         price: credits of one submit, if you know it and the service does not report it.
-        resubmit_uncertain: send items again that may have been accepted and billed, with the same idempotency key.
+        resubmit_uncertain: submit items that may have been accepted and billed again, with the same idempotency key.
         retry_failed: submit failed items again.
         other_origin: continue although the batch was begun at a service with another address.
-        rebuild_ledger: make a lost ledger again from `submitted.jsonl` and `manifest.jsonl`. An item in the
-            middle of its submit is uncertain then. Without `submitted.jsonl`, so is every item that is not in
-            the manifest.
+        rebuild_ledger: make a lost ledger again from `submitted.jsonl` and `manifest.jsonl`. Then an item
+            in the middle of its submit is uncertain. Without `submitted.jsonl`, every item that is not in the
+            manifest is uncertain.
 
     Raises:
         ConfigurationError: a setting is wrong.
@@ -79,7 +79,7 @@ class Batch:
             again=frozenset(state for state, is_asked in again.items() if is_asked),
         )
         self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
-        self._emulated: bool | None = None  # set by the command line, which keeps its trials separate
+        self._emulated: bool | None = None  # set by the command line, which keeps emulator runs separate
         self._run: Run | None = None
 
     @property
@@ -110,12 +110,12 @@ class Batch:
         return None if self._run is None else self._run.paused
 
     def run(self, fox: FoxSession) -> BatchIterator:
-        """Do the unfinished items. Returns an async iterator over the outcomes of this run, in the order of
-        their ends.
+        """Do the unfinished items. Returns an async iterator over the outcomes of this run, in the
+        order in which they end.
 
-        Leaving early (`break`, at once under `contextlib.aclosing`, at session exit at the latest) waits for
-        the answers to submits that were sent. The next run continues with tasks that still run at the
-        service.
+        If you stop early (`break`), the run waits for the answers to sent submits: at once under
+        `contextlib.aclosing`, else at session exit at the latest. The next run continues with tasks that
+        still run at the service.
 
         Args:
             fox: an open session.
@@ -128,7 +128,7 @@ class Batch:
             FoxError: (when iterating) the error that ended the run early, after all submitted items have been
                 yielded: see `paused`. A reached budget raises nothing.
         """
-        engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - the other half of one idea
+        engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
         account = fox._account  # noqa: SLF001 - as above
         terms = Terms(base_url=account.base_url, emulated=self._emulated, **self._terms)
         self._run = Run(engine, self._options, terms, room, timeout)

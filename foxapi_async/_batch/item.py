@@ -42,7 +42,7 @@ from foxapi_async._wire.replies import TaskReply
 IMAGES = "images"
 
 FILES_IN_FOLDER = 1000
-"""Items from the thousandth on have their own folders, a thousand each: larger folders are slow to list."""
+"""Each further thousand items has its own folder, because larger folders are slow to list."""
 
 DOWNLOADS_AT_ONCE = 16
 
@@ -58,8 +58,8 @@ class RunContext:
         budget: the credits that may be spent.
         out: the folder of the run.
         timeout: seconds to wait for a task; None for no limit.
-        series: the series of the submits; None if a person waits for each of them.
-        changed: set when the budget may give another answer, or an item has ended.
+        series: the series of the submits; None if a person waits for each submit.
+        changed: set when the answer of the budget may have changed, or an item has ended.
         downloads: limits how many items download at the same time.
     """
 
@@ -85,7 +85,7 @@ class RunContext:
         task.add_done_callback(self._under_way.pop)
 
     async def close(self) -> None:
-        """End the running items, but wait for the answers to sent submits: each may bring an id.
+        """Cancel the running items, but wait for the answers to sent submits, because each may bring an id.
 
         If this is cancelled, it no longer waits for those answers.
         """
@@ -112,16 +112,16 @@ class RunContext:
 
 
 class ItemRun:
-    """One item in progress. Moments are Unix seconds: other processes read them, on other days.
+    """One item in progress. Times are Unix seconds, because other processes read them later.
 
     Attributes:
         item: the item.
         task_id: its task; None before the service has given one.
-        submission: its submit; None before that, and if a task of an earlier run continues.
+        submission: its submit; None before the submit, or if a task of an earlier run continues.
     """
 
     def __init__(self, context: RunContext, item: WorkItem) -> None:
-        assert item.key is not None  # noqa: S101 - an item without a key has an error, and is not done
+        assert item.key is not None  # noqa: S101 - an item without a key has an error, and is not run
         entry = item.entry
         self.item = item
         self.task_id = item.task_id
@@ -133,11 +133,11 @@ class ItemRun:
         else:
             self._request = json.loads((entry and entry.opening) or "{}").get("request")
         self._submitted_at = 0.0 if entry is None else entry.changed
-        # Whether the budget knows the end of the credits that it holds for this item.
+        # Whether the credits that the budget holds for this item were settled or released.
         self._is_settled = item.task_id is not None
         # Whether the item is SUBMITTING in the ledger. That is recorded just before the POST.
-        self._is_noted = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
-        self._released: Awaitable[None] | None = None
+        self._is_recorded = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
+        self._release: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
         self._price: float | None = None
 
@@ -145,12 +145,12 @@ class ItemRun:
         """The handle of its task: the one that continues, or the one from its submit.
 
         Raises:
-            FoxError: it was not accepted, or this is unknown.
+            FoxError: the submit was not accepted, or it is unknown whether it was.
         """
         engine, timeout = self._context.engine, self._context.timeout
         if self.task_id is not None:
             return engine.poller.attach(self.task_id, None, timeout, confirmed=True)
-        assert self.item.request is not None  # noqa: S101 - only a task that continues has none
+        assert self.item.request is not None  # noqa: S101 - only an item whose task continues has no request
         self.submission = submission = engine.new_submission(
             timeout, series=self._context.series, key=self._idempotency_key, journal=self
         )
@@ -192,14 +192,14 @@ class ItemRun:
         return self.outcome(result=result, files=files)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
-        """Record an error. Returns None if it cost nothing and does not concern the request: then the item is
-        new again.
+        """Record an error. If it cost nothing and does not concern the request, make the item new again and
+        return None.
         """
         state = state_after(error, self.submission)
         if state is ItemState.NEW:
             self.refused()
-            if self._released is not None:
-                await self._released
+            if self._release is not None:
+                await self._release
             return None
         if state is not None:
             await self.sending()
@@ -208,7 +208,7 @@ class ItemRun:
         return self.outcome(error=error)
 
     async def note_error(self, state: ItemState, error: FoxError) -> None:
-        """Record that it ended with an error."""
+        """Record that the item ended with an error."""
         timings = {"submitted": self._submitted_at} if self._submitted_at else {}
         await self._note(state, {**timings, "finished": time.time()}, error=error)
 
@@ -258,28 +258,28 @@ class ItemRun:
     # The item is the journal of its own submit.
 
     async def sending(self) -> None:
-        """Record it as being sent, on the disk."""
-        if not self._is_noted:
+        """Record on the disk that the item is being sent."""
+        if not self._is_recorded:
             item = self.item
             await self._context.ledger.submitting(
                 self._key, item.fingerprint, self._idempotency_key, item.held, opening_record(item)
             )
-            self._is_noted = True
+            self._is_recorded = True
 
     def refused(self) -> None:
-        """Take that back: nothing of it is billed, and its next try may be much later."""
-        if self._is_noted:
-            self._is_noted = False
-            self._released = self._context.ledger.released(self._key)
+        """Undo that record: nothing was billed, and the next try may be much later."""
+        if self._is_recorded:
+            self._is_recorded = False
+            self._release = self._context.ledger.released(self._key)
 
     def accepted(self, reply: TaskReply) -> None:
-        """Keep the id."""
+        """Record the task id and the price."""
         self.task_id, self._submitted_at = reply.id, time.time()
         self._settle(credits_reserved(reply.usage))
         self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
-        """Report once to the budget the end of the credits that it holds; `stated` is the price from the service."""
+        """Settle or release the credits that the budget holds, once. `stated` is the price from the service."""
         if self._is_settled:
             return
         self._is_settled = True

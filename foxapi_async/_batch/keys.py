@@ -102,9 +102,9 @@ def counted_key(mark: str, n: int) -> str:
 def id_problem(item_id: str) -> str | None:
     """What is wrong with an explicit id; None if it is valid."""
     if not 1 <= len(item_id) <= _LONGEST_ID:
-        return f"id: has {len(item_id)} characters; allowed are 1 to {_LONGEST_ID}"
+        return f"id: has {len(item_id)} characters; use 1 to {_LONGEST_ID}"
     if not item_id.isprintable() or item_id != item_id.strip():
-        return f"id={item_id!r}: allowed are printable characters, without blanks at its ends"
+        return f"id={item_id!r}: use printable characters, without blanks at its ends"
     if COUNTED_KEY.fullmatch(item_id):
         return f"id={item_id!r}: this is how lines without an id are counted; leave it out, or take another"
     return None

@@ -36,15 +36,15 @@ class WorkPlan:
         given: the items of the batch.
         ledger: the record of earlier runs.
         budget: the credits that may be spent.
-        again: the states of ended items that are done again.
-        changed: set when the budget may give another answer, or an item has ended.
-        exhausted: called if the budget does not allow an item, which ends the plan.
+        again: ended items in these states are run again.
+        changed: set when the answer of the budget may have changed, or an item has ended.
+        exhausted: called if the budget does not allow an item. Then the plan ends.
 
     Attributes:
         ended: whether all items were processed.
         stopped_models: models whose items are not started any more.
         awaited: how many tasks of earlier runs have no answer yet in this run.
-        unknown: items whose task the service does not know any more, to be submitted again.
+        unknown: items to submit again, because the service no longer knows their tasks.
     """
 
     _given: BatchItems | InputFile
@@ -53,7 +53,8 @@ class WorkPlan:
     _again: frozenset[ItemState]
     _changed: asyncio.Event
     _exhausted: Callable[[BudgetDecision, WorkItem], None]
-    # Records items that are not in the ledger as uncertain, if they may have been sent. Returns their entries.
+    # Takes items that are not in the ledger. Records as uncertain those that may have been sent, and returns
+    # their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
         default=None, init=False
     )
@@ -70,8 +71,8 @@ class WorkPlan:
             async for entry in entries:
                 self.awaited += 1
                 yield item_of(entry)
-        async with contextlib.aclosing(self._unbegun()) as unbegun:
-            async for item in unbegun:
+        async with contextlib.aclosing(self._unstarted()) as unstarted:
+            async for item in unstarted:
                 if item.request is not None:
                     if item.request.model in self.stopped_models:
                         continue
@@ -85,8 +86,8 @@ class WorkPlan:
                 yield item
         self.ended = True
 
-    async def _unbegun(self) -> AsyncGenerator[WorkItem, None]:
-        """The items that must be submitted, or cannot be."""
+    async def _unstarted(self) -> AsyncGenerator[WorkItem, None]:
+        """The items to submit, and the items that cannot be submitted."""
         index = 0
         with contextlib.closing(Numbering()) as numbering:
             async with contextlib.aclosing(_chunks(self._given)) as chunks:
@@ -104,9 +105,9 @@ class WorkPlan:
     async def _identified(
         self, first: int, chunk: Sequence[BatchItem | InputRow], numbering: Numbering
     ) -> list[WorkItem]:
-        """The items of a chunk, with their keys; without those that are done already, or given twice."""
+        """The items of a chunk that still need work, with their keys. A repeated item is left out."""
         items = [_read(index, given) for index, given in enumerate(chunk, first)]
-        # Equal requests are counted. For an id its uses are counted, alone and with this request.
+        # Without an id, count equal requests. With an id, count its uses, and its uses with this request.
         names = [
             []
             if item.error is not None
@@ -121,18 +122,18 @@ class WorkPlan:
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
-        left: list[WorkItem] = []
+        remaining: list[WorkItem] = []
         open_states = {ItemState.NEW, *self._again}
-        for item in items:  # most items of a resumed batch are done, so nothing is made for these
+        for item in items:  # most items of a resumed batch are done: create no object for them
             entry = known.get(item.key or "")
             if item.key is None:
                 if item.error is not None:
-                    left.append(item)
+                    remaining.append(item)
             elif entry is not None and entry.fingerprint != item.fingerprint:
-                left.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
+                remaining.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
             elif entry is None or entry.state in open_states:
-                left.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
-        return left
+                remaining.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
+        return remaining
 
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
@@ -161,7 +162,7 @@ def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
 
 
 def _keyed(item: WorkItem, numbers: Sequence[int]) -> WorkItem:
-    """The item with its key; without one if the same id and request came before."""
+    """The item with its key. The key is None if the same id and request came before."""
     if item.error is not None:
         return item
     if item.key is None:
@@ -177,7 +178,7 @@ def _with_problem(item: WorkItem, problem: str | None) -> WorkItem:
 
 
 async def _chunks(given: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
-    """The items in chunks that need no wait for later items: many from a list, one from a generator."""
+    """The items in chunks: many at once from a list, one at a time from a generator, which may be slow."""
     if isinstance(given, list | tuple):
         for start in range(0, len(given), _CHUNK):
             yield given[start : start + _CHUNK]

@@ -52,12 +52,12 @@ class WorkItem:
     Attributes:
         index: its position in the input, from 0.
         key: its name in the ledger; None if there is an `error`.
-        fingerprint: of its request.
+        fingerprint: the hash of its request.
         request: the request; None if there is an `error`, or if a task of an earlier run continues.
-        entry: its entry in the ledger before.
+        entry: its entry in the ledger before this run, if any.
         kind: the features that decide its price.
         held: the credits that the budget holds for it; None if unknown.
-        error: why it cannot be done.
+        error: the reason that it cannot be submitted.
     """
 
     index: int
@@ -107,7 +107,7 @@ def resubmission_of(item: WorkItem) -> WorkItem | None:
 
 
 def _as_given(file: Any) -> Any:
-    """An input file of a record: the path of a local one was written as a text."""
+    """An input file of the ledger's record, as the user gave it. The record holds a local path as a text."""
     return Path(file) if isinstance(file, str) and not _URL.match(file) else file
 
 
@@ -125,7 +125,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
     if error.task_id is not None or error.charged != "no":
         return None
     if submission is not None and submission.series is not None and submission.refused_by_edge:
-        # Something in front of the service refused it: only this item, unless the others were held back too.
+        # An edge refused it. The item has failed, unless the edge also stopped other items: then it is new again.
         is_held_back = submission.barred is not None or submission.pause is not None
         return ItemState.NEW if is_held_back else ItemState.FAILED
     is_held_back = submission is not None and submission.pause is not None
@@ -133,7 +133,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
 
 
 def is_passing(error: FoxError) -> bool:
-    """Whether a refusal, which cost nothing, concerns the moment or the account and not the request."""
+    """Whether a refusal that cost nothing has a temporary cause or the account as its cause, not the request."""
     passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
     return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)
 
@@ -148,7 +148,7 @@ def pause_reason(error: FoxError, submission: Submission | None) -> Reason | Non
     if isinstance(error, ACCOUNT_ERRORS) and (is_new or error.task_id is not None):
         return "account"
     if type(error) is _errors.APIError and error.task_id is not None:
-        return "path"  # only pages answered the polls of a paid task
+        return "path"  # the polls of a paid task got only web pages, not the service's replies
     if not is_new:
         return None
     return "hold" if isinstance(error, _errors.RateLimitError) else "outage"

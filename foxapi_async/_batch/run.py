@@ -160,7 +160,7 @@ class Run:
         """
         if self._keeping is None:
             if self._engine.closed.is_set():
-                raise ConfigurationError("the session was left before the batch began")
+                raise ConfigurationError("the session was closed before the batch began")
             self._keeping = self._engine.spawn(self._keep_open())
         await self._is_open.wait()
         if self._pipeline is not None:

@@ -40,7 +40,7 @@ class PollPlan:
             random shift that separates tasks.
         mean_polls: the polls that a task takes, on average.
         mean_lag: from the end of a task to the poll that sees it, on average.
-        interval: the fixed interval that would take as many polls (with an even random phase).
+        interval: the fixed interval that needs as many polls on average, if the first poll comes at a random time.
         interval_lag: the mean lag with that interval: half of it.
     """
 
@@ -59,13 +59,13 @@ def make_plan(forecast: Forecast, next_poll: Callable[[float], float]) -> PollPl
     gaps = list(itertools.pairwise(ages))
     mean_polls = sum(forecast.running(start) for start, _ in gaps)
     mean_duration = sum(_running_time(forecast, start, end) for start, end in gaps)
-    watched = sum((end - start) * forecast.running(start) for start, end in gaps)
-    # An interval d with an even phase takes t/d + 1/2 polls.
+    mean_seen_at = sum((end - start) * forecast.running(start) for start, end in gaps)
+    # With a first poll at a random time, an interval d takes t/d + 1/2 polls for a task of t seconds.
     interval = mean_duration / max(mean_polls - 0.5, 0.5)
     return PollPlan(
         polls=tuple(_planned(forecast, age) for age in ages[1:]),
         mean_polls=mean_polls,
-        mean_lag=watched - mean_duration,
+        mean_lag=mean_seen_at - mean_duration,
         interval=interval,
         interval_lag=interval / 2,
     )

@@ -137,7 +137,7 @@ class Engine:
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
             self._unfinished_note = (
-                f"the session was left with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
+                f"the session was closed with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
                 f"billed all the same; attach(id) waits for one again: {shown}"
             )
             log.warning("%s", self._unfinished_note, extra=about("unfinished", task_ids=ids))

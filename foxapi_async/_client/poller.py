@@ -1,6 +1,6 @@
 """Polls each task of a session at the moments that the cadence gives, and reports to the handles.
 
-One timer serves all tasks. Its turn ends the handles whose time is over, starts the polls that are due, and
+One timer serves all tasks. Its turn ends the handles whose deadline has passed, starts the polls that are due, and
 sets the timer to the next moment. At most as many polls run at the same time as there are connections; other
 due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its
 polls.
@@ -40,18 +40,18 @@ from foxapi_async._retry.retry import backoff_seconds, wait_seconds
 FRESH_AFTER_SUBMIT = 10.0
 FRESH_AFTER_ATTACH = 2.0
 
-# This long before a handle's time is over its task is polled once more: it is paid for, and may be done.
+# This long before a handle's deadline its task is polled once more, because the paid task may be done.
 BEFORE_DEADLINE = 1.0
 
 # If the timer is this late, the loop was blocked, the process stopped, or the computer asleep. A handle whose
-# time ended meanwhile waits for one last poll, for `LAST_POLL_SECONDS`.
+# deadline passed meanwhile waits for one last poll, up to `LAST_POLL_SECONDS`.
 LATE_SECONDS = 1.0
 LAST_POLL_SECONDS = 5.0
 
 # While something in front of the service answers polls, there is one warning per this many seconds.
 EDGE_WARNING_SECONDS = 600.0
 
-# The longest pause between polls, for any Retry-After: a wrong one would silence the session.
+# The longest pause between polls. A longer Retry-After may be wrong, and would stop all polls.
 LONGEST_HOLD = 600.0
 
 
@@ -62,7 +62,7 @@ class Poller:
     Args:
         reader: reads the state of tasks.
         cadence: decides when to poll.
-        estimates: what is known of the durations of tasks; learns from every reply.
+        estimates: the known durations of tasks; learns from every reply.
         connections: the most polls at the same time.
         streams: get every event, once.
         notify: gets every event and a notice of every poll; None without hooks.
@@ -183,14 +183,14 @@ class Poller:
         soon, late = now + SLACK_SECONDS, now - self._timer.when > LATE_SECONDS
         self._timer.when = math.inf
         try:
-            while (over := self._deadlines.first()) is not None and over[0] <= soon:
-                self._time_out(over[1], now, late=late)
-            moment = math.inf if over is None else over[0]
+            while (first_deadline := self._deadlines.first()) is not None and first_deadline[0] <= soon:
+                self._time_out(first_deadline[1], now, late=late)
+            moment = math.inf if first_deadline is None else first_deadline[0]
             polls = self._reader.polls
             while self._group is not None and self._room and (first := self._due.first()) is not None:
                 when, task = first
                 opens = polls.next_allowed(now)
-                # A poll that was delayed because polls are scarce goes early if the limiter has time for it.
+                # A poll that was delayed because polls are scarce is sent early if the limiter allows it.
                 ready = max(min(when, task.earliest), opens)
                 if ready > soon:
                     moment = min(moment, ready)
@@ -209,7 +209,7 @@ class Poller:
             self._report(fault)
 
     def _free(self, _: asyncio.Task[None]) -> None:
-        """Note that a poll is over. If there was no room for another, start one that waits."""
+        """Note that a poll has ended. If all places were in use, start a poll that waits."""
         self._room += 1
         if self._room == 1:
             self._timer.set(-math.inf)
@@ -258,7 +258,7 @@ class Poller:
             self._time_out(handle, now, late=False)
 
     def _observe(self, task: TrackedTask, snapshot: TaskSnapshot, date: str | None, now: float) -> None:
-        """Pass on a task's state, and plan its next poll."""
+        """Report a task's state, and plan its next poll."""
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
@@ -276,7 +276,7 @@ class Poller:
             stream.put(event)
 
     def _plan(self, task: TrackedTask, step: float, now: float) -> None:
-        """Set the next poll of a running task, at the price that all tasks share."""
+        """Set the next poll of a running task. If polls are scarce, all tasks are polled less often."""
         gap = free_gap = task.gap(self._cadence, now, step=step)
         scarcity = self._demand.scarcity(self._reader.polls.rate(now))
         if scarcity > 1:
@@ -292,7 +292,7 @@ class Poller:
         """Handle a failed poll: plan another one, or end the handles."""
         if verdict.edge and now >= self._edge_warning_at:
             self._edge_warning_at = now + EDGE_WARNING_SECONDS
-            text = "polls are answered by something in front of the service, and repeated: %s"
+            text = "something in front of the service answers the polls, which are repeated: %s"
             log.warning(text, verdict.error, extra=about("edge_polls"))
         ending = task.fail(verdict, now, ever_answered=self._reader.reachability.ever_answered)
         if ending is not None:
@@ -304,12 +304,12 @@ class Poller:
         hold = verdict.hold or verdict.retry_after is not None
         if wait > LONGEST_HOLD and not self._long_hold_logged:
             self._long_hold_logged = True
-            text = "the service asks for no poll within %.0f s; it is polled every %.0f s all the same: %s"
+            text = "the service asks for a wait of %.0f s before the next poll; the SDK waits only %.0f s: %s"
             log.warning(text, wait, LONGEST_HOLD, verdict.error, extra=about("long_hold"))
         wait = min(wait, LONGEST_HOLD)
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:
-            when = min(when, task.fresh_until)  # at the end of the grace a 404 is final, so poll then
+            when = min(when, task.fresh_until)  # from then on a 404 is final, so poll then
         self._put(task, when)
         if self._notify is not None:
             seconds, error = wait if hold else when - now, copy.copy(verdict.error)
@@ -320,13 +320,13 @@ class Poller:
     # Endings.
 
     def _time_out(self, handle: TaskHandle, now: float, *, late: bool) -> None:
-        """End a handle whose time is over. If the turn is `late`, make a last poll first."""
+        """End a handle whose deadline has passed. If the turn is `late`, make a last poll first."""
         task = self._tasks[handle.id]
         if late and handle not in task.overdue:
             task.overdue.append(handle)
             task.overdue_since, task.failures = now, 0
             self._deadlines.put(handle, now + LAST_POLL_SECONDS)
-            self._put(task, -math.inf)  # before all others that are due
+            self._put(task, -math.inf)  # before all other due tasks
             return
         self._deadlines.discard(handle)
         end_handle(handle, Signal.DEADLINE, task.timeout_error(handle, now))
@@ -384,7 +384,7 @@ class Poller:
 
     @property
     def unfinished(self) -> list[TaskHandle]:
-        """Every handle whose task may still run; of those that ended locally, the last for each id."""
+        """Every handle whose task may still run. Of handles that ended locally, only the last for each id."""
         waiting = [handle for task in self._tasks.values() for handle in task.handles if is_kept(handle)]
         return list(dict.fromkeys([*waiting, *(handle for handle, _ in self._detached.values())]))
 

@@ -1,7 +1,7 @@
 """A heap of moments that gives the next due key, without a clock of its own; and the timer that wakes the
 poller.
 
-A key that is put again moves, and one that is discarded is dropped. The old heap entry stays until it reaches
+Putting a key again changes its moment; discarding it removes it. The old heap entry stays until it reaches
 the top. The heap is rebuilt when most of its entries are old, because each keeps its key alive.
 """
 
@@ -58,8 +58,8 @@ class Schedule(Generic[K]):
 class Timer:
     """Makes one call at the earliest of the moments that were set.
 
-    The call runs in the context in which the timer was made. The timer does not keep the code alive that sets
-    it, and that code's context variables do not reach the call.
+    The call runs in the context in which the timer was made. The call does not see the
+    context variables of the code that sets the timer, and the timer does not keep that code alive.
 
     Attributes:
         when: the moment of the call (`loop.time()` seconds); infinite if not set.

@@ -39,10 +39,10 @@ DEFAULT_IN_FLIGHT = 100
 
 
 class FoxSession:
-    """An open account at FoxAPI: submits generation tasks and polls them, each at its own best moments.
+    """An open account at FoxAPI. It submits generation tasks, and polls each at its own best moments.
 
     Use it with `async with`. One session serves a whole application. Making one needs no running loop. It
-    then belongs to the loop on which it is entered, and may be exited in another task than it was entered in.
+    then belongs to the loop on which it is entered, and another task than the one that entered it may exit it.
 
     Args:
         api_key: the key; default FOXAPI_API_KEY. White space around it is stripped.
@@ -50,15 +50,14 @@ class FoxSession:
         cadence: how eagerly tasks are polled.
         retry: the bounds of one exchange.
         limits: how much of the service is used at once.
-        estimates: what earlier sessions learned about the durations of tasks, so that the first polls are not
-            guesses. It is an `Estimates`, which continues to learn, or the path of a file. The file is read
+        estimates: task durations that earlier sessions learned, so that the first polls are not guesses. It is an `Estimates`, which continues to learn, or the path of a file. The file is read
             on entering, if it exists, and written on exit.
         task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
             For an item of `as_completed` or of a batch this time is paused while the item waits for its turn
             to be sent.
-        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. We do not close it and put
-            nothing into its defaults. It costs one guarantee: the server may just have closed a connection
-            that it keeps alive. A submit over it looks like one that was accepted and billed, and raises
+        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. We do not close it and
+            do not change its defaults. It costs one guarantee: the server may just have closed a connection
+            that the session kept open. A submit over it looks as if it was accepted and billed, and raises
             `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
             avoids this.
         hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice`
@@ -108,7 +107,7 @@ class FoxSession:
 
     async def __aenter__(self) -> Self:
         if self._engine is not None:
-            raise ConfigurationError("a FoxSession is entered once: make another one")
+            raise ConfigurationError("a FoxSession can be entered only once: make another one")
         if self._account.plain:
             log.warning(
                 "the API key travels unencrypted to %s, as allowed",
@@ -165,14 +164,15 @@ class FoxSession:
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.
             ConnectionFailedError: nothing was sent, after a few tries.
-            APIError: refused, by class; nothing is billed. After a 401 or 402 also without being sent: see `resume`.
+            APIError: the service refused it; nothing is billed. After a 401 or 402, a submit that is not sent also
+                raises it: see `resume`.
             UncertainSubmitError: sent, but without a usable answer; may be billed, and is not sent again.
         """
         engine = self._open_engine()
         if not isinstance(request, GenerationRequest):
             raise InvalidRequestError(
                 f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
-                "parse_request(mapping) makes one of a mapping"
+                "parse_request(mapping) makes one from a mapping"
             )
         return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
 
@@ -186,7 +186,7 @@ class FoxSession:
         try:
             return await handle
         except asyncio.CancelledError:
-            # It is billed, and may be over before anything else asks.
+            # The task is billed, and may be over before another reader asks for it.
             log.warning(
                 "generate() was cancelled; task %s continues and stays billed: attach(id) waits for it again",
                 handle.id,
@@ -259,15 +259,15 @@ class FoxSession:
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """The handles of paid tasks that may still run.
 
-        Included are handles that timed out or were stopped (the last for each id, for two days), and those of
-        a left `as_completed` that were never yielded. Still readable after the session is closed: `attach` to
-        each id.
+        It includes handles that timed out or were stopped (the last for each id, for two days), and handles
+        that a closed `as_completed` never yielded. You can still read it after the session is closed, and
+        `attach` to each id.
         """
         return () if self._engine is None else self._engine.unfinished
 
     def events(self) -> AsyncIterator[TaskEvent]:
-        """One stream of the events of all tasks, from the present state of the running ones, until the
-        session is closed.
+        """One stream of the events of all tasks. It begins with the present state of running tasks, and ends
+        when the session is closed.
 
         A slow reader gets the latest state of each task and every final event.
 
@@ -282,8 +282,8 @@ class FoxSession:
     async def upload(
         self, file: str | os.PathLike[str] | bytes | BinaryIO, *, filename: str | None = None
     ) -> UploadedFile:
-        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. Streamed, not
-        billed.
+        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. It is
+        streamed and not billed.
 
         Args:
             file: a path, bytes, or a binary file that can seek.
@@ -297,13 +297,11 @@ class FoxSession:
         return await engine.api.upload(Source(file), filename)
 
     def resume(self) -> None:
-        """Let submits pass again at once after the account was refused: the key works, or credits were
-        bought.
+        """Send submits again at once, after you repaired the key or bought credits.
 
-        A 401 or 402 on a submit, or on the upload of its files, holds for all of them: those that wait to be
-        sent and those that come later raise it without being sent (`charged` is "no"). One passes every 30 s
-        as a probe, and the first accepted one ends the refusal. So a server that runs for months need not
-        call this.
+        After a 401 or 402 on a submit, or on the upload of its files, all waiting and later submits raise
+        that error without being sent (`charged` is "no"). Every 30 s one submit is sent as a probe, and the
+        first accepted one ends the refusal. So a server that runs for months need not call this.
 
         Raises:
             ConfigurationError: the session is not open.
@@ -328,7 +326,7 @@ class FoxSession:
                 "the session is not open: use it inside `async with FoxSession() as fox:`"
             )
         if engine.closed.is_set():
-            raise ConfigurationError("the session was left: make another one for further work")
+            raise ConfigurationError("the session was closed: make another one for further work")
         if asyncio.get_running_loop() is not engine.loop:
             raise ConfigurationError("the session belongs to another event loop: make one for each loop")
         return engine
@@ -346,4 +344,4 @@ def _check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estima
         return Path(given)
     if isinstance(given, Estimates):
         return given
-    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file to keep one in")
+    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file")

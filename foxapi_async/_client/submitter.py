@@ -92,7 +92,7 @@ class Submitter:
         if not task.done():
             submission.note_caller_gone()
         if not task.done() or task.cancelled():
-            ended = "the session was left" if self._closed.is_set() else "the waiting was ended"
+            ended = "the session was closed" if self._closed.is_set() else "the waiting was ended"
             raise submission.error_for_caller(ended)
         outcome = task.result()
         if isinstance(outcome, TaskHandle):

@@ -204,7 +204,7 @@ class TrackedTask:
 
     def abandoned_error(self, handle: TaskHandle, bug: BaseException | None) -> TaskAbandonedError:
         """The error for a handle whose session was closed, or has stopped on a `bug` of this package."""
-        why = "the poller stopped on an internal error" if bug else "the session was left"
+        why = "the poller stopped on an internal error" if bug else "the session was closed"
         text = f"{why} before task {self.id} finished; it continues"
         hint = Hint.RESUME_TASK
         error = TaskAbandonedError(text, task_id=self.id, snapshot=handle.snapshot, hint=hint)

@@ -13,7 +13,8 @@ from foxapi_async._files import disk
 from foxapi_async._files.source import Source, facts_of
 from foxapi_async.models import GenerationRequest
 
-# Uploads are kept for 72 hours (file-management/upload-stream). Older ones than this are stored again.
+# The service keeps uploads for 72 hours (file-management/upload-stream). After the time here, which is shorter,
+# a file is stored again.
 FRESH_SECONDS = 48 * 3600.0
 
 Identity = tuple[str, int, int]
@@ -32,7 +33,7 @@ class Uploads:
         self._turns: weakref.WeakValueDictionary[Identity, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def replace_in(self, request: GenerationRequest, call: int) -> GenerationRequest:
-        """The request of the submit with the number `call`, with URLs in place of its local files.
+        """The request with URLs in place of its local files. `call` is the number of its submit.
 
         Raises:
             InvalidRequestError: a file cannot be read.
@@ -46,15 +47,15 @@ class Uploads:
         now = asyncio.get_running_loop().time()
         # Requests that name one file at the same time wait for the one that stores it.
         async with self._turns.setdefault(identity, asyncio.Lock()):
-            url, when = self._stored.get(identity, ("", now - FRESH_SECONDS))
-            if now - when < FRESH_SECONDS:
+            url, stored_at = self._stored.get(identity, ("", now - FRESH_SECONDS))
+            if now - stored_at < FRESH_SECONDS:
                 return url
             url = (await self._api.upload(Source(file), None, call)).url
             self._remember(identity, url, now)
             return url
 
     def _remember(self, identity: Identity, url: str, now: float) -> None:
-        """Keep the stored file, the oldest first, and drop those that must be stored again."""
+        """Keep the stored file as the newest, and drop files that are too old."""
         self._stored.pop(identity, None)
         self._stored[identity] = (url, now)
         while now - self._stored[oldest := next(iter(self._stored))][1] >= FRESH_SECONDS:

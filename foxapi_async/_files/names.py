@@ -26,7 +26,7 @@ def file_stem(key: str) -> str:
     """A file name without ending, made from an id or a counted key. It is safe on every file system, and each
     key has its own.
 
-    A plain id is its own name. Any other id gets `~` and its hash; no plain id contains that sign.
+    A plain id is its own name. Any other id gets `~` and its hash. No plain id contains `~`.
     """
     if counted := COUNTED_KEY.fullmatch(key):
         return f"{counted[1]}~{counted[2]}"
@@ -89,7 +89,7 @@ def ending(head: bytes, content_type: str | None) -> str | None:
     if declared == "image/svg+xml":
         return ".svg" if _is_drawing(head) else None
     if declared in _TYPES:
-        return None if _is_markup(head) or _is_words(head) else _TYPES[declared]
+        return None if _is_markup(head) or _is_plain_text(head) else _TYPES[declared]
     is_text = declared.startswith("text/") or declared in {"application/json", "application/xml"}
     return None if is_text or _is_markup(head) else ".bin"
 
@@ -104,8 +104,8 @@ def _is_drawing(head: bytes) -> bool:
     return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _is_words(head: bytes) -> bool:
-    """Whether the bytes are plain text, which no other declared type is: UTF-8, without bytes that text never has."""
+def _is_plain_text(head: bytes) -> bool:
+    """Whether the bytes are plain text: UTF-8, without bytes that text never has. No type of `_TYPES` is."""
     try:
         codecs.utf_8_decode(head)  # the last character may be cut off
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Resumes a broken download: what is known of the file across tries, and how each reply fits it.
+"""Resumes a broken download: keeps the known facts of the file, and checks whether each reply fits them.
 
 A file must never be a mixture of two versions. So the rest is requested only if the server can recognise the
-version (RFC 9110 section 13.1.5), and a reply is accepted only if it fits what is known (section 14.4).
+version (RFC 9110 section 13.1.5), and a reply is accepted only if it fits the known facts (section 14.4).
 Otherwise the download starts again.
 """
 
@@ -17,11 +17,11 @@ from foxapi_async._wire.headers import parse_date
 
 
 class RangeReply(enum.Enum):
-    """How a reply fits the bytes that are there."""
+    """How a reply fits the bytes that are already stored."""
 
     BEGIN = "the whole file, from its first byte"
     CONTINUE = "the rest of it"
-    RESTART = "nothing that fits: ask again, for the whole file"
+    RESTART = "bytes that do not fit: request the whole file"
     REFUSED = "no file at all"
 
 
@@ -31,7 +31,7 @@ class PartialFile:
 
     Attributes:
         content_type: as the server declares it.
-        validator: the mark by which the server recognises this version; None if it cannot.
+        validator: a strong ETag or date that identifies this version; None if there is none.
         total: its length in bytes; None if no reply has given it.
     """
 
@@ -46,7 +46,7 @@ class PartialFile:
         return {"Range": f"bytes={size}-", "If-Range": self.validator}
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
-        """How a reply fits the `size` bytes that are there. Notes the facts that it gives of the file."""
+        """How a reply fits the `size` bytes that are already stored. Keeps the facts that it gives of the file."""
         if status == 200:
             is_plain = _is_plain(headers)
             self.content_type = headers.get("Content-Type")
@@ -88,27 +88,26 @@ class PartialFile:
         return True
 
     def _is_same(self, headers: Mapping[str, str]) -> bool:
-        """Whether the version that the reply names, if any, is the known one."""
+        """Whether the reply names the known version, or no version."""
         name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
         return headers.get(name, self.validator) == self.validator
 
 
-# No file has more digits in its length than eighteen, and `int` reads these without error.
+# No file's length has more than 18 digits, and `int` reads 18 digits without error.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 
 
 def _is_plain(headers: Mapping[str, str]) -> bool:
-    """Whether we count the same bytes as the server: if a body is encoded, we count the decoded ones."""
+    """Whether the body is not encoded. We count decoded bytes, but the server counts encoded ones."""
     return headers.get("Content-Encoding", "identity").lower() == "identity"
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:
-    """A mark that identifies each byte: a strong ETag; without any ETag, a date that is old enough to be
-    strong.
+    """A strong ETag; without any ETag, a `Last-Modified` that is at least one second old; else None.
 
-    Within the second of `Last-Modified` the file may change again (RFC 9110 section 8.8.2.2).
+    The file may change again within the second of `Last-Modified` (RFC 9110 section 8.8.2.2).
     """
     etag, modified = headers.get("ETag"), headers.get("Last-Modified")
     if etag is not None:

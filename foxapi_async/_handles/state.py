@@ -3,8 +3,8 @@
 Rule 1: every transition is in the table below. No other code in the package compares statuses to decide
 whether a handle is over. Rule 2: this file does not know where a signal comes from.
 
-A handle begins WAITING. Replies about the task either leave it there or end it as the service says. The four
-local signals end it without any claim about the remote task, which continues and stays billed. The README
+A handle begins WAITING. Replies about the task either leave it WAITING or end it as the service says. The
+four local signals end it without any claim about the remote task, which continues and stays billed. The README
 shows the picture that `mermaid` draws from the table, and a test checks that they agree.
 
 The statuses are those of docs.foxapi.cc get-task-detail: pending, processing, completed, failed, and
@@ -41,7 +41,7 @@ class Signal(enum.Enum):
     CANCELLATION = "cancelled"
     DEADLINE = "deadline"
     STOP = "stop()"
-    CLOSE = "session left"
+    CLOSE = "session closed"
     REFUSAL = "poll refused"
 
 

@@ -1,4 +1,4 @@
-"""Fetches result files from any address that the service gives. It has no key, and decides nothing."""
+"""Fetches result files from any address that the service gives. It has no API key, and repeats nothing."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class FileStream:
 
 @attrs.define(eq=False)
 class FileClient:
-    """Fetches files from any address that the service gives. It has no key.
+    """Fetches files from any address that the service gives. It has no API key.
 
     Args:
-        session: aiohttp's.
-        middlewares: replace the session's own, so that it repeats nothing by itself; None for one from `make_session`.
+        session: the aiohttp session.
+        middlewares: replace those of a user's session, so that it repeats nothing; None for our own session.
     """
 
     _session: aiohttp.ClientSession
@@ -71,7 +71,7 @@ class FileClient:
     @classmethod
     @contextlib.asynccontextmanager
     async def short_lived(cls) -> AsyncGenerator[FileClient]:
-        """A client with its own connection, for a value that outlives its session."""
+        """A client with its own connection, for a file that is fetched after its session was closed."""
         async with make_session(aiohttp.TCPConnector(limit=1)) as session:
             yield cls(session)
 
@@ -81,8 +81,7 @@ class FileClient:
     ) -> AsyncGenerator[FileStream]:
         """The file at `url`, after its headers have arrived.
 
-        The headers arrive within `seconds`, and the connection within `connect` of them. This client follows
-        redirects itself.
+        For each redirect, it waits `connect` seconds at most for the connection, and `seconds` for the headers.
 
         Raises:
             ExchangeFailed: there was no answer, or there were too many redirects, or one to a scheme that is
@@ -103,7 +102,7 @@ class FileClient:
     async def _open(
         self, url: str, headers: Mapping[str, str], seconds: float, connect: float
     ) -> aiohttp.ClientResponse:
-        # Compression does not shrink images, and a length that is counted after decompression proves nothing.
+        # Compression does not shrink images, and the length after decompression cannot be checked.
         own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         final = False
         if self._session.closed:  # the session was closed between two hops
@@ -131,7 +130,7 @@ class FileClient:
         except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
             reason = describe(error)
         except ValueError:  # includes aiohttp's InvalidURL
-            reason, final = "no address of a file", True
+            reason, final = "not the address of a file", True
         except NETWORK as error:
             reason = describe(error)
         raise ExchangeFailed(reason, final=final)
@@ -141,7 +140,7 @@ def check_hop(source: str, location: str) -> str:
     """The target of a redirect, if it is no less safe than its source.
 
     Raises:
-        ExchangeFailed: the target is not a URL, has another scheme than http and https, or goes from https to http.
+        ExchangeFailed: the target is not a URL, has a scheme other than http and https, or goes from https to http.
     """
     try:
         target = urljoin(source, location)

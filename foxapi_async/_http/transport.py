@@ -1,4 +1,4 @@
-"""Moves bytes to the API and back. It decides nothing.
+"""Moves bytes to the API and back. Its callers decide what is sent and repeated.
 
 There are two connectors. Each submit uses a fresh connection (`force_close`): the server may just have closed
 a kept one, and that looks exactly like a billed request without an answer. Reads keep their connections. The
@@ -52,7 +52,7 @@ CLOSE_SECONDS = 1.0
 class _Body(aiohttp.BytesIOPayload):
     """A request body that reports when it is handed to the connection.
 
-    aiohttp writes a large one in pieces. Data URIs have megabytes, and aiohttp warns of such bytes in one block.
+    aiohttp writes it in pieces. A body with data URIs has megabytes, and aiohttp warns of large `bytes`.
     """
 
     def __init__(self, value: bytes, hand_over: Callable[[], None]) -> None:
@@ -60,7 +60,7 @@ class _Body(aiohttp.BytesIOPayload):
         self._hand_over = hand_over
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        # aiohttp refuses to write to a closed connection, so then it stays certain that nothing was sent.
+        # aiohttp refuses to write to a closed connection, so then nothing was sent.
         if writer.transport is not None and not writer.transport.is_closing():
             self._hand_over()
         await super().write_with_length(writer, content_length)
@@ -94,7 +94,7 @@ class Transport:
         if self._given is not None:
             if self._given.closed or getattr(self._given, "auth", None) is not None:
                 raise ConfigurationError(
-                    "http= is closed or has an `auth` of its own: give an open session without"
+                    "http= is closed or has its own `auth`: give an open session without `auth`"
                 )
             self._reads = self._submits = self._given
             return
@@ -181,7 +181,7 @@ class Transport:
         except NETWORK as error:
             reason = describe(error)
         except asyncio.CancelledError as cancelled:
-            # If a log shows the local variables of its frames, it would show aiohttp's data, or a reply with the key.
+            # A log that shows local variables of its frames would show aiohttp's data, or a reply with the key.
             cancelled.__traceback__ = None
             raise
         finally:
@@ -216,7 +216,7 @@ class Transport:
         return reply._replace(document=document, too_large=document.too_large)
 
     def _redacted(self, reply: Reply) -> Reply:
-        """The reply without our key, which an edge's error page may repeat, and every error would then hold."""
+        """The reply without our key. An edge's error page may repeat the key, and then every error would hold it."""
         body = self._redactor.data(reply.body)
         if reply.status < 300 and body is reply.body:
             return reply

@@ -1,6 +1,6 @@
 """Reads a refusal: the service's error object, an edge's HTML page or plain text, and how long to wait.
 
-The pages named beside the rules are those of docs.foxapi.cc.
+Comments name the pages of docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = Fa
 
 
 def read_edge(reply: Reply) -> APIError:
-    """The error for a reply to a read that the service itself did not give: a plain `APIError`."""
+    """A plain `APIError` for a reply that came from an edge and not from the service, to a read."""
     words = shorten(_target(reply) or excerpt(reply))
     request_id = _request_id(reply.headers, words)
     text = _error_text(reply.status, "", words, _EDGE_ADVICE, request_id)
@@ -123,14 +123,14 @@ def _request_id(headers: Headers, words: str) -> str | None:
 def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float | None = None) -> float | None:
     """Seconds to wait as the service asks: from the headers, else from a hint in the error's body.
 
-    `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two of them joined). Some
-    send `retry-after-ms` beside it, which is exact. The hints in a body are those of the sister gateway
+    `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two headers joined).
+    Some also send `retry-after-ms`, which is exact. The hints in a body are those of the sister gateway
     (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`) and of OpenAI ("try again in 1m30s").
     """
     header = headers.get("Retry-After") or ""
     milliseconds = _seconds(headers.get("Retry-After-Ms"))
     asked = _date_distance(header, headers, wall_now) if milliseconds is None else milliseconds / 1000
-    if asked is None:  # of two headers that a gateway has joined, the longer wait is obeyed
+    if asked is None:  # if a gateway has joined two headers, use the longer wait
         parts = [seconds for part in header.split(",") if (seconds := _seconds(part)) is not None]
         asked = max(parts, default=None)
     if asked is None:

@@ -1,4 +1,4 @@
-"""The command `foxapi`: standard output has data alone, everything for people goes to standard error."""
+"""The command `foxapi`: data goes to standard output, text for people to standard error."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit status; it never raises and shows no traceback unless asked to.
+    """Run one command line and return its exit status. It never raises. `--debug` shows a traceback.
 
     Args:
-        argv: the words after the program's name; default those of this process.
+        argv: the words after the program's name; by default those of this process.
 
     Returns:
-        0 all done, 1 some task failed, 2 a wrong command line or request, 3 the configuration or the account,
-        4 the budget of a batch reached, 130 interrupted (Ctrl-C), 143 terminated.
+        0 all done, 1 some task failed, 2 a wrong command line or request, 3 a wrong configuration or a refused
+        account, 4 the budget of a batch reached, 130 interrupted (Ctrl-C), 143 terminated.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = build_parser(words)
@@ -49,7 +49,7 @@ def _run(args: Namespace) -> int:
             return report(error, screen)
         except KeyboardInterrupt:
             return _exits.INTERRUPTED
-        except Exception as error:  # a bug of ours: the user gets one line all the same
+        except Exception as error:  # a bug of ours: the user gets one line
             _trace(args)
             hint = "please report it" if args.debug else "--debug shows where"
             screen.error(f"internal error: {type(error).__name__}: {error} ({hint})")

@@ -23,7 +23,7 @@ from foxapi_async._errors import (
 DONE, FAILED, USAGE, ACCOUNT, BUDGET = 0, 1, 2, 3, 4
 INTERRUPTED = 128 + signal.SIGINT
 
-# A ledger that is in use, or a disk that is full, is put right on this machine. Then the same command continues.
+# The user repairs a ledger in use or a full disk on this machine. Then the same command continues.
 _ACCOUNT = (
     ConfigurationError,
     AuthenticationError,
@@ -32,7 +32,7 @@ _ACCOUNT = (
     LedgerError,
 )
 _REFUSED = (BadRequestError, UnprocessableError, PayloadTooLargeError)
-# What the service has ended, or does not know, cannot be resumed.
+# A task that the service has ended, or does not know, cannot be resumed.
 _OVER = (TaskFailedError, TaskCancelledError, NotFoundError)
 
 
@@ -46,5 +46,5 @@ def status_of(error: FoxError) -> int:
 
 
 def is_resumable(error: FoxError) -> bool:
-    """Whether the task still runs, or its images wait, so that `foxapi wait` can still bring them."""
+    """Whether `foxapi wait` can still get the images: the task runs, or its images are ready."""
     return error.task_id is not None and not isinstance(error, _OVER)

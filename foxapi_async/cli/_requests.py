@@ -1,4 +1,4 @@
-"""What a command line describes: a request, input files, an output folder; all is checked before anything is sent."""
+"""Reads and checks a request, input files and an output folder from a command line, before anything is sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from foxapi_async.models._raw import DEFAULT_PATH
 _URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-# Near enough for a slip of the keyboard or a forgotten ending, far from every other documented model.
+# This allows a typing mistake or a forgotten ending, but does not match another documented model.
 _CLOSE = 0.75
 
 
@@ -43,14 +43,14 @@ def read_request(args: Namespace) -> GenerationRequest:
 
 
 def read_defaults(args: Namespace) -> dict[str, Any]:
-    """The fields that the options set for every line of a batch that does not say otherwise.
+    """The fields from the options, for lines of a batch that do not set them.
 
     Raises:
         InvalidRequestError: a value fits no model, or an input image cannot be read.
     """
     given = _given_fields(args)
     if images := given.get("image_urls"):
-        # A line means the same from whatever folder the command is run.
+        # A line must mean the same in every working folder.
         given["image_urls"] = [image.absolute() if isinstance(image, Path) else image for image in images]
     if args.param or args.path is not None:
         params = {key: _value(text) for key, text in args.param or ()}
@@ -64,7 +64,7 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
 
 
 def _given_fields(args: Namespace) -> dict[str, Any]:
-    """The fields that have an option and are set by it."""
+    """The fields that the options set, without the prompt."""
     given = {name: value for name in fields_by_name() if (value := getattr(args, name, None)) is not None}
     given.pop("prompt", None)
     if images := given.get("image_urls"):
@@ -80,7 +80,7 @@ def _misfits(name: str, value: Any) -> list[str]:
 
 
 def images_asked(request: GenerationRequest) -> int | None:
-    """How many images the request asks for; None where it does not say."""
+    """How many images the request asks for; None if it does not say."""
     count = request.to_dict().get("num_outputs")
     return count if isinstance(count, int) else None
 
@@ -101,12 +101,12 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
         problems += [_in_options(line) for line in error.problems]
     if request is not None and not problems:
         return request
-    hint = Hint.SEND_RAW if _may_have_grown(cls, given) else None
+    hint = Hint.SEND_RAW if _uses_unknown(cls, given) else None
     raise InvalidRequestError(problems=problems, hint=hint)
 
 
-def _may_have_grown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
-    """Whether the service may know more than we do: another field of the model, or another choice."""
+def _uses_unknown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
+    """Whether a field of the model, or a choice, is unknown to us. The service may have added it."""
     known = {spec.name: spec.choices for spec in cls.fields()}
     return any(
         name not in known or (known[name] and value not in known[name]) for name, value in given.items()
@@ -130,7 +130,7 @@ def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
 
 
 def _value(text: str) -> Any:
-    """JSON where it is, text where it is not."""
+    """The value of the text as JSON; the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -139,7 +139,7 @@ def _value(text: str) -> Any:
 
 def _refuse_typo(model: str) -> None:
     close = difflib.get_close_matches(model[:100], MODELS, n=1, cutoff=_CLOSE)
-    # An id that has more than the known one (a vendor before it, a variant behind it) is meant.
+    # An id that contains a known one (with a vendor before it, or a variant after it) is no mistake.
     if close and close[0] not in model:
         raise InvalidRequestError(
             f"--model {model}: did you mean {close[0]}? (--path {DEFAULT_PATH} sends any model unchecked)"
@@ -147,22 +147,22 @@ def _refuse_typo(model: str) -> None:
 
 
 def read_prompt(prompt: str) -> str:
-    """The prompt; of standard input if it is `-`.
+    """The prompt, or standard input if it is `-`.
 
     Raises:
-        InvalidRequestError: standard input is no text.
+        InvalidRequestError: standard input is not text.
     """
     if prompt != "-":
         return prompt
     try:
         return sys.stdin.read().strip()
     except UnicodeDecodeError:
-        problem = "PROMPT -: standard input is no text in this terminal's encoding"
+        problem = "PROMPT -: standard input is not text in this terminal's encoding"
     raise InvalidRequestError(problem)
 
 
 def read_image(option: str, text: str) -> str | Path:
-    """A URL as it is, anything else as the path of a file that can be read; `option` is where it was given.
+    """A URL as it is, or the path of a file that can be read. Errors name the `option`.
 
     Raises:
         InvalidRequestError: there is no such file, it cannot be read or is empty.
@@ -183,15 +183,15 @@ def read_image(option: str, text: str) -> str | Path:
 
 
 def open_folder(text: str) -> Path:
-    """The output folder, made if it is missing, and proved to take files.
+    """The output folder. It is made if it is missing, and tested with a temporary file.
 
     Raises:
-        InvalidRequestError: it cannot be one.
+        InvalidRequestError: it cannot be made, or no file can be written there.
     """
     folder = Path(text)
     if folder.suffix.lower() in IMAGE_SUFFIXES:
         raise InvalidRequestError(
-            f"--out {text}: this is the folder for the images, give one without {folder.suffix}"
+            f"--out {text}: this is the folder for the images; give a name without {folder.suffix}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -204,5 +204,5 @@ def open_folder(text: str) -> Path:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.EEXIST:
-        return "there is a file of that name"
+        return "a file has that name"
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

@@ -1,4 +1,4 @@
-"""How the emulator's public objects show themselves. The client has the same; the emulator imports nothing of it."""
+"""Shows public objects under their public path. A copy of the client's: the emulator imports nothing from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def show_under(path: str, values: tuple[type | Callable[..., object], ...]) -> N
     """Give classes and functions the module `path`, and objects of the classes a `dir()` of public names."""
     for value in values:
         if isinstance(value, type):
-            # Who evaluates annotations looks up their names in the module, and `path` does not have them all.
+            # Annotations are looked up in the class's module, and `path` does not have all their names.
             value.__annotations__ = inspect.get_annotations(value, eval_str=True)
             value.__dir__ = _public_dir  # type: ignore[assignment]
         value.__module__ = path

@@ -103,7 +103,7 @@ class Inspection:
         return self._service.script.fired
 
     def add_fault(self, fault: Fault) -> None:
-        """Append a fault to the script. It works also while the emulator runs."""
+        """Append a fault to the script. This also works while the emulator runs."""
         self._service.script.add(fault)
 
     def adopt(
@@ -129,7 +129,7 @@ class Inspection:
             ValueError: The id is in use, or the service would refuse the request.
         """
         if self._address is None:
-            raise RuntimeError("an emulator adopts tasks once it is entered with `with`")
+            raise RuntimeError("enter the emulator with `with` before it adopts tasks")
         self._service.adopt(task_id, path, dict(body), idempotency_key)
 
     def outage(self, seconds: float, fault: Fault | None = None) -> None:
@@ -158,7 +158,7 @@ class Emulator(Inspection):
         progress: How `progress` moves: in small steps, in quarters, or not at all before the end.
         idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task and no second
             bill. The service does not document this, so it is off.
-        models: Ids to accept beside the documented ones.
+        models: Ids to accept in addition to the documented ones.
 
     Raises:
         ValueError: `seconds` is negative or not finite, or `progress` is unknown.
@@ -192,11 +192,11 @@ class Emulator(Inspection):
         self._runner: web.AppRunner | None = None
         self._accept: Callable[[], asyncio.Protocol] = asyncio.Protocol
         self._listener: asyncio.Server | None = None
-        self._left = False
+        self._exited = False
 
     async def __aenter__(self) -> Self:
         if self._address is not None:
-            raise RuntimeError("an emulator runs once; make another one")
+            raise RuntimeError("an emulator can be started only once; make another one")
         self._service.clock.start(asyncio.get_running_loop().time)
         routes = Routes(self._service)
         self._accept = _counting(await self._set_up(routes), routes)
@@ -211,7 +211,7 @@ class Emulator(Inspection):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._left = True
+        self._exited = True
         await self._hang_up()
         await self._stop()
 
@@ -224,7 +224,7 @@ class Emulator(Inspection):
         try:
             await asyncio.sleep(seconds)
         finally:
-            if not self._left:
+            if not self._exited:
                 await self._listen()
 
     async def _listen(self) -> None:

@@ -1,4 +1,4 @@
-"""The pictures: their content, their painter, and a limited cache of painted ones.
+"""Paints pictures, and keeps the latest in a cache of limited size.
 
 Pillow paints them if it is installed. Without it the standard library paints simpler ones, always as PNG, and
 the log says so once.
@@ -97,7 +97,7 @@ class Gallery:
         return data
 
     def _remember(self, picture: Picture, data: bytes) -> None:
-        if picture not in self._known:  # two requests may have painted the same one
+        if picture not in self._known:  # two requests may have painted the same picture
             self._known[picture] = data
             self._size += len(data)
         while self._size > _MEMORY_BYTES:

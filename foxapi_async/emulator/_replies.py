@@ -1,4 +1,4 @@
-"""How an answer is sent: as JSON, as a file, or through a fault."""
+"""Makes answers: JSON, a file, or an answer changed by a fault."""
 
 import asyncio
 import email.utils
@@ -21,7 +21,7 @@ _DRIPS = 20
 def json_reply(
     body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON body. A lone surrogate of the request is sent back escaped, as it came."""
+    """A JSON body. A lone surrogate from the request is sent back escaped."""
     return web.Response(
         text=json.dumps(body), status=status, headers=headers, content_type="application/json"
     )
@@ -57,7 +57,7 @@ def _range(request: web.Request, etag: str, length: int) -> tuple[int, int] | No
 
 
 async def play(fault: Fault | None, request: web.Request, make: Make) -> web.StreamResponse:
-    """Answer a request, through its fault if it has one.
+    """Answer a request. A fault changes the answer.
 
     Args:
         fault: The fault of this request, or None.
@@ -105,14 +105,14 @@ async def cut(request: web.Request) -> web.StreamResponse:
     """Close the connection of a request instead of answering it."""
     if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
         request.transport.abort()
-    return await _gone()
+    return await _never_answer()
 
 
 async def _hang(_fault: Fault, _request: web.Request, _answer: web.Response) -> web.StreamResponse:
-    return await _gone()
+    return await _never_answer()
 
 
-async def _gone() -> web.StreamResponse:
+async def _never_answer() -> web.StreamResponse:
     # The server cancels the handler of a lost connection, and every handler when it stops.
     endless: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
     return await endless
@@ -168,7 +168,7 @@ def _filled(value: Mapping[str, Any] | list[Any] | str | float | None, task_id: 
 def _dumps(body: Mapping[str, Any]) -> bytes:
     raw: list[bytes] = []
 
-    def stand_in(value: bytes) -> str:  # JSON has no bytes: they are inserted afterwards
+    def stand_in(value: bytes) -> str:  # JSON cannot hold bytes: insert them afterwards
         raw.append(value)
         return f"\0{len(raw) - 1}\0"
 
@@ -188,7 +188,7 @@ async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> w
     await stream.write(data[: len(data) // 2])
     if request.transport is not None:  # pragma: no branch (the client may close it at this very moment)
         request.transport.close()  # unlike abort, this first sends the half
-    return await _gone()
+    return await _never_answer()
 
 
 async def _drip(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:

@@ -23,7 +23,7 @@ _PESSIMISM = 1.25
 # Spread of the logarithm of durations: most tasks are within a quarter of the median.
 _SIGMA = 0.25
 _PENDING_SHARE = 0.1
-# From the page's sample for one image.
+# From the documentation's example for one image.
 CREDITS_PER_OUTPUT = 5
 
 
@@ -59,7 +59,7 @@ class TaskView:
 
 @attrs.define(kw_only=True)
 class Task:
-    """A task and its fixed future. Only the count of polls changes."""
+    """A task. Its course is fixed when it is accepted; only the count of polls changes."""
 
     id: str
     media: Media
@@ -89,7 +89,7 @@ def draw_duration(seconds: float | None, seed: int, number: int) -> float:
 
 
 def estimate(seconds: float | None) -> float:
-    """The `estimated_time` of every task: whole seconds as on the pages, or exact if tasks are short."""
+    """The `estimated_time` of every task: whole seconds as in the documentation, or exact if tasks are short."""
     median = _USUAL_SECONDS if seconds is None else seconds
     return round(median * _PESSIMISM) if median >= 5 else round(median, 3)
 
@@ -130,7 +130,7 @@ def progress(task: Task, now: float, style: Progress = "linear") -> int:
 
 
 def view(task: Task, now: float, style: Progress) -> TaskView:
-    """The task frozen at `now`."""
+    """The state of the task at `now`."""
     never = task.fault is not None and task.fault.kind == "never"
     return TaskView(
         id=task.id,

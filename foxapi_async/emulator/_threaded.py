@@ -12,8 +12,8 @@ from ._emulator import Emulator, EmulatorOptions, Inspection
 class ThreadedEmulator(Inspection):
     """The service on this machine for synchronous code: `with ThreadedEmulator() as emulator`.
 
-    It takes the arguments of `Emulator` and has the same attributes. It also serves code whose loop it must
-    not share, for example a loop whose time jumps.
+    It takes the arguments of `Emulator` and has the same attributes. Use it too if the emulator
+    must not share your code's loop, for example a loop with virtual time.
 
     Args:
         **options: See `Emulator`.
@@ -27,7 +27,7 @@ class ThreadedEmulator(Inspection):
 
     def __enter__(self) -> Self:
         if self._thread is not None:
-            raise RuntimeError("an emulator runs once; make another one")
+            raise RuntimeError("an emulator can be started only once; make another one")
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="foxapi-emulator", daemon=True)
         self._thread.start()
@@ -44,7 +44,7 @@ class ThreadedEmulator(Inspection):
             self._thread.join()
 
     def _run(self, ready: "Future[None]") -> None:
-        # An explicit loop: the installed policy may make loops without real time.
+        # Name the loop class: the installed policy may make loops with virtual time.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(self._serve(ready))
 

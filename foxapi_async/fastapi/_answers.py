@@ -1,5 +1,5 @@
-"""The answers that a client of the app gets for errors: who must act, but never the key or facts about our
-account.
+"""The answers that a client of the app gets for errors. They say who must act. They never show the key or
+facts about our account.
 
 A client, or a proxy, repeats a request if the answer says so. So Retry-After is sent only if the same request
 cannot be billed twice.
@@ -23,7 +23,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
-# Seconds if the service named no time, and the most that is passed on.
+# Seconds for Retry-After if the service gave none, and the longest wait that is passed on.
 _RETRY_AFTER = 5.0
 _LONGEST = 24 * 3600.0
 _SHOWN_PROBLEMS = 20
@@ -52,14 +52,14 @@ class ErrorAnswer:
 
 
 def answer_to(error: FoxError) -> ErrorAnswer:
-    """The answer to a client for `error`: the first row that fits."""
+    """The answer to a client for `error`, from the first row of `_ANSWERS` that fits."""
     return next(answer(error) for kind, answer in _ANSWERS if isinstance(error, kind))
 
 
 def _refused(error: APIError) -> ErrorAnswer:
     """Pass on a refusal of the client's request in the service's words. Hide any other.
 
-    The words are passed on only if they are the service's own, in its envelope, and not from an edge's page.
+    Only words in the service's own error object are passed on, not those of an edge's page.
     """
     concerns_request = error.status in {400, 404, 413, 422} and error.task_id is None
     if not (concerns_request and (error.type or error.code)):
@@ -78,7 +78,7 @@ def _limited(error: FoxError) -> ErrorAnswer:
     return ErrorAnswer(429, "rate_limited", "Too many requests: try again later.", retry_after=_pause(error))
 
 
-def _away(error: FoxError) -> ErrorAnswer:
+def _unavailable(error: FoxError) -> ErrorAnswer:
     return attrs.evolve(_UNAVAILABLE, retry_after=_pause(error))
 
 
@@ -92,11 +92,11 @@ def _pause(error: FoxError) -> float | None:
 _UNAVAILABLE = ErrorAnswer(503, "unavailable", "Images cannot be made at the moment.", level=logging.WARNING)
 _ACCOUNT = attrs.evolve(_UNAVAILABLE, level=logging.ERROR)
 _UNUSABLE = ErrorAnswer(502, "upstream", "The image service gave no usable answer.", level=logging.WARNING)
-_NOT_READY = ErrorAnswer(504, "not_ready", "The task has not ended yet. It goes on: ask for its id again.")
+_NOT_READY = ErrorAnswer(504, "not_ready", "The task has not ended yet. It continues: ask for its id again.")
 _UNCERTAIN = ErrorAnswer(
     502,
     "uncertain_submit",
-    "It is not known whether the request was accepted. It may be billed: do not repeat it unseen.",
+    "It is not known whether the request was accepted. It may be billed: check before you repeat it.",
     level=logging.ERROR,
 )
 _INTERNAL = ErrorAnswer(500, "internal", "The server is not set up for this.", level=logging.ERROR)
@@ -113,8 +113,8 @@ _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (_errors.PermissionDeniedError, lambda _: _ACCOUNT),
     (_errors.NotFoundError, _missing),
     (_errors.RateLimitError, _limited),
-    (_errors.ServiceUnavailableError, _away),
-    (_errors.ConnectionFailedError, _away),
+    (_errors.ServiceUnavailableError, _unavailable),
+    (_errors.ConnectionFailedError, _unavailable),
     (APIError, _refused),
     (_errors.ConfigurationError, lambda _: _INTERNAL),
     (_errors.LedgerError, lambda _: _INTERNAL),
@@ -161,17 +161,17 @@ def error_response(error: FoxError) -> JSONResponse:
 
 
 def add_error_handlers(app: Starlette) -> None:
-    """ErrorAnswer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
+    """Answer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
 
     The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` if there are any:
 
     - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
-    - `RateLimitError`: 429, and unavailable or not reached: 503, both with Retry-After in whole seconds
+    - `RateLimitError`: 429; service unavailable or not reached: 503; both with Retry-After in whole seconds
     - 401, 402, 403 of our own account: 503, logged as an error and not shown
     - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`: 502
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
-    - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After: it may be billed
-    - `NotFoundError` of a task: 404; anything else: 502, or 500 if the set-up is wrong, logged and not shown
+    - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed
+    - `NotFoundError` of a task: 404; anything else: 502, or 500 for a wrong configuration; both logged and not shown
     """
     app.add_exception_handler(FoxError, _handle)
 

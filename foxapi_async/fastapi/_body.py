@@ -25,8 +25,8 @@ async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in a request's body.
 
     Raises:
-        InvalidRequestError: the body is not a JSON object; or it is not declared as JSON, and then another
-            site's form could have sent it.
+        InvalidRequestError: the body is not a JSON object, or not declared as JSON. Without that check
+            a form of another site could send it.
         BodyTooLargeError: it is larger than `MAX_BODY_BYTES`. No more than that is read.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -34,7 +34,7 @@ async def read_object(request: Request) -> dict[str, Any]:
         raise InvalidRequestError("send a JSON object, with the header Content-Type: application/json")
     value = _parsed(await _bytes_of(request))
     if not isinstance(value, dict):
-        raise InvalidRequestError('the body is no JSON object such as {"model": "...", "prompt": "..."}')
+        raise InvalidRequestError('the body is not a JSON object such as {"model": "...", "prompt": "..."}')
     return value
 
 

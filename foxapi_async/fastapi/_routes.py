@@ -59,20 +59,20 @@ _EVENTS = {
     "properties": {"event": {"type": "string"}, "id": {"type": "string"}, "data": {"type": "string"}},
 }
 
-_WORDS = {
+_DESCRIPTIONS = {
     404: "The service does not know the id",
     413: "The body is too large",
-    422: "What was sent is wrong, each fault in `problems`",
+    422: "The request is wrong; `problems` lists each fault",
     429: "Too many requests; see Retry-After",
     502: "The task failed, or the service gave no usable answer",
     503: "Images cannot be made at the moment",
-    504: "Not ready in time; the task goes on",
+    504: "Not ready in time; the task continues",
 }
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors of a route, for the documentation."""
-    return {status: {"model": ErrorBody, "description": _WORDS[status]} for status in statuses}
+    return {status: {"model": ErrorBody, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 class _ImageRoute(APIRoute):
@@ -118,7 +118,7 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
     - `POST /images`: a request as JSON, as `parse_request` takes it; 202 with its id
     - `GET /images/{task_id}`: the present state of the task
     - `GET /images/{task_id}/events`: its progress as server-sent events
-    - `GET /images/{task_id}/result?wait=30`: its images, after waiting for up to this many seconds
+    - `GET /images/{task_id}/result?wait=30`: its images; waits for them up to this many seconds
 
     Errors are answered as by `add_error_handlers`. The app needs `fox_lifespan`.
 
@@ -135,13 +135,13 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
         responses=_errors(413, 422, 429, 502, 503),
         openapi_extra={"requestBody": _BODY},
     )(submit_image)
-    router.get("/images/{task_id}", summary="How a task stands", responses=_errors(404, 422, 429, 502, 503))(
-        image_state
-    )
+    router.get(
+        "/images/{task_id}", summary="The state of a task", responses=_errors(404, 422, 429, 502, 503)
+    )(image_state)
     router.get(
         "/images/{task_id}/events",
         summary="Progress as server-sent events",
-        # Not EventSourceResponse: FastAPI would then take the handler for a generator of events.
+        # Not EventSourceResponse: with it FastAPI expects a handler that generates events.
         response_class=Response,
         responses={
             200: {"description": "The events", "content": {"text/event-stream": {"schema": _EVENTS}}},
@@ -151,7 +151,7 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
     )(image_events)
     router.get(
         "/images/{task_id}/result",
-        summary="The images, once they are there",
+        summary="The images, when they are ready",
         responses=_errors(404, 422, 502, 503, 504),
     )(image_result)
     return router
@@ -163,7 +163,7 @@ async def submit_image(request: Request, response: Response, fox: Fox) -> Submit
 
 
 async def submitted_by(submit: Submit, request: Request, response: Response) -> SubmittedImage:
-    """The answer to a request that goes to `submit`."""
+    """Submit the request with `submit`, and answer with the task's id."""
     handle = await submit(parse_request(await read_object(request)))
     response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
     return SubmittedImage(id=handle.id)
@@ -175,9 +175,9 @@ async def image_state(task_id: TaskId, fox: Fox) -> ImageState:
 
 
 async def image_events(task_id: TaskId, fox: Fox) -> Response:
-    """Events `progress`, then one `final`; or one `error`, if the end of the task cannot be learned.
+    """Send `progress` events, then one `final`; or one `error` if the SDK cannot learn how the task ended.
 
-    A browser's EventSource reconnects by itself, at any replica, and does not get the same event again.
+    A browser's EventSource reconnects by itself, to any replica, and does not get the same event again.
     """
     return EventResponse(task_id, watching(fox, task_id))
 

@@ -1,4 +1,4 @@
-"""The allowed values of a request's fields: defined once, used to check, send, list and document them.
+"""The fields of a request: defined once, used to check, send, list and document them.
 
 The values come from the annotation (a `Literal` lists the choices), so an editor, mypy and the check at run
 time always agree. `option`, the field's attrs metadata, holds the facts that a type cannot express.
@@ -57,7 +57,7 @@ class FieldSpec:
 
     Attributes:
         name: the field's name, in Python and on the wire.
-        kind: "text", "choice" (a text out of `choices`), "integer", "flag" (a bool) or "images" (a list).
+        kind: "text", "choice" (one of `choices`), "integer", "flag" (a bool) or "images" (a list).
         help: one sentence.
         choices: the allowed texts of a "choice", in the order of the page; else empty.
         minimum: the least value of an "integer"; None for no limit.
@@ -101,16 +101,16 @@ class FieldSpec:
                 yield FieldProblem(self.name, f": missing; {self._allowed_values}")
         elif self.kind == "images":
             yield from self._image_problems(value)
-        elif not self._holds(value):
+        elif not self._is_valid(value):
             yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         elif isinstance(value, str) and not is_sendable(value):
             yield FieldProblem(self.name, f"={shown(value)}: {NOT_UTF8}")
 
     @property
     def _allowed_values(self) -> str:
-        return f"allowed are {self.allowed}{'' if self.required else ', or leave it out'}"
+        return f"allowed values are {self.allowed}{'' if self.required else ', or leave it out'}"
 
-    def _holds(self, value: object) -> bool:
+    def _is_valid(self, value: object) -> bool:
         match self.kind:
             case "text":
                 return isinstance(value, str) and bool(value.strip()) and self._fits(len(value))

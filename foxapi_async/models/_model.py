@@ -33,7 +33,7 @@ class ModelRequest(GenerationRequest):
         prompt: what to generate, or how to edit the input images.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong.
+        InvalidRequestError: `.problems` has a line for each wrong field.
     """
 
     path: ClassVar[str] = "/v1/images/generations"
@@ -63,7 +63,7 @@ class ModelRequest(GenerationRequest):
         """The request with these fields; None means not set.
 
         Raises:
-            InvalidRequestError: with all wrong values and unknown names.
+            InvalidRequestError: `.problems` lists all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
         problems = [_unknown_field(name, names, cls.model) for name in given if name not in names]
@@ -86,7 +86,7 @@ class ModelRequest(GenerationRequest):
         }
 
     def _check(self) -> Iterable[str]:
-        """One line for each broken rule between fields. The fields themselves may still hold any value here."""
+        """One line for each broken rule between fields. The fields may still hold wrong values here."""
         return ()
 
     @classmethod

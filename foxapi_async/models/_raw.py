@@ -20,7 +20,7 @@ DEFAULT_PATH = "/v1/images/generations"
 # Every documented submit path, from /v1/images/generations to /v1/run/generations. No host, dot, query or
 # escape: a path from a database row must not lead to another address.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
-# What is known of any model: the prompt is a text, and input images are URLs or local files.
+# Every model has these: a prompt is a text, and input images are URLs or local files.
 _KINDS: dict[FieldKind, tuple[str, ...]] = {"text": ("prompt",), "images": ("image_urls",)}
 _OWN = ("model", "prompt", "path")
 # Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
@@ -29,7 +29,7 @@ _DEEPEST = 100
 
 @attrs.frozen
 class RawRequest(GenerationRequest):
-    """Any model on any generation endpoint. It sends fields that the typed classes do not know as given.
+    """Any model on any generation endpoint. It sends all fields as given, also fields that typed classes do not know.
 
     Args:
         model: the model id.
@@ -39,7 +39,7 @@ class RawRequest(GenerationRequest):
         path: the endpoint, which ends in "/generations".
 
     Raises:
-        InvalidRequestError: a value cannot be sent as it is. It is not checked whether the service knows it.
+        InvalidRequestError: a value cannot be sent. The SDK does not check whether the service knows the fields.
     """
 
     model: str
@@ -72,7 +72,7 @@ class RawRequest(GenerationRequest):
 
     @classmethod
     def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
-        """The names of the fields of this kind, as far as every model has them."""
+        """The names of the fields of this kind, that every model has."""
         return _KINDS.get(kind, ())
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
@@ -81,7 +81,9 @@ class RawRequest(GenerationRequest):
 
 def _prompt_problems(prompt: object) -> list[str]:
     if not isinstance(prompt, str) or not prompt.strip():
-        return [FieldProblem("prompt", f"={shown(prompt)}: allowed are non-blank texts, or leave it out")]
+        return [
+            FieldProblem("prompt", f"={shown(prompt)}: allowed values are non-blank texts, or leave it out")
+        ]
     return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 
@@ -96,7 +98,7 @@ def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, An
     ]
     copied: dict[str, Any] = {}
     for key, value in params.items():
-        if _is_name(key, "", problems):
+        if _check_name(key, "", problems):
             copied[key] = _copy(value, f"[{shown(key)}]", problems, files=key in _KINDS["images"])
     return copied
 
@@ -109,7 +111,7 @@ def _copy(value: FieldValue, where: str, problems: list[str], depth: int = 0, *,
         return {
             key: _copy(item, f"{where}[{shown(key)}]", problems, depth + 1)
             for key, item in value.items()
-            if _is_name(key, where, problems)
+            if _check_name(key, where, problems)
         }
     elif isinstance(value, list | tuple):
         return [
@@ -123,7 +125,7 @@ def _copy(value: FieldValue, where: str, problems: list[str], depth: int = 0, *,
     return value
 
 
-def _is_name(key: object, where: str, problems: list[str]) -> bool:
+def _check_name(key: object, where: str, problems: list[str]) -> bool:
     good = isinstance(key, str) and is_sendable(key)
     if not good:
         problems.append(FieldProblem("params", f"{where}: the field name {shown(key)} must be a text"))

@@ -1,7 +1,7 @@
-"""Runs the page's requests as items of a batch: in the ledger before they are sent, in the folder when they
-are done.
+"""Runs the page's requests as items of a batch: each is in the ledger before it is sent, and in the folder when
+it is done.
 
-The order of an item's steps is that of `foxapi_async._batch.item`. A task of the session completes each item,
+The steps of an item have the order of `foxapi_async._batch.item`. An asyncio task of the session completes each item,
 even if no browser is open. The next server on the same folder continues with unfinished items.
 """
 
@@ -75,7 +75,7 @@ class PageService:
         Args:
             fox: the open session.
             out: the folder.
-            emulated: whether the service is the emulator of a command; None if it does not matter.
+            emulated: whether the session uses the command's emulator; None to skip this check.
             other_origin: continue although the folder was begun at a service with another address.
             rebuild_ledger: make a lost ledger again.
 
@@ -118,7 +118,7 @@ class PageService:
     # The calls of the routes.
 
     async def submit(self, request: GenerationRequest) -> TaskHandle:
-        """Submit a request, after it is in the ledger. If its caller goes away, it is still completed.
+        """Record a request in the ledger and submit it. It is completed even if the caller goes away.
 
         Raises:
             FoxError: as `FoxSession.submit`.
@@ -137,12 +137,12 @@ class PageService:
             held=self._context.budget.take(kind),
         )
         waiting: Waiting = self._engine.loop.create_future()
-        waiting.add_done_callback(_heard)
+        waiting.add_done_callback(_mark_read)
         self._begin(item, waiting)
         return await asyncio.shield(waiting)
 
     async def resume(self, task_id: str) -> bool:
-        """Poll a task again that the server stopped waiting for; False if there is no such task.
+        """Continue to poll a task for which the server stopped waiting; False if there is no such task.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -167,7 +167,7 @@ class PageService:
         task = self._engine.spawn(self._complete(run, key, waiting))
         self._context.add(task, run)
         if waiting is not None:
-            task.add_done_callback(lambda _: _give_no_answer(waiting))
+            task.add_done_callback(lambda _: _fail_unanswered(waiting))
 
     async def _complete(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
         try:
@@ -225,11 +225,11 @@ def _progress(event: TaskEvent) -> Change:
     return Change("progress", event.task_id, ImageProgress.of(event).model_dump())
 
 
-def _give_no_answer(waiting: Waiting) -> None:
+def _fail_unanswered(waiting: Waiting) -> None:
     if not waiting.done():
         waiting.set_exception(ConfigurationError("the server was stopped before there was an answer"))
 
 
-def _heard(waiting: Waiting) -> None:
+def _mark_read(waiting: Waiting) -> None:
     """Mark the error as read: the caller may have gone, and the ledger has the outcome."""
     waiting.exception()

@@ -48,7 +48,12 @@ class ReportItem:
 
 @attrs.frozen
 class ReportData:
-    """All items, each id once, in the order of their last lines; and the lines that could not be read."""
+    """All items, each id once, in the order of their last lines.
+
+    Attributes:
+        torn: whether the last line is cut off.
+        unreadable: the numbers of other lines that cannot be read.
+    """
 
     items: tuple[ReportItem, ...]
     torn: bool = False
@@ -63,17 +68,17 @@ def read_manifest(path: Path) -> ReportData:
     """
     items: dict[str, ReportItem] = {}
     wrong: list[int] = []
-    ended, number = True, 0
+    has_newline, number = True, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            ended = line.endswith(b"\n")
+            has_newline = line.endswith(b"\n")
             item = _read_line(line, number) if line.strip() else None
             if item is not None:
                 items.pop(item.id, None)
                 items[item.id] = item
             elif line.strip():
                 wrong.append(number)
-    torn = bool(wrong) and wrong[-1] == number and not ended
+    torn = bool(wrong) and wrong[-1] == number and not has_newline
     return ReportData(tuple(items.values()), torn, tuple(wrong[:-1] if torn else wrong))
 
 
@@ -112,7 +117,7 @@ def _text(value: Any) -> str:
     """A text that UTF-8 and HTML can hold. Control characters would be errors in a page."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return ""
-    text = str(value)  # this is safe for integers: the JSON reader refuses those with too many digits for it
+    text = str(value)  # safe: the JSON reader has refused integers with too many digits for `str`
     kept = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
     return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "\ufffd" for c in kept)
 

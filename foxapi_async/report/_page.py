@@ -32,7 +32,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 def page_of(manifest: ReportData, name: str) -> str:
-    """The whole page of a batch with that folder name. It loads nothing but the images beside it."""
+    """The whole page of a batch; `name` is its folder's. The page loads only the images beside it."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' file:; "
@@ -72,13 +72,13 @@ def _body(manifest: ReportData) -> Iterator[str]:
 def _remarks(manifest: ReportData) -> Iterator[str]:
     texts: list[str] = []
     if manifest.torn:
-        texts.append("The manifest's last line was cut off, as a killed run leaves it; it is left out here.")
+        texts.append("The manifest's last line is incomplete, as after a killed run. It is not shown.")
     if wrong := manifest.unreadable:
         numbers = ", ".join(map(str, wrong[:10])) + (" …" if len(wrong) > 10 else "")
         texts.append(f"{counted(len(wrong), 'line')} of the manifest cannot be read: {numbers}.")
     if len(manifest.items) > _MOST_CARDS:
         texts.append(
-            f"The last {_MOST_CARDS:,} of {len(manifest.items):,} items are shown; the figures are of all."
+            f"The last {_MOST_CARDS:,} of {len(manifest.items):,} items are shown; the figures count all items."
         )
     if not manifest.items:
         texts.append("The manifest has no items yet.")

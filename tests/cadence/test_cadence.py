@@ -170,7 +170,7 @@ def test_gaps_grow_as_the_price_rises(estimate, age, factor):
     when = dear.next_poll(age, estimate)
 
     assert FREE.next_poll(age, estimate) <= when * (1 + 1e-9)
-    assert math.isclose(when, FREE.next_look(age, forecast, scarcity=factor), rel_tol=1e-9)
+    assert math.isclose(when, FREE._next_poll(age, forecast, scarcity=factor), rel_tol=1e-9)
 
 
 @pytest.mark.parametrize("estimate", [5, 45, 600, None])
@@ -301,8 +301,8 @@ def test_a_plan_goes_by_what_was_learned():
     known = Estimates()
     for _ in range(50):
         estimator = model_estimates(known, "quick").timed
-        estimator.ended(estimator.created(), 0.1, 0.11)
-        estimator.gone()
+        estimator.ended(estimator.add_task(), 0.1, 0.11)
+        estimator.remove_task()
 
     assert Cadence().explain(45) == Cadence().explain(45, estimates=known, model="new")
     assert Cadence().explain(45, estimates=known, model="quick").mean_polls < 10

@@ -340,7 +340,7 @@ async def test_an_error_that_ends_a_session_names_what_is_unfinished(emulator):
     (note,) = error.__notes__
     assert caught.value is error
     assert all(handle.id in note for handle in handles[:20])
-    assert note.startswith("the session was left with 22 tasks unfinished")
+    assert note.startswith("the session was closed with 22 tasks unfinished")
     assert note.endswith("and 2 more")
 
 
@@ -480,7 +480,7 @@ async def test_a_session_that_is_not_open_says_so(emulator):
         with pytest.raises(ConfigurationError):
             await use
     for call in (fox.events, lambda: fox.as_completed([]), lambda: fox.attach("task-1")):
-        with pytest.raises(ConfigurationError, match="was left"):
+        with pytest.raises(ConfigurationError, match="was closed"):
             call()
 
     assert [] == emulator.requests

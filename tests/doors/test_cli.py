@@ -279,8 +279,8 @@ REFUSALS = {
     "timeout text": (["generate", FOX, "--timeout", "soon"], "must be a number above 0"),
     "abbreviation": (["generate", FOX, "--asp", "1:1"], "--asp"),
     "unknown command": (["paint", FOX], "paint"),
-    "blank prompt": (["generate", " "], "PROMPT=' ': allowed are non-blank texts"),
-    "count": (["generate", FOX, "-n", "9"], "--num-outputs=9: allowed are whole numbers from 1 to 4"),
+    "blank prompt": (["generate", " "], "PROMPT=' ': allowed values are non-blank texts"),
+    "count": (["generate", FOX, "-n", "9"], "--num-outputs=9: allowed values are whole numbers from 1 to 4"),
     "two problems": (["generate", FOX, "-n", "9", "--aspect-ratio", "7:7"], "--aspect-ratio='7:7'"),
     "no such field": (["generate", FOX, "-m", PRO, "-n", "2"], f"-n: {PRO} has no num_outputs"),
     "field of another": (["generate", FOX, "--resolution", "2K"], "--resolution: grok-imagine-image has no"),
@@ -290,10 +290,10 @@ REFUSALS = {
     "an empty image": (["generate", FOX, "--image", os.devnull], "the file is empty"),
     "a null byte": (["generate", FOX, "--image", "a\0b"], "a\\x00b: embedded null"),
     "a strange scheme": (["generate", FOX, "--image", "ftp://x/1.png"], "give a local file"),
-    "out is a file": (["generate", FOX, "--out", __file__], "there is a file of that name"),
+    "out is a file": (["generate", FOX, "--out", __file__], "a file has that name"),
     "out below a file": (["generate", FOX, "--out", f"{__file__}/x"], "Not a directory"),
     "out with a null": (["generate", FOX, "--out", "a\0b"], "embedded null"),
-    "out as an image": (["generate", FOX, "--out", "fox.png"], "give one without .png"),
+    "out as an image": (["generate", FOX, "--out", "fox.png"], "give a name without .png"),
     "no data URI": (
         ["generate", FOX, "--image", "data:x"],
         "--image[0]='data:x': neither an http(s) URL nor a data URI",
@@ -584,8 +584,8 @@ def test_a_model_that_is_not_named_is_null(foxapi, service, words):
     ("error", "line"),
     [
         (
-            TaskAbandonedError("the session was left before task t finished", hint=Hint.RESUME_TASK),
-            "the session was left before task t finished",
+            TaskAbandonedError("the session was closed before task t finished", hint=Hint.RESUME_TASK),
+            "the session was closed before task t finished",
         ),
         (
             DownloadError("a.png exists already", hint=Hint.OVERWRITE),

@@ -651,13 +651,13 @@ async def test_an_id_that_is_unknown(client, what):
 DEEP = b"[" * 100_000
 
 BODIES = [
-    (b"", "application/json", "no JSON object"),
-    (b"[]", "application/json", "no JSON object"),
-    (b"null", "application/json", "no JSON object"),
-    (b"{", "application/json", "no JSON object"),
-    (b"\xff\xfe", "application/json", "no JSON object"),
-    (b'{"model": NaN}', "application/json", "no JSON object"),
-    (DEEP, "application/json", "no JSON object"),
+    (b"", "application/json", "not a JSON object"),
+    (b"[]", "application/json", "not a JSON object"),
+    (b"null", "application/json", "not a JSON object"),
+    (b"{", "application/json", "not a JSON object"),
+    (b"\xff\xfe", "application/json", "not a JSON object"),
+    (b'{"model": NaN}', "application/json", "not a JSON object"),
+    (DEEP, "application/json", "not a JSON object"),
     (b'{"a":' * 500 + b"1" + b"}" * 500, "application/json", "model: missing"),
     (b'{"model": "x", "n": ' + b"[" * 300 + b"]" * 300 + b"}", "application/json", "nested too deeply"),
     (b'{"model": "x", "n": [' + b"1," * MAX_COMMAS + b"1]}", "application/json", "too many values"),

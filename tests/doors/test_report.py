@@ -207,9 +207,9 @@ def test_a_torn_last_line_is_a_remark(report):
     """A cut last line is left out, and a remark says so."""
     page = report(record(), '{"id": "b', end="")
 
-    assert [
-        "The manifest's last line was cut off, as a killed run leaves it; it is left out here."
-    ] == page.all("p", "remark")
+    assert ["The manifest's last line is incomplete, as after a killed run. It is not shown."] == page.all(
+        "p", "remark"
+    )
     assert 1 == len(page.all("article"))
 
 
@@ -429,4 +429,4 @@ def test_long_prompts_and_many_items_are_bounded(report, monkeypatch):
 
     assert ["x" * 2000 + "…"] == page.all("p", "prompt")
     assert 2 == len(page.attributes("article"))
-    assert ["The last 2 of 3 items are shown; the figures are of all."] == page.all("p", "remark")
+    assert ["The last 2 of 3 items are shown; the figures count all items."] == page.all("p", "remark")

@@ -240,10 +240,10 @@ def test_all_problems_at_once():
     found = problems(GrokImagineImage, " ", num_outputs=5, aspect_ratio="5:3", output_format="gif")
 
     assert (
-        "prompt=' ': allowed are non-blank texts",
-        "num_outputs=5: allowed are whole numbers from 1 to 4, or leave it out",
-        f"aspect_ratio='5:3': allowed are {', '.join(map(repr, GROK_RATIOS.split()))}, or leave it out",
-        "output_format='gif': allowed are 'jpg', 'jpeg', 'png', 'webp', or leave it out",
+        "prompt=' ': allowed values are non-blank texts",
+        "num_outputs=5: allowed values are whole numbers from 1 to 4, or leave it out",
+        f"aspect_ratio='5:3': allowed values are {', '.join(map(repr, GROK_RATIOS.split()))}, or leave it out",
+        "output_format='gif': allowed values are 'jpg', 'jpeg', 'png', 'webp', or leave it out",
     ) == found
 
 
@@ -254,7 +254,7 @@ def test_message():
     with pytest.raises(ValueError, match=r"^2 problems: prompt=.*; num_outputs=.*; RawRequest sends") as two:
         GrokImagineImage("", num_outputs=0)
 
-    assert str(one.value).startswith("num_outputs=0: allowed are whole numbers from 1 to 4")
+    assert str(one.value).startswith("num_outputs=0: allowed values are whole numbers from 1 to 4")
     assert "RawRequest" in str(one.value)
     assert len(two.value.problems) == 2
 
@@ -270,7 +270,7 @@ def test_flags(wrong):
     """A flag is True or False, nothing else."""
     [line] = problems(Gemini31FlashImage, "a", image_search=wrong)
 
-    assert line.endswith("allowed are True, False, or leave it out")
+    assert line.endswith("allowed values are True, False, or leave it out")
 
 
 @pytest.mark.parametrize("wrong", [512, "512 ", "1k", "", ["1K"], {"1K": 1}, b"1K"])
@@ -278,7 +278,7 @@ def test_choices(wrong):
     """A choice is one of the listed texts, exactly."""
     [line] = problems(Gemini31FlashImage, "a", resolution=wrong)
 
-    assert "allowed are '512', '0.5K', '1K', '2K', '4K'" in line
+    assert "allowed values are '512', '0.5K', '1K', '2K', '4K'" in line
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_prompt(make, wrong):
 
 def test_missing_prompt():
     """None for the prompt of a model that needs one is a missing prompt."""
-    assert problems(GrokImagineImage, None) == ("prompt: missing; allowed are non-blank texts",)
+    assert problems(GrokImagineImage, None) == ("prompt: missing; allowed values are non-blank texts",)
 
 
 def test_differences_of_the_two_geminis():
@@ -394,14 +394,14 @@ def test_no_list_of_images(wrong):
     """image_urls is left out, or a list with at least one item."""
     [line] = problems(GrokImagineImage, "a", image_urls=wrong)
 
-    assert line.endswith("allowed are lists of 1 to 3 URLs or local files, or leave it out")
+    assert line.endswith("allowed values are lists of 1 to 3 URLs or local files, or leave it out")
 
 
 def test_number_of_images():
     """Grok takes at most 3 images; the gemini page names no limit, so there is none."""
     [line] = problems(GrokImagineImage, "a", image_urls=[URL] * 4)
 
-    assert line.startswith("image_urls: 4 images given; allowed are lists of 1 to 3")
+    assert line.startswith("image_urls: 4 images given; allowed values are lists of 1 to 3")
     assert len(Gemini3ProImage("a", image_urls=[URL] * 40).image_urls) == 40
 
 
@@ -645,8 +645,8 @@ def test_unknown_fields():
         "'promt': no field of grok-imagine-image; did you mean prompt?",
         f"'zzz': no field of grok-imagine-image; {fields}",
         f"3: no field of grok-imagine-image; {fields}",
-        "prompt: missing; allowed are non-blank texts",
-        "num_outputs=9: allowed are whole numbers from 1 to 4, or leave it out",
+        "prompt: missing; allowed values are non-blank texts",
+        "num_outputs=9: allowed values are whole numbers from 1 to 4, or leave it out",
     ) == found
     assert len(problems(parse_request, {"model": "grok-imagine-image", "prompt": "a", "zzz": 1})) == 1
 
@@ -687,10 +687,10 @@ def test_a_model_is_its_definition(wan):
     assert problems(
         parse_request, {"model": "wan", "prompt": "a", "negative": "abcdef", "seed": -1, "steps": "1"}
     ) == (
-        "style: missing; allowed are 'plain', 'oil'",
-        "negative='abcdef': allowed are non-blank texts up to 5 characters, or leave it out",
-        "seed=-1: allowed are whole numbers from 0, or leave it out",
-        "steps='1': allowed are whole numbers, or leave it out",
+        "style: missing; allowed values are 'plain', 'oil'",
+        "negative='abcdef': allowed values are non-blank texts up to 5 characters, or leave it out",
+        "seed=-1: allowed values are whole numbers from 0, or leave it out",
+        "steps='1': allowed values are whole numbers, or leave it out",
     )
     assert "| `steps` | whole numbers | not documented | Steps. |" in describe(wan)
 

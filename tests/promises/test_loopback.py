@@ -118,7 +118,7 @@ def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
     assert task_id in done.stderr
     assert emulator.key not in done.stderr
     log, _, traceback = done.stderr.partition("Traceback")
-    assert [1, 1] == [text.count("the session was left with") for text in (log, traceback)]
+    assert [1, 1] == [text.count("the session was closed with") for text in (log, traceback)]
     assert task_id in traceback
 
 

@@ -33,7 +33,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 class TextLines:
     """The lines of a stream of blocks: UTF-8, with or without a byte order mark, ending in LF or CRLF.
 
-    `drained` is true if all lines so far are given out, except blank ones: the next line needs another block.
+    `drained` is true if all lines that are not blank were returned. The next line needs another block.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -41,31 +41,31 @@ class TextLines:
         self.drained = False
 
     def __iter__(self) -> Iterator[TextLine]:
-        tail, lost, number = b"", False, 0
+        tail, too_long, number = b"", False, 0
         for block in self._blocks:
             *whole, tail = (tail + block).split(b"\n")
-            last = number + _count_filled(whole)
+            last = number + _last_filled(whole)
             for line in whole:
                 number += 1
                 self.drained = number >= last
-                yield _text_line(number, line, lost=lost)
-                lost = False
+                yield _text_line(number, line, too_long=too_long)
+                too_long = False
             if len(tail) > LONGEST_LINE:
-                tail, lost = b"", True
-        if tail or lost:
-            yield _text_line(number + 1, tail, lost=lost)
+                tail, too_long = b"", True
+        if tail or too_long:
+            yield _text_line(number + 1, tail, too_long=too_long)
 
 
-def _count_filled(lines: list[bytes]) -> int:
-    """How many lines there are, without the blank ones at the end."""
+def _last_filled(lines: list[bytes]) -> int:
+    """The number of the last line that is not blank; 0 if all are blank."""
     count = len(lines)
     while count and not lines[count - 1].strip():
         count -= 1
     return count
 
 
-def _text_line(number: int, line: bytes, *, lost: bool) -> TextLine:
-    if lost or len(line) > LONGEST_LINE:
+def _text_line(number: int, line: bytes, *, too_long: bool) -> TextLine:
+    if too_long or len(line) > LONGEST_LINE:
         return TextLine(number, "", f"a line of more than {LONGEST_LINE} bytes")
     if number == 1:
         line = line.removeprefix(_BOM)
@@ -83,12 +83,12 @@ class InputFile:
 
     Args:
         source: a path, or "-" for standard input.
-        form: its format; None: by the ending of the name. For a pipe without one the first line decides: `{`
-            means JSON lines, anything else prompts.
-        defaults: fields of the request, for fields that a line does not have.
+        form: its format. If None, the ending of the name decides. For a pipe without an ending the first line
+            decides: `{` means JSON lines, anything else means prompts.
+        defaults: values for the fields that a line does not set.
 
     Attributes:
-        checksum: the SHA-256 of the whole file, hexadecimal, after it was read to its end; else None.
+        checksum: the hexadecimal SHA-256 of the whole file; None until it was read to its end.
 
     Raises:
         InvalidRequestError: there is no such file, or its format is unknown.
@@ -103,7 +103,7 @@ class InputFile:
     ) -> None:
         self._path = None if source == STDIN else Path(source)
         self._defaults = dict(defaults or {})
-        # A pipe can be read only once and may block its reader; a file does neither.
+        # A pipe can be read only once, and a read may block. A regular file has neither limit.
         self.is_regular = self._path is not None and _is_regular(self._path)
         self._form: Form | None = form or self._form_by_name()
         self.checksum: str | None = None
@@ -115,14 +115,14 @@ class InputFile:
 
     @property
     def validation(self) -> str | None:
-        """The mark of a finished validation: the checksum, with all else that the meaning of a line depends on."""
+        """A hash of the checksum, format, folder and defaults: everything that decides the meaning of a line."""
         if self.checksum is None:
             return None
         facts = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
         return hashlib.sha256(json.dumps(facts, default=os.fspath).encode()).hexdigest()
 
     async def chunks(self, size: int = 500) -> AsyncGenerator[list[InputRow], None]:
-        """At most `size` items at a time, read in a thread; from a pipe, those that have arrived.
+        """At most `size` items at a time, read in a thread. A pipe gives the items that have arrived.
 
         Raises:
             InvalidRequestError: the input cannot be read.
@@ -164,7 +164,7 @@ class InputFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _open(self) -> FileIO:
-        # Unbuffered: a thread that waits for a pipe must hold no lock that the interpreter needs at its end.
+        # Unbuffered: a thread that waits for a pipe must hold no lock that the interpreter needs when it exits.
         if self._path is not None:
             return FileIO(self._path)
         if sys.stdin is None:
@@ -239,8 +239,8 @@ class _Chunks:
 
 
 async def _in_own_thread(call: Callable[[], T]) -> T:
-    """The result of a call that may block forever. After a cancellation, or at the interpreter's end, its
-    thread is not waited for.
+    """The result of a call that may block forever. Nothing waits for its thread after a cancellation, or when
+    the interpreter exits.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
