@@ -62,12 +62,12 @@ class BatchStatus:
         """The counts, in words."""
         parts = [
             f"{self.counts[ItemState.DONE]:,} done",
-            self.counts[ItemState.FAILED] and f"{self.counts[ItemState.FAILED]:,} failed",
-            self.running and f"{self.running:,} running at the service (and billed)",
-            self.unclear and f"{self.unclear:,} uncertain",
-            self.waiting and f"{self.waiting:,} not begun",
+            *([f"{self.counts[ItemState.FAILED]:,} failed"] if self.counts[ItemState.FAILED] else []),
+            *([f"{self.running:,} running at the service (and billed)"] if self.running else []),
+            *([f"{self.unclear:,} uncertain"] if self.unclear else []),
+            *([f"{self.waiting:,} not begun"] if self.waiting else []),
         ]
-        return ", ".join(part for part in parts if part)
+        return ", ".join(parts)
 
     @property
     def cost(self) -> str | None:

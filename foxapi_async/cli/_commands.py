@@ -108,20 +108,12 @@ def models(_args: Namespace, screen: Screen) -> int:
 
 def serve(args: Namespace, screen: Screen) -> int:
     """Serve the page."""
-    _check_extra()
-    from foxapi_async.cli._serve import PageCommand  # noqa: PLC0415 - a web server, rarely needed
-
-    return run(PageCommand(args, screen).work(), screen)
-
-
-def _check_extra() -> None:
     try:
-        import fastapi.sse  # noqa: F401, PLC0415 - of the extra
-        import uvicorn  # noqa: F401, PLC0415 - of the extra
+        from foxapi_async.cli._serve import PageCommand  # noqa: PLC0415 - a web server, rarely needed
     except ImportError as error:
         problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
     else:
-        return
+        return run(PageCommand(args, screen).work(), screen)
     raise ConfigurationError(problem)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foxapi_async._errors import FoxError, Hint, InvalidRequestError, with_hint
@@ -117,7 +117,7 @@ class _LogLines(logging.Handler):
 
 
 @contextlib.contextmanager
-def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Iterator[None]:
+def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Generator[None]:
     """Show warnings of the package, and with `verbose` also what it does, while the block runs.
 
     With `calm`, what many items have in common is shown now and then, and not for each.

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from foxapi_async._errors import Hint, InvalidRequestError, parts_of
 from foxapi_async._handles.result import IMAGE_SUFFIXES
@@ -74,7 +74,7 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
 
 def _misfits(name: str, value: Any) -> list[str]:
     """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
-    value = tuple(value) if isinstance(value, list) else value
+    value = tuple(cast(list[object], value)) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
     return found[0] if all(found) else []
 
@@ -94,11 +94,12 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
         for name in given
         if name not in names
     ]
+    request = None
     try:
         request = cls.from_fields({name: value for name, value in given.items() if name in names})
     except InvalidRequestError as error:
         problems += [_in_options(line) for line in error.problems]
-    if not problems:
+    if request is not None and not problems:
         return request
     hint = Hint.SEND_RAW if _uses_unknown(cls, given) else None
     raise InvalidRequestError(problems=problems, hint=hint)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManage
 
 
 @contextlib.asynccontextmanager
-async def _emulated(seconds: float, settings: dict[str, Any]) -> AsyncIterator[FoxSession]:
+async def _emulated(seconds: float, settings: dict[str, Any]) -> AsyncGenerator[FoxSession]:
     from foxapi_async.emulator import Emulator  # noqa: PLC0415 - a web server, rarely needed
 
     async with Emulator(seconds=seconds) as emulator:

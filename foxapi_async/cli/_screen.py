@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from foxapi_async._wire.texts import plain
@@ -55,7 +55,7 @@ class Screen:
         self._write(sys.stderr, f"foxapi: {plain(text)}")
 
     @contextlib.asynccontextmanager
-    async def following(self, progress: Progress) -> AsyncIterator[None]:
+    async def following(self, progress: Progress) -> AsyncGenerator[None]:
         """Show progress while the block runs: bars on a terminal, else a line now and then."""
         ticker = asyncio.create_task(self._tick(progress))
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import FastAPI
@@ -50,7 +50,7 @@ class Page:
         return app
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _: Any) -> AsyncIterator[dict[str, Any]]:
+    async def _lifespan(self, _: Any) -> AsyncGenerator[dict[str, Any]]:
         yield {"fox": self._service.fox, STATE_KEY: self._stopping}
 
 

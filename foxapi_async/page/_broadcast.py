@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import attrs
@@ -69,7 +69,7 @@ class Broadcaster:
             subscriber.wake()
 
     @contextlib.contextmanager
-    def subscribed(self) -> Iterator[Subscriber]:
+    def subscribed(self) -> Generator[Subscriber]:
         """A subscriber that exists while the block runs."""
         subscriber = Subscriber()
         self._subscribers.add(subscriber)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._wire.json_values import JsonValue, read_mapping
 
 # Types that a browser shows only as a picture.
 IMAGE_TYPES = {
@@ -111,7 +112,7 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
         fault: why the server stopped waiting for its task, which continues; None while it waits.
     """
     record = _record(entry)
-    request = _mapping(record.get("request"))
+    request = read_mapping(record.get("request")) or {}
     return {
         "key": entry.key,
         "place": place,
@@ -120,8 +121,8 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
         "request": request,
         "model": record.get("model") or request.get("model"),
         "changed": entry.changed,
-        "elapsed": _mapping(record.get("timings")).get("elapsed"),
-        "credits": credits_reserved(_mapping(record.get("usage"))),
+        "elapsed": (read_mapping(record.get("timings")) or {}).get("elapsed"),
+        "credits": credits_reserved(read_mapping(record.get("usage"))),
         "images": [{"url": address(entry, n)} for n in range(1, len(_files(record)) + 1)],
         "error": _error(record),
         "fault": fault,
@@ -151,22 +152,16 @@ def _record(entry: LedgerEntry) -> Mapping[str, Any]:
     """The item's line of the manifest. Without one, or after a newer submit, the data stored with the submit."""
     text = entry.opening if entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED} else None
     try:
-        return _mapping(json.loads(text or entry.record or entry.opening or "{}"))
+        return read_mapping(json.loads(text or entry.record or entry.opening or "{}")) or {}
     except ValueError:
         return {}
 
 
 def _files(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    files = record.get("files")
-    return [_mapping(file) for file in files] if isinstance(files, list) else []
+    files: JsonValue = record.get("files")
+    return [read_mapping(file) or {} for file in files] if isinstance(files, list) else []
 
 
 def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    error = _mapping(record.get("error"))
-    if not error:
-        return None
-    return {name: error.get(name) for name in ("code", "message", "charged")}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    error = read_mapping(record.get("error"))
+    return {name: error.get(name) for name in ("code", "message", "charged")} if error else None

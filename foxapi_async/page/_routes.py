@@ -161,7 +161,7 @@ def _asset_route(path: str) -> Callable[[], Any]:
 
 @functools.cache
 def _asset(name: str) -> bytes:
-    return files(__package__).joinpath(name).read_bytes()
+    return files("foxapi_async.page").joinpath(name).read_bytes()
 
 
 def _encoded(change: Change) -> bytes:

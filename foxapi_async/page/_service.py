@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from foxapi_async._batch.budget import Budget, kind_of
@@ -69,7 +69,7 @@ class PageService:
         emulated: bool | None = None,
         other_origin: bool = False,
         rebuild_ledger: bool = False,
-    ) -> AsyncIterator[PageService]:
+    ) -> AsyncGenerator[PageService]:
         """A service in the folder `out`, which continues with the unfinished items there.
 
         Args:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import attrs
 
-from foxapi_async._wire.json_values import JsonValue
+from foxapi_async._wire.json_values import JsonValue, read_mapping
 
 # A longer prompt or message makes the page heavy without benefit.
 _LONGEST_TEXT = 2000
@@ -91,8 +91,8 @@ def _read_line(line: bytes, number: int) -> ReportItem | None:
 
 
 def _read_item(record: Mapping[str, Any], number: int) -> ReportItem:
-    usage, timings, error = (_mapping(record.get(name)) for name in ("usage", "timings", "error"))
-    prompt = record.get("prompt") or _mapping(record.get("request")).get("prompt")
+    usage, timings, error = (read_mapping(record.get(name)) or {} for name in ("usage", "timings", "error"))
+    prompt = record.get("prompt") or (read_mapping(record.get("request")) or {}).get("prompt")
     submitted, finished = _moment(timings.get("submitted")), _moment(timings.get("finished"))
     elapsed = _number(timings.get("elapsed"))
     if elapsed is None and submitted is not None and finished is not None and finished >= submitted:
@@ -111,10 +111,6 @@ def _read_item(record: Mapping[str, Any], number: int) -> ReportItem:
         message=_text(error.get("message")),
         charged=_text(error.get("charged")),
     )
-
-
-def _mapping(value: JsonValue) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str:
@@ -139,7 +135,7 @@ def _moment(value: Any) -> float | None:
 
 
 def _addresses(files: JsonValue) -> tuple[str, ...]:
-    paths = [_mapping(file).get("path") for file in files] if isinstance(files, list) else []
+    paths = [(read_mapping(file) or {}).get("path") for file in files] if isinstance(files, list) else []
     return tuple(address for path in paths if (address := address_of(path)))
 
 

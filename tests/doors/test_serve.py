@@ -837,6 +837,10 @@ def clean(monkeypatch, tmp_path):
 @pytest.mark.parametrize("library", ["uvicorn", "fastapi.sse"])
 def test_a_missing_extra_is_named(clean, monkeypatch, capsys, library):
     """Without the extra the command says which one to install."""
+    for module in [
+        name for name in sys.modules if name.startswith(("foxapi_async.page", "foxapi_async.cli._serve"))
+    ]:
+        monkeypatch.delitem(sys.modules, module)  # else it is there already
     monkeypatch.setitem(sys.modules, library, None)
 
     assert 3 == main(["serve", "--emulator"])
