@@ -146,7 +146,7 @@ async def test_a_cell_of_the_wrong_kind(read, cells, problem):
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ("prompt;model", "the header has ';' between its fields; ',' must be there"),
+        ("prompt;model", "the header has ';' between its fields; use ','"),
         ("prompt,prompt", "the header has the field 'prompt' twice"),
         ("prompt,,id", "the header has a field without a name"),
     ],
