@@ -1,6 +1,6 @@
 """Requests to the service and their outcomes (a reply or a failure), as values and without I/O.
 
-The pages named beside the rules are those of docs.foxapi.cc.
+Comments name the pages of docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call:
 
 
 class Document(NamedTuple):
-    """A parsed body: its value and JSON text that has this value, or the `problem` that makes it unreadable."""
+    """A parsed body: its value and a JSON text of this value; or the `problem` that makes it unreadable."""
 
     value: Any
     body: bytes

@@ -56,7 +56,7 @@ def address(entry: LedgerEntry, number: int) -> str:
 def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
     """The path and the MIME type of an image of the item, `number` from 1; None if there is no such image.
 
-    The path comes from the ledger. One that leads out of `folder`, or is not a picture's, gives None.
+    The path comes from the ledger. A path out of `folder`, or to a file that is not a picture, gives None.
     """
     files = _files(_record(entry))
     path = files[number - 1].get("path") if 1 <= number <= len(files) else None
