@@ -100,10 +100,10 @@ def check_task_id(task_id: object) -> str:
         InvalidRequestError: the id is empty, `.`, `..` or too long, or has a slash, `? # %` or a control character.
     """
     if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > MAX_ID:
-        raise InvalidRequestError(f"{short(task_id)} is no task id", hint=Hint.GIVE_TASK_ID)
+        raise InvalidRequestError(f"{short(task_id)} is not a task id", hint=Hint.GIVE_TASK_ID)
     if _UNSAFE_IN_ID.search(task_id):
         raise InvalidRequestError(
-            f"{short(task_id)} is no task id: that is one path segment, without / \\ ? # % or control characters",
+            f"{short(task_id)} is not a task id: an id is one path segment, without / \\ ? # % or control characters",
             hint=Hint.GIVE_TASK_ID,
         )
     return task_id

@@ -20,7 +20,7 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     with `RawRequest.params`. A string in "image_urls" is a URL, never a path.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong, missing or unknown.
+        InvalidRequestError: `.problems` has a line for each field that is wrong, missing or unknown.
     """
     if not isinstance(mapping, Mapping):
         raise InvalidRequestError(
@@ -49,7 +49,7 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
     problems: list[FieldProblem] = [
-        FieldProblem("model", f": missing; known are {', '.join(map(repr, MODELS))}")
+        FieldProblem("model", f": missing; the known models are {', '.join(map(repr, MODELS))}")
     ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)

@@ -1,4 +1,4 @@
-"""All items of a folder, newest first: an index of the ledger, which has the data."""
+"""An index of all items of a folder, newest first. The ledger has their data."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class History:
         return self._card((await self._ledger.look_up([key])).get(key))
 
     async def page(self, before: int | None, limit: int) -> dict[str, Any]:
-        """The last `limit` items before a place, newest first, and the place for the next call, None at the
-        end.
+        """The last `limit` items before a place, newest first, and the place for the next call (None at the
+        end).
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -77,7 +77,7 @@ class History:
         return {"cards": [card for card in cards if card], "before": start or None}
 
     def _card(self, entry: LedgerEntry | None) -> dict[str, Any] | None:
-        # An item that was refused for the moment was not sent and costs nothing. Its error was shown at once.
+        # A NEW item was refused temporarily: it is not sent and costs nothing. Its error was shown at once.
         if entry is None or entry.state is ItemState.NEW:
             return None
         waits = entry.state is ItemState.SUBMITTED

@@ -303,7 +303,7 @@ async def test_no_model_at_all(read):
     """Without a model in the line or the defaults the problem lists the known models."""
     (item,) = await read("a.csv", "prompt\nx\n", defaults={})
 
-    assert item.problems[0].startswith("model: missing; known are ")
+    assert item.problems[0].startswith("model: missing; the known models are ")
 
 
 async def test_names_without_a_scheme_are_local_files(read, tmp_path):
