@@ -10,14 +10,14 @@ def main() -> int:
     """Run this process's command line and return its exit status; see `foxapi_async.cli.main`.
 
     During the import, Ctrl-C ends the process at once, because there is nothing to report yet. Python's own
-    way raises an exception in the running code, and that is lost inside a callback of the import system.
+    handler raises an exception in the running code. A callback of the import system would lose it.
     """
-    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if raises:
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from foxapi_async.cli import main as command  # noqa: PLC0415 - half a second, with aiohttp
 
-    if raises:
+    if is_default:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return command()
 

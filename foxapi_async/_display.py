@@ -1,7 +1,7 @@
-"""How public objects show themselves: under the path that users import them from, with public names only.
+"""Shows public objects under the path that users import them from, with public names only.
 
-`inspect.getsource` of a class reads the file of the class's path. So it finds no public class, as with other
-packages that do this (httpx, numpy); it finds methods and functions.
+`inspect.getsource` of a class reads the file of the class's path. So it cannot find a public
+class, as with other packages that do this (httpx, numpy). It finds methods and functions.
 """
 
 from __future__ import annotations

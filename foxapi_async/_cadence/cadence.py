@@ -15,12 +15,12 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
 # The first poll of a task is this much earlier or later than its best moment, at random, so that tasks
-# submitted together are not polled together. The unit is the share of completions to await. It costs 0.2 to
-# 0.6 % above the optimum.
+# submitted together are not polled together. This factor applies to the share of completions that the poll
+# awaits. It costs 0.2 to 0.6 % more than the optimum.
 FIRST_STEPS = (0.8, 1.2)
 
 
-# No task lives for this ratio, and its hazards are still floats.
+# No task lasts for this multiple of its estimate, and hazards at this ratio are still finite.
 _OLDEST = 1e100
 
 
@@ -67,7 +67,7 @@ class Cadence:
     def _next_poll(
         self, age: float, forecast: Forecast, *, step: float = 1.0, scarcity: float = 1.0
     ) -> float:
-        """The same as `next_poll`, with all that is known about the end of the task.
+        """The same as `next_poll`, with everything that is known about the end of the task.
 
         Args:
             age: see `next_poll`.
@@ -89,7 +89,7 @@ class Cadence:
         Args:
             estimated_time: seconds that the service expects it to take; None, zero, negative or absurd values
                 count as unknown.
-            estimates: what has been learned; None for the prior alone.
+            estimates: the learned estimates; None for the prior alone.
             model: the task's model.
         """
         known = _nothing_learned() if estimates is None else model_estimates(estimates, model)

@@ -21,8 +21,8 @@ import attrs
 # No poll outside these ratios matters: 1e-4 of an estimate is about a millisecond, 1e4 of it is days.
 _LOWEST, _HIGHEST, _COARSE = math.log(1e-4), math.log(1e4), 0.15
 
-# A component is tabulated densely within these standard deviations (at the upper end, 1e-15 of its tasks are
-# left), if it has at least this share of all tasks.
+# A component is tabulated densely within these standard deviations, if it has at least this share of all tasks.
+# At the upper end, 1e-15 of its tasks still run.
 _FINE = tuple(0.25 * i for i in range(-20, 33))
 _WORTH_A_FINE_GRID = 0.001
 
@@ -62,7 +62,7 @@ def log_normal_survival(z: float) -> float:
 
 
 def normal_hazard(z: float) -> float:
-    """The standard normal's density divided by its upper tail, which is also the mean of that tail."""
+    """The standard normal's density divided by its upper tail. This equals the mean of that tail."""
     return math.exp(-z * z / 2 - _LOG_ROOT_TWO_PI - log_normal_survival(z))
 
 
@@ -75,7 +75,7 @@ def log_sum(logs: Iterable[float]) -> float:
 
 @attrs.frozen
 class Table:
-    """Points x that grow from 0, and at each the cumulative hazard, which also grows, and the hazard rate."""
+    """Growing points x from 0, and for each point the cumulative hazard, which also grows, and the hazard rate."""
 
     xs: list[float]
     cumulative_hazards: list[float]
@@ -117,7 +117,7 @@ class Durations:
         return Table(xs, cumulative_hazards, hazards)
 
     def _plain(self, log_x: float) -> tuple[float, float]:
-        """S, and the density of ln x, without logarithms: ten times faster, until they underflow."""
+        """S, and the density of ln x, without logarithms. This is ten times faster, but very small values underflow."""
         survival = density = 0.0
         for part in self.parts:
             z = (log_x - part.centre) / part.spread

@@ -1,7 +1,7 @@
 """Forecasts when one running task ends, and learns from its polls.
 
-Two values forecast the end: the service's estimate, and the task's progress, extended in a line from its
-creation. Each gives a total in seconds. The ratio of the actual total to it is learned.
+Two values forecast the end: the service's estimate, and the task's progress, extrapolated in a
+line from its creation. Each gives a total in seconds. The SDK learns the ratio of the actual total to it.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class TaskForecast:
     """The forecast for one running task.
 
     Args:
-        model: what is known of its model.
+        model: the estimates of its model.
         estimated_time: the service's estimate in seconds as given; None if there was none.
         learned_from: False for a task that was not observed from its beginning. It is observed only because
-            it has lasted until now, so it would bias what is learned (left truncation).
+            it has lasted until now, so learning from it would add a bias (left truncation).
 
     Attributes:
         age: seconds from its creation to the last poll that found it running; 0 before that.
@@ -108,8 +108,8 @@ class TaskForecast:
     def forecasts(self) -> list[Forecast]:
         """The forecasts that may be right.
 
-        If progress has proved the better guide for this model, it alone is used. Until then both are, and the
-        earlier poll counts, because progress that jumps may forecast an end long after the true one.
+        If progress has proved to be the better guide for this model, only its forecast is used. Until then both
+        are used, and the earlier poll counts: progress that jumps may forecast an end long after the true one.
         """
         return [guide.forecast for guide in self._guides()]
 
@@ -130,15 +130,15 @@ class TaskForecast:
 
     def runs(self, age: float, progress: float | None) -> None:
         """Note that the task ran at an age in seconds, with a progress in per cent."""
-        self._see(age, ended=False)
+        self._observe(age, ended=False)
         group = progress_group(progress)
         if progress is not None and group is not None and progress > self._progress and age > 0:
-            self._follow(group, 100 * age / progress)
+            self._use_progress(group, 100 * age / progress)
             self._progress = progress
 
     def ended(self, age: float) -> None:
-        """Note that the task had ended, well or badly."""
-        self._see(age, ended=True)
+        """Note that the task had ended, with success or without."""
+        self._observe(age, ended=True)
 
     def close(self) -> None:
         """Note that the task is not polled any more."""
@@ -149,11 +149,11 @@ class TaskForecast:
         yield self._by_time
         yield from (self._by_progress or {}).values()
 
-    def _follow(self, group: int, total: float) -> None:
-        """Use the newest progress. In each group, the newest is kept and learned from until the end.
+    def _use_progress(self, group: int, total: float) -> None:
+        """Use the newest progress. In each group, the newest is kept, and the table learns from it until the end.
 
-        The record that it replaces stays in its table as running. This causes no bias, because the end of the
-        task had no part in it.
+        The record that it replaces stays in its table as running. This causes no bias, because it does not
+        depend on the end of the task.
         """
         self._by_progress = records = self._by_progress or {}
         estimator, log_weight = self._model.by_progress[group], None
@@ -165,7 +165,7 @@ class TaskForecast:
             estimator.note_entry(log_weight, self.age / total)
         records[group] = _Record(estimator, total, log_weight)
 
-    def _see(self, age: float, *, ended: bool) -> None:
+    def _observe(self, age: float, *, ended: bool) -> None:
         if age <= self.age:
             return
         if self._by_progress:

@@ -1,4 +1,4 @@
-"""The priors: what is assumed of durations before any is observed, and the grids that keep the observations.
+"""The priors, which are assumptions before any duration is observed, and the grids that keep observations.
 
 Each prior is worth about three tasks: it decides the first polls, and after a hundred tasks it has no effect.
 """
@@ -13,20 +13,20 @@ import attrs
 from foxapi_async._cadence.life_table import Grid
 from foxapi_async._cadence.mixture import Prior, PriorPart
 
-# An estimate outside these is a default, a unit mistaken for another, or a fault.
+# An estimate outside these bounds is a default value, has the wrong unit, or is a fault.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
 
 # Without a usable estimate: image models take 10 to 60 s, and the SDK cannot know which.
 NO_ESTIMATE_SECONDS = 20.0
 
-# Progress below the first of these, in per cent, is too coarse to divide by. Each other one starts a group
-# that is learned separately.
+# Progress below the first of these, in per cent, is too coarse to divide by. Each value starts a group that
+# is learned separately.
 PROGRESS_FROM = (3.0, 10.0, 25.0, 50.0, 75.0, 90.0)
 
 
 @attrs.frozen
 class EstimatorPrior:
-    """A prior, and the grid of the life table that outvotes it."""
+    """A prior, and the grid of the life table that outweighs it after enough tasks."""
 
     parts: Prior
     grid: Grid
@@ -41,10 +41,10 @@ def _widening(width: float, steps: int, growth: float, far: float) -> tuple[floa
     return (*(-value for value in reversed(values[1:])), *values)
 
 
-# Reaches hours even if seconds were announced. Otherwise all longer tasks would seem to end at the last
-# point, and would be polled for that.
+# The grid reaches hours even for an estimate of seconds. Otherwise all longer tasks would seem to end at its
+# last point, and would be polled too often there.
 _TIME_GRID = Grid(_widening(0.04, 15, 1.1, 9.0))
-# A linear progress in whole per cents forecasts the total to one or two in a hundred.
+# A linear progress in whole per cents forecasts the total within one or two per cent.
 _PROGRESS_GRID = Grid(_widening(0.008, 10, 1.2, 3.0))
 
 
@@ -65,7 +65,7 @@ def _by_progress(spread: float) -> EstimatorPrior:
     return EstimatorPrior(prior, _PROGRESS_GRID)
 
 
-# The ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that progress, extended in a line, forecasts.
+# The ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that linear progress forecasts.
 TIMED = _by_time(0.25, 0.32)
 UNTIMED = _by_time(0.5, 0.6)
 BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))

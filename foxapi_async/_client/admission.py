@@ -1,5 +1,5 @@
-"""Decides which submit may be sent now: not while the account is refused, not too many unanswered, each in
-its turn.
+"""Decides which submit may be sent now. None is sent while the account is refused, only a limited number may
+be unanswered, and each waits for its turn.
 
 The breaker (account), the brake (missing answers, or an edge that refuses) and the limiter (rates and 429s)
 hold the rules. This module checks them in this order, and submits that they hold back wait here.
@@ -23,14 +23,14 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.replies import TaskReply
 
 ALONE_SECONDS = 30.0
-"""For this long something in front of the service may refuse the last item of a batch."""
+"""The edge may refuse the last item of a batch for this long. After that the item fails."""
 
 HELD_BACK = "waiting: %s (the next try is in %.0f s)"
 
 
 @attrs.define(eq=False)
 class _Waiting:
-    """A submit that waits for the brake: the future that lets it go, and the limit of its hold."""
+    """A submit that waits for the brake: the future that admits it, and the time limit of its hold."""
 
     submission: Submission
     turn: asyncio.Future[Ticket]
@@ -65,8 +65,8 @@ class Admission:
         """Wait until a submit may be sent.
 
         Returns:
-            The ticket for `note_ended`; None for a single submit, which does not pass the brake. Or the refusal
-            that holds it for too long.
+            The ticket for `note_ended`; None for a single submit, which does not wait for the brake. Or
+            the error, if it was held for too long.
         """
         if submission.series is not None:  # its time limit is paused while it waits in line
             submission.deadline.pause()
@@ -142,7 +142,7 @@ class Admission:
     def edge_wait(self, submission: Submission, seconds: float) -> float | None:
         """Seconds until the next try of a submit that the edge refused; None if there is no next try.
 
-        Behind a closed brake it is 0: the brake decides when it may go. Else it is the `seconds` of a back-off.
+        While the brake is closed it is 0: the brake decides the time of the next try. Else it is `seconds`.
         """
         if self._refuses_alone(submission):
             return None
@@ -154,7 +154,7 @@ class Admission:
             return False
         if self._brake.passed_since(submission.edge_post):
             return True
-        # The batch has no other item for comparison: others were accepted, and this one has been refused for long.
+        # No other item waits for comparison: others were accepted before, and this one has been refused for long.
         pauses = submission.series is not None and submission.series.pauses
         alone = pauses and self._brake.ever_accepted and not self._queue
         return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
@@ -165,8 +165,8 @@ class Admission:
             self._probe_task.cancel()
 
     def _dispatch(self) -> None:
-        """Let the submits go that may. While the brake is closed and submits wait, read whether the service
-        is there.
+        """Admit submits that may be sent now. While the brake is closed and submits wait, check whether the
+        service is there.
         """
         now, hold = self._loop.time(), self._brake.hold
         if hold is not self._last_hold:
@@ -200,7 +200,7 @@ class Admission:
             waiting.limit.reschedule(max(waiting.since, hold.since) + submission.longest_hold)
 
     def _rank(self, waiting: _Waiting) -> int:
-        """The order of submits: behind a closed brake those first that may be billed already, and last those
+        """The order of submits: first, while the brake is closed, those that may be billed already; last, those
         that the edge refused.
         """
         if self._brake.hold is not None and waiting.submission.maybe_accepted:
@@ -208,7 +208,7 @@ class Admission:
         return 2 if waiting.submission.edge_refusals else 1
 
     async def _probe_service(self, hold: Hold) -> None:
-        """Check by a read, at growing gaps, whether the service is there, until one more submit may go."""
+        """Check with reads, at growing gaps, whether the service is there, until one more submit may be sent."""
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
             if seconds > 0:

@@ -1,7 +1,7 @@
 """`FoxSession.as_completed`: many requests in, outcomes out in the order in which they end.
 
-The iterator holds the pipeline that does the work, never the other way round, so that a dropped iterator
-(`break`) is noticed.
+The iterator refers to the pipeline that does the work. The pipeline does not refer to the iterator, so that a
+dropped iterator (`break`) is noticed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CompletedIterator:
 
 
 def _pipeline(engine: Engine, items: RequestItems, room: int, timeout: float | None) -> Pipeline:
-    """Submit each item, waiting after every 429, and wait for its task at most `timeout` seconds."""
+    """A pipeline that submits each item, waits after a 429, and waits for each task at most `timeout` seconds."""
     series = Series(pauses=False)
 
     async def complete(index: int, item: RequestItem) -> Outcome:
@@ -75,8 +75,8 @@ def _pipeline(engine: Engine, items: RequestItems, room: int, timeout: float | N
             result = await handle
         except Exception as caught:  # an item's error is in its outcome, and does not concern other items
             error = caught
-        handle_there = pipeline.handles.get(index)
-        task_id = getattr(error, "task_id", None) if handle_there is None else handle_there.id
+        known_handle = pipeline.handles.get(index)
+        task_id = getattr(error, "task_id", None) if known_handle is None else known_handle.id
         return Outcome(index=index, request=request, task_id=task_id, result=result, error=error)
 
     pipeline = Pipeline(ItemSource(items), room, complete, series, engine.spawn)

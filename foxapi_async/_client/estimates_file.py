@@ -33,14 +33,14 @@ def _read(path: Path) -> str | None:
 
 
 async def save_estimates(estimates: Estimates, path: Path) -> None:
-    """Write the estimates. Readers see the old file or the new one. A failure is logged: it costs only a few
-    polls.
+    """Write the estimates. Readers see the old file or the new one. A failure is only logged, because it costs only
+    a few polls.
     """
     body = json.dumps(estimates.to_dict(), separators=(",", ":")).encode()
     try:
         async with part_file(path.parent, path.name) as part:
             await part.write(body)
             await in_thread(part.commit, path, overwrite=True)
-    except (OSError, ValueError) as error:  # ValueError: the name is not possible for a file
+    except (OSError, ValueError) as error:  # ValueError: the path cannot be a file name
         why = getattr(error, "strerror", None) or error
-        log.warning("the estimates could not be kept in %s: %s", path, why, extra=about("estimates_unsaved"))
+        log.warning("the estimates could not be saved in %s: %s", path, why, extra=about("estimates_unsaved"))

@@ -18,7 +18,7 @@ class StatusReader(Protocol):
     """Reads the state of tasks.
 
     Attributes:
-        polls: limits the reads. The poller asks it before each read and reports to it the refusals of the service.
+        polls: limits the reads. The poller asks it before each read, and reports refusals of the service to it.
         downloads: fetches the files that a result names.
         reachability: whether the service has answered.
     """
@@ -28,11 +28,11 @@ class StatusReader(Protocol):
     reachability: Reachability
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """The reply about each of these tasks, or the verdict on an unusable one. It raises nothing for a
-        single task.
+        """The reply about each of these tasks, or the verdict on an unusable reply. A problem with one task
+        raises nothing.
 
         Args:
-            tasks: ids, each with whether it is so new that the service may not know it yet. Today the service
-                reads one id at a time.
+            tasks: ids. The value says whether the task is so new that the service may not know it yet. The service
+                can only be asked for one id at a time.
         """
         ...

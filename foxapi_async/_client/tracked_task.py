@@ -26,12 +26,12 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
 from foxapi_async._wire.texts import shorten
 
-# Before the service itself was heard, this many replies by something in front of it, over this many seconds,
+# If the service itself has never answered, this many replies from an edge, over at least this many seconds,
 # end a handle.
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 
-# The results of a task that is "completed" without any follow within seconds: poll soon, then less and less often.
+# A task that is "completed" without results gets them within seconds: poll soon, then less and less often.
 EMPTY_SECONDS = 0.25
 
 # This many too large replies in a row end a handle.
@@ -51,16 +51,16 @@ class TrackedTask:
         forecast: the forecast of its end; None before the first reply.
         event: the last reply, as users see it.
         handles: its handles, each with its timeout in seconds; None for no limit.
-        deadline: when the first of its handles that has a timeout ends.
+        deadline: the earliest end of its handles; infinite if none has a timeout.
         poll: the running poll.
-        earliest: when the next poll is worth its own price, though not yet that of a scarce one.
-        demand: polls per second that it would take at its own price.
+        earliest: when the next poll would be due if polls were not scarce.
+        demand: polls per second that it would take if polls were not scarce.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         empties: replies in a row of "completed" without results.
         failures: failed polls in a row.
         failing_since: when the first of these failed; None if the last poll did not fail.
-        failure: the error of the last failed one.
-        edge_replies: polls that something in front of the service answered, before the service was heard.
+        failure: the error of the last failed poll.
+        edge_replies: polls that an edge answered, before the service itself ever answered.
         edge_since: when the first of these was answered.
         too_large: too large replies in a row.
         overdue: handles whose time ended while no timer could fire. They wait for one last poll.
@@ -96,7 +96,7 @@ class TrackedTask:
         Args:
             snapshot: the reply.
             date: its `Date` header.
-            estimates: what is known of the durations of tasks; learns from it.
+            estimates: the known durations of tasks; learns from it.
             now: when it came.
         """
         signal = signal_of(snapshot)
@@ -151,7 +151,7 @@ class TrackedTask:
             self.failing_since = now
         self.too_large = self.too_large + 1 if verdict.too_large else 0
         if self.too_large == TOO_LARGE:
-            text = f"{TOO_LARGE} replies in a row on task {self.id} were larger than is read: {error.what_happened}"
+            text = f"{TOO_LARGE} replies in a row on task {self.id} were too large: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
             if ever_answered or not self._is_cut_off(now):
@@ -167,9 +167,7 @@ class TrackedTask:
         return error
 
     def _is_cut_off(self, now: float) -> bool:
-        """Count a reply by something in front of a service that was never heard. Return whether there are too
-        many.
-        """
+        """Count a reply from an edge, while the service has never answered. Return whether there are too many."""
         if self.edge_replies == 0:
             self.edge_since = now
         self.edge_replies += 1
@@ -188,7 +186,7 @@ class TrackedTask:
         return min(moments) - age
 
     def timeout_error(self, handle: TaskHandle, now: float) -> TaskTimeoutError:
-        """The error for a handle whose time is over."""
+        """The error for a handle whose deadline has passed."""
         last = f"last status: {shorten(handle.snapshot.status, 100) if handle.snapshot else 'not read yet'}"
         if self.failing_since is not None and self.failure is not None:
             since = now - self.failing_since

@@ -1,4 +1,4 @@
-"""Result files to disk or memory: streamed, resumed after a break, and named only when whole."""
+"""Downloads result files to disk or memory. Resumes broken downloads, and names a file only when it is whole."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class UrlRefresh:
             return f", and its task cannot be read for a fresh address: {outcome}"
         fresh = file.at_fresh_address(outcome)
         if fresh is None:
-            return ", and its task names no address for it any more"
+            return ", and its task no longer names an address for it"
         return ", and its task still names this address" if fresh.url == file.url else fresh
 
     async def _read(self, task_id: str, refresh: Refresh) -> Sequence[str] | FoxError:
-        """The result of the read. If the reading task is cancelled, the next in line reads."""
+        """The result of the read. If the reading task is cancelled, the next waiting one reads."""
         async with self._turn:
             if self._outcome is None:
                 try:
@@ -93,7 +93,7 @@ class Downloads:
 
     Args:
         client: returns the open session's connections, or None after it is closed. Then each call opens its
-            own, and also on another loop than the one where this object was made.
+            own connection. So does each call on a loop other than the one where this object was made.
         retry: its `tries` and times.
         refresh: reads a task for a fresh address of an expired file. None without a session, because it needs
             the session's key. It is not called after the session is closed.
@@ -162,12 +162,12 @@ class Downloads:
         If its own address has expired, a fresh one is used.
         """
         # Held from here on, so that the read of another download of this task also serves this one.
-        shared = self._refreshes.setdefault(file.task_id, UrlRefresh())
+        url_refresh = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
             return await self._fetch_from(file, sink)
         except _Expired as expired:
             reason = str(expired)
-        fresh = await self._fresh(file, shared)
+        fresh = await self._fresh(file, url_refresh)
         if isinstance(fresh, str):
             raise _error(file, f"{reason}{fresh}; {LIFETIME}")
         try:  # from the beginning: a validator is valid only for the bytes of one address
@@ -176,11 +176,11 @@ class Downloads:
             reason = str(expired)
         raise _error(fresh, f"{reason}, also at the fresh address that its task names; {LIFETIME}")
 
-    async def _fresh(self, file: FileRequest, shared: UrlRefresh) -> FileRequest | str:
+    async def _fresh(self, file: FileRequest, url_refresh: UrlRefresh) -> FileRequest | str:
         """The file at a fresh address, or a text that says why there is none."""
-        if self._refresh is None or file.task_id is None or self._shared() is None:
+        if self._refresh is None or file.task_id is None or self._session_client() is None:
             return ""
-        return await shared.fresh(file, self._refresh)
+        return await url_refresh.fresh(file, self._refresh)
 
     async def _fetch_from(self, file: FileRequest, sink: Sink) -> str:
         """Download the whole file into `sink`, in several tries if needed, and return the ending for its content."""
@@ -189,7 +189,7 @@ class Downloads:
         async def attempt() -> None:
             try:
                 async with contextlib.AsyncExitStack() as stack:
-                    client = self._shared()
+                    client = self._session_client()
                     if client is None:
                         client = await stack.enter_async_context(FileClient.short_lived())
                     return await self._pull(client, file, sink, known)
@@ -206,7 +206,7 @@ class Downloads:
         await retried(attempt, rule, listener, "download", task_id=file.task_id)
         return _ending(file, sink, known.content_type)
 
-    def _shared(self) -> FileClient | None:
+    def _session_client(self) -> FileClient | None:
         """The open session's connections; None on another loop than the session's, where they do not work."""
         return self._client() if asyncio.get_running_loop() is self._loop else None
 
@@ -216,7 +216,7 @@ class Downloads:
         async with client.get(file.url, known.resume_headers(sink.size), seconds, connect) as stream:
             step = known.take(stream.status, stream.headers, sink.size)
             if step is RangeReply.RESTART:
-                raise ExchangeFailed(f"HTTP {stream.status} does not fit what came so far")
+                raise ExchangeFailed(f"HTTP {stream.status} does not fit the bytes received so far")
             if step is RangeReply.REFUSED:
                 _refuse(file, stream)
             if step is RangeReply.BEGIN and sink.size:
@@ -229,7 +229,7 @@ class Downloads:
                     raise _error(file, too_large)
                 await sink.write(piece)
         if not known.is_whole(sink.size):
-            raise ExchangeFailed(f"{sink.size} bytes came, which is not the whole file")
+            raise ExchangeFailed(f"{sink.size} bytes were received, which is not the whole file")
 
 
 def standalone() -> Downloads:
@@ -238,7 +238,7 @@ def standalone() -> Downloads:
 
 
 def _obstacle(target: Target) -> tuple[str, Hint] | None:
-    """What is in the way of a new file, and what can be done, or None.
+    """Why a new file cannot be written, with a hint; None if it can.
 
     The ending for its content is not known yet, so every ending is checked. Blocks.
 
@@ -262,7 +262,7 @@ def _obstacle(target: Target) -> tuple[str, Hint] | None:
     return None if taken is None else (f"{taken} exists already", Hint.OVERWRITE)
 
 
-class _Expired(Exception):  # noqa: N818 - a signal inside this module: the address gives no file any more
+class _Expired(Exception):  # noqa: N818 - a signal inside this module: the address no longer gives a file
     pass
 
 

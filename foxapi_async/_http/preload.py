@@ -1,4 +1,4 @@
-"""Imports early what Python and the libraries import late: at the first reply, host name or odd encoding.
+"""Imports modules early that would be imported late, at the first reply, host name or unusual encoding.
 
 An import opens files. If the process has no free file descriptor, an import in the middle of a reply fails,
 and the id of a task that is paid for is lost.
@@ -22,7 +22,7 @@ _ENCODINGS = (
 
 @functools.cache
 def import_everything() -> None:
-    """Import what a session needs before it opens. A second call does nothing."""
+    """Import the modules that a session needs, before it opens. A second call does nothing."""
     prepare_converter()
     for name in _ENCODINGS:
         codecs.lookup(name)

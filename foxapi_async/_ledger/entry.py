@@ -47,14 +47,14 @@ class LedgerEntry:
 
     Attributes:
         key: the item's name within the batch.
-        fingerprint: of its request; the same key with another fingerprint is another request.
+        fingerprint: the hash of its request; a different one under the same key means another request.
         state: its state.
         idempotency_key: the key of its last submit.
-        task_id: the answer to its last submit; None before that.
+        task_id: the id from the answer to its last submit; None before that.
         price: credits of its last submit; None if unknown, and after a refusal.
         record: its last line of the manifest, as JSON; None before there is one.
         changed: when it came into this state, in Unix seconds.
-        opening: the record that was kept with its last submit; None when there is a final record.
+        opening: the record of its last submit, for a later run; None when there is a final record.
     """
 
     key: str

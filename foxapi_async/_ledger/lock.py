@@ -18,7 +18,7 @@ class FileLock:
     """The lock of one file: it belongs to this run until `release`, or until the process ends.
 
     The lock is a separate file, because SQLite loses its locks if any code in the process closes the database
-    file. The file stays, and does no harm: removing it would let two runs lock two files of that name.
+    file. The file is never removed: otherwise two runs could lock two files of the same name.
 
     Raises:
         LedgerError: another run has the lock.
@@ -26,7 +26,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(_beside(path), os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        self._file = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
         try:
             _take(self._file, path)
         except BaseException:
@@ -47,8 +47,8 @@ def _take(file: int, path: Path) -> None:
             break
     else:
         raise LedgerError(
-            f"the ledger {path} is in use by {_named(file)}: wait for its end, or stop it; "
-            "`foxapi status` may look at it meanwhile"
+            f"the ledger {path} is in use by {_holder_name(file)}: wait for its end, or stop it; "
+            "`foxapi status` can read the ledger meanwhile"
         )
     os.ftruncate(file, 0)
     os.write(file, str(os.getpid()).encode())
@@ -57,20 +57,20 @@ def _take(file: int, path: Path) -> None:
 def holder_of(path: Path) -> str | None:
     """The process that has the lock of the file at `path`, such as "process 4711"; None if there is no holder."""
     try:
-        file = os.open(_beside(path), os.O_RDONLY | _BINARY)
+        file = os.open(_lock_path(path), os.O_RDONLY | _BINARY)
     except OSError:
         return None
     try:
-        return None if _lock(file, shared=True) else _named(file)
+        return None if _lock(file, shared=True) else _holder_name(file)
     finally:
         os.close(file)  # this releases the lock
 
 
-def _beside(path: Path) -> Path:
+def _lock_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def _named(file: int) -> str:
+def _holder_name(file: int) -> str:
     holder = os.read(file, 20)
     return f"process {holder.decode()}" if holder.isdigit() else "another process"
 

@@ -1,7 +1,7 @@
 """Opens a ledger's file: takes its lock, checks the existing file, and brings it up to date.
 
-The lock comes first. Then the file is checked without a change: a foreign database and a ledger of a newer
-version keep every byte. Only then the file is opened for writing, and SQLite may recover it after a killed
+The lock comes first. Then the file is checked and not changed, so another program's database and a ledger of
+a newer version keep every byte. Only then the file is opened for writing, and SQLite may recover it after a killed
 run. Every failure is a `LedgerError` that names the remedy.
 """
 
@@ -57,18 +57,18 @@ _CACHE_KIB = 8000
 _BUSY_SECONDS = 30.0
 
 _BAD_FILE = {
-    sqlite3.SQLITE_NOTADB: "is no ledger: give another folder or file name",
+    sqlite3.SQLITE_NOTADB: "is not a ledger: give another folder or file name",
     sqlite3.SQLITE_CORRUPT: (
-        "is damaged: keep it, get back what can be read with `sqlite3 FILE .recover`, or use a copy; "
+        "is damaged: keep it, recover its readable part with `sqlite3 FILE .recover`, or use a copy; "
         "a new ledger would submit and bill everything again"
     ),
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: see that its folder exists and that you may write there",
-    sqlite3.SQLITE_READONLY: "cannot be written: see that you own the file and its folder",
-    sqlite3.SQLITE_PERM: "may not be opened: see that you own the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists and that you may write there",
+    sqlite3.SQLITE_READONLY: "cannot be written: check that you own the file and its folder",
+    sqlite3.SQLITE_PERM: "may not be opened: check that you own the file and its folder",
     sqlite3.SQLITE_FULL: "cannot grow: free some space on its disk (or where temporary files are), then run it again",
     sqlite3.SQLITE_BUSY: "is in use by another program: close that, then run it again",
     sqlite3.SQLITE_LOCKED: "is in use by another program: close that, then run it again",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: see to its disk, then run it again",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: check its disk, then run it again",
 }
 
 
@@ -135,12 +135,12 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
     check = _pragma(connection, "quick_check(1)" if found.clean else "integrity_check(1)")
     if check != "ok":
         raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
-    # WAL needs memory shared between processes. On a network file system without it, the answer is another word.
+    # WAL needs memory shared between processes. On a network file system without it, the answer is not "wal".
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")
     _pragma(connection, "synchronous=FULL")
     _pragma(connection, "temp_store=FILE")
-    # Keys come in random order. The pages in memory are limited; others are read again.
+    # Keys come in random order. This limits the pages in memory; other pages are read again.
     _pragma(connection, f"cache_size={-_CACHE_KIB}")
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
     _pragma(connection, "temp.journal_mode=OFF")  # it is dropped at the end, and after any failure
@@ -153,7 +153,7 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
 
 
 def open_to_read(path: Path) -> LedgerFile:
-    """The ledger, open for reading, during a run or not. Older versions are not changed.
+    """The ledger, open for reading, even during a run. Older versions are not changed.
 
     A ledger that needs recovery is read in a recovered copy: only a run changes the ledger.
 
@@ -197,7 +197,7 @@ _NEEDS_COPY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def _nothing(path: Path) -> LedgerError:
-    return LedgerError(f"there is no ledger {path}: nothing was run there yet")
+    return LedgerError(f"there is no ledger {path}: no run has begun there")
 
 
 # The existing file.
@@ -212,7 +212,7 @@ class _Found:
     """The state of a ledger's file.
 
     Attributes:
-        version: of its tables; 0 if the ledger must still be made.
+        version: the version of its tables; 0 if the ledger must still be made.
         clean: whether the last run closed it.
     """
 
@@ -224,8 +224,8 @@ def _judge(path: Path) -> _Found:
     """The state of the file at the path, found without changing a byte.
 
     The header of a closed ledger is enough. Otherwise the newest state may be in a WAL or a journal. Then
-    SQLite recovers a copy of the first page with the whole of those two files: page 1 is enough for
-    application and version.
+    SQLite recovers a copy of the first page with those two files. Page 1 is enough, because it has the
+    application and the version.
 
     Raises:
         LedgerError: the file is another program's, or of a newer version.
@@ -300,7 +300,7 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
 def _known(path: Path, version: int) -> int:
     if version > len(MIGRATIONS):
         raise LedgerError(
-            f"the ledger {path} was made by a newer foxapi-async (version {version} of it, "
-            f"{len(MIGRATIONS)} is known here): upgrade with `pip install -U foxapi-async`"
+            f"the ledger {path} was made by a newer foxapi-async (ledger version {version}; this "
+            f"one knows {len(MIGRATIONS)}): upgrade with `pip install -U foxapi-async`"
         )
     return version

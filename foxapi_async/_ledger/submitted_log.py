@@ -1,4 +1,4 @@
-"""Two logs beside a ledger, so that a lost ledger bills nothing again.
+"""Two logs beside a ledger, so that nothing is billed again if the ledger is lost.
 
 `submitted.jsonl` has a line for each id from the service. The line is written before the ledger's commit, so
 the log is never behind the ledger. The file stays, and grows with the batch.
@@ -8,7 +8,7 @@ for each of these that ends without an id. Without it, a rebuilt ledger could no
 middle of its submit from one that did not start. It is emptied when a run begins and no submit is unanswered.
 
 Both are flushed to the disk only at a clean end. They protect against a lost file, not against a power
-failure: for that the ledger is flushed.
+failure. Against that, the ledger is flushed.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SubmittedLog:
 
     @property
     def is_complete(self) -> bool:
-        """Whether both files exist: then an item that neither they nor the manifest name was never sent."""
+        """Whether both files exist. Then an item that is not in them, and not in the manifest, was never sent."""
         return self.submitted.is_file() and self.submitting.is_file()
 
     def accepted_ids(self, start: int = 0) -> Iterator[Proof]:
@@ -93,7 +93,7 @@ class SubmittedLog:
                 )
 
     def moves(self) -> Iterator[Proof]:
-        """The submits before their POST, and how they ended if that was without an id."""
+        """The submits before their POST, and the ends of submits without an id."""
         for line in _objects(self.submitting):
             key, state = line.get("key"), _STATES.get(str(line.get("state")))
             if isinstance(key, str) and state is not None:
@@ -136,7 +136,7 @@ class SubmittedLog:
         raise problem
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        """Make the file whole, then give it its name: if it exists, it is complete."""
+        """Write the file under another name, then rename it. So the file is complete if it exists."""
         part = self.submitted.with_name(f".{SUBMITTED}.part")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.writelines(_held_lines(connection))

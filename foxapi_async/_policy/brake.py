@@ -3,7 +3,7 @@
 A POST without an answer may be billed. So a run begins with few of them, and each acceptance allows one more,
 as a TCP sender finds the capacity of a link (slow start; Jacobson, 1988). If answers are missing, or
 something in front of the service refuses, the brake closes. Then the submits wait, and a free read checks
-whether the service is there. After that one submit goes as a probe, at growing gaps.
+whether the service is there. After that one submit is sent as a probe, at growing gaps.
 
 An answer to a POST that was sent before the last change proves nothing about the present. So each POST knows
 the epoch in which it began.
@@ -61,11 +61,11 @@ class Hold:
     Attributes:
         error: the error that closed it, or that of the last probe.
         since: when it closed.
-        until: when the next probe may go.
+        until: when the next probe may be sent.
         edge: True if something in front of the service refused; False if answers were missing.
         probes: how many gaps have passed.
         refusals: how many submits the edge refused, each sent after the answer to the one before.
-        ready: whether the next submit may go.
+        ready: whether the next submit may be sent.
         probing: whether a probe is unanswered.
     """
 
@@ -93,10 +93,10 @@ class Brake:
         self._newest_accepted = -1  # the number of the POST
 
     def admits(self) -> bool:
-        """Whether one more POST may go now."""
+        """Whether one more POST may be sent now."""
         if self.hold is None:
-            # A recent uncertain submit keeps its place. Otherwise two more would go before the third closes
-            # the brake.
+            # A recent uncertain submit keeps its place. Otherwise two more would be sent before the third
+            # closes the brake.
             return self._unanswered + sum(self._recent.values()) < self._allowed
         return self.hold.ready and not self.hold.probing
 
@@ -121,31 +121,31 @@ class Brake:
             self.hold.probing, self.hold.ready = False, True
 
     def end(
-        self, ticket: Ticket, submit: int, answer: PostOutcome, error: FoxError | None, now: float
+        self, ticket: Ticket, submit: int, outcome: PostOutcome, error: FoxError | None, now: float
     ) -> None:
         """Note how a POST ended.
 
         Args:
             ticket: the value that `begin` gave.
             submit: the number of the submit; its tries count once.
-            answer: how the POST ended.
+            outcome: how the POST ended.
             error: the error that the submit got; None if it was accepted.
             now: the present.
         """
-        if answer is PostOutcome.ACCEPTED:
+        if outcome is PostOutcome.ACCEPTED:
             self.ever_accepted = True
             self._newest_accepted = max(self._newest_accepted, ticket.number)
         if not self.is_current(ticket):
             return
         self._unanswered -= 1
         if self.hold is not None:
-            self._end_probe(self.hold, answer, error, now)
-        elif answer is not PostOutcome.UNSENT:
-            self._note(submit, uncertain=answer is PostOutcome.UNCERTAIN)
-            if answer is PostOutcome.ACCEPTED:
+            self._end_probe(self.hold, outcome, error, now)
+        elif outcome is not PostOutcome.UNSENT:
+            self._note(submit, uncertain=outcome is PostOutcome.UNCERTAIN)
+            if outcome is PostOutcome.ACCEPTED:
                 self._allowed += 1
-            elif error is not None and self._closes(answer, ticket):
-                self._close(error, now, edge=answer is PostOutcome.EDGE)
+            elif error is not None and self._closes(outcome, ticket):
+                self._close(error, now, edge=outcome is PostOutcome.EDGE)
 
     def _note(self, submit: int, *, uncertain: bool) -> None:
         self._recent.pop(submit, None)
@@ -153,9 +153,9 @@ class Brake:
         if len(self._recent) > RECENT_SUBMITS:
             del self._recent[next(iter(self._recent))]
 
-    def _closes(self, answer: PostOutcome, ticket: Ticket) -> bool:
-        if answer is PostOutcome.EDGE:
-            # If a POST that went later was accepted, the edge refuses this item and not all of them.
+    def _closes(self, outcome: PostOutcome, ticket: Ticket) -> bool:
+        if outcome is PostOutcome.EDGE:
+            # If a POST that was sent later was accepted, the edge refuses this item and not all of them.
             return not self.passed_since(ticket.number)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
 
@@ -172,15 +172,15 @@ class Brake:
         self._unanswered = 0
         self._recent.clear()
 
-    def _end_probe(self, hold: Hold, answer: PostOutcome, error: FoxError | None, now: float) -> None:
+    def _end_probe(self, hold: Hold, outcome: PostOutcome, error: FoxError | None, now: float) -> None:
         hold.probing = False
-        if answer in {PostOutcome.ACCEPTED, PostOutcome.REFUSED}:  # the service itself answers
+        if outcome in {PostOutcome.ACCEPTED, PostOutcome.REFUSED}:  # the service itself answers
             self.hold = None
             self._change()
             return
         if error is not None:
             hold.error = error
-        hold.refusals += answer is PostOutcome.EDGE
+        hold.refusals += outcome is PostOutcome.EDGE
         self._wait_longer(hold, now)
 
     def passed_since(self, number: int) -> bool:
@@ -193,8 +193,8 @@ class Brake:
         Args:
             now: the present.
             is_there: whether the service answered with its own JSON.
-            ever_answered: whether the service has ever answered this session. If it has not, a submit may show more
-                than a read: a wrong path refuses both, and bills nothing.
+            ever_answered: whether the service has ever answered this session. If it has not, a submit may be sent
+                although the read failed: behind a wrong path it fails too, and bills nothing.
         """
         hold = self.hold
         if hold is None or hold.probing:

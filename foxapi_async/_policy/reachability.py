@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class Reachability:
-    """What one session knows of that. Moments are loop time in seconds.
+    """Whether and when the service answered one session. Moments are loop time in seconds.
 
     Attributes:
         ever_answered: whether the service has ever answered this session.

@@ -15,7 +15,7 @@ class Verdict:
         error: the error to raise if it is not repeated.
         again: whether to try again.
         hold: whether every request of this kind in the session should wait as well (429).
-        answer: the service's own error, if `error` says that the outcome is unknown in spite of it.
+        answer: the service's own error, if `error` nevertheless says that the outcome is unknown.
         edge: whether something in front of the service (a page, a redirect) answered, and not the service itself.
         too_large: whether the answer exceeded the size limit (`error` names it).
     """
@@ -29,7 +29,7 @@ class Verdict:
 
     @property
     def refusal(self) -> FoxError:
-        """The service's own error, if there was one. Other requests that wait may get it."""
+        """The service's own error, if there was one, else `error`. Other waiting requests may raise it."""
         return self.answer or self.error
 
     @property
@@ -39,5 +39,5 @@ class Verdict:
 
 
 def is_transient(status: int) -> bool:
-    """Whether a status means "later" and not "no"."""
+    """Whether a status means that a later try may succeed."""
     return status in {408, 429} or status >= 500

@@ -1,4 +1,4 @@
-"""Reads a reply's headers: the service's clock, and the age of a task by it."""
+"""Reads a reply's headers: the time of the service's clock, and a task's age by this clock."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Requests to the service and their outcomes (a reply or a failure), as values and without I/O.
 
-The pages named beside the rules are those of docs.foxapi.cc.
+Comments name the pages of docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call:
 
 
 class Document(NamedTuple):
-    """A parsed body: its value and JSON text that has this value, or the `problem` that makes it unreadable."""
+    """A parsed body: its value and a JSON text of this value; or the `problem` that makes it unreadable."""
 
     value: Any
     body: bytes
@@ -100,10 +100,10 @@ def check_task_id(task_id: object) -> str:
         InvalidRequestError: the id is empty, `.`, `..` or too long, or has a slash, `? # %` or a control character.
     """
     if not isinstance(task_id, str) or task_id.strip() in {"", ".", ".."} or len(task_id) > MAX_ID:
-        raise InvalidRequestError(f"{short(task_id)} is no task id", hint=Hint.GIVE_TASK_ID)
+        raise InvalidRequestError(f"{short(task_id)} is not a task id", hint=Hint.GIVE_TASK_ID)
     if _UNSAFE_IN_ID.search(task_id):
         raise InvalidRequestError(
-            f"{short(task_id)} is no task id: that is one path segment, without / \\ ? # % or control characters",
+            f"{short(task_id)} is not a task id: an id is one path segment, without / \\ ? # % or control characters",
             hint=Hint.GIVE_TASK_ID,
         )
     return task_id

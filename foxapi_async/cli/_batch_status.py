@@ -1,4 +1,4 @@
-"""How a batch stands, read from its ledger without disturbing a run: `foxapi status OUT`, and the end of a run."""
+"""The status of a batch from its ledger, also during a run: for `foxapi status OUT` and for the end of a run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SHOWN_KEYS = 20
 
 @attrs.frozen(kw_only=True)
 class BatchStatus:
-    """How a batch stands.
+    """The status of a batch.
 
     Attributes:
         counts: how many items are in each state.
-        spent: credits, as far as their prices are known.
+        spent: the credits of all items with a known price.
         uncertain: keys of items that may have been billed without an answer, the first 20.
         oldest: the task that has run longest; None if none runs.
-        run: the process of the run, in words; None if no run is on.
+        run: the process of the run, in words; None if no run is active.
         expected: how many items its last input file had; None if that is not known.
     """
 
@@ -43,17 +43,17 @@ class BatchStatus:
 
     @property
     def running(self) -> int:
-        """Items under way at the service; during a run those that are just being submitted, too."""
+        """Items that run at the service. During a run, items that are being submitted count too."""
         return self.counts[ItemState.SUBMITTED] + (self.counts[ItemState.SUBMITTING] if self.run else 0)
 
     @property
     def unclear(self) -> int:
-        """Items that may have been billed without an answer: what a run was submitting when it ended is one of them."""
+        """Items that may have been billed without an answer. If no run is active, this includes unanswered submits."""
         return self.counts[ItemState.UNCERTAIN] + (0 if self.run else self.counts[ItemState.SUBMITTING])
 
     @property
     def waiting(self) -> int:
-        """Items that are not begun, if their number is known."""
+        """Items that have not begun, as far as their number is known."""
         known = sum(self.counts.values())
         return max(0, (self.expected or 0) - known) + self.counts[ItemState.NEW]
 
@@ -89,7 +89,7 @@ async def read_status(folder: Path) -> BatchStatus:
     """Read the ledger of the batch in `folder`.
 
     Raises:
-        LedgerError: there is none, or it cannot be read.
+        LedgerError: there is no ledger, or it cannot be read.
     """
     path = folder / LEDGER
     run = holder_of(path)
@@ -125,10 +125,10 @@ async def _oldest(ledger: LedgerView) -> LedgerEntry | None:
 
 
 async def show_status(folder: Path, screen: Screen) -> int:
-    """Print how the batch in `folder` stands.
+    """Print the status of the batch in `folder`.
 
     Raises:
-        LedgerError: there is none, or its ledger cannot be read.
+        LedgerError: there is no ledger, or it cannot be read.
     """
     status = await read_status(folder)
     screen.line(f"{folder}: {status.states}")

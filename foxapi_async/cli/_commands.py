@@ -45,7 +45,7 @@ def wait(args: Namespace, screen: Screen) -> int:
 
 
 def batch(args: Namespace, screen: Screen) -> int:
-    """Do many requests, once each."""
+    """Run many requests, each once."""
     from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, for batches alone
 
     return run(start_batch(args, screen), screen)
@@ -82,9 +82,7 @@ def upload(args: Namespace, screen: Screen) -> int:
     """Store a file."""
     path = _requests.read_image("FILE", args.file)
     if isinstance(path, str):
-        raise InvalidRequestError(
-            f"FILE {path}: this is a URL already; `foxapi generate --image` takes it as it is"
-        )
+        raise InvalidRequestError(f"FILE {path}: this is a URL already; give it to `foxapi generate --image`")
 
     async def work(fox: FoxSession) -> int:
         stored = await fox.upload(path)
@@ -118,7 +116,7 @@ def serve(args: Namespace, screen: Screen) -> int:
 
 
 def emulator(args: Namespace, _screen: Screen) -> int:
-    """Serve the stand-in."""
+    """Run the emulator."""
     from foxapi_async.emulator.__main__ import run as run_emulator  # noqa: PLC0415 - a web server, rarely needed
 
     return run_emulator(args)

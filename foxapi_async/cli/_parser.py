@@ -16,7 +16,7 @@ DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
 
 
-# What an option may hold: each function reads its text, or says what it must be.
+# Each function reads the text of an option. Its error names the allowed values.
 
 
 def _number(wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -48,7 +48,7 @@ _port = _whole_number("a port from 0 to 65535", 0, 65535)
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """A name and a text, on both sides of the first equals sign."""
+    """The name before the first equals sign, and the text after it."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE; got {text!r}")
@@ -56,7 +56,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors take one line, and no option is guessed from its beginning: tomorrow's options would change it."""
+    """Errors take one line. No option can be shortened, because a new option could change the meaning."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
@@ -77,7 +77,7 @@ class _Lines(argparse.HelpFormatter):
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `foxapi`; `words` are what it will parse, to import the emulator only if it is meant."""
+    """The parser of `foxapi`. It imports the emulator only if `words`, the command line, name it."""
     parser = _Parser(
         prog="foxapi",
         description="Make images with FoxAPI.",
@@ -89,13 +89,13 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     _add_generate(_command(commands, "generate", "make images from a prompt, wait for them and save them"))
     _add_batch(_command(commands, "batch", "make images from many prompts; the same command again continues"))
     _add_status(_command(commands, "status", "show a task once, or a batch"))
-    _add_report(_command(commands, "report", "make a page of what a batch has made"))
+    _add_report(_command(commands, "report", "make a page with the results of a batch"))
     _add_wait(_command(commands, "wait", "wait for tasks of an earlier run, and save their images"))
     _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
     _command(commands, "models", "list the known models and their fields")
     _add_serve(_command(commands, "serve", "make images on a page in your browser"))
     _add_emulator(
-        _command(commands, "emulator", "serve a stand-in of FoxAPI on this machine"), "emulator" in words
+        _command(commands, "emulator", "serve a stand-in for FoxAPI on this machine"), "emulator" in words
     )
     return parser
 
@@ -108,12 +108,12 @@ def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
-    """Options that stand before or after the command; after it, an absent one leaves what stood before."""
+    """Options that may stand before or after the command. An option given before it stays set."""
     default = False if top else argparse.SUPPRESS
     for names, meaning in (
         (("--json",), "print one JSON object for each line of data"),
         (("-q", "--quiet"), "no progress and no remarks, only warnings and errors"),
-        (("-v", "--verbose"), "say more about what happens"),
+        (("-v", "--verbose"), "print more details"),
         (("--debug",), "show the traceback of an error"),
     ):
         parser.add_argument(*names, action="store_true", default=default, help=meaning)
@@ -121,7 +121,7 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", help="what to generate; - reads it from standard input")
-    _add_request(parser, "Only what is given is sent; `foxapi models` lists them by model.")
+    _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
     _add_out(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     _add_timeout(parser)
@@ -129,7 +129,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """What a request is made of, but for the prompt."""
+    """The options of a request, without the prompt."""
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
     fields = parser.add_argument_group("the model's fields", meaning)
     for name, specs in fields_by_name().items():
@@ -147,47 +147,49 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="one request a line; - reads standard input as it comes")
+    parser.add_argument(
+        "file", metavar="FILE", help="one request per line; - reads standard input as it arrives"
+    )
     parser.add_argument(
         "--format",
         choices=tuple(dict.fromkeys(SUFFIXES.values())),
-        help=f"how FILE is written (default: by its ending, {' '.join(SUFFIXES)}; of standard input, by its first line)",
+        help=f"the format of FILE (default: from its ending, {' '.join(SUFFIXES)}; for standard input, from its first line)",
     )
     _add_out(
         parser,
-        "folder of the batch: images, manifest.jsonl, and the ledger by which the same command continues",
+        "folder of the batch: images, manifest.jsonl, and the ledger, from which the same command continues",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="read all of FILE, say what is wrong and what it would make; send nothing",
+        help="read all of FILE, report its errors and the images it would make; send nothing",
     )
     _add_flow(parser.add_argument_group("flow and cost"))
     _add_ledger(parser)
     _add_timeout(parser)
     _add_service(parser)
-    _add_request(parser, "For what a line does not say; `foxapi models` lists them by model.")
+    _add_request(parser, "For fields that a line does not set; `foxapi models` lists them by model.")
 
 
 def _add_flow(group: argparse._ArgumentGroup) -> None:
     for name, metavar, kind, meaning in (
-        ("max-in-flight", "N", _count, "items under way at a time, at most (default: 100)"),
-        ("submits-per-second", "X", _positive, "submits a second, at most (default: no limit)"),
-        ("polls-per-second", "X", _positive, "polls of tasks a second, at most (default: no limit)"),
+        ("max-in-flight", "N", _count, "the most items in progress (default: 100)"),
+        ("submits-per-second", "X", _positive, "the most submits per second (default: no limit)"),
+        ("polls-per-second", "X", _positive, "the most polls of tasks per second (default: no limit)"),
         (
             "budget",
             "CREDITS",
             _credits,
-            "never spend more, all runs of this folder together; then the exit status is 4",
+            "the most credits for all runs of this folder; when it is reached, the exit status is 4",
         ),
-        ("price", "CREDITS", _credits, "what one submit costs, if the service does not say"),
+        ("price", "CREDITS", _credits, "credits of one submit, if the service does not report them"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
     group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")
     group.add_argument(
         "--resubmit-uncertain",
         action="store_true",
-        help="send again what was sent without an answer, and may have been billed already",
+        help="send items again that got no answer and may have been billed already",
     )
 
 
@@ -196,7 +198,7 @@ def _add_ledger(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rebuild-ledger",
         action="store_true",
-        help="make a lost ledger again from submitted.jsonl and manifest.jsonl; what these do not prove is not sent",
+        help="make a lost ledger again from submitted.jsonl and manifest.jsonl; an item that may have been sent is not sent again",
     )
     group.add_argument(
         "--other-origin",
@@ -231,14 +233,14 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen at (default: %(default)s); beyond this machine a token is required",
+        help="address to listen on (default: %(default)s); access from other machines requires a token",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="0 for any that is free (default: %(default)s)"
+        "--port", type=_port, default=8000, help="port, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
-        help="what a browser must show, at least 16 characters (default: none on this machine, else a new one)",
+        help="token that a browser must send, at least 16 characters (default: none on this machine, else a new one)",
     )
     meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows it and continues"
     _add_out(parser, meaning, default="foxapi-page")
@@ -247,8 +249,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_service(parser)
 
 
-def _add_emulator(parser: argparse.ArgumentParser, meant: bool) -> None:  # noqa: FBT001 - private
-    if meant:
+def _add_emulator(parser: argparse.ArgumentParser, is_named: bool) -> None:  # noqa: FBT001 - private
+    if is_named:
         from foxapi_async.emulator.__main__ import add_arguments  # noqa: PLC0415 - a web server, rarely needed
 
         add_arguments(parser)
@@ -275,7 +277,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator",
         action="store_true",
-        help="use a stand-in of the service inside this command: no key, no bill",
+        help="use a stand-in for the service inside this command: no key, no bill",
     )
     parser.add_argument(
         "--emulator-seconds",

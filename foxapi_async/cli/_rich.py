@@ -1,4 +1,4 @@
-"""Live progress by rich: a bar for each row, on standard error; gone when the command ends."""
+"""Shows live progress with rich: a bar for each row, on standard error, until the command ends."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class RichPanel:
         )
 
     def draw(self, bars: Sequence[ProgressRow], details: Sequence[str]) -> None:
-        """Show the bars, and the details below them. Without a share a bar moves to and fro."""
+        """Show the bars, and the details below them. A bar without a share moves back and forth."""
         width = 30 if self._console.width >= _WIDE else 12
         grid = Table.grid(padding=(0, 2, 0, 0))
         for bar in bars:
             total, done = (None, 0.0) if bar.share is None else (1.0, bar.share)
             row = ProgressBar(total=total, completed=done, width=width)
-            # A `Text` has no markup: it may come from the service.
+            # A `Text` has no markup. That is safe for a text from the service.
             grid.add_row(
                 *(Text(text, no_wrap=True) for text in [bar.label] if text), row, *map(_line, bar.texts)
             )
@@ -45,7 +45,7 @@ class RichPanel:
         self._live.refresh()
 
     def erase(self) -> None:
-        """Take the bars off the screen; the cursor comes back."""
+        """Remove the bars from the screen, and show the cursor again."""
         if self._live.is_started:
             self._live.stop()
 

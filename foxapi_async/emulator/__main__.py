@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, default=8765, help="port, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=float, help="median duration of a task (default: about 12)")
-    parser.add_argument("--key", help="API key to demand (default: a random one)")
+    parser.add_argument("--key", help="the required API key (default: a random one)")
     parser.add_argument(
         "--fault-rate",
         type=float,
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        args: The arguments that a parser prepared by `add_arguments` has read.
+        args: The parsed options of `add_arguments`.
 
     Returns:
         The exit status: 0 after a signal, 1 if it cannot listen on the address, 2 for invalid options.
@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
             faults=_faults(args.fault_rate),
         )
     except ValueError as error:
-        return _complain(error, 2)
+        return _report_error(error, 2)
     try:
         with contextlib.suppress(KeyboardInterrupt):  # on systems where a loop takes no signal handlers
             asyncio.run(_serve(emulator))
     except OSError as error:
-        return _complain(error, 1)
+        return _report_error(error, 1)
     return 0
 
 
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse a command line and serve."""
     parser = argparse.ArgumentParser(
         prog="python -m foxapi_async.emulator",
-        description="A stand-in of the FoxAPI service on this machine.",
+        description="A stand-in for the FoxAPI service on this machine.",
     )
     add_arguments(parser)
     return run(parser.parse_args(argv))
@@ -71,7 +71,7 @@ def _faults(rate: float) -> tuple[Fault, ...]:
     return (*reads, Fault.rate("submit", rate, status=429), Fault.rate("upload", rate, status=429))
 
 
-def _complain(error: Exception, status: int) -> int:
+def _report_error(error: Exception, status: int) -> int:
     sys.stderr.write(f"foxapi emulator: {error}\n")
     return status
 

@@ -1,9 +1,9 @@
 """The fault script: what goes wrong, on which request, and how often.
 
 A `Fault` is data. The script gives each request at most one, in the order written. `on` names the occasion.
-Most are the kinds of request (submit, poll, upload, file, other, or all of them). Two others are not requests
-of their own: "task" is an accepted submit, whose end is decided there, and "result" is a poll that finds its
-task completed.
+Most are the kinds of request (submit, poll, upload, file, other, or all of them). Two others belong to
+a request of another kind: "task" is an accepted submit and decides how the task ends; "result" is a poll that
+finds its task completed.
 
 Most faults are the service's own. An edge fault is the answer of something in front of the service. It comes
 before the key, the address and the task are checked.
@@ -65,11 +65,11 @@ class Fault:
     on: On
     "The occasion on which it fires."
     kind: Kind
-    "What happens then."
+    "The effect of the fault."
     times: int | None = 1
     "How often it fires; None means forever."
     after: int = 0
-    "How many matching requests get no fault first."
+    "How many matching requests pass without the fault first."
     probability: float = 1.0
     "The chance, from 0 to 1, that a matching request gets it; drawn from the emulator's seed."
     model: str = ""
@@ -77,7 +77,7 @@ class Fault:
     prompt: str = ""
     "Fires only on tasks whose prompt contains this text."
     accepted: bool = True
-    "Whether a submit is accepted, and billed, before the fault strikes."
+    "Whether a submit is accepted and billed before the fault applies."
     http_status: int = 200
     "The status of the reply."
     retry_after: float | str | None = None
@@ -189,8 +189,8 @@ class Fault:
         Args:
             on: The kind of request.
             status: The HTTP status, 200 included.
-            body: The page; None gives the usual one for the status: the ingress's `404 page not found`, a
-                challenge for 403, a notice of maintenance for 503.
+            body: The page; None gives the usual page for the status: `404 page not found` of an ingress,
+                a challenge for 403, a notice of maintenance for 503.
             content_type: The type of `body`.
             location: The `Location` header.
             retry_after: The `Retry-After` header: seconds, or a text such as an HTTP date.
@@ -236,7 +236,7 @@ class Fault:
 
     @classmethod
     def invalid_url(cls, on: Request = "poll", **scope: Unpack[Scope]) -> Self:
-        """Answer as the service does for an unknown address: its own JSON, and 404."""
+        """Answer as the service does for an unknown address: 404 with its own JSON."""
         return cls.status(on, 404, message="Invalid URL", error_type="invalid_request_error", **scope)
 
     @classmethod
@@ -258,7 +258,7 @@ class Fault:
 
     @classmethod
     def not_found(cls, on: Request = "poll", times: int | None = 1, **aim: Unpack[Aim]) -> Self:
-        """Answer 404 for a task that exists: the read came before the write was visible."""
+        """Answer 404 for a task that exists, as if the service could not see the new task yet."""
         return cls.status(on, 404, message="task not found", times=times, **aim)
 
     @classmethod
@@ -305,7 +305,7 @@ class Fault:
         status: int = 200,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Do the work and answer with something unreadable, by default JSON that breaks off."""
+        """Do the work and answer with an unreadable body, by default JSON that breaks off."""
         return cls(on=on, kind="garbage", body=body, content_type=content_type, http_status=status, **scope)
 
     @classmethod
@@ -380,5 +380,5 @@ class Fault:
 
     @classmethod
     def empty_results(cls, times: int | None = 1, **aim: Unpack[Aim]) -> Self:
-        """Answer this many polls of completed tasks with `results: null`, as observed at the service."""
+        """Answer this many polls of completed tasks with `results: null`. The service has done this."""
         return cls(on="result", kind="empty", times=times, **aim)

@@ -29,11 +29,11 @@ class _Line:
     fired: int = 0
 
     def matches(self, on: On, about: About, now: float, *, edge: bool) -> bool:
-        """Whether the request is of this fault's kind, and comes at its time."""
+        """Whether the request fits this fault: its kind, its text and its time."""
         fault = self.fault
         kind = fault.on == on or (fault.on == "all" and on in get_args(Request))
-        aimed = fault.model in (about.model or "") and fault.prompt in (about.prompt or "")
-        return kind and aimed and fault.in_front == edge and fault.since <= now < fault.until
+        fits = fault.model in (about.model or "") and fault.prompt in (about.prompt or "")
+        return kind and fits and fault.in_front == edge and fault.since <= now < fault.until
 
     def due(self, chance: random.Random) -> bool:
         """Whether this fault applies to the matching request that was just counted."""
@@ -65,7 +65,7 @@ class Script:
     def take(self, on: On, about: About = NOTHING_KNOWN, *, edge: bool = False) -> Fault | None:
         """The fault that applies to this request, if any.
 
-        Every matching line counts the request, so `after` does not depend on the lines before it.
+        Every matching fault counts the request, so the `after` of a fault does not depend on earlier faults.
 
         Args:
             on: The occasion.
@@ -76,9 +76,9 @@ class Script:
         matching = [line for line in self._lines if line.matches(on, about, now, edge=edge)]
         for line in matching:
             line.seen += 1
-        struck = next((line for line in matching if line.due(self._chance)), None)
-        if struck is None:
+        chosen = next((line for line in matching if line.due(self._chance)), None)
+        if chosen is None:
             return None
-        struck.fired += 1
+        chosen.fired += 1
         self.fired += 1
-        return struck.fault
+        return chosen.fault

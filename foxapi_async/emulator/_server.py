@@ -18,9 +18,9 @@ from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Base64 of the largest file, and some space for the fields beside it.
+# Base64 of the largest file, and some space for the other fields.
 _MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
-# Set on a request that the edge passes on, to spoil its answer afterwards.
+# Set on a request that the edge passes on and whose answer it replaces afterwards.
 _PASSED_ON = web.RequestKey("passed on", bool)
 _KINDS: dict[str, Request] = {"/v1/tasks/": "poll", "/v1/files/upload/": "upload", "/files/": "file"}
 
@@ -36,7 +36,7 @@ class Routes:
     def app(self) -> web.Application:
         """The application with all its routes."""
         app = web.Application(middlewares=[self._guard], client_max_size=_MOST_BODY_BYTES)
-        app.on_response_prepare.append(self._sign)
+        app.on_response_prepare.append(self._add_headers)
         for path in _bodies.MEDIA:
             app.router.add_post(path, self._submit)
         app.router.add_get("/v1/tasks/{id}", self._poll)
@@ -55,7 +55,7 @@ class Routes:
         # A new protocol may have the id of an old one. Then this overwrites the old entry.
         self._connections[id(protocol)] = self._service.connections
 
-    async def _sign(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+    async def _add_headers(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.headers["Date"] = http_date(self._service.clock.unix())
         response.headers["Server"] = "foxapi-emulator"
 
@@ -74,7 +74,7 @@ class Routes:
             return json_reply(envelope(404, f"invalid URL ({request.method} {request.path})"), 404)
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        fault = await self._taken_by_the_edge(request)
+        fault = await self._take_edge_fault(request)
         if fault is None:
             return await self._behind_the_edge(request, handler)
         if not fault.accepted:
@@ -83,7 +83,7 @@ class Routes:
         answer: web.StreamResponse = web.Response()
         with contextlib.suppress(RefusalError, web.HTTPException):
             answer = await self._behind_the_edge(request, handler)
-        # Without a fault of the service every answer is complete.
+        # The service's own faults do not apply here, so the answer is complete.
         return await spoil(fault, request, cast(web.Response, answer))
 
     async def _behind_the_edge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -91,8 +91,8 @@ class Routes:
             self._check_key(request)
         return await handler(request)
 
-    async def _taken_by_the_edge(self, request: web.Request) -> Fault | None:
-        if not self._service.script.has_an_edge:  # then no body is parsed twice
+    async def _take_edge_fault(self, request: web.Request) -> Fault | None:
+        if not self._service.script.has_an_edge:  # so the body is parsed only once
             return None
         kind, about = _kind(request), NOTHING_KNOWN
         if kind == "submit":
@@ -100,7 +100,7 @@ class Routes:
             about = About(str(body.get("model")), _bodies.prompt_of(body))
         return self._service.script.take(kind, about, edge=True)
 
-    def _taken(self, request: web.Request, on: Request, about: About = NOTHING_KNOWN) -> Fault | None:
+    def _take_fault(self, request: web.Request, on: Request, about: About = NOTHING_KNOWN) -> Fault | None:
         return None if _PASSED_ON in request else self._service.script.take(on, about)
 
     def _record(self, request: web.Request) -> None:
@@ -138,15 +138,15 @@ class Routes:
             headers = {"idempotency-replayed": "true"} if replayed else None
             return json_reply(submit_reply(task), headers=headers)
 
-        fault = self._taken(request, "submit", About(body["model"], _bodies.prompt_of(body)))
+        fault = self._take_fault(request, "submit", About(body["model"], _bodies.prompt_of(body)))
         return await self._play(fault, request, accept)
 
     async def _poll(self, request: web.Request) -> web.StreamResponse:
         # sync_upstream=true asks for a fresh status, and here every status is fresh.
         service, task = self._service, self._task(request)
-        fault = self._taken(request, "poll", About(task.model, task.prompt))
+        fault = self._take_fault(request, "poll", About(task.model, task.prompt))
         if fault is not None and not fault.accepted:
-            task.polls += 1  # counted although it is refused
+            task.polls += 1  # a refused poll counts too
         return await self._play(fault, request, lambda: json_reply(service.poll(task, _origin(request))))
 
     def _task(self, request: web.Request) -> Task:
@@ -188,7 +188,7 @@ class Routes:
             self._service.uploads.find(rest.partition("/")[0], self._service.clock.now()) if found else None
         )
         if known is None:
-            raise RefusalError(400, "url: the emulator fetches nothing but files uploaded to it")
+            raise RefusalError(400, "url: the emulator fetches only files that were uploaded to it")
         name = body.get("file_name") or known.filename
         return await self._store(request, known.data, name, body.get("auto_cleanup", True))
 
@@ -207,7 +207,7 @@ class Routes:
             )
             return json_reply(upload.reply(_origin(request)))
 
-        return await self._play(self._taken(request, "upload"), request, store)
+        return await self._play(self._take_fault(request, "upload"), request, store)
 
     async def _result_file(self, request: web.Request) -> web.StreamResponse:
         task = self._task(request)
@@ -227,7 +227,7 @@ class Routes:
         self, request: web.Request, data: bytes, kind: str, task: Task | None
     ) -> web.StreamResponse:
         about = NOTHING_KNOWN if task is None else About(task.model, task.prompt)
-        fault = self._taken(request, "file", about)
+        fault = self._take_fault(request, "file", about)
         return await self._play(fault, request, lambda: file_reply(request, data, kind))
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
@@ -236,14 +236,14 @@ class Routes:
         return await self._other(request, {"object": "list", "data": rows})
 
     async def _credits(self, request: web.Request) -> web.StreamResponse:
-        # The page exists, but its fields could not be read. These names are the emulator's own.
+        # The service has this page, but its fields are not known. These names are the emulator's own.
         used = self._service.billed_images * CREDITS_PER_OUTPUT
         return await self._other(
             request, {"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)}
         )
 
     async def _other(self, request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
-        return await self._play(self._taken(request, "other"), request, lambda: json_reply(body))
+        return await self._play(self._take_fault(request, "other"), request, lambda: json_reply(body))
 
 
 def _kind(request: web.Request) -> Request:

@@ -52,7 +52,7 @@ def pixel_size(aspect_ratio: str = "1:1", resolution: str = "1K") -> tuple[int, 
 
 
 def asked_size(body: Mapping[str, Any], measure: Measure) -> tuple[int, int]:
-    """The size that a request body asks for, in any of the service's dialects.
+    """The size that a request body asks for, in any form that the service accepts.
 
     Args:
         body: The request.
@@ -68,7 +68,7 @@ def asked_size(body: Mapping[str, Any], measure: Measure) -> tuple[int, int]:
         ratio = _matching(body.get("image_urls"), measure)
     try:
         return pixel_size(str(ratio), resolution)
-    except ValueError:  # "auto", absent, or an unknown dialect
+    except ValueError:  # "auto", absent, or an unknown form
         return pixel_size("1:1", resolution)
 
 

@@ -14,8 +14,8 @@ Needs the extra `fastapi`.
 **Stopping a server.** A server that gets a stop signal waits for its open responses before it ends its
 lifespan. The lifespan made here notices the signal. So event streams and waits for a result end at once, and
 their clients continue at another replica: they need only the task's id. This works if the server handles
-SIGTERM and SIGINT by Python functions in the main thread, as uvicorn does, also as gunicorn's worker. For
-other servers, and for your own handlers that wait long, limit the server's wait: `uvicorn
+SIGTERM and SIGINT by Python functions in the main thread, as uvicorn does, even as a worker of gunicorn. For
+other servers, and for your own handlers that wait long, limit the time that the server waits: `uvicorn
 --timeout-graceful-shutdown 5`.
 """
 

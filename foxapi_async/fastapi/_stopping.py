@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 from typing import Any
 
-# The key in the state of a lifespan, and so in that of every request.
+# The key in the state of a lifespan. The state of every request has it too.
 STATE_KEY = "foxapi_async.stopping"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

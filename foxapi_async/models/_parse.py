@@ -20,7 +20,7 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     with `RawRequest.params`. A string in "image_urls" is a URL, never a path.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong, missing or unknown.
+        InvalidRequestError: `.problems` has a line for each field that is wrong, missing or unknown.
     """
     if not isinstance(mapping, Mapping):
         raise InvalidRequestError(

@@ -18,8 +18,8 @@ NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
 
 _SCHEME = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
-# RFC 2397: the comma before the data is required, and all before it may be left out. The text there is a
-# media type. The limit keeps the search short in megabytes without a comma.
+# RFC 2397: the comma before the data is required, and everything before it may be left out. That part is
+# a media type. The limit keeps the search short in megabytes without a comma.
 _DATA_URI = re.compile(r"data:[^,\s]{0,1000},\S", re.IGNORECASE)
 
 _short = reprlib.Repr()
@@ -28,7 +28,7 @@ _short.maxdict = 20
 
 
 def shown(value: object) -> str:
-    """The value for a message or a repr: never longer than a few lines."""
+    """The value for a message or a repr, shortened to a few lines."""
     try:
         return _short.repr(value)
     except ValueError:  # Python refuses to print an integer of more than 4300 digits
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
 
 
 def has_scheme(text: str) -> bool:
-    """Whether a text is meant as an address, good or bad, and not as the path of a file."""
+    """Whether a text has the form of an address, even a wrong one, and not of a file's path."""
     return bool(_SCHEME.match(text))
 
 
@@ -61,7 +61,7 @@ def as_images(images: Iterable[ImageInput] | None) -> tuple[ImageInput, ...] | N
 
 
 def image_fault(item: object) -> str | None:
-    """What is wrong with one item of a list of images; None if it is valid."""
+    """The fault of one item of a list of images; None if it is valid."""
     if isinstance(item, os.PathLike):
         return None
     if not isinstance(item, str):

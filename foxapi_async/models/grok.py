@@ -29,10 +29,10 @@ class GrokImagineImage(ModelRequest):
         num_outputs: how many images, 1 to 4; each is billed. The service makes 1 if it is left out.
         aspect_ratio: width to height, only without `image_urls`; "1:1" if left out.
         output_format: the file format; "jpeg" if left out. The page advises against passing it.
-        image_urls: 1 to 3 input images, each a URL or a local file as a path. With them the model edits.
+        image_urls: 1 to 3 input images, each a URL or a local file as a path. With them, the model edits these images.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong.
+        InvalidRequestError: `.problems` has a line for each wrong field.
     """
 
     model: ClassVar[str] = "grok-imagine-image"
@@ -45,7 +45,7 @@ class GrokImagineImage(ModelRequest):
     aspect_ratio: GrokAspectRatio | None = attrs.field(
         default=None,
         kw_only=True,
-        metadata=option("Width to height of the images; without input images only.", default="1:1"),
+        metadata=option("Width to height of the images; only without input images.", default="1:1"),
     )
     output_format: GrokOutputFormat | None = attrs.field(
         default=None,
@@ -65,7 +65,7 @@ class GrokImagineImage(ModelRequest):
         if self.aspect_ratio is not None and self.image_urls is not None:
             yield FieldProblem(
                 "aspect_ratio",
-                f"={shown(self.aspect_ratio)}: allowed without ",
+                f"={shown(self.aspect_ratio)}: only allowed without ",
                 "image_urls",
-                " only; leave one of the two out",
+                "; leave one of the two out",
             )

@@ -78,8 +78,8 @@ class History:
         return self._card((await self._ledger.look_up([key])).get(key))
 
     async def page(self, before: int | None, limit: int) -> dict[str, Any]:
-        """The last `limit` items before a place, newest first, and the place for the next call, None at the
-        end.
+        """The last `limit` items before a place, newest first, and the place for the next call (None at the
+        end).
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -92,7 +92,7 @@ class History:
         return {"cards": [card for card in cards if card], "before": start or None}
 
     def _card(self, entry: LedgerEntry | None) -> dict[str, Any] | None:
-        # An item that was refused for the moment was not sent and costs nothing. Its error was shown at once.
+        # A NEW item was refused temporarily: it is not sent and costs nothing. Its error was shown at once.
         if entry is None or entry.state is ItemState.NEW:
             return None
         waits = entry.state is ItemState.SUBMITTED

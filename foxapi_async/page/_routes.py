@@ -85,8 +85,7 @@ class PageRoutes:
     async def changes(self) -> Response:
         """All changes as server-sent events `progress` and `card`, until the server ends.
 
-        The first event is `ready`: a history that is requested after it, together with this stream, misses
-        nothing. One stream serves all tasks, because a browser opens at most six connections to a server.
+        The first event is `ready`. A client that requests the history after it misses no change. One stream serves all tasks, because a browser opens at most six connections to a server.
         """
         return StreamingResponse(
             self._encoded_changes(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
@@ -123,7 +122,7 @@ class PageRoutes:
         )
 
     async def again(self, task_id: str) -> JSONResponse:
-        """Poll a task again that the server stopped waiting for. Nothing is sent, nothing is billed."""
+        """Continue to poll a task for which the server stopped waiting. Nothing is submitted or billed."""
         if not await self._service.resume(task_id):
             return JSONResponse({"error": {"type": "not_found", "message": "This task is not waiting."}}, 404)
         return JSONResponse({"id": task_id}, 202)
@@ -136,7 +135,9 @@ class PageRoutes:
             size = 0
             async for piece in request.stream():
                 size += len(piece)
-                if size > MAX_UPLOAD_BYTES:  # pragma: no cover - servers hold a body to its Content-Length
+                if (
+                    size > MAX_UPLOAD_BYTES
+                ):  # pragma: no cover - a server lets no body exceed its Content-Length
                     raise InvalidRequestError("the image is larger than 100 MB")
                 await in_thread(file.write, piece)
             await in_thread(file.seek, 0)

@@ -52,13 +52,13 @@ class _Generation:
 
     Attributes:
         span: its span.
-        context: a context with the span as the current one, and otherwise the submitter's, such as baggage.
+        context: the submitter's context (such as baggage), with the span as the current one.
         operation: GENERATING or FOLLOWING.
         model: the requested one. For a followed task, the used one, when it is known.
         began: when it began.
         polls: how many polls were sent.
-        asked: when the last poll was sent.
-        ran: when the last poll was sent that showed the task running; None before the first.
+        polled_at: when the last poll was sent.
+        seen_running_at: when the last poll was sent that showed the task running; None before the first.
     """
 
     span: trace.Span
@@ -67,8 +67,8 @@ class _Generation:
     model: str
     began: float
     polls: int = 0
-    asked: float | None = None
-    ran: float | None = None
+    polled_at: float | None = None
+    seen_running_at: float | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ class OpenTelemetry:
         generation = self._calls.pop(event.call, None)
         if generation is None:
             return
-        generation.ran = _now()
+        generation.seen_running_at = _now()
         generation.span.set_attributes({"foxapi.task.id": event.task_id, "foxapi.submit.tries": event.tries})
         if self._tasks.setdefault(event.task_id, generation) is not generation:
             generation.span.end()  # submitted again, and the service returned a task that is followed already
@@ -181,11 +181,11 @@ class OpenTelemetry:
 
     def _polling(self, event: Polling) -> None:
         generation = self._tasks.get(event.task_id)
-        # Set for each poll: the asyncio task that runs it has run others before.
+        # Set for each poll: its asyncio task begins with the context of the poller.
         contexts.attach(generation.context if generation else contexts.Context())
         if generation:
             generation.polls += 1
-            generation.asked = _now()
+            generation.polled_at = _now()
 
     def _retried(self, event: Retried) -> None:
         generation = self._calls.get(event.call or 0) or self._tasks.get(event.task_id or "")
@@ -205,13 +205,15 @@ class OpenTelemetry:
             del self._tasks[event.task_id]
             self._finish(generation, event.snapshot)
         else:
-            generation.ran = _now() if generation.asked is None else generation.asked
+            generation.seen_running_at = _now() if generation.polled_at is None else generation.polled_at
 
     # Endings.
 
     def _finish(self, generation: _Generation, snapshot: TaskSnapshot) -> None:
-        if generation.ran is not None:
-            self._lag.record(_now() - generation.ran, generation.labels, context=generation.context)
+        if generation.seen_running_at is not None:
+            self._lag.record(
+                _now() - generation.seen_running_at, generation.labels, context=generation.context
+            )
         facts: dict[str, Any] = {"foxapi.status": snapshot.status, "foxapi.images": len(snapshot.images)}
         code = snapshot.error.code if snapshot.error else None
         credits = credits_reserved(snapshot.usage)  # noqa: A001 - the service's unit
@@ -231,7 +233,7 @@ class OpenTelemetry:
     def _end(
         self, generation: _Generation, error: str | None, why: str | None = None, *, failed: bool = True
     ) -> None:
-        """End the span and record its duration. `error` is the class of its error, `why` the service's reason."""
+        """End the span and record its duration. `error` is the name of the error's class, `why` the service's reason."""
         span, labels = generation.span, {**generation.labels, **_known("error.type", error)}
         span.set_attributes({"foxapi.polls": generation.polls, **_known("error.type", error)})
         if error is not None and failed:

@@ -146,7 +146,7 @@ async def test_a_cell_of_the_wrong_kind(read, cells, problem):
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ("prompt;model", "the header has ';' between its fields; ',' must be there"),
+        ("prompt;model", "the header has ';' between its fields; use ','"),
         ("prompt,prompt", "the header has the field 'prompt' twice"),
         ("prompt,,id", "the header has a field without a name"),
     ],
@@ -303,7 +303,7 @@ async def test_no_model_at_all(read):
     """Without a model in the line or the defaults the problem lists the known models."""
     (item,) = await read("a.csv", "prompt\nx\n", defaults={})
 
-    assert item.problems[0].startswith("model: missing; known are ")
+    assert item.problems[0].startswith("model: missing; the known models are ")
 
 
 async def test_names_without_a_scheme_are_local_files(read, tmp_path):

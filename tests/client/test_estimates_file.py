@@ -111,7 +111,7 @@ async def test_a_file_that_cannot_be_written_is_a_warning(emulator, tmp_path, ca
         await generate(emulator, count=1, estimates=folder / "estimates.json")
 
     (record,) = caplog.records
-    assert "could not be kept" in record.getMessage()
+    assert "could not be saved" in record.getMessage()
     assert str(folder) in record.getMessage()
 
 
@@ -138,7 +138,7 @@ async def test_a_full_disk_leaves_the_old_file(emulator, tmp_path, caplog, monke
 
     assert before == path.read_text()
     assert ["estimates.json"] == [file.name for file in tmp_path.iterdir()]
-    assert "could not be kept" in caplog.text
+    assert "could not be saved" in caplog.text
     assert os.strerror(errno.ENOSPC) in caplog.text
 
 

@@ -309,7 +309,7 @@ REFUSALS = {
         ["generate", FOX, "--param", "model=x"],
         "--param['model']: give it as the argument --model",
     ),
-    "a slash in an id": (["wait", "a/b"], "'a/b' is no task id: that is one path segment"),
+    "a slash in an id": (["wait", "a/b"], "'a/b' is not a task id: an id is one path segment"),
     "a slash in the id": (["status", "../b"], "one path segment"),
     "upload of a url": (["upload", "https://x.example/1.png"], "a URL already"),
     "upload of nothing": (["upload", "none.png"], "FILE none.png: No such file"),

@@ -1110,7 +1110,7 @@ async def test_what_cannot_be_adopted(task_id, body, path, words):
 def test_an_emulator_adopts_while_it_runs():
     """Before it is entered an emulator has no clock, so it adopts nothing."""
     emulator = Emulator()
-    with pytest.raises(RuntimeError, match="once it is entered"):
+    with pytest.raises(RuntimeError, match="before it adopts tasks"):
         emulator.adopt("task-unified-1-fox", GROK)
 
     assert 0 == len(emulator.tasks)

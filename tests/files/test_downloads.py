@@ -234,8 +234,8 @@ async def test_a_cancelled_reader_hands_over_to_the_next():
     ("naming", "words"),
     [
         (["/old"], "still names this address"),
-        ([], "names no address for it any more"),
-        (["/other", "/new"], "names no address for it any more"),
+        ([], "no longer names an address for it"),
+        (["/other", "/new"], "no longer names an address for it"),
         (404, "cannot be read for a fresh address: "),
         (503, "cannot be read for a fresh address: "),
         (401, "cannot be read for a fresh address: "),

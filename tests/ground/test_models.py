@@ -312,7 +312,7 @@ def test_grok_ratio_without_images_only():
     """Grok takes aspect_ratio only for text-to-image."""
     [line] = problems(GrokImagineImage, "a", aspect_ratio="1:1", image_urls=[URL])
 
-    assert line.startswith("aspect_ratio='1:1': allowed without image_urls only")
+    assert line.startswith("aspect_ratio='1:1': only allowed without image_urls")
 
 
 @pytest.mark.parametrize("cls", [Gemini3ProImage, Gemini31FlashImage])
@@ -626,7 +626,7 @@ def test_no_mapping(wrong):
 def test_missing_model():
     """A missing model lists the known ids, beside the other problems."""
     [line] = problems(parse_request, {"prompt": "a"})
-    assert line.startswith("model: missing; known are ")
+    assert line.startswith("model: missing; the known models are ")
     assert all(repr(model) in line for model in MODELS)
 
     assert len(problems(parse_request, {"prompt": 3, "a": {1}})) == 3

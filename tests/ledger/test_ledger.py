@@ -490,7 +490,7 @@ async def test_a_file_that_may_not_grow(path):
 
     assert durable > 10
     assert durable <= kept <= durable + 1
-    assert 2 == len(errors) == sum("cannot be read or written: see to its disk" in text for text in errors)
+    assert 2 == len(errors) == sum("cannot be read or written: check its disk" in text for text in errors)
 
 
 async def test_a_second_run_is_refused(path):
@@ -628,11 +628,11 @@ WRONG = {
     "another database": (foreign, "is another program's database: give another folder"),
     "a newer version": (
         renew,
-        r"newer foxapi-async \(version 99 of it, \d+ is known here\): upgrade with `pip",
+        r"newer foxapi-async \(ledger version 99; this one knows \d+\): upgrade with `pip",
     ),
     "a folder": (
         lambda path: path.mkdir(),
-        "cannot be opened: see that its folder exists|there is no ledger",
+        "cannot be opened: check that its folder exists|there is no ledger",
     ),
 }
 
@@ -690,12 +690,12 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
 
 async def test_looking_at_nothing(path):
     """Before the first run there is nothing to read, and reading makes no file."""
-    with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
+    with pytest.raises(LedgerError, match=r"there is no ledger .*no run has begun there"):
         async with SqliteLedger.peek(path):
             raise AssertionError
     path.parent.mkdir()
     path.touch()
-    with pytest.raises(LedgerError, match=r"there is no ledger .*nothing was run there yet"):
+    with pytest.raises(LedgerError, match=r"there is no ledger .*no run has begun there"):
         async with SqliteLedger.peek(path):
             raise AssertionError
 
@@ -712,7 +712,7 @@ async def test_looking_changes_nothing(ledger, path):
         assert 10.0 == (await second.totals()).spent
         assert ["0", "1"] == [entry.key async for entry in second.entries() if entry.key < "2"]
         assert None is not await view.meta("created")
-        with pytest.raises(LedgerError, match="cannot be written: see that you own the file"):
+        with pytest.raises(LedgerError, match="cannot be written: check that you own the file"):
             await view._writer.put(partial(statements.set_meta, name="a", value="b"))
     await ledger.submitting("after", "fox", "key")
 
@@ -799,7 +799,7 @@ def test_every_advice_has_its_code():
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
 
-    assert "see to its disk" in str(schema.explained(Path("x"), error))
+    assert "check its disk" in str(schema.explained(Path("x"), error))
     assert "cannot be used (RuntimeError)" in str(schema.explained(Path("x"), RuntimeError()))
 
 

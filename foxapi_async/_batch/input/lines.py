@@ -46,7 +46,7 @@ _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 class TextLine(NamedTuple):
-    """One line of the file, numbered from 1. With a `fault` its text could not be read."""
+    """One line of the file, numbered from 1. If it has a `fault`, its text could not be read."""
 
     number: int
     text: str
@@ -75,8 +75,8 @@ class LineReader:
     """Makes items from lines.
 
     Args:
-        form: the format of the lines; None: a first line that begins with `{` means JSON lines, else prompts.
-        defaults: fields of the request, for fields that a line does not have. A JSON `null` still leaves a field out.
+        form: the format of the lines. If it is None, a first line that begins with `{` means JSON lines, else prompts.
+        defaults: values for the fields that a line does not set. A JSON `null` still leaves a field out.
         folder: the folder for relative names of local input files.
     """
 
@@ -85,7 +85,7 @@ class LineReader:
     folder: Path = attrs.field(factory=Path)
 
     def read(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
-        """Each item as soon as its last line is there. Blank lines are skipped."""
+        """The items, each as soon as its last line was read. Blank lines are skipped."""
         filled: Iterator[TextLine] = (line for line in lines if line.fault or line.text.strip())
         form = self.form
         if form is None:
@@ -150,7 +150,7 @@ class LineReader:
         return InputRow(number, item_id, None if problems else request, problems)
 
     def _located(self, file: Any) -> Any:
-        """An input file of a line: a local name is relative to the folder."""
+        """An input file of a line, with the folder before a local name."""
         return (
             self.folder / file
             if isinstance(file, str) and file.strip() and not _NO_PATH.match(file)
@@ -209,7 +209,7 @@ class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and
 class _CsvLines:
     """Gives csv's reader one line after the other, and keeps the line where the present record began.
 
-    It is not a generator: that would be over after the first exception.
+    It is not a generator, because a generator ends after its first exception.
     """
 
     def __init__(self, lines: Iterable[TextLine]) -> None:
@@ -255,7 +255,7 @@ def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[tuple[int, l
 
 def _header_fault(header: list[str], delimiter: str) -> str | None:
     if len(header) == 1 and (other := re.search(r"[,;\t]", header[0])):
-        return f"the header has {other[0]!r} between its fields; {delimiter!r} must be there"
+        return f"the header has {other[0]!r} between its fields; use {delimiter!r}"
     twice = next((name for name in header if header.count(name) > 1 or not name), None)
     if twice is None:
         return None
@@ -266,10 +266,10 @@ def _header_fault(header: list[str], delimiter: str) -> str | None:
 
 @functools.cache
 def _kinds(model: str | None) -> dict[str, str]:
-    """The kind of each field of a model; for an unknown model, the kinds in the known ones."""
+    """The kind of each field of a model; for an unknown model, the kinds of all known models."""
     classes = [MODELS[model]] if model is not None else MODELS.values()
     kinds: dict[str, str] = {spec.name: spec.kind for cls in classes for spec in cls.fields()}
-    # Also for a row that is sent unchecked.
+    # These also hold for a row that is sent unchecked.
     return kinds | dict.fromkeys(("id", "model", "path"), "choice")
 
 
@@ -282,7 +282,7 @@ def _read_flag(cell: str) -> bool | str:
 
 
 def _read_images(cell: str) -> Any:
-    """White space separates several addresses; a name that contains some needs the JSON array."""
+    """White space separates several addresses. A name with white space needs a JSON array."""
     return _read_any(cell) if cell.lstrip().startswith("[") else cell.split()
 
 

@@ -1,4 +1,4 @@
-"""Keeps in the ledger what is known of an input file, so that it is neither validated nor processed twice."""
+"""Notes in the ledger that an input file was validated or processed, so that neither is done twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FINISHED = "finished"
 
 
 async def validated(file: InputFile, ledger: Ledger) -> int:
-    """How many items the file has. It is validated first, unless the ledger knows that it is valid.
+    """How many items the file has. It is validated first, unless the ledger notes that it is valid.
 
     The file is read once here. If it has the size of the validated file, only its checksum is read, else it
     is checked. A file with that size and other content is read twice.
@@ -61,7 +61,7 @@ def _count_in(known: str) -> int:
 
 
 async def checked(file: InputFile) -> Check:
-    """The result of `check`, with ids that name two requests of the file.
+    """The result of `check`. An id that names two requests of the file is a problem too.
 
     Raises:
         InvalidRequestError: the file cannot be read.
@@ -73,15 +73,21 @@ async def checked(file: InputFile) -> Check:
 
 async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[InputRow]) -> list[InputRow]:
     """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
-    marks = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
-    names = [name for n, mark in marks.items() for name in (f"{chunk[n].id}", f"{chunk[n].id}\n{mark}")]
+    fingerprints = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
+    names = [
+        name
+        for n, own_fingerprint in fingerprints.items()
+        for name in (f"{chunk[n].id}", f"{chunk[n].id}\n{own_fingerprint}")
+    ]
     numbers = await in_thread(numbering.number, names)
-    known = {} if ledger is None else await ledger.look_up(chunk[n].id or "" for n in marks)
+    known = {} if ledger is None else await ledger.look_up(chunk[n].id or "" for n in fingerprints)
     lines = list(chunk)
-    for (n, mark), uses, same in zip(marks.items(), numbers[::2], numbers[1::2], strict=True):
+    for (n, own_fingerprint), uses, same in zip(
+        fingerprints.items(), numbers[::2], numbers[1::2], strict=True
+    ):
         line, entry = chunk[n], known.get(chunk[n].id or "")
         problem = id_conflict(
-            line.id or "", used=uses > same, known=entry is not None and entry.fingerprint != mark
+            line.id or "", used=uses > same, known=entry is not None and entry.fingerprint != own_fingerprint
         )
         if problem:
             lines[n] = attrs.evolve(line, request=None, problems=(problem,))
@@ -89,12 +95,12 @@ async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[Inp
 
 
 async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) -> bool:
-    """Whether an earlier run finished this very file, and no item is left in one of these states."""
+    """Whether an earlier run finished a file with this content, and no item is left in one of these states."""
     counts = (await ledger.totals()).counts
-    left = sum(
+    unfinished = sum(
         counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
     )
-    return left == 0 and file.validation is not None and await ledger.meta(_FINISHED) == file.validation
+    return unfinished == 0 and file.validation is not None and await ledger.meta(_FINISHED) == file.validation
 
 
 async def note_finished(file: InputFile, ledger: Ledger) -> None:
