@@ -60,14 +60,14 @@ class BatchStatus:
     @property
     def states(self) -> str:
         """The counts, in words."""
-        parts = [
-            f"{self.counts[ItemState.DONE]:,} done",
-            *([f"{self.counts[ItemState.FAILED]:,} failed"] if self.counts[ItemState.FAILED] else []),
-            *([f"{self.running:,} running at the service (and billed)"] if self.running else []),
-            *([f"{self.unclear:,} uncertain"] if self.unclear else []),
-            *([f"{self.waiting:,} not begun"] if self.waiting else []),
-        ]
-        return ", ".join(parts)
+        others = (
+            (self.counts[ItemState.FAILED], "failed"),
+            (self.running, "running at the service (and billed)"),
+            (self.unclear, "uncertain"),
+            (self.waiting, "not begun"),
+        )
+        parts = [f"{count:,} {words}" for count, words in others if count]
+        return ", ".join([f"{self.counts[ItemState.DONE]:,} done", *parts])
 
     @property
     def cost(self) -> str | None:

@@ -11,13 +11,14 @@ import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from foxapi_async._errors import Hint, InvalidRequestError, parts_of
 from foxapi_async._handles.result import IMAGE_SUFFIXES
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._raw import DEFAULT_PATH
+from foxapi_async.models._values import FieldValue
 
 _URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -72,9 +73,9 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
     return given
 
 
-def _misfits(name: str, value: Any) -> list[str]:
+def _misfits(name: str, value: FieldValue) -> list[str]:
     """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
-    value = tuple(cast(list[object], value)) if isinstance(value, list) else value
+    value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
     return found[0] if all(found) else []
 
