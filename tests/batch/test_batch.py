@@ -181,7 +181,7 @@ async def test_a_run_that_is_closed_is_continued(service, tmp_path):
     assert all(outcome.files for outcome in rest)
 
 
-async def test_going_on_needs_no_input(service, tmp_path):
+async def test_a_task_of_an_earlier_run_needs_no_input(service, tmp_path):
     """A run waits for a task of an earlier run even if its item is not in the input any more."""
     async with session_at(service) as fox:
         outcomes = Batch([("x", fox_request("a"))], tmp_path).run(fox)
@@ -212,7 +212,7 @@ async def test_an_answer_on_its_way_is_waited_for(tmp_path):
         assert (ItemState.SUBMITTED, [entry.task_id]) == (entry.state, list(emulator.tasks))
 
 
-async def test_what_was_not_sent_is_as_new(tmp_path):
+async def test_an_item_that_was_not_sent_stays_new(tmp_path):
     """An item whose submit still waits for its turn is not uncertain when the run ends."""
     async with Emulator(faults=[Fault.status("submit", 429, retry_after=60, times=None)]) as emulator:
         async with session_at(emulator) as fox:
@@ -397,7 +397,7 @@ async def test_a_budget_is_never_passed(service, tmp_path):
     assert (8, 2, 40) == (service.billed, len(outcomes), batch.spent)
 
 
-async def test_a_known_price_needs_no_trial(service, tmp_path):
+async def test_with_a_known_price_the_first_submits_go_together(service, tmp_path):
     """With `price` the first submits go together, and failed ones count as spent."""
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=25, price=5, max_in_flight=50)
 

@@ -246,7 +246,7 @@ async def test_an_id_is_logged_once(tmp_path):
     assert ["task 1"] == [proof.task_id for proof in log.accepted_ids()]
 
 
-async def test_what_is_under_way_stays_noted(tmp_path):
+async def test_the_log_keeps_submits_without_an_answer(tmp_path):
     """`submitting.jsonl` is not emptied while the ledger has an unanswered submit."""
     for _ in range(2):
         async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:
@@ -274,7 +274,7 @@ def make_hot(folder):
     return files
 
 
-def test_a_look_at_a_commit_that_was_killed(folder):
+def test_status_reads_a_ledger_after_a_killed_commit(folder):
     """`foxapi status` reads a ledger with a hot journal, and changes no byte of either file."""
     files = make_hot(folder)
     counts = folder.counts()
@@ -451,7 +451,7 @@ REBUILT = {
 
 
 @pytest.mark.parametrize("name", REBUILT)
-async def test_what_is_proven(tmp_path, name):
+async def test_a_rebuilt_ledger_has_what_the_files_prove(tmp_path, name):
     """A rebuilt ledger has what the files prove, and keeps its own better knowledge."""
     before, logged, manifest, moves, expected = REBUILT[name]
     async with SqliteLedger.opened(tmp_path / "ledger.db") as ledger:

@@ -177,7 +177,7 @@ async def test_a_quote_that_is_not_closed(read, text):
     assert "is a quote not closed?" in items[0].problems[0]
 
 
-async def test_the_form_can_be_named(read):
+async def test_the_format_can_be_given(read):
     """The name's ending decides the form, unless it is named."""
     assert ["a"] == prompts(await read("a.txt", '{"prompt": "a"}', form="jsonl"))
     with pytest.raises(
@@ -360,7 +360,7 @@ async def test_wrong_ids(read, text):
     st.lists(st.binary(max_size=12) | st.sampled_from([b"\n", b"\r\n", b"\xef\xbb\xbf", b'"']), max_size=20),
     st.integers(1, 5),
 )
-def test_blocks_do_not_matter(pieces, step):
+def test_lines_do_not_depend_on_blocks(pieces, step):
     """The lines of a stream are the same, however its bytes are divided into blocks."""
     content = b"".join(pieces)
     blocks = [content[at : at + step] for at in range(0, len(content), step)]
@@ -410,7 +410,7 @@ async def test_the_checksum_is_that_of_the_file(tmp_path):
     assert file.validation == again.validation
 
 
-async def test_a_pipe_gives_what_has_come(stdin):
+async def test_lines_of_a_pipe_come_as_they_are_written(stdin):
     """Items from standard input come as they are written, with or without blank lines after them; the form is
     detected.
     """
@@ -429,7 +429,7 @@ async def test_a_pipe_gives_what_has_come(stdin):
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"", []), (b"\n \n", []), (b"a {\n", ["a {"])])
-async def test_the_form_of_a_pipe(stdin, content, expected):
+async def test_the_format_of_a_pipe_is_detected(stdin, content, expected):
     """Text that does not begin with a brace is prompts; empty input has no items."""
     stdin.write(content)
     stdin.close()

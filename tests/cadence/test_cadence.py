@@ -273,7 +273,7 @@ def test_a_plan_beats_the_fixed_interval(estimate):
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.2, 0.3])
-def test_good_estimates_pay(spread):
+def test_good_estimates_reduce_the_lag(spread):
     """If tasks take their estimate, give or take a third, the lag is a third less, or far less."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
     cadence = Cadence(shortest=1e-6, longest=1e6)

@@ -24,7 +24,7 @@ def test_scarcity_is_the_square_of_demand_over_limit(demands, limit):
 
 
 @given(st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), max_size=100))
-def test_demand_goes_when_the_tasks_go(tasks):
+def test_ended_tasks_leave_no_demand(tasks):
     """Shares that change and end leave no demand behind."""
     demand = Demand()
     for first, _ in tasks:

@@ -142,7 +142,7 @@ def test_stuck_tasks_do_not_spoil_the_rest():
     assert sum(task.poll_ages for i, task in enumerate(tasks[200:], 200) if i % 20 != 19) / 95 < 10
 
 
-def test_learning_pays():
+def test_learning_reduces_the_cost():
     """After a hundred tasks with an estimate that is twice too long, lag and polls together cost at least a
     third less.
     """
@@ -277,7 +277,7 @@ def test_readings_of_the_past_teach_nothing():
     ),
     st.none() | st.floats(0, 1e5),
 )
-def test_no_reading_can_break_it(readings, estimate):
+def test_any_observation_keeps_a_distribution(readings, estimate):
     """Whatever ages and progress a service shows, the expectation stays a distribution."""
     model = ModelEstimates()
     for age, progress, ends in readings:
@@ -429,7 +429,7 @@ def test_no_json_value_raises_anything_else(value):
 # Many models.
 
 
-def test_each_model_is_learned_by_itself():
+def test_models_are_learned_separately():
     """One model's tasks teach nothing about another model."""
     estimates = taught()
 

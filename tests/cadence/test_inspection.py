@@ -139,7 +139,7 @@ def test_for_mixtures_it_stays_near_the_optimum(parts, price):
     assert lag + price * polls < 1.06 * textbook.least_cost(durations, price)
 
 
-def test_a_lull_is_slept_through():
+def test_there_is_no_poll_between_two_groups():
     """Between two groups of durations there is no poll: it would not pay."""
     durations = Durations((LogNormal(0.5, -2.0, 0.1), LogNormal(0.5, 1.0, 0.1)))
     schedule = poll_ages(durations, 0.01)

@@ -38,7 +38,7 @@ def test_the_points_of_a_grid_grow(grid):
 
 
 @given(grids, st.floats(1e-320, 1e300))
-def test_a_position_and_back(grid, x):
+def test_positions_are_those_of_the_logarithm(grid, x):
     """The position of x is that of ln x, and a value beyond the grid counts at its end."""
     log_x = min(max(math.log(x), grid.points[0]), grid.points[-1])
     there, width = grid.at(grid.position(x))
@@ -93,7 +93,7 @@ def test_no_task_is_lost_and_none_counted_twice(tasks, memory):
     assert all(row.ended >= 0 and row.running >= 0 for row in table.rows())
 
 
-def test_old_tasks_fade():
+def test_old_tasks_weigh_less():
     """A task counts e times less after as many births as the memory is long."""
     table = LifeTable(TIMED.grid)
     table.ended(table.add(50.0), 0.0, [(10.0, 1.0)])
@@ -191,7 +191,7 @@ def test_one_group_is_found(seed, spread):
     assert part.weight == 1
 
 
-def test_a_coarse_grid_widens_nothing():
+def test_a_coarse_grid_keeps_a_narrow_spread():
     """A group that is narrower than the grid's steps keeps its spread: the effect of the steps is subtracted."""
     chance = random.Random(4)
     grid = Grid(tuple(-3 + 0.1 * i for i in range(61)))

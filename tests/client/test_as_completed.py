@@ -106,7 +106,7 @@ async def test_the_default_room_is_never_unlimited(emulator):
 
 
 @pytest.mark.parametrize("room", [0, -1, 1.5, True])
-async def test_a_senseless_room_is_refused(fox, room):
+async def test_max_in_flight_is_a_positive_whole_number(fox, room):
     """`max_in_flight` must be a whole number, 1 or more."""
     with pytest.raises(InvalidRequestError, match="max_in_flight"):
         fox.as_completed([], max_in_flight=room)
@@ -286,7 +286,7 @@ async def test_an_uncertain_item_that_is_not_read_is_logged(emulator, fox, caplo
     assert [f"item {3 - read.index}", "item 3"] == [line[:6] for line in logged]
 
 
-async def test_finished_feeds_are_forgotten(emulator, fox):
+async def test_finished_series_are_not_kept(emulator, fox):
     """A session with many series keeps nothing of those that were read to their end."""
     for _ in range(3):
         async for _ in fox.as_completed([fox_request()]):

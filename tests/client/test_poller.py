@@ -103,7 +103,7 @@ async def test_a_budget_is_spent_where_it_saves_most():
     assert sum(seen) / len(seen) < 0.5 * 45 / (per_task - 0.5) / 1.5
 
 
-async def test_a_free_place_is_used():
+async def test_a_delayed_poll_goes_early_if_there_is_room():
     """A poll that was delayed by the budget goes early if there is room, but not before it is worth its price."""
     service = Service(limit=2.0)
     alone = Service()
@@ -514,7 +514,7 @@ async def costs_in_turn(seed, count):
     return costs, [len(task.polls) for task in tasks]
 
 
-async def test_a_session_learns_the_service():
+async def test_a_session_learns_durations():
     """After a hundred tasks, a task costs less than two thirds of the first ones, which had the prior only."""
     first = [cost for seed in range(20) for cost in (await costs_in_turn(seed, 5))[0]]
     costs, polls = await costs_in_turn(8, 300)

@@ -94,7 +94,7 @@ class Key:
     """An object that should be freed."""
 
 
-def test_discarded_keys_are_let_go():
+def test_discarded_keys_are_not_kept_in_memory():
     """If a crowd behind one early key was discarded, almost nothing of it is kept in memory."""
     schedule: Schedule[Key] = Schedule()
     first, crowd = Key(), [Key() for _ in range(1000)]

@@ -716,7 +716,7 @@ async def test_polls_run_no_more_than_connections_at_a_time(emulator):
     assert 12 == len({result.task_id for result in results})
 
 
-async def test_polls_keep_their_pace(emulator):
+async def test_polls_per_second_is_not_exceeded(emulator):
     """`polls_per_second` is never exceeded."""
     async with session_at(emulator, limits=Limits(polls_per_second=2.0)) as fox:
         handles = [await fox.submit(fox_request()) for _ in range(10)]

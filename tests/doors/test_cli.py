@@ -626,7 +626,7 @@ def test_no_advice_speaks_python(hint):
         (ConnectionFailedError(), 1, False),
     ],
 )
-def test_what_errors_mean(error, code, resumable):
+def test_each_error_has_its_exit_status_and_command(error, code, resumable):
     """The exit status depends on who must act, and the resume command on whether the task can still give a result."""
     assert (code, resumable) == (_exits.status_of(error), _exits.is_resumable(error))
     assert _messages.message_of(error)
@@ -648,7 +648,7 @@ def test_a_bug_is_one_line(foxapi, monkeypatch):
 # status, wait, upload, models, emulator
 
 
-def test_status_looks_once(foxapi, service):
+def test_status_reads_the_task_once(foxapi, service):
     """`status` reads the task once and prints one line."""
     foxapi("generate", FOX, "-n", "2")
     (task_id,) = service.tasks
@@ -966,7 +966,7 @@ def test_resume_commands_can_be_pasted():
         (event(elapsed=0, remaining=0), 0, 0.0),
     ],
 )
-def test_progress_between_two_readings(seen, waited, share):
+def test_the_bar_moves_between_two_polls(seen, waited, share):
     """The bar moves on to where the task is expected to end, and only the service says that it is done."""
     got = _progress.share_done(seen, waited)
 
@@ -1175,7 +1175,7 @@ def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
     assert f"still running (and billed): {task_id}" in err
 
 
-def test_a_second_signal_hastens(foxapi, slow_service):
+def test_a_second_signal_ends_the_wait_for_an_answer(foxapi, slow_service):
     """A second Ctrl-C ends the wait for the answer; the output says that the submit may be billed."""
     slow_service.add_fault(Fault.hang("submit"))
     timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)) for delay in (0.4, 0.7)]
@@ -1255,7 +1255,7 @@ def no_rich(tmp_path):
     return os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
 
 
-def test_bars_on_a_terminal(service):
+def test_bars_disappear_at_the_end(service):
     """With rich a bar moves on standard error and disappears at the end; standard output has only the paths."""
     service.add_fault(Fault.slow("submit", 0.3))
     code, out, shown = on_a_terminal("generate", FOX, "-n", "2", columns=120)

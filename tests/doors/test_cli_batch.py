@@ -148,7 +148,7 @@ def test_options_are_defaults_of_every_line(foxapi, service):
     }
 
 
-def test_a_form_can_be_named(foxapi, service):
+def test_the_format_can_be_given(foxapi, service):
     """A file without a known ending is read as --format says."""
     assert 0 == foxapi("batch", write("prompts", "a red fox", "an owl"), "--format", "text")[0]
     assert {"a red fox", "an owl"} == {task.body["prompt"] for task in service.tasks.values()}
@@ -410,7 +410,7 @@ def test_a_second_signal_leaves_at_once(foxapi, service):
     assert 5 >= len(err.splitlines())
 
 
-def test_an_interrupted_trial(foxapi):
+def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
     """With --emulator there is nothing to continue."""
     interrupt_after(1.0)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--emulator", "--emulator-seconds", "60")

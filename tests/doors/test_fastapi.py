@@ -360,7 +360,7 @@ async def first_event(client, url, **headers):
     return event
 
 
-async def test_coming_back_to_the_same_state():
+async def test_a_returning_reader_gets_the_next_state():
     """The same state has the same id at every replica; a reader that returns with it gets only the next state."""
     async with (
         Emulator(seconds=200, progress="steps") as emulator,
@@ -496,7 +496,7 @@ async def test_a_signal_without_a_handler(emulator, reported):
 # The routes.
 
 
-def test_who_may_spend_is_always_asked():
+def test_a_router_needs_a_decision_about_its_users():
     """A router cannot be made without a decision about who may use it."""
     with pytest.raises(TypeError, match="dependencies"):
         image_router()
@@ -550,7 +550,7 @@ async def test_the_state_of_a_task(client):
     )
 
 
-async def test_the_result(client):
+async def test_the_route_waits_for_the_result(client):
     """The route waits for the result, or returns it at once if it is there."""
     path = await submitted(client)
     first = await client.get(f"{path}/result")
@@ -583,7 +583,7 @@ async def test_a_result_of_another_replica_at_once(emulator):
         assert 200 == (await there.get(f"{path}/result?wait=0")).status
 
 
-async def test_a_service_that_does_not_tell(emulator, client):
+async def test_a_wait_ends_if_the_first_poll_keeps_failing(emulator, client):
     """If the first poll of a task keeps failing, even the shortest wait ends after ten seconds."""
     async with session_at(emulator) as other:
         task = await other.submit(fox_request())
@@ -718,7 +718,7 @@ async def test_what_the_service_refuses(emulator, client):
     assert "balance" not in broke.text
 
 
-async def test_a_submit_of_unknown_fate(emulator, client):
+async def test_an_uncertain_submit_is_sent_once(emulator, client):
     """A submit that may be billed is sent once, answered with 502, without a Retry-After."""
     emulator.add_fault(Fault.cut_after("submit"))
     answer = await client.post("/images", A_FOX)
@@ -740,7 +740,7 @@ async def polls_of_ten_tasks(readers):
         return len(polls(emulator))
 
 
-async def test_readers_cost_nothing():
+async def test_readers_need_no_polls_of_their_own():
     """Ten tasks need as many polls with eighty readers as with none."""
     assert await polls_of_ten_tasks(readers=0) == await polls_of_ten_tasks(readers=8)
 
@@ -761,7 +761,7 @@ async def test_the_documentation_of_the_routes(client):
     assert ["text/event-stream"] == list(events)
 
 
-async def test_what_readers_leave_behind(emulator, caplog):
+async def test_ids_that_were_only_read_are_not_kept(emulator, caplog):
     """Ids that were only read, known to the service or not, are neither kept in `unfinished` nor logged as billed."""
     async with session_at(emulator) as other, Client(make_app(emulator)) as client:
         task = await other.submit(fox_request())

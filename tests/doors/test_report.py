@@ -327,7 +327,7 @@ def test_any_latencies_make_a_histogram(values):
 
 
 @given(st.floats(1e-6, 1e16), st.integers(1, 100))
-def test_steps_are_round(span, count):
+def test_axis_steps_are_round(span, count):
     """A step is the least round one with which the requested number of steps covers the span."""
     step = nice_step(span, count)
 

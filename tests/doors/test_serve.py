@@ -586,7 +586,7 @@ def entry_with(*paths, **fields):
         "out/secret.png",
     ],
 )
-def test_a_doctored_ledger_leads_nowhere(tmp_path, path):
+def test_a_record_gives_no_file_outside_the_folder(tmp_path, path):
     """A record whose file is outside the folder, or is not a picture, gives no file."""
     (tmp_path / "secret.png").write_bytes(PNG)
     folder = tmp_path / "page"
@@ -602,7 +602,7 @@ def test_a_picture_of_the_folder_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("record", ["[]", "no JSON", '{"files": 3, "request": [], "error": "x"}'])
-def test_a_strange_record_makes_a_card(record):
+def test_a_record_of_another_form_makes_a_card(record):
     """A record of another form makes a card with the values that it has."""
     card = card_of(LedgerEntry("k", "f", ItemState.FAILED, "i", None, None, record, 1.0), place=3)
 

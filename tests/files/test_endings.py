@@ -34,7 +34,7 @@ DECLARED = [None, "", "application/octet-stream", "text/html", "image/png", "app
 
 @pytest.mark.parametrize("declared", DECLARED)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_bytes_decide(name, declared):
+def test_the_signature_gives_the_ending(name, declared):
     """A known signature gives the ending, for any declared type."""
     assert ending(SAMPLES[name], declared) == name
 

@@ -269,7 +269,7 @@ async def test_a_redirect_is_followed_only_to_the_web(emulator, fox, result, loc
         await result.images[0].read()
 
 
-async def test_a_ring_of_redirects_ends(emulator, fox, result):
+async def test_endless_redirects_end_with_an_error(emulator, fox, result):
     """A URL that redirects to itself ends with an error."""
     emulator.add_fault(Fault.redirect("file", result.images[0].url, times=None))
 

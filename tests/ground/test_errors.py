@@ -69,7 +69,7 @@ def errors(draw: st.DrawFn) -> FoxError:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_one_root(cls):
+def test_every_error_inherits_fox_error(cls):
     """Every error inherits FoxError, is exported and says what it means."""
     assert issubclass(cls, FoxError)
     assert getattr(foxapi_async, cls.__name__) is cls

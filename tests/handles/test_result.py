@@ -87,7 +87,7 @@ def values() -> list[object]:
 
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
-def test_values_survive(value):
+def test_values_survive_pickle_and_copy(value):
     """A value is frozen, hashable, and equal after a pickle or a copy; its connection is not copied."""
     pickled = pickle.dumps(value)
 

@@ -71,7 +71,7 @@ def test_only_the_service_ends_a_task():
         ("", False, Signal.RUNNING),
     ],
 )
-def test_readings(status, has_results, signal):
+def test_statuses_give_signals(status, has_results, signal):
     """The documented statuses mean what the pages say; completed without results is not finished."""
     assert signal is signal_from(status, has_results=has_results)
 

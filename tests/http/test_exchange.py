@@ -58,7 +58,7 @@ async def test_an_answer_that_comes_past_the_limit_counts():
     assert await ended_at(exchange, pieces=every(0.02, 59.99, 60.51), done=60.52) == ("done", 60.52)
 
 
-async def test_a_trickle_ends_after_a_second():
+async def test_endless_bytes_are_read_for_a_second():
     """Bytes that never stop are read for one second after the limit."""
     exchange = Exchange(10, 60)
 

@@ -295,7 +295,7 @@ async def test_a_refusal_that_its_own_close_destroys_may_be_unknown(size):
     assert 1 == len(host.requests)
 
 
-async def test_half_a_refusal_is_a_refusal():
+async def test_a_status_of_402_refuses_even_if_the_body_breaks_off():
     """A status of 402 is enough, even if the text breaks off."""
 
     def act(line):

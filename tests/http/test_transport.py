@@ -18,7 +18,7 @@ def _transport_with(key):
     return Transport(Account(key, "https://fox.example"), connections=1, http=None)
 
 
-def test_a_key_in_a_reply_is_blotted_out():
+def test_a_key_in_a_reply_is_redacted():
     """If a reply repeats the key, stars replace it, also in its headers."""
     reply = Reply(401, {"X-Echo": "Bearer sk-secret-1"}, b"no such key: sk-secret-1")
     clean = _transport_with("sk-secret-1")._redacted(reply)

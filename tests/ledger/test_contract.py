@@ -124,7 +124,7 @@ async def test_a_refused_submit_leaves_the_item_as_it_was(ledger, before):
     assert spent == (await ledger.totals()).spent
 
 
-async def test_a_late_id_ends_the_doubt(ledger):
+async def test_a_late_id_makes_an_uncertain_item_submitted(ledger):
     """An uncertain item takes the id of an answer that comes late."""
     await bring(ledger, "a", ItemState.UNCERTAIN)
     await ledger.submitted("a", "late", 3.0)
@@ -139,7 +139,7 @@ async def test_a_running_item_keeps_its_id(ledger):
         await ledger.submitted("a", "another")
 
 
-async def test_the_totals(ledger):
+async def test_totals_count_what_is_spent(ledger):
     """All but refused submits count as spent; those of unknown price are counted separately."""
     for state in ItemState:
         await bring(ledger, state.value, state)
@@ -168,7 +168,7 @@ async def test_a_change_is_made_though_its_result_is_not_awaited(ledger):
     assert "task" == (await entry_of(ledger, "a")).task_id
 
 
-async def test_texts_are_kept(ledger):
+async def test_meta_texts_are_kept(ledger):
     """A text, or one that a function makes after all earlier changes; the last one counts."""
     ledger.set_meta("name", "old")
     await ledger.set_meta("name", lambda: "new")

@@ -112,7 +112,7 @@ async def test_the_file_is_durable_by_its_settings(ledger, path):
     assert [("wal",)] == columns(path, "PRAGMA journal_mode")
 
 
-def test_what_is_over_stays_over():
+def test_no_transition_leads_out_of_done():
     """No move leads out of DONE, and no item that may run or be billed is submitted again by itself."""
     assert not any(ItemState.DONE in sources for sources in COMES_FROM.values())
     assert {ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN} == COMES_FROM[ItemState.SUBMITTING]
@@ -159,7 +159,7 @@ async def test_a_strange_price_costs_no_id(ledger, price):
     assert ("task-1", None, 0.0) == (entry.task_id, entry.price, (await ledger.totals()).spent)
 
 
-def test_sane_prices():
+def test_prices_are_numbers_from_zero_up():
     """Zero, whole numbers and fractions are prices."""
     assert [0.0, 5.0, 0.25] == [read_price(price) for price in (0, 5, 0.25)]
 
@@ -522,7 +522,7 @@ async def test_a_lock_without_a_name(path):
     holder.release()
 
 
-async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
+async def test_a_check_of_the_lock_stops_no_run(path, monkeypatch):
     """A check whether a run is active has the lock for an instant: the run tries again."""
     path.parent.mkdir()
     observer = lock.FileLock(path)
@@ -530,7 +530,7 @@ async def test_a_look_at_the_lock_stops_no_run(path, monkeypatch):
     lock.FileLock(path).release()
 
 
-async def test_a_forked_child_keeps_off(path):
+async def test_a_forked_child_cannot_use_the_ledger(path):
     """A forked child cannot use the ledger, does no harm to its parent's, and holds no lock when the parent
     is killed.
     """
@@ -688,7 +688,7 @@ async def test_names_that_are_special_elsewhere(tmp_path, monkeypatch):
         assert (tmp_path / name).is_file()
 
 
-async def test_looking_at_nothing(path):
+async def test_reading_a_missing_ledger_makes_no_file(path):
     """Before the first run there is nothing to read, and reading makes no file."""
     with pytest.raises(LedgerError, match=r"there is no ledger .*no run has begun there"):
         async with SqliteLedger.peek(path):
@@ -703,7 +703,7 @@ async def test_looking_at_nothing(path):
     assert b"" == path.read_bytes()
 
 
-async def test_looking_changes_nothing(ledger, path):
+async def test_reading_changes_nothing(ledger, path):
     """A read sees the durable state during the run, delays no commit, and cannot write."""
     async with SqliteLedger.peek(path) as view, SqliteLedger.peek(path) as second:
         for n in range(5):
@@ -884,7 +884,7 @@ async def play(path, steps):
 
 @settings(max_examples=60)
 @given(STEPS)
-def test_it_is_a_dictionary_on_disk(tmp_path_factory, steps):
+def test_the_ledger_equals_a_dictionary(tmp_path_factory, steps):
     """For all operations in any order, with reopenings between, it equals a dictionary."""
     asyncio.run(play(tmp_path_factory.mktemp("ledger") / "ledger.db", steps))
 

@@ -49,7 +49,7 @@ def test_a_burst_of_refusals_is_one_refusal():
 
 
 @pytest.mark.parametrize("pause", [0.5, 5, 60, 600])
-def test_the_pause_counts_for_nothing(pause):
+def test_a_pause_does_not_change_the_rate(pause):
     """For any length of the pause, the rate after it is the one before, cut once, and it grows only from then on."""
     pace = AdaptiveRate()
     now = running(pace, 50, 30)
@@ -109,7 +109,7 @@ def test_a_refusal_of_the_first_request_leaves_some_pace():
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=60), st.none() | rates)
-def test_whatever_happens_something_may_go(steps, limit):
+def test_the_rate_stays_positive_and_below_the_limit(steps, limit):
     """The rate stays positive and never exceeds the user's limit."""
     pace, now = AdaptiveRate(limit), 0.0
     for wait, refused in steps:

@@ -234,7 +234,7 @@ def test_a_fresh_task_may_not_be_known_yet():
 @pytest.mark.parametrize(
     ("kind", "cls"), [("poll", TaskReply), ("fetch", TaskReply), ("upload", UploadedFile)]
 )
-def test_good_replies_are_values(kind, cls):
+def test_a_readable_2xx_is_its_value(kind, cls):
     """A readable 2xx is the value itself."""
     body = json.dumps({"id": ID, "status": "processing", "url": "https://cdn.test/a"}).encode()
 
@@ -242,7 +242,7 @@ def test_good_replies_are_values(kind, cls):
 
 
 @given(st.integers(100, 999))
-def test_later_and_no(status):
+def test_transient_statuses_mean_later(status):
     """Timeouts, rate limits and the server's own faults mean "later"; everything else means "no"."""
     assert is_transient(status) is (status in {408, 429} or status >= 500)
 

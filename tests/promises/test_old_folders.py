@@ -181,7 +181,7 @@ def test_reading_an_old_folder_changes_no_file(folder, name):
 
 
 @pytest.mark.parametrize("name", with_state("done"))
-def test_what_is_done_stays_done(resumed, name):
+def test_a_done_item_is_not_polled_again(resumed, name):
     """The task of a done item is not polled again."""
     folder = resumed(name)
     before = map(json.loads, (MADE / name / "manifest.jsonl").read_text().splitlines())

@@ -73,7 +73,7 @@ async def test_an_outage_in_the_middle(seconds, tmp_path):
     assert (seen.posts, seen.billed) == (100, 100 - seen.uncertain)
 
 
-async def test_the_start_is_slow():
+async def test_at_most_eight_submits_are_unanswered_at_the_start():
     """At the start of a series at most eight submits are unanswered; each acceptance allows one more."""
     async with (
         Emulator(seconds=60, faults=[Fault.slow("submit", 5, times=None)]) as emulator,

@@ -73,7 +73,7 @@ async def test_a_refusal_has_its_reason(fault, reason, tmp_path):
     assert seen.states == (0, 0, 0, 0)
 
 
-async def test_a_budget_is_a_reason(tmp_path):
+async def test_a_reached_budget_is_the_reason_of_a_pause(tmp_path):
     """A run whose budget is reached pauses with that reason, and raises nothing."""
     async with Emulator(seconds=5) as emulator:
         seen, why = await paused(emulator, [fox_request(f"fox {n}") for n in range(9)], tmp_path, budget=12)
@@ -93,7 +93,7 @@ async def test_a_service_out_of_reach_is_an_outage(tmp_path):
     assert (why, type(seen.raised)) == ("outage", ConnectionFailedError)
 
 
-async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
+async def test_a_full_disk_is_the_reason_of_a_pause(tmp_path, monkeypatch):
     """A run whose images cannot be written pauses with the reason "disk"."""
 
     def full(*_, **_options):
@@ -106,7 +106,7 @@ async def test_a_disk_is_a_reason(tmp_path, monkeypatch):
     assert (why, type(seen.raised)) == ("disk", DownloadError)
 
 
-async def test_uncertain_submits_are_a_reason(tmp_path):
+async def test_many_uncertain_submits_are_the_reason_of_a_pause(tmp_path):
     """A run pauses if more than 10 + 1 % of its submits are uncertain; its error counts them."""
     fault = Fault.cut_after("submit", probability=0.15, times=None)
     async with Emulator(seconds=5, faults=[fault]) as emulator:

@@ -36,7 +36,7 @@ def test_a_day_adds_up(day):
     assert 0 == account.outcomes["never ended"]
 
 
-def test_a_day_meets_trouble(day):
+def test_a_day_has_every_kind_of_fault(day):
     """The day has faults: dozens of kinds occur, and every outcome that callers know."""
     requests, troubles = day.requests.total(), day.troubles.total()
     assert 0.04 < troubles / requests < 0.06

@@ -121,7 +121,7 @@ async def test_a_lease_feeds_a_limiter():
 
 
 @pytest.mark.virtual
-async def test_a_lease_learns_of_a_refusal():
+async def test_a_lease_gets_a_refusal():
     """A 429 reaches the lease: the store can slow the other machines down too."""
     lease = Lease([(0.0, None)])
     PacedLimiter(lease).hold(5.0, RateLimitError("too fast", status=429))

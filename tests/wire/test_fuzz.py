@@ -316,7 +316,7 @@ def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
     st.none() | st.floats() | st.sampled_from([10**400, -(10**400), True]),
 )
 @settings(max_examples=60)
-def test_any_readings_can_be_watched(readings, from_start, estimated_time):
+def test_any_replies_can_be_polled(readings, from_start, estimated_time):
     """For any progress and times of a service, the next poll has a moment and every event its numbers."""
     estimates, moment = Estimates(), 0.0
     watch = TrackedTask(ID, 0.0, estimated_time, 10.0, from_start=from_start)

@@ -66,7 +66,7 @@ def test_what_is_kept_can_be_encoded(results):
 
 
 @pytest.mark.parametrize("field", ["model", "status"])
-def test_words_are_clean(field):
+def test_a_lone_surrogate_is_replaced(field):
     """A lone surrogate in a word is replaced."""
     reply = read_status(Reply(200, {}, b'{"status":"x","%s":"a\\ud800"}' % field.encode()), ID)
 

@@ -146,7 +146,7 @@ async def test_submit_with_an_unusable_answer(http, fox, body):
     assert_shows_no_key(error)
 
 
-async def test_no_channel(http, fox):
+async def test_a_422_of_unavailability_is_transient(http, fox):
     """422 of the type "service unavailable" is unavailability: nothing is billed, and it may pass."""
     http.post(
         SUBMIT, status=422, payload={"error": {"type": "service_unavailable_error", "message": "no channel"}}
