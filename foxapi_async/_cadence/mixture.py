@@ -3,7 +3,7 @@
 Expectation-maximisation is that of Dempster, Laird & Rubin (1977); their example 4.3 is the finite mixture. A
 task that still runs enters with the moments of the normal's tail beyond it (Wolynetz, 1979, algorithm AS
 139). The prior is conjugate: each component begins with the weight, centre and spread of a few imagined
-tasks. One real task moves it a little, and a hundred outvote it (maximum a posteriori, not maximum
+tasks. One real task moves it a little, and a hundred outweigh it (maximum a posteriori, not maximum
 likelihood).
 """
 
@@ -17,7 +17,7 @@ import attrs
 from foxapi_async._cadence.durations import LogNormal, log_normal_survival, normal_hazard
 from foxapi_async._cadence.life_table import LifeTableRow
 
-# Shares of a task below this change too little to be worth the time.
+# Smaller shares of a task are ignored: they change too little.
 _NEGLIGIBLE = 1e-4
 
 _LEAST_SPREAD = 0.004
@@ -84,7 +84,7 @@ def expect(rows: Iterable[LifeTableRow], parts: Sequence[LogNormal]) -> list[Mom
         if row.running > 0:
             _expect_beyond(moments, parts, row.log_x, row.running)
         if row.ended_before > 0:
-            # The part below a point is the part beyond it in the mirror.
+            # The part below a point is the part beyond it in the mirrored distribution.
             _expect_beyond(moments, parts, row.log_x, row.ended_before, mirror=-1.0)
     return moments
 
@@ -127,16 +127,16 @@ def _responsibilities(logs: list[float]) -> list[float]:
 def maximise(moments: Sequence[Moments], prior: Prior) -> Iterable[LogNormal]:
     """The components that make the moments and the prior most likely."""
     tasks = sum(moment.count for moment in moments) + sum(part.tasks for part in prior)
-    for moment, belief in zip(moments, prior, strict=True):
-        count, known = moment.count, belief.centre_tasks
-        centre = (moment.first + known * belief.centre) / (count + known)
-        about = moment.second - 2 * centre * moment.first + centre * centre * count
+    for moment, prior_part in zip(moments, prior, strict=True):
+        count, known = moment.count, prior_part.centre_tasks
+        centre = (moment.first + known * prior_part.centre) / (count + known)
+        squared_deviations = moment.second - 2 * centre * moment.first + centre * centre * count
         # A group with an unexpected centre does not have to be wide.
-        apart = min(abs(centre - belief.centre), belief.spread)
-        imagined = known * apart**2 + belief.spread_tasks * belief.spread**2
-        variance = (max(0.0, about) + imagined) / (count + belief.spread_tasks)
+        apart = min(abs(centre - prior_part.centre), prior_part.spread)
+        imagined = known * apart**2 + prior_part.spread_tasks * prior_part.spread**2
+        variance = (max(0.0, squared_deviations) + imagined) / (count + prior_part.spread_tasks)
         spread = max(_LEAST_SPREAD, math.sqrt(variance))
-        yield LogNormal((count + belief.tasks) / tasks, centre, spread)
+        yield LogNormal((count + prior_part.tasks) / tasks, centre, spread)
 
 
 def predictive(
@@ -153,6 +153,6 @@ def predictive(
     counts = [0.0] * len(parts) if moments is None else [moment.count for moment in moments]
     share = min(1.0, ended / max(sum(counts), 1e-9))
     return tuple(
-        attrs.evolve(part, spread=part.spread * math.sqrt(1 + 1 / (count * share + belief.centre_tasks)))
-        for part, belief, count in zip(parts, prior, counts, strict=True)
+        attrs.evolve(part, spread=part.spread * math.sqrt(1 + 1 / (count * share + prior_part.centre_tasks)))
+        for part, prior_part, count in zip(parts, prior, counts, strict=True)
     )

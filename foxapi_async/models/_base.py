@@ -88,7 +88,7 @@ class GenerationRequest(abc.ABC):
         )
 
     def price_fields(self) -> dict[str, Any]:
-        """The fields that the price may depend on: all but the texts, with the number of input files for the files."""
+        """The fields that may decide the price: all except texts. Only the number of input files counts."""
         texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")
         return {
             name: len(value) if name in files and isinstance(value, list) else value

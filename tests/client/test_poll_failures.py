@@ -248,7 +248,7 @@ async def test_an_absurd_retry_after_makes_no_silence(caplog):
     assert result.task_id == handle.id
     assert [600.0] * 3 == pytest.approx(gaps, abs=5)
     assert 1 == len(warnings_of(caplog))
-    assert "polled every 600 s" in warnings_of(caplog)[0]
+    assert "waits only 600 s" in warnings_of(caplog)[0]
 
 
 # The last poll of a handle whose time ended while the loop was blocked.

@@ -521,7 +521,7 @@ def test_a_submit_without_an_answer(foxapi, service):
 
     told = json.loads(out)["error"]
     assert (1, "UncertainSubmitError", "unknown") == (code, told["type"], told["charged"])
-    assert "look at your account before you send it again" in err
+    assert "check your account before you send it again" in err
     assert not PYTHON.search(told["message"])
 
 
