@@ -145,7 +145,7 @@ def submitting(
         known = look_up(connection, (key,))[key]
         if known.fingerprint != fingerprint:
             raise LedgerError(
-                f"item {key!r} is in the ledger with another request: give the changed one an id of its own"
+                f"item {key!r} is in the ledger with another request: give the changed one its own id"
             )
         raise _refused(key, known, ItemState.SUBMITTING)
     if kept is not None:

@@ -146,7 +146,7 @@ async def test_an_id_names_its_request(service, tmp_path):
 
     assert (2, 1) == (service.billed, len(outcomes))
     assert isinstance(outcomes[0].error, InvalidRequestError)
-    assert "an id of its own" in str(outcomes[0].error)
+    assert "its own id" in str(outcomes[0].error)
 
 
 async def test_an_id_is_used_once(service, tmp_path):
