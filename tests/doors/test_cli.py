@@ -352,7 +352,7 @@ ACCOUNTS = {
     ),
     "no address": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "x.example"},
-        "the base URL 'x.example' is no address such as https://api.foxapi.cc; change FOXAPI_BASE_URL",
+        "the base URL 'x.example' is not an address such as https://api.foxapi.cc; change FOXAPI_BASE_URL",
     ),
     "a password": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "https://a:b@x.example"},
