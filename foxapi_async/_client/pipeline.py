@@ -50,10 +50,10 @@ class ItemSource(Generic[T]):
                 f"requests is one {kind}: give a list, a generator or another iterable of requests"
             )
         if isinstance(items, AsyncIterable):
-            self._later: AsyncIterator[T] | None = aiter(items)
+            self._async_items: AsyncIterator[T] | None = aiter(items)
         elif isinstance(items, Iterable):
-            self._later = None
-            self._now = iter(items)
+            self._async_items = None
+            self._items = iter(items)
         else:
             raise InvalidRequestError(
                 f"requests={items!r} cannot be iterated over: give an iterable of requests"
@@ -61,19 +61,19 @@ class ItemSource(Generic[T]):
 
     async def pull(self) -> T:
         """The next item; raises StopAsyncIteration at the end."""
-        if self._later is not None:
-            return await anext(self._later)
-        for item in self._now:
+        if self._async_items is not None:
+            return await anext(self._async_items)
+        for item in self._items:
             return item
         raise StopAsyncIteration
 
     async def close(self) -> None:
         """Let a generator run its `finally`."""
-        later = self._later
-        if isinstance(later, AsyncGenerator):
-            await later.aclose()
-        elif later is None and isinstance(now := self._now, Generator):
-            now.close()
+        async_items = self._async_items
+        if isinstance(async_items, AsyncGenerator):
+            await async_items.aclose()
+        elif async_items is None and isinstance(items := self._items, Generator):
+            items.close()
 
 
 @attrs.define(eq=False)
@@ -83,7 +83,7 @@ class Pipeline:
     Args:
         source: of the items. Only a task of the pipeline pulls and closes it.
         room: the most items that are started and not yet yielded.
-        work: does one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
+        work: processes one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
         series: the submits of the items; they stop with the pipeline.
         spawn: starts a task of the session.
 
@@ -177,9 +177,8 @@ class Pipeline:
                 self._running += 1
                 self._spawn(self._run(index, item))
                 index += 1
-                await asyncio.sleep(
-                    0
-                )  # otherwise an endless plain iterator would keep the loop from the submits
+                # Otherwise an endless plain iterator would block the loop, and so the submits.
+                await asyncio.sleep(0)
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError as error:
@@ -213,7 +212,7 @@ class Pipeline:
 
 
 def _log_unread(outcome: Outcome) -> None:
-    """Log an unread outcome if it may have cost money: the log is the last place for it."""
+    """Log an unread outcome if it may have cost money, because nothing else reports it."""
     if isinstance(outcome.error, FoxError) and outcome.error.charged != "no" and outcome.task_id is None:
         log.warning(
             "item %d, whose outcome is not read: %s",

@@ -421,7 +421,7 @@ async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monke
     batch, outcomes = await run(service, foxes(5), tmp_path, budget=100)
 
     assert (1, 1) == (service.billed, len(outcomes))
-    assert "grok-imagine-image costs" in batch.paused
+    assert "the price of grok-imagine-image" in batch.paused
     assert "price=" in batch.paused
 
 
