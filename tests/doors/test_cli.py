@@ -1169,7 +1169,7 @@ def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
 
     (task_id,) = slow_service.tasks
     assert code == 130
-    assert "Ctrl-C again leaves at once" in err
+    assert "Ctrl-C again ends at once" in err
     assert f"still running (and billed): {task_id}" in err
 
 
