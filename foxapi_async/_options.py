@@ -67,7 +67,7 @@ def _check_rate(name: str, rate: float | None) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """How much of the service one session uses at once; None means unlimited.
+    """The limits of one session; None means unlimited.
 
     Attributes:
         connections: status reads that run at the same time, each on a kept connection.

@@ -96,7 +96,7 @@ class Estimator:
             self._fit(4 if self._ended < 20 else 2)
 
     def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
-        """The log-likelihood, given that a task ran at `before`, that it had ended at x (`ended`) or still ran."""
+        """The log-likelihood that a task that ran at `before` had ended at x (`ended`), or still ran there."""
         cumulative = self._hazard_between(before, x)
         return math.log(-math.expm1(-cumulative)) if ended else -cumulative
 

@@ -1,6 +1,6 @@
 """The ledger of a batch: each submit, with its id, its price and its result.
 
-It makes a batch safe to kill at any moment. A submit is in it, durably, before the POST is sent. Its task id
+It makes a batch safe to kill at any moment. A submit is stored in it durably before the POST is sent. Its task id
 enters the writer's queue before anything else can happen. A repeated run of the batch looks everything up
 here.
 
