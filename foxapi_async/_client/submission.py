@@ -101,7 +101,7 @@ class Barrier:
     """Why a submit may not be sent any more.
 
     Attributes:
-        error: the error for the caller if the submit cannot be billed; None if that is its last refusal.
+        error: the error for the caller of a submit that is not billed; None for the submit's last refusal.
         reason: why a batch pauses; None if it does not.
     """
 
@@ -130,7 +130,7 @@ class Series:
 
 
 class PausableDeadline:
-    """How long a submit may take, and its caller waits. Moments are loop time in seconds.
+    """The time that a submit may take, and that its caller waits. Moments are loop time in seconds.
 
     A single submit has its timeout from the call on. Other items delay an item of a series. So its time is
     paused while it waits in line. After it has waited out a refusal, it has the whole time again.
@@ -193,7 +193,7 @@ class Submission:
         journal: records its progress.
 
     Attributes:
-        call: its number in this process, which joins its notices.
+        call: its number in this process, which all its notices have.
         tries: how often it was sent, or a try was made to send it.
         maybe_accepted: whether an earlier try may be billed. If so, no later refusal proves that it is not.
         refusal: the error of its last try; None before that.
@@ -205,7 +205,7 @@ class Submission:
         edge_refused_at: when the first of these tries began (loop time).
         edge_post: the number of that POST, as the brake counts.
         held: seconds for which refusals have held it.
-        pause: why its batch pauses with it; None if it does not.
+        pause: the reason for which its batch pauses; None if it does not.
         ending: the final error instead of its last refusal; None if the refusal is final.
         model: the requested model.
         task: the asyncio task that runs it; None before it is started.
