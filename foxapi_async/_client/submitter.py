@@ -1,8 +1,8 @@
 """Sends the submits of a session. Each runs in its own asyncio task, because it may bring the id of a paid
 task.
 
-A submit is admitted, recorded in the ledger, and sent. Its caller may stop waiting meanwhile. Then the log reports how
-the submit ended, unless it cost nothing.
+A submit is admitted, recorded in the ledger, and sent. Its caller may stop waiting meanwhile. Then the log
+reports how the submit ended, unless it cost nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Submitter:
         try:
             submission.epochs = self._admission.breaker.admit(request.model, self._loop.time())
         except FoxError as refusal:
-            # In a copy of the context, like its asyncio task would have: hooks may change it.
+            # In a copy of the context, as in its own asyncio task, because hooks may change it.
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
