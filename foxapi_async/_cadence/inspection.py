@@ -90,7 +90,7 @@ def _first_due(table: Table, cumulative: float, price: float) -> int:
 
 
 def _surplus(table: Table, cumulative: float, price: float, i: int) -> float:
-    """The completions since the last poll, less those that make a poll at point i worth its price."""
+    """The completions since the last poll, minus those that make a poll at point i worth its price."""
     return table.cumulative_hazards[i] - cumulative - completions_per_poll(price * table.hazards[i])
 
 
