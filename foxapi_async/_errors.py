@@ -1,4 +1,4 @@
-"""The errors of this package. Each says what happened to your money.
+"""The errors of this package. Each says whether the generation may be billed.
 
 The tree is split by who must act::
 
@@ -21,7 +21,7 @@ The tree is split by who must act::
     └── LedgerError                        the ledger of a batch
 
 `FoxError.charged` and `FoxError.retryable` depend on the request, not on the class alone: a 401 that answers
-a poll concerns a task that is already paid for. One rule joins the two, and a property test checks it: every
+a poll concerns a task that is already paid for. One rule connects the two, and a property test checks it: every
 error that is `retryable` has `charged == "no"`.
 
 Each error survives `pickle` and `copy`. It holds no key, no request headers and no foreign exception.
@@ -78,7 +78,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
-    Hint.SEND_RAW: 'RawRequest sends what this class does not know (a mapping becomes one by a "path" key)',
+    Hint.SEND_RAW: 'RawRequest sends fields that this class does not know (a mapping with a "path" becomes one)',
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
 }
@@ -86,7 +86,7 @@ PYTHON_WORDS: dict[Hint, str] = {
 
 
 def with_hint(text: str, hint: Hint | None, words: dict[Hint, str], task_id: str | None = None) -> str:
-    """What happened, and what can be done in a door's own `words`, if these have the hint."""
+    """The text, with the advice that `words` has for the hint, if any."""
     advice = "" if hint is None else words.get(hint, "").format(task_id=task_id)
     return "; ".join(filter(None, (text, advice)))
 
@@ -129,9 +129,9 @@ class FoxError(Exception):
 
 
 class FieldProblem(str):
-    """One line of what is wrong with a request: names of fields and texts in turn, beginning with a name.
+    """One problem of a request, as a line: names of fields and texts in turn, beginning with a name.
 
-    `FieldProblem("prompt", ": missing")`. A line that is about no field begins with an empty name.
+    `FieldProblem("prompt", ": missing")`. A line that concerns no field begins with an empty name.
     """
 
     __slots__ = ("parts",)
@@ -157,7 +157,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     Attributes:
         problems: one line for each fault: the field, the value and the allowed values.
-        headline: what all of them concern, such as a file; empty if there is no more to say.
+        headline: the text before the problems, which may name a file; empty if there is none.
     """
 
     def __init__(self, message: str = "", *, problems: Sequence[str] = (), **kwargs: Any) -> None:
@@ -166,7 +166,7 @@ class InvalidRequestError(FoxError, ValueError):
 
     @property
     def headline(self) -> str:
-        """The text before the problems; empty if they say it all."""
+        """The text before the problems; empty if there is none."""
         text = super().what_happened
         return "" if self.problems == (text,) else text
 
@@ -277,7 +277,7 @@ class ConnectionFailedError(FoxError):
 class UncertainSubmitError(FoxError):
     """A submit was sent, wholly or in part, and has no usable answer: it may have been accepted and billed.
 
-    It is never sent again by itself. Check your account before you repeat it, or always allow the repeat with
+    The SDK never sends it again by itself. Check your account before you repeat it, or always allow the repeat with
     `RetryPolicy(resubmit_uncertain=True)`.
 
     Attributes:
@@ -309,7 +309,7 @@ class ResponseDecodeError(FoxError):
 
 
 class TaskError(FoxError):
-    """One task has ended badly, or we have stopped polling it.
+    """One task has ended without a result, or we have stopped polling it.
 
     `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
     """
@@ -349,7 +349,7 @@ class TaskTimeoutError(TaskError):
 
     This is not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
 
-    `.last_poll` describes what is known of the task: its last status, and if polls failed, why and for how long.
+    `.last_poll` describes the task: its last status, and if polls failed, why and for how long.
     """
 
     def __init__(self, message: str = "", *, last_poll: str | None = None, **kwargs: Any) -> None:
@@ -359,7 +359,7 @@ class TaskTimeoutError(TaskError):
 
 
 class TaskAbandonedError(TaskError):
-    """The SDK polls this task no more (it was stopped, or the session was closed):
+    """The SDK no longer polls this task (you stopped it, or closed the session):
     `FoxSession.attach(task_id)`.
 
     This error means that *you* stopped waiting; `TaskTimeoutError` means that the time ran out.

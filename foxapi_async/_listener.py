@@ -1,11 +1,11 @@
-"""How the packages report what happens: to a listener, which a session's hooks hear as notices, and to the log.
+"""How the packages report: to the log, and to a listener, which gives notices to a session's hooks.
 
 Each record of the log has an attribute `event`, one of `LogEvent`, and some have more:
 
 ===================  ================================================================================
 event                what it reports
 ===================  ================================================================================
-account_refused      the service refused the key or the balance: what waits to be sent fails
+account_refused      the service refused the key or the balance: waiting submits fail
 answered             an HTTP request to an app of ours was answered with an error whose text is not shown
 edge_polls           something in front of the service answers polls
 estimates_unsaved    the estimates could not be written
@@ -16,7 +16,7 @@ internal_error       a fault of this package
 item_unsaved         the end of an item could not be written to the ledger
 key_unencrypted      the key travels over plain http
 late_id              a submit was accepted after its caller had gone (`task_id`)
-long_hold            the service asks for no poll for a long time
+long_hold            the service asks for a long wait between polls
 lost_submit          a submit whose caller has gone may be billed
 request              an HTTP request to the page was answered
 submits_held         submits wait before the next try

@@ -67,7 +67,7 @@ def _check_rate(name: str, rate: float | None) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """How much of the service one session uses at once; None means unlimited.
+    """The limits of one session; None means unlimited.
 
     Attributes:
         connections: status reads that run at the same time, each on a kept connection.
@@ -99,7 +99,7 @@ class RetryPolicy:
     Attributes:
         tries: how often one submit, fetch, upload or download is tried at most. Polls have no such count:
             they repeat until the task's deadline.
-        connect_timeout: until the connection is open and the request goes out.
+        connect_timeout: until the connection is open and the request is sent.
         reply_timeout: from then until the whole answer has arrived.
         grace: how long a POST may still finish after its caller has gone, so that its task id is not lost.
         resubmit_uncertain: send a submit again although the first one may have been accepted and billed.

@@ -1,1 +1,1 @@
-"""Does each item of a batch once, and records it."""
+"""Runs each item of a batch once, and records it."""

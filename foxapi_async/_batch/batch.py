@@ -39,7 +39,7 @@ class Batch:
             with an unknown price is sent alone. The credits that the service reserves for it become the price
             of the next one.
         price: credits of one submit, if you know it and the service does not report it.
-        resubmit_uncertain: submit items that may have been accepted and billed again, with the same idempotency key.
+        resubmit_uncertain: submit uncertain items again, with the same idempotency key. They may be billed already.
         retry_failed: submit failed items again.
         other_origin: continue although the batch was begun at a service with another address.
         rebuild_ledger: make a lost ledger again from `submitted.jsonl` and `manifest.jsonl`. Then an item
@@ -110,7 +110,7 @@ class Batch:
         return None if self._run is None else self._run.paused
 
     def run(self, fox: FoxSession) -> BatchIterator:
-        """Do the unfinished items. Returns an async iterator over the outcomes of this run, in the
+        """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the
         order in which they end.
 
         If you stop early (`break`), the run waits for the answers to sent submits: at once under

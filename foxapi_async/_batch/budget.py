@@ -1,8 +1,8 @@
 """The credits that a batch may still spend. Pure: if the answer is "wait", the caller waits.
 
 A submit counts as spent until it is known to be refused, so a thousand submits at a time cannot exceed a
-budget. Unknown prices are not guessed. A request of a kind without a known price goes alone. The credits that
-the service reserves for it (`usage.credits_reserved`) are the price of the next one of its kind.
+budget. Unknown prices are not guessed. A request of a kind without a known price is sent alone. The credits
+that the service reserves for it (`usage.credits_reserved`) are the price of the next one of its kind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from foxapi_async.models import GenerationRequest
 
 
 class BudgetDecision(enum.Enum):
-    """Whether a submit may go."""
+    """Whether a submit may be sent."""
 
     GO = "go"
     WAIT = "wait"
@@ -36,10 +36,10 @@ class Budget:
     """The credits of one batch.
 
     Args:
-        limit: credits that are never exceeded.
+        limit: the most credits that may be spent.
         spent: credits of earlier submits, including failed and uncertain items.
         unpriced: earlier submits at an unknown price: each counts as the highest known one.
-        price: credits of any submit, if the caller knows it; a price from the service comes first.
+        price: credits of any submit, if the caller knows it; a price from the service replaces it.
     """
 
     limit: float = math.inf
@@ -58,7 +58,7 @@ class Budget:
         return self._spent + self._unpriced * max(self._prices.values(), default=self._price or 0.0)
 
     def ask(self, kind: Hashable) -> BudgetDecision:
-        """Whether a submit of this kind may go now."""
+        """Whether a submit of this kind may be sent now."""
         if math.isinf(self.limit):
             return BudgetDecision.GO
         price = self._prices.get(kind, self._price)
@@ -72,7 +72,7 @@ class Budget:
         return BudgetDecision.WAIT if self._under_way else BudgetDecision.REACHED
 
     def take(self, kind: Hashable) -> float | None:
-        """Note that a submit goes. Returns the credits held for it; pass them to `settle` or `release`."""
+        """Note that a submit is being sent. Returns the credits held for it; pass them to `settle` or `release`."""
         price = self._prices.get(kind, self._price)
         self._under_way += 1
         self._held += price or 0.0
@@ -102,7 +102,7 @@ class Budget:
 
 
 def kind_of(request: GenerationRequest) -> Hashable:
-    """The fields that the price of a request may depend on, as far as they can be seen here."""
+    """The known fields that may decide the price of a request, as one text."""
     return json.dumps(request.price_fields(), sort_keys=True, default=str)
 
 

@@ -40,7 +40,7 @@ class Terms:
         base_url: of the service.
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
-        emulated: whether the service is the emulator of a command; None if it does not matter.
+        emulated: whether the session uses the command's emulator; None to skip this check.
     """
 
     base_url: str
@@ -77,7 +77,7 @@ class BatchFolder:
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         log = files.log
         has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
-        before_making = files.check_unbegun if has_files and not terms.rebuild else None
+        before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
         async with SqliteLedger.opened(files.ledger, before_making=before_making) as ledger:
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
@@ -120,7 +120,7 @@ class BatchFolder:
         return await ledger.look_up(str(key) for key in records)
 
     async def note_all_proven(self) -> None:
-        """Note that every item of the input was processed: an item that is not in the ledger is new.
+        """Note that every item of the input was processed. From now on an item that is not in the ledger is new.
 
         Raises:
             LedgerError: the ledger cannot be written.
@@ -152,7 +152,7 @@ async def _check_service(
 ) -> None:
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    # A ledger without items belongs to no service yet: a trial that was killed before its mark continues.
+    # A ledger without items belongs to no service yet: an emulator run that was killed early may continue.
     is_refused = (
         began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
     )
@@ -168,8 +168,8 @@ async def _check_service(
     is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
     if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
-            f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: the ids of its tasks are "
-            "known there alone. Nothing was sent",
+            f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: only the first "
+            "one knows the ids of its tasks. Nothing was sent",
             hint=Hint.OTHER_ORIGIN,
         )
 
@@ -198,16 +198,16 @@ class _Files:
     log: SubmittedLog
     manifest: Path
 
-    def check_unbegun(self) -> None:
-        """Refuse to make a ledger if the files name items: the folder had a ledger."""
+    def refuse_if_begun(self) -> None:
+        """Refuse to make a ledger if the files name items, because then the folder had a ledger."""
         for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
             proofs: Iterable[object] = file()
             if next(iter(proofs), None) is not None:
-                text = f"the ledger {self.ledger} is gone, but its batch was begun"
+                text = f"the ledger {self.ledger} is missing, but its batch has begun"
                 raise LedgerError(f"{text}. {_NOTHING_SENT}", hint=Hint.REBUILD_LEDGER)
 
     async def compare(self, ledger: SqliteLedger, marks: _Marks) -> None:
-        """Refuse a ledger that does not know what the files name, and give it the ids that a kill kept from it."""
+        """Refuse a ledger that lacks items of the files. Add ids that a killed run logged but did not commit."""
         log = self.log
         start = known_part(log.submitted, marks.submitted) or 0
         # Without the log, the whole manifest is the only evidence.
@@ -220,15 +220,15 @@ class _Files:
         if found.lost:
             keys = ", ".join(found.keys) + (" …" if found.lost > len(found.keys) else "")
             raise LedgerError(
-                f"the ledger {self.ledger} does not know what became of {found.lost:,} items that were sent ({keys}): "
-                f"it is an older copy, or another batch's. {_NOTHING_SENT}",
+                f"the ledger {self.ledger} has lost {found.lost:,} items that were sent ({keys}): "
+                f"it is an older copy, or belongs to another batch. {_NOTHING_SENT}",
                 hint=Hint.REBUILD_LEDGER,
             )
         for late in found.late:
             await ledger.submitted(late.key, late.task_id or "", late.price)
 
     async def rebuild(self, ledger: SqliteLedger) -> None:
-        """Put what the files prove into the ledger."""
+        """Write the facts that the files prove into the ledger."""
         meta = {} if self.log.is_complete else {_UNPROVEN: "yes"}
         await ledger.rebuild(
             self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta

@@ -19,7 +19,7 @@ _LONGEST_ID = 200
 
 _CACHE_KIB = 4000
 
-# Below SQLite's oldest limit of variables in one query.
+# Below the limit of variables of the oldest SQLite.
 _CHUNK = 500
 
 
@@ -55,7 +55,7 @@ class Numbering:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        # Keys come in random order. The pages in memory are limited; others are read again.
+        # Keys come in random order. This limits the pages in memory; other pages are read again.
         self._connection.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA cache_size={-_CACHE_KIB};"
             "CREATE TABLE seen (text TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID"
@@ -72,8 +72,8 @@ class Numbering:
         try:
             for start in range(0, len(texts), _CHUNK):
                 chunk = texts[start : start + _CHUNK]
-                marks = ", ".join("?" * len(chunk))
-                query = f"SELECT text, times FROM seen WHERE text IN ({marks})"  # noqa: S608 - of question marks
+                placeholders = ", ".join("?" * len(chunk))
+                query = f"SELECT text, times FROM seen WHERE text IN ({placeholders})"  # noqa: S608 - of question marks
                 times = dict(self._connection.execute(query, chunk).fetchall())
                 for text in chunk:
                     times[text] = number = times.get(text, 0) + 1
@@ -94,19 +94,19 @@ class Numbering:
         self._connection.close()
 
 
-def counted_key(mark: str, n: int) -> str:
-    """The key of the `n`-th item (from 1) without an id whose request has the fingerprint `mark`."""
-    return f"{mark}#{n}"
+def counted_key(request_fingerprint: str, n: int) -> str:
+    """The key of the `n`-th item (from 1) without an id whose request has that fingerprint."""
+    return f"{request_fingerprint}#{n}"
 
 
 def id_problem(item_id: str) -> str | None:
-    """What is wrong with an explicit id; None if it is valid."""
+    """The fault of an explicit id; None if it is valid."""
     if not 1 <= len(item_id) <= _LONGEST_ID:
         return f"id: has {len(item_id)} characters; use 1 to {_LONGEST_ID}"
     if not item_id.isprintable() or item_id != item_id.strip():
         return f"id={item_id!r}: use printable characters, without blanks at its ends"
     if COUNTED_KEY.fullmatch(item_id):
-        return f"id={item_id!r}: this is how lines without an id are counted; leave it out, or take another"
+        return f"id={item_id!r}: this form is for lines without an id; leave it out, or use another"
     return None
 
 
@@ -115,5 +115,7 @@ def id_conflict(item_id: str, *, used: bool, known: bool) -> str | None:
     if used:
         return f"id={item_id!r} is used twice, for different requests: give each its own"
     if known:
-        return f"id={item_id!r} was used in an earlier run for another request: give the changed one an id of its own"
+        return (
+            f"id={item_id!r} was used in an earlier run for another request: give the changed one its own id"
+        )
     return None

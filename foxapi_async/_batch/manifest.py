@@ -54,7 +54,7 @@ class Manifest:
     async def opened(
         cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
     ) -> AsyncGenerator[Manifest]:
-        """The manifest at `path`, which has the last line of each item that the ledger knows as ended.
+        """The open manifest at `path`. First it gets the missing last lines of items that ended in the ledger.
 
         Args:
             path: of the file.

@@ -1,4 +1,4 @@
-"""One run of a batch: it keeps the ledger open, does the unfinished items, and decides when to end early."""
+"""One run of a batch: keeps the ledger open, processes the unfinished items, and decides when to end early."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
 UNCERTAIN_SHARE = 0.01
-"""A run pauses if more submits than these two together are uncertain."""
+"""A run pauses if more submits are uncertain than FIRST_UNCERTAIN and this share of the sent ones together."""
 
 FIRST_UNKNOWN = 3
 """If the service knows none of this many tasks of earlier runs, and no other task, the run pauses."""
 
 _ADVICE: dict[Reason, str] = {
     "account": "check the key",
-    "path": "check the base URL with its path, the key, and what stands between here and the service",
+    "path": "check the base URL with its path, the key, and any proxy or gateway in front of the service",
     "outage": "wait until the service can be reached",
-    "uncertain": "look at your account",
+    "uncertain": "check your account",
     "hold": "wait until the service takes requests again",
-    "disk": "make room on the disk",
-    "budget": "give it more credits",
+    "disk": "free space on the disk",
+    "budget": "raise the budget",
 }
 
 
@@ -93,9 +93,9 @@ class RunOptions:
     Attributes:
         given: the items.
         out: the folder of the batch.
-        budget: credits that are never exceeded.
+        budget: the most credits that all runs together may spend.
         price: credits of one submit, if the caller knows them.
-        again: the states of ended items that are done again.
+        again: ended items in these states are run again.
     """
 
     given: BatchItems | InputFile
@@ -107,7 +107,7 @@ class RunOptions:
 
 @attrs.define(eq=False)
 class Run:
-    """The work of one run. A task of the session keeps its ledger open until it is discarded.
+    """The work of one run. An asyncio task of the session keeps its ledger open until the run is discarded.
 
     Args:
         engine: the session's.
@@ -134,7 +134,7 @@ class Run:
     paused: Paused | None = attrs.field(default=None, init=False)
     _error: FoxError | None = attrs.field(default=None, init=False)  # the reader gets it at the end
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
-    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or will not be opened
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or cannot be opened
     _is_discarded: bool = attrs.field(default=False, init=False)
     _fault: Exception | None = attrs.field(default=None, init=False)
     _context: RunContext = attrs.field(init=False)
@@ -156,7 +156,7 @@ class Run:
         Raises:
             ConfigurationError: the session was closed before the run began.
             FoxError: the run could not begin, or it ended early and all submitted items have been yielded.
-            Exception: the error of the source, likewise.
+            Exception: the error of the source, after all submitted items have been yielded.
         """
         if self._keeping is None:
             if self._engine.closed.is_set():
@@ -252,14 +252,14 @@ class Run:
         ended = await note_unanswered(context)
         self.tally.update((await ledger.totals()).counts)
         pipeline = Pipeline(
-            ItemSource(self._plan.items(ended)), self._room, self._do, series, self._engine.spawn
+            ItemSource(self._plan.items(ended)), self._room, self._process, series, self._engine.spawn
         )
         self._engine.pipelines.add(pipeline)
         pipeline.start()
         return pipeline
 
-    async def _do(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
-        """Do one item. Returns None if it was not sent because the run, or its model, is stopped."""
+    async def _process(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
+        """Process one item. Returns None if it was not sent, because the run or its model was stopped."""
         if isinstance(item, BatchOutcome):
             return item
         if item.key is None:
@@ -365,7 +365,7 @@ class Run:
             why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
         else:
             model = item.request.model if item.request is not None else "the model"
-            why = f"the service does not say what {model} costs, so the budget cannot be kept"
+            why = f"the service does not report the price of {model}, so the budget cannot be checked"
             hint = Hint.GIVE_PRICE
         self._pause("budget", None, Paused(why, "budget", hint))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class Demand:
-    """How many polls per second all tasks would take at their own price, and how scarce a limit makes them.
+    """The polls per second that all tasks would take without a limit, and how scarce a limit makes them.
 
-    Polls of density n = √(h / 2c) take √m times fewer if c is m times dearer, whatever the hazard h. So one
+    If c is m times higher, polls of density n = √(h / 2c) become √m times fewer, whatever the hazard h. So one
     price for all, m = (demand / limit)², brings the total to the limit. This division has the least total
     lag: each poll goes where it saves most.
 
@@ -20,7 +20,7 @@ class Demand:
     def scarcity(self, rate: float | None) -> float:
         """The factor on a poll's own price: 1 if there is no limit, or if the limit is high enough."""
         times = 1.0 if rate is None else max(1.0, self.total / rate)
-        return times * times  # a power would raise if this is infinite
+        return times * times  # `**` would raise if the result is too large
 
     def change(self, before: float, after: float) -> None:
         """Change one task's share of the demand, in polls per second."""

@@ -1,4 +1,4 @@
-"""What a session learns about the durations of each model's tasks, and keeps for the next session.
+"""The durations of each model's tasks: a session learns them, and keeps them for the next session.
 
 Every poll gives information. If the task still runs, longer durations become more likely. If it is over, its
 duration is known within an interval. `life_table` keeps the observations, `mixture` fits them, `forecast`
@@ -18,7 +18,7 @@ from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, EstimatorP
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
-# How many tasks are remembered, beside those in flight. The noise that is left costs 1 to 2 % above the optimum.
+# How many tasks are remembered, besides those in flight. The remaining noise costs 1 to 2 % above the optimum.
 MEMORY = 150.0
 
 # The durations of about the last `RECENT` ended tasks are compared with the expectation. If they differ by
@@ -37,7 +37,7 @@ _SAVED_TASKS = 50.0
 PROOF = 3.0
 _LARGEST_TRUST = 20.0
 
-# The models that are remembered, the latest ones. So a service that invents model names costs no more.
+# The latest models are remembered, this many at most: a service may return ever new model names.
 MOST_MODELS = 256
 
 FORMAT = 1
@@ -96,7 +96,7 @@ class Estimator:
             self._fit(4 if self._ended < 20 else 2)
 
     def log_likelihood(self, before: float, x: float, *, ended: bool) -> float:
-        """The log-likelihood, given that a task ran at `before`, that it had ended at x (`ended`) or still ran."""
+        """The log-likelihood that a task that ran at `before` had ended at x (`ended`), or still ran there."""
         cumulative = self._hazard_between(before, x)
         return math.log(-math.expm1(-cumulative)) if ended else -cumulative
 
@@ -169,7 +169,7 @@ class Estimator:
 
 
 class ModelEstimates:
-    """What is known of one model: from its estimates, from tasks without one, and from progress."""
+    """The estimates of one model: for tasks with the service's estimate, for tasks without it, and by progress."""
 
     def __init__(self) -> None:
         self.timed = Estimator(TIMED)
@@ -221,9 +221,9 @@ class ModelEstimates:
 
 
 class Estimates:
-    """What has been learned about the durations of each model's tasks, for use in the next session.
+    """The learned durations of each model's tasks, for use in the next session.
 
-    `FoxSession(estimates=...)` takes one, or a path of a file to keep one in. Sessions on one event loop may
+    `FoxSession(estimates=...)` takes one, or the path of a file that keeps one. Sessions on one event loop may
     share it.
     """
 
@@ -256,12 +256,12 @@ class Estimates:
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
             problem = problem or f"{type(error).__name__}: {error}"
         if problem:
-            raise ConfigurationError(f"these are no saved estimates ({problem}): delete them to begin anew")
+            raise ConfigurationError(f"these are not saved estimates ({problem}): delete them to start again")
         return estimates
 
 
 def model_estimates(estimates: Estimates, model: str) -> ModelEstimates:
-    """What is known of one model."""
+    """The estimates of one model; new ones for a new model."""
     models = estimates._models  # noqa: SLF001 - users of the class need no such method
     known = models.pop(model, None) or ModelEstimates()
     models[model] = known

@@ -25,7 +25,7 @@ import math
 
 from foxapi_async._cadence.durations import Durations, Table
 
-# A poll with a smaller chance to see an end, in prices, never pays: no task could wait that long.
+# A poll never pays if its chance to see an end is below this share of the price: no task could wait that long.
 _LEAST_CHANCE = 1 / 50
 
 # If the cumulative hazard has grown by this, a poll pays at any price (and e to this power is still a float).
@@ -40,7 +40,7 @@ _SMALL_CHANCE = 0.05
 def completions_per_poll(price_rate: float) -> float:
     """The y with e^y - y - 1 = c · h, from its expansion and one step of Newton's method.
 
-    It is exact to 1e-4 up to c · h = 0.4, and to a hundredth everywhere.
+    Its error is at most 1e-4 up to c · h = 0.4, and at most 1 % everywhere.
     """
     y = math.log1p(math.sqrt(2 * price_rate) + 2 * price_rate / 3)
     if y < 1e-3:
@@ -90,7 +90,7 @@ def _first_due(table: Table, cumulative: float, price: float) -> int:
 
 
 def _surplus(table: Table, cumulative: float, price: float, i: int) -> float:
-    """By how much the completions since the last poll exceed those that make a poll at point i worth its price."""
+    """The completions since the last poll, minus those that make a poll at point i worth its price."""
     return table.cumulative_hazards[i] - cumulative - completions_per_poll(price * table.hazards[i])
 
 

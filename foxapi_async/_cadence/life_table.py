@@ -140,8 +140,8 @@ class LifeTable:
         """
         columns = [[float(share) for share in saved[name]] for name in _NAMES]
         total = sum(map(sum, columns))
-        right = all(len(column) == len(self.grid.points) and min(column) >= 0 for column in columns)
-        if not right or not math.isfinite(total):
+        is_valid = all(len(column) == len(self.grid.points) and min(column) >= 0 for column in columns)
+        if not is_valid or not math.isfinite(total):
             raise ValueError("no life table on this grid")
         for own, column in zip(self._columns(), columns, strict=True):
             own[:] = column

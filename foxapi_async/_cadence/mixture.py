@@ -3,7 +3,7 @@
 Expectation-maximisation is that of Dempster, Laird & Rubin (1977); their example 4.3 is the finite mixture. A
 task that still runs enters with the moments of the normal's tail beyond it (Wolynetz, 1979, algorithm AS
 139). The prior is conjugate: each component begins with the weight, centre and spread of a few imagined
-tasks. One real task moves it a little, and a hundred outvote it (maximum a posteriori, not maximum
+tasks. One real task moves it a little, and a hundred outweigh it (maximum a posteriori, not maximum
 likelihood).
 """
 
@@ -17,7 +17,7 @@ import attrs
 from foxapi_async._cadence.durations import LogNormal, log_normal_survival, normal_hazard
 from foxapi_async._cadence.life_table import LifeTableRow
 
-# Shares of a task below this change too little to be worth the time.
+# Smaller shares of a task are ignored: they change too little.
 _NEGLIGIBLE = 1e-4
 
 _LEAST_SPREAD = 0.004
@@ -84,7 +84,7 @@ def expect(rows: Iterable[LifeTableRow], parts: Sequence[LogNormal]) -> list[Mom
         if row.running > 0:
             _expect_beyond(moments, parts, row.log_x, row.running)
         if row.ended_before > 0:
-            # The part below a point is the part beyond it in the mirror.
+            # The part below a point is the part beyond it in the mirrored distribution.
             _expect_beyond(moments, parts, row.log_x, row.ended_before, mirror=-1.0)
     return moments
 

@@ -88,8 +88,8 @@ class Api:
         return judged
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated: the poller's schedule
-        does that.
+        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated here, because the
+        poller's schedule repeats polls.
         """
         replies: dict[str, TaskReply | Verdict] = {}
         for task_id, fresh in tasks.items():
@@ -105,7 +105,7 @@ class Api:
             self.reachability.ever_answered = not (isinstance(judged, Verdict) and judged.edge)
 
     async def is_there(self, task_id: str | None) -> bool:
-        """Whether the service itself answers a read, which bills nothing: of a task, or else of the models."""
+        """Whether the service itself answers a read of this task, or of the models. A read bills nothing."""
         path = MODELS_PATH if task_id is None else requests.task_path(task_id)
         outcome = await self._transport.read(path)
         if not isinstance(outcome, Reply) or outcome.status >= 500:

@@ -1,6 +1,6 @@
 """Runs an open session: the task groups, the POSTs and the poller, and the order in which they end.
 
-One task of the session's own enters and exits the groups. The user's task only makes requests and waits. So a
+A separate task of the session enters and exits the groups. The user's task only makes requests and waits. So a
 session may be entered in one task and exited in another, an error of the user's block is raised unchanged,
 and a bug in here never cancels the user's code.
 
@@ -34,7 +34,7 @@ from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
 
-_STOPPED = "the session has stopped on an internal error: leave it and report that"
+_STOPPED = "the session has stopped on an internal error: close it and report the error"
 
 
 class Engine:
@@ -44,7 +44,7 @@ class Engine:
         transport: moves the bytes; opened and closed here.
         api: the calls over it.
         cadence: decides when to poll.
-        estimates: what is known of the durations of tasks.
+        estimates: the known durations of tasks.
         connections: the most polls at the same time.
         hooks: get every event and a notice of every request; None without a hook.
         retry: the bounds of one exchange.
@@ -126,9 +126,7 @@ class Engine:
             pipeline.cancel()
 
     def note_on(self, error: BaseException) -> None:
-        """Add a note with the tasks that continue to an error: without logging, its traceback is the last
-        place for it.
-        """
+        """Add a note with the tasks that continue to an error. Without logging, only its traceback shows them."""
         if self._unfinished_note is not None:
             error.add_note(self._unfinished_note)
 
@@ -138,7 +136,7 @@ class Engine:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
             self._unfinished_note = (
                 f"the session was closed with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
-                f"billed all the same; attach(id) waits for one again: {shown}"
+                f"which stay billed; attach(id) waits for one again: {shown}"
             )
             log.warning("%s", self._unfinished_note, extra=about("unfinished", task_ids=ids))
 
@@ -192,7 +190,7 @@ class Engine:
     def call_when_collected(
         self, iterator: object, call: Callable[..., object], *args: object
     ) -> weakref.finalize[..., Any]:
-        """Make this call on the session's loop when the iterator is garbage. `detach` of the result prevents it."""
+        """Make this call on the session's loop when the iterator is garbage. To prevent it, `detach` the result."""
 
         def soon() -> None:  # the garbage collector may run in any thread
             if not self.loop.is_closed():

@@ -1,8 +1,8 @@
-"""The events for hooks, and the calls: plain functions of one event, on the loop. A hook's error affects no
-other hook.
+"""The hooks of a session, and their events. A hook is a plain function of one event, called on the loop. Its
+error affects no other hook.
 
 Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. `call`, a number that
-is unique in this process, joins a submit to its task: `Submitting`, then exactly one of `Submitted` or
+is unique in this process, connects a submit to its task: `Submitting`, then exactly one of `Submitted` or
 `SubmitFailed`. A poll is `Polling`, then `Polled` unless it is cancelled, then its result: a `TaskEvent`,
 `Retried` or `Left`. So the last event of a task, except for its files, is its final `TaskEvent`, or `Left`.
 
@@ -167,8 +167,8 @@ class Throttled(Notice):
 
     Attributes:
         what: submit, poll (which includes fetches) or upload.
-        seconds: how much longer than reported before; so their sum is the time in which nothing could go.
-        error: the 429; None for a limit of our own.
+        seconds: the additional time since the last report. The sum is the time in which nothing could be sent.
+        error: the 429; None for a limit of this session.
     """
 
     what: What
@@ -191,9 +191,9 @@ class Saved(Notice):
 
 @attrs.frozen(kw_only=True)
 class Left(Notice):
-    """The session polls a task no more, though it may still run. No event of it follows.
+    """The session no longer polls a task, although it may still run. No event of it follows.
 
-    Its time is over, its last handle was stopped, the service refuses its status, or the session is closed.
+    Its deadline has passed, its last handle was stopped, the service refuses its status, or the session is closed.
 
     Attributes:
         task_id: the task; it continues, and `attach` polls it again.
@@ -229,7 +229,7 @@ class Hooks:
         self._slow: set[int] = set()
         for hook in self._hooks:
             if not callable(hook) or inspect.iscoroutinefunction(hook):
-                raise ConfigurationError(f"hooks: {hook!r} is no plain function of one event")
+                raise ConfigurationError(f"hooks: {hook!r} is not a plain function of one event")
 
     @property
     def listener(self) -> Self | None:

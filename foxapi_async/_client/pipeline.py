@@ -83,7 +83,7 @@ class Pipeline:
     Args:
         source: of the items. Only a task of the pipeline pulls and closes it.
         room: the most items that are started and not yet yielded.
-        work: does one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
+        work: processes one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
         series: the submits of the items; they stop with the pipeline.
         spawn: starts a task of the session.
 
@@ -179,9 +179,8 @@ class Pipeline:
                 self._running += 1
                 self._spawn(self._run(index, item))
                 index += 1
-                await asyncio.sleep(
-                    0
-                )  # otherwise an endless plain iterator would keep the loop from the submits
+                # Otherwise an endless plain iterator would block the loop, and so the submits.
+                await asyncio.sleep(0)
         except StopAsyncIteration:
             pass
         except asyncio.CancelledError as error:
@@ -215,7 +214,7 @@ class Pipeline:
 
 
 def _log_unread(outcome: Outcome) -> None:
-    """Log an unread outcome if it may have cost money: the log is the last place for it."""
+    """Log an unread outcome if it may have cost money, because nothing else reports it."""
     if isinstance(outcome.error, FoxError) and outcome.error.charged != "no" and outcome.task_id is None:
         log.warning(
             "item %d, whose outcome is not read: %s",

@@ -1,4 +1,4 @@
-"""One logical submit, billed at most once: what was sent of it, and what may still happen to it.
+"""One logical submit, billed at most once: its state, and the moves that are still possible.
 
 Rule 1: every move is in the table below. Rule 2: four things follow from its state, from `maybe_accepted`,
 and from its bar: whether it may still be sent, whether it may be billed, what its caller gets, and how long
@@ -38,7 +38,7 @@ class SubmitState(enum.Enum):
     "Bytes of it were handed over: it may be billed from now on."
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    "Nothing of it is billed."
+    "It is not billed."
     UNCERTAIN = "uncertain"
     "It may be billed."
     HELD = "held"
@@ -101,7 +101,7 @@ class Barrier:
     """Why a submit may not be sent any more.
 
     Attributes:
-        error: the caller's error if the submit may not be billed; None for its last refusal.
+        error: the error for the caller of a submit that is not billed; None for the submit's last refusal.
         reason: why a batch pauses; None if it does not.
     """
 
@@ -115,7 +115,7 @@ class Series:
 
     Args:
         pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it
-            ends an item when it was held for as long as a task is waited for.
+            ends each item that was held for as long as its timeout.
     """
 
     pauses: bool = attrs.field(kw_only=True)
@@ -132,10 +132,10 @@ class Series:
 
 
 class PausableDeadline:
-    """How long a submit may take, and its caller waits. Moments are loop time in seconds.
+    """The time that a submit may take, and that its caller waits. Moments are loop time in seconds.
 
-    A single submit has its timeout from the call on. An item of many is delayed by the others: its time is
-    paused while it waits in line, and after a refusal that it waited out it has the whole time again.
+    A single submit has its timeout from the call on. Other items delay an item of a series. So its time is
+    paused while it waits in line. After it has waited out a refusal, it has the whole time again.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -195,19 +195,19 @@ class Submission:
         journal: records its progress.
 
     Attributes:
-        call: its number in this process, which joins its notices.
+        call: its number in this process, which all its notices have.
         tries: how often it was sent, or a try was made to send it.
-        maybe_accepted: whether an earlier try may be billed: no later refusal proves anything then.
+        maybe_accepted: whether an earlier try may be billed. If so, no later refusal proves that it is not.
         refusal: the error of its last try; None before that.
         refused_by_edge: whether that error came from something in front of the service.
         barred: why nothing more may be sent; None if it may.
-        caller_gone: whether its caller waits no more.
+        caller_gone: whether its caller has stopped waiting.
         epochs: of the account and its model, at the beginning of its last try.
         edge_refusals: how often something in front of the service refused it.
         edge_refused_at: when the first of these tries began (loop time).
         edge_post: the number of that POST, as the brake counts.
         held: seconds for which refusals have held it.
-        pause: why its batch pauses with it; None if it does not.
+        pause: the reason for which its batch pauses; None if it does not.
         ending: the final error instead of its last refusal; None if the refusal is final.
         model: the requested model.
         task: the asyncio task that runs it; None before it is started.
@@ -344,7 +344,7 @@ class Submission:
         self.bar(Barrier())
 
     async def settle(self) -> None:
-        """After its caller's time, wait for an answer that is arriving: it counts."""
+        """After the caller's deadline, wait for an answer that is already arriving, because it counts."""
         if self._exchange is not None:
             await self._exchange.settle()
 

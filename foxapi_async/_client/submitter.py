@@ -1,8 +1,8 @@
 """Sends the submits of a session. Each runs in its own asyncio task, because it may bring the id of a paid
 task.
 
-A submit is admitted, recorded in the ledger, and sent. Its caller may go meanwhile. Then the log reports how
-the submit ended, unless it cost nothing.
+A submit is admitted, recorded in the ledger, and sent. Its caller may stop waiting meanwhile. Then the log
+reports how the submit ended, unless it cost nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from foxapi_async._wire.replies import TaskReply
 from foxapi_async.models import GenerationRequest
 
 UNHEARD_SECONDS = 60.0
-"""A batch that has never heard the service ends after this many seconds."""
+"""A batch ends after this many seconds if the service has never answered."""
 
 Answered = TaskHandle | Exception
 
@@ -92,7 +92,7 @@ class Submitter:
         if not task.done():
             submission.note_caller_gone()
         if not task.done() or task.cancelled():
-            ended = "the session was closed" if self._closed.is_set() else "the waiting was ended"
+            ended = "the session was closed" if self._closed.is_set() else "the wait ended"
             raise submission.error_for_caller(ended)
         outcome = task.result()
         if isinstance(outcome, TaskHandle):
@@ -108,7 +108,7 @@ class Submitter:
         try:
             submission.epochs = self._admission.breaker.admit(request.model, self._loop.time())
         except FoxError as refusal:
-            # In a copy of the context, like its asyncio task would have: hooks may change it.
+            # In a copy of the context, as in its own asyncio task, because hooks may change it.
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
@@ -124,7 +124,7 @@ class Submitter:
     # One submit, in its own asyncio task.
 
     async def _deliver(self, request: GenerationRequest, submission: Submission) -> Answered:
-        """Send the request and have its task tracked. Errors are returned, because one must not end other submits."""
+        """Send the request and track its task. Errors are returned, because one must not end other submits."""
         outcome: Answered
         began = self._loop.time()
         if self._hooks is not None:
@@ -136,7 +136,7 @@ class Submitter:
             outcome = self._adopt(request, submission, reply, began)
         except asyncio.CancelledError:
             submission.withdraw()
-            over = "its grace is over" if submission.maybe_billed else "the waiting was ended"
+            over = "its grace is over" if submission.maybe_billed else "the wait ended"
             lost = submission.error_for_caller(over)
             if submission.maybe_billed:
                 log.warning("%s", lost, extra=about("lost_submit"))
@@ -170,7 +170,7 @@ class Submitter:
         handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
         breaker = self._admission.breaker
         if breaker.refuses and breaker.accepted(request.model, submission.epochs):
-            log.info("a submit was accepted: all pass again", extra=about("submits_released"))
+            log.info("a submit was accepted: all submits are sent again", extra=about("submits_released"))
         return handle
 
     async def _try(self, request: GenerationRequest, submission: Submission) -> TaskReply:
@@ -260,7 +260,7 @@ class Submitter:
         return wait
 
     def _outage_remaining(self) -> float:
-        """Seconds for which a batch still waits for a network that is down; negative if it waits no more."""
+        """Seconds for which a batch still waits for a network that is down; negative if it no longer waits."""
         longest = LONGEST_HOLD if self._api.reachability.ever_answered else UNHEARD_SECONDS
         return longest - self._api.reachability.silence(self._loop.time())
 
@@ -293,15 +293,15 @@ class Submitter:
     def resume(self) -> None:
         """See `FoxSession.resume`."""
         if self._admission.breaker.reset():
-            log.info("submits pass again, as asked for by resume()", extra=about("submits_released"))
+            log.info("submits are sent again, because resume() was called", extra=about("submits_released"))
 
     def _refuse_account(self, error: FoxError, model: str, by: Submission) -> None:
-        """After a refusal of the account, end the waiting submits: many submits must not be as many refused calls."""
+        """After a refusal of the account, end the waiting submits, because each would be another refused call."""
         scope = self._admission.breaker.refused(error, model, by.epochs, self._loop.time())
         if scope is None:
             return
         log.warning(
-            "the service refused the account%s: %s. What waits to be sent fails with that, and one submit passes every "
+            "the service refused the account%s: %s. Waiting submits fail with this error, and one submit is sent every "
             "%g s as a probe until one is accepted or resume() is called",
             "" if scope == "account" else f" for {model}",
             error,
@@ -339,7 +339,7 @@ def _detach_caller(submission: Submission, task: asyncio.Task[Answered]) -> None
     """Handle a cancelled caller. If its submit ended in this very turn, only the log can report how."""
     if not task.done():
         submission.note_caller_gone()
-    elif not task.cancelled():  # pragma: no branch - cancelled both in one turn: nothing came
+    elif not task.cancelled():  # pragma: no branch - else both were cancelled in one turn
         _log_without_caller(submission, task.result())
 
 

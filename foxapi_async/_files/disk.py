@@ -5,7 +5,7 @@ A slow disk then blocks neither the loop nor name look-up, which needs the loop'
 A file gets its name only when it is whole. Its bytes go to `.<name>.<random>.part` beside it, and the rename
 is the last step. A cancelled step waits for its thread, so that no thread writes unnoticed.
 
-The file system decides whether two names are the same: where `Fox.png` and `fox.png` are, the second is refused.
+The file system decides whether two names are the same. If `Fox.png` and `fox.png` are, the second is refused.
 """
 
 from __future__ import annotations

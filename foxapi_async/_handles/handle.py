@@ -127,7 +127,7 @@ class TaskHandle:
             raise ConfigurationError(f"task {self.id} belongs to another event loop: await it there")
 
     async def _newer_than(self, seen: int) -> tuple[int, TaskEvent] | None:
-        """The latest event and its number as soon as it is not `seen`; None if there will be no other."""
+        """Wait for an event with another number than `seen`. Returns its number and the event; None if none will come."""
         self._check_loop()
         while True:
             # A handle that ended locally has no news about the task, so its iterators just end.
@@ -158,7 +158,7 @@ class TaskHandle:
 
 
 def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None:
-    """Take the event of a poll. `ending` comes with a final one."""
+    """Take the event of a poll. `ending` is given with a final event."""
     handle._event = event
     handle._version += 1
     signal = signal_of(event.snapshot)
@@ -223,11 +223,11 @@ KEPT_SECONDS = 48 * 3600.0
 class DetachedHandles(dict[str | TaskHandle, tuple[TaskHandle, float]]):
     """Handles that ended locally while the remote task may still run, the oldest first, each with the time of its end.
 
-    They are kept for `FoxSession.unfinished`: of each id the last one; when the session is closed, all of them.
+    They are kept for `FoxSession.unfinished`: the last one of each id, or all if the closed session ended them.
     """
 
     def keep(self, handle: TaskHandle, now: float, *, beside: bool) -> None:
-        """Keep a handle that ends `now`: `beside` others of its id, or in their place."""
+        """Keep a handle that ends `now`. With `beside`, others of its id stay; else it replaces them."""
         key = handle if beside else handle.id
         self.pop(key, None)
         self[key] = (handle, now)

@@ -1,8 +1,7 @@
-"""Decides which key goes to which address: the settings that protect it, resolved once, before anything is
-sent.
+"""Decides which key is sent to which address. These settings are resolved once, before anything is sent.
 
 Error trackers show the local variables of every frame of a traceback. So functions that check a possible
-secret return before anything is raised, and afterwards it is a `Secret`.
+secret return before an error is raised. After the check it is a `Secret`.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def _problem_of_url(url: object) -> str | None:
         host, _ = parts.hostname, parts.port
     odd = any(c in "?#" or c.isspace() or not c.isprintable() for c in url)
     if parts is None or host is None or parts.scheme not in {"http", "https"} or odd:
-        return f"the base URL {_redacted(url)!r} is no address such as {DEFAULT_BASE_URL}"
+        return f"the base URL {_redacted(url)!r} is not an address such as {DEFAULT_BASE_URL}"
     if parts.path.endswith("/v1"):
         return f"the base URL {url!r} ends in /v1: leave that out, every path begins with it"
     return None

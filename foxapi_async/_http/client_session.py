@@ -1,4 +1,4 @@
-"""Shared by all uses of aiohttp here: sessions without defaults, no hidden repeats, failures in safe words."""
+"""Makes aiohttp sessions without defaults or hidden repeats, and describes failures without secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=NO_TIMEOUT
     )
     # This is aiohttp's own switch, which its test client uses. A middleware does the same for a session from
-    # the user, but costs a fiftieth of a poll. A test checks that neither way repeats anything.
+    # the user, but costs 2 % of the time of a poll. A test checks that neither way repeats anything.
     session._retry_connection = False  # noqa: SLF001
     return session
 
@@ -63,5 +63,5 @@ _WORDS = {
     "ClientPayloadError": "the body broke off",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke",
-    "ClientResponseError": "the answer is no HTTP",
+    "ClientResponseError": "the answer is not HTTP",
 }

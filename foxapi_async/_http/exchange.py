@@ -64,7 +64,7 @@ class Exchange:
     whether bytes arrive.
 
     Args:
-        connect: seconds until the request must have gone out.
+        connect: seconds until the request must have been sent.
         reply: seconds from then until the answer must be complete.
     """
 
@@ -100,10 +100,10 @@ class Exchange:
         await self._timeout.__aexit__(kind, error, trace)
 
     def hand_over(self) -> None:
-        """Note that bytes of the request are about to go out.
+        """Note that bytes of the request are about to be sent.
 
         Raises:
-            ExchangeFailed: they may not go out any more; bytes that are buffered are never sent.
+            ExchangeFailed: they may no longer be sent. Buffered bytes are never sent.
         """
         if self._cancelled:
             raise ExchangeFailed("given up before it was sent")
@@ -128,7 +128,7 @@ class Exchange:
             self._set_timer(min(self._limit, when))
 
     async def settle(self) -> None:
-        """After the caller's time is over, wait while the answer of a sent request may still be arriving.
+        """After the caller's deadline, wait while the answer of a sent request may still be arriving.
 
         This takes at least 25 ms and at most 1 s, and ends when no more bytes arrive. If the request was not
         sent, it returns at once.
@@ -142,7 +142,7 @@ class Exchange:
                 return
 
     def cancel(self) -> bool:
-        """Take the request back. Return True if it was not sent yet: then it never will be.
+        """Withdraw the request. Return True if it was not sent yet. Then it is never sent.
 
         Cancelling alone is not enough: aiohttp writes in its own task, which may be scheduled already.
         """

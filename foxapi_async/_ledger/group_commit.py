@@ -28,7 +28,7 @@ from foxapi_async._ledger.submitted_log import Note, SubmittedLog
 T = TypeVar("T")
 
 # Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
-_ITS_OWN = (
+_STATEMENT_ERRORS = (
     LedgerError,
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -58,7 +58,7 @@ class Writer:
         begin: the statement that begins a transaction.
 
     Attributes:
-        log: gets the notes too, from the next transaction on; it is closed with the file. None for no log.
+        log: also gets the notes, from the next transaction on; it is closed with the file. None for no log.
         broken: why nothing can be written any more; None if writing works.
     """
 
@@ -136,7 +136,7 @@ class Writer:
                 self.broken = explained(self._path, error)
                 group = self._take()
                 for lost in group:
-                    lost.error = _another(self.broken)
+                    lost.error = _copy_of(self.broken)
                 _resolve(group)
         return job.future
 
@@ -168,7 +168,7 @@ class Writer:
                 self._break(error)
             if self.broken is not None:
                 for job in group:
-                    job.error = _another(self.broken)
+                    job.error = _copy_of(self.broken)
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
                 self._loop.call_soon_threadsafe(_resolve, group)
 
@@ -188,7 +188,7 @@ class Writer:
         for job in group:
             try:
                 job.result = job.work(connection)
-            except _ITS_OWN as error:
+            except _STATEMENT_ERRORS as error:
                 job.error = explained(self._path, error)
         connection.execute("COMMIT")
         if problem is not None:  # the ids are kept in the ledger; nothing more is sent
@@ -218,6 +218,6 @@ def _resolve(group: list[_QueuedWork]) -> None:
             job.future.exception()
 
 
-def _another(error: LedgerError) -> LedgerError:
-    """A new exception object for each waiter."""
+def _copy_of(error: LedgerError) -> LedgerError:
+    """A new exception object with the same text, for each waiter."""
     return LedgerError(str(error))

@@ -20,7 +20,7 @@ from foxapi_async._ledger.entry import ItemState, LedgerEntry
 
 @attrs.frozen
 class Totals:
-    """A ledger in figures.
+    """The totals of a ledger.
 
     Attributes:
         counts: how many items are in each state.
@@ -75,11 +75,11 @@ class Ledger(LedgerView, Protocol):
     ) -> None:
         """Record that this item is about to be submitted. When this returns, the record is durable.
 
-        If this is cancelled, the record is taken back, because then nothing is sent.
+        If this is cancelled, the record is undone, because then nothing is sent.
 
         Args:
             key: the item's name.
-            fingerprint: of its request.
+            fingerprint: the hash of its request.
             idempotency_key: the key of the submit.
             price: the credits that it is expected to cost, if known. They count as spent from now on.
             opening: the facts that another run needs to continue with it; kept until there is a final record.
@@ -93,7 +93,7 @@ class Ledger(LedgerView, Protocol):
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Awaitable[None]:
         """Record the id from the service, and the credits that it reserved.
 
-        A failed item may come back with its id, to be polled once more.
+        A failed item may become submitted again with its id, to be polled once more.
         """
         ...
 

@@ -26,14 +26,14 @@ SHOWN_KEYS = 3
 
 @attrs.frozen(kw_only=True)
 class Proof:
-    """What one line of a file proves about an item.
+    """The facts that one line of a file proves about an item.
 
     Attributes:
         key: the item's name.
         state: SUBMITTED for an accepted id, SUBMITTING for a submit before its POST; otherwise how a submit
             or the item ended.
         task_id: the id from the service; None if the line has none.
-        fingerprint: of its request.
+        fingerprint: the hash of its request.
         idempotency_key: the key of its submit; empty if the line has none.
         price: credits of the submit; None if the line has none.
         record: the line of the manifest; None for another file.
@@ -113,8 +113,8 @@ def _judge(proof: Proof, known: _Known | None) -> _Finding:
         return _Finding.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
         return _Finding.HELD
-    # The manifest is written after the ledger. So an item that is done there has its id here, and one that
-    # ended there is not new.
+    # The ledger is written before the manifest. So it has the id of an item that is done in the manifest, and
+    # an item that ended in the manifest is not NEW in the ledger.
     impossible = proof.state is ItemState.DONE or known.state is ItemState.NEW
     return _Finding.LOST if impossible else _Finding.NOTHING
 
@@ -206,7 +206,7 @@ class _Proven:
     moving: str | None
 
     def concluded(self) -> _Proven | None:
-        """The item as a ledger would have it; None without a proof."""
+        """The item as the ledger must record it; None without a proof."""
         if self.moving is not None and not (self.logged and self.moving == self.idempotency_key):
             former = self.logged or self.task_id or self.former_task_id
             return attrs.evolve(
@@ -231,7 +231,7 @@ def rebuild(
     moved: Proofs,
     meta: tuple[tuple[str, str], ...],
 ) -> None:
-    """Put the facts that the files prove into the ledger, and keep its own better facts.
+    """Write the facts that the files prove into the ledger. Newer facts of the ledger stay.
 
     Args:
         connection: of the ledger.
@@ -295,8 +295,8 @@ def _restore(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
 
 
 def _is_newer(proven: _Proven, known: _Known) -> bool:
-    """Whether the files know more of an item than the ledger. If in doubt, the ledger's state is kept if
-    nothing is sent because of it.
+    """Whether the files have newer facts about an item than the ledger. If this is not certain, the ledger's
+    state stays, unless it would allow another submit.
     """
     has_id = proven.task_id is not None
     if known.state is ItemState.DONE:

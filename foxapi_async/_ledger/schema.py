@@ -1,8 +1,8 @@
 """Opens a ledger's file: takes its lock, checks the existing file, and brings it up to date.
 
 The lock comes first. Then the file is checked and not changed, so another program's database and a ledger of
-a newer version keep every byte. Only then the file is opened for writing, and SQLite may recover it after a killed
-run. Every failure is a `LedgerError` that names the remedy.
+a newer version keep every byte. After that the file is opened for writing, and SQLite may recover it after a
+killed run. Every failure is a `LedgerError` that names the remedy.
 """
 
 from __future__ import annotations

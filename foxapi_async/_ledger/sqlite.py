@@ -1,11 +1,11 @@
-"""The ledger of a batch: what was submitted, with which id, at which price, and how it ended.
+"""The ledger of a batch: each submit, with its id, its price and its result.
 
-It makes a batch safe to kill at any moment. A submit is in it, durably, before the POST is sent. Its task id
-enters the writer's queue before anything else can happen. Running the same batch again looks everything up
+It makes a batch safe to kill at any moment. A submit is stored in it durably before the POST is sent. Its task id
+enters the writer's queue before anything else can happen. A repeated run of the batch looks everything up
 here.
 
 It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
-Reading alone, by `SqliteLedger.peek`, is possible at any time.
+`SqliteLedger.peek` can read it at any time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SqliteLedgerView:
             last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
 
     async def totals(self) -> Totals:
-        """The ledger in figures; see `LedgerView`."""
+        """The totals of the ledger; see `LedgerView`."""
         return await self._writer.put(rows.totals)
 
     async def meta(self, name: str) -> str | None:

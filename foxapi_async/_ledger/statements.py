@@ -17,7 +17,7 @@ from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, Ledg
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
-# Rows per query: below SQLite's oldest limit of variables, and few enough not to delay the submits.
+# Rows per query: below the limit of variables of the oldest SQLite, and few enough not to delay the submits.
 CHUNK = 500
 
 _COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
@@ -71,8 +71,8 @@ def _entry(row: tuple[Any, ...]) -> LedgerEntry:
 
 
 def look_up(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, LedgerEntry]:
-    marks = ", ".join("?" * len(keys))
-    rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({marks})", keys)
+    placeholders = ", ".join("?" * len(keys))
+    rows = connection.execute(f"{_ENTRIES} WHERE item.key IN ({placeholders})", keys)
     return {row[0]: _entry(row) for row in rows}
 
 
@@ -80,8 +80,8 @@ def entries(
     connection: sqlite3.Connection, states: tuple[ItemState, ...], last: int
 ) -> tuple[int, list[LedgerEntry]]:
     names = [state.value for state in states or ItemState]
-    marks = ", ".join("?" * len(names))
-    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({marks})"
+    placeholders = ", ".join("?" * len(names))
+    query = f"SELECT id, {_ENTRIES.removeprefix('SELECT ')} WHERE id > ? AND state IN ({placeholders})"
     rows = connection.execute(f"{query} ORDER BY id LIMIT {CHUNK}", (last, *names)).fetchall()
     return rows[-1][0] if rows else last, [_entry(row[1:]) for row in rows]
 
@@ -111,16 +111,16 @@ def note_lines(connection: sqlite3.Connection, lines: Callable[[], Iterable[byte
     """Note the lines of a file in a temporary table, for `is_line`."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS line (mark BLOB PRIMARY KEY) WITHOUT ROWID")
     connection.execute("DELETE FROM line")
-    connection.executemany("INSERT OR IGNORE INTO line VALUES (?)", ((_mark(line),) for line in lines()))
+    connection.executemany("INSERT OR IGNORE INTO line VALUES (?)", ((_digest(line),) for line in lines()))
 
 
 def is_line(connection: sqlite3.Connection, lines: list[bytes]) -> list[bool]:
     """Whether each of these lines was noted."""
     query = "SELECT count(*) FROM line WHERE mark = ?"
-    return [bool(connection.execute(query, (_mark(line),)).fetchone()[0]) for line in lines]
+    return [bool(connection.execute(query, (_digest(line),)).fetchone()[0]) for line in lines]
 
 
-def _mark(line: bytes) -> bytes:
+def _digest(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
 
 
@@ -145,7 +145,7 @@ def submitting(
         known = look_up(connection, (key,))[key]
         if known.fingerprint != fingerprint:
             raise LedgerError(
-                f"item {key!r} is in the ledger with another request: give the changed one an id of its own"
+                f"item {key!r} is in the ledger with another request: give the changed one its own id"
             )
         raise _refused(key, known, ItemState.SUBMITTING)
     if kept is not None:
@@ -178,7 +178,7 @@ def ended(
 def _text(value: object) -> str:
     """A text that the file can hold, checked before anything is changed."""
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")  # noqa: TRY004 - of one statement, as an unfit letter is
+        raise ValueError(f"{value!r} is not a text")  # noqa: TRY004 - `encode` below raises the same class
     value.encode()
     return value
 

@@ -2,7 +2,7 @@
 all. Pure.
 
 It is a circuit breaker (Nygard, "Release It!", 2007). The other submits get that refusal without being sent.
-One passes every 30 s as a probe, and the first success closes the circuit. A 403 or 429 with a quota code
+One is sent every 30 s as a probe, and the first success closes the circuit. A 403 or 429 with a quota code
 stops only its model, until a second model gets the same answer. An answer to a submit that began before the
 last change proves nothing about it. So each submit knows the epoch in which it began.
 """
@@ -63,15 +63,15 @@ class Circuit:
     def _not_sent(self, refusal: FoxError, now: float) -> FoxError:
         error = copy.copy(refusal)
         words = (
-            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit passes "
-            f"every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() lets all pass"
+            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit is "
+            f"sent every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() allows all"
         )
         error.args = (words,)
         return error
 
 
 class Breaker:
-    """Decides whether submits may go. Moments are loop time in seconds.
+    """Decides whether submits may be sent. Moments are loop time in seconds.
 
     Attributes:
         refuses: whether the account or a model is refused now.

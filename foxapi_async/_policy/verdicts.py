@@ -101,27 +101,29 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
         return replies.read_task(outcome)
     except ResponseDecodeError as caught:
         no_task = caught
-    by = replies.speaker(outcome)
-    edge = by in _EDGE
-    error = error_replies.read_error(outcome, submit=by == "service")
+    sender = replies.speaker(outcome)
+    edge = sender in _EDGE
+    error = error_replies.read_error(outcome, submit=sender == "service")
     if no_task.task_id is None:  # an id anywhere in the reply means that the submit was accepted
         if isinstance(error, RateLimitError):
             return Verdict(_free_to_repeat(error), again=True, hold=True, edge=edge)
-        if _is_refused(outcome.status, by, earlier):
+        if _is_refused(outcome.status, sender, earlier):
             return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error, edge=edge)
     accepted = 200 <= outcome.status < 300
-    uncertain = _uncertain(_words(no_task, error, says=by == "service" or not accepted), key, outcome.status)
+    uncertain = _uncertain(
+        _words(no_task, error, says=sender == "service" or not accepted), key, outcome.status
+    )
     uncertain.task_id = (
         no_task.task_id
     )  # it cannot be polled, but the user can name it to the service's support
     uncertain.body = _body_of(outcome)
-    answer = None if accepted and by != "service" else error
+    answer = None if accepted and sender != "service" else error
     return Verdict(uncertain, again=resubmit, answer=answer, edge=edge, too_large=outcome.too_large)
 
 
-def _is_refused(status: int, by: replies.Speaker, earlier: int) -> bool:
+def _is_refused(status: int, sender: replies.Speaker, earlier: int) -> bool:
     """Whether an answer without an id means that nothing is billed."""
-    if by != "service":
+    if sender != "service":
         return status in _NOT_PASSED_ON
     # A conflict on a repeated key means that an earlier try did arrive. An invalid status proves nothing.
     return 300 <= status < 500 and status != 408 and not (status == 409 and earlier)
@@ -196,15 +198,15 @@ def judge_read(
             return read(outcome)
         except ResponseDecodeError as caught:
             unreadable = caught
-    by = replies.speaker(outcome)
+    sender = replies.speaker(outcome)
     # A file that is too large for the edge stays too large.
     final = kind == "upload" and status == 413
-    again = not final and (by != "service" or unreadable is not None or is_transient(status))
+    again = not final and (sender != "service" or unreadable is not None or is_transient(status))
     error: FoxError
     if (
         not (final or status == 429 or outcome.too_large)
-        and by in _EDGE
-        and (unreadable is None or by == "page")
+        and sender in _EDGE
+        and (unreadable is None or sender == "page")
     ):
         error = error_replies.read_edge(outcome)
     elif unreadable is not None:
@@ -215,7 +217,7 @@ def judge_read(
             again or (fresh and status == 404) or (kind == "poll" and error_replies.has_quota_code(refusal))
         )
     verdict = _read_verdict(error, kind, task_id, again=again)
-    return attrs.evolve(verdict, hold=status == 429, edge=by in _EDGE, too_large=outcome.too_large)
+    return attrs.evolve(verdict, hold=status == 429, edge=sender in _EDGE, too_large=outcome.too_large)
 
 
 def _read_verdict(error: FoxError, kind: ReadKind, task_id: str | None, *, again: bool) -> Verdict:

@@ -1,1 +1,1 @@
-"""Each public name once. There are three modules, so that an error needs no aiohttp, and a session no SQLite."""
+"""The public names, in three modules, so that an error imports no aiohttp, and a session no SQLite."""

@@ -1,1 +1,1 @@
-"""Repeats requests, and lets them go in turn. The only package that imports backoff."""
+"""Repeats requests, and limits their rate. The only package that imports backoff."""

@@ -33,7 +33,7 @@ class PacedLimiter:
         self._turn = asyncio.Lock()
 
     def rate(self, now: float) -> float | None:
-        """Requests per second that may go; None for no limit."""
+        """Requests per second that may be sent; None for no limit."""
         return self._rate.rate(now)
 
     def hold(self, until: float, refusal: FoxError) -> None:
@@ -52,14 +52,14 @@ class PacedLimiter:
         self._listener.on_throttle(self._what, self._next - since, copy.copy(self._refusal))
 
     def next_allowed(self, now: float) -> float:
-        """The moment when the next request may go: `now` if at once."""
+        """The moment when the next request may be sent: `now` if at once."""
         return max(now, self._next)
 
     def take(self, now: float) -> None:
-        """Note that a request goes now."""
+        """Note that a request is sent now."""
         self._rate.count(now)
         rate = self._rate.rate(now)
-        # Counted from the allowed moment: a request that goes slightly earlier, within the timer's slack,
+        # Counted from the allowed moment: a request that is sent slightly earlier, within the timer's slack,
         # does not move the next one forward.
         self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None

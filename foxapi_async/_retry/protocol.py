@@ -1,7 +1,7 @@
-"""What waits for its turn needs of a limiter. `PacedLimiter` is for one process; a shared store can stand behind another.
+"""The protocol of a rate limiter. `PacedLimiter` is for one process; another one can use a shared store.
 
-A limiter has a synchronous half, by which the poller sets its one timer, and an asynchronous one, in which submits,
-fetches and uploads stand in line. Both obey the same rate and the same holds. Moments are loop time in seconds.
+A limiter has a synchronous half, with which the poller sets its one timer, and an asynchronous half, in which
+submits, fetches and uploads wait in line. Both obey the same rate and the same holds. Moments are loop time in seconds.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from foxapi_async._errors import FoxError
 
 
 class Rate(Protocol):
-    """How many requests of one kind may go. It may change with each question: a lease from a shared store, for example."""
+    """The rate at which requests of one kind may be sent. Each call may change it, as with a lease from a store."""
 
     def rate(self, now: float) -> float | None:
-        """Requests a second that may go; None for no limit."""
+        """Requests per second that may be sent; None for no limit."""
         ...
 
     def count(self, now: float) -> None:
-        """Note that a request goes now."""
+        """Note that a request is sent now."""
         ...
 
     def cut(self, now: float, until: float) -> None:
-        """Note that the service refused a request for going too fast, and that nothing goes before `until`."""
+        """Note that the service refused a request as too fast, and that nothing is sent before `until`."""
         ...
 
 
 class RateLimiter(Protocol):
-    """The requests of one kind, in order, evenly paced, and held back while the service asks for that."""
+    """The requests of one kind: in order, evenly paced, and held back while the service asks for it."""
 
     def rate(self, now: float) -> float | None:
-        """Requests a second that may go; None for no limit."""
+        """Requests per second that may be sent; None for no limit."""
         ...
 
     def next_allowed(self, now: float) -> float:
-        """When the next request may go; `now` if at once."""
+        """The moment when the next request may be sent; `now` if at once."""
         ...
 
     def take(self, now: float) -> None:
-        """Note that a request goes now."""
+        """Note that a request is sent now."""
         ...
 
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Hold every request back until `until`, because of `refusal`; from then on send more slowly."""
+        """Hold every request back until `until`, because of `refusal`. After that, send more slowly."""
         ...
 
     def report(self, since: float) -> None:

@@ -48,8 +48,7 @@ _QUOTA = frozenset({"insufficient_quota", "insufficient_user_quota"})
 
 
 def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = False) -> APIError:
-    """The error for a refusing reply. Its body may be the service's error object, HTML or plain
-    text.
+    """The error for a refusing reply. Its body may be the service's error object, HTML or plain text.
 
     `wall_now` is Unix time in seconds. It is used to read a Retry-After date if the reply has no `Date` header.
     With `submit`, a quota code also chooses the class of a 403 and a 429.
@@ -70,7 +69,7 @@ def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = Fa
 
 
 def read_edge(reply: Reply) -> APIError:
-    """A plain `APIError` for a reply that came from an edge and not from the service, to a read."""
+    """A plain `APIError` for a reply to a read, if an edge gave the reply and not the service."""
     words = shorten(_target(reply) or excerpt(reply))
     request_id = _request_id(reply.headers, words)
     text = _error_text(reply.status, "", words, _EDGE_ADVICE, request_id)

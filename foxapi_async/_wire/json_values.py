@@ -43,7 +43,7 @@ def read_object(reply: Reply) -> dict[str, Any]:
 
 
 def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
-    """The JSON object in a reply's body, and JSON text that has this value.
+    """The JSON object in a reply's body, and a JSON text of this value.
 
     Raises:
         ResponseDecodeError: see `read_object`.
@@ -141,11 +141,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(body: bytes) -> tuple[JsonValue, bytes]:
-    """The value of a body, and JSON text that has this value: nearly always the body itself.
+    """The value of a body, and a JSON text of this value: nearly always the body itself.
 
     Odd values are replaced here, once for all readers. A byte that is not UTF-8 and half of a surrogate pair
-    become the
-    replacement character U+FFFD. A number that is NaN, infinite or too long becomes null.
+    become the replacement character U+FFFD. A number that is NaN, infinite or too long becomes null.
 
     Raises:
         ValueError, RecursionError, TooManyValuesError: the body is not JSON, is too deep, or would fill the memory.
@@ -237,7 +236,7 @@ def read_number(value: object) -> float | None:
 
 
 def read_price(value: object) -> float | None:
-    """Credits that can be summed up: a finite number, zero or more; else None. A strange price must cost no task's id."""
+    """Credits that can be summed up: a finite number, zero or more; else None. A strange price must not lose a task's id."""
     number = read_number(value)
     return None if number is None or number < 0 else float(number)
 

@@ -1,4 +1,4 @@
-"""Reads what the service says of tasks and files, without I/O. Its whole dialect is in this module.
+"""Reads the service's replies about tasks and files, without I/O. All their forms are in this module.
 
 - The values ignore unknown fields; `.raw` keeps them.
 - Every text is cleaned when the reply is parsed (`json_values`).
@@ -12,8 +12,8 @@
 - Only http and https result URLs are accepted: `save` must open nothing else.
 - If there are very many results, only the first become files. All are in `.raw`.
 
-`error_replies` reads refusals. `_policy` decides what follows from them. The pages named beside the rules are
-those of docs.foxapi.cc.
+`error_replies` reads refusals. `_policy` decides what follows from them. Comments name the pages of
+docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _to_quote(value: object) -> str | None:
     return str(value) if named else None
 
 
-# Where else an id may be: in these fields, of the reply itself or of an object inside it.
+# Other places of an id: these fields, of the reply itself or of an object inside it.
 _IDS = "task_id", "taskId", "id"
 _INSIDE = "data", "task", "result", "results", "output"
 _ID_TEXT = re.compile(rb'"(?:id|task_?[iI]d)"\s{0,8}:\s{0,8}"([^"\\\x00-\x1f]{1,512})"')

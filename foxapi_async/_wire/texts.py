@@ -1,10 +1,10 @@
-"""Texts for people: what comes from strangers is made safe to show, and numbers look the same everywhere."""
+"""Texts for people: makes untrusted texts safe to show, and numbers look the same everywhere."""
 
 from __future__ import annotations
 
 
 def plain(text: object) -> str:
-    """The text in one line without anything that a terminal would obey: control characters become escapes."""
+    """The text in one line. Control characters, which a terminal would obey, become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
@@ -20,7 +20,7 @@ def short(value: object) -> str:
 
 
 def elided(text: str, room: int) -> str:
-    """The text in at most `room` characters, its middle left out; ids differ at their ends."""
+    """The text in at most `room` characters. Its middle is left out, because ids differ at their ends."""
     if len(text) <= room:
         return text
     tail = (room - 1) // 2
@@ -28,7 +28,7 @@ def elided(text: str, room: int) -> str:
 
 
 def duration(seconds: float, form: str = ".0f") -> str:
-    """Seconds for a reader: "7 s", "2:05 min", "3:20 h"; `form` is how those below a minute are written."""
+    """Seconds for a reader: "7 s", "2:05 min", "3:20 h"; `form` is the format below a minute."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:{form}} s"

@@ -1,4 +1,4 @@
-"""`foxapi batch`: a `Batch` of a file, followed on the screen and summed up at its end; and `--check`."""
+"""`foxapi batch`: runs a `Batch` of a file with its progress and a summary, or checks the file (`--check`)."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _PROMPT_ROOM = 40
 
 
 def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
-    """The work of `foxapi batch`; it gives the exit status.
+    """The work of `foxapi batch`. It returns the exit status.
 
     Raises:
-        InvalidRequestError: the input, the output folder or an option cannot be what it should be.
-        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+        InvalidRequestError: the input, the output folder or an option is not valid.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
     file = InputFile(args.file, form=args.format, defaults=read_defaults(args))
     return _show_check(file, args.price, screen) if args.check else BatchCommand(args, screen, file).work()
 
 
 async def _show_check(file: InputFile, price: float | None, screen: Screen) -> int:
-    """Say what is wrong with a file and what it would make; send nothing.
+    """Report the errors of a file and the images that it would make. Send nothing.
 
     Raises:
         InvalidRequestError: it cannot be read.
@@ -96,11 +96,11 @@ class BatchCommand:
     Args:
         args: the parsed options.
         screen: where it is shown.
-        file: what to make.
+        file: the input.
 
     Raises:
-        ConfigurationError: there is no usable key or address, and the emulator is not meant.
-        InvalidRequestError: the output folder cannot be one.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
+        InvalidRequestError: the output folder cannot be used.
     """
 
     def __init__(self, args: Namespace, screen: Screen, file: InputFile) -> None:
@@ -121,17 +121,17 @@ class BatchCommand:
             other_origin=args.other_origin,
             rebuild_ledger=args.rebuild_ledger,
         )
-        self._batch._emulated = args.emulator  # noqa: SLF001 - a trial and the service are kept apart
+        self._batch._emulated = args.emulator  # noqa: SLF001 - emulator runs are kept separate
         self._progress = BatchProgress(self._batch, args.budget)
         self._wrong = 0
         self._codes: Counter[str] = Counter()
 
-    def _hear(self, event: HookEvent) -> None:
+    def _on_event(self, event: HookEvent) -> None:
         if isinstance(event, TaskEvent):
             self._progress.take(event)
 
     async def work(self) -> int:
-        """Do what is to be done; the exit status.
+        """Run the batch, and return the exit status.
 
         Raises:
             FoxError: it could not begin.
@@ -167,7 +167,7 @@ class BatchCommand:
                     await self._print_record(records, outcome.key)
 
     async def _print_record(self, records: LedgerView, key: str) -> None:
-        """The item's line of the manifest; a task that runs has none yet."""
+        """Print the item's line of the manifest. A running task has none yet."""
         entry = (await records.look_up([key]))[key]
         if entry.state is not ItemState.SUBMITTED and entry.record is not None:
             self._screen.data(json.loads(entry.record))
@@ -182,14 +182,14 @@ class BatchCommand:
         if self._codes.total() <= SHOWN_FAILURES:
             self._screen.error(f"{_label(outcome)}: {message_of(error)}")
         elif self._codes.total() == SHOWN_FAILURES + 1:
-            self._screen.error("more failures are in the manifest alone")
+            self._screen.error("more failures are only in the manifest")
 
     # How it ends.
 
     async def _conclude(self, error: FoxError | None, seconds: float) -> int:
         if not self._batch.tally:
             assert error is not None  # noqa: S101 - else it would have begun
-            return self._refuse(error)
+            return self._show_refusal(error)
         paused = self._batch.paused
         if stopped := paused or error:
             why = message_of(stopped)
@@ -204,8 +204,8 @@ class BatchCommand:
         all_done = status.counts[ItemState.DONE] == sum(status.counts.values()) and not self._wrong
         return _exits.DONE if all_done else _exits.FAILED
 
-    def _refuse(self, error: FoxError) -> int:
-        """It did not begin: nothing was sent."""
+    def _show_refusal(self, error: FoxError) -> int:
+        """Report why the batch did not begin. Nothing was sent."""
         if isinstance(error, InvalidRequestError) and error.headline:
             for problem in error.problems:
                 self._screen.error(problem)
@@ -215,12 +215,12 @@ class BatchCommand:
         return _exits.status_of(error)
 
     async def _show_stopped(self, why: str) -> None:
-        """Say what an early end leaves behind, and how to continue."""
+        """Report the state after an early end, and how to continue."""
         self._screen.error(f"stopped: {why}")
         if self._args.emulator:
             self._screen.note("the emulator's tasks end here, nothing was billed")
             return
-        with contextlib.suppress(LedgerError):  # it was stopped before there is one, or by its fault
+        with contextlib.suppress(LedgerError):  # there is no ledger yet, or its fault stopped the run
             status = await read_status(self._batch.out)
             self._screen.error(self._state_words(status))
             self._show_uncertain(status)
@@ -228,7 +228,7 @@ class BatchCommand:
         self._screen.error(f"continue{again} with: {shlex.join(['foxapi', *self._args.words])}")
 
     def _sum_up(self, status: BatchStatus, seconds: float) -> None:
-        """Say what all runs together have made and cost."""
+        """Report the results and the costs of all runs together."""
         screen, out = self._screen, self._batch.out
         bill = ", made by the emulator: nothing is billed" if self._args.emulator else ""
         screen.note(f"{self._state_words(status)}, in {duration(seconds)}{bill}")
@@ -239,9 +239,9 @@ class BatchCommand:
             screen.note("--retry-failed submits (and pays for) the failed ones again")
         self._show_uncertain(status)
         if status.counts[ItemState.SUBMITTED]:
-            screen.error("what still runs is paid for: the same command continues it")
+            screen.error("running tasks are billed: the same command continues them")
         screen.note(
-            f"all of it is in {out / MANIFEST}; a page of it: {shlex.join(['foxapi', 'report', str(out)])}"
+            f"all results are in {out / MANIFEST}; to make a page of them: {shlex.join(['foxapi', 'report', str(out)])}"
         )
 
     def _state_words(self, status: BatchStatus) -> str:
@@ -254,7 +254,7 @@ class BatchCommand:
 
 
 def _label(outcome: BatchOutcome) -> str:
-    """The item's key; one that was counted says nothing without its prompt."""
+    """The item's key. A counted key is shown with its prompt."""
     prompt = getattr(outcome.request, "prompt", None)
     counted_key = "#" in (outcome.key or "") and prompt
     return f'{outcome.key} "{elided(str(prompt), _PROMPT_ROOM)}"' if counted_key else str(outcome.key)

@@ -1,4 +1,4 @@
-"""The progress of a batch: how far it is, how fast, how much longer, at which cost. Moments are loop time in seconds."""
+"""The progress of a batch: its share, speed, remaining time and cost. Moments are loop time in seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foxapi_async._ledger.entry import ItemState
 from foxapi_async._wire.texts import duration, grouped
 from foxapi_async.cli._progress import ProgressRow
 
-# The speed of the last minutes: long enough to be calm, short enough to notice a service that slows down.
+# The speed of the last minutes: long enough to be steady, short enough to notice a service that slows down.
 WINDOW_SECONDS = 180.0
 _POLLS_SECONDS = 10.0
 _SAMPLE_SECONDS = 1.0
@@ -32,7 +32,7 @@ class Figures:
         progress: how many items have ended, and of how many.
         states: how many items are in each state.
         pace: how fast items end, and how long the rest takes.
-        traffic: what the batch costs, and how often the service is asked.
+        traffic: the credits of the batch, and its polls per second.
     """
 
     share: float | None
@@ -54,12 +54,12 @@ def figures_of(
     """The figures of a batch.
 
     Args:
-        tally: how many items are in each state, earlier runs among them.
+        tally: how many items are in each state, including earlier runs.
         expected: how many items there are; None if that is not known.
-        rate: items that end in a second; None at the beginning.
+        rate: items that end per second; None at the beginning.
         spent: credits.
         budget: credits that may be spent; None for no limit.
-        polls: of tasks, a second.
+        polls: polls of tasks per second.
     """
     done, failed, uncertain = tally[ItemState.DONE], tally[ItemState.FAILED], tally[ItemState.UNCERTAIN]
     ended, running = done + failed + uncertain, tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING]
@@ -88,7 +88,7 @@ class BatchProgress:
     """Measures one run, for the screen; see `Progress`.
 
     Args:
-        batch: what runs.
+        batch: the running batch.
         budget: credits that may be spent; None for no limit.
     """
 
@@ -99,7 +99,7 @@ class BatchProgress:
         self._budget = budget
         self._ended = 0
         self._samples: collections.deque[tuple[float, int]] = collections.deque()
-        # Of the polls only how many there were in each second: there may be hundreds.
+        # Only the number of polls in each second, because there may be hundreds.
         self._polls: collections.deque[tuple[int, int]] = collections.deque()
 
     def bars(self) -> list[ProgressRow]:
@@ -111,14 +111,14 @@ class BatchProgress:
         return [ProgressRow("", found.share, [*percent, found.progress])]
 
     def details(self) -> list[str]:
-        """What the items are at; how fast, and at which cost."""
+        """The states of the items, and their speed and cost."""
         found = self.figures()
         if found is None:
             return [_READING]
         return ["   ".join(found.states), "   ".join([*found.pace, *found.traffic])]
 
     def summary(self) -> str:
-        """All of it in one line."""
+        """All figures in one line."""
         found = self.figures()
         if found is None:
             return _READING
@@ -130,14 +130,14 @@ class BatchProgress:
         self._ended += 1
 
     def take(self, event: TaskEvent) -> None:
-        """Note a reading of a task."""
-        if event.elapsed:  # the answer to its submit is none
+        """Note an event of a task."""
+        if event.elapsed:  # the answer to its submit is not a poll
             second = int(_now())
             before = self._polls.pop()[1] if self._polls and self._polls[-1][0] == second else 0
             self._polls.append((second, before + 1))
 
     def figures(self) -> Figures | None:
-        """The batch as it stands now; None before it has begun."""
+        """The present figures of the batch; None before it has begun."""
         rate = self.rate()
         if not self._batch.tally:
             return None
@@ -151,7 +151,7 @@ class BatchProgress:
         )
 
     def rate(self) -> float | None:
-        """Items that ended in a second, over the last minutes; None at the beginning."""
+        """Items that ended per second, over the last minutes; None at the beginning."""
         now, samples = _now(), self._samples
         if not samples or now - samples[-1][0] >= _SAMPLE_SECONDS:
             samples.append((now, self._ended))
@@ -161,7 +161,7 @@ class BatchProgress:
         return (self._ended - before) / (now - since) if now - since >= _FIRST_SECONDS else None
 
     def poll_rate(self) -> float:
-        """Polls in a second, over the last ten seconds."""
+        """Polls per second, over the last ten seconds."""
         now = _now()
         while self._polls and now - self._polls[0][0] > _POLLS_SECONDS:
             self._polls.popleft()

@@ -46,7 +46,7 @@ def wait(args: Namespace, screen: Screen) -> int:
 
 def batch(args: Namespace, screen: Screen) -> int:
     """Run many requests, each once."""
-    from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, for batches alone
+    from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, which only batches need
 
     return run(start_batch(args, screen), screen)
 
@@ -54,7 +54,7 @@ def batch(args: Namespace, screen: Screen) -> int:
 def status(args: Namespace, screen: Screen) -> int:
     """Show a task, or a batch, once."""
     if (folder := Path(args.id)).is_dir():
-        from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, for batches alone
+        from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, which only batches need
 
         return run(show_status(folder, screen), screen)
     check_task_id(args.id)
@@ -70,7 +70,7 @@ def status(args: Namespace, screen: Screen) -> int:
 
 def report(args: Namespace, screen: Screen) -> int:
     """Make the page of a batch."""
-    from foxapi_async.report import write_report  # noqa: PLC0415 - for batches alone
+    from foxapi_async.report import write_report  # noqa: PLC0415 - only batches need it
 
     path = write_report(Path(args.out))
     screen.line(str(path))

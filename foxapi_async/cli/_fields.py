@@ -1,4 +1,4 @@
-"""What is made from the fields of the models: options, and the list of `foxapi models`. A new model brings its own."""
+"""Makes the options and the list of `foxapi models` from the fields of the models, also of new ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelReques
 
 DEFAULT_MODEL = GrokImagineImage.model
 
-# Options that are called otherwise than their field; the prompt is no option.
+# Options with another name than their field. The prompt is not an option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
 _WIDTH = 100
 _COLUMN = 20
@@ -21,7 +21,7 @@ _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", 
 
 
 def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
-    """For each field that any known model has: the models that have it, with what each allows."""
+    """Each field of the known models, with its definition in each model that has it."""
     found: dict[str, dict[str, FieldSpec]] = {}
     for model, cls in default_first():
         for spec in cls.fields():
@@ -57,7 +57,7 @@ def add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldS
 
 
 def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
-    """The meaning, once if all models agree on it, and what each model that has the field allows."""
+    """The meaning (once, if it is the same for all models), and the values that each model allows."""
     spec = next(iter(specs.values()))
     meanings = {each.help for each in specs.values()}
     if len(meanings) == 1:
@@ -72,7 +72,7 @@ def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
 
 
 def allowed(spec: FieldSpec) -> str:
-    """What a field may hold, as it is typed on a command line."""
+    """The allowed values of a field, as they are typed on a command line."""
     match spec.kind:
         case "text":
             words = f"at most {spec.maximum} characters" if spec.maximum else "any text"

@@ -1,4 +1,4 @@
-"""What one command does at the service: a session, tasks followed on the screen, and the ids of what is left."""
+"""Runs the tasks of one command in a session, shows their progress, and prints the ids of unfinished tasks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SENDING = "submit"
 
 
 class TaskCommand:
-    """What one command does at the service.
+    """The tasks of one command.
 
     Args:
         args: the parsed options.
         screen: where it is shown.
 
     Raises:
-        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
 
     def __init__(self, args: Namespace, screen: Screen) -> None:
@@ -80,7 +80,7 @@ class TaskCommand:
         return fox.attach(task_id, timeout=self._timeout)
 
     async def finish(self, handles: Iterable[TaskHandle]) -> int:
-        """Follow all tasks at once and save what they make; the exit status is that of the worst of them."""
+        """Wait for all tasks at once, and save their images. Returns the exit status of the worst task."""
         return max(await asyncio.gather(*map(self._finish_one, handles)))
 
     async def _finish_one(self, handle: TaskHandle) -> int:
@@ -123,7 +123,7 @@ class TaskCommand:
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
         if self.asked is not None and len(paths) < self.asked:
-            self._screen.error(f"{self.asked} asked for, {len(paths)} made")
+            self._screen.error(f"{self.asked} requested, {len(paths)} made")
 
     def _report(self, error: FoxError, task_id: str) -> int:
         code = report(error, self._screen)
@@ -134,7 +134,7 @@ class TaskCommand:
         return code
 
     def _show_unfinished(self, fox: FoxSession) -> None:
-        """Say what an interrupted command, or a submit that was given up, leaves behind, and how to resume it."""
+        """Show the tasks that an interrupted command or an abandoned submit leaves, and how to resume them."""
         if self._args.emulator:
             return
         running = dict.fromkeys(handle.id for handle in fox.unfinished)

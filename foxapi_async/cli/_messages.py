@@ -1,4 +1,4 @@
-"""What the command line says of errors and of the log: one plain line each, with advice in the words of a shell."""
+"""Shows errors and the log on the command line: one plain line each, with advice in the words of a shell."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from foxapi_async.cli import _exits
 if TYPE_CHECKING:
     from foxapi_async.cli._screen import Screen
 
-# What is not here needs no words: how a task is resumed is shown with the command that does it.
+# A hint that is not here needs no words: the command itself shows how to resume a task.
 _SHELL_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
-    Hint.CHECK_ACCOUNT: "look at your account before you send it again",
+    Hint.CHECK_ACCOUNT: "check your account before you send it again",
     Hint.CHECK_NETWORK: "check the network and FOXAPI_BASE_URL",
     Hint.EXPECT_ID: "if its id still arrives, it is shown with the command that resumes it",
     Hint.GIVE_FORMAT: "use --format",
@@ -36,7 +36,7 @@ _SHELL_WORDS: dict[Hint, str] = {
 }
 _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_key")
 
-# The command itself shows the ids that still run, and says what a refused account means to it.
+# The command itself shows the ids that still run, and reports a refused account.
 _SHOWN_ANYWAY = {"account_refused", "generate_cancelled", "late_id", "unfinished"}
 # A batch shows these once for all of its items, at its end.
 _SHOWN_AT_THE_END = {"lost_submit", "unread_outcome"}
@@ -57,9 +57,9 @@ class Hinted(Protocol):
         ...
 
 
-def message_of(said: Hinted) -> str:
+def message_of(problem: Hinted) -> str:
     """The error in one line, in terms of the command line."""
-    return with_hint(said.what_happened, said.hint, _SHELL_WORDS) or type(said).__name__
+    return with_hint(problem.what_happened, problem.hint, _SHELL_WORDS) or type(problem).__name__
 
 
 def object_of(error: FoxError) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def object_of(error: FoxError) -> dict[str, Any]:
 
 
 def report(error: FoxError, screen: Screen) -> int:
-    """Say what went wrong, to people and with `--json` to programs; returns the exit status."""
+    """Report an error, to people and with `--json` to programs. Returns the exit status."""
     screen.error(message_of(error))
     screen.data(object_of(error))
     return _exits.status_of(error)
@@ -92,7 +92,7 @@ class _LogLines(logging.Handler):
     Args:
         screen: where the lines go.
         hidden: events that are not shown.
-        calm: whether what holds up hundreds of items is one line in ten seconds.
+        calm: whether a message about waiting submits is shown only once in ten seconds.
     """
 
     def __init__(self, screen: Screen, hidden: set[str], *, calm: bool) -> None:
@@ -120,7 +120,7 @@ class _LogLines(logging.Handler):
 def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Generator[None]:
     """Show warnings of the package, and with `verbose` also what it does, while the block runs.
 
-    With `calm`, what many items have in common is shown now and then, and not for each.
+    With `calm`, a message that concerns many items is not shown for each of them.
     """
     log = logging.getLogger("foxapi_async")
     handler = _LogLines(screen, _SHOWN_ANYWAY | (_SHOWN_AT_THE_END if calm else set()), calm=calm)

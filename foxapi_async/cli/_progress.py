@@ -1,4 +1,4 @@
-"""The progress of tasks: a row each, moved on between two readings by what the task still needs."""
+"""The progress of tasks: a row for each. Between two events the row moves by the expected time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ProgressRow:
 
 
 class Progress(Protocol):
-    """What is shown while a command works."""
+    """The progress that is shown while a command works."""
 
     redraw_seconds: float
 
     def bars(self) -> Sequence[ProgressRow]:
-        """The bars as they stand now."""
+        """The present bars."""
         ...
 
     def details(self) -> Sequence[str]:
@@ -38,7 +38,7 @@ class Progress(Protocol):
         ...
 
     def summary(self) -> str:
-        """All of it in one line for a log; empty if there is nothing to say."""
+        """The progress in one line for a log; empty for no line."""
         ...
 
 
@@ -53,11 +53,11 @@ class TaskRow:
     share: float | None = None
 
     def take(self, event: TaskEvent, now: float) -> None:
-        """Note a reading."""
+        """Note an event."""
         self.event, self.seen = event, now
 
     def bar(self, now: float) -> ProgressRow:
-        """The row as it stands now; its share never goes back."""
+        """The present bar. Its share never decreases."""
         share = share_done(self.event, now - self.seen) if self.event else None
         self.share = share if share is None or self.share is None else max(share, self.share)
         percent = "" if self.share is None else f"{self.share:4.0%}"
@@ -65,7 +65,7 @@ class TaskRow:
         return ProgressRow(elided(self.label, LABEL_ROOM), self.share, (percent, status, self._clock(now)))
 
     def _clock(self, now: float) -> str:
-        """How long it has taken, and may still take."""
+        """The elapsed time, and the expected remaining time."""
         if self.event is None:
             return duration(now - self.begun)
         waited = now - self.seen
@@ -79,8 +79,8 @@ class TaskRow:
 def share_done(event: TaskEvent, waited: float) -> float | None:
     """How much of a task is done, 0 to 1, `waited` seconds after `event`; None if that is not known.
 
-    It starts from the service's progress, or from the time if that stays at 0, and moves so as to arrive when the task
-    is expected to end. Only the service's word makes it 1.
+    It starts from the service's progress, or from the elapsed time if the progress is 0. It moves so that it is
+    full when the task is expected to end. Only a final event makes it 1.
     """
     if event.final:
         return 1.0
@@ -113,7 +113,7 @@ class TaskProgress:
         self._rows[key] = TaskRow(plain(label), asyncio.get_running_loop().time())
 
     def take(self, event: TaskEvent) -> None:
-        """Note a task's reading."""
+        """Note an event of a task."""
         row = self._rows[event.task_id]
         before = row.event and row.event.status
         row.take(event, asyncio.get_running_loop().time())
@@ -130,9 +130,9 @@ class TaskProgress:
         return [row.bar(now) for row in self._rows.values()]
 
     def details(self) -> tuple[str, ...]:
-        """The bars say it all."""
+        """Nothing, because the bars show everything."""
         return ()
 
     def summary(self) -> str:
-        """The lines of new statuses say it all."""
+        """Nothing, because each new status has its own line."""
         return ""

@@ -1,4 +1,4 @@
-"""How a command runs: on the fastest loop there is, until it ends or a signal asks it to, in a session."""
+"""Runs a command in a session, on the fastest loop that is installed, until it ends or gets a signal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The session takes longer than this to close only if a submit still waits for its answer.
 _SOON = 0.5
 _STDERR = 2
-_WAITING = "waiting for the answer to what was just sent; Ctrl-C again leaves at once"
+_WAITING = "waiting for the answer to a sent request; Ctrl-C again ends at once"
 
 
 def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
@@ -30,7 +30,7 @@ def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
 
 
 def _occupy_standard_streams() -> None:
-    """Open nothing in the place of a closed stream (`<&-`): libuv aborts when it is given one of these numbers."""
+    """Open the null device for each closed stream (`<&-`), because libuv aborts if it gets such a number."""
     while (file := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(file)
@@ -45,7 +45,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
-    """Cancel `work` at the first signal, so that it can say what still runs; a second one waits for no answer."""
+    """Cancel `work` at the first signal, so that it can report running tasks. A second one ends the waiting."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     received: list[int] = []
@@ -80,11 +80,11 @@ def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManage
         **settings: of the session, as `FoxSession` takes them.
 
     Raises:
-        ConfigurationError: there is no usable key or address, and the emulator is not meant.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
     if args.emulator:
         return _emulated(args.emulator_seconds, settings)
-    # Made before anything else happens, since it says what is wrong with the key. It needs no loop.
+    # Made before anything else, because it reports a wrong key. It needs no loop.
     return contextlib.nullcontext(FoxSession(**settings))
 
 

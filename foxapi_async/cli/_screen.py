@@ -17,11 +17,11 @@ LOG_SECONDS = 10.0
 
 
 class Screen:
-    """Where a command writes.
+    """The output of a command.
 
     Args:
-        as_json: data are JSON objects, one a line; what is for people only stays off standard output.
-        quiet: no progress and no remarks; errors and what may cost money are still shown.
+        as_json: data are JSON objects, one per line; text for people is not on standard output.
+        quiet: no progress and no remarks; errors and messages about costs are still shown.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
@@ -35,23 +35,23 @@ class Screen:
         return self._panel is not None
 
     def data(self, item: Mapping[str, Any]) -> None:
-        """One JSON object on standard output, if those are asked for."""
+        """Print one JSON object on standard output, if `as_json` is set."""
         if self.as_json:
             self._write(sys.stdout, json.dumps(item))
 
     def line(self, text: str) -> None:
-        """One line of data on standard output, unless JSON is asked for."""
+        """Print one line of data on standard output, unless `as_json` is set."""
         if not self.as_json:
-            # A program gets a path as it is; a terminal must not obey one.
+            # A program gets a path unchanged. A terminal must not obey control characters in it.
             self._write(sys.stdout, plain(text) if sys.stdout.isatty() else text)
 
     def note(self, text: str) -> None:
-        """A remark for people, left out with `--quiet`."""
+        """Print a remark for people, unless `quiet` is set."""
         if not self.quiet:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """A line that people must see."""
+        """Print a line that people must see."""
         self._write(sys.stderr, f"foxapi: {plain(text)}")
 
     @contextlib.asynccontextmanager
@@ -81,7 +81,7 @@ class Screen:
             self._panel.erase()
         try:
             _put(stream, line)
-        except OSError:  # nothing reads it any more (| head): what is under way is paid for and continues
+        except OSError:  # nothing reads it any more (| head), but the running tasks are billed: continue
             _discard(stream)
 
 
@@ -89,16 +89,16 @@ class Panel(Protocol):
     """The part of a terminal that is drawn again and again."""
 
     def draw(self, bars: Sequence[ProgressRow], details: Sequence[str]) -> None:
-        """Show this instead of what was shown before."""
+        """Show this in place of the last drawing."""
         ...
 
     def erase(self) -> None:
-        """Show nothing; the cursor comes back."""
+        """Remove the drawing, and show the cursor again."""
         ...
 
 
 def _make_panel() -> Panel | None:
-    """A panel by rich; None if rich is not installed, or standard error is no terminal that can be drawn on."""
+    """A panel by rich; None if rich is not installed, or standard error is not a terminal that can be drawn on."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return None
     try:
@@ -118,7 +118,7 @@ def _put(stream: TextIO, line: str) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    """Send the rest of a stream nowhere, so that the interpreter's last flush is quiet as well."""
+    """Send the rest of a stream nowhere, so that the interpreter's last flush raises no error."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

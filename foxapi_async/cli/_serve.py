@@ -33,8 +33,8 @@ class PageCommand:
         screen: where it is shown.
 
     Raises:
-        ConfigurationError: there is no usable key or address, and the emulator is not meant.
-        InvalidRequestError: the token is too short, or the output folder cannot be one.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
+        InvalidRequestError: the token is too short, or the output folder cannot be used.
     """
 
     def __init__(self, args: Namespace, screen: Screen) -> None:
@@ -50,9 +50,9 @@ class PageCommand:
         """Serve until cancelled.
 
         Raises:
-            ConfigurationError: the address cannot be listened at.
-            InvalidRequestError: the folder has what the emulator made, and the emulator is not meant, or the other way
-                round.
+            ConfigurationError: the server cannot listen on the address.
+            InvalidRequestError: the folder was begun with the emulator, and this command uses the service, or the
+                other way round.
             LedgerError: another run has the folder, or it cannot be used.
         """
         with listen(self._args.host, self._args.port) as sock:
@@ -73,11 +73,11 @@ class PageCommand:
             rebuild_ledger=self._args.rebuild_ledger,
         )
         async with fox, opened as service:
-            self._show_where(port)
+            self._show_address(port)
             gate = Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
             await serve(Page(service, gate), sock)
 
-    def _show_where(self, port: int) -> None:
+    def _show_address(self, port: int) -> None:
         host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/{f'?token={self._token}' if self._token else ''}"
@@ -102,7 +102,7 @@ class PageCommand:
 
 
 def _token_of(given: str | None, *, local: bool) -> str | None:
-    """The token that a browser must show; None if it needs none.
+    """The token that a browser must send; None if it needs none.
 
     Raises:
         InvalidRequestError: it could be guessed, or does not fit into an address.
@@ -111,13 +111,13 @@ def _token_of(given: str | None, *, local: bool) -> str | None:
         return None if local else secrets.token_urlsafe(32)
     if len(given) < _SHORTEST_TOKEN or not all(c.isascii() and (c.isalnum() or c in "-_.~") for c in given):
         raise InvalidRequestError(
-            f"--token: give at least {_SHORTEST_TOKEN} letters, digits or signs out of - _ . ~"
+            f"--token: give at least {_SHORTEST_TOKEN} letters, digits or the signs - _ . ~"
         )
     return given
 
 
 def _without_token(words: list[str]) -> list[str]:
-    """The command without its secret: a new one is as good."""
+    """The command without the token, which is a secret."""
     kept: list[str] = []
     after = False
     for word in words:

@@ -114,7 +114,7 @@ def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()
     Args:
         path: The endpoint.
         body: The parsed request.
-        extra_models: Ids that every endpoint accepts beside the documented ones.
+        extra_models: Ids that every endpoint accepts in addition to the documented ones.
 
     Raises:
         RefusalError: 422, naming the field.

@@ -328,7 +328,7 @@ class Fault:
         Args:
             on: The kind of request.
             put: The fields to set. `{id}` in a text stands for the reply's `id`. NaN and lone surrogates are
-                written as JSON writes them; `bytes` go between the quotes unchanged.
+                written as Python's `json` writes them. `bytes` go between the quotes unchanged.
             drop: The fields to leave out.
             status: The HTTP status.
             **scope: `times`, `after`, `probability`, `model`, `prompt`.

@@ -1,4 +1,4 @@
-"""The pages of something in front of the service, without JSON: the usual one of each status."""
+"""The usual page of an edge in front of the service for each status. It is not JSON."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""The painter that uses Pillow: any format, and the prompt on it.
+"""The painter that uses Pillow. It makes any format, with the prompt on the picture.
 
 The composition is painted small and enlarged. This is fast at 4K and gives the discs soft edges. Only the
 text is drawn at full size.
@@ -14,7 +14,7 @@ from ._scene import Picture, Scene
 _SKETCH_EDGE = 512
 _MOST_LINES = 6
 _LONGEST_PROMPT = 400
-# The built-in font has only Latin letters. The first of these that is installed shows the other ones.
+# The built-in font has only Latin letters. The first of these that is installed shows other letters.
 _WIDE_FACES = (
     "NotoSansCJK-Regular.ttc",
     "wqy-zenhei.ttc",

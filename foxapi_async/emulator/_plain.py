@@ -9,7 +9,7 @@ _SHADES = 256
 
 
 def paint(picture: Picture, scene: Scene) -> bytes:
-    """Encode the background of the scene. Its discs and the prompt are left to Pillow."""
+    """Encode the background of the scene. Only the painter with Pillow draws its discs and the prompt."""
     palette = b"".join(
         bytes(
             round(a + (b - a) * shade / (_SHADES - 1)) for a, b in zip(scene.top, scene.bottom, strict=True)

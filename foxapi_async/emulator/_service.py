@@ -97,17 +97,17 @@ class Service:
         Raises:
             RefusalError: 422 if the key was used before with another body.
         """
-        print_ = _print_of(path, body)
+        request_text = _request_text(path, body)
         if self.options.idempotent and key is not None and key in self._by_key:
             known, task = self._by_key[key]
-            if known != print_:
+            if known != request_text:
                 raise RefusalError(
                     422, "Idempotency-Key: used before with another body", "idempotency_key_reused"
                 )
             return task, True
         task = self._create(path, body, key)
         if self.options.idempotent and key is not None:
-            self._by_key[key] = print_, task
+            self._by_key[key] = request_text, task
         return task, False
 
     def adopt(self, task_id: str, path: str, body: dict[str, Any], key: str | None) -> None:
@@ -119,7 +119,7 @@ class Service:
         if task_id in self.tasks:
             raise ValueError(f"the emulator has a task {task_id!r} already")
         if path not in _bodies.MEDIA:
-            raise ValueError(f"{path} is no generation endpoint")
+            raise ValueError(f"{path} is not a generation endpoint")
         try:
             _bodies.check(path, body, self.options.models)
         except RefusalError as refusal:
@@ -127,7 +127,7 @@ class Service:
         task = self._make_task(task_id, len(self.tasks) + 1, path, body, key)
         self.tasks[task_id] = task
         if self.options.idempotent and key is not None:
-            self._by_key[key] = _print_of(path, body), task
+            self._by_key[key] = _request_text(path, body), task
 
     def _create(self, path: str, body: dict[str, Any], key: str | None) -> Task:
         self.billed += 1
@@ -189,8 +189,8 @@ class Service:
         )
 
 
-def _print_of(path: str, body: Mapping[str, Any]) -> str:
-    """Equal for equal requests to the same endpoint."""
+def _request_text(path: str, body: Mapping[str, Any]) -> str:
+    """A text that is equal for equal requests to the same endpoint."""
     return path + json.dumps(body, sort_keys=True)
 
 

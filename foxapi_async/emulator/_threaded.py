@@ -12,8 +12,8 @@ from ._emulator import Emulator, EmulatorOptions, Inspection
 class ThreadedEmulator(Inspection):
     """The service on this machine for synchronous code: `with ThreadedEmulator() as emulator`.
 
-    It takes the arguments of `Emulator` and has the same attributes. Use it too if the emulator
-    must not share your code's loop, for example a loop with virtual time.
+    It takes the arguments of `Emulator` and has the same attributes. Use it too if the emulator must not share
+    the loop of your code, for example a loop with virtual time.
 
     Args:
         **options: See `Emulator`.
@@ -21,7 +21,7 @@ class ThreadedEmulator(Inspection):
 
     def __init__(self, **options: Unpack[EmulatorOptions]) -> None:
         self._emulator = Emulator(**options)
-        self._service = self._emulator._service  # noqa: SLF001 (two forms of one thing)
+        self._service = self._emulator._service  # noqa: SLF001 (a part of the same package)
         self._thread: threading.Thread | None = None
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 

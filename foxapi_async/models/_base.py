@@ -90,7 +90,7 @@ class GenerationRequest(abc.ABC):
         )
 
     def price_fields(self) -> dict[str, Any]:
-        """The fields that the price may depend on: all but the texts, with the number of input files for the files."""
+        """The fields that may decide the price: all except texts. Only the number of input files counts."""
         texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")
         fields: dict[str, FieldValue] = self.to_dict()
         return {

@@ -1,7 +1,7 @@
 """Nano Banana: https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview.
 
-One page describes two models, which differ in ratios, resolutions and `image_search`. It names no greatest
-number of input images, so the SDK enforces no limit: the 14 of some clients is their own.
+One page describes two models, which differ in ratios, resolutions and `image_search`. It gives no maximum
+number of input images, so the SDK enforces none. The limit of 14 in some clients is their own.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Gemini3ProImage(ModelRequest):
         prompt: what to generate, or how to edit the input images.
         aspect_ratio: width to height; "1:1" if left out. "match_input_image" needs `image_urls`.
         resolution: about 1, 4 or 16 megapixels as "1K", "2K" or "4K"; "1K" if left out.
-        image_urls: input images, each a URL or a local file as a path. With them the model edits.
+        image_urls: input images, each a URL or a local file as a path. With them, the model edits these images.
         output_format: the file format. The page advises against passing it.
         google_search: search the web for current facts. The page advises against passing it.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong.
+        InvalidRequestError: `.problems` has a line for each wrong field.
     """
 
     model: ClassVar[str] = "gemini-3-pro-image-preview"
@@ -95,13 +95,13 @@ class Gemini31FlashImage(ModelRequest):
         aspect_ratio: width to height; "1:1" if left out. "match_input_image" needs `image_urls`.
         resolution: "512" and "0.5K" are half-size, "1K", "2K" and "4K" about 1, 4 and 16 megapixels; "1K" if
             left out.
-        image_urls: input images, each a URL or a local file as a path. With them the model edits.
+        image_urls: input images, each a URL or a local file as a path. With them, the model edits these images.
         output_format: the file format. The page advises against passing it.
         google_search: search the web for current facts. The page advises against passing it.
         image_search: search for images as an aid. The page advises against passing it.
 
     Raises:
-        InvalidRequestError: with a line in `.problems` for each field that is wrong.
+        InvalidRequestError: `.problems` has a line for each wrong field.
     """
 
     model: ClassVar[str] = "gemini-3.1-flash-image-preview"
@@ -126,9 +126,9 @@ def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[st
     if aspect_ratio == "match_input_image" and images is None:
         yield FieldProblem(
             "aspect_ratio",
-            "='match_input_image': allowed with ",
+            "='match_input_image': only allowed with ",
             "image_urls",
-            " only; give ",
+            "; give ",
             "image_urls",
             " or another ratio",
         )

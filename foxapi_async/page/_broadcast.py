@@ -1,4 +1,4 @@
-"""Sends each change to every open page. A slow page gets the latest of each subject, and delays no other."""
+"""Sends each change to every open page. A slow page gets the latest change of each subject, and delays no other page."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class Subscriber:
 
     def __init__(self) -> None:
         self._pending: dict[tuple[str, str], Change] = {}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def put(self, change: Change) -> None:
         """Add a change. It replaces an unread one of the same subject."""
         self._pending.pop((change.name, change.subject), None)
         self._pending[change.name, change.subject] = change
-        self._news.set()
+        self._changed.set()
 
     def wake(self) -> None:
         """End the wait."""
-        self._news.set()
+        self._changed.set()
 
     async def changes(self, seconds: float) -> list[Change]:
         """The unread changes; an empty list if there are none after this many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._news.wait()
-        self._news.clear()
+                await self._changed.wait()
+        self._changed.clear()
         changes, self._pending = list(self._pending.values()), {}
         return changes
 

@@ -48,7 +48,7 @@ class Gate:
     Attributes:
         local: whether the server listens on loopback, and answers only to its names.
         token: the token that every client needs; None if they need no token.
-        cookie: the name of the cookie that stands for it. Ports share cookies, so it has the port's number.
+        cookie: the name of the cookie that replaces the token. Ports share cookies, so it has the port's number.
     """
 
     local: bool = True
@@ -65,7 +65,7 @@ class Gate:
         return self.token is not None and _equal(given, self.token)
 
     def admits(self, request: Request) -> bool:
-        """Whether the client has shown the token, or needs no token."""
+        """Whether the client has sent the token or its cookie, or needs no token."""
         if self.token is None:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
@@ -129,14 +129,14 @@ class _GuardedAnswer:
 def refusal(gate: Gate, request: Request) -> Response | None:
     """The answer to a refused request; None if it is allowed."""
     if gate.local and not is_loopback(_host_of(request.headers.get("host", ""))):
-        return _error(421, "wrong_host", "This server answers to localhost and 127.0.0.1 alone.")
+        return _error(421, "wrong_host", "This server answers only to localhost and 127.0.0.1.")
     if _is_foreign(request):
         return _error(403, "cross_site", "Another web site may not use this server.")
     if request.url.path == "/" and "token" in request.query_params and request.method in _READS:
         return _exchange(gate, request.query_params["token"])
     if not gate.admits(request):
         return _error(401, "token", "Open the address with the token, as `foxapi serve` has printed it.")
-    return None if request.method in _READS else _unfit(request)
+    return None if request.method in _READS else _refuse_body(request)
 
 
 def _is_foreign(request: Request) -> bool:
@@ -156,7 +156,7 @@ def _is_visit(request: Request) -> bool:
     return request.method == "GET" and request.url.path == "/" and wanted == ("navigate", "document")
 
 
-def _unfit(request: Request) -> Response | None:
+def _refuse_body(request: Request) -> Response | None:
     """Refuse a body that is too large or of unknown length, or of a type that any site's form can send."""
     upload = request.url.path == UPLOADS
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -182,7 +182,7 @@ def _exchange(gate: Gate, given: str) -> Response:
         return _error(401, "token", "This is not the token that `foxapi serve` has printed.")
     response = HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>FoxAPI</title>'
-        '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on to the page</a>'
+        '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Continue to the page</a>'
     )
     if gate.token is not None:
         response.set_cookie(gate.cookie, gate.pass_, httponly=True, samesite="strict")

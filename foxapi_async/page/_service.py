@@ -1,5 +1,5 @@
-"""Runs the page's requests as items of a batch: each is in the ledger before it is sent, and in the folder when
-it is done.
+"""Runs the page's requests as items of a batch. Each is in the ledger before it is sent, and its images are in
+the folder when it is done.
 
 The steps of an item have the order of `foxapi_async._batch.item`. An asyncio task of the session completes each item,
 even if no browser is open. The next server on the same folder continues with unfinished items.

@@ -19,7 +19,7 @@ STATES = ("done", "failed", "uncertain", "other")
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all values do not exceed. `ordered` is sorted, and not empty."""
+    """The smallest value such that `percent` % of all values are not greater. `ordered` is sorted, and not empty."""
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
 
 

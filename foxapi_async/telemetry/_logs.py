@@ -31,13 +31,13 @@ _LINES: dict[type, str] = {
     Submitting: "submit %(call)s of %(model)s begins: %(prompt)s",
     Submitted: "submit %(call)s of %(model)s is task %(task_id)s, after %(seconds).2f s and %(tries)s tries",
     SubmitFailed: "submit %(call)s of %(model)s failed after %(seconds).2f s and %(tries)s tries: %(error)s",
-    Attached: "task %(task_id)s is looked at from now on",
+    Attached: "task %(task_id)s is polled from now on",
     Polling: "task %(task_id)s is polled",
     Polled: "task %(task_id)s was polled in %(seconds).3f s",
     Retried: "%(what)s is tried again in %(seconds).2f s: %(error)s",
     Throttled: "%(what)s is held back for %(seconds).2f s",
     Saved: "saved %(path)s, %(bytes)s bytes, in %(seconds).2f s",
-    Left: "task %(task_id)s is not looked at any more, and goes on: %(error)s",
+    Left: "task %(task_id)s is no longer polled, and continues: %(error)s",
     TaskEvent: "task %(task_id)s of %(model)s is %(status)s at %(progress)s %%, after %(elapsed).1f s",
 }
 

@@ -393,7 +393,7 @@ DAMAGE = {
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
 def test_what_is_damaged_is_refused(change):
     """The one error says what to do."""
-    with pytest.raises(ConfigurationError, match="delete them to begin anew") as caught:
+    with pytest.raises(ConfigurationError, match="delete them to start again") as caught:
         Estimates.from_dict(damaged(change))
 
     assert caught.value.__context__ is None

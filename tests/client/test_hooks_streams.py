@@ -79,7 +79,7 @@ def test_a_hook_does_not_swallow_an_interrupt():
 
 def test_hooks_are_functions():
     """An object that cannot be called is refused when the session is made."""
-    with pytest.raises(ConfigurationError, match="'print' is no plain function"):
+    with pytest.raises(ConfigurationError, match="'print' is not a plain function"):
         Hooks([print, "print"])
 
 

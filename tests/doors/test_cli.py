@@ -300,7 +300,7 @@ REFUSALS = {
     ),
     "a ratio without its image": (
         ["generate", FOX, "-m", PRO, "--aspect-ratio", "match_input_image"],
-        "--aspect-ratio='match_input_image': allowed with --image only; give --image or another ratio",
+        "--aspect-ratio='match_input_image': only allowed with --image; give --image or another ratio",
     ),
     "a raw model": (["generate", FOX, "-m", "", "--param", "a=1"], "--model='': must be a model id"),
     "a raw path": (["generate", FOX, "--path", "x"], "--path='x': must be an endpoint"),
@@ -342,7 +342,7 @@ ACCOUNTS = {
     ),
     "no address": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "x.example"},
-        "the base URL 'x.example' is no address such as https://api.foxapi.cc; change FOXAPI_BASE_URL",
+        "the base URL 'x.example' is not an address such as https://api.foxapi.cc; change FOXAPI_BASE_URL",
     ),
     "a password": (
         {"FOXAPI_API_KEY": "k", "FOXAPI_BASE_URL": "https://a:b@x.example"},
@@ -511,7 +511,7 @@ def test_a_submit_without_an_answer(foxapi, service):
 
     told = json.loads(out)["error"]
     assert (1, "UncertainSubmitError", "unknown") == (code, told["type"], told["charged"])
-    assert "look at your account before you send it again" in err
+    assert "check your account before you send it again" in err
     assert not PYTHON.search(told["message"])
 
 
@@ -1171,7 +1171,7 @@ def test_an_id_that_arrives_after_the_signal_is_named(foxapi, slow_service):
 
     (task_id,) = slow_service.tasks
     assert code == 130
-    assert "Ctrl-C again leaves at once" in err
+    assert "Ctrl-C again ends at once" in err
     assert f"still running (and billed): {task_id}" in err
 
 

@@ -113,7 +113,7 @@ def test_a_batch_is_made(foxapi):
         path.name for path in Path("out/images").iterdir()
     }
     assert re.search(r"foxapi: 3 done; 15 credits, in \d s, made by the emulator: nothing is billed\n", err)
-    assert err.endswith("out/manifest.jsonl; a page of it: foxapi report out\n")
+    assert err.endswith("out/manifest.jsonl; to make a page of them: foxapi report out\n")
 
 
 def test_the_same_command_again_does_nothing(foxapi, service):
@@ -269,7 +269,7 @@ def test_failures_are_reported_ten_at_most(foxapi, service):
 
     assert 1 == code
     assert 10 == err.count("was refused by the content policy")
-    assert 1 == err.count("more failures are in the manifest alone")
+    assert 1 == err.count("more failures are only in the manifest")
     assert re.search(r'[0-9a-f]{24}#1 "fox \d+": task ', err)
     assert "problems in this run: 12 content_policy_violation" in err
     assert "--retry-failed submits (and pays for)" in err
@@ -305,7 +305,7 @@ def test_a_task_that_takes_too_long(foxapi, service):
 
     assert (1, 1) == (code, len(out.splitlines()))
     assert "1 done, 1 running at the service (and billed)" in err
-    assert "the same command continues it" in err
+    assert "the same command continues them" in err
 
 
 def test_a_budget_ends_a_batch_with_4(foxapi, service):

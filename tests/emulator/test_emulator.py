@@ -1093,7 +1093,7 @@ async def test_the_key_of_an_adopted_task_is_known():
     ("task_id", "body", "path", "words"),
     [
         ("task-known", GROK, IMAGES, "has a task 'task-known' already"),
-        ("task-new", GROK, "/v1/foxes", "/v1/foxes is no generation endpoint"),
+        ("task-new", GROK, "/v1/foxes", "/v1/foxes is not a generation endpoint"),
         ("task-new", GROK | {"num_outputs": 9}, IMAGES, "num_outputs"),
     ],
 )

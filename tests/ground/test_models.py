@@ -320,7 +320,7 @@ def test_match_input_image_needs_images(cls):
     """match_input_image needs an input image."""
     [line] = problems(cls, "a", aspect_ratio="match_input_image")
 
-    assert "allowed with image_urls only" in line
+    assert "only allowed with image_urls" in line
     assert cls("a", aspect_ratio="match_input_image", image_urls=[URL]).image_urls == (URL,)
 
 

@@ -116,7 +116,7 @@ def test_good_urls(given_url, url):
 def test_bad_urls(url):
     """An address to which no path can be added is refused, with an example of a good one or the remedy."""
     with pytest.raises(
-        ConfigurationError, match=r"is no address such as https://|ends in /v1: leave that out"
+        ConfigurationError, match=r"is not an address such as https://|ends in /v1: leave that out"
     ):
         account(base_url=url)
 
@@ -161,7 +161,7 @@ def test_secrets_in_a_url_are_refused_and_not_shown(url):
 
 def test_what_is_wrong_with_an_address_is_shown():
     """An address without a secret in it is repeated in the error, so that its mistake can be found."""
-    with pytest.raises(ConfigurationError, match=r"the base URL 'api\.foxapi\.cc' is no address"):
+    with pytest.raises(ConfigurationError, match=r"the base URL 'api\.foxapi\.cc' is not an address"):
         account(base_url="api.foxapi.cc")
 
 

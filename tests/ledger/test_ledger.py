@@ -624,7 +624,7 @@ async def renew(path):
 
 
 WRONG = {
-    "a text": (lambda path: path.write_text("prompt\n" * 1000), "is no ledger"),
+    "a text": (lambda path: path.write_text("prompt\n" * 1000), "is not a ledger"),
     "another database": (foreign, "is another program's database: give another folder"),
     "a newer version": (
         renew,

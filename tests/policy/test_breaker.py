@@ -107,7 +107,7 @@ async def test_resume_lets_all_pass_at_once(caplog):
         await gathered(fox.submit(fox_request()) for _ in range(3))
 
     assert 3 == emulator.billed
-    assert 1 == caplog.text.count("as asked for by resume()")
+    assert 1 == caplog.text.count("because resume() was called")
 
 
 async def test_what_was_sent_before_is_answered_for_itself():

@@ -1,4 +1,4 @@
-"""Validates a batch's input without spending: its faults, and the images that it would make."""
+"""Validates a batch's input and counts the images that it would make, without sending anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Check:
         wrong: how many cannot.
         problems: the first 1,000 wrong lines.
         models: the requests and images of each model.
-        checksum: of the file; None if it was not read to its end.
+        checksum: the checksum of the file; None if it was not read to its end.
     """
 
     good: int
