@@ -48,7 +48,9 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     prompt = given.pop("prompt", None)
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
-    problems: list[str] = [FieldProblem("model", f": missing; known are {', '.join(map(repr, MODELS))}")]
+    problems: list[str] = [
+        FieldProblem("model", f": missing; the known models are {', '.join(map(repr, MODELS))}")
+    ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)
     except InvalidRequestError as error:
