@@ -1,4 +1,4 @@
-"""The fixture `foxapi_emulator`: a running stand-in of the service, for tests in any project.
+"""The fixture `foxapi_emulator`: a running stand-in for the service, for tests in any project.
 
 pytest imports this module in every run of every project in the environment. So it imports nothing but pytest
 until the fixture is used.

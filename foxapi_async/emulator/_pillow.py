@@ -36,7 +36,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def paint(picture: Picture, scene: Scene) -> bytes:
     """Encode the scene with the prompt on it."""
     size = picture.width, picture.height
-    # Pillow's types name one of NumPy's, which need not be installed.
+    # Pillow's types refer to a type of NumPy, which may not be installed.
     image = _sketch(picture, scene).resize(size, Image.Resampling.BICUBIC)  # pyright: ignore[reportUnknownMemberType]
     _write(image, picture)
     buffer = io.BytesIO()

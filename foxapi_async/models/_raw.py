@@ -72,7 +72,7 @@ class RawRequest(GenerationRequest):
 
     @classmethod
     def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
-        """The names of the fields of this kind, that every model has."""
+        """The names of the fields of this kind that every model has."""
         return _KINDS.get(kind, ())
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:

@@ -85,7 +85,8 @@ class PageRoutes:
     async def changes(self) -> Response:
         """All changes as server-sent events `progress` and `card`, until the server ends.
 
-        The first event is `ready`. A client that requests the history after it misses no change. One stream serves all tasks, because a browser opens at most six connections to a server.
+        The first event is `ready`. A client that requests the history after it misses no change. One stream
+        serves all tasks, because a browser opens at most six connections to a server.
         """
         return StreamingResponse(
             self._encoded_changes(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
