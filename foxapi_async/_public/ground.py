@@ -8,6 +8,7 @@ from foxapi_async._errors import ConfigurationError as ConfigurationError
 from foxapi_async._errors import ConnectionFailedError as ConnectionFailedError
 from foxapi_async._errors import DownloadError as DownloadError
 from foxapi_async._errors import FoxError as FoxError
+from foxapi_async._errors import Hint as Hint
 from foxapi_async._errors import InsufficientQuotaError as InsufficientQuotaError
 from foxapi_async._errors import InvalidRequestError as InvalidRequestError
 from foxapi_async._errors import LedgerError as LedgerError

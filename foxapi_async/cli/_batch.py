@@ -109,7 +109,7 @@ class BatchCommand:
         self._file = file
         limits = Limits(submits_per_second=args.submits_per_second, polls_per_second=args.polls_per_second)
         timeout = {} if args.timeout is None else {"task_timeout": args.timeout}
-        self._session = open_service(args, limits=limits, hooks=[self._hear], **timeout)
+        self._session = open_service(args, limits=limits, hooks=[self._on_event], **timeout)
         self._batch = Batch(
             file,
             open_folder(args.out),
