@@ -558,7 +558,7 @@ def test_unreadable_usage_is_left_out(foxapi, service, usage, cost):
     assert re.search(rf"1 image in \d+ s{cost}$", err, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("count", "remark"), [("3", "foxapi: 3 asked for, 1 made\n"), ("1", "")])
+@pytest.mark.parametrize(("count", "remark"), [("3", "foxapi: 3 requested, 1 made\n"), ("1", "")])
 def test_fewer_images_than_asked_for_are_remarked(foxapi, service, count, remark):
     """Requested images that were not made cost money: one line says so, also with --quiet."""
     completed(service, foxapi)

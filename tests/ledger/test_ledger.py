@@ -900,5 +900,5 @@ def test_entries_are_values():
 
 def test_the_writer_names_what_is_its_own():
     """An error of the file is never taken for an error of one statement."""
-    assert not issubclass(sqlite3.OperationalError, group_commit._ITS_OWN)
-    assert not issubclass(sqlite3.DatabaseError, group_commit._ITS_OWN)
+    assert not issubclass(sqlite3.OperationalError, group_commit._STATEMENT_ERRORS)
+    assert not issubclass(sqlite3.DatabaseError, group_commit._STATEMENT_ERRORS)
