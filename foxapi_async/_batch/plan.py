@@ -137,7 +137,7 @@ class WorkPlan:
 
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
-    """A given value as an item. Its key is the explicit id, or not known yet."""
+    """A given value as an item. Its key is the explicit id, or None for now."""
     key: object = None
     fields: GenerationRequest | Mapping[str, Any]
     if isinstance(given, InputRow):

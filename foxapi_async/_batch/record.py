@@ -88,8 +88,7 @@ def item_of(entry: LedgerEntry) -> WorkItem:
 
 
 def resubmission_of(item: WorkItem) -> WorkItem | None:
-    """An item whose task the service does not know any more, for another submit with the same idempotency
-    key.
+    """The item for another submit with the same idempotency key, after the service forgot its task.
 
     Its request comes from the ledger. None if the ledger does not have the whole request.
     """

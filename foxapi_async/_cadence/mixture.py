@@ -130,11 +130,11 @@ def maximise(moments: Sequence[Moments], prior: Prior) -> Iterable[LogNormal]:
     for moment, known_part in zip(moments, prior, strict=True):
         count, known = moment.count, known_part.centre_tasks
         centre = (moment.first + known * known_part.centre) / (count + known)
-        about = moment.second - 2 * centre * moment.first + centre * centre * count
+        squared_deviations = moment.second - 2 * centre * moment.first + centre * centre * count
         # A group with an unexpected centre does not have to be wide.
         apart = min(abs(centre - known_part.centre), known_part.spread)
         imagined = known * apart**2 + known_part.spread_tasks * known_part.spread**2
-        variance = (max(0.0, about) + imagined) / (count + known_part.spread_tasks)
+        variance = (max(0.0, squared_deviations) + imagined) / (count + known_part.spread_tasks)
         spread = max(_LEAST_SPREAD, math.sqrt(variance))
         yield LogNormal((count + known_part.tasks) / tasks, centre, spread)
 

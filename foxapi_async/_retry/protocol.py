@@ -52,12 +52,12 @@ class RateLimiter(Protocol):
         ...
 
     async def acquire(self, max_wait: Callable[[], float] = ...) -> FoxError | None:
-        """Wait for one's turn. A hold that begins meanwhile keeps the whole line back.
+        """Wait for a turn. A hold that begins meanwhile delays the whole queue.
 
         Args:
-            max_wait: seconds for which a refusal may hold it.
+            max_wait: returns the seconds for which a refusal may delay this request.
 
         Returns:
-            None when its turn has come; a copy of the refusal that holds for longer than `max_wait`.
+            None when its turn has come; a copy of the refusal if that lasts longer than `max_wait`.
         """
         ...

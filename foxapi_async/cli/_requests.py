@@ -74,7 +74,7 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
 
 
 def _misfits(name: str, value: FieldValue) -> list[str]:
-    """What is wrong with a value, if it fits none of the models that have the field: a line may name another model."""
+    """The faults of a value that no model with this field accepts, else none: a line may name any model."""
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
     return found[0] if all(found) else []

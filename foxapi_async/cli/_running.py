@@ -73,7 +73,7 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
 
 
 def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManager[FoxSession]:
-    """Gives a session that is still to be entered: at the service, or at an emulator made for this command.
+    """Gives a session that is not entered yet, with the service or with an emulator made for this command.
 
     Args:
         args: the parsed options.

@@ -56,7 +56,7 @@ class Screen:
 
     @contextlib.asynccontextmanager
     async def following(self, progress: Progress) -> AsyncGenerator[None]:
-        """Show progress while the block runs: bars on a terminal, else a line now and then."""
+        """Show progress while the block runs: bars on a terminal, else one line every ten seconds."""
         ticker = asyncio.create_task(self._tick(progress))
         try:
             yield

@@ -207,7 +207,7 @@ class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and
 
 
 class _CsvLines:
-    """Gives csv's reader one line after the other, and keeps the line where the present record began.
+    """Gives csv's reader one line after the other, and keeps the number of the line where the record began.
 
     It is not a generator, because a generator ends after its first exception.
     """
