@@ -107,7 +107,7 @@ async def test_an_entry_has_what_was_noted(ledger):
         running.opening,
     )
     assert (7.0, '{"n": 1}', None) == (ended.price, ended.record, ended.opening)
-    assert running.changed < ended.changed
+    assert running.changed <= ended.changed
 
 
 @pytest.mark.parametrize("before", [ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN])
@@ -185,6 +185,7 @@ async def test_of_two_submits_at_once_one_is_noted(ledger):
     assert [None, LedgerError] == [outcome and type(outcome) for outcome in outcomes]
 
 
+@pytest.mark.virtual
 async def test_a_batch_item_runs_on_it(ledger, fox, emulator, tmp_path):
     """The code that does an item uses nothing of a ledger but the protocol."""
     engine = fox._engine
