@@ -142,6 +142,7 @@ def test_stuck_tasks_do_not_spoil_the_rest():
     assert sum(task.poll_ages for i, task in enumerate(tasks[200:], 200) if i % 20 != 19) / 95 < 10
 
 
+@pytest.mark.thorough
 def test_learning_reduces_the_cost():
     """After a hundred tasks with an estimate that is twice too long, lag and polls together cost at least a
     third less.
@@ -439,6 +440,7 @@ def test_models_are_learned_separately():
     assert model_estimates(estimates, "fox") is model_estimates(estimates, "fox")
 
 
+@pytest.mark.thorough
 def test_invented_models_do_not_pile_up():
     """Only the latest models are remembered, so a service that invents names costs no more."""
     estimates = Estimates()

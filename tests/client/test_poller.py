@@ -224,6 +224,7 @@ def thickest(moments: list[float], seconds: float = 0.05) -> int:
     return most
 
 
+@pytest.mark.thorough
 async def test_tasks_submitted_together_are_not_polled_together():
     """For two thousand first polls of one instant, no twentieth of a second has more than a twelfth."""
     service, lives = Service(), durations(5)
@@ -240,6 +241,7 @@ async def test_tasks_submitted_together_are_not_polled_together():
     assert thickest(seconds) < 2000 / 12
 
 
+@pytest.mark.thorough
 async def test_tasks_attached_together_are_not_polled_together():
     """After the first poll, which is immediate, they separate too."""
     service, lives = Service(), durations(6)

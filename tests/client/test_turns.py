@@ -195,6 +195,7 @@ async def test_an_outage_counts_from_the_last_answer_of_the_service(tmp_path):
     assert 1500 < now() < 1850
 
 
+@pytest.mark.thorough
 async def test_an_outage_is_the_networks_and_not_an_items(tmp_path):
     """Two failed connections of one item, long apart in line, are not an outage if others were accepted
     between them.

@@ -157,6 +157,7 @@ async def test_a_large_status_reply(size):
     assert isinstance(result, TaskResult)
 
 
+@pytest.mark.thorough
 async def test_the_largest_status_reply():
     """A status reply of 31 MiB is read."""
     result, _ = await generated(Fault.huge("poll", size=31 * MIB, times=None), task_timeout=20)
