@@ -179,6 +179,7 @@ def test_it_follows_a_service_that_changes(seed, factor):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("factor", [1.6, 1 / 1.6])
+@pytest.mark.thorough
 def test_it_follows_a_change_also_behind_tasks_in_flight(seed, factor):
     """If twenty tasks are in flight at a time, it has followed after two hundred of them."""
     model = ModelEstimates()

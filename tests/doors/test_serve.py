@@ -942,6 +942,7 @@ def test_a_signal_ends_it_soon_and_reports_what_runs(clean):
     assert "Traceback" not in told
 
 
+@pytest.mark.thorough
 def test_a_killed_server_leaves_its_history(clean):
     """After a kill -9 finished images are shown, submitted tasks continue, and a submit in progress is uncertain."""
     with ThreadedEmulator(seconds=0.05) as emulator:
@@ -983,6 +984,7 @@ def test_the_emulator_needs_no_key(clean):
     assert "of-somebody" not in told
 
 
+@pytest.mark.thorough
 def test_an_emulator_run_and_the_service_stay_apart(clean, capsys):
     """A folder of the emulator's images is refused at the service."""
     server = Running("--emulator")

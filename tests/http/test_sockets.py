@@ -397,6 +397,7 @@ def free_and_billed(host, errors):
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
+@pytest.mark.thorough
 async def test_a_submit_that_is_given_up_at_any_instant_is_not_called_free_if_it_arrived(how, caplog):
     """Abandoned after 0 to 4 ms: no submit that arrived whole is reported as free, or its id lost."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")

@@ -568,6 +568,7 @@ async def test_in_a_forked_child(path, monkeypatch):
     lock.FileLock(path).release()
 
 
+@pytest.mark.thorough
 async def test_killed_at_any_moment(path):
     """A run that is killed repeatedly keeps everything that it confirmed, in a sound file, and its lock is free."""
     child = await run_child("kill", path)

@@ -206,6 +206,7 @@ def run_limited(folder, limit):
 
 
 @pytest.mark.parametrize("limit", [0, 100, 512, 3000, 4096, 5000, 9000, 20000])
+@pytest.mark.thorough
 def test_a_full_disk_that_was_enlarged(folder, limit):
     """A disk that was full while the ledger was made now has room: the same command does every item once."""
     run_limited(folder, limit)

@@ -174,6 +174,7 @@ def environment(emulator):
 
 
 @pytest.mark.kill
+@pytest.mark.thorough
 def test_a_process_that_is_stopped():
     """A process that is stopped beyond `reply_timeout` gets the handle if the answer arrived meanwhile."""
     with ThreadedEmulator(faults=[Fault.slow("submit", 0.3)]) as emulator:

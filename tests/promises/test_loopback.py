@@ -41,6 +41,7 @@ def test_the_fixture_serves_a_synchronous_test(foxapi_emulator, new_loop, tmp_pa
         assert runner.run(make())[0].exists()
 
 
+@pytest.mark.thorough
 async def test_a_crowd_over_real_sockets():
     """Two hundred tasks at a time finish, each billed once, with their errors in their outcomes."""
     faults = [

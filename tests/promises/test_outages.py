@@ -60,6 +60,7 @@ async def test_an_outage_of_ten_minutes(accepted, tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [2, 30])
+@pytest.mark.thorough
 async def test_an_outage_in_the_middle(seconds, tmp_path):
     """A 503 page on every submit in the middle of a paced batch makes few items uncertain."""
     outage = Fault.edge("all", 503).during(7, 7 + seconds)
@@ -120,6 +121,7 @@ async def test_an_uncertain_item_is_not_sent_again(tmp_path):
     assert first.posts + second.posts == second.billed == 50
 
 
+@pytest.mark.thorough
 async def test_resubmission_is_braked_too(tmp_path):
     """Under `resubmit_uncertain` the probe of an outage is the same item with the same key, and nothing is
     billed twice.
@@ -170,6 +172,7 @@ async def test_a_fifth_of_10_000_submits_answered_502(accepted, tmp_path):
     await share_of_502s(10_000, accepted, tmp_path)
 
 
+@pytest.mark.thorough
 async def test_a_few_502s_pause_nothing(tmp_path):
     """If a few of 100 submits are answered 502, the batch is completed."""
     fault = Fault.edge("submit", 502, probability=0.02, times=None, accepted=True)
@@ -200,6 +203,7 @@ async def test_a_service_that_is_never_reached(tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [2, 30])
+@pytest.mark.thorough
 async def test_refused_connections(seconds, tmp_path):
     """Connections that are refused for a while cost nothing: every item is done, and each is sent once."""
     async with Emulator(seconds=5) as emulator:

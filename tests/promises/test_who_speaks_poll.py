@@ -74,6 +74,7 @@ async def test_pages_for_ten_minutes():
     assert 5 <= len(polls(emulator)) <= 300
 
 
+@pytest.mark.thorough
 async def test_pages_are_warned_of_every_ten_minutes(caplog):
     """Pages on polls give one warning at once and one every ten minutes, not one per poll."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
