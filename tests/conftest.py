@@ -73,6 +73,12 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
     aioresponses_core.stream_reader_factory = make_reader_with_parser
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """`-n auto` has one worker more than there are cores: many tests wait for a child process or for a clock."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(autouse=True)
 def _same_chances_each_time(request):
     """Jitter and phases are random in each test, but the same in each run of it: a failure can be repeated."""
