@@ -70,25 +70,24 @@ class Timer:
         self._call = call
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._handle: asyncio.TimerHandle | None = None
+        self._handle: asyncio.TimerHandle  # once it is started
         self._is_running = False
 
     def start(self) -> None:
-        """Make the first call at once. Before this, no moment can be set."""
+        """Make the first call at once. Before that, nothing can be set."""
         self._is_running = True
-        self.set(self._loop.time())
+        self.when = self._loop.time()
+        self._handle = self._loop.call_at(self.when, self._call, context=self._context.copy())
 
     def set(self, when: float) -> None:
         """Make the call at `when`, or earlier if an earlier moment is set. A past moment means now."""
         when = max(when, self._loop.time())
         if self._is_running and when < self.when:
-            if self._handle is not None:
-                self._handle.cancel()
+            self._handle.cancel()
             self.when = when
             self._handle = self._loop.call_at(when, self._call, context=self._context.copy())
 
     def stop(self) -> None:
         """Make no more calls."""
         self._is_running = False
-        if self._handle is not None:
-            self._handle.cancel()
+        self._handle.cancel()

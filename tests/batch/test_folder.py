@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from folders import Folder
-from helpers import let_end
+from helpers import fox_request, let_end
 
-from foxapi_async import LedgerError, parse_request
+from foxapi_async import Batch, LedgerError, parse_request
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.manifest import proven_ends
 from foxapi_async._ledger import schema
@@ -527,3 +527,26 @@ def test_lines_that_are_invalid_are_left_out(tmp_path):
         path.write_text('[]\n{"key": 5}\n{"key": "a", "state": "odd"}\n{"key"')
 
     assert ([], []) == (list(log.accepted_ids()), list(log.moves()))
+
+
+@pytest.mark.virtual
+async def test_files_without_a_line_prove_nothing(emulator, fox, tmp_path):
+    """Empty files beside a missing ledger name no item, so the batch begins."""
+    for name in ("manifest.jsonl", "submitted.jsonl"):
+        (tmp_path / name).touch()
+    outcomes = [outcome async for outcome in Batch([fox_request()], tmp_path).run(fox)]
+
+    assert [None] == [outcome.error for outcome in outcomes]
+    assert 1 == emulator.billed
+
+
+@pytest.mark.virtual
+async def test_a_manifest_that_is_gone_is_written_again(emulator, fox, tmp_path):
+    """The ledger has the line of each item that ended."""
+    [outcome async for outcome in Batch([fox_request()], tmp_path).run(fox)]
+    lines = (tmp_path / "manifest.jsonl").read_text()
+    (tmp_path / "manifest.jsonl").unlink()
+    [outcome async for outcome in Batch([fox_request()], tmp_path).run(fox)]
+
+    assert lines == (tmp_path / "manifest.jsonl").read_text()
+    assert 1 == emulator.billed

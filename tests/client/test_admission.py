@@ -8,7 +8,15 @@ import contextlib
 import pytest
 from helpers import fox_request, now, posts, session_at
 
-from foxapi_async import APIError, Batch, ConnectionFailedError, Limits, Throttled, UncertainSubmitError
+from foxapi_async import (
+    APIError,
+    Batch,
+    ConnectionFailedError,
+    Limits,
+    RetryPolicy,
+    Throttled,
+    UncertainSubmitError,
+)
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -145,3 +153,19 @@ async def test_an_item_that_is_stopped_in_line_gives_its_place_back():
         found = await outcomes(fox, foxes(10))
 
     assert {None} == {outcome.error for outcome, _ in found.values()}
+
+
+async def test_an_item_that_an_outage_holds_ends_with_the_reason():
+    """In a series, the brake holds an item for `task_timeout`. Then it ends, unsent, with the last answer of the others."""
+    outage = Fault.edge("all", 503, times=None)
+    async with (
+        Emulator(seconds=1, faults=[outage]) as emulator,
+        session_at(emulator, task_timeout=20, retry=RetryPolicy(tries=1)) as fox,
+    ):
+        found = await outcomes(fox, foxes(12))
+    errors = [outcome.error for outcome, _ in found.values()]
+    held = [error for error in errors if isinstance(error, ConnectionFailedError)]
+
+    assert 8 == len([error for error in errors if isinstance(error, UncertainSubmitError)])
+    assert ["no"] * 4 == [error.charged for error in held]
+    assert all("not sent" in str(error) for error in held)

@@ -202,8 +202,7 @@ async def test_a_service_that_is_never_reached(tmp_path):
     assert (seen.posts, seen.billed) == (0, 0)
 
 
-@pytest.mark.parametrize("seconds", [2, 30])
-@pytest.mark.thorough
+@pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.thorough)])
 async def test_refused_connections(seconds, tmp_path):
     """Connections that are refused for a while cost nothing: every item is done, and each is sent once."""
     async with Emulator(seconds=5) as emulator:
