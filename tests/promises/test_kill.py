@@ -187,7 +187,7 @@ def test_a_signal_ends_a_run_that_can_be_continued(tmp_path, number, code):
         assert code == process.returncode
         assert "foxapi: stopped: interrupted\n" in err
         assert "running at the service (and billed)" in err
-        assert err.endswith("foxapi: go on with: foxapi batch p.jsonl --max-in-flight 4\n")
+        assert err.endswith("foxapi: continue with: foxapi batch p.jsonl --max-in-flight 4\n")
         assert "uncertain" not in err
         assert 0 == command.run()[0]
         assert ITEMS == service.billed
@@ -226,7 +226,7 @@ def test_a_full_disk(tmp_path):
         code, err = command.run(preexec_fn=limit)
         assert 3 == code
         assert "stopped: the ledger " in err
-        assert "foxapi: go on with: foxapi batch p.jsonl" in err
+        assert "foxapi: continue with: foxapi batch p.jsonl" in err
         billed = service.billed
         assert 0 < billed < ITEMS
         window = [entry for entry in command.entries() if entry.state is ItemState.SUBMITTING]
