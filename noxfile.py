@@ -72,7 +72,8 @@ def types(session: nox.Session) -> None:
     """Strict types, as mypy and pyright see them."""
     install(session, "dev,speed")
     session.run("mypy", *session.posargs)
-    session.run("basedpyright", *session.posargs)
+    # Else it takes the interpreter of a `.venv` beside the project.
+    session.run("basedpyright", "--pythonpath", f"{session.bin}/python", *session.posargs)
 
 
 @nox.session
