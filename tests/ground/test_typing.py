@@ -26,7 +26,7 @@ def test_typical_uses_in_pyright():
     """pyright, in strict mode, finds the documented types in typical uses, and an error in each wrong one."""
     pytest.importorskip("basedpyright")
     # The project's configuration sets strict mode.
-    command = [sys.executable, "-m", "basedpyright", str(USES)]
+    command = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, str(USES)]
     done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
 
     assert done.stdout == "0 errors, 0 warnings, 0 notes\n", done.stdout + done.stderr
