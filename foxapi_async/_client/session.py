@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.as_completed import CompletedIterator, RequestItems
-from foxapi_async._client.engine import Engine
 from foxapi_async._client.estimates_file import load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
@@ -34,6 +32,9 @@ from foxapi_async.models import GenerationRequest
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from foxapi_async._client.as_completed import CompletedIterator, RequestItems
+    from foxapi_async._client.engine import Engine
 
 DEFAULT_IN_FLIGHT = 100
 
@@ -99,6 +100,7 @@ class FoxSession:
         self._http = http
         self._hooks = Hooks(hooks)
         self._engine: Engine | None = None
+        self._iterator: type[CompletedIterator]  # imported with the engine
 
     def __repr__(self) -> str:
         if not hasattr(self, "_engine"):  # in a traceback of its constructor
@@ -116,6 +118,10 @@ class FoxSession:
                 extra=about("key_unencrypted"),
             )
         import_everything()
+        # The running half of a session is imported by the first one that opens: a program starts sooner.
+        from foxapi_async._client.as_completed import CompletedIterator  # noqa: PLC0415 - as above
+        from foxapi_async._client.engine import Engine  # noqa: PLC0415 - as above
+
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
@@ -129,7 +135,7 @@ class FoxSession:
         api = Api(transport, self._retry, limits, downloads, hooks)
         engine = Engine(transport, api, self._cadence, estimates, limits.connections, hooks, self._retry)
         await engine.start()
-        self._engine = engine
+        self._engine, self._iterator = engine, CompletedIterator
         return self
 
     async def __aexit__(
@@ -254,7 +260,7 @@ class FoxSession:
         if max_in_flight is not None:
             check_count("max_in_flight", max_in_flight, InvalidRequestError)
         engine, room, seconds = self._for_series(max_in_flight)
-        return CompletedIterator(engine, requests, room, seconds)
+        return self._iterator(engine, requests, room, seconds)
 
     @property
     def unfinished(self) -> tuple[TaskHandle, ...]:
