@@ -118,9 +118,9 @@ class FoxSession:
                 extra=about("key_unencrypted"),
             )
         import_everything()
-        # The running half of a session is imported by the first one that opens: a program starts sooner.
-        from foxapi_async._client.as_completed import CompletedIterator  # noqa: PLC0415 - as above
-        from foxapi_async._client.engine import Engine  # noqa: PLC0415 - as above
+        # The first session that opens imports the engine, so that a program starts sooner. Nothing is imported later.
+        from foxapi_async._client.as_completed import CompletedIterator  # noqa: PLC0415 - imports the engine
+        from foxapi_async._client.engine import Engine  # noqa: PLC0415 - a program without a session needs no engine
 
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):

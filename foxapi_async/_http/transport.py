@@ -181,8 +181,9 @@ class Transport:
         except NETWORK as error:
             reason = describe(error)
         except asyncio.CancelledError as cancelled:
-            # A log that shows local variables of its frames would show aiohttp's data, or a reply with the key.
-            cancelled.__traceback__ = None
+            cancelled.__traceback__ = (
+                None  # a log of its frames' local variables would show aiohttp's data, or the key
+            )
             raise
         finally:
             exchange.close()  # a scheduled writer must not send a request that is about to be reported as unsent

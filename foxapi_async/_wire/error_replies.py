@@ -141,10 +141,12 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     return asked
 
 
-# A time in words: "2s", "1m30s", "350 ms", "5 minutes".
+# A time in words: "2s", "1m30s", "350 ms", "5 minutes". Whole words, because "3 more tries" is not a time.
 _UNITS = {"m": 60.0, "s": 1.0, "h": 3600.0}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|milli|[smh])[a-z]*", re.IGNORECASE)
-_TIME = r"(?:\d{1,9}(?:\.\d{1,9})?\s*(?:ms|milli|[smh])[a-z]*\s*)+"
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"
+_TIME = rf"(?:{_NUMBER}\s*{_UNIT}\s*)+"
+_PART = re.compile(rf"({_NUMBER})\s*({_UNIT})", re.IGNORECASE)
 _WAIT = re.compile(rf"(?:retry|again|wait)(?: after| in| for)? ({_TIME})", re.IGNORECASE)
 
 
@@ -156,7 +158,9 @@ def _seconds(value: object) -> float | None:
     if not isinstance(value, str) or not re.fullmatch(_TIME, value.strip(), re.IGNORECASE):
         return None
     parts = ((float(part[1]), part[2].lower()) for part in _PART.finditer(value))
-    return sum(size * _UNITS[unit] if unit in _UNITS else size / 1000 for size, unit in parts)
+    return sum(
+        size / 1000 if unit.startswith(("ms", "milli")) else size * _UNITS[unit[0]] for size, unit in parts
+    )
 
 
 def _date_distance(text: str, headers: Headers, wall_now: float | None) -> float | None:
