@@ -105,7 +105,7 @@ class FoxSession:
     def __repr__(self) -> str:
         if not hasattr(self, "_engine"):  # in a traceback of its constructor
             return "<FoxSession refused>"
-        state = "new" if self._engine is None else "left" if self._engine.closed.is_set() else "open"
+        state = "new" if self._engine is None else "closed" if self._engine.closed.is_set() else "open"
         return f"<FoxSession {self._account.base_url} {state}>"
 
     async def __aenter__(self) -> Self:

@@ -181,9 +181,7 @@ class Transport:
         except NETWORK as error:
             reason = describe(error)
         except asyncio.CancelledError as cancelled:
-            cancelled.__traceback__ = (
-                None  # a log of its frames' local variables would show aiohttp's data, or the key
-            )
+            cancelled.__traceback__ = None  # its frames hold aiohttp's data, or a reply with the key
             raise
         finally:
             exchange.close()  # a scheduled writer must not send a request that is about to be reported as unsent

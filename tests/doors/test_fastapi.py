@@ -83,7 +83,7 @@ async def test_an_app_owns_one_session(emulator):
         assert f"<FoxSession {emulator.url} open>" == repr(client.fox)
 
     assert [client.fox, client.fox] == seen
-    assert f"<FoxSession {emulator.url} left>" == repr(client.fox)
+    assert f"<FoxSession {emulator.url} closed>" == repr(client.fox)
 
 
 async def test_an_app_starts_again_with_a_new_session(emulator):
