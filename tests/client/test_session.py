@@ -484,7 +484,7 @@ async def test_a_session_that_is_not_open_says_so(emulator):
             call()
 
     assert [] == emulator.requests
-    assert "left" in repr(fox)
+    assert "closed" in repr(fox)
 
 
 async def test_another_loop_is_refused(emulator, fox):
