@@ -45,7 +45,7 @@ SUBMITS = 100_000
 MINUTES = 3.0
 
 # Of the real part.
-KEY = "sk-soak"
+KEY = "sk-soak-12345"
 CALLERS = 300
 TASK_SECONDS = 2.0
 TASK_TIMEOUT = 20.0

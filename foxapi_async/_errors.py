@@ -16,6 +16,7 @@ The tree is split by who must act::
     ├── ResponseDecodeError                an answer that cannot be read
     ├── TaskError                          one task, by its id
     │   ├── TaskFailedError, TaskCancelledError   the service ended it
+    │   ├── UnreadableResultError          it is completed, but no result can be read
     │   └── TaskTimeoutError, TaskAbandonedError  we stopped polling; the task continues
     ├── DownloadError                      the image exists, but the file could not be fetched
     └── LedgerError                        the ledger of a batch
@@ -342,6 +343,17 @@ class TaskCancelledError(TaskError):
     """The service reports that the task was cancelled. Refunds are not documented."""
 
     default_charged: ClassVar[Charged] = "unknown"
+
+
+class UnreadableResultError(TaskError):
+    """The task is completed and paid for, but its reply has no result that can be read.
+
+    `.results` is what came, as JSON values. `.snapshot.raw` is the whole reply.
+    """
+
+    def __init__(self, message: str = "", *, results: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.results = results
 
 
 class TaskTimeoutError(TaskError):

@@ -12,12 +12,14 @@ estimates_unsaved    the estimates could not be written
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
 hook_failed          a hook raised
 hook_slow            a hook kept the loop waiting
+images_missing       a task gave fewer images than requested (`task_id`)
 internal_error       a fault of this package
 item_unsaved         the end of an item could not be written to the ledger
 key_unencrypted      the key travels over plain http
 late_id              a submit was accepted after its caller had gone (`task_id`)
 long_hold            the service asks for a long wait between polls
 lost_submit          a submit whose caller has gone may be billed
+odd_status           a task has results or an error, but a status that is not documented
 request              an HTTP request to the page was answered
 submits_held         submits wait before the next try
 submits_released     submits are sent again
@@ -29,6 +31,7 @@ unread_outcome       an outcome that is not read any more may be billed
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -44,12 +47,14 @@ LogEvent = Literal[
     "generate_cancelled",
     "hook_failed",
     "hook_slow",
+    "images_missing",
     "internal_error",
     "item_unsaved",
     "key_unencrypted",
     "late_id",
     "long_hold",
     "lost_submit",
+    "odd_status",
     "request",
     "submits_held",
     "submits_released",
@@ -64,6 +69,19 @@ log.addHandler(logging.NullHandler())  # an application that wants to read it se
 def about(event: LogEvent, **fields: Any) -> dict[str, Any]:
     """The `extra` of a record: its event, and further fields."""
     return {"event": event, **fields}
+
+
+class RareWarnings:
+    """Warnings that concern all tasks, so that one in a while is enough. Moments are seconds on the caller's clock."""
+
+    def __init__(self) -> None:
+        self._quiet_until: dict[LogEvent, float] = {}
+
+    def warn(self, event: LogEvent, now: float, text: str, *args: object, every: float = math.inf) -> None:
+        """Log the warning: once in so many seconds, or only once."""
+        if now >= self._quiet_until.get(event, -math.inf):
+            self._quiet_until[event] = now + every
+            log.warning(text, *args, extra=about(event))
 
 
 class Listener(Protocol):

@@ -38,7 +38,9 @@ class Remote:
     def reply(self, now: float) -> TaskReply:
         age = now - self.created
         if age >= self.duration:
-            return TaskReply(id=self.id, model=self.model, status="completed", has_results=True)
+            return TaskReply(
+                id=self.id, model=self.model, status="completed", has_results=True, has_values=True
+            )
         return TaskReply(
             id=self.id,
             model=self.model,

@@ -22,7 +22,7 @@ import aiohttp
 import attrs
 from multidict import CIMultiDict
 
-KEY = "sk-soak"
+KEY = "sk-soak-12345"
 URL = "http://127.0.0.1:1"
 UNIX = 1_757_165_031
 ESTIMATE = 15.0

@@ -120,7 +120,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
     async with FoxSession() as fox:
         assert_type(fox, FoxSession)
     FoxSession(
-        "sk-x",
+        "sk-x-12345",
         base_url="https://api.test",
         cadence=Cadence(poll_price=0.5),
         retry=RetryPolicy(tries=3, resubmit_uncertain=True),
@@ -130,7 +130,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         hooks=[print],
         allow_http=True,
     )
-    FoxSession("sk-x", "https://api.test")  # type: ignore[call-arg]
+    FoxSession("sk-x-12345", "https://api.test")  # type: ignore[call-arg]
     await fox.submit({"model": "m"})  # type: ignore[arg-type]
     await fox.submit("a red fox")  # type: ignore[arg-type]
     await fox.fetch(5)  # type: ignore[arg-type]

@@ -30,11 +30,12 @@ from foxapi_async._client.streams import EventSink
 from foxapi_async._client.tracked_task import TrackedTask
 from foxapi_async._errors import FoxError, NotFoundError
 from foxapi_async._handles.handle import DetachedHandles, TaskHandle, end_handle, is_kept, observe
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of, snapshot_of
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, snapshot_of
 from foxapi_async._handles.state import Signal
-from foxapi_async._listener import about, log
+from foxapi_async._listener import RareWarnings
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
+from foxapi_async._wire.texts import shorten
 
 # How long a 404 may come from a replica that does not know the task yet.
 FRESH_AFTER_SUBMIT = 10.0
@@ -85,8 +86,7 @@ class Poller:
     _closed: bool = attrs.field(default=False, init=False)
     _closed_by: BaseException | None = attrs.field(default=None, init=False)
     _timer: Timer = attrs.field(init=False)
-    _edge_warning_at: float = attrs.field(default=-math.inf, init=False)
-    _long_hold_logged: bool = attrs.field(default=False, init=False)
+    _warnings: RareWarnings = attrs.field(factory=RareWarnings, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._timer = Timer(self._turn)
@@ -100,12 +100,16 @@ class Poller:
         deadline: float | None,
         timeout: float | None,
         notice: Submitted | None = None,
+        expected: int = 1,
     ) -> TaskHandle:
-        """Track a task that was just submitted. Hooks get the `notice` after its id is safe."""
+        """Track a task that was just submitted, with so many `expected` results. Hooks get the `notice` after
+        its id is safe.
+        """
         now = self._loop.time()
         task = self._tasks.get(snapshot.id) or TrackedTask(
             snapshot.id, now, None, now + FRESH_AFTER_SUBMIT, from_start=True
         )
+        task.expected = expected
         handle = self._join(task, deadline, timeout, kept=True)
         try:
             if notice is not None and self._notify is not None:
@@ -262,7 +266,14 @@ class Poller:
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
-        ending = ending_of(snapshot, event.elapsed) if event.final else None
+        if task.is_odd(snapshot):
+            text = "the status %r of task %s is not documented: the task counts as running, although it has results or an error"
+            self._warnings.warn("odd_status", now, text, shorten(snapshot.status, 100), task.id)
+        self._distribute(task, event, step, now)
+
+    def _distribute(self, task: TrackedTask, event: TaskEvent, step: float, now: float) -> None:
+        """Give an event to handles, hooks and streams. Plan the next poll, unless the task is over."""
+        ending = task.ending(event)
         for handle in task.handles:
             observe(handle, event, ending)
         if ending is not None:
@@ -290,10 +301,9 @@ class Poller:
 
     def _fail(self, task: TrackedTask, verdict: Verdict, now: float) -> None:
         """Handle a failed poll: plan another one, or end the handles."""
-        if verdict.edge and now >= self._edge_warning_at:
-            self._edge_warning_at = now + EDGE_WARNING_SECONDS
+        if verdict.edge:
             text = "something in front of the service answers the polls, which are repeated: %s"
-            log.warning(text, verdict.error, extra=about("edge_polls"))
+            self._warnings.warn("edge_polls", now, text, verdict.error, every=EDGE_WARNING_SECONDS)
         ending = task.fail(verdict, now, ever_answered=self._reader.reachability.ever_answered)
         if ending is not None:
             for handle in list(task.handles):
@@ -302,10 +312,9 @@ class Poller:
             return
         wait = wait_seconds(verdict, task.failures)
         hold = verdict.hold or verdict.retry_after is not None
-        if wait > LONGEST_HOLD and not self._long_hold_logged:
-            self._long_hold_logged = True
+        if wait > LONGEST_HOLD:
             text = "the service asks for a wait of %.0f s before the next poll; the SDK waits only %.0f s: %s"
-            log.warning(text, wait, LONGEST_HOLD, verdict.error, extra=about("long_hold"))
+            self._warnings.warn("long_hold", now, text, wait, LONGEST_HOLD, verdict.error)
         wait = min(wait, LONGEST_HOLD)
         when = now + min(wait, backoff_seconds(task.failures))
         if isinstance(verdict.error, NotFoundError) and not verdict.edge:
@@ -327,6 +336,9 @@ class Poller:
             task.overdue_since, task.failures = now, 0
             self._deadlines.put(handle, now + LAST_POLL_SECONDS)
             self._put(task, -math.inf)  # before all other due tasks
+            return
+        if task.completed is not None and task.event is not None:  # it is over, but some results are missing
+            self._distribute(task, attrs.evolve(task.event, final=True, remaining=0.0), 1.0, now)
             return
         self._deadlines.discard(handle)
         end_handle(handle, Signal.DEADLINE, task.timeout_error(handle, now))
@@ -350,15 +362,9 @@ class Poller:
         self._tasks.pop(task.id, None)
         self._due.discard(task)
         self._demand.change(task.demand, 0.0)
-        task.demand = 0.0
-        if task.forecast is not None:
-            task.forecast.close()
-            task.forecast = None
         for handle in task.handles:
             self._deadlines.discard(handle)
-        task.handles, task.overdue = {}, []
-        if task.poll is not None:
-            task.poll.cancel()
+        task.close()
 
     def close(self, bug: BaseException | None = None) -> None:
         """End every handle, and all polls with them. A `bug` is the cause of the handles' errors."""

@@ -167,7 +167,7 @@ class Submitter:
             )
         snapshot = snapshot_of(reply, self._api.downloads)
         deadline = submission.deadline
-        handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice)
+        handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice, request.expected)
         breaker = self._admission.breaker
         if breaker.refuses and breaker.accepted(request.model, submission.epochs):
             log.info("a submit was accepted: all submits are sent again", extra=about("submits_released"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 
 import attrs
@@ -20,8 +21,10 @@ from foxapi_async._errors import (
     TaskTimeoutError,
 )
 from foxapi_async._handles.handle import TaskHandle, disown
-from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
+from foxapi_async._handles.result import TaskResult
+from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of, missing_of, signal_of
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
+from foxapi_async._listener import about, log
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
 from foxapi_async._wire.texts import shorten
@@ -33,6 +36,9 @@ EDGE_SECONDS = 30.0
 
 # A task that is "completed" without results gets them within seconds: poll soon, then less and less often.
 EMPTY_SECONDS = 0.25
+
+# A task that is "completed" with fewer results than requested is polled this long for the rest.
+RESULT_SECONDS = 15.0
 
 # This many too large replies in a row end a handle.
 TOO_LARGE = 3
@@ -56,7 +62,9 @@ class TrackedTask:
         earliest: when the next poll would be due if polls were not scarce.
         demand: polls per second that it would take if polls were not scarce.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
-        empties: replies in a row of "completed" without results.
+        expected: how many results were requested.
+        empties: replies in a row of "completed" without results, or with too few.
+        completed: when it was first "completed" with too few results, or with results that cannot be read.
         failures: failed polls in a row.
         failing_since: when the first of these failed; None if the last poll did not fail.
         failure: the error of the last failed poll.
@@ -80,7 +88,9 @@ class TrackedTask:
     earliest: float = 0.0
     demand: float = 0.0
     confirmed: bool = False
+    expected: int = 1
     empties: int = 0
+    completed: float | None = None
     failures: int = 0
     failing_since: float | None = None
     failure: FoxError | None = None
@@ -100,6 +110,11 @@ class TrackedTask:
             now: when it came.
         """
         signal = signal_of(snapshot)
+        ended = now
+        if signal is Signal.COMPLETED and missing_of(snapshot, self.expected):
+            ended = self.completed = now if self.completed is None else self.completed
+            if now < self.completed + RESULT_SECONDS:
+                signal = Signal.EMPTY
         final = signal in REMOTELY_OVER
         if self.event is None and not self.from_start:
             self.created = now - age_at_reply(snapshot.created, date)
@@ -117,7 +132,7 @@ class TrackedTask:
                 self.forecast = forecast = TaskForecast(model, estimate, learned_from=self.from_start)
                 forecast.runs(seen_running, None)
         if final:
-            forecast.ended(age)
+            forecast.ended(max(0.0, ended - self.created))
         elif signal is Signal.RUNNING:
             forecast.runs(age, snapshot.progress)
         self.confirmed = True
@@ -135,6 +150,24 @@ class TrackedTask:
             snapshot=snapshot,
         )
         return event
+
+    def is_odd(self, snapshot: TaskSnapshot) -> bool:
+        """Whether a status is not documented, but the reply has results or an error, as if the task were over."""
+        is_known = (
+            snapshot.status.lower() in {"pending", "processing"} or signal_of(snapshot) is not Signal.RUNNING
+        )
+        return not is_known and (snapshot.has_results or snapshot.error is not None)
+
+    def ending(self, event: TaskEvent) -> TaskResult | FoxError | None:
+        """The result or error that a final event gives; None before the end."""
+        if not event.final:
+            return None
+        ending = ending_of(event.snapshot, event.elapsed, self.expected)
+        if isinstance(ending, TaskResult) and ending.missing:
+            text = "task %s gave %d of %d images, and the rest did not come"
+            count = len(ending.images)
+            log.warning(text, self.id, count, self.expected, extra=about("images_missing", task_id=self.id))
+        return ending
 
     def fail(self, verdict: Verdict, now: float, *, ever_answered: bool) -> FoxError | None:
         """Note a failed poll. Return the final error of the handles, or None to poll again.
@@ -166,6 +199,16 @@ class TrackedTask:
                 disown(handle)
         return error
 
+    def close(self) -> None:
+        """Remove the handles, and end the poll: the task is not tracked any more."""
+        self.demand = 0.0
+        if self.forecast is not None:
+            self.forecast.close()
+            self.forecast = None
+        self.handles, self.overdue = {}, []
+        if self.poll is not None:
+            self.poll.cancel()
+
     def _is_cut_off(self, now: float) -> bool:
         """Count a reply from an edge, while the service has never answered. Return whether there are too many."""
         if self.edge_replies == 0:
@@ -176,7 +219,8 @@ class TrackedTask:
     def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
         """Seconds until the next poll: the least of its forecasts, or soon if only its results are missing."""
         if self.empties:
-            return min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
+            soon = min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
+            return soon if self.completed is None else min(soon, self.completed + RESULT_SECONDS - now)
         assert self.forecast is not None  # noqa: S101 - there was a reply
         age = max(0.0, now - self.created)
         moments = [
@@ -191,9 +235,15 @@ class TrackedTask:
         if self.failing_since is not None and self.failure is not None:
             since = now - self.failing_since
             last += f"; polls have failed for {since:.0f} s, the last one with: {shorten(self.failure.what_happened, 300)}"
+        what, still = "has not finished", "it continues and stays billed"
+        if self.empties and handle.snapshot:
+            body = shorten(json.dumps(dict(handle.snapshot.raw), ensure_ascii=False))
+            what, still = (
+                "is completed, but has given no results",
+                f"it stays billed; the service says: {body}",
+            )
         return TaskTimeoutError(
-            f"task {self.id} has not finished within {self.handles[handle]:g} s ({last}); "
-            "it continues and stays billed",
+            f"task {self.id} {what} within {self.handles[handle]:g} s ({last}); {still}",
             last_poll=last,
             task_id=self.id,
             snapshot=handle.snapshot,

@@ -24,7 +24,7 @@ from foxapi_async._listener import Listener
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.verdict import Verdict, is_transient
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
-from foxapi_async._wire import error_replies
+from foxapi_async._wire import error_replies, results
 from foxapi_async._wire.requests import Reply
 
 # An uncompressed 4K image has 64 MB. Videos that come through RawRequest are larger.
@@ -161,6 +161,8 @@ class Downloads:
 
         If its own address has expired, a fresh one is used.
         """
+        if results.is_inside(file.url):
+            return await self._decode(file, sink)
         # Held from here on, so that the read of another download of this task also serves this one.
         url_refresh = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
@@ -175,6 +177,17 @@ class Downloads:
         except _Expired as expired:
             reason = str(expired)
         raise _error(fresh, f"{reason}, also at the fresh address that its task names; {LIFETIME}")
+
+    async def _decode(self, file: FileRequest, sink: Sink) -> str:
+        """Write the file that its address holds into `sink`, and return the ending for its content."""
+        try:
+            data, content_type = await disk.in_thread(results.decode, file.url)
+        except ValueError as error:
+            problem = str(error)
+        else:
+            await sink.write(data)
+            return _ending(file, sink, content_type)
+        raise _error(file, f"the data in the reply cannot be decoded: {problem}")
 
     async def _fresh(self, file: FileRequest, url_refresh: UrlRefresh) -> FileRequest | str:
         """The file at a fresh address, or a text that says why there is none."""

@@ -6,6 +6,7 @@ import base64
 import codecs
 import hashlib
 import re
+from pathlib import Path
 
 COUNTED_KEY = re.compile(r"([0-9a-f]{24})#([0-9]+)")
 """The key of an item without an id: the fingerprint of its request, and its number among equal ones."""
@@ -45,12 +46,9 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", ".jpg"),
     (8, b"WEBP", ".webp"),
     (0, b"GIF8", ".gif"),
-    (4, b"ftypavif", ".avif"),
-    (4, b"ftypheic", ".heic"),
     (0, b"BM", ".bmp"),
     (0, b"II*\x00", ".tiff"),
     (0, b"MM\x00*", ".tiff"),
-    (4, b"ftyp", ".mp4"),
     (0, b"\x1aE\xdf\xa3", ".webm"),
     (0, b"PK\x03\x04", ".zip"),
     (0, b"%PDF-", ".pdf"),
@@ -61,12 +59,25 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"fLaC", ".flac"),
 )
 
+# These signatures are so short that a text may begin with them.
+_SHORT = {".bmp", ".mp3"}
+
+# The brands of an ISO media file: the main one, then the compatible ones (ISO/IEC 14496-12 section 4.3). HEIF's
+# own brands `mif1` and `msf1` do not name the codec (ISO/IEC 23008-12), so the other brands come first.
+_BRANDS: tuple[tuple[frozenset[bytes], str], ...] = (
+    (frozenset({b"avif", b"avis"}), ".avif"),
+    (frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}), ".heic"),
+)
+_HEIF = frozenset({b"mif1", b"msf1"})
+
 _TYPES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
     "image/webp": ".webp",
     "image/gif": ".gif",
     "image/avif": ".avif",
+    "image/heic": ".heic",
+    "image/heif": ".heic",
     "image/svg+xml": ".svg",
     "video/mp4": ".mp4",
     "audio/mpeg": ".mp3",
@@ -76,36 +87,56 @@ _TYPES = {
 ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.values()) | {".bin"}))
 """Every ending that `ending` may return."""
 
+_OTHER_ENDINGS = (
+    ".jpeg .jpe .jfif .tif .heif .apng .ico .mov .m4v .m4a .mkv .aac .opus .glb .gltf .obj .json .txt"
+)
+_KNOWN = frozenset({*ENDINGS, *_OTHER_ENDINGS.split()})
+
+
+def has_ending(path: Path) -> bool:
+    """Whether a name ends as a file type does. "portrait of Dr. Fox" does not."""
+    return path.suffix.lower() in _KNOWN
+
 
 def ending(head: bytes, content_type: str | None) -> str | None:
     """The file name ending for content that begins with `head`; None for a text or web page.
 
     The bytes decide. If they are unknown, the declared type decides. If that is unknown too, the ending is `.bin`.
     """
-    for offset, signature, name in _SIGNATURES:
-        if head.startswith(signature, offset):
-            return name
     declared = (content_type or "").partition(";")[0].strip().lower()
-    if declared == "image/svg+xml":
-        return ".svg" if _is_drawing(head) else None
-    if declared in _TYPES:
-        return None if _is_markup(head) or _is_plain_text(head) else _TYPES[declared]
-    is_text = declared.startswith("text/") or declared in {"application/json", "application/xml"}
-    return None if is_text or _is_markup(head) else ".bin"
+    if head[4:8] == b"ftyp":
+        return _media_ending(head, declared)
+    name = next((name for place, bytes_, name in _SIGNATURES if head.startswith(bytes_, place)), None)
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if name in _SHORT and _is_text(head):
+        name = None
+    if name is not None or not _NOT_IN_TEXT.isdisjoint(head):
+        return name or _TYPES.get(declared, ".bin")
+    if text[:1] == b"<" and _is_drawing(text, declared):
+        return ".svg"
+    names_text = declared.startswith("text/") or declared in {"application/json", "application/xml"}
+    is_refused = text[:1] in {b"", b"<", b"{", b"["} or names_text or (declared in _TYPES and _is_text(head))
+    return None if is_refused else _TYPES.get(declared, ".bin")
 
 
-def _is_markup(head: bytes) -> bool:
-    """Whether the bytes begin like markup or JSON, or are empty."""
-    return _text(head)[:1] in {b"", b"<", b"{", b"["}
+def _media_ending(head: bytes, declared: str) -> str:
+    """The ending for an ISO media file, by all of its brands, then by the declared type."""
+    size = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[8:12], *(head[place : place + 4] for place in range(16, size - 3, 4))}
+    named = (name for known, name in _BRANDS if not known.isdisjoint(brands))
+    other = _TYPES.get(declared, ".heic") if not _HEIF.isdisjoint(brands) else ".mp4"
+    return next(named, other)
 
 
-def _is_drawing(head: bytes) -> bool:
-    """Whether the bytes begin like markup that is not a web page."""
-    return _text(head)[:1] == b"<" and not _text(head).lower().startswith((b"<!doctype html", b"<html"))
+def _is_drawing(text: bytes, declared: str) -> bool:
+    """Whether markup is an SVG image: by its root element, or as declared, unless it is a web page."""
+    if text.lower().startswith((b"<!doctype html", b"<html")):
+        return False
+    return declared == "image/svg+xml" or b"<svg" in text
 
 
-def _is_plain_text(head: bytes) -> bool:
-    """Whether the bytes are plain text: UTF-8, without bytes that text never has. No type of `_TYPES` is."""
+def _is_text(head: bytes) -> bool:
+    """Whether the bytes are UTF-8, without bytes that text never has."""
     try:
         codecs.utf_8_decode(head)  # the last character may be cut off
     except UnicodeDecodeError:
@@ -113,9 +144,5 @@ def _is_plain_text(head: bytes) -> bool:
     return _NOT_IN_TEXT.isdisjoint(head)
 
 
-def _text(head: bytes) -> bytes:
-    return head.removeprefix(codecs.BOM_UTF8).lstrip()
-
-
-# The "binary data bytes" of the WHATWG's MIME Sniffing Standard.
+# The "binary data bytes" of the WHATWG's MIME Sniffing Standard. Text has none of them.
 _NOT_IN_TEXT = frozenset({*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)})

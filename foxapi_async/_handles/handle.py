@@ -15,7 +15,14 @@ from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, Self
 
 from foxapi_async._display import public_dir
-from foxapi_async._errors import ConfigurationError, FoxError, Hint, TaskAbandonedError, TaskTimeoutError
+from foxapi_async._errors import (
+    ConfigurationError,
+    FoxError,
+    Hint,
+    TaskAbandonedError,
+    TaskTimeoutError,
+    UnreadableResultError,
+)
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
@@ -161,11 +168,11 @@ def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None
     """Take the event of a poll. `ending` is given with a final event."""
     handle._event = event
     handle._version += 1
-    signal = signal_of(event.snapshot)
     if ending is None:
-        handle._state = advance(handle._state, signal)
+        handle._state = advance(handle._state, Signal.RUNNING)
     else:
-        end_handle(handle, signal, ending)
+        is_unreadable = isinstance(ending, UnreadableResultError)
+        end_handle(handle, Signal.UNREADABLE if is_unreadable else signal_of(event.snapshot), ending)
     if handle._event_waiters:
         _wake(handle._event_waiters)
 

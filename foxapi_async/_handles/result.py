@@ -15,11 +15,10 @@ import attrs
 
 from foxapi_async._errors import DownloadError
 from foxapi_async._files.downloads import Downloads, standalone
-from foxapi_async._files.names import safe_name
+from foxapi_async._files.names import has_ending, safe_name
 from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"})
-"""Endings of image files. A name with one of them is a file, not a directory."""
+from foxapi_async._wire.replies import credits_of
+from foxapi_async._wire.texts import elided
 
 
 @attrs.frozen
@@ -27,13 +26,14 @@ class GeneratedImage:
     """One image of a finished task.
 
     Attributes:
-        url: the file's address; FoxAPI keeps the file for 24 hours (docs.foxapi.cc get-task-detail).
+        url: the file's address; FoxAPI keeps the file for 24 hours (docs.foxapi.cc get-task-detail). A file
+            inside the reply has a `data:` address.
         content_type: the MIME type if the reply named one; mostly None.
         task_id: the task that made it; None if unknown.
         raw: the whole result object of the reply, with fields that this package does not know.
     """
 
-    url: str
+    url: str = attrs.field(repr=lambda url: repr(elided(url, 200)))
     content_type: str | None = None
     task_id: str | None = attrs.field(default=None, kw_only=True)
     raw: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, repr=False, hash=False)
@@ -47,7 +47,7 @@ class GeneratedImage:
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Stream the image into the file `path` and return that path.
 
-        A path without an ending gets the ending for its content. The file gets its name only when it is
+        A path without the ending of a file type gets the ending for its content. The file gets its name only when it is
         whole. Missing folders are made. If the URL has expired, an image of an open session reads its task
         once for a fresh URL.
 
@@ -64,7 +64,7 @@ class GeneratedImage:
         Raises:
             DownloadError: see `save`.
         """
-        target = Target(path=Path(path), exact=Path(path).suffix != "", overwrite=overwrite)
+        target = Target(path=Path(path), exact=has_ending(Path(path)), overwrite=overwrite)
         return (await downloads_of(self).save([(file_of(self), target)]))[0]
 
     async def read(self) -> bytes:
@@ -104,6 +104,7 @@ class TaskResult:
         images: one for each output, in the order of the reply.
         usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
         elapsed: seconds from the submit (for an attached task: from its creation) until its completion was noticed.
+        missing: how many of the requested images the service did not deliver; 0 for an attached task with any.
         raw: the whole reply.
     """
 
@@ -112,7 +113,13 @@ class TaskResult:
     images: tuple[GeneratedImage, ...]
     usage: Mapping[str, Any] = attrs.field(hash=False)
     elapsed: float
+    missing: int = 0
     raw: Mapping[str, Any] = attrs.field(repr=False, hash=False)
+
+    @property
+    def credits(self) -> float | None:
+        """The credits that the task cost: what the service says was used, else what it reserved; None if unknown."""
+        return credits_of(self.usage)
 
     async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths; n counts from 1.
@@ -134,7 +141,7 @@ class TaskResult:
             DownloadError: see `save`.
         """
         folder = Path(directory)
-        if folder.suffix.lower() in IMAGE_SUFFIXES:
+        if has_ending(folder):
             raise DownloadError(
                 f"save({str(directory)!r}): a task may have several images, so this takes a directory; "
                 "use result.images[0].save(path) for one file",

@@ -35,11 +35,12 @@ class TaskSnapshot:
         progress: 0–100 as the service gives it, or None.
         estimated_time: seconds that the service expects the task to take, as it gives them, or None.
         created: Unix time in seconds on the service's clock, or None.
-        images: the results that have a URL; empty until there are any.
+        images: the results that have an address; empty until there are any.
         error: why it failed, or None.
         usage: the `usage` object, or None.
         raw: the whole reply, with fields that this package does not know. Pass a mapping, or JSON as bytes.
-        has_results: whether the reply had any results; some tasks have results without a URL (see `raw`).
+        has_results: whether the reply had any results, also such that cannot be read.
+        has_values: whether some results are not files: a voice, a profile, a text (see `raw`).
     """
 
     id: str
@@ -56,6 +57,7 @@ class TaskSnapshot:
         alias="raw", factory=dict[str, Any], repr=False, hash=False, eq=_parsed
     )
     has_results: bool = False
+    has_values: bool = False
 
     @property
     def raw(self) -> Mapping[str, Any]:
@@ -99,6 +101,7 @@ def snapshot_of(reply: TaskReply, downloads: Downloads | None = None) -> TaskSna
         usage=reply.usage,
         raw=reply.raw,
         has_results=reply.has_results,
+        has_values=reply.has_values,
     )
 
 
@@ -140,15 +143,28 @@ def task_failure(snapshot: TaskSnapshot) -> FoxError:
     return _errors.TaskCancelledError(text, task_id=snapshot.id, snapshot=snapshot)
 
 
-def ending_of(snapshot: TaskSnapshot, elapsed: float) -> TaskResult | FoxError:
-    """The result or the error of a finished task."""
+def missing_of(snapshot: TaskSnapshot, expected: int) -> int:
+    """How many of the `expected` results a reply lacks."""
+    if snapshot.has_values and not snapshot.images:
+        return 0
+    return max(0, expected - len(snapshot.images))
+
+
+def ending_of(snapshot: TaskSnapshot, elapsed: float, expected: int = 1) -> TaskResult | FoxError:
+    """The result or the error of a finished task, of which so many results were `expected`."""
     if signal_of(snapshot) is not Signal.COMPLETED:
         return task_failure(snapshot)
+    if not snapshot.images and not snapshot.has_values:
+        raw = snapshot.raw
+        results = raw.get("results") or raw.get("result_data") or raw.get("output")
+        text = f"task {snapshot.id} is completed and billed, but no result can be read from it: {shorten(json.dumps(results))}"
+        return _errors.UnreadableResultError(text, results=results, task_id=snapshot.id, snapshot=snapshot)
     return TaskResult(
         task_id=snapshot.id,
         model=snapshot.model,
         images=snapshot.images,
         usage=snapshot.usage or {},
         elapsed=elapsed,
+        missing=missing_of(snapshot, expected),
         raw=snapshot.raw,
     )

@@ -32,11 +32,12 @@ class State(enum.Enum):
 
 
 class Signal(enum.Enum):
-    """The events of a handle: five kinds of reply about the task, and four local events."""
+    """The events of a handle: six kinds of reply about the task, and four local events."""
 
     RUNNING = "still running"
     EMPTY = "completed, results missing"
     COMPLETED = "completed"
+    UNREADABLE = "completed, no result readable"
     FAILURE = "failed"
     CANCELLATION = "cancelled"
     DEADLINE = "deadline"
@@ -51,6 +52,7 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
         # Observed: "completed" can come seconds before its results. It is not finished yet.
         Signal.EMPTY: State.WAITING,
         Signal.COMPLETED: State.SUCCEEDED,
+        Signal.UNREADABLE: State.FAILED,
         Signal.FAILURE: State.FAILED,
         Signal.CANCELLATION: State.CANCELLED,
         Signal.DEADLINE: State.TIMED_OUT,

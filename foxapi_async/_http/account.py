@@ -22,6 +22,9 @@ DEFAULT_BASE_URL = "https://api.foxapi.cc"
 """The host in the documentation; `https://api.aihubmax.com` is its known successor."""
 
 
+_SHORTEST_KEY = 8
+
+
 class Secret(str):
     """A text that is sent but never shown: its repr is stars, also inside containers.
 
@@ -81,6 +84,11 @@ def _problem_of_key(given: object) -> str | None:
         return "no API key"
     if any(c.isspace() or not c.isprintable() for c in key) or not key.isascii():
         return "the API key has white space, a line break or a non-ASCII character inside: copy it again, in one piece"
+    if len(key) < _SHORTEST_KEY:
+        return (
+            f"the API key has only {len(key)} characters: at least {_SHORTEST_KEY} are needed, because a shorter text "
+            "occurs by chance in ids and file names, where the key is hidden"
+        )
     return None
 
 

@@ -75,6 +75,7 @@ class Transport:
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
+        self._origin = str(URL(account.base_url).origin())
         self._redactor = Redactor(account.key)
         self._read_timeouts = ExchangeTimeouts(READ_SECONDS)
         self._large: asyncio.Lock = asyncio.Lock()
@@ -196,7 +197,9 @@ class Transport:
         try:
             whole = await _read(response.content, pieces, exchange, LARGE_BYTES)
             if whole is not None:
-                return self._redacted(Reply(response.status, response.headers, b"".join(pieces), whole))
+                return self._redacted(
+                    Reply(response.status, response.headers, b"".join(pieces), whole, origin=self._origin)
+                )
             async with self._large:
                 whole = await _read(response.content, pieces, exchange, MAX_JSON_BYTES)
                 exchange.complete()
@@ -208,7 +211,7 @@ class Transport:
     def _parsed(self, status: int, headers: Headers, pieces: list[bytes], whole: bool | None) -> Reply:  # noqa: FBT001 - called through in_thread
         """The reply with its large body parsed. Runs in a thread."""
         body = b"".join(pieces)
-        reply = self._redacted(Reply(status, headers, body, bool(whole), whole is None))
+        reply = self._redacted(Reply(status, headers, body, bool(whole), whole is None, origin=self._origin))
         if not whole:
             return reply
         document = make_document(reply.body)

@@ -26,6 +26,7 @@ from foxapi_async._errors import TaskFailedError as TaskFailedError
 from foxapi_async._errors import TaskTimeoutError as TaskTimeoutError
 from foxapi_async._errors import UncertainSubmitError as UncertainSubmitError
 from foxapi_async._errors import UnprocessableError as UnprocessableError
+from foxapi_async._errors import UnreadableResultError as UnreadableResultError
 from foxapi_async._options import UNSET as UNSET
 from foxapi_async._options import Limits as Limits
 from foxapi_async._options import RetryPolicy as RetryPolicy

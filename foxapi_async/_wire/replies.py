@@ -5,23 +5,18 @@
 - A field that is missing, null or of the wrong type becomes None or empty. Only `id` is required: the
   service's own specification marks no field as required.
 - Numbers may come as text. NaN and infinity count as missing.
-- `results` is a list of objects (FoxAPI), of URL strings (its sister gateway), or null. The older
-  documentation has `output: {url, urls}` instead.
 - `estimated_time` is in `task_info`.
 - `error` is an object or a text.
-- Only http and https result URLs are accepted: `save` must open nothing else.
-- If there are very many results, only the first become files. All are in `.raw`.
 
-`error_replies` reads refusals. `_policy` decides what follows from them. Comments name the pages of
+`results` reads the results of a task. `error_replies` reads refusals. `_policy` decides what follows from them. Comments name the pages of
 docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
@@ -34,19 +29,19 @@ from foxapi_async._wire.json_values import (
     excerpt,
     is_json,
     read_document,
+    read_mapping,
     read_number,
     read_object,
+    read_price,
     read_text,
     read_whole,
 )
 from foxapi_async._wire.requests import MAX_ID, Reply, is_task_id
+from foxapi_async._wire.results import ResultFile, files_in, has_values, results_in
 from foxapi_async._wire.texts import short
 
 if TYPE_CHECKING:
     from cattrs import Converter
-
-# The documented models make four at most. A reply with a hundred thousand blocked the loop for a second.
-MOST_IMAGES = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -62,14 +57,6 @@ class TaskProblem:
     code: str | None = None
     message: str = ""
     type: str | None = None
-
-
-class ResultFile(NamedTuple):
-    """One result that has an address. `raw` is its whole object in the reply."""
-
-    url: str
-    content_type: str | None
-    raw: Raw
 
 
 class TaskReply(NamedTuple):
@@ -90,6 +77,7 @@ class TaskReply(NamedTuple):
     usage: Raw | None = None
     raw: Raw | bytes = b"{}"
     has_results: bool = False
+    has_values: bool = False
     date: str | None = None
 
 
@@ -219,7 +207,8 @@ def _structured(reply: Reply, raw: dict[str, Any], body: bytes, task_id: str) ->
     """The task `task_id` as the reply describes it, even if the reply has another id."""
     exact = raw.get("id") == task_id
     raw["id"] = task_id  # all replies of a task share one text
-    task: TaskReply = _task_hook()((raw, body if exact else None, reply.headers.get("Date")), TaskReply)
+    given = raw, body if exact else None, reply
+    task: TaskReply = _task_hook()(given, TaskReply)
     return task
 
 
@@ -261,13 +250,13 @@ def prepare_converter() -> None:
     _task_hook()
 
 
-def _read_task(given: tuple[Raw, bytes | None, str | None], _: object) -> TaskReply:
-    raw, body, date = given
+def _read_task(given: tuple[Raw, bytes | None, Reply], _: object) -> TaskReply:
+    raw, body, reply = given
     get = raw.get
     error: JsonValue = get("error")
     usage: JsonValue = get("usage")
     info: JsonValue = get("task_info")
-    results = _results_of(raw) if get("results") or get("output") else []
+    results = results_in(raw) if get("results") or get("output") or get("result_data") else []
     return TaskReply(
         id=raw["id"],
         model=_read_word(get("model")) or "",
@@ -275,12 +264,13 @@ def _read_task(given: tuple[Raw, bytes | None, str | None], _: object) -> TaskRe
         progress=read_number(get("progress")),
         estimated_time=read_number(info.get("estimated_time")) if isinstance(info, dict) else None,
         created=read_number(get("created")),
-        files=_read_files(results) if results else (),
+        files=files_in(results, reply.origin) if results else (),
         error=_read_problem(error) if error else None,
         usage=usage if isinstance(usage, dict) else None,
         raw=body if body and not results else raw,
         has_results=bool(results),
-        date=date,
+        has_values=has_values(results, get("type")),
+        date=reply.headers.get("Date"),
     )
 
 
@@ -306,37 +296,6 @@ def _the_same(text: str) -> str:
     return text
 
 
-def _results_of(raw: Raw) -> list[dict[str, Any] | str]:
-    """The result list in any of its documented shapes. An empty object or text is not a result."""
-    results: JsonValue = raw.get("results")
-    if isinstance(results, (dict, str)):
-        results = [results]
-    if not isinstance(results, list) or not results:
-        results = _older_output(raw.get("output"))
-    # Plain types, because an `isinstance` check with an abstract class takes ten times as long.
-    found = (item for item in results if isinstance(item, (dict, str)) and item)
-    return list(itertools.islice(found, MOST_IMAGES))
-
-
-def _older_output(output: JsonValue) -> list[JsonValue]:
-    """`output: {url, urls}` of the oldest get-task-detail page."""
-    if not isinstance(output, dict):
-        return []
-    urls: JsonValue = output.get("urls")
-    return [url for url in urls if url] if isinstance(urls, list) and urls else [output.get("url")]
-
-
-def _read_files(results: Iterable[dict[str, Any] | str]) -> tuple[ResultFile, ...]:
-    """The results that are links, each a text or an object with a `url`."""
-    files: list[ResultFile] = []
-    for item in results:
-        raw: dict[str, Any] = item if isinstance(item, dict) else {"url": item}
-        url = raw.get("url")
-        if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
-            files.append(ResultFile(url, read_text(raw.get("content_type")), raw))
-    return tuple(files)
-
-
 def _read_problem(error: JsonValue) -> TaskProblem | None:
     if isinstance(error, str):
         return TaskProblem(message=error)
@@ -344,3 +303,14 @@ def _read_problem(error: JsonValue) -> TaskProblem | None:
         return None
     code, kind = read_text(error.get("code")), read_text(error.get("type"))
     return TaskProblem(code=code, message=read_text(error.get("message")) or "", type=kind)
+
+
+def credits_of(usage: Raw | None) -> float | None:
+    """The credits of a task by its `usage`: used, else reserved (docs.foxapi.cc get-task-detail); None if unknown.
+
+    The sister gateway writes `credits_used`, or `cost: {credits}`, once a task is over.
+    """
+    usage = usage or {}
+    cost = read_mapping(usage.get("cost")) or {}
+    stated = (usage.get("credits_used"), cost.get("credits"), usage.get("credits_reserved"))
+    return next((price for price in map(read_price, stated) if price is not None), None)

@@ -44,6 +44,7 @@ class Reply(NamedTuple):
 
     `whole` is False if the body broke off or was too large; `too_large` is True in the second case.
     `document` is the parsed body. Only a large body is parsed (in a thread) before its reply is judged.
+    `origin` is the API's, such as "https://api.foxapi.cc".
     """
 
     status: int
@@ -52,6 +53,7 @@ class Reply(NamedTuple):
     whole: bool = True
     too_large: bool = False
     document: Document | None = None
+    origin: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,6 @@ def generate(args: Namespace, screen: Screen) -> int:
     request = _requests.read_request(args)
     command = TaskCommand(args, screen)
     command.folder = _requests.open_folder(args.out)
-    command.asked = _requests.images_asked(request)
 
     async def work(fox: FoxSession) -> int:
         return await command.finish([await command.submit(fox, request)])

@@ -8,12 +8,12 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import FoxError
+from foxapi_async._errors import FoxError, UnreadableResultError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._options import UNSET, Timeout
+from foxapi_async._wire.results import is_inside
 from foxapi_async._wire.texts import counted, duration, grouped
 from foxapi_async.cli import _exits
 from foxapi_async.cli._messages import report
@@ -40,7 +40,6 @@ class TaskCommand:
 
     def __init__(self, args: Namespace, screen: Screen) -> None:
         self.folder = Path()
-        self.asked: int | None = None
         self._args = args
         self._screen = screen
         self._progress = TaskProgress(None if screen.live else screen.note)
@@ -111,25 +110,25 @@ class TaskCommand:
                 "task_id": result.task_id,
                 "model": result.model or None,
                 "status": "completed",
-                "files": [{"path": str(path), "url": image.url} for path, image in pairs],
+                "files": [
+                    {"path": str(path), "url": None if is_inside(image.url) else image.url}
+                    for path, image in pairs
+                ],
                 "usage": dict(result.usage),
                 "elapsed": round(result.elapsed, 3),
             }
         )
-        reserved = credits_reserved(result.usage)
-        cost = "" if reserved is None else f", {grouped(reserved)} credits"
+        cost = "" if result.credits is None else f", {grouped(result.credits)} credits"
         if self._args.emulator:
             cost = ", made by the emulator: nothing is billed"
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
-        if self.asked is not None and len(paths) < self.asked:
-            self._screen.error(f"{self.asked} requested, {len(paths)} made")
 
     def _report(self, error: FoxError, task_id: str) -> int:
         code = report(error, self._screen)
         self._shown.add(task_id)
         if _exits.is_resumable(error) and not self._args.emulator:
-            saving = task_id in self._unsaved
+            saving = task_id in self._unsaved or isinstance(error, UnreadableResultError)
             self._resume("finished, but not saved" if saving else "still running (and billed)", task_id)
         return code
 

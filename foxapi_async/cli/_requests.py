@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foxapi_async._errors import Hint, InvalidRequestError, parts_of
-from foxapi_async._handles.result import IMAGE_SUFFIXES
+from foxapi_async._files.names import has_ending
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._raw import DEFAULT_PATH
@@ -78,12 +78,6 @@ def _misfits(name: str, value: FieldValue) -> list[str]:
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
     return found[0] if all(found) else []
-
-
-def images_asked(request: GenerationRequest) -> int | None:
-    """How many images the request asks for; None if it does not say."""
-    count = request.to_dict().get("num_outputs")
-    return count if isinstance(count, int) else None
 
 
 def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
@@ -190,7 +184,7 @@ def open_folder(text: str) -> Path:
         InvalidRequestError: it cannot be made, or no file can be written there.
     """
     folder = Path(text)
-    if folder.suffix.lower() in IMAGE_SUFFIXES:
+    if has_ending(folder):
         raise InvalidRequestError(
             f"--out {text}: this is the folder for the images; give a name without {folder.suffix}"
         )

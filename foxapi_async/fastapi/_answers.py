@@ -93,6 +93,9 @@ _UNAVAILABLE = ErrorAnswer(503, "unavailable", "Images cannot be made at the mom
 _ACCOUNT = attrs.evolve(_UNAVAILABLE, level=logging.ERROR)
 _UNUSABLE = ErrorAnswer(502, "upstream", "The image service gave no usable answer.", level=logging.WARNING)
 _NOT_READY = ErrorAnswer(504, "not_ready", "The task has not ended yet. It continues: ask for its id again.")
+_UNREADABLE = ErrorAnswer(
+    502, "unreadable_result", "The task is completed, but its result cannot be read.", level=logging.ERROR
+)
 _UNCERTAIN = ErrorAnswer(
     502,
     "uncertain_submit",
@@ -106,6 +109,7 @@ _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (_errors.InvalidRequestError, lambda error: ErrorAnswer(422, "invalid_request", _listed(error.problems))),
     (_errors.TaskFailedError, lambda error: ErrorAnswer(502, "task_failed", str(error), code=error.code)),
     (_errors.TaskCancelledError, lambda error: ErrorAnswer(502, "task_cancelled", str(error))),
+    (_errors.UnreadableResultError, lambda _: _UNREADABLE),
     (_errors.TaskError, lambda _: _NOT_READY),
     (_errors.UncertainSubmitError, lambda _: _UNCERTAIN),
     (_errors.AuthenticationError, lambda _: _ACCOUNT),
@@ -168,7 +172,7 @@ def add_error_handlers(app: Starlette) -> None:
     - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
     - `RateLimitError`: 429; service unavailable or not reached: 503; both with Retry-After in whole seconds
     - 401, 402, 403 of our own account: 503, logged as an error and not shown
-    - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`: 502
+    - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`, `UnreadableResultError`: 502
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed
     - `NotFoundError` of a task: 404; anything else: 502, or 500 for a wrong configuration; both logged and not shown

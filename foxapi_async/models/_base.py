@@ -89,6 +89,12 @@ class GenerationRequest(abc.ABC):
             {name: replaced[name] for name in self.fields_of_kind("images") if name in given}
         )
 
+    @property
+    def expected(self) -> int:
+        """How many results the request asks for; 1 if it does not say."""
+        count = getattr(self, "num_outputs", None)
+        return count if isinstance(count, int) and count > 1 else 1
+
     def price_fields(self) -> dict[str, Any]:
         """The fields that may decide the price: all except texts. Only the number of input files counts."""
         texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")

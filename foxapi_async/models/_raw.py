@@ -70,6 +70,12 @@ class RawRequest(GenerationRequest):
         prompt = {} if self.prompt is None else {"prompt": self.prompt}
         return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
 
+    @property
+    def expected(self) -> int:
+        """How many results the request asks for; 1 if it does not say."""
+        counts = (self.params.get(name) for name in ("num_outputs", "n"))
+        return next((count for count in counts if isinstance(count, int) and count > 1), 1)
+
     @classmethod
     def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
         """The names of the fields of this kind that every model has."""

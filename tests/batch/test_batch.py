@@ -348,7 +348,7 @@ async def test_a_run_that_the_service_never_answered_ends_after_a_minute(tmp_pat
     """If no connection ever opens, the batch pauses after 60 s, and nothing is lost."""
     batch = Batch(foxes(3), tmp_path)
     with closed_port() as url:
-        async with FoxSession("sk-test", base_url=url) as fox:
+        async with FoxSession("sk-test-12345", base_url=url) as fox:
             with pytest.raises(ConnectionFailedError):
                 async for _ in batch.run(fox):
                     raise AssertionError("an outcome")

@@ -124,7 +124,7 @@ async def test_an_answer_that_comes_byte_by_byte_renews_nothing(use, part):
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with FoxSession("sk-test", base_url=url, task_timeout=LIFE) as fox:
+    async with FoxSession("sk-test-12345", base_url=url, task_timeout=LIFE) as fox:
         seconds, error = await seconds_of(use(fox))
     server.close()
     await asyncio.sleep(60)
@@ -351,7 +351,7 @@ async def test_a_refused_connection_is_tried_once_at_a_time(monkeypatch):
     monkeypatch.setattr(VirtualLoop, "sock_connect", counted)
     for tries in (1, 4):
         retry = RetryPolicy(tries=tries)
-        async with FoxSession("sk-test", base_url="http://127.0.0.1:9", retry=retry) as fox:
+        async with FoxSession("sk-test-12345", base_url="http://127.0.0.1:9", retry=retry) as fox:
             for use in (fox.submit(fox_request()), fox.fetch("task-1"), fox.upload(b"GIF89a")):
                 attempts.clear()
                 _, error = await seconds_of(use)
@@ -427,7 +427,7 @@ async def test_a_port_that_does_not_answer_is_not_waited_for():
                 waiting.setblocking(False)
                 waiting.connect_ex(deaf.getsockname())
             url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-            async with FoxSession("sk-test", base_url=url) as fox:
+            async with FoxSession("sk-test-12345", base_url=url) as fox:
                 late = await least_overshoot(lambda: fox.submit(fox_request(), timeout=SHORT))
 
     assert late < BOUND

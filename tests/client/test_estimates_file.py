@@ -157,4 +157,4 @@ async def test_two_sessions_may_share_what_they_learn(emulator):
 def test_anything_else_is_refused(given):
     """The error names the value, when the session is made."""
     with pytest.raises(ConfigurationError, match="estimates="):
-        FoxSession("key", estimates=given)
+        FoxSession("sk-estimates", estimates=given)

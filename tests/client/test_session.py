@@ -797,7 +797,7 @@ async def test_what_is_no_plain_function_is_no_hook():
         pass
 
     with pytest.raises(ConfigurationError, match="hooks"):
-        FoxSession("sk-test", hooks=[hook])
+        FoxSession("sk-test-12345", hooks=[hook])
 
 
 @pytest.mark.parametrize("estimate", ["45", float("nan"), [45]])
@@ -871,7 +871,7 @@ async def test_a_fault_in_the_timers_turn_is_reported_too(emulator, caplog):
 def test_a_session_that_was_refused_can_be_shown():
     """A log of the traceback of a wrong setting shows the session's repr, not another error."""
     with pytest.raises(ConfigurationError) as caught:
-        FoxSession("sk-test", base_url="nonsense")
+        FoxSession("sk-test-12345", base_url="nonsense")
 
     half_made = caught.traceback[-1].frame.f_locals["self"]
     assert "<FoxSession refused>" == repr(half_made)

@@ -163,7 +163,7 @@ async def test_endless_429s_end(emulator, fox):
 
 async def test_nothing_was_sent_is_tried_again_and_then_said(emulator):
     """A refused connection is tried again; in the end ConnectionFailedError says that nothing was sent."""
-    async with FoxSession("sk-test", base_url="http://127.0.0.1:9") as fox:
+    async with FoxSession("sk-test-12345", base_url="http://127.0.0.1:9") as fox:
         error = await failure_of(fox.submit(fox_request()))
 
     assert isinstance(error, ConnectionFailedError)
@@ -174,7 +174,9 @@ async def test_nothing_was_sent_is_tried_again_and_then_said(emulator):
 
 async def test_a_deadline_while_nothing_could_be_sent_raises_what_it_waited_on(emulator):
     """A submit whose time ends between two tries raises the last refusal."""
-    async with FoxSession("sk-test", base_url="http://127.0.0.1:9", retry=RetryPolicy(tries=10_000)) as fox:
+    async with FoxSession(
+        "sk-test-12345", base_url="http://127.0.0.1:9", retry=RetryPolicy(tries=10_000)
+    ) as fox:
         error = await failure_of(fox.submit(fox_request(), timeout=5))
 
     assert isinstance(error, ConnectionFailedError)

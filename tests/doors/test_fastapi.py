@@ -162,6 +162,7 @@ ANSWERS = [
     (_errors.InvalidRequestError(SECRET, problems=("prompt: missing",)), 422, "invalid_request", None, None),
     (_errors.TaskFailedError("task t failed", code="content_policy", task_id="t"), 502, "task_failed", None, None),
     (_errors.TaskCancelledError("task t was cancelled", task_id="t"), 502, "task_cancelled", None, None),
+    (_errors.UnreadableResultError(SECRET, task_id="t"), 502, "unreadable_result", None, "ERROR"),
     (_errors.TaskTimeoutError(SECRET, task_id="t"), 504, "not_ready", None, None),
     (_errors.TaskAbandonedError(SECRET, task_id="t"), 504, "not_ready", None, None),
     (_errors.UncertainSubmitError(SECRET, status=502), 502, "uncertain_submit", None, "ERROR"),
@@ -239,7 +240,7 @@ def test_every_error_has_a_row():
 
 def test_the_fields_of_an_error_body():
     """The body has problems, code and id if there are any, and nothing else."""
-    bodies = [json.loads(error_response(ANSWERS[row][0]).body)["error"] for row in (0, 1, 3, 5)]
+    bodies = [json.loads(error_response(ANSWERS[row][0]).body)["error"] for row in (0, 1, 4, 6)]
     extras = [{k: v for k, v in body.items() if k not in {"type", "message"}} for body in bodies]
 
     assert [

@@ -497,7 +497,11 @@ async def test_events_without_a_known_beginning_are_ignored(lab):
 
 def _event(task_id, *, final=False, model="m"):
     snapshot = TaskSnapshot(
-        id=task_id, model=model, status="completed" if final else "pending", has_results=final
+        id=task_id,
+        model=model,
+        status="completed" if final else "pending",
+        has_results=final,
+        has_values=final,
     )
     return TaskEvent(
         task_id=task_id,

@@ -1238,11 +1238,11 @@ async def test_an_emulator_never_entered_can_be_left():
 
 def test_threaded():
     """Synchronous code has the same emulator in a thread."""
-    with ThreadedEmulator(seconds=0, key="sk-test") as emulator:
+    with ThreadedEmulator(seconds=0, key="sk-test-12345") as emulator:
         request = urllib.request.Request(
             emulator.url + IMAGES,
             json.dumps(GROK).encode(),
-            {"Authorization": "Bearer sk-test", "Content-Type": "application/json"},
+            {"Authorization": "Bearer sk-test-12345", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request) as reply:
             task_id = json.load(reply)["id"]
@@ -1256,7 +1256,7 @@ def test_threaded():
         emulator.billed_images,
         emulator.connections,
         emulator.faults_fired,
-    ) == ("sk-test", 1, 1, 1, 0)
+    ) == ("sk-test-12345", 1, 1, 1, 0)
 
 
 def test_threaded_server_that_breaks(monkeypatch):
@@ -1297,21 +1297,23 @@ def test_command(number):
         "--port",
         "0",
         "--key",
-        "sk-x",
+        "sk-x-12345",
         "--fault-rate",
         "1",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         _, key, url = [process.stdout.readline().strip() for _ in range(3)]
         request = urllib.request.Request(
-            url.partition("=")[2] + "/v1/models", headers={"Authorization": "Bearer sk-x"}
+            url.partition("=")[2] + "/v1/models", headers={"Authorization": "Bearer sk-x-12345"}
         )
         with urllib.request.urlopen(request) as reply:
             status = reply.status
         process.send_signal(number)
         rest = process.communicate(timeout=10)
 
-    assert key == "export FOXAPI_API_KEY=sk-x" and url.startswith("export FOXAPI_BASE_URL=http://127.0.0.1:")
+    assert key == "export FOXAPI_API_KEY=sk-x-12345" and url.startswith(
+        "export FOXAPI_BASE_URL=http://127.0.0.1:"
+    )
     assert (status, process.returncode, rest) == (200, 0, ("", ""))
 
 

@@ -693,14 +693,14 @@ async def test_two_files_race_for_one_name(tmp_path, monkeypatch, overwrite, lin
     async with Host(by_path(a=PICTURE, b=OTHER)) as host:
         images = [GeneratedImage(f"{host.url}/{path}") for path in "ab" * 4]
         outcomes = await asyncio.gather(
-            *(image.download(tmp_path / "fox.img", overwrite=overwrite) for image in images),
+            *(image.download(tmp_path / "fox.bin", overwrite=overwrite) for image in images),
             return_exceptions=True,
         )
 
     saved = [outcome for outcome in outcomes if isinstance(outcome, SavedFile)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, DownloadError)]
-    found = (tmp_path / "fox.img").read_bytes()
-    assert ["fox.img"] == names_in(tmp_path)
+    found = (tmp_path / "fox.bin").read_bytes()
+    assert ["fox.bin"] == names_in(tmp_path)
     assert (8, 0) if overwrite else (1, 7) == (len(saved), len(refused))
     assert found in (PICTURE, OTHER)
     assert digest(found) in {file.sha256 for file in saved}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from foxapi_async._files.names import ENDINGS, ending
+from foxapi_async._files.names import ENDINGS, ending, has_ending
 
 SAMPLES = {
     ".png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
@@ -96,3 +97,55 @@ def test_the_list_has_every_ending():
     """The list of endings has each of the samples, and `.bin`."""
     assert {*SAMPLES, ".bin", ".svg"} <= set(ENDINGS)
     assert sorted(set(ENDINGS)) == list(ENDINGS)
+
+
+def media(*brands: bytes) -> bytes:
+    """The first box of an ISO media file with these brands, the main one first."""
+    main, *others = brands
+    body = b"ftyp" + main + b"\0\0\0\0" + b"".join(others)
+    return (4 + len(body)).to_bytes(4) + body + b"\0\0\0\x10meta"
+
+
+@pytest.mark.parametrize(
+    ("brands", "declared", "name"),
+    [
+        ((b"avis",), None, ".avif"),
+        ((b"heix",), None, ".heic"),
+        ((b"mif1", b"miaf", b"avif"), None, ".avif"),
+        ((b"msf1", b"hevc"), "image/avif", ".heic"),
+        ((b"mif1",), None, ".heic"),
+        ((b"mif1",), "image/avif", ".avif"),
+        ((b"isom", b"mp42"), "image/png", ".mp4"),
+    ],
+)
+def test_all_brands_of_a_media_file_count(brands, declared, name):
+    """The compatible brands name the codec if the main brand does not, and then the declared type."""
+    assert name == ending(media(*brands), declared)
+
+
+@pytest.mark.parametrize("text", [b"BMW is a maker of cars", b"ID3 is a tag"])
+def test_a_text_is_not_a_file_because_of_its_first_letters(text):
+    """A short signature counts only before bytes that no text has."""
+    assert ending(text, "text/plain") is None
+    assert ending(text, "image/png") is None
+
+
+@pytest.mark.parametrize("head", [b"{\x00\x01", b"<\x00\xff"])
+def test_unknown_bytes_are_never_dropped(head):
+    """Bytes that no text has are a file, even if they begin like markup or are declared as a text."""
+    assert ".bin" == ending(head, "text/html")
+
+
+@pytest.mark.parametrize("declared", [None, "text/xml", "image/svg+xml"])
+def test_a_drawing_is_an_image(declared):
+    """SVG is recognised by its root element."""
+    assert ".svg" == ending(b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'>", declared)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("fox.png", True), ("fox.JPEG", True), ("portrait of Dr. Fox", False), ("v1.5", False), ("fox", False)],
+)
+def test_only_known_endings_count(name, expected):
+    """A dot in a name is not the ending of a file type."""
+    assert expected is has_ending(Path(name))

@@ -167,7 +167,7 @@ def offers(value: object) -> set[str]:
 
 
 IMAGE = {"content_type", "download", "raw", "read", "save", "task_id", "url"}
-RESULT = {"download", "elapsed", "images", "model", "raw", "save", "task_id", "usage"}
+RESULT = {"credits", "download", "elapsed", "images", "missing", "model", "raw", "save", "task_id", "usage"}
 SNAPSHOT = {
     *(
         "created",
@@ -175,6 +175,7 @@ SNAPSHOT = {
         "estimated_time",
         "finished",
         "has_results",
+        "has_values",
         "id",
         "images",
         "model",

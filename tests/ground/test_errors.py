@@ -28,6 +28,7 @@ BILLED_UNLESS_TOLD = {
     "TaskError": "yes",
     "TaskTimeoutError": "yes",
     "TaskAbandonedError": "yes",
+    "UnreadableResultError": "yes",
     "DownloadError": "yes",
 }
 

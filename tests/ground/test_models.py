@@ -753,3 +753,17 @@ def test_import_is_light():
     loaded = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
 
     assert not {"cattrs", "aiohttp", "asyncio", "difflib", "random"} & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("request_", "count"),
+    [
+        (GrokImagineImage("a fox", num_outputs=3), 3),
+        (GrokImagineImage("a fox"), 1),
+        (RawRequest("m", params={"n": 4}), 4),
+        (RawRequest("m", params={"num_outputs": "many"}), 1),
+    ],
+)
+def test_a_request_knows_how_many_results_it_asks_for(request_, count):
+    """The count is that of the request, or 1."""
+    assert count == request_.expected

@@ -24,10 +24,10 @@ def account(api_key=KEY, base_url=None, *, allow_http=False, **environ):
 
 def test_arguments_come_before_the_environment():
     """Arguments come before the variables, and these before the documented host."""
-    environ = {"FOXAPI_API_KEY": "sk-env", "FOXAPI_BASE_URL": "https://env.test"}
+    environ = {"FOXAPI_API_KEY": "sk-environ", "FOXAPI_BASE_URL": "https://env.test"}
 
     assert (account().key, account().base_url) == (KEY, DEFAULT_BASE_URL)
-    assert account(None, **environ).key == "sk-env"
+    assert account(None, **environ).key == "sk-environ"
     assert account(None, **environ).base_url == "https://env.test"
     assert account(base_url="https://arg.test", **environ).key == KEY
     assert account(base_url="https://arg.test", **environ).base_url == "https://arg.test"
@@ -59,7 +59,7 @@ def test_a_missing_key_names_both_ways_out(key, environ):
         account(key, **environ)
 
 
-@pytest.mark.parametrize("key", [b"sk-x", 5, ["sk-x"]])
+@pytest.mark.parametrize("key", [b"sk-x-12345", 5, ["sk-x-12345"]])
 def test_a_key_is_text(key):
     """A key of another type is refused without showing it."""
     with pytest.raises(ConfigurationError, match=r"the API key is a \w+, not a text"):
@@ -228,3 +228,9 @@ def test_anything_gives_an_account_or_a_configuration_error(rest, url, allow_htt
 def test_loopback(host, is_ours):
     """This machine is recognised by name or address."""
     assert is_ours is is_loopback(host)
+
+
+def test_a_short_key_is_refused():
+    """A key of fewer than eight characters occurs in ids and file names, where it would be hidden."""
+    with pytest.raises(ConfigurationError, match="only 7 characters"):
+        account("sk-1234")

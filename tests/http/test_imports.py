@@ -51,7 +51,7 @@ async def main():
         url = f"http://localhost:{server.sockets[0].getsockname()[1]}"
         import_everything()
         retry = RetryPolicy(tries=1)
-        async with FoxSession(emulator.key, base_url=emulator_url) as fox, FoxSession("k", base_url=url, retry=retry) as strange:
+        async with FoxSession(emulator.key, base_url=emulator_url) as fox, FoxSession("sk-strange", base_url=url, retry=retry) as strange:
             note("")
             result = await fox.generate(GrokImagineImage("a fox"))
             note("generate")

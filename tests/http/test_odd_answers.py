@@ -15,7 +15,7 @@ from helpers import fox_request
 
 from foxapi_async import APIError, FoxSession, ResponseDecodeError, RetryPolicy
 
-KEY = "sk-test"
+KEY = "sk-test-12345"
 
 
 @contextlib.contextmanager

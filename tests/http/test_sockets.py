@@ -172,7 +172,7 @@ class Host:
 
 async def outcome_of(host, size="small", *, retry=HURRIED, **options):
     """The handle or the error of one submit."""
-    async with FoxSession("sk-test", base_url=host.url, retry=retry) as fox:
+    async with FoxSession("sk-test-12345", base_url=host.url, retry=retry) as fox:
         try:
             return await fox.submit(RawRequest("fox", "x" * BODIES[size]), **options)
         except FoxError as error:
@@ -317,7 +317,7 @@ async def test_a_handshake_that_fails_sent_nothing(ending):
 
     assert isinstance(error, ConnectionFailedError)
     assert ("no", True, 3) == (error.charged, error.retryable, len(host.lines))
-    assert all(line.received[0] == 0x16 and b"sk-test" not in line.received for line in host.lines)
+    assert all(line.received[0] == 0x16 and b"sk-test-12345" not in line.received for line in host.lines)
 
 
 async def test_a_port_that_opens_late_gets_one_request():
@@ -403,7 +403,7 @@ async def test_a_submit_that_is_given_up_at_any_instant_is_not_called_free_if_it
     caplog.set_level(logging.WARNING, logger="foxapi_async")
     chance, errors, handles = random.Random(4), {}, []
     async with Shop(delay=0.001) as shop:
-        async with FoxSession("sk-test", base_url=shop.url) as fox:
+        async with FoxSession("sk-test-12345", base_url=shop.url) as fox:
             for name in map(str, range(TRIALS)):
                 seconds = chance.uniform(0.00001, 0.004)
                 request = RawRequest("fox", name)
@@ -435,7 +435,7 @@ async def test_a_connect_timeout_of_any_length_sends_no_submit_twice():
     async with Shop(delay=0.0) as shop:
         for name in map(str, range(TRIALS)):
             retry = RetryPolicy(tries=3, connect_timeout=chance.uniform(0.00001, 0.003))
-            async with FoxSession("sk-test", base_url=shop.url, retry=retry) as fox:
+            async with FoxSession("sk-test-12345", base_url=shop.url, retry=retry) as fox:
                 try:
                     await fox.submit(RawRequest("fox", name))
                 except FoxError as error:

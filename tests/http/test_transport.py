@@ -103,7 +103,7 @@ async def test_a_large_body_is_kept_without_the_key(monkeypatch):
 async def test_large_bodies_are_read_one_at_a_time(monkeypatch):
     """A second one waits until the first is parsed; a small one does not."""
     monkeypatch.setattr(transport, "LARGE_BYTES", 10)
-    reader, gate, order = _transport_with("sk-1"), asyncio.Event(), []
+    reader, gate, order = _transport_with("sk-1-12345"), asyncio.Event(), []
 
     class Slow(_Response):
         async def readany(self):

@@ -57,7 +57,7 @@ class Service:
 
     def session(self, **options):
         """A session that uses it."""
-        return FoxSession("sk-test", base_url=self.url, **options)
+        return FoxSession("sk-test-12345", base_url=self.url, **options)
 
 
 @contextlib.asynccontextmanager

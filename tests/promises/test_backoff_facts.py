@@ -63,7 +63,7 @@ async def test_submits_that_cannot_connect_have_full_jitter():
     """The wait after the n-th failure is anything from 0 to 0.25 s times two to the power n - 1, at most 8 s."""
     waits = Waits("submit")
     retry = RetryPolicy(tries=8)
-    async with FoxSession("sk-test", base_url="http://127.0.0.1:9", retry=retry, hooks=[waits]) as fox:
+    async with FoxSession("sk-test-12345", base_url="http://127.0.0.1:9", retry=retry, hooks=[waits]) as fox:
         await ended(fox.submit(fox_request()) for _ in range(MANY))
 
     ranges = dict(enumerate([0.25, 0.5, 1, 2, 4, CAP, CAP], 1))
@@ -184,7 +184,7 @@ async def test_items_come_back_one_by_one_after_an_outage(tmp_path):
     """Fifty items of a batch cannot connect at the same moment. Their second tries are spread over seconds."""
     requests = [fox_request(f"fox {n}") for n in range(50)]
     async with Unreachable(silent=False) as service:
-        session = FoxSession("sk-test", base_url=service.url, retry=RetryPolicy(tries=1))
+        session = FoxSession("sk-test-12345", base_url=service.url, retry=RetryPolicy(tries=1))
         async with session as fox, contextlib.aclosing(Batch(requests, tmp_path).run(fox)) as outcomes:
             with contextlib.suppress(TimeoutError, FoxError):
                 async with asyncio.timeout(20):

@@ -91,7 +91,7 @@ async def test_a_run_closed_after_an_uncertain_try_does_not_leave_its_item_new(t
 async def interrupted(tmp_path):
     """A run of two items that is closed while both wait for the TLS handshake. Returns its duration."""
     requests = [("a", fox_request()), ("b", fox_request())]
-    async with Unreachable(silent=True) as service, FoxSession("sk-test", base_url=service.url) as fox:
+    async with Unreachable(silent=True) as service, FoxSession("sk-test-12345", base_url=service.url) as fox:
         outcomes = Batch(requests, tmp_path).run(fox)
         reading = asyncio.create_task(anext(outcomes))
         await asyncio.sleep(1)

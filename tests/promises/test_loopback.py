@@ -85,13 +85,13 @@ async def test_a_session_of_ones_own_that_cannot_be_used_is_refused():
     async with with_auth:
         for own in (closed, with_auth):
             with pytest.raises(ConfigurationError, match="http="):
-                async with FoxSession("sk-test", http=own):
+                async with FoxSession("sk-test-12345", http=own):
                     raise AssertionError("entered")
 
 
 async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
     """An allowed plain connection to another machine gives one warning, on entering."""
-    async with FoxSession("sk-test", base_url="http://fox.example", allow_http=True):
+    async with FoxSession("sk-test-12345", base_url="http://fox.example", allow_http=True):
         pass
 
     assert "unencrypted" in caplog.text
@@ -191,7 +191,7 @@ async def test_nothing_below_repeats_a_request(own):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     http = aiohttp.ClientSession() if own else None
-    async with FoxSession("sk-test", base_url=url, http=http, retry=RetryPolicy(tries=1)) as fox:
+    async with FoxSession("sk-test-12345", base_url=url, http=http, retry=RetryPolicy(tries=1)) as fox:
         assert "pending" == (await fox.fetch("task-1")).status
         with pytest.raises(ConnectionFailedError):
             await fox.fetch("task-1")

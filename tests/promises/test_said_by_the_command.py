@@ -80,7 +80,7 @@ def test_a_service_that_cannot_be_reached(words):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     command = [sys.executable, "-m", "foxapi_async", "batch", "p.jsonl", "--out", "out"]
-    settings = {"FOXAPI_API_KEY": "sk-x", "FOXAPI_BASE_URL": f"http://127.0.0.1:{port}"}
+    settings = {"FOXAPI_API_KEY": "sk-0123456789", "FOXAPI_BASE_URL": f"http://127.0.0.1:{port}"}
     with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as child:
         said = first_words(child, "cannot connect", 15)
 

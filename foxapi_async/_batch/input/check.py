@@ -15,7 +15,7 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.source import facts_of
-from foxapi_async.models import GenerationRequest, RawRequest
+from foxapi_async.models import GenerationRequest
 from foxapi_async.models._values import shown
 
 _KEPT_WRONG = 1000
@@ -93,7 +93,7 @@ class _Count:
                     self._problems.append(attrs.evolve(line, request=None, problems=problems))
             else:
                 self._requests[request.model] += 1
-                self._images[request.model] += _images_of(request)
+                self._images[request.model] += request.expected
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))
@@ -118,14 +118,3 @@ def _file_problem(path: str) -> str | None:
             return None if file.read(1) else "the file is empty"
     except (OSError, ValueError) as error:  # a null byte is a ValueError
         return getattr(error, "strerror", None) or str(error)
-
-
-def _images_of(request: GenerationRequest) -> int:
-    """How many images a request makes; one if it does not say."""
-    fields = (
-        request.params
-        if isinstance(request, RawRequest)
-        else {"num_outputs": getattr(request, "num_outputs", 1)}
-    )
-    count = fields.get("num_outputs")
-    return count if isinstance(count, int) and count > 1 else 1

@@ -1,0 +1,136 @@
+"""Reads the results of a task: where its files are, in each form that a gateway of this family uses.
+
+- FoxAPI: `results: [{url}]`; its oldest pages: `output: {url, urls}`.
+- Its sister gateway and the clients of both: `results: ["https://…"]`, `results: [{image_url}]`, a list of
+  addresses in `url`, `result_data: [{image_url}]`.
+- Pictures inside the reply: a `data:` address, or `b64_json`, which becomes one.
+
+An address without a host belongs to the API's own origin. An address with another scheme than http, https
+and data is not read, because saving it must open nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes, urljoin
+
+from foxapi_async._wire.json_values import JsonValue, Raw, read_text
+
+# The documented models make four at most. A reply with a hundred thousand blocked the loop for a second.
+MOST_FILES = 1000
+
+_ADDRESSES = "urls", "url", "image_url", "video_url", "audio_url"
+# Results that are not files: a voice, a profile, a text (docs.foxapi.cc get-task-detail, special results).
+_VALUES = "voice_id", "profile_id", "choices", "text"
+_TEXT_TYPES = "llm", "text"
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d+(?:/|$))", re.IGNORECASE)  # not the port of `host:8080/a.png`
+_DATA = re.compile(r"data:[\w.+/-]*(?:;[^,;]*)*,.", re.IGNORECASE | re.ASCII)
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?/", re.IGNORECASE | re.ASCII)
+_NOT_IN_ADDRESS = re.compile(r"[\s<>\"\x00-\x1f]")
+
+
+class ResultFile(NamedTuple):
+    """One result that has an address: http, https or data. `raw` is its whole object in the reply."""
+
+    url: str
+    content_type: str | None
+    raw: Raw
+
+
+def results_in(raw: Raw) -> list[JsonValue]:
+    """The results of a reply, as they are. Null, and an object or text without content, is not a result."""
+    older: JsonValue = raw.get("output")
+    if isinstance(older, dict):
+        older = older.get("urls") or older.get("url")
+    given: list[JsonValue] = [raw.get("results"), raw.get("result_data"), older]
+    for value in given:
+        items: list[JsonValue] = value if isinstance(value, list) else [value]
+        if found := [item for item in items if not _is_empty(item)]:
+            return found[:MOST_FILES]
+    return []
+
+
+def _is_empty(item: JsonValue) -> bool:
+    if isinstance(item, dict):
+        return not any(item.values())
+    return not (isinstance(item, (str, list)) and item)
+
+
+def files_in(results: list[JsonValue], origin: str) -> tuple[ResultFile, ...]:
+    """The results that have an address.
+
+    Args:
+        results: of a reply.
+        origin: of the API, for addresses without a host; "" if unknown.
+    """
+    found = (file for item in results for file in _files_of(item, origin, item))
+    return tuple(itertools.islice(found, MOST_FILES))
+
+
+def has_values(results: list[JsonValue], kind: JsonValue) -> bool:
+    """Whether some of the results are voices, profiles or texts, which have no file. `kind` is the task's type."""
+    if kind in _TEXT_TYPES:
+        return bool(results)
+    return any(isinstance(item, dict) and any(item.get(name) for name in _VALUES) for item in results)
+
+
+def _files_of(value: JsonValue, origin: str, result: JsonValue) -> Iterator[ResultFile]:
+    """The files that a value inside a result names."""
+    raw: dict[str, Any] = result if isinstance(result, dict) else {"url": result}
+    if isinstance(value, str):
+        url = _usable(value, origin)
+        if url is not None:
+            yield ResultFile(url, read_text(raw.get("content_type")), raw)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _files_of(item, origin, item if isinstance(item, dict) else result)
+    elif isinstance(value, dict):
+        inside: JsonValue = value.get("b64_json")
+        encoded = inside if not isinstance(inside, str) or _DATA.match(inside) else f"data:;base64,{inside}"
+        for address in (*(value.get(name) for name in _ADDRESSES), encoded):
+            files = list(_files_of(address, origin, result))
+            if files:
+                yield from files
+                return
+
+
+def _usable(text: str, origin: str) -> str | None:
+    """The address as it can be fetched, or None."""
+    text = text.strip()
+    if text[:8].lower().startswith(("http://", "https://")):
+        return text
+    if _SCHEME.match(text):
+        return text if _DATA.match(text) else None
+    if not text or _NOT_IN_ADDRESS.search(text):
+        return None
+    if text.startswith("//") or _HOST.match(text):
+        return f"https://{text.lstrip('/')}"
+    return urljoin(f"{origin}/", text) if origin else None
+
+
+def is_inside(url: str) -> bool:
+    """Whether the address holds the file itself (RFC 2397)."""
+    return url[:5].lower() == "data:"
+
+
+def decode(url: str) -> tuple[bytes, str | None]:
+    """The bytes of a `data:` address, and their declared type.
+
+    Raises:
+        ValueError: it is not valid base64.
+    """
+    head, _, text = url.partition(",")
+    kind, *parameters = head[5:].lower().split(";")
+    data = unquote_to_bytes(text)
+    if "base64" in parameters:
+        data = b"".join(data.split()).translate(_URL_SAFE).rstrip(b"=")
+        data = base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    return data, kind or None
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")  # RFC 4648 section 5
