@@ -35,7 +35,6 @@ from foxapi_async._handles.state import Signal
 from foxapi_async._listener import RareWarnings
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
-from foxapi_async._wire.texts import shorten
 
 # How long a 404 may come from a replica that does not know the task yet.
 FRESH_AFTER_SUBMIT = 10.0
@@ -102,9 +101,7 @@ class Poller:
         notice: Submitted | None = None,
         expected: int = 1,
     ) -> TaskHandle:
-        """Track a task that was just submitted, with so many `expected` results. Hooks get the `notice` after
-        its id is safe.
-        """
+        """Track a task that was just submitted. Hooks get the `notice` after its id is safe."""
         now = self._loop.time()
         task = self._tasks.get(snapshot.id) or TrackedTask(
             snapshot.id, now, None, now + FRESH_AFTER_SUBMIT, from_start=True
@@ -266,9 +263,8 @@ class Poller:
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
-        if task.is_odd(snapshot):
-            text = "the status %r of task %s is not documented: the task counts as running, although it has results or an error"
-            self._warnings.warn("odd_status", now, text, shorten(snapshot.status, 100), task.id)
+        if oddity := task.oddity(snapshot):
+            self._warnings.warn("odd_status", now, "%s", oddity)
         self._distribute(task, event, step, now)
 
     def _distribute(self, task: TrackedTask, event: TaskEvent, step: float, now: float) -> None:
@@ -381,8 +377,6 @@ class Poller:
         error = self._tasks[handle.id].abandoned_error(handle, self._closed_by)
         end_handle(handle, Signal.CLOSE, error)
         self._detach(handle)
-
-    # For other modules.
 
     def current_events(self) -> list[TaskEvent]:
         """The last event of every tracked task."""

@@ -64,7 +64,7 @@ class TrackedTask:
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         expected: how many results were requested.
         empties: replies in a row of "completed" without results, or with too few.
-        completed: when it was first "completed" with too few results, or with results that cannot be read.
+        completed: since when it is "completed" with too few results, or with results that cannot be read; else None.
         failures: failed polls in a row.
         failing_since: when the first of these failed; None if the last poll did not fail.
         failure: the error of the last failed poll.
@@ -115,6 +115,8 @@ class TrackedTask:
             ended = self.completed = now if self.completed is None else self.completed
             if now < self.completed + RESULT_SECONDS:
                 signal = Signal.EMPTY
+        else:
+            self.completed = None
         final = signal in REMOTELY_OVER
         if self.event is None and not self.from_start:
             self.created = now - age_at_reply(snapshot.created, date)
@@ -151,12 +153,15 @@ class TrackedTask:
         )
         return event
 
-    def is_odd(self, snapshot: TaskSnapshot) -> bool:
-        """Whether a status is not documented, but the reply has results or an error, as if the task were over."""
+    def oddity(self, snapshot: TaskSnapshot) -> str | None:
+        """What to log about a reply that looks like an end, but has a status that is not documented."""
         is_known = (
             snapshot.status.lower() in {"pending", "processing"} or signal_of(snapshot) is not Signal.RUNNING
         )
-        return not is_known and (snapshot.has_results or snapshot.error is not None)
+        if is_known or not (snapshot.has_results or snapshot.error):
+            return None
+        status = shorten(snapshot.status, 100)
+        return f"task {self.id} has results or an error, but its status {status!r} is not documented: it is polled on"
 
     def ending(self, event: TaskEvent) -> TaskResult | FoxError | None:
         """The result or error that a final event gives; None before the end."""

@@ -8,8 +8,8 @@
 - `estimated_time` is in `task_info`.
 - `error` is an object or a text.
 
-`results` reads the results of a task. `error_replies` reads refusals. `_policy` decides what follows from them. Comments name the pages of
-docs.foxapi.cc that state the rules.
+`results` reads the results of a task. `error_replies` reads refusals. `_policy` decides what follows from
+them. Comments name the pages of docs.foxapi.cc that state the rules.
 """
 
 from __future__ import annotations

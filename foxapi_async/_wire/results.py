@@ -28,8 +28,12 @@ _ADDRESSES = "urls", "url", "image_url", "video_url", "audio_url"
 _VALUES = "voice_id", "profile_id", "choices", "text"
 _TEXT_TYPES = "llm", "text"
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?!\d+(?:/|$))", re.IGNORECASE)  # not the port of `host:8080/a.png`
-_DATA = re.compile(r"data:[\w.+/-]*(?:;[^,;]*)*,.", re.IGNORECASE | re.ASCII)
+# All lengths are limited: a reply may hold a text of 32 MB, and the loop waits while it is read.
+_LONGEST_ADDRESS = 2000
+_SCHEME = re.compile(
+    r"[a-z][a-z0-9+.-]{0,100}:(?!\d+(?:/|$))", re.IGNORECASE
+)  # not the port of `host:8080/a.png`
+_DATA = re.compile(r"data:[\w.+/-]{0,200}(?:;[^,;]{0,200}){0,10},.", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?/", re.IGNORECASE | re.ASCII)
 _NOT_IN_ADDRESS = re.compile(r"[\s<>\"\x00-\x1f]")
 
@@ -50,8 +54,8 @@ def results_in(raw: Raw) -> list[JsonValue]:
     given: list[JsonValue] = [raw.get("results"), raw.get("result_data"), older]
     for value in given:
         items: list[JsonValue] = value if isinstance(value, list) else [value]
-        if found := [item for item in items if not _is_empty(item)]:
-            return found[:MOST_FILES]
+        if found := list(itertools.islice((item for item in items if not _is_empty(item)), MOST_FILES)):
+            return found
     return []
 
 
@@ -87,7 +91,7 @@ def _files_of(value: JsonValue, origin: str, result: JsonValue) -> Iterator[Resu
         if url is not None:
             yield ResultFile(url, read_text(raw.get("content_type")), raw)
     elif isinstance(value, list):
-        for item in value:
+        for item in value[:MOST_FILES]:
             yield from _files_of(item, origin, item if isinstance(item, dict) else result)
     elif isinstance(value, dict):
         inside: JsonValue = value.get("b64_json")
@@ -106,7 +110,7 @@ def _usable(text: str, origin: str) -> str | None:
         return text
     if _SCHEME.match(text):
         return text if _DATA.match(text) else None
-    if not text or _NOT_IN_ADDRESS.search(text):
+    if not text or len(text) > _LONGEST_ADDRESS or _NOT_IN_ADDRESS.search(text):
         return None
     if text.startswith("//") or _HOST.match(text):
         return f"https://{text.lstrip('/')}"

@@ -69,6 +69,20 @@ async def test_a_deadline_gives_what_there_is():
     assert at_rest
 
 
+@pytest.mark.parametrize("status", ["processing", "completed"])
+async def test_a_task_that_loses_its_results_again_is_not_called_cancelled(status):
+    """If a later reply has no results any more, the task counts as unfinished, and its deadline as a timeout."""
+    async with room(Service()) as crowd:
+        handle = submit(crowd, 4, timeout=60.0)
+        few = TaskReply(id=handle.id, files=(ONE,), **ALIKE)
+        answer(crowd, handle, few, TaskReply(id=handle.id, model="fox", status=status))
+        with pytest.raises(TaskTimeoutError):
+            await handle
+        at_rest = crowd.at_rest
+
+    assert at_rest
+
+
 async def test_results_that_cannot_be_read_are_an_error_of_their_own():
     """The error says that the task is paid for, and has what came."""
     raw = {"id": "x", "status": "completed", "results": [{"ok": True}]}

@@ -54,6 +54,20 @@ def test_addresses_in_every_form(body, found):
     assert found == urls(body)
 
 
+@pytest.mark.parametrize(
+    "text", ["A" * 300_000, "data:" + "A" * 300_000, "data:;" + "a;" * 150_000, "a." * 150_000]
+)
+def test_a_long_text_is_not_an_address(text):
+    """A text of many characters without a readable form gives no address."""
+    assert [] == urls(f'"results":["{text}"]')
+
+
+def test_a_list_inside_a_result_is_limited_too():
+    """However many addresses one result has, only the first thousand become files."""
+    listed = ",".join([f'"{URL}"'] * 3000)
+    assert 1000 == len(urls(f'"results":[{{"url":[{listed}]}}]'))
+
+
 def test_a_relative_address_needs_the_origin_of_the_api():
     """Without a known origin, an address without a host cannot be used."""
     assert [] == urls('"results":["/a.png"]', origin="")
