@@ -18,7 +18,7 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._display import public_dir
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._options import check_count, is_number
 
 
@@ -108,6 +108,11 @@ class Batch:
         "uncertain", "hold", "disk" or "budget".
         """
         return None if self._run is None else self._run.paused
+
+    async def _entry(self, key: str) -> LedgerEntry:
+        """The ledger's entry of an item of the running batch, for the command line."""
+        assert self._run is not None  # noqa: S101 - it gave this key
+        return (await self._run.ledger.look_up([key]))[key]
 
     def run(self, fox: FoxSession) -> BatchIterator:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the

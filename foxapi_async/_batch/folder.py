@@ -16,12 +16,14 @@ import attrs
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import Hint, InvalidRequestError, LedgerError, UncertainSubmitError
+from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import SqliteLedger
-from foxapi_async._ledger.submitted_log import SUBMITTED, SubmittedLog, known_part, mark_of
+from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedLog, known_part, mark_of
 
 LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
+IMAGES = "images"
 
 # Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
@@ -72,13 +74,16 @@ class BatchFolder:
 
         Raises:
             InvalidRequestError: it was begun with the emulator and this is the service, or the other way round.
-            LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service.
+            LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
+                a file of it is a link.
         """
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
+        await in_thread(_refuse_links, out)
         log = files.log
         has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
         before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
         async with SqliteLedger.opened(files.ledger, before_making=before_making) as ledger:
+            await in_thread(remove_parts, out / IMAGES)
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
             await _check_service(out, ledger, counts, terms)
@@ -144,7 +149,20 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
     )
 
 
-# The service of a folder.
+# What belongs to a folder: its files, and its service.
+
+
+def _refuse_links(out: Path) -> None:
+    """Refuse a link in place of a file or folder of ours. What is written through it would change another one,
+    and two runs of one ledger would lock two files.
+    """
+    names = (LEDGER, f"{LEDGER}.lock", MANIFEST, SUBMITTED, SUBMITTING, f".{SUBMITTED}.part", IMAGES)
+    for path in (*map(out.joinpath, names), *out.glob(f"{IMAGES}/[0-9][0-9][0-9][0-9]*")):
+        if path.is_symlink():
+            raise LedgerError(
+                f"{path} is a link, through which another file would be changed. Nothing was sent: remove the "
+                "link (the output folder itself may be one)"
+            )
 
 
 async def _check_service(

@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 
 from foxapi_async._batch.budget import Budget, credits_reserved
+from foxapi_async._batch.folder import IMAGES
 from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.record import (
     BatchOutcome,
@@ -38,8 +39,6 @@ from foxapi_async._handles.result import TaskResult, file_of
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._wire.replies import TaskReply
-
-IMAGES = "images"
 
 FILES_IN_FOLDER = 1000
 """Each further thousand items has its own folder, because larger folders are slow to list."""

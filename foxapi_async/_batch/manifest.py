@@ -21,7 +21,7 @@ from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
 from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import in_thread
+from foxapi_async._files.disk import in_thread, open_private
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
@@ -146,12 +146,12 @@ def _fingerprint(key: str, request: Any) -> str:
 
 def _open_to_append(path: Path) -> int:
     """The open file. A last line that a kill has cut is removed, because it is incomplete."""
-    if path.exists():
-        with path.open("r+b") as file:
-            end = _end_of_last_line(file)
-            if end < file.seek(0, os.SEEK_END):
-                file.truncate(end)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
+    with open(descriptor, "r+b", closefd=False) as file:
+        end = _end_of_last_line(file)
+        if end < file.seek(0, os.SEEK_END):
+            file.truncate(end)
+    return descriptor
 
 
 def _end_of_last_line(file: BinaryIO) -> int:

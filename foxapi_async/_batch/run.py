@@ -14,7 +14,7 @@ from foxapi_async._batch.budget import Budget, BudgetDecision
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
-from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
+from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.plan import BatchItems, WorkPlan
 from foxapi_async._batch.record import (
     BatchOutcome,
@@ -38,8 +38,8 @@ from foxapi_async._errors import (
     UncertainSubmitError,
     with_hint,
 )
-from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
@@ -150,6 +150,11 @@ class Run:
 
     # For the reader.
 
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the run, which is open until its last outcome was read."""
+        return self._context.ledger
+
     async def next(self) -> BatchOutcome | None:
         """The next outcome; None at the end, after everything is closed.
 
@@ -248,7 +253,6 @@ class Run:
         self._plan = WorkPlan(given, ledger, self.budget, options.again, context.changed, self._exhausted)
         if folder.is_unproven:
             self._plan.mark_unproven = folder.mark_unproven
-        await in_thread(remove_parts, options.out / IMAGES)
         ended = await note_unanswered(context)
         self.tally.update((await ledger.totals()).counts)
         pipeline = Pipeline(

@@ -28,6 +28,17 @@ to_its_end = _threads.to_its_end
 
 BUFFER_BYTES = 256 * 1024
 
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file, and make it if missing. Only its owner may read a new one. A link is not followed. Blocks.
+
+    Raises:
+        OSError: it cannot be opened, or is a link.
+    """
+    return os.open(path, flags | os.O_CREAT | _FLAGS, 0o600)
+
 
 @attrs.define(eq=False)
 class PartFile:

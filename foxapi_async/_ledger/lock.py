@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 from foxapi_async._errors import LedgerError
+from foxapi_async._files.disk import open_private
 
 # Seconds before each try: a program that checks whether a run is active has the lock for an instant.
 _PAUSES = (0.0, 0.02, 0.1)
@@ -22,11 +23,11 @@ class FileLock:
 
     Raises:
         LedgerError: another run has the lock.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made, or is a link.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        self._file = open_private(_lock_path(path), os.O_RDWR)
         try:
             _take(self._file, path)
         except BaseException:
@@ -57,7 +58,7 @@ def _take(file: int, path: Path) -> None:
 def holder_of(path: Path) -> str | None:
     """The process that has the lock of the file at `path`, such as "process 4711"; None if there is no holder."""
     try:
-        file = os.open(_lock_path(path), os.O_RDONLY | _BINARY)
+        file = os.open(_lock_path(path), os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -76,7 +77,6 @@ def _holder_name(file: int) -> str:
 
 
 _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def _release_in_child() -> None:

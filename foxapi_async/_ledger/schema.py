@@ -8,6 +8,7 @@ killed run. Every failure is a `LedgerError` that names the remedy.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async._errors import LedgerError
+from foxapi_async._files.disk import open_private
 from foxapi_async._ledger.lock import FileLock, holder_of
 
 # "FoxL", in the file's header: distinguishes a ledger from any other SQLite file.
@@ -91,8 +93,16 @@ class LedgerFile:
     copy: tempfile.TemporaryDirectory[str] | None = None
 
     def close(self) -> None:
-        """Close the connection, then release the file for others."""
+        """Close the connection, then release the file for others.
+
+        A ledger without a run is one file: a later reader finds no WAL, and makes none.
+        """
         try:
+            if self.lock is not None:
+                # Another program that reads the file may prevent it. Then the next run does it.
+                with contextlib.suppress(sqlite3.Error):
+                    for text in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", "journal_mode=DELETE"):
+                        _pragma(self.connection, text)
             self.connection.close()
         finally:
             if self.lock is not None:
@@ -120,6 +130,8 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
             found = _judge(path)
             if found.version == 0 and before_making is not None:
                 before_making()
+            if not path.exists():  # SQLite gives its other files the same owner and mode
+                os.close(open_private(path, os.O_RDWR))
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             undo.callback(connection.close)
             _prepare(path, connection, found)
@@ -174,8 +186,9 @@ def open_to_read(path: Path) -> LedgerFile:
 def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
     if not path.is_file():
         raise _nothing(path)
+    way = "immutable=1" if _is_at_rest(path) else "mode=ro"
     file = LedgerFile(
-        sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        sqlite3.connect(f"{path.as_uri()}?{way}", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     )
     undo.callback(file.close)
     try:
@@ -191,6 +204,18 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
     if version == 0:
         raise _nothing(path)
     return file
+
+
+def _is_at_rest(path: Path) -> bool:
+    """Whether a ledger in WAL mode has no run and no WAL. An older version leaves it so at a clean end.
+
+    For such a file SQLite makes a new WAL even to read. In a folder that cannot be written this fails, and
+    elsewhere the WAL stays.
+    """
+    if holder_of(path) is not None or any(_size(path, suffix) for suffix in _SUFFIXES):
+        return False
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)[18:19] == b"\x02"
 
 
 _NEEDS_COPY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}

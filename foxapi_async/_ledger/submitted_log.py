@@ -25,6 +25,7 @@ from typing import Any
 import attrs
 
 from foxapi_async._errors import LedgerError
+from foxapi_async._files.disk import open_private
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
 from foxapi_async._wire.json_values import read_price
@@ -123,7 +124,7 @@ class SubmittedLog:
                 self._files[path] = _open_to_append(path)
             under_way = connection.execute(_UNDER_WAY).fetchall()
             if not under_way:
-                os.truncate(self.submitting, 0)
+                os.ftruncate(self._files[self.submitting], 0)
         except OSError as error:
             problem = _cannot_write(error, self.submitted)
         else:
@@ -138,7 +139,7 @@ class SubmittedLog:
     def _make(self, connection: sqlite3.Connection) -> None:
         """Write the file under another name, then rename it. So the file is complete if it exists."""
         part = self.submitted.with_name(f".{SUBMITTED}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(open_private(part, os.O_WRONLY | os.O_TRUNC), "w") as file:
             file.writelines(_held_lines(connection))
             file.flush()
             os.fsync(file.fileno())
@@ -197,7 +198,7 @@ def _cannot_write(error: OSError, path: Path) -> LedgerError:
 
 def _open_to_append(path: Path) -> int:
     """The open file. If a kill has cut its last line, a line end is added, so that the next line is whole."""
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    file = open_private(path, os.O_RDWR | os.O_APPEND)
     if os.lseek(file, 0, os.SEEK_END):
         os.lseek(file, -1, os.SEEK_END)
         if os.read(file, 1) != b"\n":

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from foxapi_async._batch.batch import Batch
-from foxapi_async._batch.folder import LEDGER, MANIFEST
+from foxapi_async._batch.folder import MANIFEST
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.record import BatchOutcome
@@ -20,8 +20,6 @@ from foxapi_async._client.hooks import HookEvent
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.protocol import LedgerView
-from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._options import Limits
 from foxapi_async._wire.texts import counted, duration, elided, grouped, plain
 from foxapi_async.cli import _exits
@@ -154,21 +152,18 @@ class BatchCommand:
             fox,
             self._screen.following(self._progress),
             contextlib.aclosing(self._batch.run(fox)) as outcomes,
-            contextlib.AsyncExitStack() as stack,
         ):
-            records: LedgerView | None = None
             async for outcome in outcomes:
                 self._progress.item_ended()
                 if outcome.error is not None:
                     self._show_failure(outcome, outcome.error)
                 if self._screen.as_json and outcome.key is not None:
-                    if records is None:
-                        records = await stack.enter_async_context(SqliteLedger.peek(self._batch.out / LEDGER))
-                    await self._print_record(records, outcome.key)
+                    with contextlib.suppress(LedgerError):  # shown already, as the error of the outcome
+                        await self._print_record(outcome.key)
 
-    async def _print_record(self, records: LedgerView, key: str) -> None:
+    async def _print_record(self, key: str) -> None:
         """Print the item's line of the manifest. A running task has none yet."""
-        entry = (await records.look_up([key]))[key]
+        entry = await self._batch._entry(key)  # noqa: SLF001 - an open reader would keep the ledger's WAL
         if entry.state is not ItemState.SUBMITTED and entry.record is not None:
             self._screen.data(json.loads(entry.record))
 

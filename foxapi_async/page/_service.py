@@ -15,14 +15,13 @@ from pathlib import Path
 
 from foxapi_async._batch.budget import Budget, kind_of
 from foxapi_async._batch.folder import BatchFolder, Terms
-from foxapi_async._batch.item import IMAGES, ItemRun, RunContext
+from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.record import WorkItem, item_of
 from foxapi_async._batch.run import note_unanswered
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
-from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
@@ -210,7 +209,6 @@ class PageService:
     # Start and end.
 
     async def _resume_all(self) -> None:
-        await in_thread(remove_parts, self.out / IMAGES)
         await note_unanswered(self._context)
         await self.history.load()
         async for entry in self._ledger.entries(ItemState.SUBMITTED):

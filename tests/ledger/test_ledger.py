@@ -786,6 +786,8 @@ async def test_closing_troubles_are_not_logged(path, monkeypatch):
         file = ledger._writer._file
 
         class Stubborn:
+            execute = file.connection.execute
+
             def close(self):
                 file.connection.close()
                 raise sqlite3.OperationalError("disk I/O error")
