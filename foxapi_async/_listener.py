@@ -12,6 +12,8 @@ estimates_unsaved    the estimates could not be written
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
 hook_failed          a hook raised
 hook_slow            a hook kept the loop waiting
+id_kept              an id that could not be written is in the ledger now (`task_id`, `key`)
+id_unkept            the id of a billed task could not be written (`task_id`, `key`, `folder`)
 images_missing       a task gave fewer images than requested (`task_id`)
 internal_error       a fault of this package
 item_unsaved         the end of an item could not be written to the ledger
@@ -47,6 +49,8 @@ LogEvent = Literal[
     "generate_cancelled",
     "hook_failed",
     "hook_slow",
+    "id_kept",
+    "id_unkept",
     "images_missing",
     "internal_error",
     "item_unsaved",

@@ -135,7 +135,7 @@ class Batch:
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
         account = fox._account  # noqa: SLF001 - as above
-        terms = Terms(base_url=account.base_url, emulated=self._emulated, **self._terms)
+        terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
         self._run = Run(engine, self._options, terms, room, timeout)
         return BatchIterator(engine, self._run)
 

@@ -23,6 +23,7 @@ from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedL
 
 LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
+RESERVE = "ledger.reserve"
 IMAGES = "images"
 
 # Names of texts in the ledger.
@@ -43,9 +44,11 @@ class Terms:
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the session uses the command's emulator; None to skip this check.
+        room: the most items in flight.
     """
 
     base_url: str
+    room: int
     other_origin: bool = False
     rebuild: bool = False
     emulated: bool | None = None
@@ -75,14 +78,14 @@ class BatchFolder:
         Raises:
             InvalidRequestError: it was begun with the emulator and this is the service, or the other way round.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
-                a file of it is a link.
+                a file of it is a link; or the disk is full.
         """
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         await in_thread(_refuse_links, out)
         log = files.log
         has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
         before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
-        async with SqliteLedger.opened(files.ledger, before_making=before_making) as ledger:
+        async with SqliteLedger.opened(files.ledger, room=terms.room, before_making=before_making) as ledger:
             await in_thread(remove_parts, out / IMAGES)
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
@@ -156,7 +159,7 @@ def _refuse_links(out: Path) -> None:
     """Refuse a link in place of a file or folder of ours. What is written through it would change another one,
     and two runs of one ledger would lock two files.
     """
-    names = (LEDGER, f"{LEDGER}.lock", MANIFEST, SUBMITTED, SUBMITTING, f".{SUBMITTED}.part", IMAGES)
+    names = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING, f".{SUBMITTED}.part", IMAGES)
     for path in (*map(out.joinpath, names), *out.glob(f"{IMAGES}/[0-9][0-9][0-9][0-9]*")):
         if path.is_symlink():
             raise LedgerError(

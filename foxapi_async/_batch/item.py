@@ -31,7 +31,7 @@ from foxapi_async._batch.record import (
 )
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.submission import Series, Submission
-from foxapi_async._errors import FoxError
+from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._files.names import file_stem
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
@@ -59,6 +59,7 @@ class RunContext:
         timeout: seconds to wait for a task; None for no limit.
         series: the series of the submits; None if a person waits for each submit.
         changed: set when the answer of the budget may have changed, or an item has ended.
+        is_full: set when the ledger or the manifest cannot be written any more.
         downloads: limits how many items download at the same time.
     """
 
@@ -70,6 +71,7 @@ class RunContext:
     timeout: float | None
     series: Series | None
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    is_full: asyncio.Event = attrs.field(factory=asyncio.Event)
     downloads: asyncio.Semaphore = attrs.field(
         factory=functools.partial(asyncio.Semaphore, DOWNLOADS_AT_ONCE)
     )
@@ -117,6 +119,7 @@ class ItemRun:
         item: the item.
         task_id: its task; None before the service has given one.
         submission: its submit; None before the submit, or if a task of an earlier run continues.
+        kept: done when the ledger has the id of its submit; None before there is an id.
     """
 
     def __init__(self, context: RunContext, item: WorkItem) -> None:
@@ -125,6 +128,7 @@ class ItemRun:
         self.item = item
         self.task_id = item.task_id
         self.submission: Submission | None = None
+        self.kept: Awaitable[None] | None = None
         self._context = context
         self._key = item.key
         if item.request is not None:
@@ -166,7 +170,7 @@ class ItemRun:
         """Wait for the task, save its images, record it as done.
 
         Raises:
-            FoxError: the task or the wait for it failed, or its images cannot be fetched.
+            FoxError: the task or the wait for it failed, or its images cannot be fetched or recorded.
         """
         context, loop = self._context, asyncio.get_running_loop()
         result = await handle
@@ -180,6 +184,12 @@ class ItemRun:
             for n, image in enumerate(result.images, 1)
         ]
         async with context.downloads:
+            if context.is_full.is_set():  # they would take the space that the ids need
+                raise LedgerError(
+                    f"item {self._key}: its images are not fetched, because its end cannot be recorded",
+                    task_id=self.task_id,
+                    charged="yes",
+                )
             files = tuple(await context.engine.api.downloads.save(wanted))
         timings = {
             "submitted": self._submitted_at,
@@ -275,7 +285,7 @@ class ItemRun:
         """Record the task id and the price."""
         self.task_id, self._submitted_at = reply.id, time.time()
         self._settle(credits_reserved(reply.usage))
-        self._context.ledger.submitted(self._key, reply.id, self._price)
+        self.kept = self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
         """Settle or release the credits that the budget holds, once. `stated` is the price from the service."""

@@ -6,6 +6,7 @@ write. No line is ever removed: an item that is sent again has a line for each e
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -13,7 +14,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
@@ -21,7 +22,7 @@ from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
 from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import in_thread, open_private
+from foxapi_async._files.disk import append_whole, in_thread, open_private
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
@@ -47,6 +48,7 @@ class Manifest:
 
     _path: Path
     _descriptor: int
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     appended: int = attrs.field(default=0, init=False)
 
     @classmethod
@@ -79,12 +81,10 @@ class Manifest:
         Raises:
             LedgerError: the file cannot be written.
         """
-        await _guarded(self._path, self._write, "".join(f"{record}\n" for record in records).encode())
+        lines = "".join(f"{record}\n" for record in records).encode()
+        async with self._turn:
+            await _guarded(self._path, append_whole, self._descriptor, lines)
         self.appended += len(records)
-
-    def _write(self, lines: bytes) -> None:
-        while lines:
-            lines = lines[os.write(self._descriptor, lines) :]
 
     async def _add_missing(self, ledger: SqliteLedger) -> None:
         records: list[str] = []
@@ -147,21 +147,17 @@ def _fingerprint(key: str, request: Any) -> str:
 def _open_to_append(path: Path) -> int:
     """The open file. A last line that a kill has cut is removed, because it is incomplete."""
     descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
-    with open(descriptor, "r+b", closefd=False) as file:
-        end = _end_of_last_line(file)
-        if end < file.seek(0, os.SEEK_END):
-            file.truncate(end)
+    with open(descriptor, "rb", closefd=False) as file:
+        size = start = file.seek(0, os.SEEK_END)
+        last = -1  # the place of the last line end
+        while start and last < 0:
+            end, start = start, max(0, start - _BLOCK_BYTES)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            last = found if found < 0 else start + found
+    if last + 1 < size:
+        os.ftruncate(descriptor, last + 1)
     return descriptor
-
-
-def _end_of_last_line(file: BinaryIO) -> int:
-    start = file.seek(0, os.SEEK_END)
-    while start:
-        end, start = start, max(0, start - _BLOCK_BYTES)
-        file.seek(start)
-        if (found := file.read(end - start).rfind(b"\n")) >= 0:
-            return start + found + 1
-    return 0
 
 
 async def _guarded(path: Path, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -174,6 +174,8 @@ class Run:
                 return outcome
             for error in self._quotas.values():
                 self._pause("account", error)
+            if (fault := await self._context.ledger.written()) is not None:
+                self._pause("disk", fault)
         await self.close()
         ending, self._error = self._error, None
         if ending is not None:
@@ -279,6 +281,7 @@ class Run:
         try:
             state, outcome = await self._conclude(index, run)
         except LedgerError as fault:
+            self._context.is_full.set()
             self._pause("disk", fault)
             outcome = None if run.task_id is None else run.outcome(error=fault)
         finally:

@@ -40,6 +40,22 @@ def open_private(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | _FLAGS, 0o600)
 
 
+def append_whole(file: int, data: bytes) -> None:
+    """Append all of `data` or nothing: a part of a line would spoil the line after it. Blocks.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    size = os.fstat(file).st_size
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+
+
 @attrs.define(eq=False)
 class PartFile:
     """A file during writing, not yet under its name. Use `part_file` to make one.

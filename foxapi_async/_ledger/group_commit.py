@@ -4,16 +4,21 @@ All work that arrives while it is busy is done in one transaction: a thousand co
 their own record share one flush of the disk. The thread is the ledger's own, never the loop's default
 executor. `run_in_executor` starts it once for each busy period, and it works until the queue is empty. So all
 queued work is written even if the loop is blocked meanwhile.
+
+On a full disk nothing new is recorded, so nothing more is sent. The reserve is emptied, and its space is for
+the ids of the submits that are under way. An id that still cannot be written is logged at once, and tried
+again until it is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +27,18 @@ import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import to_its_end
-from foxapi_async._ledger.schema import LedgerFile, explained
-from foxapi_async._ledger.submitted_log import Note, SubmittedLog
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.schema import LedgerFile, explained, is_full
+from foxapi_async._ledger.submitted_log import Accepted, Moved, Note, SubmittedLog
+from foxapi_async._listener import about, log
 
 T = TypeVar("T")
+
+RETRY_SECONDS = 5.0
+"""An id that could not be written is tried again after this time."""
+
+GIVE_UP_SECONDS = 600.0
+"""The time after which this ends."""
 
 # Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
 _STATEMENT_ERRORS = (
@@ -41,13 +54,41 @@ _STATEMENT_ERRORS = (
 
 @attrs.define(eq=False)
 class _QueuedWork:
-    """Work for the connection, the future of its waiting caller, and its note for the log."""
+    """Work for the connection, the future of its waiting caller, and its note for the log.
+
+    Attributes:
+        reads: whether it changes nothing.
+        is_logged: whether the log has its id.
+        is_reported: whether its id was reported as not kept.
+    """
 
     work: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
     note: Note | None
+    reads: bool
     result: Any = None
     error: LedgerError | None = None
+    is_logged: bool = False
+    is_reported: bool = False
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its caller sends a POST as soon as it is done."""
+        return isinstance(self.note, Moved) and self.note.state is ItemState.SUBMITTING
+
+    @property
+    def is_vital(self) -> bool:
+        """Whether it is done on a full disk too: an id, or a submit that was not billed."""
+        return isinstance(self.note, Accepted) or (
+            isinstance(self.note, Moved) and self.note.state is ItemState.NEW
+        )
+
+    def fail(self, error: LedgerError) -> None:
+        """Give it an exception object of its own."""
+        if isinstance(self.note, Accepted):
+            self.error = LedgerError(str(error), task_id=self.note.task_id, charged="yes")
+        else:
+            self.error = LedgerError(str(error))
 
 
 class Writer:
@@ -60,11 +101,16 @@ class Writer:
     Attributes:
         log: also gets the notes, from the next transaction on; it is closed with the file. None for no log.
         broken: why nothing can be written any more; None if writing works.
+        full: why nothing but ids is written any more; None if there is room.
+        written: set while no id waits for space on the disk.
     """
 
     def __init__(self, path: Path, begin: str = "BEGIN IMMEDIATE") -> None:
         self.log: SubmittedLog | None = None
         self.broken: LedgerError | None = None
+        self.full: LedgerError | None = None
+        self.written = asyncio.Event()
+        self.written.set()
         self._path = path.absolute()  # a later `chdir` has no effect
         self._begin = begin
         self._loop = asyncio.get_running_loop()
@@ -75,6 +121,10 @@ class Writer:
         self._busy = False
         self._file: LedgerFile | None = None
         self._refusal: str | None = "is not open"
+        self._give_up_at = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        # Of the thread.
+        self._unwritten: list[_QueuedWork] = []
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
         """Open the file in the thread. If cancelled, wait for this anyway: `close` closes it.
@@ -92,26 +142,35 @@ class Writer:
         """Write the queued work, close the file, and release it for others. If cancelled, still do so."""
         if os.getpid() != self._process:
             return  # a forked child: the file belongs to its parent
+        if self._retry is not None:
+            self._try_again()  # once more
         self._refusal = "is closed"
         try:
             await to_its_end(self._loop.run_in_executor(self._executor, self._close))
         finally:
+            self.written.set()
             self._executor.shutdown(wait=False)
 
     def _close(self) -> None:
+        if self._unwritten:
+            self.broken = self.full
         if self._file is not None:
             # All queued work is committed. The next opening repeats the rest of the clean-up.
             with contextlib.suppress(sqlite3.Error):
-                self._file.close()
+                self._file.close(is_clean=self.broken is None)
         if self.log is not None:
             self.log.close()
 
-    def put(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> asyncio.Future[T]:
+    def put(
+        self, work: Callable[[sqlite3.Connection], T], note: Note | None = None, *, reads: bool = False
+    ) -> asyncio.Future[T]:
         """Run `work(connection)` in the next transaction. It is queued before this returns.
 
         Args:
-            work: does its part of the transaction. It runs also if the future is cancelled.
+            work: does its part of the transaction. It runs also if the future is cancelled. It is repeated if
+                the transaction fails on a full disk.
             note: a note for the log: an id is written before the commit, everything else after it.
+            reads: whether the work changes nothing. Then it is done on a full disk too.
 
         Returns:
             A future. It gets the result of `work` when the transaction is durable. It gets a LedgerError if
@@ -120,11 +179,20 @@ class Writer:
         Raises:
             LedgerError: this is another process or event loop than the one that opened the ledger.
         """
-        self._check_place()
-        job = _QueuedWork(work, self._loop.create_future(), note)
+        if os.getpid() != self._process:
+            raise LedgerError(
+                f"the ledger {self._path} was opened by another process: a forked one cannot use it"
+            )
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise LedgerError(f"the ledger {self._path} was opened on another event loop: use it there")
+        job = _QueuedWork(work, self._loop.create_future(), note, reads)
         if self._refusal is not None:
-            job.error = LedgerError(f"the ledger {self._path} {self._refusal}")
-            _resolve([job])
+            job.fail(LedgerError(f"the ledger {self._path} {self._refusal}"))
+            self._resolve([job], is_short=False)
             return job.future
         with self._lock:
             self._pending.append(job)
@@ -136,21 +204,9 @@ class Writer:
                 self.broken = explained(self._path, error)
                 group = self._take()
                 for lost in group:
-                    lost.error = _copy_of(self.broken)
-                _resolve(group)
+                    lost.fail(self.broken)
+                self._resolve(group, is_short=False)
         return job.future
-
-    def _check_place(self) -> None:
-        if os.getpid() != self._process:
-            raise LedgerError(
-                f"the ledger {self._path} was opened by another process: a forked one cannot use it"
-            )
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here:
-            raise LedgerError(f"the ledger {self._path} was opened on another event loop: use it there")
 
     def _take(self) -> list[_QueuedWork]:
         with self._lock:
@@ -158,66 +214,148 @@ class Writer:
             self._busy = bool(group)
             return group
 
+    def _resolve(self, group: Iterable[_QueuedWork], *, is_short: bool) -> None:
+        """Give each waiting caller its result, and report the ids that are not kept. If the disk is short of
+        space for some of them, try again later.
+
+        An error counts as read: a broken ledger also refuses the next call.
+        """
+        for job in group:
+            if isinstance(job.note, Accepted) and (job.error is not None) != job.is_reported:
+                self._report(job, job.note)
+            if job.future.done():
+                continue
+            if job.error is None:
+                job.future.set_result(job.result)
+            else:
+                job.future.set_exception(job.error)
+                job.future.exception()
+        if not is_short:
+            self.written.set()
+        elif self._refusal is None and self._retry is None and self.broken is None:
+            if self.written.is_set():
+                self._give_up_at = self._loop.time() + GIVE_UP_SECONDS
+            self.written.clear()
+            self._retry = self._loop.call_later(RETRY_SECONDS, self._try_again)
+
+    def _report(self, job: _QueuedWork, note: Accepted) -> None:
+        job.is_reported = job.error is not None
+        if job.error is None:
+            log.warning(
+                "item %s: the id of its task %s is in the ledger now",
+                note.key,
+                note.task_id,
+                extra=about("id_kept", key=note.key, task_id=note.task_id),
+            )
+        else:
+            log.error(
+                "item %s: its task %s is billed, and its id could not be written: %s",
+                note.key,
+                note.task_id,
+                job.error,
+                extra=about("id_unkept", key=note.key, task_id=note.task_id, folder=self._path.parent),
+            )
+
+    def _try_again(self) -> None:
+        """Wake the thread, which first does what it could not write. After ten minutes, give up."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._loop.time() >= self._give_up_at:
+            self.broken = self.full
+            self.written.set()
+        else:
+            self.put(lambda _: None, reads=True)
+
     # In the thread.
 
     def _work(self) -> None:
         while group := self._take():
-            try:
-                self._commit(group)
-            except Exception as error:  # the transaction's error, or a bug: the waiters must get it
-                self._break(error)
-            if self.broken is not None:
+            group[:0], self._unwritten = self._unwritten, []
+            fault = self.broken
+            if fault is None:
+                try:
+                    self._transact(group)
+                except Exception as error:  # the transaction's error, or a bug: the waiters must get it
+                    fault = self._recover(group, error)
+            if fault is not None:
                 for job in group:
-                    job.error = _copy_of(self.broken)
+                    job.fail(fault)
+            done = functools.partial(self._resolve, group, is_short=bool(self._unwritten))
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
-                self._loop.call_soon_threadsafe(_resolve, group)
+                self._loop.call_soon_threadsafe(done)
 
-    def _commit(self, group: list[_QueuedWork]) -> None:
-        """Do the work of a group in one transaction, and write its notes to the log."""
-        assert self._file is not None  # noqa: S101 - no work is taken before the file is open
-        if self.broken is not None:
-            return
-        connection, log = self._file.connection, self.log
-        problem = None
-        if log is not None:
+    def _recover(self, group: list[_QueuedWork], error: Exception) -> LedgerError | None:
+        """After a failed transaction, undo it. On a full disk, use the reserve, and do only what must be done.
+
+        Returns the error of all the work if the disk is not full.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            assert self._file is not None  # noqa: S101 - as below
+            self._file.connection.execute("ROLLBACK")
+        if not is_full(error):
+            # After a failed flush, the content of the disk is unknown until the file is opened again.
+            self.broken = explained(self._path, error)
+            return self.broken
+        if self.full is None:
+            self._note_full(error)
             try:
-                log.before_commit(connection, [job.note for job in group if job.note is not None])
-            except LedgerError as error:
-                problem = error
+                self._transact(group)
+            except Exception as again:
+                return self._recover(group, again)
+            return None
+        for job in group:
+            job.fail(self.full)
+        self._unwritten = [job for job in group if job.is_vital]
+        return None
+
+    def _transact(self, group: list[_QueuedWork]) -> None:
+        """Do the work of a group in one transaction, and write its notes to the log. After the disk was full, do
+        only what must be done.
+        """
+        assert self._file is not None  # noqa: S101 - no work is taken before the file is open
+        connection, notes = self._file.connection, self.log
+        if self.full is not None:
+            for job in group:
+                job.fail(self.full)
+            group = [job for job in group if job.is_vital or job.reads]
+        problem = None
+        if notes is not None:
+            unlogged = [job for job in group if job.note is not None and not job.is_logged]
+            problem = notes.before_commit(connection, [job.note for job in unlogged if job.note is not None])
+            if problem is not None and self.full is None and is_full(problem):
+                raise problem  # once more, with the space of the reserve
+            for job in unlogged:
+                job.is_logged = problem is None
         connection.execute(self._begin)
         for job in group:
+            job.result, job.error = None, None
             try:
                 job.result = job.work(connection)
             except _STATEMENT_ERRORS as error:
-                job.error = explained(self._path, error)
+                job.fail(explained(self._path, error))
         connection.execute("COMMIT")
-        if problem is not None:  # the ids are kept in the ledger; nothing more is sent
-            raise problem
-        if log is not None:
+        if notes is not None and problem is None:
             # A statement that changes nothing fails, or returns False: then its note is not logged.
             done = [job for job in group if job.error is None and job.result is not False]
-            log.after_commit(job.note for job in done if job.note is not None)
+            problem = notes.after_commit(job.note for job in done if job.note is not None)
+        if problem is not None:
+            self._note_unlogged(group, problem)
 
-    def _break(self, error: Exception) -> None:
-        """Stop writing: after a failed flush, the content of the disk is unknown until the file is opened again."""
-        self.broken = explained(self._path, error)
-        with contextlib.suppress(sqlite3.Error):
-            assert self._file is not None  # noqa: S101 - as above
-            self._file.connection.execute("ROLLBACK")
-
-
-def _resolve(group: list[_QueuedWork]) -> None:
-    """Give each waiting caller its result. An error counts as read: a broken ledger also refuses the next call."""
-    for job in group:
-        if job.future.done():
-            continue
-        if job.error is None:
-            job.future.set_result(job.result)
+    def _note_unlogged(self, group: list[_QueuedWork], problem: OSError) -> None:
+        """Let nothing more be sent. The ledger has all work of the group, but the log lacks lines of it."""
+        if is_full(problem):
+            self._note_full(problem)
         else:
-            job.future.set_exception(job.error)
-            job.future.exception()
+            self.broken = LedgerError(f"cannot write {problem.filename}: {problem.strerror}")
+        fault = self.broken or self.full
+        for job in group:
+            if job.is_sent and fault is not None:
+                job.fail(fault)
 
-
-def _copy_of(error: LedgerError) -> LedgerError:
-    """A new exception object with the same text, for each waiter."""
-    return LedgerError(str(error))
+    def _note_full(self, error: Exception) -> None:
+        """Begin to refuse new work, and give the space of the reserve to the ids."""
+        assert self._file is not None  # noqa: S101 - as above
+        if self.full is None:
+            self.full = explained(self._path, error)
+            self._file.empty_reserve()

@@ -29,7 +29,17 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._file = open_private(_lock_path(path), os.O_RDWR)
         try:
-            _take(self._file, path)
+            for pause in _PAUSES:
+                time.sleep(pause)  # in a thread
+                if _lock(self._file):
+                    break
+            else:
+                raise LedgerError(  # noqa: TRY301 - the file is closed below
+                    f"the ledger {path} is in use by {_holder_name(self._file)}: wait for its end, or stop it; "
+                    "`foxapi status` can read the ledger meanwhile"
+                )
+            os.ftruncate(self._file, 0)
+            os.write(self._file, str(os.getpid()).encode())
         except BaseException:
             os.close(self._file)
             raise
@@ -39,20 +49,6 @@ class FileLock:
         """Release the lock for others."""
         _held.discard(self)
         os.close(self._file)
-
-
-def _take(file: int, path: Path) -> None:
-    for pause in _PAUSES:
-        time.sleep(pause)  # in a thread
-        if _lock(file):
-            break
-    else:
-        raise LedgerError(
-            f"the ledger {path} is in use by {_holder_name(file)}: wait for its end, or stop it; "
-            "`foxapi status` can read the ledger meanwhile"
-        )
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
 
 
 def holder_of(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import attrs
 
+from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 
 
@@ -62,7 +63,8 @@ class Ledger(LedgerView, Protocol):
     A change is queued before its call returns, in the order of the calls. It is made even if the caller does
     not wait for its result, which comes when the change is durable. If the item's state does not allow a
     change (`COMES_FROM`), only that change fails, with a LedgerError. If the ledger cannot be written, every
-    later change fails.
+    later change fails. If only space is missing, ids and releases are still written, as soon as there is room.
+    An id that cannot be written is logged.
     """
 
     async def submitting(
@@ -110,6 +112,10 @@ class Ledger(LedgerView, Protocol):
 
         It counts as spent with the known price, or with `price`; 0 if it cost nothing.
         """
+        ...
+
+    async def written(self) -> LedgerError | None:
+        """Wait until no id waits for room. Returns why no new item is recorded any more; None if it is."""
         ...
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Awaitable[None]:

@@ -8,6 +8,7 @@ killed run. Every failure is a `LedgerError` that names the remedy.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import open_private
+from foxapi_async._files.disk import append_whole, open_private
 from foxapi_async._ledger.lock import FileLock, holder_of
 
 # "FoxL", in the file's header: distinguishes a ledger from any other SQLite file.
@@ -74,53 +75,118 @@ _BAD_FILE = {
 }
 
 
+# A write that failed for want of space may be repeated; a failed flush may not. SQLite says SQLITE_FULL only
+# for ENOSPC. For a quota, or a limit of the file's size, it says that a write failed.
+_FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a write failed because there is no space for it."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL_ERRNOS
+    return getattr(error, "sqlite_errorcode", None) in _FULL_CODES
+
+
 def explained(path: Path, error: Exception) -> LedgerError:
     """The error for the user: what is wrong with the ledger, and the fix."""
     if isinstance(error, LedgerError):
         return error
+    if isinstance(error, OSError) and is_full(error):
+        return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the other bits are detail
     advice = _BAD_FILE.get(code, "cannot be used")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return LedgerError(f"the ledger {path} {advice} ({reason})")
 
 
-@attrs.frozen
+_RESERVE = ".reserve"
+_RESERVE_BYTES = 64 * 1024
+_RESERVE_BYTES_OF_AN_ITEM = 8 * 1024
+
+
+@attrs.define
 class LedgerFile:
-    """An open ledger: the only connection, and the lock that makes it the only writer."""
+    """An open ledger: the only connection, the lock that makes it the only writer, and the reserve.
+
+    The reserve is a file of random bytes. If the disk becomes full, it is emptied, so that there is space for
+    the ids of the tasks.
+    """
 
     connection: sqlite3.Connection
     lock: FileLock | None = None
     copy: tempfile.TemporaryDirectory[str] | None = None
+    _reserve: tuple[Path, int] | None = attrs.field(default=None, init=False)
 
-    def close(self) -> None:
+    def fill_reserve(self, path: Path, items: int) -> None:
+        """Write the reserve for so many items in flight.
+
+        Raises:
+            LedgerError: there is no space for it.
+        """
+        size = _RESERVE_BYTES + items * _RESERVE_BYTES_OF_AN_ITEM
+        try:
+            file = open_private(path, os.O_WRONLY | os.O_TRUNC)
+            self._reserve = path, file
+            for _ in range(0, size, _RESERVE_BYTES_OF_AN_ITEM):
+                append_whole(file, os.urandom(_RESERVE_BYTES_OF_AN_ITEM))
+            os.fsync(file)
+        except OSError as error:
+            problem = error.strerror or str(error)
+        else:
+            return
+        self.empty_reserve()
+        raise LedgerError(
+            f"cannot write {path}: {problem}. Nothing was sent: these {size // 1024:,} KiB are for the ids of "
+            "the tasks if the disk becomes full. Free space on the disk, then run it again"
+        )
+
+    def empty_reserve(self) -> None:
+        """Free the space of the reserve."""
+        if self._reserve is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._reserve[1], 0)
+
+    def close(self, *, is_clean: bool = True) -> None:
         """Close the connection, then release the file for others.
 
         A ledger without a run is one file: a later reader finds no WAL, and makes none.
+
+        Args:
+            is_clean: whether the file is whole, and has everything. If not, the reserve stays, so that the next
+                run checks the whole file.
         """
         try:
-            if self.lock is not None:
+            if self.lock is not None and is_clean:
                 # Another program that reads the file may prevent it. Then the next run does it.
                 with contextlib.suppress(sqlite3.Error):
                     for text in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", "journal_mode=DELETE"):
                         _pragma(self.connection, text)
             self.connection.close()
         finally:
+            if self._reserve is not None:
+                path, file = self._reserve
+                os.close(file)
+                if is_clean:
+                    path.unlink(missing_ok=True)
             if self.lock is not None:
                 self.lock.release()
             if self.copy is not None:
                 self.copy.cleanup()
 
 
-def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -> LedgerFile:
+def open_to_write(path: Path, room: int = 0, before_making: Callable[[], None] | None = None) -> LedgerFile:
     """The ledger, open for this run only. It and its folder are made if missing; older versions are brought
     up to date.
 
     Args:
         path: of the ledger.
+        room: the most items in flight, for which there is a reserve.
         before_making: called before a missing ledger is made; it may refuse with a LedgerError.
 
     Raises:
-        LedgerError: the file is in use, of a newer version, not a ledger, damaged, or cannot be written.
+        LedgerError: the file is in use, of a newer version, not a ledger, damaged, or cannot be written; or there is
+            no space for the reserve.
     """
     with contextlib.ExitStack() as undo:
         try:
@@ -133,13 +199,16 @@ def open_to_write(path: Path, before_making: Callable[[], None] | None = None) -
             if not path.exists():  # SQLite gives its other files the same owner and mode
                 os.close(open_private(path, os.O_RDWR))
             connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            undo.callback(connection.close)
+            file = LedgerFile(connection, lock)
+            undo.pop_all()
+            undo.callback(file.close, is_clean=found.clean)
+            file.fill_reserve(path.with_suffix(_RESERVE), room)
             _prepare(path, connection, found)
         except (sqlite3.Error, OSError, ValueError) as error:
             problem = explained(path, error)
         else:
             undo.pop_all()
-            return LedgerFile(connection, lock)
+            return file
     raise problem
 
 
@@ -259,7 +328,7 @@ def _judge(path: Path) -> _Found:
         return _Found(0, clean=True)
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-    clean = not any(_size(path, suffix) for suffix in _SUFFIXES)
+    clean = not any(_size(path, suffix) for suffix in _SUFFIXES) and not path.with_suffix(_RESERVE).exists()
     if clean and (not header or _is_ledger(header)):
         return _Found(_known(path, int.from_bytes(header[60:64])), clean)
     copy = _open_copy(path, _copy_head)

@@ -42,24 +42,24 @@ class SqliteLedgerView:
         keys = list(keys)
         for start in range(0, len(keys), rows.CHUNK):
             chunk = keys[start : start + rows.CHUNK]
-            found |= await self._writer.put(partial(rows.look_up, keys=chunk))
+            found |= await self._writer.put(partial(rows.look_up, keys=chunk), reads=True)
         return found
 
     async def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
         """The entries in one of these states, or all; see `LedgerView`."""
-        last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0))
+        last, chunk = await self._writer.put(partial(rows.entries, states=states, last=0), reads=True)
         while chunk:
             for entry in chunk:
                 yield entry
-            last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last))
+            last, chunk = await self._writer.put(partial(rows.entries, states=states, last=last), reads=True)
 
     async def totals(self) -> Totals:
         """The totals of the ledger; see `LedgerView`."""
-        return await self._writer.put(rows.totals)
+        return await self._writer.put(rows.totals, reads=True)
 
     async def meta(self, name: str) -> str | None:
         """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds."""
-        return await self._writer.put(partial(rows.meta, name=name))
+        return await self._writer.put(partial(rows.meta, name=name), reads=True)
 
 
 @attrs.define(eq=False, slots=False)
@@ -78,25 +78,31 @@ class SqliteLedger(SqliteLedgerView):
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(
-        cls, path: str | os.PathLike[str], *, before_making: Callable[[], None] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        room: int = 0,
+        before_making: Callable[[], None] | None = None,
     ) -> AsyncGenerator[SqliteLedger]:
         """The ledger at `path`, for this run only; made if missing.
 
         Args:
             path: of the ledger.
+            room: the most items in flight. If the disk becomes full, there is still space for their ids.
             before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
-            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be written.
+            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be
+                written; or the disk is full.
         """
         writer = Writer(Path(path))
         try:
-            await writer.open(partial(open_to_write, before_making=before_making))
+            await writer.open(partial(open_to_write, room=room, before_making=before_making))
             yield cls(writer)
         finally:
             await writer.close()
-        if writer.broken is not None:
-            raise LedgerError(str(writer.broken))
+        if (fault := writer.broken or writer.full) is not None:
+            raise LedgerError(str(fault))
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -112,6 +118,11 @@ class SqliteLedger(SqliteLedgerView):
             yield SqliteLedgerView(writer)
         finally:
             await writer.close()
+
+    async def written(self) -> LedgerError | None:
+        """Wait until every id is written; see `Ledger`."""
+        await self._writer.written.wait()
+        return self._writer.broken or self._writer.full
 
     async def compare(self, *files: Proofs) -> Comparison:
         """The facts about the batch's items that these files have and the ledger lacks.
@@ -190,8 +201,9 @@ class SqliteLedger(SqliteLedgerView):
         )
         try:
             await self._writer.put(work, Moved(key, ItemState.SUBMITTING, fingerprint, idempotency_key))
-        except CancelledError:
-            self._writer.put(partial(rows.taken_back, note=note, key=key), Moved(key, ItemState.NEW))
+        except (CancelledError, LedgerError) as error:
+            if isinstance(error, CancelledError) or note.made:  # else it was refused
+                self._writer.put(partial(rows.taken_back, note=note, key=key), Moved(key, ItemState.NEW))
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:

@@ -154,10 +154,8 @@ def submitting(
 
 
 def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> bool:
-    """Undo `submitting`, if it was recorded with that note. Return whether it was."""
-    if note.made:
-        connection.execute(_RELEASED, (key,))
-    return note.made
+    """Undo `submitting`, if it was recorded with that note and its transaction did not fail. Return whether it was."""
+    return note.made and bool(connection.execute(_RELEASED, (key,)).rowcount)
 
 
 def submitted(connection: sqlite3.Connection, key: str, task_id: str, price: float | None) -> None:

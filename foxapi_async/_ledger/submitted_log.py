@@ -25,7 +25,7 @@ from typing import Any
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import open_private
+from foxapi_async._files.disk import append_whole, open_private
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
 from foxapi_async._wire.json_values import read_price
@@ -118,38 +118,38 @@ class SubmittedLog:
         """
         try:
             if not self.submitted.exists():
-                self._make(connection)
+                # Written under another name, then renamed. So the file is complete if it exists.
+                part = self.submitted.with_name(f".{SUBMITTED}.part")
+                with os.fdopen(open_private(part, os.O_WRONLY | os.O_TRUNC), "w") as whole:
+                    whole.writelines(_held_lines(connection))
+                    whole.flush()
+                    os.fsync(whole.fileno())
+                part.replace(self.submitted)
                 agrees = True
             for path in (self.submitted, self.submitting):
-                self._files[path] = _open_to_append(path)
+                self._files[path] = file = open_private(path, os.O_RDWR | os.O_APPEND)
+                end = os.lseek(file, 0, os.SEEK_END)
+                if end and os.lseek(file, end - 1, os.SEEK_SET) >= 0 and os.read(file, 1) != b"\n":
+                    os.write(file, b"\n")  # a kill has cut the last line: the next one is whole
             under_way = connection.execute(_UNDER_WAY).fetchall()
             if not under_way:
                 os.ftruncate(self._files[self.submitting], 0)
-        except OSError as error:
-            problem = _cannot_write(error, self.submitted)
-        else:
-            self._write(
-                self.submitting, (_moved(Moved(key, ItemState.SUBMITTING, *rest)) for key, *rest in under_way)
-            )
+            lines = (_moved(Moved(key, ItemState.SUBMITTING, *rest)) for key, *rest in under_way)
+            problem = self._write(self.submitting, lines)
             if not agrees:
-                self._write(self.submitted, _held_lines(connection))
-            return
-        raise problem
+                problem = problem or self._write(self.submitted, _held_lines(connection))
+        except OSError as error:
+            problem = error
+        if problem is not None:
+            raise LedgerError(
+                f"cannot write {problem.filename or self.submitted}: {problem.strerror or problem}"
+            )
 
-    def _make(self, connection: sqlite3.Connection) -> None:
-        """Write the file under another name, then rename it. So the file is complete if it exists."""
-        part = self.submitted.with_name(f".{SUBMITTED}.part")
-        with os.fdopen(open_private(part, os.O_WRONLY | os.O_TRUNC), "w") as file:
-            file.writelines(_held_lines(connection))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.submitted)
-
-    def before_commit(self, connection: sqlite3.Connection, notes: Iterable[Note]) -> None:
+    def before_commit(self, connection: sqlite3.Connection, notes: Iterable[Note]) -> OSError | None:
         """Write the ids, in one piece, with the ledger's facts about their items.
 
-        Raises:
-            LedgerError: the file cannot be written.
+        Returns:
+            The error if the file cannot be written. Then it has none of these lines.
         """
         lines: list[str] = []
         for note in notes:
@@ -159,29 +159,23 @@ class SubmittedLog:
                     key, fingerprint, _, idempotency_key, price = row
                     price = price if note.price is None else note.price
                     lines.append(_line(key, fingerprint, note.task_id, idempotency_key, price))
-        self._write(self.submitted, lines)
+        return self._write(self.submitted, lines)
 
-    def after_commit(self, notes: Iterable[Note]) -> None:
+    def after_commit(self, notes: Iterable[Note]) -> OSError | None:
         """Write the submits that may be sent now, in one piece, and the ends of others.
 
-        Raises:
-            LedgerError: the file cannot be written.
+        Returns:
+            The error if the file cannot be written. Then it has none of these lines.
         """
-        self._write(self.submitting, (_moved(note) for note in notes if isinstance(note, Moved)))
+        return self._write(self.submitting, (_moved(note) for note in notes if isinstance(note, Moved)))
 
-    def _write(self, path: Path, lines: Iterable[str]) -> None:
-        text = "".join(lines).encode()
-        if not text:
-            return
-        try:
-            written = os.write(self._files[path], text)
-        except OSError as error:
-            problem = _cannot_write(error, path)
-        else:
-            if written == len(text):
-                return
-            problem = LedgerError(f"cannot write {path}: its disk is full")
-        raise problem
+    def _write(self, path: Path, lines: Iterable[str]) -> OSError | None:
+        if text := "".join(lines).encode():
+            try:
+                append_whole(self._files[path], text)
+            except OSError as error:
+                return OSError(error.errno, error.strerror, str(path))
+        return None
 
     def close(self) -> None:
         """Flush and close both files."""
@@ -190,20 +184,6 @@ class SubmittedLog:
             with contextlib.suppress(OSError):
                 os.fsync(file)
             os.close(file)
-
-
-def _cannot_write(error: OSError, path: Path) -> LedgerError:
-    return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
-
-
-def _open_to_append(path: Path) -> int:
-    """The open file. If a kill has cut its last line, a line end is added, so that the next line is whole."""
-    file = open_private(path, os.O_RDWR | os.O_APPEND)
-    if os.lseek(file, 0, os.SEEK_END):
-        os.lseek(file, -1, os.SEEK_END)
-        if os.read(file, 1) != b"\n":
-            os.write(file, b"\n")
-    return file
 
 
 def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:

@@ -31,7 +31,6 @@ from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import MODELS
 
-# The manifest has all of them.
 SHOWN_FAILURES = 10
 
 _PROMPT_ROOM = 40
@@ -173,11 +172,13 @@ class BatchCommand:
             self._wrong += 1
             self._screen.error(message_of(error))
             return
+        if isinstance(error, LedgerError):
+            return  # shown once for all items, as the reason of the pause; an id that is not kept is in the log
         self._codes[getattr(error, "code", None) or type(error).__name__] += 1
         if self._codes.total() <= SHOWN_FAILURES:
             self._screen.error(f"{_label(outcome)}: {message_of(error)}")
         elif self._codes.total() == SHOWN_FAILURES + 1:
-            self._screen.error("more failures are only in the manifest")
+            self._screen.error("more failures are not shown here")
 
     # How it ends.
 

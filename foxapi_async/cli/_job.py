@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from foxapi_async._options import UNSET, Timeout
 from foxapi_async._wire.results import is_inside
 from foxapi_async._wire.texts import counted, duration, grouped
 from foxapi_async.cli import _exits
-from foxapi_async.cli._messages import report
+from foxapi_async.cli._messages import report, resume_command
 from foxapi_async.cli._progress import TaskProgress
 from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
@@ -150,11 +149,3 @@ class TaskCommand:
         overwrite = self._args.overwrite or task_id in self._unsaved
         command = resume_command(task_id, self._args.out, overwrite=overwrite)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
-
-
-def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:
-    """The command that waits for a task again."""
-    options = ["--out", out, *(["--overwrite"] if overwrite else [])]
-    # An id that begins with a dash would be read as an option.
-    rest = [*options, "--", task_id] if task_id.startswith("-") else [task_id, *options]
-    return shlex.join(["foxapi", "wait", *rest])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import shlex
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -86,6 +87,14 @@ def report(error: FoxError, screen: Screen) -> int:
     return _exits.status_of(error)
 
 
+def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:
+    """The command that waits for a task again."""
+    options = ["--out", out, *(["--overwrite"] if overwrite else [])]
+    # An id that begins with a dash would be read as an option.
+    rest = [*options, "--", task_id] if task_id.startswith("-") else [task_id, *options]
+    return shlex.join(["foxapi", "wait", *rest])
+
+
 class _LogLines(logging.Handler):
     """The package's log on standard error: one plain line for each record, never a traceback.
 
@@ -114,6 +123,13 @@ class _LogLines(logging.Handler):
             record = copy.copy(record)
             record.args = tuple(message_of(x) if isinstance(x, FoxError) else x for x in record.args or ())
         self._screen.error(record.getMessage())
+        if event == "id_unkept":  # on both streams: one of them may be a file on the full disk
+            fields = vars(record)
+            command = resume_command(fields["task_id"], str(fields["folder"]))
+            self._screen.error(f"keep this id: {command}")
+            self._screen.line(command)
+            unkept = {"id": fields["key"], "task_id": fields["task_id"], "resume": command}
+            self._screen.data({"unkept": unkept})
 
 
 @contextlib.contextmanager

@@ -82,6 +82,14 @@ def _unavailable(error: FoxError) -> ErrorAnswer:
     return attrs.evolve(_UNAVAILABLE, retry_after=_pause(error))
 
 
+def _unkept(error: FoxError) -> ErrorAnswer:
+    if error.task_id is None:
+        return _INTERNAL
+    # No proxy or client repeats a request because of this status.
+    words = f"Task {error.task_id} is billed, but the server could not keep its id: note it."
+    return ErrorAnswer(507, "not_kept", words, level=logging.ERROR)
+
+
 def _pause(error: FoxError) -> float | None:
     if error.charged != "no":
         return None
@@ -121,7 +129,7 @@ _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (_errors.ConnectionFailedError, _unavailable),
     (APIError, _refused),
     (_errors.ConfigurationError, lambda _: _INTERNAL),
-    (_errors.LedgerError, lambda _: _INTERNAL),
+    (_errors.LedgerError, _unkept),
     (FoxError, lambda _: _UNUSABLE),
 )
 
@@ -175,6 +183,7 @@ def add_error_handlers(app: Starlette) -> None:
     - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`, `UnreadableResultError`: 502
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed
+    - `LedgerError` of a task that is billed: 507 of type "not_kept", with its `id`
     - `NotFoundError` of a task: 404; anything else: 502, or 500 for a wrong configuration; both logged and not shown
     """
     app.add_exception_handler(FoxError, _handle)

@@ -85,9 +85,10 @@ class PageService:
             LedgerError: the ledger is in use, was lost, or cannot be read or written; or the folder was begun
                 at another service.
         """
-        engine, _, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
+        engine, room, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
         terms = Terms(
             base_url=fox._account.base_url,  # noqa: SLF001 - as above
+            room=room,
             emulated=emulated,
             other_origin=other_origin,
             rebuild=rebuild_ledger,
@@ -172,12 +173,15 @@ class PageService:
         try:
             handle = await run.handle()
             self.history.name(key, handle.id)
+            if run.kept is not None:
+                await run.kept  # before the answer: its reader relies on the ledger
             if waiting is not None and not waiting.done():
                 waiting.set_result(handle)
             await self._notify(key)
             await run.finish(handle)
         except LedgerError as fault:
             self._give_up(key, fault, waiting)
+            self._faults[key] = fault.what_happened  # its task may continue, and its id may still be kept
         except FoxError as error:
             try:
                 await run.fail(error)

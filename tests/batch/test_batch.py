@@ -642,7 +642,7 @@ async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("foxapi_async._batch.manifest.Manifest._write", full)
+        patched.setattr("foxapi_async._batch.manifest.append_whole", full)
         _, raised = await drained(service, Batch(foxes(3), tmp_path))
     assert "No space left" in str(raised)
     await run(service, foxes(3), tmp_path)

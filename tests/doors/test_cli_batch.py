@@ -269,7 +269,7 @@ def test_failures_are_reported_ten_at_most(foxapi, service):
 
     assert 1 == code
     assert 10 == err.count("was refused by the content policy")
-    assert 1 == err.count("more failures are only in the manifest")
+    assert 1 == err.count("more failures are not shown here")
     assert re.search(r'[0-9a-f]{24}#1 "fox \d+": task ', err)
     assert "problems in this run: 12 content_policy_violation" in err
     assert "--retry-failed submits (and pays for)" in err

@@ -108,6 +108,9 @@ class MemoryLedger:
         price = self._items[key].entry.price if price is None else price
         return self._change(key, state=state, record=record, price=price, opening=None)
 
+    async def written(self) -> LedgerError | None:
+        return None
+
     def _entry(self, key: str) -> LedgerEntry | None:
         return self._items[key].entry if key in self._items else None
 
