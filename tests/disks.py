@@ -1,4 +1,4 @@
-"""Real file systems for tests: small ones, and ones that cannot be written. Only processes of the test see them."""
+"""Disks for tests: real file systems that only processes of the test see, small or not to be written; and one that is scripted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
+
+from foxapi_async._ledger import schema
 
 
 @functools.cache
@@ -26,7 +29,9 @@ def can_mount():
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-needs_mounts = pytest.mark.skipif("not __import__('disks').can_mount()", reason="no file system can be mounted")
+needs_mounts = pytest.mark.skipif(
+    "not __import__('disks').can_mount()", reason="no file system can be mounted"
+)
 
 
 def start_with(mounting, *words, **options):
@@ -119,7 +124,9 @@ class SmallDisk:
                 shutil.copyfile(self.path / folder / name, aside / name)
         with contextlib.closing(sqlite3.connect(aside / "ledger.sqlite")) as connection:
             with contextlib.suppress(sqlite3.OperationalError):  # there is no table yet
-                return {row[0] for row in connection.execute("SELECT task_id FROM item WHERE task_id NOT NULL")}
+                return {
+                    row[0] for row in connection.execute("SELECT task_id FROM item WHERE task_id NOT NULL")
+                }
             return set()
 
     def remove(self):
@@ -131,3 +138,61 @@ class SmallDisk:
 def account_of(service):
     """The environment for a command that uses this service."""
     return {**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url}
+
+
+@attrs.define
+class ScriptedDisk:
+    """A disk without space for a commit while a test says so.
+
+    Attributes:
+        commits: how many commits still succeed; None for all.
+        uses_reserve: whether the space of an emptied reserve is enough for a commit.
+        is_reserve_empty: whether it was emptied.
+    """
+
+    commits: int | None = None
+    uses_reserve: bool = True
+    is_reserve_empty: bool = False
+
+    def fill(self, *, commits=0, uses_reserve=True):
+        """Become full after so many commits."""
+        self.commits, self.uses_reserve = commits, uses_reserve
+
+    def free(self):
+        """Have space again."""
+        self.commits = None
+
+    def before_commit(self):
+        """Called before each commit of a change to a database on it."""
+        if self.commits is None:
+            return
+        if self.is_reserve_empty and self.uses_reserve:
+            return
+        if self.commits > 0:
+            self.commits -= 1
+            return
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    def installed(self, monkeypatch):
+        """Be the disk of every database that is opened from now on."""
+        disk, connect, empty = self, sqlite3.connect, schema.LedgerFile.empty_reserve
+
+        class Connection(sqlite3.Connection):
+            before = 0
+
+            def execute(self, statement, *values):
+                if statement.startswith("BEGIN"):
+                    self.before = self.total_changes
+                if statement == "COMMIT" and self.total_changes > self.before:
+                    disk.before_commit()
+                return super().execute(statement, *values)
+
+        def emptied(file):
+            disk.is_reserve_empty = True
+            empty(file)
+
+        monkeypatch.setattr(sqlite3, "connect", functools.partial(connect, factory=Connection))
+        monkeypatch.setattr(schema.LedgerFile, "empty_reserve", emptied)
+        return self

@@ -258,9 +258,9 @@ class Writer:
 
     def _try_again(self) -> None:
         """Wake the thread, which first does what it could not write. After ten minutes, give up."""
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        assert self._retry is not None  # noqa: S101 - only its timer, or its canceller, calls this
+        self._retry.cancel()
+        self._retry = None
         if self._loop.time() >= self._give_up_at:
             self.broken = self.full
             self.written.set()
@@ -306,7 +306,15 @@ class Writer:
             return None
         for job in group:
             job.fail(self.full)
-        self._unwritten = [job for job in group if job.is_vital]
+        unwritten, reads = [job for job in group if job.is_vital], [job for job in group if job.reads]
+        if unwritten and reads:
+            try:
+                self._transact(reads)
+            except Exception as again:
+                fault = self._recover(reads, again)
+                if fault is not None:
+                    return fault
+        self._unwritten = unwritten
         return None
 
     def _transact(self, group: list[_QueuedWork]) -> None:

@@ -212,19 +212,27 @@ def test_two_runs_of_one_folder(tmp_path):
 
 
 def test_a_full_disk(tmp_path):
-    """A ledger that cannot grow ends the run with 3 and the reason; with room again it continues, and pays
-    for nothing twice.
+    """A ledger whose file may not grow ends the run with 3 and the reason. An id that it cannot take is tried
+    again until it may grow. With room again the run continues, and pays for nothing twice.
     """
     import resource
 
+    hard = resource.RLIM_INFINITY
+
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
 
     with ThreadedEmulator(seconds=0.2) as service:
         command = Command.of(tmp_path, service)
-        code, err = command.run(preexec_fn=limit)
-        assert 3 == code
+        process = command.start(preexec_fn=limit)
+        err = ""
+        for line in process.stderr:
+            err += line
+            if "keep this id" in line:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        process.communicate(timeout=PATIENCE)
+        assert 3 == process.returncode
         assert "stopped: the ledger " in err
         assert "foxapi: continue with: foxapi batch p.jsonl" in err
         billed = service.billed
