@@ -34,6 +34,8 @@ async def to_its_end(future: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        # Its error is read here: the caller gets the cancellation.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not future.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([future])

@@ -86,12 +86,9 @@ class SmallDisk:
         return (space.f_blocks - space.f_bfree) * space.f_frsize
 
     @contextlib.contextmanager
-    def filled_from(self, size: int) -> Iterator[threading.Event]:
-        """Another file that takes all space as soon as `size` bytes are used, and again and again.
-
-        Yields an event, which is set when the disk was full for the first time.
-        """
-        full, over = threading.Event(), threading.Event()
+    def filled_from(self, size: int) -> Iterator[None]:
+        """Another file that takes all space as soon as `size` bytes are used, and again and again."""
+        over = threading.Event()
         path = self.path / "other"
 
         def fill():
@@ -103,12 +100,11 @@ class SmallDisk:
                                 file.write(bytes(4096))
                         except OSError as error:
                             assert error.errno == errno.ENOSPC
-                            full.set()
 
         thread = threading.Thread(target=fill)
         thread.start()
         try:
-            yield full
+            yield
         finally:
             over.set()
             thread.join()

@@ -192,7 +192,7 @@ class Writer:
         job = _QueuedWork(work, self._loop.create_future(), note, reads)
         if self._refusal is not None:
             job.fail(LedgerError(f"the ledger {self._path} {self._refusal}"))
-            self._resolve([job], is_short=False)
+            self._resolve([(job, job.error)], is_short=False)
             return job.future
         with self._lock:
             self._pending.append(job)
@@ -205,7 +205,7 @@ class Writer:
                 group = self._take()
                 for lost in group:
                     lost.fail(self.broken)
-                self._resolve(group, is_short=False)
+                self._resolve([(lost, lost.error) for lost in group], is_short=False)
         return job.future
 
     def _take(self) -> list[_QueuedWork]:
@@ -214,21 +214,25 @@ class Writer:
             self._busy = bool(group)
             return group
 
-    def _resolve(self, group: Iterable[_QueuedWork], *, is_short: bool) -> None:
+    def _resolve(self, group: Iterable[tuple[_QueuedWork, LedgerError | None]], *, is_short: bool) -> None:
         """Give each waiting caller its result, and report the ids that are not kept. If the disk is short of
         space for some of them, try again later.
 
-        An error counts as read: a broken ledger also refuses the next call.
+        Args:
+            group: the work with its error. The thread may be trying it again already, which changes `job.error`.
+                An error counts as read: a broken ledger also refuses the next call.
+            is_short: whether ids wait for space.
         """
-        for job in group:
-            if isinstance(job.note, Accepted) and (job.error is not None) != job.is_reported:
-                self._report(job, job.note)
+        for job, error in group:
+            if isinstance(job.note, Accepted) and (error is not None) != job.is_reported:
+                job.is_reported = error is not None
+                self._report(job.note, error)
             if job.future.done():
                 continue
-            if job.error is None:
+            if error is None:
                 job.future.set_result(job.result)
             else:
-                job.future.set_exception(job.error)
+                job.future.set_exception(error)
                 job.future.exception()
         if not is_short:
             self.written.set()
@@ -238,9 +242,8 @@ class Writer:
             self.written.clear()
             self._retry = self._loop.call_later(RETRY_SECONDS, self._try_again)
 
-    def _report(self, job: _QueuedWork, note: Accepted) -> None:
-        job.is_reported = job.error is not None
-        if job.error is None:
+    def _report(self, note: Accepted, error: LedgerError | None) -> None:
+        if error is None:
             log.warning(
                 "item %s: the id of its task %s is in the ledger now",
                 note.key,
@@ -252,7 +255,7 @@ class Writer:
                 "item %s: its task %s is billed, and its id could not be written: %s",
                 note.key,
                 note.task_id,
-                job.error,
+                error,
                 extra=about("id_unkept", key=note.key, task_id=note.task_id, folder=self._path.parent),
             )
 
@@ -281,7 +284,8 @@ class Writer:
             if fault is not None:
                 for job in group:
                     job.fail(fault)
-            done = functools.partial(self._resolve, group, is_short=bool(self._unwritten))
+            outcomes = [(job, job.error) for job in group]
+            done = functools.partial(self._resolve, outcomes, is_short=bool(self._unwritten))
             with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
                 self._loop.call_soon_threadsafe(done)
 

@@ -59,6 +59,7 @@ _CACHE_KIB = 8000
 # Another program that reads the file holds it only for moments.
 _BUSY_SECONDS = 30.0
 
+_NO_SPACE = "cannot grow: free some space on its disk (or where temporary files are), then run it again"
 _BAD_FILE = {
     sqlite3.SQLITE_NOTADB: "is not a ledger: give another folder or file name",
     sqlite3.SQLITE_CORRUPT: (
@@ -68,7 +69,8 @@ _BAD_FILE = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists and that you may write there",
     sqlite3.SQLITE_READONLY: "cannot be written: check that you own the file and its folder",
     sqlite3.SQLITE_PERM: "may not be opened: check that you own the file and its folder",
-    sqlite3.SQLITE_FULL: "cannot grow: free some space on its disk (or where temporary files are), then run it again",
+    sqlite3.SQLITE_FULL: _NO_SPACE,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _NO_SPACE,
     sqlite3.SQLITE_BUSY: "is in use by another program: close that, then run it again",
     sqlite3.SQLITE_LOCKED: "is in use by another program: close that, then run it again",
     sqlite3.SQLITE_IOERR: "cannot be read or written: check its disk, then run it again",
@@ -94,7 +96,9 @@ def explained(path: Path, error: Exception) -> LedgerError:
         return error
     if isinstance(error, OSError) and is_full(error):
         return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the other bits are detail
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code != sqlite3.SQLITE_IOERR_SHMSIZE:
+        code &= 0xFF  # the other bits are detail
     advice = _BAD_FILE.get(code, "cannot be used")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return LedgerError(f"the ledger {path} {advice} ({reason})")

@@ -806,6 +806,8 @@ def test_every_advice_has_its_code():
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
 
     assert "check its disk" in str(schema.explained(Path("x"), error))
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE  # SQLite says so if there is no space for `-shm`
+    assert "free some space" in str(schema.explained(Path("x"), error))
     assert "cannot be used (RuntimeError)" in str(schema.explained(Path("x"), RuntimeError()))
 
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 
 import pytest
 from counted import run_batch, smalls
@@ -330,6 +331,24 @@ async def waiting(disk, tmp_path):
 async def test_a_ledger_without_space_can_be_read(waiting):
     """While an id waits for space, the ledger can be read. It shows the state before the id."""
     assert (await waiting.totals()).counts["submitting"] == 1
+
+
+async def test_a_retry_gives_no_caller_a_wrong_result(disk, tmp_path):
+    """A caller whose id finds no space gets the error, also if the thread tries the id again at that moment."""
+    begun, over = threading.Event(), threading.Event()
+    with pytest.raises(LedgerError, match="cannot grow"):
+        async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
+            await ledger.submitting("a", "fox", "key")
+            disk.fill(uses_reserve=False)
+            kept = ledger.submitted("a", "task 1")
+            while ledger._writer._busy:  # the loop does not run, so the caller has no result yet
+                time.sleep(0.001)  # noqa: ASYNC251 - this is the point
+            retry = ledger._writer.put(lambda _: (begun.set(), over.wait(5)), reads=True)
+            begun.wait()
+            with pytest.raises(LedgerError, match="cannot grow"):
+                await kept
+            over.set()
+            await retry
 
 
 def failing(*errors):
