@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -17,8 +18,17 @@ T = TypeVar("T")
 # Enough to keep a disk busy; each holds one buffer.
 _THREADS = 4
 
+_executors: list[ThreadPoolExecutor] = []
 
-_executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")
+
+def _renew() -> None:
+    """Make new threads. A forked child has none of its parent's, and would wait for them forever."""
+    _executors[:] = [ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")]
+
+
+_renew()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_renew)
 
 
 async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -26,7 +36,7 @@ async def in_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     cancellation.
     """
     call = functools.partial(func, *args, **kwargs)
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executor, call))
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(_executors[0], call))
 
 
 async def to_its_end(future: asyncio.Future[T]) -> T:
