@@ -307,7 +307,7 @@ class Poller:
                 self._detach(handle)
             return
         wait = wait_seconds(verdict, task.failures)
-        hold = verdict.hold or verdict.retry_after is not None
+        asked = bool(verdict.retry_after)  # a 429 without it is counted, and delays only its own task
         if wait > LONGEST_HOLD:
             text = "the service asks for a wait of %.0f s before the next poll; the SDK waits only %.0f s: %s"
             self._warnings.warn("long_hold", now, text, wait, LONGEST_HOLD, verdict.error)
@@ -317,10 +317,10 @@ class Poller:
             when = min(when, task.fresh_until)  # from then on a 404 is final, so poll then
         self._put(task, when)
         if self._notify is not None:
-            seconds, error = wait if hold else when - now, copy.copy(verdict.error)
+            seconds, error = wait if asked else when - now, copy.copy(verdict.error)
             self._notify(Retried(what="poll", task_id=task.id, seconds=seconds, error=error))
-        if hold:
-            self._reader.polls.hold(now + wait, verdict.error)
+        if verdict.hold or asked:
+            self._reader.polls.hold(now + (wait if asked else 0.0), verdict.error)
 
     # Endings.
 

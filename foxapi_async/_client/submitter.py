@@ -216,7 +216,7 @@ class Submitter:
         now, error, series = self._loop.time(), verdict.error, submission.series
         seconds = wait_seconds(verdict, failures)
         if verdict.hold:  # also after the last try: the others must wait too
-            self._api.submits.hold(now + seconds, verdict.refusal)
+            self._api.submits.hold(now + (seconds if verdict.retry_after else 0.0), verdict.refusal)
         if isinstance(error, ConnectionFailedError):
             self._api.reachability.failed(now)
         else:

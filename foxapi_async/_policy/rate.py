@@ -1,26 +1,38 @@
 """The rate at which requests may be sent. Pure: the caller passes the time.
 
-A limit comes from the user, or from a service that answers 429. The SDK finds the second kind as TCP finds
-the capacity of a link: it cuts the rate at once and raises it slowly (additive increase, multiplicative
-decrease; Chiu & Jain, 1989).
+A limit comes from the user, or from a service that answers 429. The SDK finds the second kind by the share of
+requests that are refused. A limit of L requests per second refuses the share 1 - L/r of a rate r, so the part
+that is accepted is the limit itself: one cut to it, and no refusal is left. Refusals at random do not depend on
+the rate: their share is the same after a cut. This share is then tolerated, and only a higher one cuts again.
 """
 
 from __future__ import annotations
 
 import math
 
-# A refusal multiplies the rate by CUT. Then each second adds this share of the cut rate.
-CUT = 0.7
-REGAIN_PER_SECOND = 0.02
+# A share of refusals that exceeds the tolerated one by MARGIN cuts the rate to what was accepted, and to no
+# less than DEEPEST_CUT. After a cut, a share up to MOST_TOLERATED counts as random.
+MARGIN = 0.08
+MOST_TOLERATED = 0.1
+DEEPEST_CUT = 0.25
 
-# A cut is forgotten when the rate has grown to this many times the cut rate.
+# A refusal that holds all requests back (Retry-After) costs more than itself, so it counts as this many.
+HOLD_COUNTS = 3
+
+# A cut rate grows with the square of the time: slowly near the limit that was found, then faster. It is doubled
+# after so many seconds. At FORGET_AT times the cut rate, the cut is forgotten.
+DOUBLED_AFTER = 120.0
 FORGET_AT = 4.0
+
+# No cut goes below this rate: at a lower one, it would take minutes to see that a cut was too deep.
+LOWEST = 0.25
 
 # Refusals up to this many seconds after a cut answer requests that were sent before it.
 _SAME_REFUSAL = 1.0
 
-# The present rate is averaged over this many seconds.
-_WINDOW = 10.0
+# The share and the present rate are those of the last seconds, and of at least so many requests.
+_WINDOW = 4.0
+_SAMPLE = 50
 
 
 class AdaptiveRate:
@@ -34,15 +46,17 @@ class AdaptiveRate:
         self._limit = limit
         self._cut_to: float | None = None
         self._grows_from = -math.inf
-        self._since: float | None = None
-        self._recent = 0.0
-        self._counted_at = 0.0
+        self._settled = -math.inf
+        self._tolerated: float | None = 0.0
+        # The last requests, their refusals, and the seconds that they cover. Older ones have less weight.
+        self._sent = self._refused = self._seconds = 0.0
+        self._counted_at = math.inf
 
     def rate(self, now: float) -> float | None:
         """Requests per second; None for no limit."""
         if self._cut_to is None:
             return self._limit
-        regained = 1 + REGAIN_PER_SECOND * max(0.0, now - self._grows_from)
+        regained = 1 + (max(0.0, now - self._grows_from) / DOUBLED_AFTER) ** 2
         if regained > FORGET_AT:
             self._cut_to = None
             return self._limit
@@ -50,30 +64,36 @@ class AdaptiveRate:
 
     def count(self, now: float) -> None:
         """Note that a request is sent now."""
-        if self._since is None:
-            self._since = self._counted_at = now
-        self._recent = self._recent * math.exp(min(0.0, self._counted_at - now) / _WINDOW) + 1
+        if now < self._settled:
+            return
+        passed = min(max(0.0, now - self._counted_at), _WINDOW)  # a long idle time says little about the rate
+        kept = max(math.exp(-passed / _WINDOW), 1 - 1 / _SAMPLE)
+        self._sent, self._refused = self._sent * kept + 1, self._refused * kept
+        self._seconds = self._seconds * kept + passed
         self._counted_at = now
+        if self._tolerated is None and self._sent >= _SAMPLE / 2 and self._seconds >= _WINDOW / 2:
+            self._tolerated = min(self._refused / self._sent, MOST_TOLERATED)
 
-    def cut(self, now: float, until: float) -> None:
+    def count_refusal(self, now: float, until: float) -> None:
         """Note that the service refused a request as too fast, and that nothing is sent before `until`.
 
-        Refusals until then, and for one second more, answer earlier requests, so they do not cut again. The
-        pause is not counted: it does not lower the measured rate, and the rate does not grow during it.
+        The pause is not counted: it does not lower the measured rate, and the rate does not grow during it.
         """
-        if now >= self._grows_from + _SAME_REFUSAL:
-            self._cut_to = CUT * min(self._present(now), self.rate(now) or math.inf)
-        resumes = max(now, until, self._grows_from)
-        if self._since is not None:
-            pause = resumes - max(now, self._grows_from)
-            self._since += pause
-            self._counted_at += pause
-        self._grows_from = resumes
-
-    def _present(self, now: float) -> float:
-        """The present rate: a decaying count, divided by the time that it covers."""
-        if self._since is None:
-            return 1.0
-        recent = self._recent * math.exp(min(0.0, self._counted_at - now) / _WINDOW)
-        covered_seconds = _WINDOW * -math.expm1((self._since - now) / _WINDOW)
-        return max(recent, 1.0) / max(covered_seconds, 1.0)
+        pause = max(0.0, until - max(now, self._counted_at))
+        self._counted_at += pause
+        self._grows_from += pause
+        if now < self._settled:
+            return
+        self._refused += HOLD_COUNTS if until > now else 1
+        present = min(self.rate(now) or math.inf, max(self._sent, 1.0) / max(self._seconds, 1.0))
+        most = math.inf if self._tolerated is None else self._tolerated + MARGIN
+        if self._refused > most * max(self._sent, _SAMPLE):
+            accepted = max(DEEPEST_CUT, 1 - self._refused / max(self._sent, 1.0))
+            self._cut_to = max(accepted * present, LOWEST)
+            self._grows_from = max(now, until)
+            self._settled = now + _SAME_REFUSAL
+            self._counted_at = max(until, self._settled)
+            self._sent = self._refused = self._seconds = 0.0
+            self._tolerated = None
+        elif until > now and self._cut_to is None and self._sent >= _SAMPLE / 2:
+            self._cut_to, self._grows_from = present, until  # so that all that waited does not go at once

@@ -37,11 +37,12 @@ class PacedLimiter:
         return self._rate.rate(now)
 
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Hold every request back until `until` (loop time), because of `refusal`. After that, send more slowly."""
-        self._rate.cut(asyncio.get_running_loop().time(), until)
-        if until > self._next:
+        """Count the `refusal` of a request, and hold every request back until `until` (loop time)."""
+        now = asyncio.get_running_loop().time()
+        self._rate.count_refusal(now, until)
+        if until > max(now, self._next):
             self._next, self._refusal = until, refusal
-            self.report(asyncio.get_running_loop().time())
+            self.report(now)
 
     def report(self, since: float) -> None:
         """Report that requests wait from `since` on, except for time that was reported before."""

@@ -23,8 +23,11 @@ class Rate(Protocol):
         """Note that a request is sent now."""
         ...
 
-    def cut(self, now: float, until: float) -> None:
-        """Note that the service refused a request as too fast, and that nothing is sent before `until`."""
+    def count_refusal(self, now: float, until: float) -> None:
+        """Note that the service refused a request as too fast, and that nothing is sent before `until`.
+
+        `until` is `now` if the service asked for no wait.
+        """
         ...
 
 
@@ -44,7 +47,7 @@ class RateLimiter(Protocol):
         ...
 
     def hold(self, until: float, refusal: FoxError) -> None:
-        """Hold every request back until `until`, because of `refusal`. After that, send more slowly."""
+        """Count the `refusal` of a request, and hold every request back until `until`."""
         ...
 
     def report(self, since: float) -> None:

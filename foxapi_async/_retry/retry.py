@@ -5,7 +5,7 @@ The `backoff` package runs the loop. Its wait generator asks the caller's rule f
 - Full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies only to our own waits. With a
   `Retry-After` it could send too early, so there a little time is added instead.
 - A wait that does not fit before the deadline does not start: the refusal is raised at once.
-- A 429 holds back every request of the session, not only the one that got it.
+- A 429 with `Retry-After` holds back every request of its kind, not only the one that got it.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ class RetrySignal(Exception):  # noqa: N818 - a signal to the loop below
 
 
 def a_few_tries(tries: int, limiter: RateLimiter | None = None) -> NextWait:
-    """The rule for calls that cost nothing: at most `tries`. A 429 holds back all requests of the `limiter`."""
+    """The rule for calls that cost nothing: at most `tries`. The `limiter` gets every 429."""
 
     def next_wait(verdict: Verdict, failures: int) -> float | None:
         seconds = wait_seconds(verdict, failures)
         if verdict.hold and limiter is not None:  # also after the last try: the other requests must wait too
-            limiter.hold(asyncio.get_running_loop().time() + seconds, verdict.refusal)
+            pause = seconds if verdict.retry_after else 0.0
+            limiter.hold(asyncio.get_running_loop().time() + pause, verdict.refusal)
         return seconds if verdict.again and failures < tries and seconds < LONGEST_WAIT else None
 
     return next_wait
