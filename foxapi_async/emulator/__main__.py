@@ -19,6 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, help="median duration of a task (default: about 12)")
     parser.add_argument("--key", help="the required API key (default: a random one)")
     parser.add_argument(
+        "--idempotent", action="store_true", help="answer a repeated Idempotency-Key with the same task"
+    )
+    parser.add_argument(
+        "--results",
+        choices=("objects", "urls"),
+        default="objects",
+        help="form of the results: objects as FoxAPI, or urls as its sister gateway (default: %(default)s)",
+    )
+    parser.add_argument(
         "--fault-rate",
         type=float,
         default=0.0,
@@ -42,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
             port=args.port,
             seconds=args.seconds,
             key=args.key,
+            idempotent=args.idempotent,
+            results=args.results,
             faults=_faults(args.fault_rate),
         )
     except ValueError as error:

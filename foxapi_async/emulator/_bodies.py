@@ -5,8 +5,8 @@ The strict part follows two pages:
 - https://docs.foxapi.cc/pages/zh/api-manual/image-series/grok-imagine/grok-imagine-image
 - https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview
 
-On these pages a field of type "string" refuses null, and one of type "string | null" takes it. For every
-other model only the prompt is checked.
+On these pages a field of type "string" refuses null, and one of type "string | null" takes it. gpt-image-2
+refuses every field that its page does not have, with 400. For all other models only the prompt is checked.
 """
 
 import json
@@ -52,6 +52,13 @@ _PROMPTLESS = frozenset(
         *("phota-image-enhance", "phota-create-profile", "patina-material-extract", "patina-pbr-maps"),
     }
 )
+# https://docs.foxapi.cc/pages/zh/api-manual/image-series/gpt-image-2/gpt-image-2. The service's own clients say
+# that this model refuses every other field, such as OpenAI's `n` and `size`, and does so with 400.
+_LIMIT_FIELDS = frozenset({"model", "prompt", "image_urls", "num_outputs", "resolution"})
+_CLOSED = {
+    "gpt-image-2": _LIMIT_FIELDS | {"quality", "output_format", "background", "mask_url"},
+    "gpt-image-2-limit": _LIMIT_FIELDS,
+}
 _AUDIO = Media("audio", ("speech-", "gemini-", "lyria-", "minimax-", "scribe-", "cohere-", "paraformer-"))
 MEDIA = {
     "/v1/images/generations": Media("image", IMAGE_MODELS),
@@ -117,7 +124,7 @@ def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()
         extra_models: Ids that every endpoint accepts in addition to the documented ones.
 
     Raises:
-        RefusalError: 422, naming the field.
+        RefusalError: 422, naming the field; 400 for an unknown field of gpt-image-2.
     """
     media, model = MEDIA[path], body.get("model")
     if not isinstance(model, str) or not model:
@@ -181,6 +188,8 @@ def _refuse_field(model: str, name: str) -> NoReturn:
 
 
 def _check_leniently(body: Mapping[str, Any], model: str, media: Media) -> None:
+    if stray := body.keys() - _CLOSED.get(model, body.keys()):
+        raise RefusalError(400, f"{min(stray)}: extra fields are not permitted")
     if media.type == "image" and model not in _PROMPTLESS:
         _text("prompt", body.get("prompt"))
     if "num_outputs" in body:

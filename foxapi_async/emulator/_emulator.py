@@ -10,7 +10,7 @@ from aiohttp import web
 from ._faults import Fault
 from ._server import Routes
 from ._service import Options, RequestRecord, Service
-from ._tasks import Progress, TaskView, view
+from ._tasks import Progress, Results, TaskView, view
 
 # The server never closes an idle connection: on a loop whose time jumps, any limit would pass in an instant.
 _NO_LIMIT_SECONDS = 1e9
@@ -30,6 +30,7 @@ class EmulatorOptions(TypedDict, total=False):
     seed: int
     progress: Progress
     idempotent: bool
+    results: Results
     models: Iterable[str]
 
 
@@ -156,12 +157,14 @@ class Emulator(Inspection):
         key: The required API key; a random one by default.
         seed: Decides durations, task ids and random faults.
         progress: How `progress` moves: in small steps, in quarters, or not at all before the end.
-        idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task and no second
-            bill. The service does not document this, so it is off.
+        idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task, the header
+            `idempotency-replayed: true` and no second bill. The service does not document this, so it is off.
+        results: The dialect of completed tasks: `objects` with a `url` as FoxAPI documents them, or `urls` as the
+            sister gateway EvoLink answers: a list of addresses, and the `credits_used` beside the reserved ones.
         models: Ids to accept in addition to the documented ones.
 
     Raises:
-        ValueError: `seconds` is negative or not finite, or `progress` is unknown.
+        ValueError: `seconds` is negative or not finite, or `progress` or `results` is unknown.
     """
 
     def __init__(
@@ -175,6 +178,7 @@ class Emulator(Inspection):
         seed: int = 0,
         progress: Progress = "linear",
         idempotent: bool = False,
+        results: Results = "objects",
         models: Iterable[str] = (),
     ) -> None:
         options = Options(
@@ -184,6 +188,7 @@ class Emulator(Inspection):
             seed=seed,
             progress=progress,
             idempotent=idempotent,
+            results=results,
             models=tuple(models),
         )
         self._service = Service(options)

@@ -7,6 +7,18 @@ finds its task completed.
 
 Most faults are the service's own. An edge fault is the answer of something in front of the service. It comes
 before the key, the address and the task are checked.
+
+| what goes wrong | constructor |
+|---|---|
+| a refusal, of all requests or of a share | `status`, `rate`, `quota`, `not_found`, `invalid_url` |
+| something in front of the service answers | `edge`, `redirect` |
+| no answer, or a late one | `cut_before`, `cut_after`, `stale`, `hang`, `slow`, `freeze` |
+| an answer that cannot be read | `garbage`, `html`, `short_body`, `huge`, `bomb` |
+| an answer that comes in pieces | `drip`, `trickle` |
+| an odd answer | `altered`, `with_headers` |
+| how a task ends | `never_finishes`, `fails`, `completes_with`, `empty_results` |
+
+Any of them lasts for some seconds with `during`, or with the emulator's `outage`.
 """
 
 import math
@@ -31,9 +43,9 @@ Kind = Literal[
     "huge",
     "bomb",
     "drip",
+    "freeze",
     "never",
     "fail",
-    "empty",
     "altered",
     "headers",
 ]
@@ -83,7 +95,7 @@ class Fault:
     retry_after: float | str | None = None
     "The `Retry-After` header: seconds, or a text that is sent unchanged, such as an HTTP date."
     seconds: float = 0.0
-    "How long a slow reply takes."
+    "How long a slow reply takes; with `trickle`, the time before each piece."
     body: bytes | None = None
     "The reply's body, instead of the error envelope or the normal reply."
     content_type: str = "application/json"
@@ -95,7 +107,7 @@ class Fault:
     location: str = ""
     "The target of a redirect."
     size: int = 0
-    "How many bytes follow the normal body to make it too large."
+    "How many bytes follow the normal body to make it too large; with `trickle`, the bytes of one piece."
     in_front: bool = False
     "Whether something in front of the service answers."
     since: float = 0.0
@@ -364,6 +376,27 @@ class Fault:
         return cls(on=on, kind="drip", seconds=seconds, **scope)
 
     @classmethod
+    def trickle(
+        cls, on: Request = "file", every: float = 5.0, *, size: int = 1, **scope: Unpack[Scope]
+    ) -> Self:
+        """Send the body in pieces of `size` bytes, by default one, with `every` seconds before each.
+
+        The connection stays alive, and at this pace a file takes days.
+        """
+        if size < 1:
+            raise ValueError(f"size={size} must be at least 1 byte")
+        return cls(on=on, kind="drip", seconds=every, size=size, **scope)
+
+    @classmethod
+    def freeze(cls, on: Request = "all", **scope: Unpack[Scope]) -> Self:
+        """Take requests and do nothing with them until the end of the outage; then answer them as usual.
+
+        A process that is stopped or swaps does so: `Fault.freeze().during(10, 25)`, or `outage(15, Fault.freeze())`.
+        Nothing is billed for a client that leaves before the end. Without an end, the request gets no answer.
+        """
+        return cls(on=on, kind="freeze", in_front=True, accepted=False, **scope)
+
+    @classmethod
     def never_finishes(cls, **scope: Unpack[Scope]) -> Self:
         """Accept a task that stays `processing` forever."""
         return cls(on="task", kind="never", **scope)
@@ -381,4 +414,45 @@ class Fault:
     @classmethod
     def empty_results(cls, times: int | None = 1, **aim: Unpack[Aim]) -> Self:
         """Answer this many polls of completed tasks with `results: null`. The service has done this."""
-        return cls(on="result", kind="empty", times=times, **aim)
+        # Observed at the real service: completed, no results, and a percentage from the middle.
+        return cls.completes_with({"results": None, "progress": 50}, times=times, **aim)
+
+    @classmethod
+    def completes_with(
+        cls,
+        put: Mapping[str, Any],
+        *,
+        drop: Iterable[str] = (),
+        times: int | None = None,
+        **aim: Unpack[Aim],
+    ) -> Self:
+        """Answer polls of completed tasks with other fields than the normal ones: any JSON, however odd.
+
+            Fault.completes_with({"results": [{"url": "data:image/png;base64,…"}]})  # or {"b64_json": …}
+            Fault.completes_with({"results": [{"url": "{path}"}]})   # an address without the host
+            Fault.completes_with({"results": [{"url": "{url}"}]})    # one image, whatever was asked for
+            Fault.completes_with({"results": [{"ok": True}]})        # nothing that can be read
+
+        Args:
+            put: The fields to set. In a text, `{id}` stands for the task's id, `{url}` for the address of its first
+                file and `{path}` for the path in this address.
+            drop: The fields to leave out.
+            times: How many polls get it; None means all.
+            **aim: `after`, `model`, `prompt`.
+        """
+        return cls(on="result", kind="altered", put=put, drop=tuple(drop), times=times, **aim)
+
+    def apply_to(self, reply: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+        """The reply with the fields of this fault: those of `put` set, with `names` filled in, and those of `drop` gone."""
+        kept = {name: value for name, value in reply.items() if name not in self.drop}
+        return {**kept, **_filled(dict(self.put), names)}
+
+
+def _filled(value: Mapping[str, Any] | list[Any] | str | float | None, names: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace(name, text)
+        return value
+    if isinstance(value, Mapping):
+        return {name: _filled(item, names) for name, item in value.items()}
+    return [_filled(item, names) for item in value] if isinstance(value, list) else value

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ._scene import Format, Picture, compose
 
-CONTENT_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A few dozen pictures of 1K, or a few of 4K.
 _MEMORY_BYTES = 48 * 1024 * 1024

@@ -15,16 +15,14 @@ from ._refusal import envelope
 
 Make = Callable[[], web.Response]
 
-_DRIPS = 20
+_PIECES = 20
 
 
 def json_reply(
     body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A JSON body. A lone surrogate from the request is sent back escaped."""
-    return web.Response(
-        text=json.dumps(body), status=status, headers=headers, content_type="application/json"
-    )
+    return web.Response(body=_dumps(body), status=status, headers=headers, content_type="application/json")
 
 
 def http_date(unix: float) -> str:
@@ -151,18 +149,7 @@ def _repacked(answer: web.Response, body: bytes, headers: Mapping[str, str]) -> 
 
 async def _altered(fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
     reply = json.loads(_bytes_of(answer))
-    put = _filled(fault.put, str(reply.get("id")))
-    kept = {name: value for name, value in reply.items() if name not in fault.drop}
-    body = _dumps({**kept, **put})
-    return web.Response(body=body, status=fault.http_status, content_type="application/json")
-
-
-def _filled(value: Mapping[str, Any] | list[Any] | str | float | None, task_id: str) -> Any:
-    if isinstance(value, str):
-        return value.replace("{id}", task_id)
-    if isinstance(value, Mapping):
-        return {name: _filled(item, task_id) for name, item in value.items()}
-    return [_filled(item, task_id) for item in value] if isinstance(value, list) else value
+    return json_reply(fault.apply_to(reply, {"{id}": str(reply.get("id"))}), fault.http_status)
 
 
 def _dumps(body: Mapping[str, Any]) -> bytes:
@@ -193,9 +180,10 @@ async def _short(_fault: Fault, request: web.Request, answer: web.Response) -> w
 
 async def _drip(fault: Fault, request: web.Request, answer: web.Response) -> web.StreamResponse:
     data, stream = await _open(request, answer)
-    size = -(-len(data) // _DRIPS) or 1
+    size = fault.size or -(-len(data) // _PIECES) or 1
+    pause = fault.seconds if fault.size else fault.seconds / _PIECES
     for start in range(0, len(data), size):
-        await asyncio.sleep(fault.seconds / _DRIPS)
+        await asyncio.sleep(pause)
         await stream.write(data[start : start + size])
     return stream
 
@@ -218,6 +206,7 @@ _PLAYERS: dict[str, Callable[[Fault, web.Request, web.Response], Awaitable[web.S
     "cut": _cut,
     "stale": _proper,
     "hang": _hang,
+    "freeze": _hang,
     "slow": _slow,
     "garbage": _garbage,
     "short": _short,

@@ -1,7 +1,9 @@
 """The routes: what each request does, who may send it, and the envelope of every refusal."""
 
+import asyncio
 import contextlib
 import hmac
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
@@ -9,9 +11,9 @@ from aiohttp import BodyPartReader, web
 
 from . import _bodies, _uploads
 from ._faults import Fault, Request
-from ._images import CONTENT_TYPES
 from ._refusal import RefusalError, envelope
 from ._replies import Make, cut, file_reply, http_date, json_reply, play, spoil
+from ._scene import CONTENT_TYPES
 from ._script import NOTHING_KNOWN, About
 from ._service import RequestRecord, Service
 from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
@@ -20,8 +22,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Base64 of the largest file, and some space for the other fields.
 _MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
+_CREDITS = 1_000_000
 # Set on a request that the edge passes on and whose answer it replaces afterwards.
 _PASSED_ON = web.RequestKey("passed on", bool)
+_OPEN_TO_ALL = ("/files/", "/api/pricing")
 _KINDS: dict[str, Request] = {"/v1/tasks/": "poll", "/v1/files/upload/": "upload", "/files/": "file"}
 
 
@@ -46,7 +50,11 @@ class Routes:
         app.router.add_get("/files/results/{id}/{name}", self._result_file)
         app.router.add_get("/files/uploads/{id}/{name}", self._uploaded_file)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/configs/llm_generations_models", self._llm_models)
         app.router.add_get("/v1/account/credits", self._credits)
+        app.router.add_get("/dashboard/billing/subscription", self._subscription)
+        app.router.add_get("/dashboard/billing/usage", self._usage)
+        app.router.add_get("/api/pricing", self._pricing)
         return app
 
     def connected(self, protocol: object) -> None:
@@ -55,15 +63,22 @@ class Routes:
         # A new protocol may have the id of an old one. Then this overwrites the old entry.
         self._connections[id(protocol)] = self._service.connections
 
-    async def _add_headers(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.headers["Date"] = http_date(self._service.clock.unix())
         response.headers["Server"] = "foxapi-emulator"
+        if (
+            "Origin" in request.headers
+        ):  # a page of another origin may read everything: it needs the key anyway
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Access-Control-Expose-Headers"] = "*"
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._record(request)
         if self._number(request) in self._stale:
             return await cut(request)
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return _preflight(request)
         try:
             return await self._answer(request, handler)
         except RefusalError as refusal:
@@ -75,6 +90,9 @@ class Routes:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         fault = await self._take_edge_fault(request)
+        if fault is not None and fault.kind == "freeze" and fault.until < math.inf:
+            await asyncio.sleep(fault.until - self._service.clock.age())
+            fault = None
         if fault is None:
             return await self._behind_the_edge(request, handler)
         if not fault.accepted:
@@ -87,7 +105,7 @@ class Routes:
         return await spoil(fault, request, cast(web.Response, answer))
 
     async def _behind_the_edge(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/files/"):
+        if not request.path.startswith(_OPEN_TO_ALL):
             self._check_key(request)
         return await handler(request)
 
@@ -230,17 +248,49 @@ class Routes:
         fault = self._take_fault(request, "file", about)
         return await self._play(fault, request, lambda: file_reply(request, data, kind))
 
+    @property
+    def _model_ids(self) -> tuple[str, ...]:
+        return (*_bodies.IMAGE_MODELS, *self._service.options.models)
+
+    @property
+    def _used(self) -> int:
+        return self._service.billed_images * CREDITS_PER_OUTPUT
+
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        ids = (*_bodies.IMAGE_MODELS, *self._service.options.models)
-        rows = [{"id": name, "owned_by": "emulator", "supported_endpoint_types": ["image"]} for name in ids]
+        rows = [
+            {"id": name, "owned_by": "emulator", "supported_endpoint_types": ["image"]}
+            for name in self._model_ids
+        ]
         return await self._other(request, {"object": "list", "data": rows})
+
+    async def _llm_models(self, request: web.Request) -> web.StreamResponse:
+        # The page of this list says that it is empty, and not 404, if the key's group has no such model.
+        return await self._other(request, {"object": "list", "data": []})
 
     async def _credits(self, request: web.Request) -> web.StreamResponse:
         # The service has this page, but its fields are not known. These names are the emulator's own.
-        used = self._service.billed_images * CREDITS_PER_OUTPUT
+        left = max(0, _CREDITS - self._used)
+        return await self._other(request, {"credits_used": self._used, "credits_remaining": left})
+
+    # New API, the software of the gateway, documents the next three: the first two in the form of OpenAI's old
+    # billing pages. "usd" is its name for whatever unit the site shows; here it shows credits.
+
+    async def _subscription(self, request: web.Request) -> web.StreamResponse:
+        limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), _CREDITS)
+        body = {"object": "billing_subscription", "has_payment_method": True, **limits, "access_until": 0}
+        return await self._other(request, body)
+
+    async def _usage(self, request: web.Request) -> web.StreamResponse:
         return await self._other(
-            request, {"credits_used": used, "credits_remaining": max(0, 1_000_000 - used)}
-        )
+            request, {"object": "list", "total_usage": self._used * 100}
+        )  # in hundredths
+
+    async def _pricing(self, request: web.Request) -> web.StreamResponse:
+        row = {"quota_type": 1, "model_price": CREDITS_PER_OUTPUT, "enable_groups": ["default"]}
+        rows = [
+            {"model_name": name, **row, "supported_endpoint_types": ["image"]} for name in self._model_ids
+        ]
+        return await self._other(request, {"success": True, "data": rows, "group_ratio": {"default": 1}})
 
     async def _other(self, request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
         return await self._play(self._take_fault(request, "other"), request, lambda: json_reply(body))
@@ -253,6 +303,13 @@ def _kind(request: web.Request) -> Request:
         if request.path.startswith(start):
             return kind
     return "other"
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """The answer to a browser that asks whether a page of another origin may send this request."""
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    methods = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Max-Age": "600"}
+    return web.Response(status=204, headers={**methods, "Access-Control-Allow-Headers": asked})
 
 
 async def _read_part(part: BodyPartReader) -> bytes:

@@ -18,7 +18,7 @@ from ._refusal import RefusalError
 from ._scene import Format, Picture
 from ._script import About, Script
 from ._sizes import asked_size
-from ._tasks import Progress, Task
+from ._tasks import Progress, Results, Task
 from ._uploads import Uploads
 
 # A load test may send millions of requests. The record keeps the latest.
@@ -56,6 +56,7 @@ class Options:
     seed: int
     progress: Progress
     idempotent: bool
+    results: Results
     models: tuple[str, ...]
 
     def __attrs_post_init__(self) -> None:
@@ -63,6 +64,8 @@ class Options:
             raise ValueError(f"seconds={self.seconds} must be a finite number, zero or more")
         if self.progress not in ("linear", "steps", "none"):
             raise ValueError(f"progress={self.progress!r} is none of linear, steps, none")
+        if self.results not in ("objects", "urls"):
+            raise ValueError(f"results={self.results!r} is none of objects, urls")
 
 
 class Service:
@@ -159,11 +162,11 @@ class Service:
     def poll(self, task: Task, origin: str) -> dict[str, Any]:
         """The reply to a poll of a task."""
         task.polls += 1
-        reply = _tasks.poll_reply(task, self.clock.now(), self.options.progress, origin)
-        if reply["status"] == "completed" and self.script.take("result", About(task.model, task.prompt)):
-            # Observed at the real service: completed, no results, and a percentage from the middle.
-            reply |= {"results": None, "progress": 50}
-        return reply
+        reply = _tasks.poll_reply(task, self.clock.now(), self.options.progress, origin, self.options.results)
+        if reply["status"] != "completed":
+            return reply
+        fault = self.script.take("result", About(task.model, task.prompt))
+        return reply if fault is None else fault.apply_to(reply, _tasks.file_names(task, origin))
 
     def picture(self, task: Task, name: str) -> Picture | None:
         """The picture behind a result's file name, if it exists and has not expired."""

@@ -13,9 +13,10 @@ import attrs
 
 from ._bodies import Media, prompt_of
 from ._faults import Fault
-from ._scene import Format
+from ._scene import CONTENT_TYPES, Format
 
 Progress = Literal["linear", "steps", "none"]
+Results = Literal["objects", "urls"]
 
 # Image models take ten to twenty seconds. The service's estimate is usually too long.
 _USUAL_SECONDS = 12.0
@@ -25,6 +26,8 @@ _SIGMA = 0.25
 _PENDING_SHARE = 0.1
 # From the documentation's example for one image.
 CREDITS_PER_OUTPUT = 5
+# The sister gateway reserves more than it takes in the end.
+_CREDITS_USED_PER_OUTPUT = 4
 
 
 @attrs.frozen(kw_only=True)
@@ -157,15 +160,25 @@ def submit_reply(task: Task) -> dict[str, Any]:
     }
 
 
-def poll_reply(task: Task, now: float, style: Progress, origin: str) -> dict[str, Any]:
+def poll_reply(task: Task, now: float, style: Progress, origin: str, results: Results) -> dict[str, Any]:
     """The reply to a poll. `origin` is the address at which the client reaches this server."""
     state = status(task, now)
-    return {
+    reply: dict[str, Any] = {
         **_head(task, state, progress(task, now, style)),
         "results": _results(task, origin) if state == "completed" else None,
         "error": _error(task.fault) if state == "failed" and task.fault is not None else None,
         "usage": _usage(task),
     }
+    if results == "urls" and state == "completed":  # https://docs.evolink.ai, the task query
+        reply["results"] = [item.get("url", item) for item in _results(task, origin)]
+        reply["usage"]["credits_used"] = _CREDITS_USED_PER_OUTPUT * task.num_outputs
+    return reply
+
+
+def file_names(task: Task, origin: str) -> dict[str, str]:
+    """The texts that stand for the task's id and its first file in a fault."""
+    path = f"/files/results/{task.id}/0.{task.extension}"
+    return {"{id}": task.id, "{url}": origin + path, "{path}": path}
 
 
 def _head(task: Task, state: str, percent: int) -> dict[str, Any]:
@@ -194,7 +207,9 @@ def _results(task: Task, origin: str) -> list[dict[str, Any]]:
     if task.media.type == "llm":
         return [_completion(task)]
     urls = (f"{origin}/files/results/{task.id}/{n}.{task.extension}" for n in range(task.num_outputs))
-    return [{"url": url} for url in urls]
+    # Observed at the real service: only this family names the type of its files.
+    more = {"content_type": CONTENT_TYPES[task.extension]} if task.model.startswith("gpt-image-2") else {}
+    return [{"url": url, **more} for url in urls]
 
 
 def _completion(task: Task) -> dict[str, Any]:

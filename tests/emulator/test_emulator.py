@@ -1331,6 +1331,20 @@ def test_command_in_this_process(monkeypatch, capsys):
     assert "seconds=-1" in capsys.readouterr().err
 
 
+def test_options_of_the_command(monkeypatch):
+    """The command offers the dialect of the results and the replay of idempotency keys; both are off by default."""
+    made = []
+
+    async def serve(emulator):
+        made.append(emulator._service.options)
+
+    monkeypatch.setattr(__main__, "_serve", serve)
+    __main__.main(["--port", "0"])
+    __main__.main(["--port", "0", "--results", "urls", "--idempotent"])
+
+    assert [(options.results, options.idempotent) for options in made] == [("objects", False), ("urls", True)]
+
+
 def test_command_on_a_taken_port(capsys):
     """A taken port gives one line and status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,13 +1,14 @@
 """Faults that last for a while, that come from the edge, and that change a reply. Each docstring is a claim."""
 
 import asyncio
+import base64
 import json
 import math
 from collections import Counter
 
 import aiohttp
 import pytest
-from test_emulator import GROK, IMAGES, client, get, poll, running, submit, upload
+from test_emulator import GROK, IMAGES, client, finished, get, poll, running, submit, upload
 
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 
@@ -407,3 +408,124 @@ async def test_an_outage_before_the_start():
     emulator.outage(60)
     async with emulator, client(emulator) as http:
         assert await statuses(http, 1) == [503]
+
+
+# A service that stands still, files that trickle
+
+
+@virtual
+async def test_a_frozen_service_goes_on_afterwards():
+    """Requests that arrive during a freeze are answered as usual when it ends."""
+    async with running(Fault.freeze().during(10, 25)) as (emulator, http):
+        await asyncio.sleep(12)
+        began = asyncio.get_running_loop().time()
+        seen = await asyncio.gather(post(http), get(http, "/v1/models"))
+        took = asyncio.get_running_loop().time() - began
+
+    assert [200, 200] == [status for status, *_ in seen]
+    assert took == pytest.approx(13)
+    assert emulator.billed == 1
+
+
+@virtual
+async def test_a_client_that_leaves_a_frozen_service_is_not_billed():
+    """A submit whose client leaves before the freeze ends is not accepted."""
+    async with running() as (emulator, http):
+        emulator.outage(15, Fault.freeze("submit"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await post(http)
+        await asyncio.sleep(20)
+
+    assert emulator.billed == 0
+
+
+@virtual
+async def test_a_freeze_without_an_end():
+    """Without an end there is no answer, and nothing is accepted."""
+    async with running(Fault.freeze("submit")) as (emulator, http):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1000):
+                await post(http)
+
+    assert emulator.billed == 0
+
+
+@virtual
+@pytest.mark.parametrize(("size", "pieces"), [(1, 12), (5, 3)])
+async def test_a_file_that_trickles(size, pieces):
+    """A file that sends some bytes every five seconds."""
+    async with running(Fault.trickle("file", 5.0, size=size)) as (_, http):
+        _, uploaded = await upload(http, file_data=base64.b64encode(bytes(12)).decode())
+        began = asyncio.get_running_loop().time()
+        _, data, _ = await get(http, uploaded["url"])
+        took = asyncio.get_running_loop().time() - began
+
+    assert bytes(12) == data
+    assert took == pytest.approx(5.0 * pieces)
+
+
+def test_a_trickle_of_nothing():
+    """A piece has at least one byte."""
+    with pytest.raises(ValueError, match=r"size=0 must be at least 1 byte"):
+        Fault.trickle(size=0)
+
+
+# Odd results
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [{"url": "data:image/png;base64,iVBORw0KGgo="}],
+        [{"b64_json": "iVBORw0KGgo="}],
+        ["https://files.example.com/a.png"],
+        [{"ok": True}],
+        {"url": "https://files.example.com/a.png"},
+        None,
+    ],
+    ids=lambda results: str(results)[:20],
+)
+async def test_any_result(results):
+    """A completed task answers with any results, and keeps its other fields."""
+    async with running(Fault.completes_with({"results": results})) as (emulator, http):
+        task = await finished(http)
+
+    assert (task["results"], task["status"], task["progress"]) == (results, "completed", 100)
+    assert emulator.billed == 1
+
+
+async def test_results_at_another_place():
+    """Fields can be added and left out."""
+    fault = Fault.completes_with({"result_data": [{"image_url": "{url}"}]}, drop=["results", "usage"])
+    async with running(fault) as (_, http):
+        task = await finished(http)
+        status, data, _ = await get(http, task["result_data"][0]["image_url"])
+
+    assert not {"results", "usage"} & task.keys()
+    assert (status, data[:2]) == (200, b"\xff\xd8")
+
+
+async def test_fewer_results_than_asked_for_and_a_relative_address():
+    """`{path}` is an address without its host; one address may stand for four images that are billed."""
+    async with running(Fault.completes_with({"results": [{"url": "{path}"}]})) as (emulator, http):
+        task = await finished(http, GROK | {"num_outputs": 4})
+        (result,) = task["results"]
+        status, _, _ = await get(http, result["url"])
+
+    assert result == {"url": f"/files/results/{task['id']}/0.jpg"}
+    assert (status, emulator.billed_images) == (200, 4)
+
+
+@virtual
+async def test_odd_results_only_at_the_end():
+    """A running task answers as usual; `times` limits how many polls of the completed task are odd."""
+    async with running(Fault.completes_with({"results": "{id}"}, times=1), seconds=10) as (_, http):
+        _, accepted, _ = await submit(http)
+        seen = []
+        for wait in (0, 60, 1):
+            await asyncio.sleep(wait)
+            seen.append((await poll(http, accepted["id"]))[1]["results"])
+
+    assert seen[:2] == [None, accepted["id"]]
+    assert len(seen[2]) == 1
