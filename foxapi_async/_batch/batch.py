@@ -91,7 +91,8 @@ class Batch:
     def tally(self) -> dict[str, int]:
         """How many items are in each state, including those of earlier runs; empty before the run.
 
-        The states are "new" (not sent), "submitting", "submitted" (running), "done", "failed" and "uncertain".
+        The states are "new" (not sent), "submitting", "submitted" (running), "done", "unsaved" (made and paid
+        for, not saved; the next run tries to save it), "failed" and "uncertain".
         """
         return {} if self._run is None else {state.value: count for state, count in self._run.tally.items()}
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Hashable
 
 import attrs
 
-from foxapi_async._wire.json_values import read_price
 from foxapi_async.models import GenerationRequest
 
 
@@ -94,6 +92,12 @@ class Budget:
         self._unpriced += cost is None
         return cost
 
+    def correct(self, cost: float | None, final: float | None) -> None:
+        """Note that a settled submit cost `final` credits in the end, instead of `cost`."""
+        if final is not None and final != cost:
+            self._spent += final - (cost or 0.0)
+            self._unpriced -= cost is None
+
     def release(self, held: float | None) -> None:
         """Note that a submit was refused: it cost nothing."""
         self._under_way -= 1
@@ -104,8 +108,3 @@ class Budget:
 def kind_of(request: GenerationRequest) -> Hashable:
     """The known fields that may decide the price of a request, as one text."""
     return json.dumps(request.price_fields(), sort_keys=True, default=str)
-
-
-def credits_reserved(usage: Mapping[str, Any] | None) -> float | None:
-    """The reserved credits in a reply's `usage` (docs.foxapi.cc get-task-detail); None if it has none."""
-    return read_price((usage or {}).get("credits_reserved"))

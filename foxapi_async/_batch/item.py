@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._batch.budget import Budget, credits_reserved
+from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.folder import IMAGES
 from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.record import (
@@ -36,9 +36,9 @@ from foxapi_async._files.names import file_stem
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult, file_of
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.protocol import Ledger
-from foxapi_async._wire.replies import TaskReply
+from foxapi_async._wire.replies import TaskReply, credits_of
 
 FILES_IN_FOLDER = 1000
 """Each further thousand items has its own folder, because larger folders are slow to list."""
@@ -134,15 +134,18 @@ class ItemRun:
         if item.request is not None:
             self._request: Mapping[str, Any] | None = item.request.to_dict()
         else:
-            self._request = json.loads((entry and entry.opening) or "{}").get("request")
+            self._request = json.loads((entry and (entry.opening or entry.record)) or "{}").get("request")
         self._submitted_at = 0.0 if entry is None else entry.changed
         # Whether the credits that the budget holds for this item were settled or released.
         self._is_settled = item.task_id is not None
         # Whether the item is SUBMITTING in the ledger. That is recorded just before the POST.
-        self._is_recorded = entry is not None and entry.state in {ItemState.SUBMITTING, ItemState.SUBMITTED}
+        self._is_recorded = entry is not None and entry.state in {ItemState.SUBMITTING, *PAID_TASK}
         self._release: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
-        self._price: float | None = None
+        # The credits that count as spent for its submit, and whether any do. They may be unknown.
+        self._price = entry.price if entry is not None and self._is_recorded else None
+        self._is_counted = self._is_recorded
+        self._result: TaskResult | None = None
 
     async def handle(self) -> TaskHandle:
         """The handle of its task: the one that continues, or the one from its submit.
@@ -173,7 +176,7 @@ class ItemRun:
             FoxError: the task or the wait for it failed, or its images cannot be fetched or recorded.
         """
         context, loop = self._context, asyncio.get_running_loop()
-        result = await handle
+        self._result = result = await handle
         finished, began = time.time(), loop.time()
         shard = self.item.index // FILES_IN_FOLDER
         folder = context.out / IMAGES / (f"{shard:04}" if shard else "")
@@ -197,7 +200,7 @@ class ItemRun:
             "elapsed": result.elapsed,
             "saved": loop.time() - began,
         }
-        await self._note(ItemState.DONE, timings, result=result, files=files)
+        await self._note(ItemState.DONE, timings, files=files)
         return self.outcome(result=result, files=files)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
@@ -226,24 +229,30 @@ class ItemRun:
         state: ItemState,
         timings: Mapping[str, float],
         *,
-        result: TaskResult | None = None,
         files: tuple[SavedFile, ...] = (),
         error: FoxError | None = None,
     ) -> None:
-        ledger = self._context.ledger
+        snapshot = getattr(error, "snapshot", None)
+        usage = self._result.usage if self._result else snapshot.usage if snapshot else None
+        price = 0.0 if error is not None and error.charged == "no" else credits_of(usage)
+        if price is None:
+            price = self._price
+        elif self._is_counted:
+            self._context.budget.correct(self._price, price)
         record = closing_record(
             self.item,
             state,
             request=self._request,
             task_id=self.task_id,
-            result=result,
+            result=self._result,
+            usage=usage,
+            price=price,
             files=files,
             folder=self._context.out,
             timings=timings,
             error=error,
         )
-        price = 0.0 if error is not None and error.charged == "no" else self._price
-        await ledger.ended(self._key, state, record, price)
+        await self._context.ledger.ended(self._key, state, record, price)
         await self._context.manifest.append(record)
 
     def outcome(
@@ -284,7 +293,7 @@ class ItemRun:
     def accepted(self, reply: TaskReply) -> None:
         """Record the task id and the price."""
         self.task_id, self._submitted_at = reply.id, time.time()
-        self._settle(credits_reserved(reply.usage))
+        self._settle(credits_of(reply.usage))
         self.kept = self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
@@ -294,7 +303,7 @@ class ItemRun:
         self._is_settled = True
         budget, item = self._context.budget, self.item
         if self.submission is not None and self.submission.maybe_billed:
-            self._price = budget.settle(item.kind, item.held, stated)
+            self._price, self._is_counted = budget.settle(item.kind, item.held, stated), True
         else:
             budget.release(item.held)
         self._context.changed.set()

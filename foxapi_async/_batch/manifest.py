@@ -18,7 +18,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
-from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._batch.input.lines import LineReader, TextLine
 from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
@@ -27,7 +26,8 @@ from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
 from foxapi_async._ledger.sqlite import SqliteLedger
-from foxapi_async._wire.json_values import JsonValue
+from foxapi_async._wire.json_values import JsonValue, read_mapping, read_price
+from foxapi_async._wire.replies import credits_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,7 +35,7 @@ T = TypeVar("T")
 _AT_ONCE = 1000
 _BLOCK_BYTES = 65536
 
-ENDED = (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
+ENDED = (ItemState.DONE, ItemState.UNSAVED, ItemState.FAILED, ItemState.UNCERTAIN)
 
 
 @attrs.define(eq=False)
@@ -121,17 +121,20 @@ def proven_ends(lines: Iterable[bytes]) -> Iterator[Proof]:
 
 
 def _proof(line: Mapping[str, JsonValue], record: str) -> Proof | None:
-    key, task_id, usage, error = (line.get(name) for name in ("id", "task_id", "usage", "error"))
+    key, task_id, price, error = (line.get(name) for name in ("id", "task_id", "credits", "error"))
     state = next((state for state in ENDED if state.value == line.get("status")), None)
     if not isinstance(key, str) or state is None:
         return None
-    is_free = isinstance(error, dict) and error.get("charged") == "no"
+    if isinstance(error, dict) and error.get("charged") == "no":
+        price = 0.0
+    elif price is None:  # a line of an older version
+        price = credits_of(read_mapping(line.get("usage")))
     return Proof(
         key=key,
         state=state,
         task_id=task_id if isinstance(task_id, str) else None,
         fingerprint=_fingerprint(key, line.get("request")),
-        price=0.0 if is_free else credits_reserved(usage if isinstance(usage, dict) else None),
+        price=read_price(price),
         record=record,
     )
 

@@ -18,7 +18,7 @@ from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
 from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -64,10 +64,10 @@ class WorkPlan:
     unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """First the `ended` outcomes, then the paid tasks that still run, then the new items."""
+        """First the `ended` outcomes, then the paid tasks whose images are not saved yet, then the new items."""
         for outcome in ended:
             yield outcome
-        async with contextlib.aclosing(self._ledger.entries(ItemState.SUBMITTED)) as entries:
+        async with contextlib.aclosing(self._ledger.entries(*PAID_TASK)) as entries:
             async for entry in entries:
                 self.awaited += 1
                 yield item_of(entry)

@@ -17,7 +17,7 @@ from foxapi_async._client.submission import Submission
 from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._policy.brake import Reason
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
@@ -28,8 +28,17 @@ ACCOUNT_ERRORS = (
     _errors.PermissionDeniedError,
 )
 
-_encode = json.JSONEncoder(ensure_ascii=True, default=str).encode
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=str).encode
 _URL = re.compile(r"https?:|data:", re.IGNORECASE)
+
+# The states after errors that say by their class how far a task has come.
+_ENDS: tuple[tuple[type[FoxError], ItemState], ...] = (
+    (_errors.TaskFailedError, ItemState.FAILED),
+    (_errors.TaskCancelledError, ItemState.FAILED),
+    (_errors.UncertainSubmitError, ItemState.UNCERTAIN),
+    (_errors.UnreadableResultError, ItemState.UNSAVED),
+    (_errors.DownloadError, ItemState.UNSAVED),
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +81,7 @@ class WorkItem:
     @property
     def task_id(self) -> str | None:
         """The task of an earlier run that continues; None if there is none."""
-        return self.entry.task_id if self.entry and self.entry.state is ItemState.SUBMITTED else None
+        return self.entry.task_id if self.entry and self.entry.state in PAID_TASK else None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -83,7 +92,7 @@ class WorkItem:
 
 def item_of(entry: LedgerEntry) -> WorkItem:
     """An unfinished item of an earlier run."""
-    opening = json.loads(entry.opening or "{}")
+    opening = json.loads(entry.opening or entry.record or "{}")
     return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
 
 
@@ -117,10 +126,9 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
         error: of its submit, its task or its download.
         submission: its submit; None if there was none.
     """
-    if isinstance(error, _errors.TaskFailedError | _errors.TaskCancelledError):
-        return ItemState.FAILED
-    if isinstance(error, _errors.UncertainSubmitError):
-        return ItemState.UNCERTAIN
+    state = next((state for kind, state in _ENDS if isinstance(error, kind)), None)
+    if state is not None:
+        return None if getattr(error, "local", False) else state
     if error.task_id is not None or error.charged != "no":
         return None
     if submission is not None and submission.series is not None and submission.refused_by_edge:
@@ -166,12 +174,15 @@ def closing_record(
     request: Mapping[str, Any] | None,
     task_id: str | None,
     result: TaskResult | None = None,
+    usage: Mapping[str, Any] | None = None,
+    price: float | None = None,
     files: Sequence[SavedFile] = (),
     folder: Path,
     timings: Mapping[str, float],
     error: FoxError | None = None,
 ) -> str:
-    """An item's line of the manifest, as JSON."""
+    """An item's line of the manifest, as JSON. Only the line of an UNSAVED item has the `results` as they came."""
+    results = [dict(image.raw) for image in result.images] if result else getattr(error, "results", None)
     problem = error and {
         "code": getattr(error, "code", None) or type(error).__name__,
         "message": error.what_happened,
@@ -189,7 +200,10 @@ def closing_record(
         ],
         "model": (result.model if result else "") or (request or {}).get("model"),
         "request": request,
-        "usage": dict(result.usage) if result else None,
+        "credits": price,
+        "usage": None if usage is None else dict(usage),
+        "missing": result.missing if result else 0,
+        **({"results": results} if status is ItemState.UNSAVED else {}),
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "error": problem,
     }

@@ -275,7 +275,8 @@ class Run:
         run = ItemRun(self._context, item)
         self._context.add(task, run)
         before = ItemState.NEW if item.entry is None else item.entry.state
-        state = ItemState.SUBMITTED
+        running = ItemState.SUBMITTED if item.task_id is None else before
+        state: ItemState | None = running
         self.tally[before] -= item.entry is not None
         self.tally[ItemState.SUBMITTED] += 1
         try:
@@ -286,12 +287,13 @@ class Run:
             outcome = None if run.task_id is None else run.outcome(error=fault)
         finally:
             self.tally[ItemState.SUBMITTED] -= 1
-            self.tally[before if state is ItemState.NEW else state] += 1
+            self.tally[before if state is ItemState.NEW else state or running] += 1
             self._plan.awaited -= item.task_id is not None
             self._context.changed.set()
         return outcome
 
-    async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState, BatchOutcome | None]:
+    async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState | None, BatchOutcome | None]:
+        """Run one item to its end. Returns its state then, None if its task continues, and its outcome."""
         assert self._pipeline is not None  # noqa: S101 - it began this item
         handle = None
         try:
@@ -313,7 +315,7 @@ class Run:
             self._sent += run.submission.tries > 0
         state = state_after(error, run.submission)
         self._react(run, error, state)
-        return state or ItemState.SUBMITTED, await run.fail(error)
+        return state, await run.fail(error)
 
     # The reasons to end early.
 
@@ -343,12 +345,14 @@ class Run:
 
     async def _note_unknown(
         self, run: ItemRun, error: NotFoundError
-    ) -> tuple[ItemState, BatchOutcome | None]:
-        """Handle a task of an earlier run that the service does not know. It stays submitted, or is sent
-        again on request.
+    ) -> tuple[ItemState | None, BatchOutcome | None]:
+        """Handle a task of an earlier run that the service does not know. It stays as it is. On request, it is
+        sent again, unless it was made.
         """
         if (
             ItemState.UNCERTAIN in self._options.again
+            and run.item.entry is not None
+            and run.item.entry.state is ItemState.SUBMITTED
             and (resubmission := resubmission_of(run.item)) is not None
         ):
             await run.note_error(ItemState.UNCERTAIN, error)
@@ -363,7 +367,7 @@ class Run:
             fault = copy.copy(error)
             fault.args = (words,)
             self._pause("path", fault)
-        return ItemState.SUBMITTED, run.outcome(error=error)
+        return None, run.outcome(error=error)
 
     def _exhausted(self, answer: BudgetDecision, item: WorkItem) -> None:
         """Pause, because the budget allows no further submit."""

@@ -2,7 +2,7 @@
 
 Rule 1: every move is in the table below, and the ledger's statements are made from it. Rule 2: if the service
 may still make the image, or has made it, no move leads back to SUBMITTING. The exceptions are UNCERTAIN and
-FAILED, which only the user sends again.
+FAILED, which only the user sends again. A made image is never made again: an UNSAVED item only tries to save it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class ItemState(enum.StrEnum):
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
     DONE = "done"
+    UNSAVED = "unsaved"
+    "The task is completed and paid for, and its results could not be read or fetched."
     FAILED = "failed"
     UNCERTAIN = "uncertain"
 
@@ -33,12 +35,16 @@ COMES_FROM: dict[ItemState, frozenset[ItemState]] = {
     ItemState.SUBMITTED: frozenset(
         {ItemState.SUBMITTING, ItemState.UNCERTAIN, ItemState.SUBMITTED, ItemState.FAILED}
     ),
-    ItemState.DONE: frozenset({ItemState.SUBMITTED}),
-    ItemState.FAILED: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
+    ItemState.DONE: frozenset({ItemState.SUBMITTED, ItemState.UNSAVED}),
+    ItemState.UNSAVED: frozenset({ItemState.SUBMITTED, ItemState.UNSAVED}),
+    ItemState.FAILED: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED, ItemState.UNSAVED}),
     # From SUBMITTED if the service does not know the task any more, and it should be sent again.
     ItemState.UNCERTAIN: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
 }
 KEEPS_ITS_ID = frozenset({ItemState.SUBMITTED, ItemState.FAILED})
+
+PAID_TASK = frozenset({ItemState.SUBMITTED, ItemState.UNSAVED})
+"""The states in which a run continues with the task that was paid for, and sends nothing."""
 
 
 @attrs.frozen

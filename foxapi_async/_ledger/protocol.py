@@ -107,8 +107,8 @@ class Ledger(LedgerView, Protocol):
         ...
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Awaitable[None]:
-        """Record how the item ended: DONE (its files are saved), FAILED, or UNCERTAIN (it may have been
-        accepted).
+        """Record how the item ended: DONE (its files are saved), UNSAVED (it was made, and they are not), FAILED,
+        or UNCERTAIN (it may have been accepted).
 
         It counts as spent with the known price, or with `price`; 0 if it cost nothing.
         """

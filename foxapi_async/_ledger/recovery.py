@@ -15,13 +15,15 @@ from typing import Any, TypeVar
 
 import attrs
 
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.schema import NOW
 
 T = TypeVar("T")
 
 _CHUNK = 500
 SHOWN_KEYS = 3
+
+_MADE = frozenset({ItemState.DONE, ItemState.UNSAVED})
 
 
 @attrs.frozen(kw_only=True)
@@ -113,9 +115,9 @@ def _judge(proof: Proof, known: _Known | None) -> _Finding:
         return _Finding.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
         return _Finding.HELD
-    # The ledger is written before the manifest. So it has the id of an item that is done in the manifest, and
+    # The ledger is written before the manifest. So it has the id of an item that was made by the manifest, and
     # an item that ended in the manifest is not NEW in the ledger.
-    impossible = proof.state is ItemState.DONE or known.state is ItemState.NEW
+    impossible = proof.state in _MADE or known.state is ItemState.NEW
     return _Finding.LOST if impossible else _Finding.NOTHING
 
 
@@ -302,13 +304,13 @@ def _is_newer(proven: _Proven, known: _Known) -> bool:
     if known.state is ItemState.DONE:
         return False
     if has_id and proven.task_id == known.held:
-        return known.state is ItemState.SUBMITTED and proven.state in {ItemState.DONE, ItemState.FAILED}
+        return known.state in PAID_TASK and proven.state in {*_MADE, ItemState.FAILED}
     if known.held is not None and not proven.is_current:
-        return proven.state is ItemState.DONE  # otherwise the ledger's id came after the last line
+        return proven.state in _MADE  # otherwise the ledger's id came after the last line
     if proven.state is ItemState.SUBMITTING:
         return proven.idempotency_key != known.idempotency_key
     if known.state in {ItemState.SUBMITTING, ItemState.UNCERTAIN}:
-        return proven.state in {ItemState.SUBMITTED, ItemState.DONE}
+        return proven.state in {ItemState.SUBMITTED, *_MADE}
     return known.state is ItemState.NEW or has_id
 
 

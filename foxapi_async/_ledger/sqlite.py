@@ -220,8 +220,9 @@ class SqliteLedger(SqliteLedgerView):
         """Record how the item ended; see `Ledger`."""
         self.ends += 1
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
-        # The log already has the id of an item that is done.
-        return self._writer.put(work, None if state is ItemState.DONE else Moved(key, state))
+        # The log already has the id of an item that was made.
+        is_made = state in {ItemState.DONE, ItemState.UNSAVED}
+        return self._writer.put(work, None if is_made else Moved(key, state))
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:
         """Keep a text under a name; see `Ledger`. A function makes its text in the ledger's thread."""

@@ -58,7 +58,7 @@ _RECORD = {
     WHERE key = ? AND state IN ({_names(COMES_FROM[state])})
     ON CONFLICT (id) DO UPDATE SET text = excluded.text, opening = NULL
 """  # noqa: S608 - of constants
-    for state in (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN)
+    for state in (ItemState.DONE, ItemState.UNSAVED, ItemState.FAILED, ItemState.UNCERTAIN)
 }
 _ENDED = f"""
     UPDATE item SET state = ?, price = ifnull(?, price), changed = {NOW} WHERE key = ?

@@ -234,6 +234,10 @@ class BatchCommand:
         if status.counts[ItemState.FAILED]:
             screen.note("--retry-failed submits (and pays for) the failed ones again")
         self._show_uncertain(status)
+        if status.counts[ItemState.UNSAVED]:
+            screen.error(
+                "images that were made and not saved are billed: the same command tries to save them, for free"
+            )
         if status.counts[ItemState.SUBMITTED]:
             screen.error("running tasks are billed: the same command continues them")
         screen.note(

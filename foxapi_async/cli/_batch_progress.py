@@ -62,7 +62,11 @@ def figures_of(
         polls: polls of tasks per second.
     """
     done, failed, uncertain = tally[ItemState.DONE], tally[ItemState.FAILED], tally[ItemState.UNCERTAIN]
-    ended, running = done + failed + uncertain, tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING]
+    unsaved = tally[ItemState.UNSAVED]
+    ended, running = (
+        done + failed + uncertain + unsaved,
+        tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING],
+    )
     pace = [] if not rate else [f"{rate:.1f} items/s" if rate >= 2 else f"{rate * 60:.1f} items/min"]
     if expected is not None and rate:
         pace.append(f"about {duration(max(0, expected - ended) / rate)} left")
@@ -73,6 +77,7 @@ def figures_of(
         states=[
             f"{done:,} done",
             f"{running:,} running",
+            *([f"{unsaved:,} made, not saved"] if unsaved else []),
             *([f"{failed:,} failed"] if failed else []),
             *([f"{uncertain:,} uncertain"] if uncertain else []),
         ],

@@ -63,6 +63,7 @@ class BatchStatus:
         others = (
             (self.counts[ItemState.FAILED], "failed"),
             (self.running, "running at the service (and billed)"),
+            (self.counts[ItemState.UNSAVED], "made, not saved (and billed)"),
             (self.unclear, "uncertain"),
             (self.waiting, "not begun"),
         )

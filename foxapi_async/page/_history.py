@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from foxapi_async._batch.budget import credits_reserved
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+import attrs
+
+from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._wire.json_values import JsonValue, read_mapping
 
@@ -95,8 +96,13 @@ class History:
         # A NEW item was refused temporarily: it is not sent and costs nothing. Its error was shown at once.
         if entry is None or entry.state is ItemState.NEW:
             return None
-        waits = entry.state is ItemState.SUBMITTED
-        fault = self._faults.get(entry.key) if waits else None
+        fault = self._faults.get(entry.key) if entry.state in PAID_TASK else None
+        if (
+            entry.state is ItemState.UNSAVED
+        ):  # its line has the error; without a fault, it is being saved again
+            entry, fault = (
+                (attrs.evolve(entry, state=ItemState.SUBMITTED), None) if fault is None else (entry, None)
+            )
         return card_of(entry, place=self._places[entry.key], fault=fault)
 
 
@@ -122,7 +128,7 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
         "model": record.get("model") or request.get("model"),
         "changed": entry.changed,
         "elapsed": (read_mapping(record.get("timings")) or {}).get("elapsed"),
-        "credits": credits_reserved(read_mapping(record.get("usage"))),
+        "credits": entry.price,
         "images": [{"url": address(entry, n)} for n in range(1, len(_files(record)) + 1)],
         "error": _error(record),
         "fault": fault,

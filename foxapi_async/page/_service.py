@@ -24,7 +24,7 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import PAID_TASK
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._listener import about, log
 from foxapi_async.fastapi._shapes import ImageProgress
@@ -148,7 +148,7 @@ class PageService:
             LedgerError: the ledger cannot be read.
         """
         entry = await self.history.entry(task_id)
-        if entry is None or entry.state is not ItemState.SUBMITTED or entry.key in self._watched:
+        if entry is None or entry.state not in PAID_TASK or entry.key in self._watched:
             return False
         self._begin(item_of(entry), None)
         await self._notify(entry.key)
@@ -215,7 +215,7 @@ class PageService:
     async def _resume_all(self) -> None:
         await note_unanswered(self._context)
         await self.history.load()
-        async for entry in self._ledger.entries(ItemState.SUBMITTED):
+        async for entry in self._ledger.entries(*PAID_TASK):
             self._begin(item_of(entry), None)
 
     async def _close(self) -> None:

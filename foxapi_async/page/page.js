@@ -307,6 +307,7 @@ function place(card) {
 function announceEnd(item) {
   const prompt = (item.request.prompt ?? "").slice(0, 80);
   if (item.state === "done") announce(`Ready: ${counted(item.images.length, "image")} of ${prompt}`);
+  else if (item.state === "unsaved") announce(`Made, not saved: ${prompt}`);
   else if (item.state === "failed") announce(`Failed: ${prompt}`);
   else if (item.state === "uncertain") announce(`Not known whether it was sent: ${prompt}`);
 }
@@ -380,10 +381,10 @@ function pictures(item) {
 
 function message(item) {
   const kind = item.fault ? "fault" : item.state;
-  const titles = { failed: "This failed", uncertain: "Not known whether it was sent", fault: "Not here yet" };
+  const titles = { failed: "This failed", unsaved: "Made, not saved", uncertain: "Not known whether it was sent", fault: "Not here yet" };
   const bills = { no: "Nothing was billed.", unknown: "It may have been billed.", yes: "It is billed." };
   const words = item.fault ?? item.error?.message ?? "";
-  const bill = item.fault ? "It is paid for, and its images wait at the service for a day." : bills[item.error?.charged];
+  const bill = item.fault || item.state === "unsaved" ? "It is paid for, and its images wait at the service for a day." : bills[item.error?.charged];
   return make("div", { class: `pictures message ${kind}` }, make("b", {}, titles[kind] ?? kind), make("p", { dir: "auto" }, words), bill ? make("p", {}, bill) : null);
 }
 
@@ -406,7 +407,7 @@ function actions(item) {
   const saves = item.images.map((image, n) =>
     make("a", { class: "quiet", href: image.url, download: `${item.id}-${n + 1}` }, item.images.length > 1 ? `Save ${n + 1}` : "Save"),
   );
-  const again = item.fault && item.id ? make("button", { type: "button", class: "quiet", onclick: () => lookAgain(item.id) }, "Look again") : null;
+  const again = item.id && (item.fault || item.state === "unsaved") ? make("button", { type: "button", class: "quiet", onclick: () => lookAgain(item.id) }, "Look again") : null;
   const reuse = item.request.model ? make("button", { type: "button", class: "quiet", onclick: () => useAgain(item.request) }, "Use again") : null;
   return make("div", { class: "actions" }, ...saves, again, reuse);
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async.report._manifest import ReportItem
 
 _BARS = 40
@@ -15,7 +16,7 @@ _BARS = 40
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DAY = 86_400.0
 _TIMES = (1.0, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
-STATES = ("done", "failed", "uncertain", "other")
+STATES = ("done", "unsaved", "failed", "uncertain", "other")
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -74,6 +75,11 @@ def state_of(status: str) -> str:
     return status if status in STATES else "other"
 
 
+def name_of(status: str) -> str:
+    """The status in words."""
+    return "made, not saved" if status == "unsaved" else status
+
+
 def timeline_of(items: Iterable[ReportItem]) -> Timeline | None:
     """When the items ended; None if no time is known."""
     ends = [(item.finished, state_of(item.status)) for item in items if item.finished is not None]
@@ -91,19 +97,26 @@ def timeline_of(items: Iterable[ReportItem]) -> Timeline | None:
 
 @attrs.frozen
 class Spend:
-    """Credits reserved, by status, and the number of items without a known amount."""
+    """The credits of a batch.
+
+    Attributes:
+        by_status: of its last lines.
+        others: of earlier submits of the same items, and of running tasks, which have no line yet.
+        unknown: the number of items without a known amount.
+    """
 
     by_status: dict[str, float]
+    others: float
     unknown: int
 
     @property
     def total(self) -> float:
         """The sum of all: failed and uncertain items count as spent."""
-        return math.fsum(self.by_status.values())
+        return math.fsum([*self.by_status.values(), self.others])
 
 
-def spend_of(items: Iterable[ReportItem]) -> Spend:
-    """The cost of the items, if the service reported it."""
+def spend_of(items: Iterable[ReportItem], totals: Totals | None) -> Spend:
+    """The cost of the items, if the service reported it; by the ledger, if its totals are given."""
     credits_by_state: dict[str, list[float]] = {}
     unknown = 0
     for item in items:
@@ -111,15 +124,16 @@ def spend_of(items: Iterable[ReportItem]) -> Spend:
             unknown += 1
         else:
             credits_by_state.setdefault(state_of(item.status), []).append(item.credits)
-    return Spend(
-        {state: math.fsum(credits_by_state[state]) for state in STATES if state in credits_by_state}, unknown
-    )
+    by_status = {state: math.fsum(credits_by_state[state]) for state in STATES if state in credits_by_state}
+    if totals is None:
+        return Spend(by_status, 0.0, unknown)
+    return Spend(by_status, round(totals.spent - math.fsum(by_status.values()), 6), totals.unpriced)
 
 
 def failures_of(items: Iterable[ReportItem]) -> list[tuple[str, list[ReportItem]]]:
     """The items with an error, grouped by its code, the most frequent first."""
     groups: dict[str, list[ReportItem]] = {}
     for item in items:
-        if item.code or state_of(item.status) in {"failed", "uncertain"}:
+        if item.code or state_of(item.status) in {"unsaved", "failed", "uncertain"}:
             groups.setdefault(item.code or "no code", []).append(item)
     return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import attrs
 
 from foxapi_async._wire.json_values import JsonValue, read_mapping
+from foxapi_async._wire.replies import credits_of
 
 # A longer prompt or message makes the page heavy without benefit.
 _LONGEST_TEXT = 2000
@@ -24,9 +25,9 @@ class ReportItem:
     """One item of a batch.
 
     Attributes:
-        status: "done", "failed", "uncertain", or another word from the manifest.
+        status: "done", "unsaved", "failed", "uncertain", or another word from the manifest.
         files: relative addresses for the page, percent-encoded.
-        credits: the credits reserved for it; None if the service did not report them.
+        credits: its credits; None if the service did not report them.
         elapsed: seconds from its submit to its end; None if unknown.
         finished: Unix time of its end; None if unknown.
         code: the error's code, "" without an error; the same for `message` and `charged`.
@@ -104,7 +105,9 @@ def _read_item(record: Mapping[str, Any], number: int) -> ReportItem:
         model=_text(record.get("model")),
         prompt=_text(prompt),
         files=_addresses(record.get("files")),
-        credits=_number(usage.get("credits_reserved")),
+        credits=_number(
+            record["credits"] if "credits" in record else credits_of(usage)
+        ),  # an older line has none
         elapsed=elapsed,
         finished=finished,
         code=(_text(error.get("code")) or "no code") if error else "",

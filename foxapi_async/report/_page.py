@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
+from foxapi_async._errors import LedgerError
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.protocol import Totals
 from foxapi_async._wire.texts import counted
 from foxapi_async.report._charts import latency_chart, seconds_text, timeline_chart
 from foxapi_async.report._figures import (
@@ -17,6 +20,7 @@ from foxapi_async.report._figures import (
     Spend,
     failures_of,
     histogram_of,
+    name_of,
     spend_of,
     state_of,
     timeline_of,
@@ -31,8 +35,14 @@ _MOST_MODELS = 200
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
-def page_of(manifest: ReportData, name: str) -> str:
-    """The whole page of a batch; `name` is its folder's. The page loads only the images beside it."""
+def page_of(manifest: ReportData, name: str, ledger: Totals | LedgerError | None) -> str:
+    """The whole page of a batch. The page loads only the images beside it.
+
+    Args:
+        manifest: its items.
+        name: of its folder.
+        ledger: the totals of its ledger, or why this cannot be read; None if there is none.
+    """
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' file:; "
@@ -46,16 +56,16 @@ def page_of(manifest: ReportData, name: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">\n',
             f"<title>{title}</title>\n<style>{style}</style></head>\n<body><h1>{title}</h1>\n",
-            *_body(manifest),
+            *_body(manifest, ledger),
             f"<script>{script}</script></body></html>\n",
         ]
     )
 
 
-def _body(manifest: ReportData) -> Iterator[str]:
+def _body(manifest: ReportData, ledger: Totals | LedgerError | None) -> Iterator[str]:
     items = manifest.items
-    yield from _remarks(manifest)
-    yield _facts(items)
+    yield from _remarks(manifest, ledger)
+    yield _facts(items, None if isinstance(ledger, LedgerError) else ledger)
     histogram = histogram_of(x.elapsed for x in items if x.status == "done" and x.elapsed is not None)
     timeline = timeline_of(items)
     charts = [latency_chart(histogram)] if histogram else []
@@ -69,7 +79,7 @@ def _body(manifest: ReportData) -> Iterator[str]:
     yield "</main>\n"
 
 
-def _remarks(manifest: ReportData) -> Iterator[str]:
+def _remarks(manifest: ReportData, ledger: Totals | LedgerError | None) -> Iterator[str]:
     texts: list[str] = []
     if manifest.torn:
         texts.append("The manifest's last line is incomplete, as after a killed run. It is not shown.")
@@ -80,20 +90,26 @@ def _remarks(manifest: ReportData) -> Iterator[str]:
         texts.append(
             f"The last {_MOST_CARDS:,} of {len(manifest.items):,} items are shown; the figures count all items."
         )
+    if isinstance(ledger, LedgerError):
+        texts.append(f"The sums are those of the manifest, because the ledger cannot be read: {ledger}")
     if not manifest.items:
         texts.append("The manifest has no items yet.")
     for text in texts:
         yield f'<p class="remark" role="note">{_e(text)}</p>\n'
 
 
-def _facts(items: Sequence[ReportItem]) -> str:
+def _facts(items: Sequence[ReportItem], totals: Totals | None) -> str:
     states = Counter(state_of(item.status) for item in items)
     facts = [("items", f"{len(items):,}", "", "")]
     facts += [
-        (state, f"{states[state]:,}", state, "") for state in STATES if states[state] or state == "done"
+        (name_of(state), f"{states[state]:,}", state, "")
+        for state in STATES
+        if states[state] or state == "done"
     ]
+    if totals and (running := totals.counts[ItemState.SUBMITTED] + totals.counts[ItemState.SUBMITTING]):
+        facts.append(("not ended", f"{running:,}", "", "sent, without a line yet"))
     facts.append(("files", f"{sum(len(item.files) for item in items):,}", "", ""))
-    facts.append(_spend_fact(spend_of(items), len(items)))
+    facts.append(_spend_fact(spend_of(items, totals), len(items)))
     if histogram := histogram_of(x.elapsed for x in items if x.status == "done" and x.elapsed is not None):
         values = (("p50", histogram.p50), ("p95", histogram.p95), ("p99", histogram.p99))
         facts += [(f"latency {name}", seconds_text(value), "", "") for name, value in values]
@@ -105,9 +121,12 @@ def _facts(items: Sequence[ReportItem]) -> str:
 
 
 def _spend_fact(spend: Spend, count: int) -> tuple[str, str, str, str]:
-    if spend.unknown == count:
+    if spend.unknown == count and not spend.total:
         return "credits", "unknown", "", ""
-    parts = [f"{amount:,.6g} {state}" for state, amount in spend.by_status.items() if state != "done"]
+    parts = [
+        f"{amount:,.6g} {name_of(state)}" for state, amount in spend.by_status.items() if state != "done"
+    ]
+    parts += [f"{spend.others:,.6g} earlier submits and running tasks"] if spend.others else []
     parts += [f"{counted(spend.unknown, 'item')} unknown"] if spend.unknown else []
     return "credits", f"{spend.total:,.10g}", "", ", ".join(parts)
 
@@ -151,7 +170,9 @@ def _tools(items: Sequence[ReportItem]) -> str:
 
 
 def _options(counts: Iterable[tuple[str, int]]) -> str:
-    return "".join(f'<option value="{_e(name)}">{_e(name)} ({count:,})</option>' for name, count in counts)
+    return "".join(
+        f'<option value="{_e(name)}">{_e(name_of(name))} ({count:,})</option>' for name, count in counts
+    )
 
 
 def _card(item: ReportItem) -> str:
@@ -164,7 +185,7 @@ def _card(item: ReportItem) -> str:
     prompt = f'<p class="prompt" dir="auto" tabindex="0">{_e(item.prompt)}</p>' if item.prompt else ""
     return (
         f'<article class="card" data-status="{_e(item.status)}" data-model="{_e(item.model)}">{_pictures(item)}'
-        f'<div class="about">{prompt}<p class="meta"><b class="{state_of(item.status)}">{_e(item.status)}</b>{shown_meta}</p>'
+        f'<div class="about">{prompt}<p class="meta"><b class="{state_of(item.status)}">{_e(name_of(item.status))}</b>{shown_meta}</p>'
         f"{error}</div></article>\n"
     )
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from pathlib import Path
 
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._batch.folder import LEDGER, MANIFEST
+from foxapi_async._errors import InvalidRequestError, LedgerError
+from foxapi_async._ledger.protocol import Totals
+from foxapi_async._ledger.schema import explained, open_to_read
+from foxapi_async._ledger.statements import totals
 from foxapi_async.report._manifest import read_manifest
 from foxapi_async.report._page import page_of
 
-MANIFEST = "manifest.jsonl"
 REPORT = "report.html"
 
 
 def write_report(out: Path) -> Path:
     """Write `out/report.html` from `out/manifest.jsonl` and return its path. An older page is replaced at the
-    end.
+    end. The sum of credits is that of the ledger, as `foxapi status` shows it; without a ledger, the manifest's.
 
     Raises:
         InvalidRequestError: there is no readable manifest, or the page cannot be written there.
@@ -27,10 +31,26 @@ def write_report(out: Path) -> Path:
         problem = f"{out / MANIFEST}: {error.strerror}; give the folder of a batch"
     else:
         try:
-            return _replace(out / REPORT, page_of(manifest, out.absolute().name))
+            return _replace(out / REPORT, page_of(manifest, out.absolute().name, _totals(out / LEDGER)))
         except OSError as error:
             problem = f"{out / REPORT}: {error.strerror}"
     raise InvalidRequestError(problem)
+
+
+def _totals(path: Path) -> Totals | LedgerError | None:
+    """The totals of the ledger, or why they cannot be read; None if there is no ledger."""
+    if not path.exists():
+        return None
+    try:
+        file = open_to_read(path)
+    except LedgerError as error:
+        return error
+    try:
+        return totals(file.connection)
+    except sqlite3.Error as error:
+        return explained(path, error)
+    finally:
+        file.close()
 
 
 def _replace(path: Path, text: str) -> Path:

@@ -14,7 +14,6 @@ import attrs
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 
-from foxapi_async._batch.budget import credits_reserved
 from foxapi_async._client.hooks import (
     Attached,
     HookEvent,
@@ -29,6 +28,7 @@ from foxapi_async._errors import TaskAbandonedError
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal
 from foxapi_async._version import __version__
+from foxapi_async._wire.replies import credits_of
 
 PROVIDER = "foxapi"
 GENERATING = "image_generation"
@@ -216,7 +216,7 @@ class OpenTelemetry:
             )
         facts: dict[str, Any] = {"foxapi.status": snapshot.status, "foxapi.images": len(snapshot.images)}
         code = snapshot.error.code if snapshot.error else None
-        credits = credits_reserved(snapshot.usage)  # noqa: A001 - the service's unit
+        credits = credits_of(snapshot.usage)  # noqa: A001 - the service's unit
         generation.span.set_attributes(facts)
         generation.span.set_attributes(_known("gen_ai.response.model", snapshot.model or None))
         generation.span.set_attributes(

@@ -106,7 +106,9 @@ async def test_the_manifest_says_what_ended(service, tmp_path):
         "files",
         "model",
         "request",
+        "credits",
         "usage",
+        "missing",
         "timings",
         "error",
     } == set(line)
@@ -417,7 +419,7 @@ async def test_what_has_no_price_counts_as_the_dearest(tmp_path):
 
 async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monkeypatch):
     """A reply without credits ends a run with a budget, and the error says which option to give."""
-    monkeypatch.setattr("foxapi_async._batch.item.credits_reserved", lambda usage: None)
+    monkeypatch.setattr("foxapi_async._batch.item.credits_of", lambda usage: None)
     batch, outcomes = await run(service, foxes(5), tmp_path, budget=100)
 
     assert (1, 1) == (service.billed, len(outcomes))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxapi_async import GrokImagineImage, RawRequest
-from foxapi_async._batch.budget import Budget, BudgetDecision, credits_reserved, kind_of
+from foxapi_async._batch.budget import Budget, BudgetDecision, kind_of
 
 FOX = "a fox"
 
@@ -93,17 +93,17 @@ def test_the_kind_is_all_but_words_and_pictures():
     )
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"credits_reserved": "many"}])
-def test_a_price_that_is_no_number_is_ignored(usage):
-    """A value that is not a finite number of credits, zero or more, is ignored."""
-    assert credits_reserved(usage) is None
+@pytest.mark.parametrize(
+    ("cost", "final", "spent"), [(5.0, 4.0, 4.0), (5.0, None, 5.0), (None, 4.0, 4.0), (5.0, 0.0, 0.0)]
+)
+def test_the_final_cost_replaces_the_first(cost, final, spent):
+    """What the service says that a task used counts instead of what it reserved, and of an unknown cost."""
+    budget = Budget()
+    budget.take(FOX)
+    budget.settle(FOX, None, cost)
+    budget.correct(cost, final)
 
-
-@pytest.mark.parametrize("value", [True, -1, float("nan"), float("inf"), None])
-def test_odd_credits_say_nothing(value):
-    """Truth values, negative and infinite amounts are not prices."""
-    assert credits_reserved({"credits_reserved": value}) is None
-    assert 5.5 == credits_reserved({"credits_reserved": 5.5})
+    assert spent == budget.spent
 
 
 @given(

@@ -21,6 +21,7 @@ from foxapi_async import (
     TaskTimeoutError,
     UncertainSubmitError,
     UnprocessableError,
+    UnreadableResultError,
 )
 from foxapi_async._batch.record import pause_reason, state_after
 from foxapi_async._client.submission import Barrier, Series, Submission
@@ -47,7 +48,8 @@ CASES = [
     (ConfigurationError(), "new", "outage"),
     (LedgerError(), "failed", "disk"),
     (DownloadError(task_id="t", local=True), None, "disk"),
-    (DownloadError(task_id="t"), None, None),
+    (DownloadError(task_id="t"), "unsaved", None),
+    (UnreadableResultError(task_id="t"), "unsaved", None),
 ]
 
 

@@ -487,6 +487,18 @@ def test_a_check_finds_an_id_of_two_requests(foxapi):
     assert not Path("out").exists()
 
 
+def test_images_that_were_made_and_not_saved(service, foxapi):
+    """The exit status is 1. The words say that they are billed, and that the same command saves them for free."""
+    service.add_fault(Fault.status("file", 404))
+    words = ("batch", write("p.jsonl", *foxes(2)), "--out", "out", "--max-in-flight", "1")
+    code, _, err = foxapi(*words)
+    again, _, _ = foxapi(*words)
+
+    assert [1, 0, 2] == [code, again, service.billed]
+    assert "1 done, 1 made, not saved (and billed); 10 credits" in err
+    assert "the same command tries to save them, for free" in err
+
+
 def test_a_check_as_json(foxapi):
     """With --json there is an object for each wrong line, and one for the whole."""
     name = write("p.jsonl", *foxes(1), {"id": "x", "prompt": ""})
@@ -532,9 +544,15 @@ def test_the_status_of_a_batch(foxapi, service):
         told["spent"],
         told["uncertain"],
     )
-    assert {"done": 1, "submitted": 1, "uncertain": 1, "new": 0, "submitting": 0, "failed": 0} == told[
-        "counts"
-    ]
+    assert {
+        "done": 1,
+        "submitted": 1,
+        "uncertain": 1,
+        "new": 0,
+        "submitting": 0,
+        "failed": 0,
+        "unsaved": 0,
+    } == told["counts"]
     assert "fox-1" == told["oldest"]["id"]
 
 

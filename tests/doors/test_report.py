@@ -344,8 +344,13 @@ def test_the_timeline_stacks_what_ended():
 
     assert timeline_of([ReportItem(id="x")]) is None
     assert (100, 1.0, 41) == (found.start, found.step, len(found.counts))
-    assert ((1, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 1)) == (*found.counts[:2], *found.counts[-2:])
-    assert Timeline(7, 1.0, ((1, 0, 0, 0),)) == timeline_of([ReportItem(id="x", status="done", finished=7)])
+    assert ((1, 0, 0, 0, 0), (1, 0, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 1, 1)) == (
+        *found.counts[:2],
+        *found.counts[-2:],
+    )
+    assert Timeline(7, 1.0, ((1, 0, 0, 0, 0),)) == timeline_of(
+        [ReportItem(id="x", status="done", finished=7)]
+    )
 
 
 def test_spend_counts_what_failed_too(report):
@@ -356,9 +361,8 @@ def test_spend_counts_what_failed_too(report):
     facts = report(*records).all("dd")
 
     assert "52.5 failed, 1 item unknown" in facts
-    assert Spend({"done": 1.0}, 1) == spend_of(
-        [ReportItem(id="a", status="done", credits=1.0), ReportItem(id="b")]
-    )
+    items = [ReportItem(id="a", status="done", credits=1.0), ReportItem(id="b")]
+    assert Spend({"done": 1.0}, 0.0, 1) == spend_of(items, None)
     assert "unknown" in report(record()).all("dd")
 
 

@@ -264,12 +264,16 @@ async def test_a_client_that_disconnects_stops_nothing(page, quick):
     assert 1 == quick.billed
 
 
+def error_on(card):
+    return card["error"]["code"], card["error"]["charged"]
+
+
 async def test_a_download_can_be_repeated(quick, tmp_path):
-    """Images that could not be saved are shown as waiting, and "again" fetches them without a new bill."""
+    """Images that could not be saved are shown as made and not saved, and "again" fetches them without a new bill."""
     async with page_at(quick, tmp_path / "page", retry=RetryPolicy(tries=1)) as page:
         quick.add_fault(Fault.status("file", 404))
         task_id = await submit(page)
-        await faulty_card(page)
+        assert ("DownloadError", "yes") == error_on(await card_when(page, "unsaved"))
         async with page.web.post(f"/again/{task_id}", json={}) as response:
             assert 202 == response.status
 

@@ -147,7 +147,7 @@ async def test_totals_count_what_is_spent(ledger):
     totals = await ledger.totals()
 
     assert {**dict.fromkeys(ItemState, 1), ItemState.SUBMITTING: 2} == totals.counts
-    assert 5.0 * 3 + 2.0 * 2 == totals.spent
+    assert 5.0 * 4 + 2.0 * 2 == totals.spent
     assert 1 == totals.unpriced
 
 

@@ -48,11 +48,11 @@ async def entry_of(ledger, key):
 async def bring(ledger, key, state, *, price=None):
     """Bring a new item to a state."""
     await ledger.submitting(key, "fox", f"key of {key}", price)
-    if state in (ItemState.SUBMITTED, ItemState.DONE):
+    if state in (ItemState.SUBMITTED, ItemState.DONE, ItemState.UNSAVED):
         await ledger.submitted(key, f"task of {key}")
     if state is ItemState.NEW:
         await ledger.released(key)
-    if state in (ItemState.DONE, ItemState.FAILED, ItemState.UNCERTAIN):
+    if state in (ItemState.DONE, ItemState.UNSAVED, ItemState.FAILED, ItemState.UNCERTAIN):
         await ledger.ended(key, state, '{"id": 1}')
 
 
@@ -137,12 +137,12 @@ async def test_what_counts_as_spent(ledger):
     """Unanswered, failed and uncertain submits count; refused ones do not, nor a failure that was not billed."""
     for number, state in enumerate(ItemState):
         await bring(ledger, state.value, state, price=10**number)
-    assert 111110.0 == (await ledger.totals()).spent
+    assert 1111110.0 == (await ledger.totals()).spent
     await ledger.submitting("refused", "fox", "key", 7)
     await ledger.ended("refused", ItemState.FAILED, "{}", 0)
     await ledger.submitting(ItemState.FAILED.value, "fox", "key", 0.5)  # a second bill, beside the first
 
-    assert 111110.5 == (await ledger.totals()).spent
+    assert 1111110.5 == (await ledger.totals()).spent
     assert {**dict.fromkeys(ItemState, 1), ItemState.SUBMITTING: 2} == (await ledger.totals()).counts
 
 

@@ -13,7 +13,7 @@ from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import Numbering, fingerprint, id_conflict
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
-from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.protocol import Ledger, LedgerView
 
 _VALIDATED = "validated"
@@ -98,7 +98,7 @@ async def is_finished(file: InputFile, ledger: Ledger, *open_states: ItemState) 
     """Whether an earlier run finished a file with this content, and no item is left in one of these states."""
     counts = (await ledger.totals()).counts
     unfinished = sum(
-        counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, ItemState.SUBMITTED, *open_states)
+        counts[state] for state in (ItemState.NEW, ItemState.SUBMITTING, *PAID_TASK, *open_states)
     )
     return unfinished == 0 and file.validation is not None and await ledger.meta(_FINISHED) == file.validation
 
