@@ -13,6 +13,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+WHOLE = {"FOXAPI_TEST_WHOLE": "1", "FOXAPI_TEST_LOOP": "uvloop"}
 VERSIONS = nox.project.python_versions(PROJECT)  # the classifiers'
 
 
@@ -30,14 +31,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def whole(session: nox.Session) -> None:
-    """Every test, with every moment, task and example, and the page in the machine's own Chromium."""
+    """Every test, with every moment, task and example, on uvloop, and the page in the machine's own Chromium."""
     install(session, "dev,speed", "browser")
-    session.run("pytest", "-q", "-n", "auto", "-m", "", *session.posargs, env={"FOXAPI_TEST_WHOLE": "1"})
+    session.run("pytest", "-q", "-n", "auto", "-m", "", *session.posargs, env=WHOLE)
 
 
 @nox.session
 def uvloop(session: nox.Session) -> None:
-    """The tests that run on a loop of the machine's own, on uvloop."""
+    """The tests of the quick suite that run on a loop of the machine's own, on uvloop."""
     install(session, "dev,speed")
     session.run("pytest", "-q", "-n", "auto", *session.posargs, env={"FOXAPI_TEST_LOOP": "uvloop"})
 

@@ -2,8 +2,8 @@
 
 `VirtualLoop` runs an hour of waiting in milliseconds and with exact times. A module uses it with `pytestmark
 = pytest.mark.virtual`. Everything else runs on asyncio, or on uvloop with FOXAPI_TEST_LOOP=uvloop. Such a run
-leaves out virtual tests, because uvloop's clock is not ours, and tests that run no loop. A synchronous test
-that runs its own loop uses the fixture `new_loop`.
+leaves out virtual tests, because uvloop's clock is not ours, and tests that run no loop, unless it is the whole
+suite. A synchronous test that runs its own loop uses the fixture `new_loop`.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import selectors
 
 import pytest_asyncio
+from helpers import WHOLE
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -78,10 +79,10 @@ def pytest_asyncio_loop_factories(config, item):
 
 def pytest_collection_modifyitems(config, items):
     """Put the longest tests first, so that no worker is left with one at the end. A run on uvloop leaves out tests
-    that prove nothing about it: virtual time, and tests without a loop.
+    that prove nothing about it: virtual time, and tests without a loop. The whole suite leaves out none.
     """
     items.sort(key=lambda item: item.get_closest_marker("thorough") is None)
-    if wants_uvloop():
+    if wants_uvloop() and not WHOLE:
         config.hook.pytest_deselected(items=[item for item in items if not runs_on_uvloop(item)])
         items[:] = [item for item in items if runs_on_uvloop(item)]
 
