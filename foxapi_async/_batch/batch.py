@@ -70,13 +70,12 @@ class Batch:
                 raise ConfigurationError(f"{name}={value!r}: give credits as a number, zero or more")
         self.out = Path(out)
         self._room = max_in_flight
-        again = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
         self._options = RunOptions(
             given=requests,
             out=self.out,
             budget=math.inf if budget is None else budget,
             price=price,
-            again=frozenset(state for state, is_asked in again.items() if is_asked),
+            again=states_again(retry_failed=retry_failed, resubmit_uncertain=resubmit_uncertain),
         )
         self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
         self._emulated: bool | None = None  # set by the command line, which keeps emulator runs separate
@@ -139,6 +138,12 @@ class Batch:
         terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
         self._run = Run(engine, self._options, terms, room, timeout)
         return BatchIterator(engine, self._run)
+
+
+def states_again(*, retry_failed: bool, resubmit_uncertain: bool) -> frozenset[ItemState]:
+    """The ended items that a run submits again."""
+    asked = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
+    return frozenset(state for state, is_asked in asked.items() if is_asked)
 
 
 class BatchIterator:

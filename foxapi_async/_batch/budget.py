@@ -59,7 +59,7 @@ class Budget:
         """Whether a submit of this kind may be sent now."""
         if math.isinf(self.limit):
             return BudgetDecision.GO
-        price = self._prices.get(kind, self._price)
+        price = self.price_of(kind)
         if price is None and kind in self._unpriced_kinds:
             return BudgetDecision.UNPRICED
         if self._alone or (price is None and self._under_way):
@@ -69,9 +69,13 @@ class Budget:
             return BudgetDecision.GO
         return BudgetDecision.WAIT if self._under_way else BudgetDecision.REACHED
 
+    def price_of(self, kind: Hashable) -> float | None:
+        """The expected credits of a submit of this kind; None if unknown."""
+        return self._prices.get(kind, self._price)
+
     def take(self, kind: Hashable) -> float | None:
         """Note that a submit is being sent. Returns the credits held for it; pass them to `settle` or `release`."""
-        price = self._prices.get(kind, self._price)
+        price = self.price_of(kind)
         self._under_way += 1
         self._held += price or 0.0
         self._alone = price is None and not math.isinf(self.limit)
@@ -85,7 +89,7 @@ class Budget:
         elif held is None:
             self._unpriced_kinds.add(kind)
         cost = next(
-            (price for price in (stated, held, self._prices.get(kind, self._price)) if price is not None),
+            (price for price in (stated, held, self.price_of(kind)) if price is not None),
             None,
         )
         self._spent += cost or 0.0

@@ -18,6 +18,7 @@ from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import Hint, InvalidRequestError, LedgerError, UncertainSubmitError
 from foxapi_async._files.disk import in_thread, remove_parts
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedLog, known_part, mark_of
 
@@ -82,8 +83,7 @@ class BatchFolder:
         """
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         await in_thread(_refuse_links, out)
-        log = files.log
-        has_files = any(path.exists() for path in (log.submitted, log.submitting, files.manifest))
+        log, has_files = files.log, files.exist
         before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
         async with SqliteLedger.opened(files.ledger, room=terms.room, before_making=before_making) as ledger:
             await in_thread(remove_parts, out / IMAGES)
@@ -109,6 +109,23 @@ class BatchFolder:
                 finally:
                     if ledger.ends == manifest.appended:
                         ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=True))
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def peek(out: Path) -> AsyncGenerator[LedgerView | None]:
+        """The ledger of the folder `out` as it is now, to read; None if nothing was sent from there.
+
+        Raises:
+            LedgerError: its ledger was lost, or cannot be read.
+        """
+        files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
+        if files.ledger.exists():
+            async with SqliteLedger.peek(files.ledger) as ledger:
+                yield ledger
+        else:
+            if files.exist:
+                await in_thread(files.refuse_if_begun)
+            yield None
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
         """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
@@ -218,6 +235,11 @@ class _Files:
     ledger: Path
     log: SubmittedLog
     manifest: Path
+
+    @property
+    def exist(self) -> bool:
+        """Whether any file beside the ledger exists."""
+        return any(path.exists() for path in (self.log.submitted, self.log.submitting, self.manifest))
 
     def refuse_if_begun(self) -> None:
         """Refuse to make a ledger if the files name items, because then the folder had a ledger."""

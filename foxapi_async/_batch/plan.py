@@ -19,7 +19,7 @@ from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
-from foxapi_async._ledger.protocol import Ledger
+from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async.models import GenerationRequest, parse_request
 
 BatchItem = GenerationRequest | Mapping[str, Any] | tuple[str | None, GenerationRequest | Mapping[str, Any]]
@@ -48,7 +48,7 @@ class WorkPlan:
     """
 
     _given: BatchItems | InputFile
-    _ledger: Ledger
+    _ledger: LedgerView
     _budget: Budget
     _again: frozenset[ItemState]
     _changed: asyncio.Event
@@ -71,7 +71,7 @@ class WorkPlan:
             async for entry in entries:
                 self.awaited += 1
                 yield item_of(entry)
-        async with contextlib.aclosing(self._unstarted()) as unstarted:
+        async with contextlib.aclosing(self.unstarted()) as unstarted:
             async for item in unstarted:
                 if item.request is not None:
                     if item.request.model in self.stopped_models:
@@ -86,7 +86,7 @@ class WorkPlan:
                 yield item
         self.ended = True
 
-    async def _unstarted(self) -> AsyncGenerator[WorkItem, None]:
+    async def unstarted(self) -> AsyncGenerator[WorkItem, None]:
         """The items to submit, and the items that cannot be submitted."""
         index = 0
         with contextlib.closing(Numbering()) as numbering:

@@ -69,21 +69,26 @@ class Paused(str):
             have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
         what_happened: the text without the last advice, which depends on how the batch was started.
         hint: that advice; None if there is none.
+        least_budget: for a used budget, the credits that allow one more item; otherwise None.
     """
 
-    __slots__ = ("hint", "reason", "what_happened")
+    __slots__ = ("hint", "least_budget", "reason", "what_happened")
 
     hint: Hint | None
+    least_budget: float | None
     reason: Reason
     what_happened: str
 
-    def __new__(cls, text: str, reason: Reason, hint: Hint | None = None) -> Self:
+    def __new__(
+        cls, text: str, reason: Reason, hint: Hint | None = None, least_budget: float | None = None
+    ) -> Self:
         paused = super().__new__(cls, with_hint(text, hint, PYTHON_WORDS))
         paused.what_happened, paused.reason, paused.hint = text, reason, hint
+        paused.least_budget = least_budget
         return paused
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what_happened, self.reason, self.hint)
+        return type(self), (self.what_happened, self.reason, self.hint, self.least_budget)
 
 
 @attrs.frozen(kw_only=True)
@@ -371,14 +376,21 @@ class Run:
 
     def _exhausted(self, answer: BudgetDecision, item: WorkItem) -> None:
         """Pause, because the budget allows no further submit."""
-        hint = None
-        if answer is BudgetDecision.REACHED:
-            why = f"the budget of {self.budget.limit:g} credits is reached: {self.budget.spent:g} are spent"
-        else:
+        limit, spent, price = self.budget.limit, self.budget.spent, self.budget.price_of(item.kind)
+        if answer is BudgetDecision.UNPRICED:
             model = item.request.model if item.request is not None else "the model"
             why = f"the service does not report the price of {model}, so the budget cannot be checked"
-            hint = Hint.GIVE_PRICE
-        self._pause("budget", None, Paused(why, "budget", hint))
+            self._pause("budget", None, Paused(why, "budget", Hint.GIVE_PRICE))
+            return
+        if price is None or spent >= limit:
+            why = f"the budget of {limit:.10g} credits is used up: {spent:.10g} are spent"
+        else:
+            why = (
+                f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent, "
+                f"and it costs {price:.10g}"
+            )
+        least = spent + (price or 1.0)
+        self._pause("budget", None, Paused(f"{why}; it needs {least:.10g}", "budget", None, least))
 
     def _pause(self, reason: Reason, error: FoxError | None, paused: Paused | None = None) -> None:
         """End the run early. The whole batch can be resumed. The reader gets the error at the end."""

@@ -9,17 +9,22 @@ import shlex
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
-from foxapi_async._batch.batch import Batch
-from foxapi_async._batch.folder import MANIFEST
+from foxapi_async._batch.batch import Batch, states_again
+from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.folder import MANIFEST, BatchFolder
+from foxapi_async._batch.input.check import Count
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.input.validation import checked
+from foxapi_async._batch.plan import WorkPlan
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.hooks import HookEvent
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._options import Limits
 from foxapi_async._wire.texts import counted, duration, elided, grouped, plain
 from foxapi_async.cli import _exits
@@ -44,47 +49,74 @@ def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
         ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
     file = InputFile(args.file, form=args.format, defaults=read_defaults(args))
-    return _show_check(file, args.price, screen) if args.check else BatchCommand(args, screen, file).work()
+    return _show_check(args, file, screen) if args.check else BatchCommand(args, screen, file).work()
 
 
-async def _show_check(file: InputFile, price: float | None, screen: Screen) -> int:
-    """Report the errors of a file and the images that it would make. Send nothing.
+async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
+    """Report the errors of a file, and what a run would submit after earlier ones. Send nothing.
 
     Raises:
         InvalidRequestError: it cannot be read.
+        LedgerError: the ledger of the output folder was lost, or cannot be read.
     """
-    found = await checked(file)
+    async with BatchFolder.peek(Path(args.out)) as ledger:
+        found = await checked(file, ledger)
+        left = (
+            found.count
+            if ledger is None
+            else await _remaining(
+                file,
+                ledger,
+                states_again(retry_failed=args.retry_failed, resubmit_uncertain=args.resubmit_uncertain),
+            )
+        )
+        before = None if ledger is None else await read_status(Path(args.out))
     for row in found.problems:
         screen.data({"line": row.number, "id": row.id, "problems": list(row.problems)})
         for problem in row.problems:
             screen.error(f"line {row.number}: {problem}")
     if (more := found.wrong - len(found.problems)) > 0:
         screen.error(f"and {more:,} more")
-    items, cost = found.good + found.wrong, None if price is None else found.good * price
+    items, cost = found.good + found.wrong, None if args.price is None else left.requests * args.price
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
     screen.line(f"{file.name}: {counted(items, 'item')}{wrong}")
-    for model, tally in sorted(found.models.items()):
+    for model, tally in sorted(found.count.models.items()):
         unknown = "" if model in MODELS else " (not known here: sent unchecked)"
         made = f"{counted(tally.requests, 'submit')}, {counted(tally.images, 'image')}"
         screen.line(f"  {model}: {made}{unknown}")
-    total = f"{counted(found.good, 'submit')}, {counted(found.images, 'image')}"
-    screen.line(
-        f"to be submitted in a first run: {total}{'' if cost is None else f', {grouped(cost)} credits'}"
-    )
+    if before is not None:
+        screen.line(
+            f"{args.out}: {before.ended_words}{'' if before.cost is None else f'; {before.cost} spent'}"
+        )
+    total = f"{counted(left.requests, 'submit')}, {counted(left.images, 'image')}"
+    run = "a first run" if before is None else "the next run"
+    screen.line(f"to be submitted in {run}: {total}{'' if cost is None else f', {grouped(cost)} credits'}")
     models = {
-        model: {"submits": tally.requests, "images": tally.images} for model, tally in found.models.items()
+        model: {"submits": tally.requests, "images": tally.images} for model, tally in left.models.items()
     }
     screen.data(
         {
             "items": items,
             "wrong": found.wrong,
             "models": models,
-            "submits": found.good,
-            "images": found.images,
+            "submits": left.requests,
+            "images": left.images,
             "credits": cost,
+            "spent": 0.0 if before is None else before.spent,
         }
     )
     return _exits.USAGE if found.wrong else _exits.DONE
+
+
+async def _remaining(file: InputFile, ledger: LedgerView, again: frozenset[ItemState]) -> Count:
+    """What a run would submit of this file, which a plan without a limit knows."""
+    plan = WorkPlan(file, ledger, Budget(), again, asyncio.Event(), lambda *_: None)
+    left = Count()
+    async with contextlib.aclosing(plan.unstarted()) as items:
+        async for item in items:
+            if item.request is not None:
+                left.add(item.request)
+    return left
 
 
 class BatchCommand:
@@ -189,7 +221,7 @@ class BatchCommand:
         paused = self._batch.paused
         if stopped := paused or error:
             why = message_of(stopped)
-            await self._show_stopped(why)
+            await self._show_stopped(why, None if paused is None else paused.least_budget)
             if paused is not None:
                 self._screen.data({"paused": {"reason": paused.reason, "message": why}})
                 return _exits.BUDGET if paused.reason == "budget" else _exits.ACCOUNT
@@ -210,8 +242,8 @@ class BatchCommand:
             self._screen.error(message_of(error))
         return _exits.status_of(error)
 
-    async def _show_stopped(self, why: str) -> None:
-        """Report the state after an early end, and how to continue."""
+    async def _show_stopped(self, why: str, least_budget: float | None = None) -> None:
+        """Report the state after an early end, and how to continue; after a used budget, with a larger one."""
         self._screen.error(f"stopped: {why}")
         if self._args.emulator:
             self._screen.note("the emulator's tasks end here, nothing was billed")
@@ -221,7 +253,12 @@ class BatchCommand:
             self._screen.error(self._state_words(status))
             self._show_uncertain(status)
         again = " (with the same input)" if self._args.file == STDIN else ""
-        self._screen.error(f"continue{again} with: {shlex.join(['foxapi', *self._args.words])}")
+        words = list(self._args.words)
+        if least_budget is not None:
+            place = next(n for n, word in enumerate(words) if word.startswith("--budget"))
+            words[place : place + (1 if "=" in words[place] else 2)] = ["--budget", f"{least_budget:.10g}"]
+        least = "" if least_budget is None else " a budget of that or more"
+        self._screen.error(f"continue{again} with{least}: {shlex.join(['foxapi', *words])}")
 
     def _sum_up(self, status: BatchStatus, seconds: float) -> None:
         """Report the results and the costs of all runs together."""

@@ -60,12 +60,16 @@ class BatchStatus:
     @property
     def states(self) -> str:
         """The counts, in words."""
+        return ", ".join([self.ended_words, *([f"{self.waiting:,} not begun"] if self.waiting else [])])
+
+    @property
+    def ended_words(self) -> str:
+        """The counts of the items that have begun, in words."""
         others = (
             (self.counts[ItemState.FAILED], "failed"),
             (self.running, "running at the service (and billed)"),
             (self.counts[ItemState.UNSAVED], "made, not saved (and billed)"),
             (self.unclear, "uncertain"),
-            (self.waiting, "not begun"),
         )
         parts = [f"{count:,} {words}" for count, words in others if count]
         return ", ".join([f"{self.counts[ItemState.DONE]:,} done", *parts])

@@ -37,7 +37,7 @@ class Screen:
     def data(self, item: Mapping[str, Any]) -> None:
         """Print one JSON object on standard output, if `as_json` is set."""
         if self.as_json:
-            self._write(sys.stdout, json.dumps(item))
+            self._write(sys.stdout, json.dumps(item, allow_nan=False))
 
     def line(self, text: str) -> None:
         """Print one line of data on standard output, unless `as_json` is set."""

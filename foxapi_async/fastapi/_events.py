@@ -157,4 +157,4 @@ def _digest(facts: list[Any]) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value)
+    return json.dumps(value, allow_nan=False)

@@ -167,4 +167,4 @@ def _asset(name: str) -> bytes:
 
 
 def _encoded(change: Change) -> bytes:
-    return format_sse_event(event=change.name, data_str=json.dumps(change.data))
+    return format_sse_event(event=change.name, data_str=json.dumps(change.data, allow_nan=False))

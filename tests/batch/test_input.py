@@ -499,8 +499,8 @@ async def test_check_counts_requests_and_images(tmp_path):
 
     found = await check(InputFile(path, defaults=GROK))
 
-    assert (5, 1, 8) == (found.good, found.wrong, found.images)
-    assert {GROK["model"]: Tally(2, 4), FLASH: Tally(1, 1), "new": Tally(2, 3)} == found.models
+    assert (5, 1, 8) == (found.good, found.wrong, found.count.images)
+    assert {GROK["model"]: Tally(2, 4), FLASH: Tally(1, 1), "new": Tally(2, 3)} == found.count.models
     assert [6] == [line.number for line in found.problems]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == found.checksum
 

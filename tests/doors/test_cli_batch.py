@@ -313,9 +313,21 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(9)), "--budget", "22")
 
     assert (4, 4) == (code, service.billed)
-    assert "foxapi: stopped: the budget of 22 credits is reached: 20 are spent\n" in err
+    why = "the next item would pass the budget of 22 credits: 20 are spent, and it costs 5; it needs 25"
+    assert f"foxapi: stopped: {why}\n" in err
     assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
-    assert err.endswith("foxapi: continue with: foxapi batch p.jsonl --budget 22\n")
+    assert err.endswith("foxapi: continue with a budget of that or more: foxapi batch p.jsonl --budget 25\n")
+
+
+def test_a_budget_below_what_is_spent(foxapi, service):
+    """If earlier runs spent more than the budget, the words say so, and the command has a budget that is enough."""
+    name = write("p.jsonl", *foxes(9))
+    foxapi("batch", name, "--budget", "40")
+    code, _, err = foxapi("batch", name, "--budget=32", "--price", "5", "--max-in-flight", "2")
+
+    assert (4, 8) == (code, service.billed)
+    assert "foxapi: stopped: the budget of 32 credits is used up: 40 are spent; it needs 45\n" in err
+    assert err.endswith(": foxapi batch p.jsonl --budget 45 --price 5 --max-in-flight 2\n")
 
 
 @pytest.mark.parametrize(("status", "todo"), [(401, "check the key"), (402, "buy credits")])
@@ -499,6 +511,62 @@ def test_images_that_were_made_and_not_saved(service, foxapi):
     assert "the same command tries to save them, for free" in err
 
 
+def test_a_check_counts_what_a_run_would_submit(foxapi, service):
+    """After a run, finished items are left out, and the credits are those of the others."""
+    name = write("p.jsonl", *foxes(9))
+    foxapi("batch", name, "--budget", "22")
+    code, out, _ = foxapi("batch", name, "--check", "--price", "5")
+    _, whole, _ = foxapi("batch", name, "--check", "--json")
+    facts = json.loads(whole)
+
+    assert 0 == code
+    assert out.endswith(
+        "out: 4 done; 20 credits spent\nto be submitted in the next run: 5 submits, 5 images, 25 credits\n"
+    )
+    assert (9, 5, 5, 20.0) == (facts["items"], facts["submits"], facts["images"], facts["spent"])
+    assert 4 == service.billed
+
+
+def test_a_check_counts_failed_items_on_request(foxapi, service):
+    """With --retry-failed the failed item counts, as in a run with it."""
+    service.add_fault(Fault.fails())
+    name = write("p.jsonl", *foxes(3))
+    foxapi("batch", name)
+    checks = [foxapi("batch", name, "--check", *more)[1] for more in ((), ("--retry-failed",))]
+
+    assert ["0 submits, 0 images", "1 submit, 1 image"] == [out.strip().rpartition(": ")[2] for out in checks]
+
+
+def test_a_check_finds_an_id_of_an_earlier_run(foxapi, service):
+    """An id that names another request in the ledger is refused, as a run refuses it."""
+    foxapi("batch", write("p.jsonl", *foxes(2)))
+    name = write("p.jsonl", {"id": "fox-0", "prompt": "changed"}, *foxes(2)[1:])
+    code, out, err = foxapi("batch", name, "--check")
+
+    assert 2 == code
+    assert "p.jsonl: 2 items, 1 wrong\n" in out
+    assert "was used in an earlier run for another request" in err
+
+
+def test_a_check_of_a_batch_without_its_ledger(foxapi, service):
+    """A lost ledger is an error, because a run would refuse it."""
+    name = write("p.jsonl", *foxes(2))
+    foxapi("batch", name)
+    Path("out/ledger.sqlite").unlink()
+    code, _, err = foxapi("batch", name, "--check")
+
+    assert 0 != code
+    assert "is missing, but its batch has begun" in err
+
+
+def test_a_check_of_a_new_folder(foxapi):
+    """A folder with other files is a new one."""
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine")
+
+    assert 0 == foxapi("batch", write("p.jsonl", *foxes(2)), "--check")[0]
+
+
 def test_a_check_as_json(foxapi):
     """With --json there is an object for each wrong line, and one for the whole."""
     name = write("p.jsonl", *foxes(1), {"id": "x", "prompt": ""})
@@ -514,6 +582,7 @@ def test_a_check_as_json(foxapi):
         "submits": 1,
         "images": 1,
         "credits": None,
+        "spent": 0.0,
     } == whole
 
 

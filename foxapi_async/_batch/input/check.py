@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
@@ -31,28 +30,48 @@ class Tally:
     images: int = 0
 
 
+@attrs.define
+class Count:
+    """Counts the requests and images of each model."""
+
+    models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
+
+    def add(self, request: GenerationRequest) -> None:
+        """Count a request."""
+        known = self.models.get(request.model, Tally())
+        self.models[request.model] = Tally(known.requests + 1, known.images + request.expected)
+
+    @property
+    def requests(self) -> int:
+        """How many requests there are."""
+        return sum(tally.requests for tally in self.models.values())
+
+    @property
+    def images(self) -> int:
+        """How many images they would make."""
+        return sum(tally.images for tally in self.models.values())
+
+
 @attrs.frozen(kw_only=True)
 class Check:
     """The content of an input.
 
     Attributes:
-        good: how many items can be submitted.
+        count: the items that can be submitted.
         wrong: how many cannot.
         problems: the first 1,000 wrong lines.
-        models: the requests and images of each model.
         checksum: the checksum of the file; None if it was not read to its end.
     """
 
-    good: int
+    count: Count
     wrong: int
     problems: tuple[InputRow, ...]
-    models: Mapping[str, Tally]
     checksum: str | None
 
     @property
-    def images(self) -> int:
-        """How many images would be made."""
-        return sum(tally.images for tally in self.models.values())
+    def good(self) -> int:
+        """How many items can be submitted."""
+        return self.count.requests
 
 
 async def check(
@@ -67,19 +86,18 @@ async def check(
     Raises:
         InvalidRequestError: the input cannot be read.
     """
-    count = _Count()
+    found = _Checked()
     async with contextlib.aclosing(file.chunks()) as chunks:
         async for chunk in chunks:
-            await in_thread(count.add, chunk if compared is None else await compared(chunk))
-    return count.summary(file.checksum)
+            await in_thread(found.add, chunk if compared is None else await compared(chunk))
+    return found.summary(file.checksum)
 
 
-class _Count:
+class _Checked:
     def __init__(self) -> None:
         self._wrong = 0
         self._problems: list[InputRow] = []
-        self._requests: Counter[str] = Counter()
-        self._images: Counter[str] = Counter()
+        self.count = Count()
         self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(_file_problem)
 
     def add(self, chunk: list[InputRow]) -> None:
@@ -92,20 +110,18 @@ class _Count:
                 if self._wrong <= _KEPT_WRONG:
                     self._problems.append(attrs.evolve(line, request=None, problems=problems))
             else:
-                self._requests[request.model] += 1
-                self._images[request.model] += request.expected
+                self.count.add(request)
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))
         return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, checksum: str | None) -> Check:
-        """The result of the count."""
+        """The result of the check."""
         return Check(
-            good=self._requests.total(),
+            count=self.count,
             wrong=self._wrong,
             problems=tuple(self._problems),
-            models={model: Tally(n, self._images[model]) for model, n in self._requests.items()},
             checksum=checksum,
         )
 

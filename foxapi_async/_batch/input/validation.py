@@ -60,18 +60,18 @@ def _count_in(known: str) -> int:
     return int(known.rpartition(" ")[2])
 
 
-async def checked(file: InputFile) -> Check:
-    """The result of `check`. An id that names two requests of the file is a problem too.
+async def checked(file: InputFile, ledger: LedgerView | None) -> Check:
+    """The result of `check`. An id that names another request, in the file or in the ledger, is a problem too.
 
     Raises:
         InvalidRequestError: the file cannot be read.
-        LedgerError: there is no room for temporary files.
+        LedgerError: there is no room for temporary files, or the ledger cannot be read.
     """
     with contextlib.closing(Numbering()) as numbering:
-        return await check(file, functools.partial(_compared, numbering, None))
+        return await check(file, functools.partial(_compared, numbering, ledger))
 
 
-async def _compared(numbering: Numbering, ledger: Ledger | None, chunk: list[InputRow]) -> list[InputRow]:
+async def _compared(numbering: Numbering, ledger: LedgerView | None, chunk: list[InputRow]) -> list[InputRow]:
     """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
     fingerprints = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
     names = [
