@@ -9,6 +9,7 @@ account_refused      the service refused the key or the balance: waiting submits
 answered             an HTTP request to an app of ours was answered with an error whose text is not shown
 edge_polls           something in front of the service answers polls
 estimates_unsaved    the estimates could not be written
+files_outside        lines of a batch name files outside the folder of the input
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
 hook_failed          a hook raised
 hook_slow            a hook kept the loop waiting
@@ -46,6 +47,7 @@ LogEvent = Literal[
     "answered",
     "edge_polls",
     "estimates_unsaved",
+    "files_outside",
     "generate_cancelled",
     "hook_failed",
     "hook_slow",

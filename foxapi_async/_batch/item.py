@@ -60,7 +60,7 @@ class RunContext:
         series: the series of the submits; None if a person waits for each submit.
         changed: set when the answer of the budget may have changed, or an item has ended.
         is_full: set when the ledger or the manifest cannot be written any more.
-        downloads: limits how many items download at the same time.
+        downloads: limits how many files are fetched at the same time.
     """
 
     engine: Engine
@@ -186,14 +186,13 @@ class ItemRun:
             (file_of(image), Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
             for n, image in enumerate(result.images, 1)
         ]
-        async with context.downloads:
-            if context.is_full.is_set():  # they would take the space that the ids need
-                raise LedgerError(
-                    f"item {self._key}: its images are not fetched, because its end cannot be recorded",
-                    task_id=self.task_id,
-                    charged="yes",
-                )
-            files = tuple(await context.engine.api.downloads.save(wanted))
+        if context.is_full.is_set():  # they would take the space that the ids need
+            raise LedgerError(
+                f"item {self._key}: its images are not fetched, because its end cannot be recorded",
+                task_id=self.task_id,
+                charged="yes",
+            )
+        files = tuple(await context.engine.api.downloads.save(wanted, context.downloads))
         timings = {
             "submitted": self._submitted_at,
             "finished": finished,

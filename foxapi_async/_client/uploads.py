@@ -10,7 +10,7 @@ from pathlib import Path
 from foxapi_async._client.api import Api
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files import disk
-from foxapi_async._files.source import Source, facts_of
+from foxapi_async._files.source import Source, image_problem
 from foxapi_async.models import GenerationRequest
 
 # The service keeps uploads for 72 hours (file-management/upload-stream). After the time here, which is shorter,
@@ -66,8 +66,11 @@ def _identify(file: os.PathLike[str]) -> Identity:
     """Facts that change if the file does: its path, time and size."""
     try:
         path = Path(file).resolve(strict=True)
-        facts = facts_of(path)
-        return (str(path), facts.st_mtime_ns, facts.st_size)
-    except OSError as error:
-        problem = f"cannot read the image {os.fspath(file)}: {error.strerror or error}"
-    raise InvalidRequestError(problem)
+        facts = path.stat()
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        problem: str | None = getattr(error, "strerror", None) or str(error)
+    else:
+        problem = image_problem(path)
+        if problem is None:
+            return (str(path), facts.st_mtime_ns, facts.st_size)
+    raise InvalidRequestError(f"cannot read the image {os.fspath(file)}: {problem}")

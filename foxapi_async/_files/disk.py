@@ -84,8 +84,8 @@ class PartFile:
     async def write(self, piece: bytes) -> None:
         """Append `piece`."""
         self.size += len(piece)
-        if len(self.head) < _HEAD_BYTES:
-            self.head += piece[: _HEAD_BYTES - len(self.head)]
+        if len(self.head) < HEAD_BYTES:
+            self.head += piece[: HEAD_BYTES - len(self.head)]
         self._pending.append(piece)
         self._pending_bytes += len(piece)
         if self._pending_bytes >= BUFFER_BYTES:
@@ -141,7 +141,7 @@ class PartFile:
                 self.path.unlink()
 
 
-_HEAD_BYTES = 512
+HEAD_BYTES = 512
 
 
 class MemoryFile:
@@ -158,7 +158,7 @@ class MemoryFile:
     @property
     def head(self) -> bytes:
         """The first bytes, which show the type of the content."""
-        return bytes(self.data[:_HEAD_BYTES])
+        return bytes(self.data[:HEAD_BYTES])
 
     async def write(self, piece: bytes) -> None:
         """Append `piece`."""

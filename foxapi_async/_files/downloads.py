@@ -115,15 +115,22 @@ class Downloads:
         # The downloads of one task share its read as long as one of them holds it.
         self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
-    async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
-        """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails."""
+    async def save(
+        self, wanted: Sequence[tuple[FileRequest, Target]], slots: asyncio.Semaphore | None = None
+    ) -> list[SavedFile]:
+        """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails.
+
+        Args:
+            wanted: the files.
+            slots: how many may be fetched at a time. Each try takes a slot, so that a slow file does not keep one.
+        """
         for file, target in wanted:
             with _disk_errors(file, target.path):
                 obstacle = await disk.in_thread(_obstacle, target)
             if obstacle is not None:  # found before anything is fetched
                 raise _error(file, *obstacle)
         async with asyncio.TaskGroup() as group:
-            saving = [group.create_task(self._save(file, target)) for file, target in wanted]
+            saving = [group.create_task(self._save(file, target, slots)) for file, target in wanted]
         outcomes = [task.result() for task in saving]
         saved = [outcome for outcome in outcomes if isinstance(outcome, SavedFile)]
         for outcome in outcomes:
@@ -132,14 +139,16 @@ class Downloads:
                 raise outcome
         return saved
 
-    async def _save(self, file: FileRequest, target: Target) -> SavedFile | DownloadError:
+    async def _save(
+        self, file: FileRequest, target: Target, slots: asyncio.Semaphore | None
+    ) -> SavedFile | DownloadError:
         """The saved file, or its error: returned and not raised, because it does not concern the other files."""
         loop, path = asyncio.get_running_loop(), target.path
         began = loop.time()
         try:
             with _disk_errors(file, path):
                 async with disk.part_file(path.parent, path.name) as part:
-                    ending = await self._fetch(file, part)
+                    ending = await self._fetch(file, part, slots)
                     final = path if target.exact else Path(f"{path}{ending}")
                     checksum = await disk.in_thread(part.commit, final, overwrite=target.overwrite)
         except DownloadError as error:
@@ -153,10 +162,10 @@ class Downloads:
     async def read(self, file: FileRequest) -> bytes:
         """The file's bytes; see `GeneratedImage.read`."""
         memory = disk.MemoryFile()
-        await self._fetch(file, memory)
+        await self._fetch(file, memory, None)
         return bytes(memory.data)
 
-    async def _fetch(self, file: FileRequest, sink: Sink) -> str:
+    async def _fetch(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
         """Download the whole file into `sink`, and return the ending for its content.
 
         If its own address has expired, a fresh one is used.
@@ -166,14 +175,14 @@ class Downloads:
         # Held from here on, so that the read of another download of this task also serves this one.
         url_refresh = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
-            return await self._fetch_from(file, sink)
+            return await self._fetch_from(file, sink, slots)
         except _Expired as expired:
             reason = str(expired)
         fresh = await self._fresh(file, url_refresh)
         if isinstance(fresh, str):
             raise _error(file, f"{reason}{fresh}; {LIFETIME}")
         try:  # from the beginning: a validator is valid only for the bytes of one address
-            return await self._fetch_from(fresh, sink)
+            return await self._fetch_from(fresh, sink, slots)
         except _Expired as expired:
             reason = str(expired)
         raise _error(fresh, f"{reason}, also at the fresh address that its task names; {LIFETIME}")
@@ -195,13 +204,13 @@ class Downloads:
             return ""
         return await url_refresh.fresh(file, self._refresh)
 
-    async def _fetch_from(self, file: FileRequest, sink: Sink) -> str:
+    async def _fetch_from(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
         """Download the whole file into `sink`, in several tries if needed, and return the ending for its content."""
         known = PartialFile()
 
         async def attempt() -> None:
             try:
-                async with contextlib.AsyncExitStack() as stack:
+                async with slots or contextlib.nullcontext(), contextlib.AsyncExitStack() as stack:
                     client = self._session_client()
                     if client is None:
                         client = await stack.enter_async_context(FileClient.short_lived())

@@ -119,6 +119,11 @@ def ending(head: bytes, content_type: str | None) -> str | None:
     return None if is_refused else _TYPES.get(declared, ".bin")
 
 
+def is_words(head: bytes) -> bool:
+    """Whether content that begins with `head` is a text, and neither a drawing nor another known type."""
+    return _is_text(head) and ending(head, None) in {None, ".bin"}
+
+
 def _media_ending(head: bytes, declared: str) -> str:
     """The ending for an ISO media file, by all of its brands, then by the declared type."""
     size = min(int.from_bytes(head[:4]), len(head))

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-from foxapi_async._files.disk import BUFFER_BYTES, in_thread
+from foxapi_async._files import names
+from foxapi_async._files.disk import BUFFER_BYTES, HEAD_BYTES, in_thread
 
 
 def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
@@ -21,9 +22,28 @@ def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
         OSError: it is missing, or not a regular file. Opening a pipe would block until another process writes to it.
     """
     facts = Path(path).stat()
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return facts
+
+
+def image_problem(path: str | os.PathLike[str]) -> str | None:
+    """Why a local file cannot be an input image; None if it can. Blocks.
+
+    A text is refused, except a drawing: input files may come from others, and must not send what only this machine
+    may read.
+    """
+    try:
+        facts_of(path)
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:  # a null byte is a ValueError
+        return getattr(error, "strerror", None) or str(error)
+    if not head:
+        return "the file is empty"
+    return "the file is a text, not an image" if names.is_words(head) else None
 
 
 class Source:

@@ -25,6 +25,9 @@ from foxapi_async._http.exchange import ExchangeFailed
 
 MAX_HOPS = 5
 
+SLOWEST_BYTES = 1024
+"""A file that comes with fewer bytes a second is broken off."""
+
 
 @attrs.define(eq=False)
 class FileStream:
@@ -35,12 +38,15 @@ class FileStream:
     _content: aiohttp.StreamReader
 
     async def pieces(self, idle: float) -> AsyncIterator[bytes]:
-        """The bytes as they arrive, with at most `idle` seconds between them.
+        """The bytes as they arrive, with at most `idle` seconds between them, and not too slowly for so long.
 
         Raises:
-            ExchangeFailed: the bytes stop, or the body is shorter than announced.
+            ExchangeFailed: the bytes stop, or come too slowly, or the body is shorter than announced.
         """
+        loop = asyncio.get_running_loop()
+        waited, size = 0.0, 0
         while True:
+            began = loop.time()
             try:
                 async with asyncio.timeout(idle):
                     piece = await self._content.readany()
@@ -52,6 +58,12 @@ class FileStream:
                 break
             if not piece:
                 return
+            waited, size = waited + loop.time() - began, size + len(piece)
+            if waited >= idle:
+                if size < idle * SLOWEST_BYTES:
+                    reason = f"only {size} bytes in {waited:.0f} s"
+                    break
+                waited, size = 0.0, 0
             yield piece
         raise ExchangeFailed(reason)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from foxapi_async._errors import Hint, InvalidRequestError, parts_of
 from foxapi_async._files.names import has_ending
+from foxapi_async._files.source import image_problem
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._raw import DEFAULT_PATH
@@ -166,15 +167,9 @@ def read_image(option: str, text: str) -> str | Path:
         return text
     if _SCHEME.match(text):
         raise InvalidRequestError(f"{option} {text}: give a local file, an http(s) URL or a data URI")
-    path = Path(text)
-    try:
-        with path.open("rb") as file:
-            problem = "" if file.read(1) else "the file is empty"
-    except (OSError, ValueError) as error:  # a null byte is a ValueError
-        problem = getattr(error, "strerror", None) or str(error)
-    if problem:
+    if problem := image_problem(text):
         raise InvalidRequestError(f"{option} {text}: {problem}")
-    return path
+    return Path(text)
 
 
 def open_folder(text: str) -> Path:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from foxapi_async._client.session import FoxSession
@@ -34,6 +34,9 @@ from foxapi_async.models import GenerationRequest, parse_request
 FIRST_POLL_SECONDS = 10.0
 
 LONGEST_WAIT = 300.0
+
+GONE = Response(status_code=499)
+"""The answer to a client that left. Its number is the one that proxies log."""
 
 _BODY = {
     "required": True,
@@ -86,6 +89,8 @@ class _ImageRoute(APIRoute):
                 return await handle(request)
             except FoxError as error:
                 return error_response(error)
+            except ClientDisconnect:  # it left while it sent the body
+                return GONE
             except RequestValidationError as error:
                 return error_response(InvalidRequestError(problems=_problems(error)))
 

@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from foxapi_async._errors import InvalidRequestError, parts_of
 from foxapi_async.fastapi import add_error_handlers, image_router
 from foxapi_async.fastapi._answers import answer_to, error_body
+from foxapi_async.fastapi._routes import GONE
 from foxapi_async.fastapi._stopping import STATE_KEY
 from foxapi_async.page._guard import Gate, Guard
 from foxapi_async.page._routes import PageRoutes
@@ -43,6 +44,7 @@ class Page:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
         add_error_handlers(app)
         app.add_exception_handler(InvalidRequestError, _refused)
+        app.add_exception_handler(ClientDisconnect, _gone)
         app.include_router(
             PageRoutes(self._service, self._stopping).router()
         )  # first, so that its submit route is used
@@ -52,6 +54,10 @@ class Page:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncGenerator[dict[str, Any]]:
         yield {"fox": self._service.fox, STATE_KEY: self._stopping}
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return GONE
 
 
 async def _refused(_: Request, error: Exception) -> Response:

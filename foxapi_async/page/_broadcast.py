@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import json
 from collections.abc import Generator
 from typing import Any
 
 import attrs
+from fastapi.sse import format_sse_event
 
 
 @attrs.frozen
@@ -23,6 +26,11 @@ class Change:
     name: str
     subject: str
     data: Any
+
+    @functools.cached_property
+    def encoded(self) -> bytes:
+        """The change as a server-sent event. All pages share these bytes."""
+        return format_sse_event(event=self.name, data_str=json.dumps(self.data, allow_nan=False))
 
 
 class Subscriber:

@@ -121,7 +121,7 @@ class _GuardedAnswer:
             self.status, self.begun = message["status"], True
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
 
@@ -147,7 +147,15 @@ def _is_foreign(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return site == "none" and request.method not in _READS
-    return urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    return _place_of(origin) != request.headers.get("host", "").lower()
+
+
+def _place_of(origin: str) -> str:
+    """The host and port of an Origin header, as a Host header names them; empty if it is not valid."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _is_visit(request: Request) -> bool:

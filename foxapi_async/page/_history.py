@@ -10,19 +10,25 @@ from urllib.parse import quote
 
 import attrs
 
+from foxapi_async._batch.folder import IMAGES
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._wire.json_values import JsonValue, read_mapping
 
-# Types that a browser shows only as a picture.
+# Types that a browser shows as a picture.
 IMAGE_TYPES = {
     ".avif": "image/avif",
     ".gif": "image/gif",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
     ".png": "image/png",
+    ".svg": "image/svg+xml",
     ".webp": "image/webp",
 }
+ANY_TYPE = "application/octet-stream"
+
+# A longer text in a list of input images is the data of one, and every card would carry it.
+_LONGEST_ADDRESS = 2000
 
 
 class History:
@@ -69,6 +75,15 @@ class History:
         """
         key = self._by_task.get(task_id)
         return None if key is None else (await self._ledger.look_up([key])).get(key)
+
+    async def request(self, key: str) -> Mapping[str, Any] | None:
+        """The whole request of an item; None if there is no such item.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        entry = (await self._ledger.look_up([key])).get(key)
+        return None if entry is None else read_mapping(_record(entry).get("request")) or {}
 
     async def card(self, key: str) -> dict[str, Any] | None:
         """An item as a page shows it; None if it was not sent.
@@ -118,18 +133,27 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
         fault: why the server stopped waiting for its task, which continues; None while it waits.
     """
     record = _record(entry)
-    request = read_mapping(record.get("request")) or {}
+    whole = read_mapping(record.get("request")) or {}
+    request = {name: _shortened(value) for name, value in whole.items()}
     return {
         "key": entry.key,
         "place": place,
         "id": entry.task_id,
         "state": entry.state.value,
         "request": request,
+        "shortened": request != whole,
         "model": record.get("model") or request.get("model"),
         "changed": entry.changed,
         "elapsed": (read_mapping(record.get("timings")) or {}).get("elapsed"),
         "credits": entry.price,
-        "images": [{"url": address(entry, n)} for n in range(1, len(_files(record)) + 1)],
+        "images": [
+            {
+                "url": address(entry, n),
+                "name": name.name,
+                "type": IMAGE_TYPES.get(name.suffix.lower(), ANY_TYPE),
+            }
+            for n, name in enumerate(_names(record), 1)
+        ],
         "error": _error(record),
         "fault": fault,
     }
@@ -141,17 +165,17 @@ def address(entry: LedgerEntry, number: int) -> str:
 
 
 def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
-    """The path and the MIME type of an image of the item, `number` from 1; None if there is no such image.
+    """The path and the MIME type of a file of the item, `number` from 1; None if there is no such file.
 
-    The path comes from the ledger. One that leads out of `folder`, or is not a picture's, gives None.
+    The path comes from the ledger. One that leads out of the folder of the images gives None.
     """
-    files = _files(_record(entry))
-    path = files[number - 1].get("path") if 1 <= number <= len(files) else None
-    if not isinstance(path, str) or "\\" in path or "\0" in path:
+    names = _names(_record(entry))
+    path = names[number - 1] if 1 <= number <= len(names) else PurePosixPath("..")
+    if "\\" in str(path) or "\0" in str(path):
         return None
-    kind = IMAGE_TYPES.get(PurePosixPath(path).suffix.lower())
     found = (folder / path).resolve()
-    return (found, kind) if kind and found.is_relative_to(folder.resolve()) else None
+    inside = found.is_relative_to((folder / IMAGES).resolve())
+    return (found, IMAGE_TYPES.get(path.suffix.lower(), ANY_TYPE)) if inside else None
 
 
 def _record(entry: LedgerEntry) -> Mapping[str, Any]:
@@ -163,9 +187,21 @@ def _record(entry: LedgerEntry) -> Mapping[str, Any]:
         return {}
 
 
-def _files(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _names(record: Mapping[str, Any]) -> list[PurePosixPath]:
+    """The names of an item's files, below the folder. A name that is none leads out of it."""
     files: JsonValue = record.get("files")
-    return [read_mapping(file) or {} for file in files] if isinstance(files, list) else []
+    given = [(read_mapping(file) or {}).get("path") for file in files] if isinstance(files, list) else []
+    return [PurePosixPath(path if isinstance(path, str) and path else "..") for path in given]
+
+
+def _shortened(value: Any) -> Any:
+    """A value of a request, without the data of input images."""
+    if not isinstance(value, list):
+        return value
+    items: list[Any] = value  # pyright: ignore[reportUnknownVariableType] - mypy knows it
+    return [
+        f"{item[:40]}…" if isinstance(item, str) and len(item) > _LONGEST_ADDRESS else item for item in items
+    ]
 
 
 def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:

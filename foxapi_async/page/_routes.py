@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from importlib.resources import files
@@ -26,7 +25,7 @@ from foxapi_async.fastapi._shapes import SubmittedImage
 from foxapi_async.models import MODELS, GrokImagineImage
 from foxapi_async.page._broadcast import Change
 from foxapi_async.page._guard import UPLOADS
-from foxapi_async.page._history import file_of
+from foxapi_async.page._history import ANY_TYPE, file_of
 from foxapi_async.page._service import PageService
 
 # Proxies close silent connections.
@@ -37,9 +36,15 @@ RECONNECT_MILLISECONDS = 1000
 _ASSETS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/changes.js": ("changes.js", "text/javascript; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
     "/favicon.ico": ("favicon.svg", "image/svg+xml"),
+}
+# What keeps a file harmless if somebody opens it alone: a drawing runs no script, and anything unknown is only saved.
+HEADERS_OF_FILES = {
+    "image/svg+xml": {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"},
+    ANY_TYPE: {"Content-Disposition": "attachment"},
 }
 _IN_MEMORY_BYTES = 1024 * 1024
 
@@ -64,6 +69,7 @@ class PageRoutes:
         router.post("/images", status_code=202)(self.submit)
         router.get("/models")(models)
         router.get("/history")(self.history)
+        router.get("/requests/{key}")(self.request)
         router.get("/changes")(self.changes)
         router.get("/files/{task_id}/{number}")(self.file)
         router.post("/again/{task_id}")(self.again)
@@ -82,11 +88,16 @@ class PageRoutes:
         """The latest items before a place in the ledger, newest first."""
         return JSONResponse(await self._service.history.page(before, limit))
 
+    async def request(self, key: str) -> JSONResponse:
+        """The whole request of an item. A card leaves out the data of input images."""
+        request = await self._service.history.request(key)
+        return _not_found("There is no such request.") if request is None else JSONResponse(request)
+
     async def changes(self) -> Response:
         """All changes as server-sent events `progress` and `card`, until the server ends.
 
         The first event is `ready`. A client that requests the history after it misses no change. One stream
-        serves all tasks, because a browser opens at most six connections to a server.
+        serves all tasks and tabs, because a browser opens at most six connections to a server.
         """
         return StreamingResponse(
             self._encoded_changes(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
@@ -96,7 +107,7 @@ class PageRoutes:
         yield format_sse_event(retry=RECONNECT_MILLISECONDS)
         async with contextlib.aclosing(self._all_changes()) as changes:
             async for change in changes:
-                yield KEEPALIVE_COMMENT if change is None else _encoded(change)
+                yield KEEPALIVE_COMMENT if change is None else change.encoded
 
     async def _all_changes(self) -> AsyncGenerator[Change | None, None]:
         """The changes, and None after every `HEARTBEAT_SECONDS` without one."""
@@ -116,16 +127,15 @@ class PageRoutes:
         entry = await self._service.history.entry(task_id)
         found = entry and file_of(entry, number, self._service.out)
         if not found or not await in_thread(found[0].is_file):
-            return JSONResponse({"error": {"type": "not_found", "message": "There is no such image."}}, 404)
+            return _not_found("There is no such image.")
         path, kind = found
-        return FileResponse(
-            path, media_type=kind, headers={"Cache-Control": "private, max-age=31536000, immutable"}
-        )
+        headers = {"Cache-Control": "private, max-age=31536000, immutable", **HEADERS_OF_FILES.get(kind, {})}
+        return FileResponse(path, media_type=kind, headers=headers)
 
     async def again(self, task_id: str) -> JSONResponse:
         """Continue to poll a task for which the server stopped waiting. Nothing is submitted or billed."""
         if not await self._service.resume(task_id):
-            return JSONResponse({"error": {"type": "not_found", "message": "This task is not waiting."}}, 404)
+            return _not_found("This task is not waiting.")
         return JSONResponse({"id": task_id}, 202)
 
     async def upload(
@@ -152,6 +162,10 @@ async def models() -> list[dict[str, Any]]:
     return [{"model": model, "fields": [attrs.asdict(spec) for spec in cls.fields()]} for model, cls in known]
 
 
+def _not_found(message: str) -> JSONResponse:
+    return JSONResponse({"error": {"type": "not_found", "message": message}}, 404)
+
+
 def _asset_route(path: str) -> Callable[[], Any]:
     name, kind = _ASSETS[path]
 
@@ -164,7 +178,3 @@ def _asset_route(path: str) -> Callable[[], Any]:
 @functools.cache
 def _asset(name: str) -> bytes:
     return files("foxapi_async.page").joinpath(name).read_bytes()
-
-
-def _encoded(change: Change) -> bytes:
-    return format_sse_event(event=change.name, data_str=json.dumps(change.data, allow_nan=False))

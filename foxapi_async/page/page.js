@@ -263,7 +263,16 @@ function showProblems(...problems) {
   if (lines.length) $("problems").scrollIntoView({ block: "nearest" });
 }
 
-function useAgain(request) {
+async function useAgain(item) {
+  let { request } = item;
+  if (item.shortened) {
+    try {
+      request = await ask(`/requests/${encodeURIComponent(item.key)}`);
+    } catch (error) {
+      showRefusal(error);
+      return;
+    }
+  }
   $("model").value = modelNamed(request.model).model;
   showFields();
   $("prompt").value = request.prompt ?? "";
@@ -374,7 +383,9 @@ function pictures(item) {
   const size = item.images.length === 1 ? "one" : item.images.length === 2 ? "two" : "many";
   const alt = (n) => `${item.request.prompt ?? "Image"}${item.images.length > 1 ? ` (${n} of ${item.images.length})` : ""}`;
   const links = item.images.map((image, n) =>
-    make("a", { href: image.url, target: "_blank", rel: "noopener" }, make("img", { src: image.url, alt: alt(n + 1), loading: "lazy", decoding: "async" })),
+    image.type.startsWith("image/")
+      ? make("a", { href: image.url, target: "_blank", rel: "noopener" }, make("img", { src: image.url, alt: alt(n + 1), loading: "lazy", decoding: "async" }))
+      : make("a", { class: "file", href: image.url, download: "" }, image.name),
   );
   return make("div", { class: `pictures ${size}` }, ...links);
 }
@@ -405,10 +416,10 @@ function metaOf(item) {
 
 function actions(item) {
   const saves = item.images.map((image, n) =>
-    make("a", { class: "quiet", href: image.url, download: `${item.id}-${n + 1}` }, item.images.length > 1 ? `Save ${n + 1}` : "Save"),
+    make("a", { class: "quiet", href: image.url, download: image.name }, item.images.length > 1 ? `Save ${n + 1}` : "Save"),
   );
   const again = item.id && (item.fault || item.state === "unsaved") ? make("button", { type: "button", class: "quiet", onclick: () => lookAgain(item.id) }, "Look again") : null;
-  const reuse = item.request.model ? make("button", { type: "button", class: "quiet", onclick: () => useAgain(item.request) }, "Use again") : null;
+  const reuse = item.request.model ? make("button", { type: "button", class: "quiet", onclick: () => useAgain(item) }, "Use again") : null;
   return make("div", { class: "actions" }, ...saves, again, reuse);
 }
 
@@ -466,34 +477,49 @@ async function showOlder() {
   }
 }
 
+const link = { end: null, isOpen: false };
+
+// All tabs share one stream where the browser has shared workers.
 function listen() {
-  const changes = new EventSource("/changes");
-  const isOpen = () => changes.readyState === EventSource.OPEN;
-  changes.addEventListener("ready", async () => {
-    try {
-      await refresh();
-      if (isOpen()) showLink();
-    } catch (error) {
-      if (isOpen()) listenAgain(changes);
-      if (!(error instanceof Refusal)) throw error;
-    }
-  });
-  changes.addEventListener("card", (event) => take(JSON.parse(event.data)));
-  changes.addEventListener("progress", (event) => {
-    const told = JSON.parse(event.data);
-    cards.progress.set(told.id, { event: told, at: performance.now() });
-    const card = cards.byTask.get(told.id);
-    if (card) tell(card);
-  });
-  // A browser reconnects by itself, but not after an answer that is not a stream.
-  changes.addEventListener("error", () => (changes.readyState === EventSource.CLOSED ? listenAgain(changes) : showLink(LOST)));
+  const say = (name, data) => link.end && hear[name](data);
+  if (window.SharedWorker) {
+    const { port } = new SharedWorker("/changes.js");
+    port.onmessage = (event) => say(event.data.name, event.data.data);
+    link.end = () => port.postMessage("leave");
+  } else {
+    link.end = follow(say);
+  }
 }
 
-function listenAgain(changes) {
-  changes.close();
-  showLink(LOST);
-  setTimeout(listen, 3000);
+function leave() {
+  link.end?.();
+  link.end = null;
+  link.isOpen = false;
 }
+
+const hear = {
+  async ready() {
+    link.isOpen = true;
+    try {
+      await refresh();
+      if (link.isOpen) showLink();
+    } catch (error) {
+      if (link.isOpen) showLink(LOST);
+      setTimeout(() => link.isOpen && hear.ready(), 3000);
+      if (!(error instanceof Refusal)) throw error;
+    }
+  },
+  card: take,
+  progress(event) {
+    cards.progress.set(event.id, { event, at: performance.now() });
+    const card = cards.byTask.get(event.id);
+    if (card) tell(card);
+  },
+  lost() {
+    link.isOpen = false;
+    showLink(LOST);
+  },
+};
 
 function showLink(problem = "") {
   $("link").textContent = problem;
@@ -541,6 +567,8 @@ async function begin() {
     showRefusal(error);
   }
   listen();
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", () => link.end ?? listen());
 }
 
 begin();

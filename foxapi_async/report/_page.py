@@ -32,7 +32,7 @@ _MOST_CARDS = 20_000
 _MOST_LISTED = 50
 _MOST_GROUPS = 100
 _MOST_MODELS = 200
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".svg")
 
 
 def page_of(manifest: ReportData, name: str, ledger: Totals | LedgerError | None) -> str:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from foxapi_async import Gemini31FlashImage, GrokImagineImage, InvalidRequestError, RawRequest
 from foxapi_async._batch.input.check import Tally, check
 from foxapi_async._batch.input.file import InputFile, TextLines
-from foxapi_async._batch.input.lines import LONGEST_LINE, InputRow
+from foxapi_async._batch.input.lines import LONGEST_LINE, InputRow, LineReader, TextLine
 from foxapi_async._batch.keys import fingerprint
 
 GROK = {"model": "grok-imagine-image"}
@@ -509,7 +509,7 @@ async def test_check_looks_for_local_files(tmp_path):
     """A local file that is missing, empty or not a file is a problem of every line that names it. Reading
     lines ignores it.
     """
-    (tmp_path / "good.png").write_bytes(b"x")
+    (tmp_path / "good.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "empty.png").touch()
     names = ["good.png", "missing.png", "empty.png", ".", "nu\0ll.png", "missing.png"]
     path = tmp_path / "a.jsonl"
@@ -519,11 +519,42 @@ async def test_check_looks_for_local_files(tmp_path):
     found = await check(file)
 
     assert [2, 3, 4, 5, 6] == [line.number for line in found.problems]
-    words = ["No such file", "the file is empty", "not a regular file", "null", "No such file"]
+    words = ["No such file", "the file is empty", "Is a directory", "null", "No such file"]
     for word, line in zip(words, found.problems, strict=True):
         assert None is line.request
         assert word in line.problems[0]
     assert all([line.request async for chunk in file.chunks() for line in chunk])
+
+
+async def test_check_says_which_files_lie_elsewhere(tmp_path, caplog):
+    """A file below the folder of the input is taken silently; another one is named in the log, because it is sent."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        (place / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    names = ["fox.png", "../fox.png", str(tmp_path / "fox.png"), "x/../fox.png"]
+    path = folder / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"prompt": "a", "image_urls": [name]}) for name in names))
+    (folder / "x").mkdir()
+
+    found = await check(InputFile(path, defaults=GROK))
+
+    assert 4 == found.good
+    assert [
+        f"{path}: 2 items with input files that are not below its folder, the first on line 2: {folder}/../fox.png"
+    ] == [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_taken"), [("fox.png", True), ("../fox.png", False), ("/etc/passwd", False)]
+)
+def test_a_line_from_a_pipe_names_only_files_below_the_folder(tmp_path, name, is_taken):
+    """Such a line may come from a stranger, so a path that leaves the folder is a problem."""
+    reader = LineReader(form="jsonl", defaults=GROK, folder=tmp_path, is_confined=True)
+    (row,) = reader.read([TextLine(1, json.dumps({"prompt": "a", "image_urls": [name]}))])
+
+    assert is_taken == (row.request is not None)
+    assert is_taken or "as a line from a pipe needs" in row.problems[0]
 
 
 async def test_check_keeps_the_first_thousand_problems(tmp_path):

@@ -93,11 +93,6 @@ def page(server, browser, complaints):
         tab.add_init_script(
             "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
         )
-        # Tests close the stream.
-        tab.add_init_script(
-            "window.streams = []; window.EventSource = class extends EventSource "
-            "{ constructor(url) { super(url); streams.push(this); } }"
-        )
         tab.goto(server.url)
         expect(tab.locator("#model option")).not_to_have_count(0)
         tab.wait_for_function("() => cards.loaded")  # images of earlier tests are there
@@ -214,7 +209,7 @@ def sent_by_others(page, count):
 
 def cut(page):
     """The stream delivers nothing any more."""
-    page.evaluate("() => streams.at(-1).close()")
+    page.evaluate("() => leave()")
 
 
 def back(page):
@@ -333,6 +328,34 @@ def test_a_history_that_failed_is_asked_for_again(browser, server):
         expect(page.locator("#link")).to_have_text("")
 
         assert page.evaluate("() => cards.loaded")
+
+
+def test_any_number_of_tabs(browser, server):
+    """Eight tabs of one browser all load, and each shows an image that another one asked for."""
+    with browser.new_context() as context:
+        tabs = [context.new_page() for _ in range(8)]
+        for tab in tabs:
+            tab.goto(server.url)
+            tab.wait_for_function("() => cards.loaded")
+        tabs[0].locator("#prompt").fill("a fox for all tabs")
+        tabs[0].locator("#send").click()
+        for tab in tabs:
+            card = tab.locator(".card", has_text="a fox for all tabs")
+            expect(card).to_have_attribute("data-state", "done")
+        tabs.pop().close()
+        tabs[0].reload()
+        tabs[0].wait_for_function("() => cards.loaded")
+
+
+def test_without_shared_workers(browser, server):
+    """A browser that has none, such as Chrome on Android, gets a stream for each tab."""
+    with browser.new_context() as context:
+        tab = context.new_page()
+        tab.add_init_script("delete window.SharedWorker")
+        tab.goto(server.url)
+        tab.wait_for_function("() => cards.loaded")
+        expect(send(tab, "a fox without a worker")).to_have_attribute("data-state", "done")
+        tab.evaluate("() => leave()")
 
 
 def test_options_are_those_of_the_model(page):

@@ -287,7 +287,7 @@ REFUSALS = {
     "a typo": (["generate", FOX, "-m", "grok-imagin-image"], "did you mean grok-imagine-image?"),
     "no image": (["generate", FOX, "--image", "none.png"], "--image none.png: No such file"),
     "a folder": (["generate", FOX, "--image", "."], "--image .: Is a directory"),
-    "an empty image": (["generate", FOX, "--image", os.devnull], "the file is empty"),
+    "an empty image": (["generate", FOX, "--image", os.devnull], "not a regular file"),
     "a null byte": (["generate", FOX, "--image", "a\0b"], "a\\x00b: embedded null"),
     "a strange scheme": (["generate", FOX, "--image", "ftp://x/1.png"], "give a local file"),
     "out is a file": (["generate", FOX, "--out", __file__], "a file has that name"),
@@ -353,10 +353,11 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("settings", "text"), ACCOUNTS.values(), ids=ACCOUNTS)
 @pytest.mark.parametrize(
-    "words", [("generate", FOX), ("wait", "t-1"), ("status", "t-1"), ("upload", __file__)]
+    "words", [("generate", FOX), ("wait", "t-1"), ("status", "t-1"), ("upload", "fox.png")]
 )
 def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, text, words):
     """An unusable key or address is reported in one line, and no folder is made."""
+    Path("fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
 
@@ -365,6 +366,23 @@ def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, 
     assert (code, err.count("\n")) == (3, 1)
     assert text in err
     assert not Path("out").exists()
+
+
+def test_a_pipe_is_no_image(foxapi, no_sending):
+    """A pipe is refused at once: reading it would wait until another program writes to it."""
+    os.mkfifo("pipe")
+
+    assert (2, "foxapi: --image pipe: not a regular file\n") == foxapi("generate", FOX, "--image", "pipe")[
+        ::2
+    ]
+
+
+def test_a_text_is_no_image(foxapi, no_sending):
+    """A text is refused before anything is sent."""
+    Path("notes.png").write_text("mine")
+    code, _, err = foxapi("generate", FOX, "--image", "notes.png")
+
+    assert (2, "foxapi: --image notes.png: the file is a text, not an image\n") == (code, err)
 
 
 def test_an_unwritable_folder(foxapi, monkeypatch, no_sending):

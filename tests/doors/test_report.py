@@ -366,6 +366,13 @@ def test_spend_counts_what_failed_too(report):
     assert "unknown" in report(record()).all("dd")
 
 
+def test_a_drawing_is_shown(report):
+    """An SVG is a picture, as the others are."""
+    page = report(record("a", files=[{"path": "images/a.svg"}]))
+
+    assert ["images/a.svg"] == [attrs["src"] for attrs in page.attributes("img")]
+
+
 def test_failures_are_grouped_by_code(report):
     """Failures are grouped by code, the most frequent first, with what was charged and a limited list of items."""
     policy, other = {"code": "policy", "message": "no", "charged": "yes"}, {"code": "other"}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import aiohttp
+import attrs
 import pytest
 from helpers import fox_request, session_at
 
@@ -585,6 +587,7 @@ def entry_with(*paths, **fields):
         "a\0.png",
         "page.svg",
         "ledger.sqlite",
+        "images/../ledger.sqlite",
         7,
         None,
         "out/secret.png",
@@ -617,7 +620,97 @@ def test_a_record_of_another_form_makes_a_card(record):
 
 def test_an_id_is_quoted_in_an_address():
     """A task's id is one segment of an address, whatever it contains."""
-    assert [{"url": "/files/t%2F1/1"}] == card_of(entry_with("a.png"), place=0)["images"]
+    assert [{"url": "/files/t%2F1/1", "name": "a.png", "type": "image/png"}] == card_of(
+        entry_with("images/a.png"), place=0
+    )["images"]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "value"),
+    [
+        ("a.svg", "Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
+        ("a.mp4", "Content-Disposition", "attachment"),
+    ],
+)
+async def test_a_file_that_is_no_plain_picture(page, name, header, value):
+    """A drawing is shown, and runs no script if it is opened alone. Any other file is only saved."""
+    task_id = await submit(page)
+    card = await card_when(page, "done")
+    (record,) = [await page.service._ledger.look_up([card["key"]])]
+    entry = record[card["key"]]
+    (page.service.out / "images" / name).write_bytes(b"<svg/>")
+    line = {**json.loads(entry.record), "files": [{"path": f"images/{name}"}]}
+    page.service.history._ledger = Known({card["key"]: attrs.evolve(entry, record=json.dumps(line))})
+    async with page.web.get(f"/files/{task_id}/1") as response:
+        assert value == response.headers[header]
+        assert b"<svg/>" == await response.read()
+
+
+@attrs.frozen
+class Known:
+    """A ledger to read."""
+
+    entries_by_key: dict
+
+    async def look_up(self, keys):
+        return {key: self.entries_by_key[key] for key in keys if key in self.entries_by_key}
+
+
+async def test_the_data_of_input_images_is_not_on_a_card(page):
+    """A card has the beginning of a data URI, and the whole request has an address of its own."""
+    data = f"data:image/png;base64,{'A' * 100_000}"
+    async with page.web.post(
+        "/images", json={**FOX, "image_urls": [data, "https://a.example/b.png"]}
+    ) as response:
+        assert 202 == response.status
+    card = await card_when(page, "done")
+    async with page.web.get(f"/requests/{card['key']}") as response:
+        whole = await response.json()
+    async with page.web.get("/requests/unknown") as response:
+        unknown = response.status
+
+    assert ([f"{data[:40]}…", "https://a.example/b.png"], True) == (
+        card["request"]["image_urls"],
+        card["shortened"],
+    )
+    assert [data, "https://a.example/b.png"] == whole["image_urls"]
+    assert 404 == unknown
+
+
+def test_all_pages_share_the_bytes_of_a_change():
+    """A change is encoded once, however many pages get it."""
+    change = Change("card", "k", {"id": 1})
+
+    assert change.encoded is change.encoded
+    assert b'event: card\ndata: {"id": 1}\n\n' == change.encoded
+
+
+async def test_a_client_that_leaves_in_the_middle_of_an_upload(page, caplog, monkeypatch):
+    """Nothing but the request is in the log, and nothing is stored."""
+    host, port = page.address.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /uploads HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf"
+    logged, handle = asyncio.Event(), caplog.handler.handle
+    monkeypatch.setattr(caplog.handler, "handle", lambda record: (handle(record), logged.set()))
+    with caplog.at_level(logging.INFO, "foxapi_async"):
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        await logged.wait()
+
+    assert ["POST /uploads 499"] == [
+        record.getMessage() for record in caplog.records if "/uploads" in record.getMessage()
+    ]
+    assert [] == [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "null", "//"])
+def test_an_origin_that_is_no_address_is_foreign(origin):
+    """A malformed Origin is refused, as another site is."""
+    assert 403 == asked(
+        "POST", "/images", {"Origin": origin, "Content-Type": "application/json", "Content-Length": "2"}
+    )
 
 
 # Which clients are accepted.

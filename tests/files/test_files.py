@@ -423,11 +423,31 @@ async def test_files_that_are_old_are_forgotten(emulator, fox, tmp_path):
     assert (2, 0) == (len(uploads._stored), len(uploads._turns))
 
 
+@pytest.mark.parametrize(
+    "text", ["root:x:0:0:root:/root:/bin/bash\n", '{"key": "secret"}', "<html></html>", "BM is a text"]
+)
+async def test_a_text_is_no_input_file(emulator, fox, tmp_path, text):
+    """A path may come from another person. A text is not sent to the service, and nothing is billed."""
+    (tmp_path / "fox.png").write_text(text)
+    with pytest.raises(InvalidRequestError, match=r"fox\.png: the file is a text, not an image"):
+        await fox.submit(fox_request(image_urls=[tmp_path / "fox.png"]))
+
+    assert ([], 0) == (emulator.requests, emulator.billed)
+
+
+async def test_a_drawing_is_an_input_file(emulator, fox, tmp_path):
+    """An SVG is a text and an image."""
+    (tmp_path / "fox.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    await fox.submit(fox_request(image_urls=[tmp_path / "fox.svg"]))
+
+    assert 1 == emulator.billed
+
+
 async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
     """A path that cannot be read, or whose upload fails, ends the submit before the POST."""
     with pytest.raises(InvalidRequestError, match=r"cannot read the image .*no\.png"):
         await fox.submit(fox_request(image_urls=[tmp_path / "no.png"]))
-    (tmp_path / "fox.png").write_bytes(b"x")
+    (tmp_path / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     emulator.add_fault(Fault.status("upload", 403))
     with pytest.raises(Exception, match="403") as caught:
         await fox.submit(fox_request(image_urls=[tmp_path / "fox.png"]))

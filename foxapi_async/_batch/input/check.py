@@ -6,14 +6,15 @@ import contextlib
 import functools
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import attrs
 
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
-from foxapi_async._files.source import facts_of
+from foxapi_async._files.source import image_problem
+from foxapi_async._listener import about, log
+from foxapi_async._wire.texts import counted
 from foxapi_async.models import GenerationRequest
 from foxapi_async.models._values import shown
 
@@ -90,19 +91,24 @@ async def check(
     async with contextlib.aclosing(file.chunks()) as chunks:
         async for chunk in chunks:
             await in_thread(found.add, chunk if compared is None else await compared(chunk))
-    return found.summary(file.checksum)
+    return found.summary(file)
 
 
 class _Checked:
     def __init__(self) -> None:
         self._wrong = 0
         self._problems: list[InputRow] = []
+        self._outside = 0
+        self._first_outside: InputRow | None = None
         self.count = Count()
-        self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(_file_problem)
+        self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(image_problem)
 
     def add(self, chunk: list[InputRow]) -> None:
         """Count the items of a chunk."""
         for line in chunk:
+            if line.outside is not None:
+                self._outside += 1
+                self._first_outside = self._first_outside or line
             request = line.request
             problems = line.problems if request is None else self._file_problems(request)
             if request is None or problems:
@@ -116,21 +122,20 @@ class _Checked:
         faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))
         return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
-    def summary(self, checksum: str | None) -> Check:
-        """The result of the check."""
+    def summary(self, file: InputFile) -> Check:
+        """The result of the check. Files that lie elsewhere are said, because they are sent to the service."""
+        if (first := self._first_outside) is not None:
+            log.warning(
+                "%s: %s with input files that are not below its folder, the first on line %d: %s",
+                file.name,
+                counted(self._outside, "item"),
+                first.number,
+                first.outside,
+                extra=about("files_outside"),
+            )
         return Check(
             count=self.count,
             wrong=self._wrong,
             problems=tuple(self._problems),
-            checksum=checksum,
+            checksum=file.checksum,
         )
-
-
-def _file_problem(path: str) -> str | None:
-    """Why a local file cannot be uploaded; None if it can."""
-    try:
-        facts_of(path)
-        with Path(path).open("rb") as file:
-            return None if file.read(1) else "the file is empty"
-    except (OSError, ValueError) as error:  # a null byte is a ValueError
-        return getattr(error, "strerror", None) or str(error)

@@ -127,7 +127,9 @@ class InputFile:
         Raises:
             InvalidRequestError: the input cannot be read.
         """
-        reader = LineReader(form=self._form, defaults=self._defaults, folder=self._folder)
+        reader = LineReader(
+            form=self._form, defaults=self._defaults, folder=self._folder, is_confined=not self.is_regular
+        )
         chunks = _Chunks(await self._run(self._open), reader, size)
         try:
             while chunk := await self._run(chunks.next):

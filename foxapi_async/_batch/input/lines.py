@@ -9,6 +9,7 @@ import csv
 import functools
 import itertools
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -62,12 +63,14 @@ class InputRow:
         id: its explicit id; None if it has none, or a wrong one.
         request: the request; None if there are problems.
         problems: one line for each fault.
+        outside: the first of its input files that is not below the folder; None if there is none.
     """
 
     number: int
     id: str | None = None
     request: GenerationRequest | None = None
     problems: tuple[str, ...] = ()
+    outside: Path | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -78,11 +81,13 @@ class LineReader:
         form: the format of the lines. If it is None, a first line that begins with `{` means JSON lines, else prompts.
         defaults: values for the fields that a line does not set. A JSON `null` still leaves a field out.
         folder: the folder for relative names of local input files.
+        is_confined: whether a line may only name files below that folder: it may come from a stranger.
     """
 
     form: Form | None
     defaults: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     folder: Path = attrs.field(factory=Path)
+    is_confined: bool = False
 
     def read(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
         """The items, each as soon as its last line was read. Blank lines are skipped."""
@@ -141,21 +146,32 @@ class LineReader:
 
     def _make(self, number: int, given: dict[str, Any]) -> InputRow:
         item_id, problems = _read_id(given.pop("id", None))
-        given = request_class({**self.defaults, **given}).map_files(given, self._located)
+        outside: list[Path] = []
+        given = request_class({**self.defaults, **given}).map_files(
+            given, functools.partial(self._located, outside=outside)
+        )
+        if outside and self.is_confined:
+            where = f"the input file {shown(str(outside[0]))} is not below {shown(str(self.folder))}"
+            problems += (f"{where}, as a line from a pipe needs: give the lines as a file",)
         request = None
         try:
             request = parse_request({**self.defaults, **given})
         except InvalidRequestError as error:
             problems += error.problems
-        return InputRow(number, item_id, None if problems else request, problems)
-
-    def _located(self, file: Any) -> Any:
-        """An input file of a line, with the folder before a local name."""
-        return (
-            self.folder / file
-            if isinstance(file, str) and file.strip() and not _NO_PATH.match(file)
-            else file
+        return InputRow(
+            number, item_id, None if problems else request, problems, outside[0] if outside else None
         )
+
+    def _located(self, file: Any, outside: list[Path]) -> Any:
+        """An input file of a line, with the folder before a local name. One that leaves the folder is also put into
+        `outside`.
+        """
+        if not isinstance(file, str) or not file.strip() or _NO_PATH.match(file):
+            return file
+        path = self.folder / file
+        if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(self.folder)):  # noqa: PTH100 - follows no link
+            outside.append(path)
+        return path
 
 
 def _sniffed(lines: Iterator[TextLine]) -> tuple[Form, Iterator[TextLine]]:

@@ -1,0 +1,52 @@
+"""Files that come too slowly: they are broken off, and do not keep others waiting."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import fox_request, now
+from helpers import session_at as session
+
+from foxapi_async import Batch, DownloadError
+from foxapi_async.emulator import Emulator, Fault
+
+pytestmark = pytest.mark.virtual
+
+DRIP = Fault.trickle("file", 5.0, prompt="slow", times=None)
+
+
+async def test_slow_files_delay_no_other_file(tmp_path):
+    """Sixteen files drip a byte every 5 s beside 84 good ones. The good ones are there soon, the others are not saved."""
+    requests = [fox_request(f"slow {n}" if n < 16 else f"fox {n}") for n in range(100)]
+    ends = {}
+    async with Emulator(seconds=5, faults=[DRIP]) as emulator, session(emulator) as fox:
+        batch = Batch(requests, tmp_path, max_in_flight=100)
+        async for outcome in batch.run(fox):
+            ends[outcome.index] = (now(), type(outcome.error))
+        billed = emulator.billed
+    good, slow = [ends[n] for n in range(16, 100)], [ends[n] for n in range(16)]
+
+    assert {type(None)} == {error for _, error in good}
+    assert {DownloadError} == {error for _, error in slow}
+    assert max(when for when, _ in good) < 60
+    assert max(when for when, _ in slow) < 300
+    assert (100, 84, 16) == (billed, batch.tally["done"], batch.tally["unsaved"])
+
+
+async def test_the_reason_is_named(tmp_path):
+    """The error says how few bytes came in which time."""
+    async with Emulator(seconds=5, faults=[DRIP]) as emulator, session(emulator) as fox:
+        result = await fox.generate(fox_request("slow"))
+        with pytest.raises(DownloadError, match=r"cannot download: only \d bytes in 30 s"):
+            await result.images[0].read()
+
+
+async def test_a_file_that_comes_steadily_is_taken(tmp_path):
+    """A slow file that comes with more than 1 KiB a second is whole in the end, however long it takes."""
+    steady = Fault.trickle("file", 12.0, size=14_000)
+    async with Emulator(seconds=5, faults=[steady]) as emulator, session(emulator) as fox:
+        result = await fox.generate(fox_request("a fox"))
+        began = now()
+        (path,) = await result.save(tmp_path)
+
+    assert path.stat().st_size > 2 * 14_000
+    assert now() - began > 30
