@@ -1,13 +1,14 @@
 """A hook for OpenTelemetry: for each generation a span, its duration, and how late its end was noticed.
 
-The names follow the conventions for generative AI (github.com/open-telemetry/semantic-conventions-genai).
+The names follow the conventions for generative AI, version 0.1.0
+(github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/client-inference.md).
 Those are still in development, so the names are plain text here, each once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -35,8 +36,9 @@ GENERATING = "image_generation"
 FOLLOWING = "fetch_response"
 """A task that another process, or an earlier one, submitted."""
 
-DURATION = "gen_ai.client.operation.duration"
+DURATION = "gen_ai.client.inference.duration"
 LAG = "foxapi.detection.lag"
+RESPONSE_ID = "gen_ai.response.id"
 DURATION_BUCKETS = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600)
 LAG_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 300)
 
@@ -72,8 +74,7 @@ class _Generation:
 
     @property
     def labels(self) -> dict[str, str]:
-        labels = {"gen_ai.operation.name": self.operation, "gen_ai.provider.name": PROVIDER}
-        return {**labels, "gen_ai.request.model": self.model} if self.model else labels
+        return _labels(self.operation, self.model)
 
 
 class OpenTelemetry:
@@ -137,10 +138,9 @@ class OpenTelemetry:
     # Beginnings.
 
     def _submitting(self, event: Submitting) -> None:
-        generation = self._calls[event.call] = self._begin(GENERATING, event.model)
-        count = event.request.to_dict().get("num_outputs")
-        if isinstance(count, int) and count != 1:
-            generation.span.set_attribute("gen_ai.request.choice.count", count)
+        count = event.request.expected
+        more = {} if count == 1 else {"gen_ai.request.choice.count": count}
+        generation = self._calls[event.call] = self._begin(GENERATING, event.model, more)
         # This sets the context for the rest of the asyncio task that runs this submit: this event is its first.
         contexts.attach(generation.context)
 
@@ -149,7 +149,7 @@ class OpenTelemetry:
         if generation is None:
             return
         generation.seen_running_at = _now()
-        generation.span.set_attributes({"foxapi.task.id": event.task_id, "foxapi.submit.tries": event.tries})
+        generation.span.set_attributes({RESPONSE_ID: event.task_id, "foxapi.submit.tries": event.tries})
         if self._tasks.setdefault(event.task_id, generation) is not generation:
             generation.span.end()  # submitted again, and the service returned a task that is followed already
 
@@ -160,16 +160,16 @@ class OpenTelemetry:
 
     def _attached(self, event: Attached) -> None:
         if event.task_id not in self._tasks:
-            generation = self._tasks[event.task_id] = self._begin(FOLLOWING, "")
-            generation.span.set_attribute("foxapi.task.id", event.task_id)
+            self._tasks[event.task_id] = self._begin(FOLLOWING, "", {RESPONSE_ID: event.task_id})
 
-    def _begin(self, operation: str, model: str) -> _Generation:
+    def _begin(self, operation: str, model: str, more: Mapping[str, str | int]) -> _Generation:
         now = _now()
         self._end_old(now)
-        span = self._tracer.start_span(f"{operation} {model}".rstrip(), kind=trace.SpanKind.CLIENT)
-        generation = _Generation(span, trace.set_span_in_context(span), operation, model, now)
-        span.set_attributes({**generation.labels, "gen_ai.output.type": "image"})
-        return generation
+        # With the span and not after it: a sampler decides by them.
+        facts = {**_labels(operation, model), "gen_ai.output.type": "image", **more}
+        name = f"{operation} {model}".rstrip()
+        span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=facts)
+        return _Generation(span, trace.set_span_in_context(span), operation, model, now)
 
     def _end_old(self, now: float) -> None:
         """End the oldest spans, so that tasks without an end are not kept forever."""
@@ -226,20 +226,27 @@ class OpenTelemetry:
 
     def _left(self, event: Left) -> None:
         if generation := self._tasks.pop(event.task_id, None):
-            # Stopping a handle, or closing the session, is not a failure.
-            failed = not isinstance(event.error, TaskAbandonedError)
-            self._end(generation, type(event.error).__name__, failed=failed)
+            if isinstance(event.error, TaskAbandonedError):  # stopping, or closing the session, is no failure
+                generation.span.set_attributes(
+                    {"foxapi.status": "abandoned", "foxapi.polls": generation.polls}
+                )
+                generation.span.end()  # without a duration: the end of the task was not seen
+            else:
+                self._end(generation, type(event.error).__name__)
 
-    def _end(
-        self, generation: _Generation, error: str | None, why: str | None = None, *, failed: bool = True
-    ) -> None:
+    def _end(self, generation: _Generation, error: str | None, why: str | None = None) -> None:
         """End the span and record its duration. `error` is the name of the error's class, `why` the service's reason."""
         span, labels = generation.span, {**generation.labels, **_known("error.type", error)}
         span.set_attributes({"foxapi.polls": generation.polls, **_known("error.type", error)})
-        if error is not None and failed:
+        if error is not None:
             span.set_status(trace.Status(trace.StatusCode.ERROR, why or error))
         span.end()
         self._duration.record(_now() - generation.began, labels, context=generation.context)
+
+
+def _labels(operation: str, model: str) -> dict[str, str]:
+    labels = {"gen_ai.operation.name": operation, "gen_ai.provider.name": PROVIDER}
+    return {**labels, "gen_ai.request.model": model} if model else labels
 
 
 def _known(name: str, value: Any) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: E402
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: E402
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult  # noqa: E402
 from opentelemetry.trace import SpanKind, StatusCode  # noqa: E402
 
 from foxapi_async.telemetry import OpenTelemetry, _otel  # noqa: E402
@@ -269,7 +270,7 @@ async def test_a_generation_is_one_span(emulator, lab):
         "gen_ai.response.model": result.model,
         "gen_ai.output.type": "image",
         "gen_ai.request.choice.count": 2,
-        "foxapi.task.id": result.task_id,
+        "gen_ai.response.id": result.task_id,
         "foxapi.submit.tries": 2,
         "foxapi.polls": len(polls(emulator)),
         "foxapi.status": "completed",
@@ -304,7 +305,7 @@ async def test_a_generation_is_measured(emulator, lab):
     """
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         result = await fox.generate(fox_request())
-    (point,) = lab.points("gen_ai.client.operation.duration")
+    (point,) = lab.points("gen_ai.client.inference.duration")
 
     assert result.elapsed == pytest.approx(point.sum, abs=0.1)
     assert {
@@ -373,7 +374,7 @@ async def test_a_refused_submit_is_an_error(emulator, lab):
 
     assert (StatusCode.ERROR, "BadRequestError") == (span.status.status_code, span.attributes["error.type"])
     assert 1 == span.attributes["foxapi.submit.tries"]
-    assert "foxapi.task.id" not in span.attributes
+    assert "gen_ai.response.id" not in span.attributes
     assert [] == lab.points("foxapi.detection.lag")
     assert 0 == lab.open
 
@@ -382,13 +383,13 @@ async def test_a_refused_submit_is_an_error(emulator, lab):
     ("way", "status", "error"),
     [
         ("timeout", StatusCode.ERROR, "TaskTimeoutError"),
-        ("stop", StatusCode.UNSET, "TaskAbandonedError"),
-        ("leave", StatusCode.UNSET, "TaskAbandonedError"),
+        ("stop", StatusCode.UNSET, None),
+        ("leave", StatusCode.UNSET, None),
     ],
 )
 async def test_no_span_is_left_open(emulator, lab, way, status, error):
-    """When a task is no longer polled its span ends, as an error unless the user wanted this; it is never a
-    success.
+    """When a task is no longer polled its span ends, as an error unless the user wanted this. Then its status is
+    "abandoned", and it has no duration, because the end of the task was not seen.
     """
     async with session_at(emulator, hooks=[lab.hook]) as fox:
         handle = await fox.submit(fox_request(), timeout=3)
@@ -396,11 +397,47 @@ async def test_no_span_is_left_open(emulator, lab, way, status, error):
             handle.stop()
         elif way == "timeout":
             await asyncio.sleep(4)
-    (span,), (point,) = lab.generations, lab.points(_otel.DURATION)
+    (span,) = lab.generations
+    durations = [point.attributes["error.type"] for point in lab.points(_otel.DURATION)]
 
-    assert (status, error) == (span.status.status_code, span.attributes["error.type"])
-    assert error == point.attributes["error.type"]
+    assert (status, error) == (span.status.status_code, span.attributes.get("error.type"))
+    assert ("abandoned" if error is None else None) == span.attributes.get("foxapi.status")
+    assert ([] if error is None else [error]) == durations
     assert 0 == lab.open
+
+
+class Chooser(Sampler):
+    """Keeps what a sampler sees of each span."""
+
+    def __init__(self):
+        self.seen = []
+
+    def should_sample(
+        self, parent_context, trace_id, name, kind=None, attributes=None, links=None, trace_state=None
+    ):
+        self.seen.append(dict(attributes or {}))
+        return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+
+    def get_description(self):
+        return "keeps what it sees"
+
+
+async def test_a_sampler_sees_what_begins(emulator):
+    """Operation, provider and model are there when the span is made."""
+    chooser = Chooser()
+    hook = OpenTelemetry(tracer_provider=otel.TracerProvider(sampler=chooser))
+    async with session_at(emulator, hooks=[hook]) as fox:
+        await fox.generate(fox_request(num_outputs=2))
+
+    assert [
+        {
+            "gen_ai.operation.name": "image_generation",
+            "gen_ai.provider.name": "foxapi",
+            "gen_ai.request.model": "grok-imagine-image",
+            "gen_ai.output.type": "image",
+            "gen_ai.request.choice.count": 2,
+        }
+    ] == chooser.seen
 
 
 async def test_a_submit_whose_caller_is_cancelled_has_its_whole_time(emulator, lab):
@@ -434,7 +471,7 @@ async def test_an_attached_task_has_a_span_of_its_own(emulator, lab):
     assert "fetch_response grok-imagine-image" == span.name
     assert lab.span("request").context.span_id == span.parent.span_id
     assert (handle.id, "grok-imagine-image") == (
-        span.attributes["foxapi.task.id"],
+        span.attributes["gen_ai.response.id"],
         span.attributes["gen_ai.request.model"],
     )
     assert "fetch_response" == point.attributes["gen_ai.operation.name"]
@@ -583,7 +620,7 @@ async def test_http_spans_are_children_of_their_generation(lab, tmp_path):
                 await fox.fetch(results[0].task_id)
     spans = {span.context.span_id: span for span in lab.generations}
     children = [span for span in lab.spans if span.context.span_id not in spans and span.parent]
-    of_task = {span.attributes["foxapi.task.id"]: span for span in spans.values()}
+    of_task = {span.attributes["gen_ai.response.id"]: span for span in spans.values()}
 
     assert 8 == len(spans)
     for task_id, span in of_task.items():
@@ -617,7 +654,7 @@ async def test_a_poll_of_an_unknown_task_has_no_parent(emulator, lab):
         }
         for task in (first, second)
     }
-    (span,) = [span for span in lab.generations if span.attributes["foxapi.task.id"] == first.id]
+    (span,) = [span for span in lab.generations if span.attributes["gen_ai.response.id"] == first.id]
 
     assert {first.id: {span.context.span_id}, second.id: {None}} == parents
 
