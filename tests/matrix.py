@@ -383,8 +383,9 @@ NO_ANSWER = {
     **dict.fromkeys(("poll", "fetch"), READ_SECONDS),
     "download": CONNECT_SECONDS + REPLY_SECONDS,
 }
-# One of twenty pieces comes every 6 s, also when the 60 s are over: reading continues for one more pause.
-DRIPPED = NO_ANSWER | dict.fromkeys(("submit", "upload"), REPLY_SECONDS + 2 * PAUSE) | {"download": 120}
+# One of twenty pieces comes every 6 s, also when the 60 s are over: reading continues for one more pause. A file
+# with less than 1 KiB/s over 30 s is broken off.
+DRIPPED = NO_ANSWER | dict.fromkeys(("submit", "upload"), REPLY_SECONDS + 2 * PAUSE) | {"download": 30}
 
 TABLE = (
     Group(
@@ -417,7 +418,6 @@ TABLE = (
                 "slow drip",
                 drips(120),
                 submit=BILLED_AND_UNCERTAIN,
-                download=fine(),
                 status=(200, None),  # its head came, its body did not
                 each=DRIPPED,
             ),
@@ -519,6 +519,13 @@ TABLE = (
             unreadable(
                 "results a string",
                 answers('{"id": "task-1", "status": "completed", "results": "soon"}'),
+                submit=fine("accepted", billed=1),
+                poll=fine("taken as it is"),
+                fetch=fine("taken as it is"),
+            ),
+            unreadable(
+                "results inside the reply",
+                answers('{"id": "task-1", "status": "completed", "results": [{"b64_json": "iVBORw0KGgo="}]}'),
                 submit=fine("accepted", billed=1),
                 poll=fine("taken as it is"),
                 fetch=fine("taken as it is"),

@@ -136,10 +136,10 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
         is_held_back = submission.barred is not None or submission.pause is not None
         return ItemState.NEW if is_held_back else ItemState.FAILED
     is_held_back = submission is not None and submission.pause is not None
-    return ItemState.NEW if is_held_back or is_passing(error) else ItemState.FAILED
+    return ItemState.NEW if is_held_back or is_temporary(error) else ItemState.FAILED
 
 
-def is_passing(error: FoxError) -> bool:
+def is_temporary(error: FoxError) -> bool:
     """Whether a refusal that cost nothing has a temporary cause or the account as its cause, not the request."""
     passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
     return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)

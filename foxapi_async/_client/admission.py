@@ -130,7 +130,7 @@ class Admission:
         error = judged.error if isinstance(judged, Verdict) else None
         answer = outcome_of(submission, judged)
         if answer is PostOutcome.EDGE and submission.edge_refusals == 1:
-            submission.edge_post = ticket.number
+            submission.refused_post = ticket.number
         self._brake.end(ticket, submission.call, answer, error, self._loop.time())
         self._dispatch()
 
@@ -152,7 +152,7 @@ class Admission:
         """Whether the edge refuses only this item and not all of them."""
         if submission.edge_refusals < 2:
             return False
-        if self._brake.passed_since(submission.edge_post):
+        if self._brake.passed_since(submission.refused_post):
             return True
         # No other item waits for comparison: others were accepted before, and this one has been refused for long.
         pauses = submission.series is not None and submission.series.pauses
@@ -173,7 +173,7 @@ class Admission:
             for waiting in self._queue:
                 self._limit(waiting, hold)
             self._last_hold = hold
-        reason = self._brake.given_up(now)
+        reason = self._brake.reason_to_pause(now)
         if hold is not None and reason is not None:
             for waiting in list(self._queue):
                 series = waiting.submission.series
@@ -216,9 +216,9 @@ class Admission:
                 if self._hooks is not None:
                     self._hooks.on_throttle("submit", seconds, copy.copy(hold.error))
                 await asyncio.sleep(seconds)
-            is_there = await self._api.is_there(self._newest_id)
+            answered = await self._api.service_answers(self._newest_id)
             self._brake.note_read(
-                self._loop.time(), is_there=is_there, ever_answered=self._api.reachability.ever_answered
+                self._loop.time(), answered=answered, ever_answered=self._api.reachability.ever_answered
             )
             self._dispatch()
 

@@ -104,7 +104,7 @@ class Api:
         if isinstance(outcome, Reply):
             self.reachability.ever_answered = not (isinstance(judged, Verdict) and judged.edge)
 
-    async def is_there(self, task_id: str | None) -> bool:
+    async def service_answers(self, task_id: str | None) -> bool:
         """Whether the service itself answers a read of this task, or of the models. A read bills nothing."""
         path = MODELS_PATH if task_id is None else requests.task_path(task_id)
         outcome = await self._transport.read(path)

@@ -205,7 +205,7 @@ class Submission:
         epochs: of the account and its model, at the beginning of its last try.
         edge_refusals: how often something in front of the service refused it.
         edge_refused_at: when the first of these tries began (loop time).
-        edge_post: the number of that POST, as the brake counts.
+        refused_post: the number of that POST, as the brake counts.
         held: seconds for which refusals have held it.
         pause: the reason for which its batch pauses; None if it does not.
         ending: the final error instead of its last refusal; None if the refusal is final.
@@ -228,7 +228,7 @@ class Submission:
     epochs: Epochs = attrs.field(default=(0, 0), init=False)
     edge_refusals: int = attrs.field(default=0, init=False)
     edge_refused_at: float = attrs.field(default=0.0, init=False)
-    edge_post: int = attrs.field(default=0, init=False)
+    refused_post: int = attrs.field(default=0, init=False)
     held: float = attrs.field(default=0.0, init=False)
     pause: Reason | None = attrs.field(default=None, init=False)
     ending: FoxError | None = attrs.field(default=None, init=False)

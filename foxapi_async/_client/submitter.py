@@ -31,7 +31,7 @@ from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_se
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async.models import GenerationRequest
 
-UNHEARD_SECONDS = 60.0
+LONGEST_SILENCE = 60.0
 """A batch ends after this many seconds if the service has never answered."""
 
 Answered = TaskHandle | Exception
@@ -261,7 +261,7 @@ class Submitter:
 
     def _outage_remaining(self) -> float:
         """Seconds for which a batch still waits for a network that is down; negative if it no longer waits."""
-        longest = LONGEST_HOLD if self._api.reachability.ever_answered else UNHEARD_SECONDS
+        longest = LONGEST_HOLD if self._api.reachability.ever_answered else LONGEST_SILENCE
         return longest - self._api.reachability.silence(self._loop.time())
 
     def _keeps_waiting(self, submission: Submission) -> bool:

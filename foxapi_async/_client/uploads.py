@@ -64,13 +64,12 @@ class Uploads:
 
 def _identify(file: os.PathLike[str]) -> Identity:
     """Facts that change if the file does: its path, time and size."""
+    problem = image_problem(file)
     try:
-        path = Path(file).resolve(strict=True)
-        facts = path.stat()
-    except (OSError, ValueError) as error:  # a null byte is a ValueError
-        problem: str | None = getattr(error, "strerror", None) or str(error)
-    else:
-        problem = image_problem(path)
         if problem is None:
+            path = Path(file).resolve(strict=True)
+            facts = path.stat()
             return (str(path), facts.st_mtime_ns, facts.st_size)
+    except OSError as error:  # it has gone since
+        problem = error.strerror or str(error)
     raise InvalidRequestError(f"cannot read the image {os.fspath(file)}: {problem}")

@@ -39,8 +39,10 @@ def image_problem(path: str | os.PathLike[str]) -> str | None:
         facts_of(path)
         with Path(path).open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except (OSError, ValueError) as error:  # a null byte is a ValueError
-        return getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError:
+        return "embedded null byte in the name"
     if not head:
         return "the file is empty"
     return "the file is a text, not an image" if names.is_words(head) else None

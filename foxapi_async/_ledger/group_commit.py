@@ -29,7 +29,7 @@ from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.schema import LedgerFile, explained, is_full
-from foxapi_async._ledger.submitted_log import Accepted, Moved, Note, SubmittedLog
+from foxapi_async._ledger.submitted_log import Accepted, Note, StateChange, SubmittedLog
 from foxapi_async._listener import about, log
 
 T = TypeVar("T")
@@ -74,13 +74,13 @@ class _QueuedWork:
     @property
     def is_sent(self) -> bool:
         """Whether its caller sends a POST as soon as it is done."""
-        return isinstance(self.note, Moved) and self.note.state is ItemState.SUBMITTING
+        return isinstance(self.note, StateChange) and self.note.state is ItemState.SUBMITTING
 
     @property
     def is_vital(self) -> bool:
         """Whether it is done on a full disk too: an id, or a submit that was not billed."""
         return isinstance(self.note, Accepted) or (
-            isinstance(self.note, Moved) and self.note.state is ItemState.NEW
+            isinstance(self.note, StateChange) and self.note.state is ItemState.NEW
         )
 
     def fail(self, error: LedgerError) -> None:

@@ -26,7 +26,7 @@ from foxapi_async._ledger.group_commit import Writer
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.recovery import Comparison, Proofs, compare, rebuild
 from foxapi_async._ledger.schema import open_to_read, open_to_write
-from foxapi_async._ledger.submitted_log import Accepted, Moved, SubmittedLog
+from foxapi_async._ledger.submitted_log import Accepted, StateChange, SubmittedLog
 from foxapi_async._wire.json_values import read_price
 
 
@@ -200,10 +200,12 @@ class SqliteLedger(SqliteLedgerView):
             opening=opening,
         )
         try:
-            await self._writer.put(work, Moved(key, ItemState.SUBMITTING, fingerprint, idempotency_key))
+            await self._writer.put(work, StateChange(key, ItemState.SUBMITTING, fingerprint, idempotency_key))
         except (CancelledError, LedgerError) as error:
             if isinstance(error, CancelledError) or note.made:  # else it was refused
-                self._writer.put(partial(rows.taken_back, note=note, key=key), Moved(key, ItemState.NEW))
+                self._writer.put(
+                    partial(rows.undo_submitting, note=note, key=key), StateChange(key, ItemState.NEW)
+                )
             raise
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Future[None]:
@@ -214,7 +216,7 @@ class SqliteLedger(SqliteLedgerView):
 
     def released(self, key: str) -> Future[None]:
         """Record that the submit was refused; see `Ledger`."""
-        return self._writer.put(partial(rows.released, key=key), Moved(key, ItemState.NEW))
+        return self._writer.put(partial(rows.released, key=key), StateChange(key, ItemState.NEW))
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Future[None]:
         """Record how the item ended; see `Ledger`."""
@@ -222,7 +224,7 @@ class SqliteLedger(SqliteLedgerView):
         work = partial(rows.ended, key=key, state=state, record=record, price=read_price(price))
         # The log already has the id of an item that was made.
         is_made = state in {ItemState.DONE, ItemState.UNSAVED}
-        return self._writer.put(work, None if is_made else Moved(key, state))
+        return self._writer.put(work, None if is_made else StateChange(key, state))
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Future[None]:
         """Keep a text under a name; see `Ledger`. A function makes its text in the ledger's thread."""

@@ -153,7 +153,7 @@ def submitting(
     note.made = True
 
 
-def taken_back(connection: sqlite3.Connection, note: Note, key: str) -> bool:
+def undo_submitting(connection: sqlite3.Connection, note: Note, key: str) -> bool:
     """Undo `submitting`, if it was recorded with that note and its transaction did not fail. Return whether it was."""
     return note.made and bool(connection.execute(_RELEASED, (key,)).rowcount)
 

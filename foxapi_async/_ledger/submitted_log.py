@@ -50,7 +50,7 @@ class Accepted:
 
 
 @attrs.frozen
-class Moved:
+class StateChange:
     """A submit before its POST, or one that ended without an id: a line of `submitting.jsonl`."""
 
     key: str
@@ -59,7 +59,7 @@ class Moved:
     idempotency_key: str = ""
 
 
-Note = Accepted | Moved
+Note = Accepted | StateChange
 
 
 class SubmittedLog:
@@ -134,7 +134,9 @@ class SubmittedLog:
             under_way = connection.execute(_UNDER_WAY).fetchall()
             if not under_way:
                 os.ftruncate(self._files[self.submitting], 0)
-            lines = (_moved(Moved(key, ItemState.SUBMITTING, *rest)) for key, *rest in under_way)
+            lines = (
+                _line_of_change(StateChange(key, ItemState.SUBMITTING, *rest)) for key, *rest in under_way
+            )
             problem = self._write(self.submitting, lines)
             if not agrees:
                 problem = problem or self._write(self.submitted, _held_lines(connection))
@@ -167,7 +169,9 @@ class SubmittedLog:
         Returns:
             The error if the file cannot be written. Then it has none of these lines.
         """
-        return self._write(self.submitting, (_moved(note) for note in notes if isinstance(note, Moved)))
+        return self._write(
+            self.submitting, (_line_of_change(note) for note in notes if isinstance(note, StateChange))
+        )
 
     def _write(self, path: Path, lines: Iterable[str]) -> OSError | None:
         if text := "".join(lines).encode():
@@ -209,7 +213,7 @@ def _line(key: str, fingerprint: str, task_id: str, idempotency_key: str, price:
     return f"{json.dumps(facts | {'price': price})}\n"
 
 
-def _moved(move: Moved) -> str:
+def _line_of_change(move: StateChange) -> str:
     facts = {"key": move.key, "state": move.state.value}
     if move.state is ItemState.SUBMITTING:
         facts |= {"fingerprint": move.fingerprint, "idempotency_key": move.idempotency_key}

@@ -187,19 +187,19 @@ class Brake:
         """Whether a later POST than that one was accepted."""
         return self._newest_accepted > number
 
-    def note_read(self, now: float, *, is_there: bool, ever_answered: bool) -> None:
+    def note_read(self, now: float, *, answered: bool, ever_answered: bool) -> None:
         """Note the result of the free read during a hold.
 
         Args:
             now: the present.
-            is_there: whether the service answered with its own JSON.
+            answered: whether the service answered with its own JSON.
             ever_answered: whether the service has ever answered this session. If it has not, a submit may be sent
                 although the read failed: behind a wrong path it fails too, and bills nothing.
         """
         hold = self.hold
         if hold is None or hold.probing:
             return
-        if is_there or (hold.edge and not ever_answered):
+        if answered or (hold.edge and not ever_answered):
             hold.ready = True
         else:
             self._wait_longer(hold, now)
@@ -211,7 +211,7 @@ class Brake:
         if hold.edge and now < last:
             hold.until = min(hold.until, last)
 
-    def given_up(self, now: float) -> Reason | None:
+    def reason_to_pause(self, now: float) -> Reason | None:
         """The reason why a batch stops waiting for this hold; None while it still waits."""
         hold = self.hold
         if hold is None or hold.probing or hold.ready:

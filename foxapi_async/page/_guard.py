@@ -56,7 +56,7 @@ class Gate:
     cookie: str = "foxapi_page"
 
     @property
-    def pass_(self) -> str:
+    def cookie_value(self) -> str:
         """The value of the cookie: not the token, because other servers on this host see it."""
         return hashlib.sha256(f"foxapi serve\n{self.token}".encode()).hexdigest()
 
@@ -70,7 +70,7 @@ class Gate:
             return True
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         bearer = given.strip() if scheme.lower() == "bearer" else None
-        return _equal(request.cookies.get(self.cookie), self.pass_) or self.is_token(bearer)
+        return _equal(request.cookies.get(self.cookie), self.cookie_value) or self.is_token(bearer)
 
 
 class Guard:
@@ -193,7 +193,7 @@ def _exchange(gate: Gate, given: str) -> Response:
         '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Continue to the page</a>'
     )
     if gate.token is not None:
-        response.set_cookie(gate.cookie, gate.pass_, httponly=True, samesite="strict")
+        response.set_cookie(gate.cookie, gate.cookie_value, httponly=True, samesite="strict")
     return response
 
 

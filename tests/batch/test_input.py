@@ -203,7 +203,7 @@ async def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(InvalidRequestError, match=r"a\.txt: No such file"):
         await check(file)
     with pytest.raises(InvalidRequestError, match=r"a\.txt: No such file"):
-        await file.sum_up()
+        await file.read_checksum()
 
 
 # --- texts -----------------------------------------------------------------------------------------
@@ -402,11 +402,11 @@ async def test_the_checksum_is_that_of_the_file(tmp_path):
 
     assert (None, None) == (file.checksum, file.validation)
     await check(file)
-    await other.sum_up()
+    await other.read_checksum()
     assert hashlib.sha256(b"x\r\n" * 1000).hexdigest() == file.checksum == other.checksum
     assert file.validation != other.validation
     again = InputFile(path, defaults=GROK)
-    await again.sum_up()
+    await again.read_checksum()
     assert file.validation == again.validation
 
 

@@ -6,8 +6,7 @@ import json
 import re
 
 import pytest
-from helpers import fox_request, posts
-from helpers import session_at as session
+from helpers import fox_request, posts, session_at
 
 from foxapi_async import Batch, DownloadError, NotFoundError, UnreadableResultError
 from foxapi_async._batch.input.file import InputFile
@@ -22,10 +21,10 @@ GONE = Fault.status("file", 404, times=None)
 UNREADABLE = Fault.completes_with({"results": [{"ok": True}]}, times=None)
 
 
-async def run(emulator, count, out, **options):
+async def run(emulator, count, out, *, session=None, **options):
     """One complete run: the batch, and its outcomes in the order of the input."""
     batch = Batch([(f"fox-{n}", fox_request(f"fox {n}")) for n in range(count)], out, **options)
-    async with session(emulator) as fox:
+    async with session_at(emulator, **(session or {})) as fox:
         outcomes = [outcome async for outcome in batch.run(fox)]
     return batch, sorted(outcomes, key=lambda outcome: outcome.index)
 
@@ -122,7 +121,7 @@ async def test_a_finished_input_is_read_again_while_an_item_is_unsaved(service, 
     states = []
     for _ in range(3):
         batch = Batch(InputFile(items), tmp_path / "out")
-        async with session(service) as fox:
+        async with session_at(service) as fox:
             states.append([outcome.error is None async for outcome in batch.run(fox)])
 
     assert [[False], [True], []] == states
@@ -158,6 +157,25 @@ async def test_a_report_counts_running_tasks_and_earlier_submits(service, tmp_pa
 
     assert (10.0, "10") == (status.spent, facts(tmp_path)["credits"])
     assert "5 earlier submits and running tasks" in page
+
+
+async def test_a_report_counts_what_has_not_ended(service, tmp_path):
+    """A task that still runs has no line in the manifest; the report counts it, and its credits."""
+    service.add_fault(Fault.never_finishes(prompt="fox 1"))
+    await run(service, 2, tmp_path, session={"task_timeout": 60})
+    found = facts(tmp_path)
+
+    assert ("1", "1", "10") == (found["done"], found["not ended"], found["credits"])
+
+
+async def test_a_report_of_a_ledger_with_damaged_pages_says_so(service, tmp_path):
+    """If the ledger opens and its rows cannot be read, the sums are those of the manifest too."""
+    await run(service, 20, tmp_path)
+    path = tmp_path / "ledger.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+    assert "because the ledger cannot be read: the ledger" in write_report(tmp_path).read_text()
 
 
 async def test_a_report_without_its_ledger_says_so(service, tmp_path):

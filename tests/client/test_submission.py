@@ -149,7 +149,7 @@ class Scene:
 
     # The interfaces that the submitter needs: the API, the uploads and the poller.
 
-    async def is_there(self, _task_id):
+    async def service_answers(self, _task_id):
         return True
 
     async def replace_in(self, request, _call):

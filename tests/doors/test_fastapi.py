@@ -509,6 +509,32 @@ def nobody():
     raise HTTPException(401, "who are you?")
 
 
+async def test_a_client_that_leaves_while_it_sends_the_body(emulator):
+    """Nothing is sent to the service, and no error is raised: there is nobody to answer."""
+    app, sent = make_app(emulator), []
+    pieces = [{"type": "http.request", "body": b'{"model"', "more_body": True}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/images",
+        "raw_path": b"/images",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+
+    async def receive():
+        return pieces.pop(0)
+
+    async def send(message):
+        sent.append(message.get("status"))
+
+    async with app.router.lifespan_context(app) as state:
+        await app({**scope, "state": state}, receive, send)
+
+    assert 499 == sent[0]
+    assert [] == posts(emulator)
+
+
 async def test_dependencies_come_first(emulator):
     """Every route runs them before it reads the body, and before the service gets a request."""
     async with Client(make_app(emulator, [Depends(nobody)])) as client:

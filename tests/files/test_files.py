@@ -435,6 +435,15 @@ async def test_a_text_is_no_input_file(emulator, fox, tmp_path, text):
     assert ([], 0) == (emulator.requests, emulator.billed)
 
 
+async def test_a_file_that_disappears_before_it_is_sent(emulator, fox, tmp_path, monkeypatch):
+    """A file that was good a moment ago and is gone is an error of the request, and nothing is billed."""
+    monkeypatch.setattr("foxapi_async._client.uploads.image_problem", lambda _: None)
+    with pytest.raises(InvalidRequestError, match=r"cannot read the image .*gone\.png: No such file"):
+        await fox.submit(fox_request(image_urls=[tmp_path / "gone.png"]))
+
+    assert ([], 0) == (emulator.requests, emulator.billed)
+
+
 async def test_a_drawing_is_an_input_file(emulator, fox, tmp_path):
     """An SVG is a text and an image."""
     (tmp_path / "fox.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')

@@ -38,9 +38,9 @@ class Posts:
             assert self.brake.admits()
             self.end(self.brake.begin(), answer, **at)
 
-    def probe(self, answer, now, *, is_there=True, ever_answered=True):
+    def probe(self, answer, now, *, answered=True, ever_answered=True):
         """Make the free read, and let one submit go if it may."""
-        self.brake.note_read(now, is_there=is_there, ever_answered=ever_answered)
+        self.brake.note_read(now, answered=answered, ever_answered=ever_answered)
         if self.brake.admits():
             self.end(self.brake.begin(), answer, now=now)
 
@@ -160,7 +160,7 @@ def test_nothing_goes_until_a_read_is_answered():
     """Then one submit goes, and no second."""
     posts = closed()
     assert [] == posts.go()
-    posts.brake.note_read(110.0, is_there=True, ever_answered=True)
+    posts.brake.note_read(110.0, answered=True, ever_answered=True)
 
     assert 1 == len(posts.go())
 
@@ -168,12 +168,12 @@ def test_nothing_goes_until_a_read_is_answered():
 def test_a_read_while_a_probe_is_under_way_changes_nothing():
     """Nor does one after it has opened."""
     posts = closed()
-    posts.brake.note_read(110.0, is_there=True, ever_answered=True)
+    posts.brake.note_read(110.0, answered=True, ever_answered=True)
     epoch = posts.brake.begin()
-    posts.brake.note_read(111.0, is_there=True, ever_answered=True)
+    posts.brake.note_read(111.0, answered=True, ever_answered=True)
     assert not posts.brake.admits()
     posts.end(epoch, PostOutcome.ACCEPTED)
-    posts.brake.note_read(112.0, is_there=False, ever_answered=True)
+    posts.brake.note_read(112.0, answered=False, ever_answered=True)
 
     assert None is posts.brake.hold
 
@@ -181,7 +181,7 @@ def test_a_read_while_a_probe_is_under_way_changes_nothing():
 def test_a_probe_that_is_not_sent_lets_another_go():
     """Its place is free at once."""
     posts = closed()
-    posts.brake.note_read(110.0, is_there=True, ever_answered=True)
+    posts.brake.note_read(110.0, answered=True, ever_answered=True)
     posts.brake.withdraw(posts.brake.begin())
 
     assert posts.brake.admits()
@@ -203,7 +203,7 @@ def test_the_gaps_grow_and_then_a_batch_gives_up():
         gaps.append(posts.brake.hold.until - now)
         now = posts.brake.hold.until
         posts.probe(PostOutcome.UNCERTAIN, now)
-        reasons.append(posts.brake.given_up(now))
+        reasons.append(posts.brake.reason_to_pause(now))
 
     assert list(GAPS) == gaps
     assert [None, None, None, "outage"] == reasons
@@ -212,7 +212,7 @@ def test_the_gaps_grow_and_then_a_batch_gives_up():
 def test_a_service_that_does_not_answer_reads_is_not_sent_a_submit():
     """The next gap begins, and nothing may be billed."""
     posts = closed()
-    posts.probe(PostOutcome.ACCEPTED, 110.0, is_there=False)
+    posts.probe(PostOutcome.ACCEPTED, 110.0, answered=False)
 
     assert 140.0 == posts.brake.hold.until
     assert [] == posts.go()
@@ -240,27 +240,27 @@ def test_an_edge_that_refuses_is_probed_at_once_where_submits_were_accepted():
 def test_three_refusals_prove_a_wrong_path_where_nothing_was_ever_accepted():
     """Within a minute: the first at once, the others after 10 and 30 s, although no read is answered."""
     posts = closed(PostOutcome.EDGE, accepted_before=False)
-    posts.probe(PostOutcome.EDGE, 110.0, is_there=False, ever_answered=False)
-    assert None is posts.brake.given_up(110.0)
-    posts.probe(PostOutcome.EDGE, 140.0, is_there=False, ever_answered=False)
+    posts.probe(PostOutcome.EDGE, 110.0, answered=False, ever_answered=False)
+    assert None is posts.brake.reason_to_pause(110.0)
+    posts.probe(PostOutcome.EDGE, 140.0, answered=False, ever_answered=False)
 
-    assert "path" == posts.brake.given_up(140.0)
+    assert "path" == posts.brake.reason_to_pause(140.0)
 
 
 def test_an_edge_that_refuses_for_ten_minutes_is_an_outage():
     """If submits were accepted before, three refusals prove nothing; ten minutes do."""
     posts, now = closed(PostOutcome.EDGE), 100.0
-    while posts.brake.given_up(now) is None:
+    while posts.brake.reason_to_pause(now) is None:
         now = posts.brake.hold.until
         posts.probe(PostOutcome.EDGE, now)
 
-    assert ("outage", LONGEST_HOLD) == (posts.brake.given_up(now), now - 100.0)
+    assert ("outage", LONGEST_HOLD) == (posts.brake.reason_to_pause(now), now - 100.0)
 
 
 def test_a_hold_that_has_lasted_too_long_still_has_gaps():
     """No probe follows the last one at once."""
     posts, now = closed(PostOutcome.EDGE), 100.0
-    while posts.brake.given_up(now) is None:
+    while posts.brake.reason_to_pause(now) is None:
         now = posts.brake.hold.until
         posts.probe(PostOutcome.EDGE, now)
 

@@ -37,6 +37,7 @@ BODIES = {
     *("not HTTP", "endless header", "broken chunks", "not gzip", "204"),
     *("HTML", "plain text", "truncated JSON", "an array", "no id, status or url"),
     *("id a list", "status a number", "results a string", "results a number"),
+    "results inside the reply",
     *("huge body", "decompression bomb"),
 }
 

@@ -146,7 +146,7 @@ class InputFile:
         """
         return await self._run(lambda: Path(self.name).stat().st_size)
 
-    async def sum_up(self) -> None:
+    async def read_checksum(self) -> None:
         """Set `checksum`, without reading the lines as items.
 
         Raises:

@@ -35,7 +35,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
         [],
         [str(size)],
     ):  # folders of older versions have no size
-        await file.sum_up()
+        await file.read_checksum()
         if known.startswith(f"{file.validation} "):
             return _count_in(known)
     with contextlib.closing(Numbering()) as numbering:
