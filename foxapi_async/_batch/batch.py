@@ -11,9 +11,10 @@ from typing import Self
 
 from foxapi_async._batch.folder import Terms
 from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.pause import Paused
 from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
-from foxapi_async._batch.run import Paused, Run, RunOptions
+from foxapi_async._batch.run import Run, RunOptions
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._display import public_dir

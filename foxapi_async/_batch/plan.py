@@ -52,7 +52,7 @@ class WorkPlan:
     _budget: Budget
     _again: frozenset[ItemState]
     _changed: asyncio.Event
-    _exhausted: Callable[[BudgetDecision, WorkItem], None]
+    _exhausted: Callable[[WorkItem], None]
     # Takes items that are not in the ledger. Records as uncertain those that may have been sent, and returns
     # their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
@@ -80,7 +80,7 @@ class WorkPlan:
                         self._changed.clear()
                         await self._changed.wait()
                     if answer is not BudgetDecision.GO:
-                        self._exhausted(answer, item)
+                        self._exhausted(item)
                         return
                     item = attrs.evolve(item, held=self._budget.take(item.kind))  # noqa: PLW2901 - the same item
                 yield item

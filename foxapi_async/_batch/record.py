@@ -18,7 +18,6 @@ from foxapi_async._errors import FoxError, InvalidRequestError
 from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
-from foxapi_async._policy.brake import Reason
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
 
@@ -143,22 +142,6 @@ def is_temporary(error: FoxError) -> bool:
     """Whether a refusal that cost nothing has a temporary cause or the account as its cause, not the request."""
     passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
     return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)
-
-
-def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:
-    """The reason for the whole run to pause after an error of one item; None if it continues."""
-    if submission is not None and submission.pause is not None:
-        return submission.pause
-    if isinstance(error, _errors.LedgerError | _errors.DownloadError):
-        return "disk" if getattr(error, "local", True) else None
-    is_new = state_after(error, submission) is ItemState.NEW
-    if isinstance(error, ACCOUNT_ERRORS) and (is_new or error.task_id is not None):
-        return "account"
-    if type(error) is _errors.APIError and error.task_id is not None:
-        return "path"  # the polls of a paid task got only web pages, not the service's replies
-    if not is_new:
-        return None
-    return "hold" if isinstance(error, _errors.RateLimitError) else "outage"
 
 
 def opening_record(item: WorkItem) -> str:

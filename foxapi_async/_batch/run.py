@@ -6,21 +6,20 @@ import asyncio
 import copy
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
 
 import attrs
 
-from foxapi_async._batch.budget import Budget, BudgetDecision
+from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated
 from foxapi_async._batch.item import ItemRun, RunContext
+from foxapi_async._batch.pause import Paused, pause_reason
 from foxapi_async._batch.plan import BatchItems, WorkPlan
 from foxapi_async._batch.record import (
     BatchOutcome,
     WorkItem,
     item_of,
-    pause_reason,
     resubmission_of,
     state_after,
 )
@@ -28,7 +27,6 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
-    PYTHON_WORDS,
     ConfigurationError,
     FoxError,
     Hint,
@@ -36,7 +34,6 @@ from foxapi_async._errors import (
     LedgerError,
     NotFoundError,
     UncertainSubmitError,
-    with_hint,
 )
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
@@ -48,47 +45,6 @@ UNCERTAIN_SHARE = 0.01
 
 FIRST_UNKNOWN = 3
 """If the service knows none of this many tasks of earlier runs, and no other task, the run pauses."""
-
-_ADVICE: dict[Reason, str] = {
-    "account": "check the key",
-    "path": "check the base URL with its path, the key, and any proxy or gateway in front of the service",
-    "outage": "wait until the service can be reached",
-    "uncertain": "check your account",
-    "hold": "wait until the service takes requests again",
-    "disk": "free space on the disk",
-    "budget": "raise the budget",
-}
-
-
-class Paused(str):
-    """Why a run ended early, and what to do.
-
-    Attributes:
-        reason: the same in one word: "account" (the key or the balance), "path" (something in front of the
-            service answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits
-            have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
-        what_happened: the text without the last advice, which depends on how the batch was started.
-        hint: that advice; None if there is none.
-        least_budget: for a used budget, the credits that allow one more item; otherwise None.
-    """
-
-    __slots__ = ("hint", "least_budget", "reason", "what_happened")
-
-    hint: Hint | None
-    least_budget: float | None
-    reason: Reason
-    what_happened: str
-
-    def __new__(
-        cls, text: str, reason: Reason, hint: Hint | None = None, least_budget: float | None = None
-    ) -> Self:
-        paused = super().__new__(cls, with_hint(text, hint, PYTHON_WORDS))
-        paused.what_happened, paused.reason, paused.hint = text, reason, hint
-        paused.least_budget = least_budget
-        return paused
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what_happened, self.reason, self.hint, self.least_budget)
 
 
 @attrs.frozen(kw_only=True)
@@ -257,7 +213,9 @@ class Run:
             timeout=self._timeout,
             series=series,
         )
-        self._plan = WorkPlan(given, ledger, self.budget, options.again, context.changed, self._exhausted)
+        self._plan = WorkPlan(
+            given, ledger, self.budget, options.again, context.changed, self._stop_at_budget
+        )
         if folder.is_unproven:
             self._plan.mark_unproven = folder.mark_unproven
         ended = await note_unanswered(context)
@@ -374,31 +332,16 @@ class Run:
             self._pause("path", fault)
         return None, run.outcome(error=error)
 
-    def _exhausted(self, answer: BudgetDecision, item: WorkItem) -> None:
-        """Pause, because the budget allows no further submit."""
-        limit, spent, price = self.budget.limit, self.budget.spent, self.budget.price_of(item.kind)
-        if answer is BudgetDecision.UNPRICED:
-            model = item.request.model if item.request is not None else "the model"
-            why = f"the service does not report the price of {model}, so the budget cannot be checked"
-            self._pause("budget", None, Paused(why, "budget", Hint.GIVE_PRICE))
-            return
-        if price is None or spent >= limit:
-            why = f"the budget of {limit:.10g} credits is used up: {spent:.10g} are spent"
-        else:
-            why = (
-                f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent, "
-                f"and it costs {price:.10g}"
-            )
-        least = spent + (price or 1.0)
-        self._pause("budget", None, Paused(f"{why}; it needs {least:.10g}", "budget", None, least))
+    def _stop_at_budget(self, item: WorkItem) -> None:
+        self._end_early(Paused.at_budget(self.budget, item), None)
 
-    def _pause(self, reason: Reason, error: FoxError | None, paused: Paused | None = None) -> None:
-        """End the run early. The whole batch can be resumed. The reader gets the error at the end."""
+    def _pause(self, reason: Reason, error: FoxError) -> None:
+        self._end_early(Paused.after(reason, error), error)
+
+    def _end_early(self, paused: Paused, error: FoxError | None) -> None:
+        """End the run. The whole batch can be resumed. The reader gets the error at the end."""
         assert self._pipeline is not None  # noqa: S101 - it began an item
         if self.paused is None and not self._pipeline.discarded.is_set():
-            if paused is None and error is not None:
-                advice = "buy credits" if isinstance(error, InsufficientQuotaError) else _ADVICE[reason]
-                paused = Paused(f"{error.what_happened}; {advice}", reason, Hint.RUN_AGAIN)
             self.paused, self._error = paused, error
             self._pipeline.stop()
 

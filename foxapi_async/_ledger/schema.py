@@ -8,7 +8,6 @@ killed run. Every failure is a `LedgerError` that names the remedy.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import append_whole, open_private
+from foxapi_async._ledger.faults import BAD_FILE, explained
 from foxapi_async._ledger.lock import FileLock, holder_of
 
 # "FoxL", in the file's header: distinguishes a ledger from any other SQLite file.
@@ -58,51 +58,6 @@ _CACHE_KIB = 8000
 
 # Another program that reads the file holds it only for moments.
 _BUSY_SECONDS = 30.0
-
-_NO_SPACE = "cannot grow: free some space on its disk (or where temporary files are), then run it again"
-_BAD_FILE = {
-    sqlite3.SQLITE_NOTADB: "is not a ledger: give another folder or file name",
-    sqlite3.SQLITE_CORRUPT: (
-        "is damaged: keep it, recover its readable part with `sqlite3 FILE .recover`, or use a copy; "
-        "a new ledger would submit and bill everything again"
-    ),
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists and that you may write there",
-    sqlite3.SQLITE_READONLY: "cannot be written: check that you own the file and its folder",
-    sqlite3.SQLITE_PERM: "may not be opened: check that you own the file and its folder",
-    sqlite3.SQLITE_FULL: _NO_SPACE,
-    sqlite3.SQLITE_IOERR_SHMSIZE: _NO_SPACE,
-    sqlite3.SQLITE_BUSY: "is in use by another program: close that, then run it again",
-    sqlite3.SQLITE_LOCKED: "is in use by another program: close that, then run it again",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: check its disk, then run it again",
-}
-
-
-# A write that failed for want of space may be repeated; a failed flush may not. SQLite says SQLITE_FULL only
-# for ENOSPC. For a quota, or a limit of the file's size, it says that a write failed.
-_FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def is_full(error: Exception) -> bool:
-    """Whether a write failed because there is no space for it."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL_ERRNOS
-    return getattr(error, "sqlite_errorcode", None) in _FULL_CODES
-
-
-def explained(path: Path, error: Exception) -> LedgerError:
-    """The error for the user: what is wrong with the ledger, and the fix."""
-    if isinstance(error, LedgerError):
-        return error
-    if isinstance(error, OSError) and is_full(error):
-        return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
-    code = getattr(error, "sqlite_errorcode", 0)
-    if code != sqlite3.SQLITE_IOERR_SHMSIZE:
-        code &= 0xFF  # the other bits are detail
-    advice = _BAD_FILE.get(code, "cannot be used")
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return LedgerError(f"the ledger {path} {advice} ({reason})")
-
 
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 64 * 1024
@@ -219,7 +174,7 @@ def open_to_write(path: Path, room: int = 0, before_making: Callable[[], None] |
 def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
     check = _pragma(connection, "quick_check(1)" if found.clean else "integrity_check(1)")
     if check != "ok":
-        raise LedgerError(f"the ledger {path} {_BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
+        raise LedgerError(f"the ledger {path} {BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
     # WAL needs memory shared between processes. On a network file system without it, the answer is not "wal".
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")

@@ -110,7 +110,7 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
 
 async def _remaining(file: InputFile, ledger: LedgerView, again: frozenset[ItemState]) -> Count:
     """What a run would submit of this file, which a plan without a limit knows."""
-    plan = WorkPlan(file, ledger, Budget(), again, asyncio.Event(), lambda _answer, _item: None)
+    plan = WorkPlan(file, ledger, Budget(), again, asyncio.Event(), lambda _: None)
     left = Count()
     async with contextlib.aclosing(plan.unstarted()) as items:
         async for item in items:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from foxapi_async._batch.folder import LEDGER, MANIFEST
 from foxapi_async._errors import InvalidRequestError, LedgerError
+from foxapi_async._ledger.faults import explained
 from foxapi_async._ledger.protocol import Totals
-from foxapi_async._ledger.schema import explained, open_to_read
+from foxapi_async._ledger.schema import open_to_read
 from foxapi_async._ledger.statements import totals
 from foxapi_async.report._manifest import read_manifest
 from foxapi_async.report._page import page_of

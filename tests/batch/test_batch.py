@@ -393,7 +393,7 @@ async def test_a_budget_is_never_passed(service, tmp_path):
     """
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=32, max_in_flight=50)
     assert (6, 6, 30) == (service.billed, len(outcomes), batch.spent)
-    assert "the next item would pass the budget of 32 credits: 30 are spent, and it costs 5" in batch.paused
+    assert "the next item would pass the budget of 32 credits: 30 are spent, and it needs 35" in batch.paused
     assert 35 == batch.paused.least_budget
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=40, price=5)
 

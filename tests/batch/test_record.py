@@ -23,7 +23,8 @@ from foxapi_async import (
     UnprocessableError,
     UnreadableResultError,
 )
-from foxapi_async._batch.record import pause_reason, state_after
+from foxapi_async._batch.pause import pause_reason
+from foxapi_async._batch.record import state_after
 from foxapi_async._client.submission import Barrier, Series, Submission
 from foxapi_async._ledger.entry import ItemState
 

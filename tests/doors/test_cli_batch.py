@@ -313,7 +313,7 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(9)), "--budget", "22")
 
     assert (4, 4) == (code, service.billed)
-    why = "the next item would pass the budget of 22 credits: 20 are spent, and it costs 5; it needs 25"
+    why = "the next item would pass the budget of 22 credits: 20 are spent, and it needs 25"
     assert f"foxapi: stopped: {why}\n" in err
     assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
     assert err.endswith("foxapi: continue with a budget of that or more: foxapi batch p.jsonl --budget 25\n")
@@ -326,7 +326,7 @@ def test_a_budget_below_what_is_spent(foxapi, service):
     code, _, err = foxapi("batch", name, "--budget=32", "--price", "5", "--max-in-flight", "2")
 
     assert (4, 8) == (code, service.billed)
-    assert "foxapi: stopped: the budget of 32 credits is used up: 40 are spent; it needs 45\n" in err
+    assert "foxapi: stopped: the budget of 32 credits is used up: 40 are spent, and it needs 45\n" in err
     assert err.endswith(": foxapi batch p.jsonl --budget 45 --price 5 --max-in-flight 2\n")
 
 

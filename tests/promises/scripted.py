@@ -61,15 +61,22 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*replies):
-    """A service with this script."""
-    service, app = Service(list(replies)), web.Application()
-    app.router.add_route("*", "/{path:.*}", service.answer)
+async def serving(answer):
+    """The address of a server that gives every request to `answer`."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=NEVER, shutdown_timeout=0.05)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield service
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def scripted(*replies):
+    """A service with this script."""
+    service = Service(list(replies))
+    async with serving(service.answer) as service.url:
+        yield service

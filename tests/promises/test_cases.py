@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 from aiohttp import web
-from scripted import NEVER
+from scripted import serving
 
 from foxapi_async import Batch, FoxSession
 from foxapi_async._ledger.entry import ItemState
@@ -53,16 +53,9 @@ class Service:
 @contextlib.asynccontextmanager
 async def playing(name):
     """The running service of a case."""
-    service, app = Service(json.loads((CASES / f"{name}.json").read_text())), web.Application()
-    app.router.add_route("*", "/{path:.*}", service.answer)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=NEVER, shutdown_timeout=0.05)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        service.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    service = Service(json.loads((CASES / f"{name}.json").read_text()))
+    async with serving(service.answer) as service.url:
         yield service
-    finally:
-        await runner.cleanup()
 
 
 async def made(name, out):

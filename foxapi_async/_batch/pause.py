@@ -1,0 +1,89 @@
+"""Why a run ends early: the reason of each error, and the words for it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from foxapi_async import _errors
+from foxapi_async._batch.budget import Budget, BudgetDecision
+from foxapi_async._batch.record import ACCOUNT_ERRORS, WorkItem, state_after
+from foxapi_async._client.submission import Submission
+from foxapi_async._errors import PYTHON_WORDS, FoxError, Hint, with_hint
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._policy.brake import Reason
+
+_ADVICE: dict[Reason, str] = {
+    "account": "check the key",
+    "path": "check the base URL with its path, the key, and any proxy or gateway in front of the service",
+    "outage": "wait until the service can be reached",
+    "uncertain": "check your account",
+    "hold": "wait until the service takes requests again",
+    "disk": "free space on the disk",
+}
+
+
+class Paused(str):
+    """Why a run ended early, and what to do.
+
+    Attributes:
+        reason: the same in one word: "account" (the key or the balance), "path" (something in front of the
+            service answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits
+            have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
+        what_happened: the text without the last advice, which depends on how the batch was started.
+        hint: that advice; None if there is none.
+        least_budget: for a used budget, the credits that allow one more item; otherwise None.
+    """
+
+    __slots__ = ("hint", "least_budget", "reason", "what_happened")
+
+    hint: Hint | None
+    least_budget: float | None
+    reason: Reason
+    what_happened: str
+
+    def __new__(
+        cls, text: str, reason: Reason, hint: Hint | None = None, least_budget: float | None = None
+    ) -> Self:
+        paused = super().__new__(cls, with_hint(text, hint, PYTHON_WORDS))
+        paused.what_happened, paused.reason, paused.hint = text, reason, hint
+        paused.least_budget = least_budget
+        return paused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what_happened, self.reason, self.hint, self.least_budget)
+
+    @classmethod
+    def after(cls, reason: Reason, error: FoxError) -> Self:
+        """The pause after an error that concerns all items."""
+        advice = "buy credits" if isinstance(error, _errors.InsufficientQuotaError) else _ADVICE[reason]
+        return cls(f"{error.what_happened}; {advice}", reason, Hint.RUN_AGAIN)
+
+    @classmethod
+    def at_budget(cls, budget: Budget, item: WorkItem) -> Self:
+        """The pause when the budget allows no submit of this item."""
+        limit, spent, price = budget.limit, budget.spent, budget.price_of(item.kind)
+        if budget.ask(item.kind) is BudgetDecision.UNPRICED:
+            model = item.request.model if item.request is not None else "the model"
+            why = f"the service does not report the price of {model}, so the budget cannot be checked"
+            return cls(why, "budget", Hint.GIVE_PRICE)
+        why = f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent"
+        if price is None or spent >= limit:
+            why = f"the budget of {limit:.10g} credits is used up: {spent:.10g} are spent"
+        least = spent + (price or 1.0)
+        return cls(f"{why}, and it needs {least:.10g}", "budget", None, least)
+
+
+def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:
+    """The reason for the whole run to pause after an error of one item; None if it continues."""
+    if submission is not None and submission.pause is not None:
+        return submission.pause
+    if isinstance(error, _errors.LedgerError | _errors.DownloadError):
+        return "disk" if getattr(error, "local", True) else None
+    is_new = state_after(error, submission) is ItemState.NEW
+    if isinstance(error, ACCOUNT_ERRORS) and (is_new or error.task_id is not None):
+        return "account"
+    if type(error) is _errors.APIError and error.task_id is not None:
+        return "path"  # the polls of a paid task got only web pages, not the service's replies
+    if not is_new:
+        return None
+    return "hold" if isinstance(error, _errors.RateLimitError) else "outage"
