@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `bench`."""
+"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,28 @@ def browser(session: nox.Session) -> None:
     """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
     session.run("pytest", "-q", "-n", "auto", "tests/doors/test_browser.py", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """The pictures of the README, by the page in the machine's own Chromium and a terminal."""
+    install(session, "web,cli,emulator", "browser")
+    session.run("python", "docs/pictures.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The reference of the public names, into `build/reference`."""
+    install(session, "fastapi,otel,cli,emulator", "docs")
+    session.run(
+        "pdoc",
+        "-o",
+        "build/reference",
+        "foxapi_async",
+        "foxapi_async.emulator",
+        "foxapi_async.fastapi",
+        *session.posargs,
+    )
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Draws `law.svg`, the picture in the README: when a task is polled, and what that is worth against a fixed interval.
+"""Draws `law.svg`, the picture in the docs: when a task is polled, and what that is worth against a fixed interval.
 
 The service is simulated: its estimate is 45 s, and its tasks take that, give or take a quarter. The SDK has learned it
 from four hundred tasks.

@@ -358,7 +358,7 @@ def points(status: int) -> Script:
 
 @attrs.frozen
 class Group:
-    """Failures that the README shows as one."""
+    """Failures that the docs show as one."""
 
     title: str
     rows: tuple[Row, ...]

@@ -109,8 +109,17 @@ class FoxSession:
         return f"<FoxSession {self._account.base_url} {state}>"
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def open(self) -> Self:
+        """Open the session, where `async with` does not fit: in a notebook, or in a framework's start. Close it with
+        `aclose`.
+
+        Raises:
+            ConfigurationError: it was opened before. Make another session.
+        """
         if self._engine is not None:
-            raise ConfigurationError("a FoxSession can be entered only once: make another one")
+            raise ConfigurationError("a FoxSession can be opened only once: make another one")
         if self._account.plain:
             log.warning(
                 "the API key travels unencrypted to %s, as allowed",
@@ -137,6 +146,14 @@ class FoxSession:
         await engine.start()
         self._engine, self._iterator = engine, CompletedIterator
         return self
+
+    async def aclose(self) -> None:
+        """Close the session, as at the end of `async with`. Once it is closed, this does nothing.
+
+        Tasks that still run stay billed, and are in `unfinished`.
+        """
+        if self._engine is not None and not self._engine.closed.is_set():
+            await self.__aexit__(None, None, None)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

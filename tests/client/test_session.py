@@ -29,6 +29,26 @@ from foxapi_async.emulator import Emulator, Fault
 pytestmark = pytest.mark.virtual
 
 
+async def test_a_session_without_a_block(emulator):
+    """`open` and `aclose` are what entering and leaving do. A second `aclose` does nothing."""
+    fox = session_at(emulator)
+    assert fox is await fox.open()
+    result = await fox.generate(fox_request())
+    await fox.aclose()
+    await fox.aclose()
+    with pytest.raises(ConfigurationError, match="the session was closed"):
+        await fox.fetch(result.task_id)
+    with pytest.raises(ConfigurationError, match="can be opened only once"):
+        await fox.open()
+
+
+async def test_a_session_that_was_never_opened_is_closed(emulator):
+    """Its `aclose` does nothing."""
+    await session_at(emulator).aclose()
+
+    assert [] == emulator.requests
+
+
 async def test_generate_submits_once_and_waits(emulator, fox):
     """`generate` bills one task and returns its images."""
     result = await fox.generate(fox_request(num_outputs=2))

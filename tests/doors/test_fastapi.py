@@ -835,6 +835,17 @@ async def test_starlette(emulator):
     assert "final" == followed.events[-1].kind
 
 
+def test_the_small_app_of_the_readme(foxapi_emulator):
+    """The app draws a fox for each request, and answers with its events."""
+    from apps.small_app import app
+
+    with TestClient(app) as client:
+        answer = client.get("/fox?colour=red")
+
+    assert 1 == foxapi_emulator.billed
+    assert "final" == events_in(answer.text)[-1].kind
+
+
 def test_the_app_for_the_readme(foxapi_emulator, monkeypatch):
     """The complete app serves every client that has the token, from the submit to the image, and no other."""
     from apps.readme_app import app

@@ -186,6 +186,8 @@ SNAPSHOT = {
 }
 EVENT = {"elapsed", "final", "model", "progress", "remaining", "snapshot", "status", "task_id"}
 SESSION = {
+    "aclose",
+    "open",
     *("as_completed", "attach", "events", "fetch", "generate", "resume", "submit", "unfinished", "upload"),
 }
 

@@ -1,8 +1,10 @@
-"""The README's examples are executed."""
+"""The examples of the README and of the docs are executed."""
 
+import ast
 import asyncio
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,32 +12,60 @@ from pathlib import Path
 import pytest
 
 from foxapi_async._handles import state
+from foxapi_async.cli._parser import build_parser
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-SNIPPETS = [text for kind, text in BLOCKS if kind == "python"]
-APPS = {path.name: path.read_text() for path in (Path(__file__).parents[1] / "apps").glob("*.py")}
-SCRIPTS = [text for text in SNIPPETS if text not in APPS.values() and "def test_" not in text]
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    path.name: path.read_text()
+    for path in (ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+BLOCKS = [
+    (name, kind, text)
+    for name, page in PAGES.items()
+    for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+]
+SNIPPETS = [(name, text) for name, kind, text in BLOCKS if kind == "python"]
+APPS = {path.name: path.read_text() for path in (ROOT / "tests/apps").glob("*.py")}
+SCRIPTS = [(name, text) for name, text in SNIPPETS if text not in APPS.values() and "def test_" not in text]
+TESTS = [(name, text) for name, text in SNIPPETS if "def test_" in text]
+COMMANDS = [
+    (name, line)
+    for name, kind, text in BLOCKS
+    if kind == "sh"
+    for line in text.splitlines()
+    if line.startswith("foxapi ")
+]
+LINKS = [
+    (name, target)
+    for name, page in PAGES.items()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page)
+]
 
 
 def test_the_first_block_holds_two_commands():
     """A new user types two lines: the first shows the main job, the second runs the tests."""
-    kind, text = BLOCKS[0]
-    lines = text.splitlines()
+    for page in ("README.md", "README.zh.md"):
+        kind, text = next((kind, text) for name, kind, text in BLOCKS if name == page)
+        lines = text.splitlines()
 
-    assert ("sh", 2) == (kind, len(lines))
-    assert "generate" in lines[0]
-    assert "pytest" in lines[1]
+        assert ("sh", 2) == (kind, len(lines))
+        assert "generate" in lines[0]
+        assert "pytest" in lines[1]
+
+
+def test_the_readme_is_short():
+    """The README has at most 220 lines. What is long is in the docs."""
+    assert len(PAGES["README.md"].splitlines()) <= 220
 
 
 def test_the_state_diagram_is_that_of_the_code():
-    """The README has the diagram that the transition table draws."""
-    assert [state.mermaid() + "\n"] == [text for kind, text in BLOCKS if kind == "mermaid"]
+    """The docs have the diagram that the transition table draws."""
+    assert [state.mermaid() + "\n"] == [text for _, kind, text in BLOCKS if kind == "mermaid"]
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
-def test_a_script_of_the_readme_runs(script, foxapi_emulator, tmp_path):
+@pytest.mark.parametrize(("page", "script"), SCRIPTS)
+def test_a_script_runs(page, script, foxapi_emulator, tmp_path):
     """Each script runs unchanged, against the emulator, and writes only the unfinished tasks to stderr."""
     (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
@@ -46,28 +76,64 @@ def test_a_script_of_the_readme_runs(script, foxapi_emulator, tmp_path):
     assert done.stdout or list((tmp_path / "out").rglob("*.jpg"))
 
 
-@pytest.mark.parametrize("name", ["readme_app.py", "aiohttp_app.py", "prometheus_hook.py"])
-def test_an_app_of_the_readme_is_tested(name):
+@pytest.mark.parametrize("name", ["readme_app.py", "small_app.py", "aiohttp_app.py", "prometheus_hook.py"])
+def test_an_app_is_tested(name):
     """An example that is not a script by itself equals a file that other tests run."""
-    assert APPS[name] in SNIPPETS
+    assert APPS[name] in [text for _, text in SNIPPETS]
 
 
-def test_the_test_of_the_readme_passes(foxapi_emulator):
-    """The README's example of a test with the fixture is a test that passes."""
-    (test_text,) = [text for text in SNIPPETS if "def test_" in text]
+@pytest.mark.parametrize(("page", "text"), TESTS)
+def test_a_test_with_the_fixture_passes(page, text, foxapi_emulator):
+    """Each example of a test with the fixture is a test that passes."""
     names = {}
-    exec(test_text, names)
+    exec(text, names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]
 
     assert inspect.iscoroutinefunction(test)
     asyncio.run(test(foxapi_emulator))
 
 
-def test_every_public_name_and_setting_of_a_session_is_in_the_readme():
-    """The README names every setting of a session and every error."""
+def test_the_cells_of_the_notebook_run(foxapi_emulator, tmp_path, monkeypatch):
+    """The cells run one after the other in one loop, as a notebook runs them."""
+    monkeypatch.chdir(tmp_path)
+    cells = [text for name, kind, text in BLOCKS if (name, kind) == ("notebook.md", "ipython")]
+    names = {}
+
+    async def run_all():
+        for cell in cells:
+            code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            result = eval(code, names)
+            if inspect.iscoroutine(result):
+                await result
+
+    asyncio.run(run_all())
+
+    assert len(cells) > 2
+    assert list(tmp_path.rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_a_command_is_one(page, line):
+    """Every command line has only options that the command has."""
+    words = shlex.split(line, comments=True)[1:]
+
+    assert words[0] == build_parser(words).parse_args(words).command
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_a_link_leads_to_a_file(page, target):
+    """Every link to a file of the project leads to one."""
+    folder = ROOT if page.startswith("README") else ROOT / "docs"
+
+    assert (folder / target).exists()
+
+
+def test_every_public_name_and_setting_of_a_session_is_written_down():
+    """The README has every error, and the settings every setting of a session."""
     import foxapi_async
 
     settings = set(inspect.signature(foxapi_async.FoxSession).parameters)
-    errors = {name for name in foxapi_async.__all__ if name.endswith("Error")} - {"LedgerError", "TaskError"}
+    errors = {name for name in foxapi_async.__all__ if name.endswith("Error")} - {"TaskError"}
 
-    assert set() == {name for name in settings | errors if name not in README}
+    assert set() == {name for name in settings if name not in PAGES["settings.md"]}
+    assert set() == {name for name in errors if name not in PAGES["README.md"]}

@@ -48,9 +48,9 @@ async def test_the_failure_comes_to_what_is_promised(cell):
     assert [] == problems(cell, await play(cell))
 
 
-def test_the_readme_has_the_table():
-    """The README has this table in short."""
-    assert summary() in (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_docs_have_the_table():
+    """The docs have this table in short."""
+    assert summary() in (Path(__file__).parents[2] / "docs/guarantees.md").read_text()
 
 
 def test_every_failure_is_in_the_table():
