@@ -131,7 +131,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         allow_http=True,
     )
     FoxSession("sk-x-12345", "https://api.test")  # type: ignore[call-arg]
-    await fox.submit({"model": "m"})  # type: ignore[arg-type]
+    await fox.submit({"model": "m"})
     await fox.submit("a red fox")  # type: ignore[arg-type]
     await fox.fetch(5)  # type: ignore[arg-type]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
@@ -28,7 +28,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._wire import requests
 from foxapi_async._wire.replies import UploadedFile
-from foxapi_async.models import GenerationRequest
+from foxapi_async.models import GenerationRequest, parse_request
 
 if TYPE_CHECKING:
     import aiohttp
@@ -91,6 +91,13 @@ class FoxSession:
         del api_key, base_url  # a log of a traceback with local variables would show them
         if isinstance(account, ConfigurationError):
             raise account
+        for name, value, kind in (
+            ("cadence", cadence, Cadence),
+            ("retry", retry, RetryPolicy),
+            ("limits", limits, Limits),
+        ):
+            if not isinstance(value, kind):
+                raise ConfigurationError(f"{name}={value!r}: give a {kind.__name__}(...)")
         self._account = account
         self._cadence = cadence
         self._retry = retry
@@ -173,7 +180,9 @@ class FoxSession:
             if isinstance(self._estimates, Path):
                 await save_estimates(engine.poller.estimates, self._estimates)
 
-    async def submit(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskHandle:
+    async def submit(
+        self, request: GenerationRequest | Mapping[str, Any], *, timeout: Timeout = UNSET
+    ) -> TaskHandle:
         """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
 
         The POST belongs to the session: cancelling `submit` ends only the wait, and an id that still arrives
@@ -181,7 +190,7 @@ class FoxSession:
         first.
 
         Args:
-            request: the generation request.
+            request: the generation request, or a mapping for `parse_request`.
             timeout: seconds for the whole life of the handle, counted from this call; None for no limit;
                 default the session's `task_timeout`.
 
@@ -193,14 +202,12 @@ class FoxSession:
             UncertainSubmitError: sent, but without a usable answer; may be billed, and is not sent again.
         """
         engine = self._open_engine()
-        if not isinstance(request, GenerationRequest):
-            raise InvalidRequestError(
-                f"submit() takes a request such as GrokImagineImage(prompt), not a {type(request).__name__}; "
-                "parse_request(mapping) makes one from a mapping"
-            )
-        return await engine.submitter.submit(request, engine.new_submission(self._seconds(timeout)))
+        given = request if isinstance(request, GenerationRequest) else parse_request(request)
+        return await engine.submitter.submit(given, engine.new_submission(self._seconds(timeout)))
 
-    async def generate(self, request: GenerationRequest, *, timeout: Timeout = UNSET) -> TaskResult:
+    async def generate(
+        self, request: GenerationRequest | Mapping[str, Any], *, timeout: Timeout = UNSET
+    ) -> TaskResult:
         """Submit and wait: `await (await submit(request))`.
 
         Raises:

@@ -6,6 +6,7 @@ An image has its address and, while its session is open, the session's downloads
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,6 +76,10 @@ class GeneratedImage:
         """
         return await downloads_of(self).read(file_of(self))
 
+    def _repr_html_(self) -> str:
+        """The image in a notebook, loaded from its address. It is shown for 24 hours."""
+        return f'<img src="{html.escape(self.url)}" style="max-width: 24rem">'
+
     def __getstate__(self) -> tuple[Any, ...]:
         return (self.url, self.content_type, self.task_id, dict(self.raw))
 
@@ -120,6 +125,10 @@ class TaskResult:
     def credits(self) -> float | None:
         """The credits that the task cost: what the service says was used, else what it reserved; None if unknown."""
         return credits_of(self.usage)
+
+    def _repr_html_(self) -> str:
+        """The images in a notebook, side by side."""
+        return " ".join(image._repr_html_() for image in self.images)
 
     async def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Save every image as `<task_id>-<n>.<ext>` in `directory` and return the paths; n counts from 1.

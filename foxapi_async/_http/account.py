@@ -61,7 +61,7 @@ def resolve_account(
     plain http to another machine. The caller raises it in a frame that holds neither the key nor the
     environment.
     """
-    given = environ.get("FOXAPI_API_KEY") if api_key is None else api_key
+    given = _unquoted(environ.get("FOXAPI_API_KEY") if api_key is None else api_key)
     address = base_url or environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL
     url = address.strip().rstrip("/") if isinstance(address, str) else address
     if problem := _problem_of_key("" if given is None else given):
@@ -74,6 +74,12 @@ def resolve_account(
             f"the base URL {url!r} would send the key unencrypted to another machine", hint=Hint.ALLOW_HTTP
         )
     return Account(str(given).strip(), str(url), plain)
+
+
+def _unquoted(given: object) -> object:
+    """A key without the quotes that env files of containers keep."""
+    key = given.strip() if isinstance(given, str) else ""
+    return key[1:-1] if len(key) > 1 and key[0] == key[-1] and key[0] in "'\"" else given
 
 
 def _problem_of_key(given: object) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import os
@@ -18,14 +17,12 @@ from foxapi_async._files.names import has_ending
 from foxapi_async._files.source import image_problem
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
+from foxapi_async.models._parse import near_miss
 from foxapi_async.models._raw import DEFAULT_PATH
 from foxapi_async.models._values import FieldValue
 
 _URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-# This allows a typing mistake or a forgotten ending, but does not match another documented model.
-_CLOSE = 0.75
 
 
 def read_request(args: Namespace) -> GenerationRequest:
@@ -134,11 +131,9 @@ def _value(text: str) -> Any:
 
 
 def _refuse_typo(model: str) -> None:
-    close = difflib.get_close_matches(model[:100], MODELS, n=1, cutoff=_CLOSE)
-    # An id that contains a known one (with a vendor before it, or a variant after it) is no mistake.
-    if close and close[0] not in model:
+    if meant := near_miss(model):
         raise InvalidRequestError(
-            f"--model {model}: did you mean {close[0]}? (--path {DEFAULT_PATH} sends any model unchecked)"
+            f"--model {model}: did you mean {meant}? (--path {DEFAULT_PATH} sends any model unchecked)"
         )
 
 

@@ -18,7 +18,7 @@ from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
 from foxapi_async.models._values import FieldValue, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _models: dict[str, type[ModelRequest]] = {}
 MODELS: Mapping[str, type[ModelRequest]] = MappingProxyType(_models)
@@ -49,9 +49,10 @@ class ModelRequest(GenerationRequest):
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        """Add a class with its own model id to `MODELS`."""
+        """Add a class with its own model id to `MODELS`, and let it name the right field for an unknown argument."""
         if isinstance(model := cls.__dict__.get("model"), str):
             _models[model] = cls
+            cls.__init__ = _suggesting(cls, cls.__init__)  # type: ignore[method-assign]
 
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
@@ -103,9 +104,41 @@ def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
     return read_specs(cls)
 
 
+def _suggesting(cls: type[ModelRequest], init: Callable[..., None]) -> Callable[..., None]:
+    """The constructor, whose error about an unknown argument names the right one."""
+
+    @functools.wraps(init)
+    def checked(self: ModelRequest, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except TypeError:
+            names = [spec.name for spec in cls.fields()]
+            unknown = [_unknown_field(name, names, cls.model) for name in kwargs if name not in names]
+            if not unknown:
+                raise
+            problem = "; ".join(unknown)
+        else:
+            return
+        raise TypeError(f"{cls.__name__}: {problem}")
+
+    return checked
+
+
+# The words of other SDKs.
+_ELSEWHERE = {
+    **dict.fromkeys(("n", "count", "num_images", "number_of_images", "batch_size"), "num_outputs"),
+    **dict.fromkeys(("image", "images", "image_url", "reference_images", "input_images"), "image_urls"),
+    **dict.fromkeys(("ratio", "size"), "aspect_ratio"),
+    "format": "output_format",
+}
+
+
 def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
+    known = tuple(known)
     close = get_close_matches(name[:60], known, cutoff=0.6) if isinstance(name, str) else []
+    if isinstance(name, str) and (meant := _ELSEWHERE.get(name)) in known:
+        close = [str(meant)]
     advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
     return f"{shown(name)}: no field of {model}; {advice}"

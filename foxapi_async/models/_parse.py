@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +12,9 @@ from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
 from foxapi_async.models._values import shown
+
+_CLOSE = 0.75
+_NUMBERS = re.compile(r"\d+")
 
 
 def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
@@ -22,6 +27,10 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     Raises:
         InvalidRequestError: `.problems` has a line for each field that is wrong, missing or unknown.
     """
+    if isinstance(mapping, type) and issubclass(mapping, GenerationRequest):
+        raise InvalidRequestError(
+            f'{mapping.__name__} is a class: make a request of it, {mapping.__name__}("a red fox")'
+        )
     if not isinstance(mapping, Mapping):
         raise InvalidRequestError(
             f'a request is a mapping such as {{"model": ..., "prompt": ...}}, not {shown(mapping)}'
@@ -33,7 +42,24 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     given = {name: value for name, value in given.items() if value is not None}
     if isinstance(model, str) and model in MODELS:
         return MODELS[model].from_fields(given)
+    if isinstance(model, str) and (meant := near_miss(model)):
+        words = f'={shown(model)}: did you mean {meant!r}? With "path": "{DEFAULT_PATH}" any model is sent unchecked'
+        raise InvalidRequestError(problems=[FieldProblem("model", words)])
     return _make_raw(model, DEFAULT_PATH, given)
+
+
+@functools.lru_cache(256)
+def near_miss(model: str) -> str | None:
+    """The known model that was probably meant; None if there is none.
+
+    An id that contains a known one (with a vendor before it, or a variant after it), or has other numbers, is
+    another model.
+    """
+    import difflib  # noqa: PLC0415 - only an unknown model needs it
+
+    numbers = _NUMBERS.findall(model)
+    close = difflib.get_close_matches(model[:100], MODELS, n=3, cutoff=_CLOSE)
+    return next((name for name in close if name not in model and _NUMBERS.findall(name) == numbers), None)
 
 
 def request_class(mapping: Mapping[str, Any]) -> type[GenerationRequest]:

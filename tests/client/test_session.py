@@ -525,10 +525,29 @@ async def test_another_loop_is_refused(emulator, fox):
     await asyncio.get_running_loop().run_in_executor(None, elsewhere)
 
 
-@pytest.mark.parametrize("request_", ["a red fox", {"prompt": "a red fox"}, None])
+async def test_a_mapping_is_a_request(emulator, fox):
+    """`submit` and `generate` take what `parse_request` takes, and `as_completed` too."""
+    fields = {"model": "grok-imagine-image", "prompt": "a fox", "num_outputs": 2}
+    handle = await fox.submit(fields)
+    result = await fox.generate(fields)
+
+    assert [2, 2] == [len((await handle).images), len(result.images)]
+    assert 2 == emulator.billed
+
+
+@pytest.mark.parametrize("name", ["cadence", "retry", "limits"])
+def test_a_setting_of_the_wrong_type_is_refused(name):
+    """The constructor names the setting and what to give."""
+    with pytest.raises(ConfigurationError, match=rf"{name}=\{{'a': 1\}}: give a "):
+        FoxSession("sk-test-12345", **{name: {"a": 1}})
+
+
+@pytest.mark.parametrize("request_", ["a red fox", {"prompt": "a red fox"}, None, RawRequest])
 async def test_what_is_no_request_is_refused(emulator, fox, request_):
     """Submitting anything but a request gives an error that says what to submit."""
-    with pytest.raises(InvalidRequestError, match="parse_request"):
+    with pytest.raises(
+        InvalidRequestError, match=r"a request is a mapping|model: missing|RawRequest is a class"
+    ):
         await fox.submit(request_)
 
     assert [] == emulator.requests

@@ -767,3 +767,56 @@ def test_import_is_light():
 def test_a_request_knows_how_many_results_it_asks_for(request_, count):
     """The count is that of the request, or 1."""
     assert count == request_.expected
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("n", "num_outputs"),
+        ("images", "image_urls"),
+        ("ratio", "aspect_ratio"),
+        ("num_output", "num_outputs"),
+    ],
+)
+def test_a_wrong_argument_names_the_right_one(name, meant):
+    """An argument of another SDK, or a typing error, is answered with the field that was meant."""
+    with pytest.raises(
+        TypeError,
+        match=rf"GrokImagineImage: '{name}': no field of grok-imagine-image; did you mean {meant}\?",
+    ):
+        GrokImagineImage("a fox", **{name: 2})
+
+
+def test_other_errors_of_a_constructor_stay():
+    """A missing prompt is Python's own error."""
+    with pytest.raises(TypeError, match="prompt"):
+        GrokImagineImage()
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("grok-imagin-image", "grok-imagine-image"),
+        ("gemini-3-pro-image", "gemini-3-pro-image-preview"),
+        ("gemini-2.5-flash-image-preview", None),
+        ("vendor/grok-imagine-image", None),
+        ("grok-imagine-image-large", None),
+        ("flux", None),
+    ],
+)
+def test_a_near_miss_of_a_model_is_refused(model, meant):
+    """A mapping whose model is nearly a known one gets a suggestion, before anything is sent. Another model passes."""
+    if meant is None:
+        assert model == parse_request({"model": model, "prompt": "a fox"}).model
+    else:
+        with pytest.raises(InvalidRequestError, match=f"did you mean '{meant}'"):
+            parse_request({"model": model, "prompt": "a fox"})
+
+
+def test_a_path_sends_any_model():
+    """With a "path" the model is sent as it is."""
+    request = parse_request(
+        {"model": "grok-imagin-image", "prompt": "a fox", "path": "/v1/images/generations"}
+    )
+
+    assert "grok-imagin-image" == request.model

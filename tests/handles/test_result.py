@@ -210,3 +210,17 @@ async def test_an_image_that_cannot_be_decoded_is_a_download_error():
     """Broken base64 in a reply is never a file."""
     with pytest.raises(DownloadError, match="cannot be decoded"):
         await GeneratedImage("data:image/png;base64,a*b").read()
+
+
+def test_a_result_is_shown_in_a_notebook():
+    """The images are shown from their addresses, and nothing in an address becomes an element."""
+    images = tuple(
+        GeneratedImage(url=f"https://h.example/{name}", content_type=None, task_id="t", raw={})
+        for name in ("a.png", '"><script>')
+    )
+    result = TaskResult(task_id="t", model="m", images=images, usage={}, elapsed=1.0, raw={})
+
+    assert result._repr_html_() == (
+        '<img src="https://h.example/a.png" style="max-width: 24rem"> '
+        '<img src="https://h.example/&quot;&gt;&lt;script&gt;" style="max-width: 24rem">'
+    )

@@ -40,6 +40,12 @@ def test_white_space_round_a_key_is_stripped(key):
     assert account(None, FOXAPI_API_KEY=key).key == KEY
 
 
+@pytest.mark.parametrize("key", ["'sk-quoted-1'", '"sk-quoted-1"', ' "sk-quoted-1"\n'])
+def test_quotes_round_a_key_are_removed(key):
+    """Env files of containers keep the quotes that a shell removes."""
+    assert "sk-quoted-1" == account(key).key
+
+
 @pytest.mark.parametrize(
     "key",
     ["sk-a b", "sk-a\nb", "sk-a\tb", "sk-a\r\nX-Evil: 1", "sk-a\x00b", "sk-ä", "sk-\u200bab", "sk-\ud800"],
