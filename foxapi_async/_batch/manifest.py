@@ -18,7 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
-from foxapi_async._batch.input.lines import LineReader, TextLine
+from foxapi_async._batch.input.lines import LineReader
+from foxapi_async._batch.input.text import TextLine
 from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import append_whole, in_thread, open_private

@@ -139,6 +139,7 @@ class WorkPlan:
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     """A given value as an item. Its key is the explicit id, or None for now."""
     key: object = None
+    extra = given.extra if isinstance(given, InputRow) else None
     fields: GenerationRequest | Mapping[str, Any]
     if isinstance(given, InputRow):
         if given.request is None:
@@ -158,7 +159,7 @@ def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     key = None if key is None else str(key)
     if key is not None and (problem := id_problem(key)) is not None:
         return WorkItem(index=index, error=InvalidRequestError(problem))
-    return WorkItem(index=index, key=key, fingerprint=fingerprint(request), request=request)
+    return WorkItem(index=index, key=key, fingerprint=fingerprint(request), request=request, extra=extra)
 
 
 def _keyed(item: WorkItem, numbers: Sequence[int]) -> WorkItem:

@@ -66,6 +66,7 @@ class WorkItem:
         kind: the features that decide its price.
         held: the credits that the budget holds for it; None if unknown.
         error: the reason that it cannot be submitted.
+        extra: the cells of the input's other columns, for the manifest.
     """
 
     index: int
@@ -76,6 +77,7 @@ class WorkItem:
     kind: Hashable = None
     held: float | None = None
     error: FoxError | None = None
+    extra: Mapping[str, str] | None = None
 
     @property
     def task_id(self) -> str | None:
@@ -92,7 +94,13 @@ class WorkItem:
 def item_of(entry: LedgerEntry) -> WorkItem:
     """An unfinished item of an earlier run."""
     opening = json.loads(entry.opening or entry.record or "{}")
-    return WorkItem(index=opening.get("index", 0), key=entry.key, fingerprint=entry.fingerprint, entry=entry)
+    return WorkItem(
+        index=opening.get("index", 0),
+        key=entry.key,
+        fingerprint=entry.fingerprint,
+        entry=entry,
+        extra=opening.get("extra"),
+    )
 
 
 def resubmission_of(item: WorkItem) -> WorkItem | None:
@@ -147,7 +155,8 @@ def is_temporary(error: FoxError) -> bool:
 def opening_record(item: WorkItem) -> str:
     """The ledger's record of an item while its task runs, so that another run can continue without the input."""
     request = item.request and item.request.to_dict()
-    return _encode({"id": item.key, "index": item.index, "request": request})
+    extra = {"extra": dict(item.extra)} if item.extra else {}
+    return _encode({"id": item.key, "index": item.index, "request": request, **extra})
 
 
 def closing_record(
@@ -183,6 +192,7 @@ def closing_record(
         ],
         "model": (result.model if result else "") or (request or {}).get("model"),
         "request": request,
+        **({"extra": dict(item.extra)} if item.extra else {}),
         "credits": price,
         "usage": None if usage is None else dict(usage),
         "missing": result.missing if result else 0,

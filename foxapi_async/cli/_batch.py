@@ -48,7 +48,13 @@ def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
         InvalidRequestError: the input, the output folder or an option is not valid.
         ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
-    file = InputFile(args.file, form=args.format, defaults=read_defaults(args))
+    file = InputFile(
+        args.file,
+        form=args.format,
+        defaults=read_defaults(args),
+        delimiter=args.delimiter,
+        keeps_extra=args.extra == "keep",
+    )
     return _show_check(args, file, screen) if args.check else BatchCommand(args, screen, file).work()
 
 

@@ -155,6 +155,18 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         choices=tuple(dict.fromkeys(SUFFIXES.values())),
         help=f"the format of FILE (default: from its ending, {' '.join(SUFFIXES)}; for standard input, from its first line)",
     )
+    parser.add_argument(
+        "--delimiter",
+        type=_character,
+        metavar="C",
+        help="between two cells of a table (default: from the header)",
+    )
+    parser.add_argument(
+        "--extra",
+        choices=("refuse", "keep"),
+        default="refuse",
+        help="columns of a table that are no field: refuse them, or keep them in the manifest (default: %(default)s)",
+    )
     _add_out(
         parser,
         "folder of the batch: images, manifest.jsonl, and the ledger, from which the same command continues",
@@ -205,6 +217,12 @@ def _add_ledger(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="continue although the folder was begun at a service with another address",
     )
+
+
+def _character(text: str) -> str:
+    if len(text) == 1 or text == "\\t":
+        return text.replace("\\t", "\t")
+    raise argparse.ArgumentTypeError(f"{text!r} is not one character")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:

@@ -67,7 +67,7 @@ class ModelRequest(GenerationRequest):
             InvalidRequestError: `.problems` lists all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
-        problems = [_unknown_field(name, names, cls.model) for name in given if name not in names]
+        problems = [unknown_field(name, names, cls.model) for name in given if name not in names]
         values: dict[str, Any] = {name: given.get(name) for name in names}
         request = None
         try:
@@ -113,7 +113,7 @@ def _suggesting(cls: type[ModelRequest], init: Callable[..., None]) -> Callable[
             init(self, *args, **kwargs)
         except TypeError:
             names = [spec.name for spec in cls.fields()]
-            unknown = [_unknown_field(name, names, cls.model) for name in kwargs if name not in names]
+            unknown = [unknown_field(name, names, cls.model) for name in kwargs if name not in names]
             if not unknown:
                 raise
             problem = "; ".join(unknown)
@@ -133,7 +133,8 @@ _ELSEWHERE = {
 }
 
 
-def _unknown_field(name: object, known: Iterable[str], model: object) -> str:
+def unknown_field(name: object, known: Iterable[str], model: object) -> str:
+    """The words for a name that is no field of a model, with the field that was probably meant."""
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     known = tuple(known)

@@ -31,6 +31,7 @@ class ReportItem:
         elapsed: seconds from its submit to its end; None if unknown.
         finished: Unix time of its end; None if unknown.
         code: the error's code, "" without an error; the same for `message` and `charged`.
+        extra: the cells of the input's other columns, with their names.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ReportItem:
     code: str = ""
     message: str = ""
     charged: str = ""
+    extra: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -113,6 +115,10 @@ def _read_item(record: Mapping[str, Any], number: int) -> ReportItem:
         code=(_text(error.get("code")) or "no code") if error else "",
         message=_text(error.get("message")),
         charged=_text(error.get("charged")),
+        extra=tuple(
+            f"{_text(name)}: {_text(value)}"
+            for name, value in (read_mapping(record.get("extra")) or {}).items()
+        ),
     )
 
 

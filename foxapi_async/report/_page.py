@@ -179,6 +179,7 @@ def _card(item: ReportItem) -> str:
     meta = [item.model, item.id, item.task_id]
     meta += [seconds_text(item.elapsed)] if item.elapsed is not None else []
     meta += [counted(item.credits, "credit")] if item.credits is not None else []
+    meta += item.extra
     shown_meta = "".join(f"<bdi>{_e(text)}</bdi> " for text in meta if text)
     problem = f"{item.code}: {item.message}" if item.message else item.code
     error = f'<p class="meta"><bdi class="failed">{_e(problem)}</bdi></p>' if problem else ""

@@ -567,6 +567,24 @@ def test_a_check_of_a_new_folder(foxapi):
     assert 0 == foxapi("batch", write("p.jsonl", *foxes(2)), "--check")[0]
 
 
+def test_a_table_with_its_own_columns(foxapi, service):
+    """--extra keep and --delimiter are options of a batch and of its check."""
+    Path("p.csv").write_text("prompt:sku\na fox:S-1\n")
+    words = ("batch", "p.csv", "--delimiter", ":", "--extra", "keep")
+    assert 0 == foxapi(*words, "--check")[0]
+    assert 0 == foxapi(*words)[0]
+
+    assert {"sku": "S-1"} == json.loads(Path("out/manifest.jsonl").read_text())["extra"]
+
+
+@pytest.mark.parametrize(("given", "code"), [("\\t", 0), ("ab", 2), ("", 2)])
+def test_a_delimiter_is_one_character(foxapi, given, code):
+    """A tab may be written as in a shell."""
+    Path("p.csv").write_text("prompt\tid\na\t1\n")
+
+    assert code == foxapi("batch", "p.csv", "--check", "--delimiter", given)[0]
+
+
 def test_a_check_as_json(foxapi):
     """With --json there is an object for each wrong line, and one for the whole."""
     name = write("p.jsonl", *foxes(1), {"id": "x", "prompt": ""})

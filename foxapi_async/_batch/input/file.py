@@ -16,7 +16,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from foxapi_async._batch.input.lines import LONGEST_LINE, SUFFIXES, Form, InputRow, LineReader, TextLine
+from foxapi_async._batch.input.lines import SUFFIXES, Form, InputRow, LineReader
+from foxapi_async._batch.input.text import TextLines
 from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async._files.disk import in_thread
 
@@ -26,56 +27,6 @@ STDIN = "-"
 """The source that means standard input."""
 
 _BLOCK_BYTES = 256 * 1024
-_BOM = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-class TextLines:
-    """The lines of a stream of blocks: UTF-8, with or without a byte order mark, ending in LF or CRLF.
-
-    `drained` is true if all lines that are not blank were returned. The next line needs another block.
-    """
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self.drained = False
-
-    def __iter__(self) -> Iterator[TextLine]:
-        tail, too_long, number = b"", False, 0
-        for block in self._blocks:
-            *whole, tail = (tail + block).split(b"\n")
-            last = number + _last_filled(whole)
-            for line in whole:
-                number += 1
-                self.drained = number >= last
-                yield _text_line(number, line, too_long=too_long)
-                too_long = False
-            if len(tail) > LONGEST_LINE:
-                tail, too_long = b"", True
-        if tail or too_long:
-            yield _text_line(number + 1, tail, too_long=too_long)
-
-
-def _last_filled(lines: list[bytes]) -> int:
-    """The number of the last line that is not blank; 0 if all are blank."""
-    count = len(lines)
-    while count and not lines[count - 1].strip():
-        count -= 1
-    return count
-
-
-def _text_line(number: int, line: bytes, *, too_long: bool) -> TextLine:
-    if too_long or len(line) > LONGEST_LINE:
-        return TextLine(number, "", f"a line of more than {LONGEST_LINE} bytes")
-    if number == 1:
-        line = line.removeprefix(_BOM)
-    try:
-        return TextLine(number, line.removesuffix(b"\r").decode())
-    except UnicodeDecodeError as error:
-        wide = " (it looks like UTF-16)" if number == 1 and line.startswith(_UTF16) else ""
-        return TextLine(
-            number, "", f"not UTF-8 at byte {error.start + 1} of the line{wide}; save the file as UTF-8"
-        )
 
 
 class InputFile:
@@ -86,6 +37,8 @@ class InputFile:
         form: its format. If None, the ending of the name decides. For a pipe without an ending the first line
             decides: `{` means JSON lines, anything else means prompts.
         defaults: values for the fields that a line does not set.
+        delimiter: between two cells of a table; None to find it.
+        keeps_extra: whether columns of a table that are no field are kept beside the request.
 
     Attributes:
         checksum: the hexadecimal SHA-256 of the whole file; None until it was read to its end.
@@ -100,9 +53,13 @@ class InputFile:
         *,
         form: Form | None = None,
         defaults: Mapping[str, Any] | None = None,
+        delimiter: str | None = None,
+        keeps_extra: bool = False,
     ) -> None:
         self._path = None if source == STDIN else Path(source)
         self._defaults = dict(defaults or {})
+        self._delimiter = delimiter
+        self._keeps_extra = keeps_extra
         # A pipe can be read only once, and a read may block. A regular file has neither limit.
         self.is_regular = self._path is not None and _is_regular(self._path)
         self._form: Form | None = form or self._form_by_name()
@@ -118,7 +75,9 @@ class InputFile:
         """A hash of the checksum, format, folder and defaults: everything that decides the meaning of a line."""
         if self.checksum is None:
             return None
-        facts = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
+        facts: list[Any] = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
+        if self._delimiter is not None or self._keeps_extra:
+            facts += [self._delimiter, self._keeps_extra]
         return hashlib.sha256(json.dumps(facts, default=os.fspath).encode()).hexdigest()
 
     async def chunks(self, size: int = 500) -> AsyncGenerator[list[InputRow], None]:
@@ -128,7 +87,12 @@ class InputFile:
             InvalidRequestError: the input cannot be read.
         """
         reader = LineReader(
-            form=self._form, defaults=self._defaults, folder=self._folder, is_confined=not self.is_regular
+            form=self._form,
+            defaults=self._defaults,
+            folder=self._folder,
+            is_confined=not self.is_regular,
+            delimiter=self._delimiter,
+            keeps_extra=self._keeps_extra,
         )
         chunks = _Chunks(await self._run(self._open), reader, size)
         try:

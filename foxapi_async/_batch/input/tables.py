@@ -1,0 +1,246 @@
+"""Reads tables: finds the delimiter, matches the header to the fields, and gives each cell the type of its field."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
+from foxapi_async.models import MODELS
+from foxapi_async.models._model import unknown_field
+
+# The first of several that occur equally often in the header.
+DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+# The columns that a row of any model may have.
+_OWN = ("id", "model", "path")
+
+
+@attrs.frozen
+class TableRow:
+    """One row, or the fault of the header or the row.
+
+    Attributes:
+        number: the line on which it begins.
+        fields: the fields of the request, and the id.
+        extra: the cells of the other columns.
+        fault: why it cannot be read; None if it can.
+    """
+
+    number: int
+    fields: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    extra: dict[str, str] = attrs.field(factory=dict[str, str])
+    fault: str | None = None
+
+
+def is_header(text: str) -> bool:
+    """Whether a line is the header of a table: it has a delimiter, and a column for prompts."""
+    delimiter = _delimiter_of(text, "")
+    return bool(delimiter) and "prompt" in {_plain(cell) for cell in text.split(delimiter)}
+
+
+def read_table(
+    lines: Iterable[TextLine], *, defaults: Mapping[str, Any], delimiter: str | None, keeps_extra: bool
+) -> Iterator[TableRow]:
+    """The rows below the header. If the header is wrong, only its fault.
+
+    Args:
+        lines: of the file.
+        defaults: values for the fields that a row does not set.
+        delimiter: between two cells; None to find it in the header, or in a line such as `sep=;` before it.
+        keeps_extra: whether columns that are no field are kept beside the request.
+    """
+    lines = iter(lines)
+    first = next((line for line in lines if line.fault or line.text.strip()), None)
+    if first is None:
+        return
+    given = _SEPARATOR.fullmatch(first.text)
+    if given is None:
+        lines = itertools.chain([first], lines)
+    between = delimiter or (given[1] if given else _delimiter_of(first.text, ","))
+    header: _Header | None = None
+    for number, row, fault in _records(lines, between):
+        if fault:
+            yield TableRow(number, fault=fault)
+        elif header is None:
+            header = _Header.read(row, defaults, keeps_extra=keeps_extra)
+            if header.fault:
+                yield TableRow(number, fault=header.fault)
+                return
+        elif len(row) < len(header.names) or any(map(str.strip, row[len(header.names) :])):
+            yield TableRow(number, fault=f"has {len(row)} cells, the header has {len(header.names)}")
+        else:
+            yield header.row(number, row, defaults)
+
+
+def _delimiter_of(header: str, default: str) -> str:
+    """The delimiter that occurs most often in a header, outside quotes."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    best = max(DELIMITERS, key=bare.count)
+    return best if best in bare else default
+
+
+def _plain(name: str) -> str:
+    """A column's name as a field is written: `Aspect Ratio` is `aspect_ratio`."""
+    return re.sub(r"[\s-]+", "_", name.strip().strip('"').strip().lower())
+
+
+@attrs.frozen
+class _Header:
+    """The columns of a table.
+
+    Attributes:
+        names: of the columns, without empty ones at the end.
+        extra: the columns that are no field of the request.
+        fault: why the header cannot be used; None if it can.
+    """
+
+    names: Sequence[str]
+    extra: frozenset[str] = frozenset()
+    fault: str | None = None
+
+    @classmethod
+    def read(cls, cells: Sequence[str], defaults: Mapping[str, Any], *, keeps_extra: bool) -> _Header:
+        given = [cell.strip() for cell in cells]
+        while given and not given[-1]:
+            given.pop()
+        if not all(given):
+            return cls(given, fault="the header has a field without a name")
+        own = _fields_of(None)
+        names = [_plain(name) if _plain(name) in own else name for name in given]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            return cls(names, fault=f"the header has the field {twice!r} twice")
+        model = str(defaults.get("model", ""))
+        if model not in MODELS or "path" in defaults or {"model", "path"} & set(names):
+            return cls(names)  # a row may be of any model, and have any field
+        known = _fields_of(model)
+        unknown = [name for name in names if name not in known]
+        if len(unknown) == len(names):
+            text = "the first line names no column such as prompt; give the names there, or a list of prompts as .txt"
+            return cls(names, fault=text)
+        if unknown and not keeps_extra:
+            faults = dict.fromkeys(unknown_field(name, known, model) for name in unknown[:-1])
+            text = "; ".join(
+                [*(fault.partition(";")[0] for fault in faults), unknown_field(unknown[-1], known, model)]
+            )
+            return cls(names, fault=f"{text}; to keep such columns beside the requests, use --extra keep")
+        return cls(names, frozenset(unknown))
+
+    def row(self, number: int, cells: Sequence[str], defaults: Mapping[str, Any]) -> TableRow:
+        """The cells that are not empty, each with the type of its field."""
+        filled = {name: cell for name, cell in zip(self.names, cells, strict=False) if cell.strip()}
+        model = filled.get("model", str(defaults.get("model", ""))).strip()
+        is_raw = model not in MODELS or "path" in filled or "path" in defaults
+        kinds = _kinds(None if is_raw else model)
+        other = "json" if is_raw else "text"
+        fields = {
+            name: _READERS[kinds.get(name, other)](cell)
+            for name, cell in filled.items()
+            if name not in self.extra
+        }
+        return TableRow(number, fields, {name: cell for name, cell in filled.items() if name in self.extra})
+
+
+def _fields_of(model: str | None) -> tuple[str, ...]:
+    """The columns of a model; of all models for None."""
+    return tuple(_kinds(model))
+
+
+class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and `_records` catches it
+    pass
+
+
+class _CsvLines:
+    """Gives csv's reader one line after the other, and keeps the number of the line where the record began.
+
+    It is not a generator, because a generator ends after its first exception.
+    """
+
+    def __init__(self, lines: Iterable[TextLine]) -> None:
+        self._lines = iter(lines)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a new record."""
+        self.number = 0
+        self._size = 0
+
+    def __iter__(self) -> _CsvLines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number = self.number or line.number
+        self._size += len(line.text)
+        if line.fault:
+            raise _UnusableRecord(line.fault)
+        if self._size > LONGEST_LINE:
+            raise _UnusableRecord(f"a record of more than {LONGEST_LINE} characters; is a quote not closed?")
+        return line.text + "\n"
+
+
+def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
+    """Number, cells and fault of each record that is not blank."""
+    csv_lines = _CsvLines(lines)
+    reader = csv.reader(csv_lines, delimiter=delimiter, strict=True)
+    while True:
+        csv_lines.begin()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except (_UnusableRecord, csv.Error) as error:
+            hint = "; is a quote not closed?" if isinstance(error, csv.Error) else ""
+            yield csv_lines.number, [], f"{error}{hint}"
+        else:
+            if any(map(str.strip, row)):
+                yield csv_lines.number, row, None
+
+
+@functools.cache
+def _kinds(model: str | None) -> dict[str, str]:
+    """The kind of each field of a model; for an unknown model, the kinds of all known models."""
+    classes = [MODELS[model]] if model is not None else MODELS.values()
+    kinds: dict[str, str] = {spec.name: spec.kind for cls in classes for spec in cls.fields()}
+    # These also hold for a row that is sent unchecked.
+    return kinds | dict.fromkeys(_OWN, "choice")
+
+
+def _read_integer(cell: str) -> int | str:
+    return int(cell) if _WHOLE.fullmatch(cell.strip()) else cell
+
+
+def _read_flag(cell: str) -> bool | str:
+    return _FLAGS.get(cell.strip().lower(), cell)
+
+
+def _read_images(cell: str) -> Any:
+    """White space or `|` separates several addresses. A name that contains one of them needs a JSON array."""
+    return _read_any(cell) if cell.lstrip().startswith("[") else cell.replace("|", " ").split()
+
+
+def _read_any(cell: str) -> Any:
+    """The value if the cell is JSON, else its text."""
+    try:
+        return STRICT_JSON.decode(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+# A cell of the wrong kind stays a text, so that the check can report it.
+_READERS: dict[str, Callable[[str], Any]] = {
+    "text": str,
+    "choice": str.strip,
+    "integer": _read_integer,
+    "flag": _read_flag,
+    "images": _read_images,
+    "json": _read_any,
+}
