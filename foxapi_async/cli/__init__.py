@@ -8,10 +8,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from foxapi_async._errors import FoxError
-from foxapi_async.cli import _commands, _exits
-from foxapi_async.cli._messages import logging_to, report
+from foxapi_async.cli import _exits
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cli._screen import Screen
 
 __all__ = ["main"]
 
@@ -40,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: Namespace) -> int:
+    # A help text needs none of these, and they import aiohttp.
+    from foxapi_async.cli import _commands  # noqa: PLC0415 - as above
+    from foxapi_async.cli._messages import logging_to, report  # noqa: PLC0415 - as above
+    from foxapi_async.cli._screen import Screen  # noqa: PLC0415 - as above
+
     screen = Screen(as_json=args.json, quiet=args.quiet)
     with logging_to(screen, verbose=args.verbose, calm=args.command == "batch"):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -75,6 +76,11 @@ class _Lines(argparse.HelpFormatter):
             for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
         ]
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = functools.partial(textwrap.fill, width=width, initial_indent=indent, subsequent_indent=indent)
+        lines = text.splitlines()
+        return "\n".join(line if line.startswith(" ") else wrap(line) for line in lines)
+
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of `foxapi`. It imports the emulator only if `words`, the command line, name it."""
@@ -100,9 +106,26 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+EXAMPLES = {
+    "generate": ('"a red fox in the snow" --emulator', '"make it night" --image fox.jpg --out night'),
+    "batch": ("prompts.jsonl --check --price 5", "products.csv --extra keep --out out --budget 5000"),
+    "status": ("out", "task-unified-1757165031-uyujaw3d"),
+    "report": ("out", "out --json"),
+    "wait": ("task-unified-1757165031-uyujaw3d", "task-unified-1757165031-uyujaw3d --out late --overwrite"),
+    "upload": ("fox.jpg", "fox.jpg --json"),
+    "models": ("", "--json"),
+    "serve": ("--emulator", "--port 9000 --out pictures"),
+    "emulator": ("--port 8765", "--port 8765 --fault-rate 0.05"),
+}
+"""Two command lines for the end of each command's help."""
+
+
 def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
     description = f"{meaning[0].upper()}{meaning[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=description)
+    examples = "\n".join(f"  foxapi {name} {words}".rstrip() for words in EXAMPLES[name])
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=meaning, description=description, epilog=f"examples:\n{examples}"
+    )
     _add_common(parser, top=False)
     return parser
 

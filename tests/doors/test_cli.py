@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ from foxapi_async._errors import Hint
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._wire import texts
 from foxapi_async.cli import _exits, _job, _messages, _progress, _requests, _running, _screen, main
-from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._parser import EXAMPLES, build_parser
 from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
@@ -1292,3 +1293,32 @@ def test_colours_can_be_left_out(service):
 
     assert "━" in shown
     assert not re.search(r"\x1b\[[\d;]*3\d[\d;]*m", shown)
+
+
+# --help
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_help_of_a_command_ends_with_two_examples(capsys, name):
+    """Each example is a whole line, and the parser takes it."""
+    assert 0 == main([name, "--help"])
+    shown = capsys.readouterr().out.splitlines()[-3:]
+    lines = [f"foxapi {name} {words}".rstrip() for words in EXAMPLES[name]]
+
+    assert ["examples:", *(f"  {line}" for line in lines)] == shown
+    for line in lines:
+        words = shlex.split(line)[1:]
+        assert name == build_parser(words).parse_args(words).command
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["generate", "--help"], ["--version"], ["generate", "--wrong"]]
+)
+def test_help_imports_no_network(words):
+    """A help text, the version and a refused option import neither aiohttp nor an event loop."""
+    code = (
+        "import sys; from foxapi_async.cli import main; "
+        f"main({words!r}); sys.exit(len({{'aiohttp', 'asyncio', 'backoff'}} & set(sys.modules)))"
+    )
+
+    assert 0 == subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
