@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._handles.snapshot import TaskSnapshot
+from foxapi_async._http.account import DEFAULT_BASE_URL
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits, _requests
@@ -17,11 +21,14 @@ from foxapi_async.cli._fields import model_lines, model_objects
 from foxapi_async.cli._job import TaskCommand
 from foxapi_async.cli._running import run
 from foxapi_async.cli._screen import Screen
+from foxapi_async.models import GenerationRequest
 
 
 def generate(args: Namespace, screen: Screen) -> int:
     """Submit one request, wait, save."""
     request = _requests.read_request(args)
+    if args.dry_run:
+        return _show_request(request, screen)
     command = TaskCommand(args, screen)
     command.folder = _requests.open_folder(args.out)
 
@@ -29,6 +36,22 @@ def generate(args: Namespace, screen: Screen) -> int:
         return await command.finish([await command.submit(fox, request)])
 
     return run(command.in_session(work), screen)
+
+
+def _show_request(request: GenerationRequest, screen: Screen) -> int:
+    """Print the body of a submit and the curl command that sends it, without the key. Send nothing."""
+    body = request.to_dict()
+    path = body.pop("path", request.path)
+    url = (os.environ.get("FOXAPI_BASE_URL") or DEFAULT_BASE_URL).strip().rstrip("/") + path
+    if files := request.local_files():
+        screen.note(f"{counted(len(files), 'local file')} would be uploaded first, and sent as an address")
+    for line in json.dumps(body, indent=2, ensure_ascii=False, default=os.fspath).splitlines():
+        screen.line(line)
+    sent = shlex.quote(json.dumps(body, ensure_ascii=False, default=os.fspath))
+    headers = "-H 'Content-Type: application/json' -H \"Authorization: Bearer $FOXAPI_API_KEY\""
+    screen.line(f"curl {shlex.quote(url)} {headers} -d {sent}")
+    screen.data({"url": url, "body": json.loads(json.dumps(body, default=os.fspath))})
+    return _exits.DONE
 
 
 def wait(args: Namespace, screen: Screen) -> int:

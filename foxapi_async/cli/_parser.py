@@ -144,6 +144,9 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", help="what to generate; - reads it from standard input")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the request and a curl command; send nothing"
+    )
     _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
     _add_out(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")

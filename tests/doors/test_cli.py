@@ -1322,3 +1322,47 @@ def test_help_imports_no_network(words):
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+
+
+# --dry-run
+
+
+def test_a_dry_run_prints_the_request(foxapi, no_sending):
+    """It prints the body and a curl command without the key, needs no key, and makes no folder."""
+    code, out, err = foxapi("generate", "it's a fox", "-n", "2", "--dry-run")
+    *lines, command = out.splitlines()
+    body = {"model": "grok-imagine-image", "prompt": "it's a fox", "num_outputs": 2}
+    words = shlex.split(command)
+
+    assert (0, "", False) == (code, err, Path("out").exists())
+    assert body == json.loads("\n".join(lines)) == json.loads(words[-1])
+    assert ["curl", "https://api.foxapi.cc/v1/images/generations"] == words[:2]
+    assert "Authorization: Bearer $FOXAPI_API_KEY" in words
+
+
+def test_a_dry_run_with_a_file_and_another_address(foxapi, no_sending, monkeypatch):
+    """A local file is named, and would be uploaded; the address is that of the environment."""
+    monkeypatch.setenv("FOXAPI_BASE_URL", "https://fox.example/")
+    Path("fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    code, out, err = foxapi("generate", FOX, "--image", "fox.png", "--dry-run", "--json")
+
+    assert 0 == code
+    assert {
+        "url": "https://fox.example/v1/images/generations",
+        "body": {"model": "grok-imagine-image", "prompt": FOX, "image_urls": ["fox.png"]},
+    } == json.loads(out)
+    assert "1 local file would be uploaded first" in err
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(foxapi, no_sending):
+    """A wrong request is refused in the same words."""
+    assert 2 == foxapi("generate", FOX, "-n", "9", "--dry-run")[0]
+
+
+def test_a_dry_run_of_another_endpoint(foxapi, no_sending):
+    """The path is that of the option."""
+    _, out, _ = foxapi(
+        "generate", FOX, "-m", "video", "--path", "/v1/videos/generations", "--dry-run", "--json"
+    )
+
+    assert "https://api.foxapi.cc/v1/videos/generations" == json.loads(out)["url"]
