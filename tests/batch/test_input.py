@@ -168,7 +168,16 @@ async def test_a_table_continues_after_a_wrong_record(read):
     assert GrokImagineImage("e") == items[3].request
 
 
-@pytest.mark.parametrize("text", ['"a\n', '"' + "a\n" * 100_000, '"' + 'a\n","' * 300_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a\n',
+        *(
+            pytest.param(text, marks=pytest.mark.thorough)
+            for text in ('"' + "a\n" * 100_000, '"' + 'a\n","' * 300_000)
+        ),
+    ],
+)
 async def test_a_quote_that_is_not_closed(read, text):
     """An open quote is a problem of the line where its record begins, and only a limited part is read."""
     items = await read("a.csv", "prompt\n" + text)

@@ -74,6 +74,7 @@ async def test_no_window_exceeds_the_budget(limit, latency):
         assert service.busiest(seconds) <= math.ceil(limit * (seconds + 0.0011)) + 1
 
 
+@pytest.mark.thorough
 async def test_a_session_keeps_the_budget():
     """`Limits(polls_per_second=)` holds for the requests that reach the service, over real connections."""
     async with (
@@ -87,6 +88,7 @@ async def test_a_session_keeps_the_budget():
     assert all(later - first > 0.99 for first, later in zip(moments, moments[6:], strict=False))
 
 
+@pytest.mark.thorough
 async def test_a_budget_is_spent_where_it_saves_most():
     """Scarce polls go to tasks that are about to end, not in turn: less lag than with an even interval."""
     service, lives = Service(limit=10.0), durations(3, spread=0.15)
@@ -173,7 +175,8 @@ async def test_a_429_holds_back_every_poll_and_then_the_pace_is_as_before():
     assert 0.8 * before < pace(0, 30) < 1.2 * before
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(3))
 async def test_refusals_at_random_cost_little_time(seed):
     """If 2 % of the polls are refused at random, 200 tasks of half a second take at most 1.3 times as long."""
     took = []
@@ -190,7 +193,7 @@ async def test_refusals_at_random_cost_little_time(seed):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02])
-@pytest.mark.parametrize("limit", [2.0, 20.0])
+@pytest.mark.parametrize("limit", [2.0, pytest.param(20.0, marks=pytest.mark.thorough)])
 async def test_a_limit_of_the_service_is_found_and_kept(limit, share):
     """At four times the limit: after a minute the polls keep to it within 10 %, also with refusals at random."""
     service, chance = Service(), random.Random(1)
@@ -527,6 +530,7 @@ async def test_timers_that_fire_early_do_not_make_the_poller_spin(monkeypatch):
     assert len(turns) < 2 * len(service.asked) + 5
 
 
+@pytest.mark.thorough
 async def test_a_cadence_without_a_pause_does_not_stop_the_poller():
     """With almost no price and gap there is a poll in every turn, and nothing breaks."""
     service = Service(limit=1000.0)
