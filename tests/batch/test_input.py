@@ -172,6 +172,7 @@ async def test_a_table_continues_after_a_wrong_record(read):
     "text",
     [
         '"a\n',
+        '"' + ("a" * 1000 + "\n") * 1100,
         *(
             pytest.param(text, marks=pytest.mark.thorough)
             for text in ('"' + "a\n" * 100_000, '"' + 'a\n","' * 300_000)
