@@ -140,6 +140,14 @@ async def test_headers_with_blanks_and_capitals(read):
     assert {"MyField": 5} == dict(other.request.params)
 
 
+async def test_a_long_cell(read):
+    """A cell may have up to 1 MiB, as the data of an image does."""
+    data = f"data:image/png;base64,{'A' * 900_000}"
+    (row,) = await read("a.csv", f'prompt,image_urls\na fox,"{data}"\n')
+
+    assert (data,) == row.request.image_urls
+
+
 async def test_rows_of_other_lengths(read):
     """Empty cells at the end are left out; a missing or a filled one more is a problem of its row."""
     rows = await read("a.csv", "prompt,id\na,1,,\nb\nc,3,x\n")

@@ -190,6 +190,8 @@ class _CsvLines:
 def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
     """Number, cells and fault of each record that is not blank."""
     csv_lines = _CsvLines(lines)
+    # A cell may hold the data of an image. The limit is that of the process: it is only raised, above that of a record.
+    csv.field_size_limit(max(2 * LONGEST_LINE, csv.field_size_limit()))
     reader = csv.reader(csv_lines, delimiter=delimiter, strict=True)
     while True:
         csv_lines.begin()
