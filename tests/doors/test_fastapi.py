@@ -510,7 +510,7 @@ def nobody():
 
 
 async def test_a_client_that_leaves_while_it_sends_the_body(emulator):
-    """Nothing is sent to the service, and no error is raised: there is nobody to answer."""
+    """Nothing is sent to the service, and no error is raised, because no client waits for an answer."""
     app, sent = make_app(emulator), []
     pieces = [{"type": "http.request", "body": b'{"model"', "more_body": True}, {"type": "http.disconnect"}]
     scope = {
