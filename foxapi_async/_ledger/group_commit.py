@@ -356,7 +356,7 @@ class Writer:
             self._note_unlogged(group, problem)
 
     def _note_unlogged(self, group: list[_QueuedWork], problem: OSError) -> None:
-        """Let nothing more be sent. The ledger has all work of the group, but the log lacks lines of it."""
+        """Refuse new work. The ledger has all work of the group, but lines of it are missing in the log."""
         if is_full(problem):
             self._note_full(problem)
         else:

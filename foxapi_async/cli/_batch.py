@@ -15,7 +15,7 @@ from typing import Any
 from foxapi_async._batch.batch import Batch, states_again
 from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.folder import MANIFEST, BatchFolder
-from foxapi_async._batch.input.check import Count
+from foxapi_async._batch.input.check import Check, Count
 from foxapi_async._batch.input.file import STDIN, InputFile
 from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.plan import WorkPlan
@@ -77,12 +77,24 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
+    _show_problems(found, screen)
+    _show_count(args, file, found, left, before, screen)
+    return _exits.USAGE if found.wrong else _exits.DONE
+
+
+def _show_problems(found: Check, screen: Screen) -> None:
     for row in found.problems:
         screen.data({"line": row.number, "id": row.id, "problems": list(row.problems)})
         for problem in row.problems:
             screen.error(f"line {row.number}: {problem}")
     if (more := found.wrong - len(found.problems)) > 0:
         screen.error(f"and {more:,} more")
+
+
+def _show_count(
+    args: Namespace, file: InputFile, found: Check, left: Count, before: BatchStatus | None, screen: Screen
+) -> None:
+    """Report the items of the file, and what the next run would submit of them."""
     items, cost = found.good + found.wrong, None if args.price is None else left.requests * args.price
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
     screen.line(f"{file.name}: {counted(items, 'item')}{wrong}")
@@ -111,7 +123,6 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
             "spent": 0.0 if before is None else before.spent,
         }
     )
-    return _exits.USAGE if found.wrong else _exits.DONE
 
 
 async def _remaining(file: InputFile, ledger: LedgerView, again: frozenset[ItemState]) -> Count:

@@ -109,6 +109,12 @@ async def test_a_delimiter_is_found_in_the_header(read, delimiter):
     assert ("a,b;c|d", "x") == (row.request.prompt, row.id)
 
 
+async def test_one_column(read):
+    """A single column has the delimiter of its format: a comma in a tab-separated prompt is a part of it."""
+    assert ["a fox, red", "b"] == prompts(await read("a.tsv", "prompt\na fox, red\nb\n"))
+    assert ["a fox; red"] == prompts(await read("a.csv", "prompt\na fox; red\n"))
+
+
 async def test_a_given_delimiter(read):
     """A delimiter that the caller gives is used, whatever the header looks like."""
     (row,) = await read("a.csv", "prompt:id\na;b:x\n", delimiter=":")
@@ -181,8 +187,13 @@ async def test_an_array_over_several_lines(read):
     ("content", "words"),
     [
         ('{"prompt": "a"}', "a .json file holds one array"),
-        ('[{"prompt": "a"}\n{"prompt": oops}]', "not JSON"),
+        ('[{"prompt": "a"}\n{"prompt": oops}]', "not usable JSON"),
         ('[{"prompt": "a", "prompt": "b"}]', "given twice"),
+        ('[{"prompt": "a"} {"prompt": "b"}]', "a comma is missing"),
+        ('[{"prompt": "a"},\n{"prompt": "b"', "is the file cut off?"),
+        ('[{"prompt": "a"}', "is the file cut off?"),
+        ('[{"prompt": "a"}] {"prompt": "b"}', "text after its end"),
+        ("[", "is the file cut off?"),
         (b'[{"prompt": "\xff"}]', "not UTF-8"),
     ],
 )

@@ -123,7 +123,7 @@ class _Checked:
         return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, file: InputFile) -> Check:
-        """The result of the check. Files that lie elsewhere are said, because they are sent to the service."""
+        """The result of the check. The log names files from other folders, because they are sent to the service."""
         if (first := self._first_outside) is not None:
             log.warning(
                 "%s: %s with input files that are not below its folder, the first on line %d: %s",

@@ -93,7 +93,7 @@ class LineReader:
             filled = (line for line in lines if line.fault or line.text.strip())
         if form in {"csv", "tsv"}:
             # Within quotes, a table's blank lines are part of a text.
-            yield from self._read_table(lines)
+            yield from self._read_table(lines, "\t" if form == "tsv" else ",")
             return
         if form == "json":
             yield from self._read_array(lines)
@@ -122,9 +122,9 @@ class LineReader:
         problem = f'a line is an object such as {{"prompt": "a red fox"}}, not {shown(given)}'
         return InputRow(number, problems=(problem,))
 
-    def _read_table(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
+    def _read_table(self, lines: Iterable[TextLine], usual: str) -> Iterator[InputRow]:
         rows = read_table(
-            lines, defaults=self.defaults, delimiter=self.delimiter, keeps_extra=self.keeps_extra
+            lines, self.defaults, delimiter=self.delimiter, usual=usual, keeps_extra=self.keeps_extra
         )
         for row in rows:
             if row.fault:
@@ -147,18 +147,22 @@ class LineReader:
                 text, begun = text[1:].lstrip(), True
             while text and not text.startswith("]"):
                 try:
-                    value, end = STRICT_JSON.raw_decode(text)
-                except json.JSONDecodeError as error:
-                    if len(text) <= LONGEST_LINE and error.pos >= len(text.rstrip()) - 1:
-                        break  # it goes on in the next line
-                    yield InputRow(line.number, problems=(f"not JSON: {error.msg}",))
-                    return
+                    element = _first_element(text)
                 except (ValueError, RecursionError) as error:
                     yield InputRow(line.number, problems=(f"not usable JSON: {error}",))
                     return
-                text = text[end:].lstrip().removeprefix(",").lstrip()
+                if element is None:
+                    break
+                value, text = element
                 yield self._of_value(number, value)
                 number = line.number
+        if begun and text.strip() != "]":
+            where = (
+                f"text after its end: {shown(text[1:])}"
+                if text.startswith("]")
+                else "no end; is the file cut off?"
+            )
+            yield InputRow(number, problems=(f"the array has {where}",))
 
     def _make(
         self, number: int, given: dict[str, Any], extra: Mapping[str, str] = MappingProxyType({})
@@ -170,7 +174,7 @@ class LineReader:
         )
         if outside and self.is_confined:
             where = f"the input file {shown(str(outside[0]))} is not below {shown(str(self.folder))}"
-            problems += (f"{where}, as a line from a pipe needs: give the lines as a file",)
+            problems += (f"{where}: a line from a pipe may name no other file; give the lines as a file",)
         request = None
         try:
             request = parse_request({**self.defaults, **given})
@@ -206,6 +210,24 @@ def _sniffed(lines: Iterator[TextLine], form: Form | None) -> tuple[Form, Iterat
     if form is None and first.text.lstrip().startswith("{"):
         return "jsonl", lines
     return ("csv" if "\t" in first.text and is_header(first.text) else "text"), lines
+
+
+def _first_element(text: str) -> tuple[JsonValue, str] | None:
+    """The first element of the rest of an array, and what follows it; None if it goes on in the next line.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        value, end = STRICT_JSON.raw_decode(text)
+    except json.JSONDecodeError as error:
+        if len(text) <= LONGEST_LINE and error.pos >= len(text.rstrip()) - 1:
+            return None
+        raise
+    rest = text[end:].lstrip()
+    if rest and rest[0] not in ",]":
+        raise ValueError(f"a comma is missing before {shown(rest)}")
+    return value, rest.removeprefix(",").lstrip()
 
 
 def _read_id(given: Any) -> tuple[str | None, tuple[str, ...]]:

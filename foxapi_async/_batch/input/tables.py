@@ -48,7 +48,12 @@ def is_header(text: str) -> bool:
 
 
 def read_table(
-    lines: Iterable[TextLine], *, defaults: Mapping[str, Any], delimiter: str | None, keeps_extra: bool
+    lines: Iterable[TextLine],
+    defaults: Mapping[str, Any],
+    *,
+    delimiter: str | None,
+    usual: str,
+    keeps_extra: bool,
 ) -> Iterator[TableRow]:
     """The rows below the header. If the header is wrong, only its fault.
 
@@ -56,6 +61,7 @@ def read_table(
         lines: of the file.
         defaults: values for the fields that a row does not set.
         delimiter: between two cells; None to find it in the header, or in a line such as `sep=;` before it.
+        usual: the delimiter for a header with a single column.
         keeps_extra: whether columns that are no field are kept beside the request.
     """
     lines = iter(lines)
@@ -65,7 +71,7 @@ def read_table(
     given = _SEPARATOR.fullmatch(first.text)
     if given is None:
         lines = itertools.chain([first], lines)
-    between = delimiter or (given[1] if given else _delimiter_of(first.text, ","))
+    between = delimiter or (given[1] if given else _delimiter_of(first.text, usual))
     header: _Header | None = None
     for number, row, fault in _records(lines, between):
         if fault:
