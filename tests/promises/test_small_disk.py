@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import aiohttp
 import attrs
@@ -43,12 +44,16 @@ TAKEN = every(range(8, 24), quick={10})
 
 
 @pytest.fixture
-def service(monkeypatch):
-    """A service with fast tasks and images of some kilobytes. It is slow to accept, so that many POSTs are
-    unanswered at once.
-    """
+def delays():
+    """The service is slow to accept, so that many POSTs are unanswered at once."""
+    return [Fault.slow("submit", 0.05, times=None)]
+
+
+@pytest.fixture
+def service(monkeypatch, delays):
+    """A service with fast tasks and images of some kilobytes."""
     monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode() * 500)
-    with ThreadedEmulator(seconds=0.05, faults=[Fault.slow("submit", 0.05, times=None)]) as running:
+    with ThreadedEmulator(seconds=0.05, faults=delays) as running:
         yield running
 
 
@@ -167,13 +172,18 @@ def test_a_batch_whose_space_is_taken(place, step):
     assert here.service.billed == ITEMS or "sent without an answer" in again.err
 
 
-def test_an_id_is_written_when_there_is_space_again(place):
+# The first answers may find the space of the reserve. When the others come, it is taken.
+TWO_WAVES = [Fault.slow("submit", 1.5, times=ITEMS // 2), Fault.slow("submit", 4, times=None)]
+
+
+@pytest.mark.parametrize("delays", [TWO_WAVES])
+def test_an_id_is_written_when_there_is_space_again(place, delays):
     """A batch that has no space for its ids goes on when the other file is removed: all ids are in the ledger."""
     here = place(4000)
-    here.service.add_fault(Fault.slow("submit", 1, times=None))
     process = here.batch()
-    while here.disk.used() < (RESERVE_KB + 20) * 1024 or not here.service.requests:
+    while here.service.billed < ITEMS:
         assert process.poll() is None
+        time.sleep(0.01)
     with here.disk.filled_from(0):
         line = ""
         while "keep this id" not in line:
@@ -181,7 +191,7 @@ def test_an_id_is_written_when_there_is_space_again(place):
             assert line
     run = ended(process)
 
-    assert (run.code, here.disk.ids("out", here.aside)) == (3, set(here.service.tasks))
+    assert (run.code, here.disk.ids("out", here.aside)) == (3, set(here.service.tasks)), run.err
     assert "is in the ledger now" in run.err
 
 
