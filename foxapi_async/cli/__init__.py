@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from argparse import Namespace
 from collections.abc import Sequence
 
-from foxapi_async._errors import FoxError
-from foxapi_async.cli import _exits
-from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._parser import USAGE, build_parser
 
 __all__ = ["main"]
 
@@ -29,17 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser.parse_args(words)
     except SystemExit as stop:  # argparse has said why
-        return stop.code if isinstance(stop.code, int) else _exits.USAGE
+        return stop.code if isinstance(stop.code, int) else USAGE
     if args.command is None:
         parser.print_help(sys.stderr)
-        return _exits.USAGE
+        return USAGE
     args.words = words
     return _run(args)
 
 
 def _run(args: Namespace) -> int:
     # A help text needs none of these, and they import aiohttp.
-    from foxapi_async.cli import _commands  # noqa: PLC0415 - as above
+    from foxapi_async._errors import FoxError  # noqa: PLC0415 - as above
+    from foxapi_async.cli import _commands, _exits  # noqa: PLC0415 - as above
     from foxapi_async.cli._messages import logging_to, report  # noqa: PLC0415 - as above
     from foxapi_async.cli._screen import Screen  # noqa: PLC0415 - as above
 
@@ -61,4 +59,6 @@ def _run(args: Namespace) -> int:
 
 def _trace(args: Namespace) -> None:
     if args.debug:
+        import traceback  # noqa: PLC0415 - only a fault needs it
+
         traceback.print_exc()

@@ -19,8 +19,9 @@ from foxapi_async._errors import (
     TaskFailedError,
     UnprocessableError,
 )
+from foxapi_async.cli._parser import USAGE as USAGE  # noqa: PLC0414 - the parser has it, to import no errors
 
-DONE, FAILED, USAGE, ACCOUNT, BUDGET = 0, 1, 2, 3, 4
+DONE, FAILED, ACCOUNT, BUDGET = 0, 1, 3, 4
 INTERRUPTED = 128 + signal.SIGINT
 
 # The user repairs a ledger in use or a full disk on this machine. Then the same command continues.

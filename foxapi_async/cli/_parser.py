@@ -9,12 +9,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from foxapi_async._batch.input.lines import SUFFIXES
 from foxapi_async._version import __version__
-from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name
 
 DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
+USAGE = 2
+"""The exit status of a wrong command line."""
 
 
 # Each function reads the text of an option. Its error names the allowed values.
@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 class _Lines(argparse.HelpFormatter):
@@ -83,7 +83,11 @@ class _Lines(argparse.HelpFormatter):
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of `foxapi`. It imports the emulator only if `words`, the command line, name it."""
+    """The parser of `foxapi`.
+
+    It makes the options of a command only if `words`, the command line, contain its name: the options of `generate`
+    need the models, those of `batch` the formats, those of `emulator` a web server.
+    """
     parser = _Parser(
         prog="foxapi",
         description="Make images with FoxAPI.",
@@ -92,17 +96,10 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"foxapi-async {__version__}")
     _add_common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
-    _add_generate(_command(commands, "generate", "make images from a prompt, wait for them and save them"))
-    _add_batch(_command(commands, "batch", "make images from many prompts; the same command again continues"))
-    _add_status(_command(commands, "status", "show a task once, or a batch"))
-    _add_report(_command(commands, "report", "make a page with the results of a batch"))
-    _add_wait(_command(commands, "wait", "wait for tasks of an earlier run, and save their images"))
-    _add_upload(_command(commands, "upload", "store an input image for 72 hours and print its URL"))
-    _command(commands, "models", "list the known models and their fields")
-    _add_serve(_command(commands, "serve", "make images on a page in your browser"))
-    _add_emulator(
-        _command(commands, "emulator", "serve a stand-in for FoxAPI on this machine"), "emulator" in words
-    )
+    for name, (meaning, add_options) in _COMMANDS.items():
+        command = _command(commands, name, meaning)
+        if name in words:
+            add_options(command)
     return parser
 
 
@@ -156,6 +153,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
     """The options of a request, without the prompt."""
+    from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name  # noqa: PLC0415 - with all models
+
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
     fields = parser.add_argument_group("the model's fields", meaning)
     for name, specs in fields_by_name().items():
@@ -173,6 +172,8 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
+    from foxapi_async._batch.input.lines import SUFFIXES  # noqa: PLC0415 - with what reads an input file
+
     parser.add_argument(
         "file", metavar="FILE", help="one request per line; - reads standard input as it arrives"
     )
@@ -293,11 +294,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_service(parser)
 
 
-def _add_emulator(parser: argparse.ArgumentParser, is_named: bool) -> None:  # noqa: FBT001 - private
-    if is_named:
-        from foxapi_async.emulator.__main__ import add_arguments  # noqa: PLC0415 - a web server, rarely needed
+def _add_emulator(parser: argparse.ArgumentParser) -> None:
+    from foxapi_async.emulator.__main__ import add_arguments  # noqa: PLC0415 - a web server, rarely needed
 
-        add_arguments(parser)
+    add_arguments(parser)
 
 
 def _add_out(
@@ -330,3 +330,17 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         default=EMULATOR_SECONDS,
         help="how long its tasks take (default: about 4)",
     )
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "generate": ("make images from a prompt, wait for them and save them", _add_generate),
+    "batch": ("make images from many prompts; the same command again continues", _add_batch),
+    "status": ("show a task once, or a batch", _add_status),
+    "report": ("make a page with the results of a batch", _add_report),
+    "wait": ("wait for tasks of an earlier run, and save their images", _add_wait),
+    "upload": ("store an input image for 72 hours and print its URL", _add_upload),
+    "models": ("list the known models and their fields", lambda _: None),
+    "serve": ("make images on a page in your browser", _add_serve),
+    "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),
+}
+"""Each command: what it does, and what adds its options."""
