@@ -144,6 +144,21 @@ def emulator(args: Namespace, _screen: Screen) -> int:
     return run_emulator(args)
 
 
+def completion(args: Namespace, screen: Screen) -> int:
+    """Print a completion script."""
+    try:
+        from foxapi_async.cli._completion import completion_script  # noqa: PLC0415 - optional
+    except ImportError as error:
+        problem = f"foxapi completion needs {error.name}: pip install 'foxapi-async[cli]'"
+    else:
+        script = completion_script(args.shell)
+        for line in script.splitlines():
+            screen.line(line)
+        screen.data({"shell": args.shell, "script": script})
+        return _exits.DONE
+    raise ConfigurationError(problem)
+
+
 COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "generate": generate,
     "batch": batch,
@@ -154,6 +169,7 @@ COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "models": models,
     "serve": serve,
     "emulator": emulator,
+    "completion": completion,
 }
 
 

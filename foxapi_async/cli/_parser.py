@@ -96,7 +96,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"foxapi-async {__version__}")
     _add_common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
-    for name, (meaning, add_options) in _COMMANDS.items():
+    for name, (meaning, add_options) in COMMANDS.items():
         command = _command(commands, name, meaning)
         if name in words:
             add_options(command)
@@ -113,6 +113,7 @@ EXAMPLES = {
     "models": ("", "--json"),
     "serve": ("--emulator", "--port 9000 --out pictures"),
     "emulator": ("--port 8765", "--port 8765 --fault-rate 0.05"),
+    "completion": ("bash", "fish"),
 }
 """Two command lines for the end of each command's help."""
 
@@ -300,6 +301,10 @@ def _add_emulator(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
 
 
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that reads the script")
+
+
 def _add_out(
     parser: argparse.ArgumentParser, meaning: str = "folder for the images", default: str = DEFAULT_OUT
 ) -> None:
@@ -332,7 +337,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "generate": ("make images from a prompt, wait for them and save them", _add_generate),
     "batch": ("make images from many prompts; the same command again continues", _add_batch),
     "status": ("show a task once, or a batch", _add_status),
@@ -342,5 +347,6 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "models": ("list the known models and their fields", lambda _: None),
     "serve": ("make images on a page in your browser", _add_serve),
     "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),
+    "completion": ("print a script that completes commands in your shell", _add_completion),
 }
 """Each command: what it does, and what adds its options."""

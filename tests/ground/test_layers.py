@@ -55,6 +55,7 @@ LIBRARIES = {
     "pydantic": {"fastapi"},
     "pytest": {"pytest_plugin"},
     "rich": {"cli"},
+    "shtab": {"cli"},
     "starlette": {"fastapi", "page"},
     "uvicorn": {"page"},
     "uvloop": {"cli"},
