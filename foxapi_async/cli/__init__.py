@@ -46,19 +46,14 @@ def _run(args: Namespace) -> int:
         try:
             return _commands.COMMANDS[args.command](args, screen)
         except FoxError as error:
-            _trace(args)
-            return report(error, screen)
+            return report(error, screen, debug=args.debug)
         except KeyboardInterrupt:
             return _exits.INTERRUPTED
         except Exception as error:  # a bug of ours: the user gets one line
-            _trace(args)
+            if args.debug:
+                import traceback  # noqa: PLC0415 - only a fault needs it
+
+                traceback.print_exc()
             hint = "please report it" if args.debug else "--debug shows where"
             screen.error(f"internal error: {type(error).__name__}: {error} ({hint})")
             return _exits.FAILED
-
-
-def _trace(args: Namespace) -> None:
-    if args.debug:
-        import traceback  # noqa: PLC0415 - only a fault needs it
-
-        traceback.print_exc()

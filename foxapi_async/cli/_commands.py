@@ -25,15 +25,15 @@ from foxapi_async.models import GenerationRequest
 
 
 def generate(args: Namespace, screen: Screen) -> int:
-    """Submit one request, wait, save."""
-    request = _requests.read_request(args)
+    """Submit the requests, wait, save."""
+    requests = _requests.read_requests(args)
     if args.dry_run:
-        return _show_request(request, screen)
+        return max(_show_request(request, screen) for request in requests)
     command = TaskCommand(args, screen)
     command.folder = _requests.open_folder(args.out)
 
     async def work(fox: FoxSession) -> int:
-        return await command.finish([await command.submit(fox, request)])
+        return await command.generate(fox, requests)
 
     return run(command.in_session(work), screen)
 

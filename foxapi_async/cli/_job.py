@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 from foxapi_async._client.session import FoxSession
@@ -13,7 +13,7 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._options import UNSET, Timeout
 from foxapi_async._wire.results import is_inside
-from foxapi_async._wire.texts import counted, duration, grouped
+from foxapi_async._wire.texts import counted, duration, elided, grouped
 from foxapi_async.cli import _exits
 from foxapi_async.cli._messages import report, resume_command
 from foxapi_async.cli._progress import TaskProgress
@@ -23,7 +23,7 @@ from foxapi_async.models import GenerationRequest
 
 Work = Callable[[FoxSession], Awaitable[int]]
 
-_SENDING = "submit"
+_PROMPT_ROOM = 40
 
 
 class TaskCommand:
@@ -63,15 +63,25 @@ class TaskCommand:
     def _timeout(self) -> Timeout:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
-    async def submit(self, fox: FoxSession, request: GenerationRequest) -> TaskHandle:
-        """Submit, with a row on the screen for as long as it takes."""
-        self._progress.begin(_SENDING, "uploading and sending" if request.local_files() else "sending")
+    async def generate(self, fox: FoxSession, requests: Sequence[GenerationRequest]) -> int:
+        """Submit all requests, wait and save, all at once. Returns the exit status of the worst one."""
+        labels = [""] if len(requests) == 1 else map(_label, requests)
+        work = (self._generate_one(fox, *each) for each in zip(requests, labels, strict=True))
+        return max(await asyncio.gather(*work))
+
+    async def _generate_one(self, fox: FoxSession, request: GenerationRequest, label: str) -> int:
+        """Submit, with a row on the screen for as long as it takes; then wait and save."""
+        row = f"submit {id(request)}"
+        self._progress.begin(row, "uploading and sending" if request.local_files() else "sending")
         try:
             handle = await fox.submit(request, timeout=self._timeout)
+        except FoxError as error:
+            return report(error, self._screen, about=label, debug=self._args.debug)
         finally:
-            self._progress.end(_SENDING)
-        self._screen.note(f"submitted {handle.id} to {request.model}")
-        return handle
+            self._progress.end(row)
+        submitted = f"submitted {handle.id} to {request.model}"
+        self._screen.note(f"{submitted}: {label}" if label else submitted)
+        return await self._finish_one(handle)
 
     def attach(self, fox: FoxSession, task_id: str) -> TaskHandle:
         """Wait for a task of an earlier run."""
@@ -124,7 +134,7 @@ class TaskCommand:
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
 
     def _report(self, error: FoxError, task_id: str) -> int:
-        code = report(error, self._screen)
+        code = report(error, self._screen, debug=self._args.debug)
         self._shown.add(task_id)
         if _exits.is_resumable(error) and not self._args.emulator:
             saving = task_id in self._unsaved or isinstance(error, UnreadableResultError)
@@ -149,3 +159,8 @@ class TaskCommand:
         overwrite = self._args.overwrite or task_id in self._unsaved
         command = resume_command(task_id, self._args.out, overwrite=overwrite)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
+
+
+def _label(request: GenerationRequest) -> str:
+    """The prompt of one of several requests, for a line of text."""
+    return f'"{elided(request.prompt or "", _PROMPT_ROOM)}"'

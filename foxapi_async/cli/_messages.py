@@ -6,6 +6,7 @@ import contextlib
 import copy
 import logging
 import shlex
+import traceback
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,10 +81,19 @@ def object_of(error: FoxError) -> dict[str, Any]:
     return {"error": shown | {name: value for name, value in details.items() if value is not None}}
 
 
-def report(error: FoxError, screen: Screen) -> int:
-    """Report an error, to people and with `--json` to programs. Returns the exit status."""
-    screen.error(message_of(error))
+def report(error: FoxError, screen: Screen, *, about: str = "", debug: bool = False) -> int:
+    """Report an error, to people and with `--json` to programs. Returns the exit status.
+
+    Args:
+        error: the error.
+        screen: where it is shown.
+        about: what it concerns, if the command works at several things and the error does not name its own.
+        debug: show its traceback.
+    """
+    screen.error(f"{about}: {message_of(error)}" if about else message_of(error))
     screen.data(object_of(error))
+    if debug:
+        traceback.print_exception(error)
     return _exits.status_of(error)
 
 

@@ -62,6 +62,14 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = self.parse_known_args(args, namespace)
+        if rest and found.command == "generate" and not rest[0].startswith("-"):
+            self.error(f"a second prompt: {rest[0]!r}; quote the prompt, or give each with --prompt")
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found
+
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -141,7 +149,17 @@ def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", metavar="PROMPT", help="what to generate; - reads it from standard input")
+    parser.add_argument(
+        "prompt", metavar="PROMPT", nargs="?", help="what to generate; - reads it from standard input"
+    )
+    parser.add_argument(
+        "--prompt",
+        metavar="PROMPT",
+        dest="prompts",
+        action="append",
+        default=[],
+        help="one more prompt, which is a submit of its own; all run together (repeatable)",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the request and a curl command; send nothing"
     )

@@ -25,14 +25,20 @@ _URL = re.compile(r"(https?:|data:)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def read_request(args: Namespace) -> GenerationRequest:
-    """The request that the options describe.
+def read_requests(args: Namespace) -> list[GenerationRequest]:
+    """The requests that the options describe, one for each prompt.
 
     Raises:
-        InvalidRequestError: it would be refused, or an input image cannot be read.
+        InvalidRequestError: one would be refused, there is no prompt, or an input image cannot be read.
     """
+    prompts = [*([] if args.prompt is None else [args.prompt]), *args.prompts]
+    if not prompts:
+        raise InvalidRequestError("give a PROMPT, or several with --prompt")
     given = _given_fields(args)
-    given["prompt"] = read_prompt(args.prompt)
+    return [_make_request(args, {**given, "prompt": read_prompt(prompt)}) for prompt in prompts]
+
+
+def _make_request(args: Namespace, given: dict[str, Any]) -> GenerationRequest:
     if args.param or args.path is not None:
         return _make_raw(args, given)
     if args.model in MODELS:

@@ -102,7 +102,8 @@ def no_sending(monkeypatch):
 def given(*words):
     """The request that a `generate` command line makes."""
     words = ["generate", *words]
-    return _requests.read_request(build_parser(words).parse_args(words))
+    (request,) = _requests.read_requests(build_parser(words).parse_args(words))
+    return request
 
 
 def event(status="processing", *, progress=None, elapsed=0.0, remaining=None, final=False, task_id="t-1"):
@@ -212,6 +213,40 @@ def test_images_are_paths_or_urls(tmp_path):
     assert [file, "https://x.example/1.png", "data:,x"] == request.to_dict()["image_urls"]
 
 
+def test_several_prompts_run_together(foxapi, service):
+    """Each --prompt is a submit; all are sent before the first is polled, and all images are saved."""
+    code, out, err = foxapi("generate", "--prompt", "a fox", "--prompt", "a wolf", "-n", "2")
+
+    methods = [record.method for record in service.requests]
+    assert (0, ["POST", "POST", "GET"]) == (code, methods[:3])
+    assert 4 == len(out.splitlines()) == service.billed_images
+    assert sorted(map(str, Path("out").iterdir())) == sorted(out.splitlines())
+    for prompt in ("a fox", "a wolf"):
+        assert re.search(rf'submitted \S+ to grok-imagine-image: "{prompt}"$', err, re.MULTILINE)
+
+
+def test_a_bare_prompt_and_another(foxapi, service):
+    """--prompt adds a prompt to the one without an option."""
+    assert 0 == foxapi("generate", FOX, "--prompt", "a wolf")[0]
+    assert 2 == service.billed_images
+
+
+def test_one_of_several_prompts_is_refused(foxapi, service):
+    """A refused submit is named with its prompt, and does not affect the others; it decides the exit status."""
+    service.add_fault(Fault.status("submit", 422, message="no"))
+    code, out, err = foxapi("generate", "--prompt", "a fox", "--prompt", "a wolf")
+
+    assert (2, 1) == (code, len(out.splitlines()))
+    assert re.search(r'^foxapi: "a (fox|wolf)": .*no', err, re.MULTILINE)
+
+
+def test_the_traceback_of_a_refusal(foxapi, service):
+    """With --debug a refused submit shows its traceback."""
+    service.add_fault(Fault.status("submit", 422, message="no"))
+
+    assert "Traceback" in foxapi("generate", FOX, "--debug")[2]
+
+
 def test_a_local_image_is_uploaded(foxapi, service, tmp_path):
     """A local file is stored at the service before the submit."""
     Image.new("RGB", (8, 8)).save(tmp_path / "fox.png")
@@ -273,6 +308,10 @@ def test_another_endpoint():
 
 REFUSALS = {
     "no prompt": (["generate"], "PROMPT"),
+    "a second bare word": (["generate", "a", "red", "fox"], "a second prompt: 'red'; quote the prompt"),
+    "a bare word at the end": (["generate", "a", "-n", "2", "fox"], "quote the prompt"),
+    "a bare word for wait": (["wait", "t", "-q", "u"], "unrecognized arguments: u"),
+    "one of several is blank": (["generate", "--prompt", FOX, "--prompt", " "], "PROMPT=' '"),
     "no number": (["generate", FOX, "-n", "two"], "invalid int value"),
     "no pair": (["generate", FOX, "--param", "x"], "KEY=VALUE"),
     "timeout": (["generate", FOX, "--timeout", "-1"], "must be a number above 0"),
@@ -643,7 +682,7 @@ def test_each_error_has_its_exit_status_and_command(error, code, resumable):
 
 def test_a_bug_is_one_line(foxapi, monkeypatch):
     """A bug of the SDK shows no traceback, and says how to see it."""
-    monkeypatch.setattr(_requests, "read_request", lambda _: 1 / 0)
+    monkeypatch.setattr(_requests, "read_requests", lambda _: 1 / 0)
 
     code, out, err = foxapi("generate", FOX)
     assert (code, out) == (1, "")
@@ -870,7 +909,7 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
         log.warning("ids", extra={"event": "unfinished", "task_ids": ["t"]})
         raise InvalidRequestError("stop")
 
-    monkeypatch.setattr(_requests, "read_request", read)
+    monkeypatch.setattr(_requests, "read_requests", read)
     _, _, err = foxapi("generate", FOX)
     assert err.splitlines() == [
         "foxapi: beware\\x1b[31m\\nnow",
@@ -1352,6 +1391,13 @@ def test_a_dry_run_with_a_file_and_another_address(foxapi, no_sending, monkeypat
         "body": {"model": "grok-imagine-image", "prompt": FOX, "image_urls": ["fox.png"]},
     } == json.loads(out)
     assert "1 local file would be uploaded first" in err
+
+
+def test_a_dry_run_of_several_prompts(foxapi, no_sending):
+    """Each prompt is a request of its own."""
+    _, out, _ = foxapi("generate", "--prompt", "a fox", "--prompt", "a wolf", "--dry-run", "--json")
+
+    assert ["a fox", "a wolf"] == [json.loads(line)["body"]["prompt"] for line in out.splitlines()]
 
 
 def test_a_dry_run_refuses_what_a_run_refuses(foxapi, no_sending):
