@@ -1,4 +1,4 @@
-"""The names of files: a safe stem made from an untrusted text, and the ending for the content."""
+"""The names of files: a safe stem made from untrusted texts, and the ending for the content."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import codecs
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 COUNTED_KEY = re.compile(r"([0-9a-f]{24})#([0-9]+)")
@@ -34,8 +35,61 @@ def file_stem(key: str) -> str:
     device = _DEVICE.fullmatch(key.lower())
     if _PLAIN_STEM.fullmatch(key) and not device:
         return key
-    digest = base64.b32encode(hashlib.sha256(key.encode()).digest()).decode()[:12].lower()
-    return f"{'_' if device else ''}{safe_name(key).strip('-._') or 'item'}~{digest}"
+    return f"{'_' if device else ''}{safe_name(key).strip('-._') or 'item'}~{_digest(key)}"
+
+
+def _digest(text: str) -> str:
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:12].lower()
+
+
+# Names with fields, for the images of a task: `{id}` is the task's id, `{n}` the image's number in its task.
+
+DEFAULT_NAME = "{id}-{n}"
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+# Windows allows none of these in a name.
+_NOT_IN_NAMES = frozenset('/\\:*?"<>|{}')
+_NAME_BYTES = 120
+_PROMPT_LENGTH = 60
+
+
+def name_problem(name: str, fields: Sequence[str]) -> str | None:
+    """What is wrong with a name that may have these fields; None if it can be used."""
+    text = _FIELD.sub("", name)
+    bad = next((c for c in text if c in _NOT_IN_NAMES or not c.isprintable()), None)
+    if unknown := [field for field in _FIELD.findall(name) if field not in fields]:
+        return (
+            f"{{{unknown[0]}}} is not a field; the fields are {', '.join(f'{{{field}}}' for field in fields)}"
+        )
+    if bad is not None:
+        return f"a name cannot have {bad!r} in it"
+    if not name.strip() or name.startswith("."):
+        return "a name cannot be empty or begin with a dot"
+    if has_ending(Path(name)):
+        return f"give a name without {Path(name).suffix}, because the ending follows the content"
+    return f"a name can have {_NAME_BYTES} bytes" if len(name.encode()) > _NAME_BYTES else None
+
+
+def with_prompt(name: str, prompt: str) -> str:
+    """The name with the words of the prompt in place of `{prompt}`.
+
+    A prompt gets `~` and its hash if it is long, or not ASCII, because part of it is lost then.
+    """
+    words = re.sub(r"[^A-Za-z0-9-]+", "_", prompt).strip("_-")
+    if not words or len(words) > _PROMPT_LENGTH or not prompt.isascii():
+        words = f"{words[: _PROMPT_LENGTH - 13].strip('_-') or 'prompt'}~{_digest(prompt)}"
+    return name.replace("{prompt}", words)
+
+
+def image_stem(name: str, task_id: str, n: int, count: int) -> str:
+    """The file name without ending of the n-th of `count` images of a task.
+
+    If the name has no `{n}`, several images get `-{n}` at its end.
+    """
+    if count > 1 and "{n}" not in name:
+        name += "-{n}"
+    stem = name.replace("{n}", str(n)).replace("{id}", safe_name(task_id))
+    return f"_{stem}" if _DEVICE.fullmatch(stem.lower()) else stem
 
 
 # Endings. The ending of the URL may be wrong, and the Content-Type is often generic, so the first bytes decide.

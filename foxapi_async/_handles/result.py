@@ -16,7 +16,7 @@ import attrs
 
 from foxapi_async._errors import DownloadError
 from foxapi_async._files.downloads import Downloads, standalone
-from foxapi_async._files.names import has_ending, safe_name
+from foxapi_async._files.names import DEFAULT_NAME, has_ending, image_stem
 from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
 from foxapi_async._wire.replies import credits_of
 from foxapi_async._wire.texts import elided
@@ -156,12 +156,22 @@ class TaskResult:
                 "use result.images[0].save(path) for one file",
                 task_id=self.task_id,
             )
-        stem = safe_name(self.task_id)
-        wanted = [
-            (file_of(image), Target(path=folder / f"{stem}-{n}", exact=False, overwrite=overwrite))
-            for n, image in enumerate(self.images, 1)
-        ]
-        return await downloads_of(self.images[0]).save(wanted) if wanted else []
+        return await save_as(self, folder, DEFAULT_NAME, overwrite=overwrite)
+
+
+async def save_as(result: TaskResult, folder: Path, name: str, *, overwrite: bool) -> list[SavedFile]:
+    """Save every image in `folder`, under a name with the fields `{id}` and `{n}`.
+
+    Raises:
+        DownloadError: see `TaskResult.save`.
+    """
+    images = result.images
+    stems = (image_stem(name, result.task_id, n, len(images)) for n in range(1, len(images) + 1))
+    wanted = [
+        (file_of(image), Target(path=folder / stem, exact=False, overwrite=overwrite))
+        for image, stem in zip(images, stems, strict=True)
+    ]
+    return await downloads_of(images[0]).save(wanted) if wanted else []
 
 
 @attrs.frozen(kw_only=True)

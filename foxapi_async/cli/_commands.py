@@ -27,13 +27,15 @@ from foxapi_async.models import GenerationRequest
 def generate(args: Namespace, screen: Screen) -> int:
     """Submit the requests, wait, save."""
     requests = _requests.read_requests(args)
+    name = _requests.read_name(args.name, ("prompt", "id", "n"))
     if args.dry_run:
         return max(_show_request(request, screen) for request in requests)
     command = TaskCommand(args, screen)
     command.folder = _requests.open_folder(args.out)
+    names = _requests.fill_prompts(name, requests, command.folder, overwrite=args.overwrite)
 
     async def work(fox: FoxSession) -> int:
-        return await command.generate(fox, requests)
+        return await command.generate(fox, requests, names)
 
     return run(command.in_session(work), screen)
 
@@ -57,11 +59,14 @@ def _show_request(request: GenerationRequest, screen: Screen) -> int:
 def wait(args: Namespace, screen: Screen) -> int:
     """Attach to tasks, wait, save."""
     ids = list(dict.fromkeys(check_task_id(task_id) for task_id in args.ids))
+    name = _requests.read_name(args.name, ("id", "n"))
+    if len(ids) > 1 and "{id}" not in name:
+        raise InvalidRequestError(f"--name {name}: several tasks need {{id}} in it")
     command = TaskCommand(args, screen)
     command.folder = _requests.open_folder(args.out)
 
     async def work(fox: FoxSession) -> int:
-        return await command.finish([command.attach(fox, task_id) for task_id in ids])
+        return await command.finish([command.attach(fox, task_id) for task_id in ids], name)
 
     return run(command.in_session(work), screen)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, UnreadableResultError
 from foxapi_async._handles.handle import TaskHandle
-from foxapi_async._handles.result import TaskResult
+from foxapi_async._handles.result import TaskResult, save_as
 from foxapi_async._options import UNSET, Timeout
 from foxapi_async._wire.results import is_inside
 from foxapi_async._wire.texts import counted, duration, elided, grouped
@@ -45,6 +45,7 @@ class TaskCommand:
         self._session = open_service(args)
         self._unsaved: dict[str, None] = {}
         self._shown: set[str] = set()
+        self._names: dict[str, str] = {}
 
     async def in_session(self, work: Work) -> int:
         """Run `work` in an open session, of the service or of an emulator made for it."""
@@ -63,13 +64,21 @@ class TaskCommand:
     def _timeout(self) -> Timeout:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
-    async def generate(self, fox: FoxSession, requests: Sequence[GenerationRequest]) -> int:
-        """Submit all requests, wait and save, all at once. Returns the exit status of the worst one."""
+    async def generate(
+        self, fox: FoxSession, requests: Sequence[GenerationRequest], names: Sequence[str]
+    ) -> int:
+        """Submit all requests, wait and save, all at once. Returns the exit status of the worst one.
+
+        Args:
+            fox: the open session.
+            requests: what is sent.
+            names: the name for the images of each, with the fields `{id}` and `{n}`.
+        """
         labels = [""] if len(requests) == 1 else map(_label, requests)
-        work = (self._generate_one(fox, *each) for each in zip(requests, labels, strict=True))
+        work = (self._generate_one(fox, *each) for each in zip(requests, names, labels, strict=True))
         return max(await asyncio.gather(*work))
 
-    async def _generate_one(self, fox: FoxSession, request: GenerationRequest, label: str) -> int:
+    async def _generate_one(self, fox: FoxSession, request: GenerationRequest, name: str, label: str) -> int:
         """Submit, with a row on the screen for as long as it takes; then wait and save."""
         row = f"submit {id(request)}"
         self._progress.begin(row, "uploading and sending" if request.local_files() else "sending")
@@ -79,6 +88,7 @@ class TaskCommand:
             return report(error, self._screen, about=label, debug=self._args.debug)
         finally:
             self._progress.end(row)
+        self._names[handle.id] = name
         submitted = f"submitted {handle.id} to {request.model}"
         self._screen.note(f"{submitted}: {label}" if label else submitted)
         return await self._finish_one(handle)
@@ -87,21 +97,25 @@ class TaskCommand:
         """Wait for a task of an earlier run."""
         return fox.attach(task_id, timeout=self._timeout)
 
-    async def finish(self, handles: Iterable[TaskHandle]) -> int:
-        """Wait for all tasks at once, and save their images. Returns the exit status of the worst task."""
+    async def finish(self, handles: Sequence[TaskHandle], name: str) -> int:
+        """Wait for all tasks at once, and save their images under this name. Returns the exit status of the worst
+        task.
+        """
+        self._names.update((handle.id, name) for handle in handles)
         return max(await asyncio.gather(*map(self._finish_one, handles)))
 
     async def _finish_one(self, handle: TaskHandle) -> int:
         try:
             result = await self._follow(handle)
             self._unsaved[result.task_id] = None
-            paths = await result.save(self.folder, overwrite=self._args.overwrite)
+            name, overwrite = self._names[handle.id], self._args.overwrite
+            files = await save_as(result, self.folder, name, overwrite=overwrite)
         except FoxError as error:
             return self._report(error, handle.id)
         finally:
             self._progress.end(handle.id)
         del self._unsaved[result.task_id]
-        self._deliver(result, paths)
+        self._deliver(result, [file.path for file in files])
         return _exits.DONE
 
     async def _follow(self, handle: TaskHandle) -> TaskResult:
@@ -157,7 +171,8 @@ class TaskCommand:
     def _resume(self, what: str, task_id: str) -> None:
         # Some images of a task may have been saved already; those would be in the way.
         overwrite = self._args.overwrite or task_id in self._unsaved
-        command = resume_command(task_id, self._args.out, overwrite=overwrite)
+        name = None if self._args.name is None else self._names.get(task_id)
+        command = resume_command(task_id, self._args.out, overwrite=overwrite, name=name)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
 
 

@@ -97,9 +97,9 @@ def report(error: FoxError, screen: Screen, *, about: str = "", debug: bool = Fa
     return _exits.status_of(error)
 
 
-def resume_command(task_id: str, out: str, *, overwrite: bool = False) -> str:
+def resume_command(task_id: str, out: str, *, overwrite: bool = False, name: str | None = None) -> str:
     """The command that waits for a task again."""
-    options = ["--out", out, *(["--overwrite"] if overwrite else [])]
+    options = ["--out", out, *([f"--name={name}"] if name else []), *(["--overwrite"] if overwrite else [])]
     # An id that begins with a dash would be read as an option.
     rest = [*options, "--", task_id] if task_id.startswith("-") else [task_id, *options]
     return shlex.join(["foxapi", "wait", *rest])

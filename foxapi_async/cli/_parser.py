@@ -165,6 +165,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     )
     _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
     _add_out(parser)
+    _add_name(parser, "{prompt}, ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     _add_timeout(parser)
     _add_service(parser)
@@ -283,6 +284,7 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
 def _add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", metavar="ID", nargs="+", help="task id")
     _add_out(parser)
+    _add_name(parser, "")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     _add_timeout(parser)
     _add_service(parser)
@@ -328,6 +330,13 @@ def _add_out(
 ) -> None:
     parser.add_argument(
         "-o", "--out", metavar="DIR", default=default, help=f"{meaning} (default: %(default)s)"
+    )
+
+
+def _add_name(parser: argparse.ArgumentParser, fields: str) -> None:
+    parser.add_argument(
+        "--name",
+        help=f"file name without ending, may contain {fields}{{id}} (the task) and {{n}} (1 for its first image); default: {{id}}-{{n}}",
     )
 
 

@@ -9,11 +9,19 @@ import re
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from foxapi_async._errors import Hint, InvalidRequestError, parts_of
-from foxapi_async._files.names import has_ending
+from foxapi_async._files.names import (
+    DEFAULT_NAME,
+    ENDINGS,
+    has_ending,
+    image_stem,
+    name_problem,
+    with_prompt,
+)
 from foxapi_async._files.source import image_problem
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
@@ -191,6 +199,48 @@ def open_folder(text: str) -> Path:
     except (OSError, ValueError) as error:
         problem = _reason(error)
     raise InvalidRequestError(f"--out {text}: {problem}; give a folder that can be written to")
+
+
+def read_name(name: str | None, fields: Sequence[str]) -> str:
+    """The name for images, with fields.
+
+    Raises:
+        InvalidRequestError: it has another field, or is no file name.
+    """
+    if name is None:
+        return DEFAULT_NAME
+    if problem := name_problem(name, fields):
+        raise InvalidRequestError(f"--name {name}: {problem}")
+    return name
+
+
+def fill_prompts(
+    name: str, requests: Sequence[GenerationRequest], folder: Path, *, overwrite: bool
+) -> list[str]:
+    """The name for the images of each request, with its prompt filled in.
+
+    Raises:
+        InvalidRequestError: a name is too long with its prompt, two images would get the same name, or a file has
+            the name already.
+    """
+    # `foxapi wait` takes the filled name in a command that resumes.
+    names = [read_name(with_prompt(name, request.prompt or ""), ("id", "n")) for request in requests]
+    if "{id}" in name:
+        return names
+    stems = [
+        image_stem(each, "", n, request.expected)
+        for each, request in zip(names, requests, strict=True)
+        for n in range(1, request.expected + 1)
+    ]
+    # On macOS and Windows `Cat` and `cat` are one file.
+    if len({stem.casefold() for stem in stems}) < len(stems):
+        raise InvalidRequestError(f"--name {name}: two images would get the same name; add {{id}}")
+    found = (folder / f"{stem}{ending}" for stem in stems for ending in ENDINGS)
+    if not overwrite and (path := next(filter(Path.exists, found), None)):
+        raise InvalidRequestError(
+            f"{path} exists already; choose another --name, or add {{id}} to it, or use --overwrite"
+        )
+    return names
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,18 @@
-"""The command line as a person types it: what a help text imports, and what a shell completes."""
+"""The command line as a person types it: what a help text imports, what a shell completes, file names."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from shell import point_to
 
+from foxapi_async import FoxSession
 from foxapi_async.cli import main
+from foxapi_async.emulator import Fault, ThreadedEmulator
 
 COMMANDS = (
     "generate",
@@ -138,3 +144,134 @@ def test_a_shell_that_is_not_known(capsys):
     """Another shell is refused in one line."""
     assert 2 == main(["completion", "dash"])
     assert "invalid choice: 'dash'" in capsys.readouterr().err
+
+
+# --name
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    """A service with fast tasks, and an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
+        monkeypatch.delenv(name)
+    with ThreadedEmulator(seconds=0.1) as emulator:
+        point_to(emulator, monkeypatch)
+        yield emulator
+
+
+@pytest.fixture
+def foxapi(service, capsys):
+    """Run a command line: its exit status and standard error."""
+
+    def run(*words):
+        code = main(words)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def no_sending(monkeypatch):
+    """Opening a session fails the test."""
+
+    async def refuse(_self):
+        pytest.fail("a session was opened")
+
+    monkeypatch.setattr(FoxSession, "__aenter__", refuse)
+
+
+def saved(folder="out"):
+    """The names of the files in a folder."""
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["a red fox", "--name", "{prompt}"], ["a_red_fox.jpg"]),
+        (["a red fox", "-n", "2", "--name", "{prompt}"], ["a_red_fox-1.jpg", "a_red_fox-2.jpg"]),
+        (["a red fox", "-n", "2", "--name", "{n} of Ü"], ["1 of Ü.jpg", "2 of Ü.jpg"]),
+        (["--prompt", "a", "--prompt", "b", "--name", "{prompt}.{n}"], ["a.1.jpg", "b.1.jpg"]),
+        (["../../etc/passwd", "--name", "{prompt}"], ["etc_passwd.jpg"]),
+    ],
+)
+def test_files_are_named_as_told(foxapi, words, names):
+    """The fields of --name are filled in, safely; several images are numbered even without {n}."""
+    assert 0 == foxapi("generate", *words)[0]
+    assert names == saved()
+
+
+def test_files_are_named_by_their_id(foxapi, service):
+    """{id} is the id of the task, for `generate` and for `wait`."""
+    foxapi("generate", "a", "--name", "fox {id}")
+    (task_id,) = service.tasks
+    code, _ = foxapi("wait", task_id, "--name", "{n}_{id}")
+
+    assert 0 == code
+    assert [f"1_{task_id}.jpg", f"fox {task_id}.jpg"] == saved()
+
+
+REFUSED = {
+    "unknown field": (
+        ["generate", "a", "--name", "{seed}"],
+        "{seed} is not a field; the fields are {prompt}, {id}, {n}",
+    ),
+    "a format": (["generate", "a", "--name", "{n:03}"], "{n:03} is not a field"),
+    "an open brace": (["generate", "a", "--name", "{n"], "a name cannot have '{' in it"),
+    "a path": (["generate", "a", "--name", "../{n}"], "a name cannot have '/' in it"),
+    "a line break": (["generate", "a", "--name", "a\n"], "a name cannot have '\\n' in it"),
+    "empty": (["generate", "a", "--name", ""], "cannot be empty"),
+    "hidden": (["generate", "a", "--name", ".{n}"], "begin with a dot"),
+    "ending": (["generate", "a", "--name", "fox.png"], "give a name without .png"),
+    "long": (["generate", "a", "--name", "x" * 121], "a name can have 120 bytes"),
+    "long with its prompt": (["generate", "a" * 50, "--name", "x" * 80 + "{prompt}"], "can have 120 bytes"),
+    "one name for two prompts": (
+        ["generate", "--prompt", "A fox", "--prompt", "a fox!", "--name", "{prompt}"],
+        "add {id}",
+    ),
+    "no id for two tasks": (["wait", "t-1", "t-2", "--name", "{n}"], "several tasks need {id} in it"),
+    "no prompt for wait": (
+        ["wait", "t-1", "--name", "{prompt}"],
+        "{prompt} is not a field; the fields are {id}, {n}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "text"), REFUSED.values(), ids=REFUSED)
+def test_a_name_is_refused_before_anything_is_sent(foxapi, no_sending, words, text):
+    """A name that cannot be used is refused in one line."""
+    code, err = foxapi(*words)
+
+    assert (2, 1) == (code, err.count("\n"))
+    assert text in err
+
+
+def test_a_name_that_is_taken(foxapi, service):
+    """A file that has the name already is found before anything is billed; --overwrite replaces it."""
+    foxapi("generate", "a", "--name", "fox")
+    code, err = foxapi("generate", "b", "--name", "fox")
+
+    assert (2, 1) == (code, len(service.tasks))
+    assert "out/fox.jpg exists already; choose another --name" in err
+    assert 0 == foxapi("generate", "b", "--name", "fox", "--overwrite")[0]
+    assert ["fox.jpg"] == saved()
+
+
+def test_a_resumed_task_keeps_its_name(foxapi, service):
+    """The command that resumes a task contains the name with its prompt, and saves the same file."""
+    service.add_fault(Fault.status("file", 404))
+    _, err = foxapi("generate", "a red fox", "--name", "{prompt} {n}")
+    (task_id,) = service.tasks
+
+    assert f"resume: foxapi wait {task_id} --out out '--name=a_red_fox {{n}}' --overwrite\n" in err
+    assert 0 == foxapi("wait", task_id, "--name=a_red_fox {n}", "--overwrite")[0]
+    assert ["a_red_fox 1.jpg"] == saved()
+
+
+def test_a_late_id_is_resumed_with_the_usual_name(foxapi, service):
+    """A submit that was abandoned has no name to keep: the images of its late id get the usual one."""
+    service.add_fault(Fault.slow("submit", 1.0))
+    _, err = foxapi("generate", "a", "--timeout", "0.3", "--name", "{prompt}")
+
+    assert re.search(r"resume: foxapi wait \S+ --out out$", err, re.MULTILINE)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxapi_async._batch.keys import counted_key, id_problem
-from foxapi_async._files.names import file_stem, safe_name
+from foxapi_async._files.names import file_stem, image_stem, name_problem, safe_name, with_prompt
 
 unhurried = settings(deadline=None)
 
@@ -90,3 +90,42 @@ def test_file_names_are_safe_and_their_own(items):
         assert not stem.endswith(".")
         assert len(stem) <= 113
         assert stem.lower().partition(".")[0] not in {"con", "prn", "aux", "nul", "com1", "lpt1"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("A red fox, at night!", "A_red_fox_at_night"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("fox.png", "fox_png"),
+        ("ein Füchslein", "ein_F_chslein~c7yu6hxctr7q"),
+        ("狐", "prompt~e3iqaqauyfpb"),
+        ("", "prompt~4oymiquy7qob"),
+        ("x" * 61, f"{'x' * 47}~yueooxze4jo3"),
+    ],
+)
+def test_the_words_of_a_prompt(prompt, words):
+    """Words and underscores remain; a prompt that loses more than signs gets its hash."""
+    assert with_prompt("{prompt} {n}", prompt) == f"{words} {{n}}"
+
+
+@unhurried
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_the_words_of_any_prompt_make_a_name(prompt):
+    """The words of every prompt are a usable name, and none of their characters starts a field."""
+    assert name_problem(with_prompt("{prompt}", prompt), ()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "stem"),
+    [
+        ("fox", 1, "fox"),
+        ("fox", 3, "fox-2"),
+        ("{n}.{id}", 3, "2.a_b"),
+        ("con", 1, "_con"),
+        ("Aux.{n}", 1, "_Aux.2"),
+    ],
+)
+def test_the_name_of_an_image(name, count, stem):
+    """The id is made safe, a device name of Windows is avoided, and several images have different names."""
+    assert image_stem(name, "a/b", 2, count) == stem
