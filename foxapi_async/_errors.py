@@ -46,6 +46,8 @@ class Hint(enum.Enum):
 
     ALLOW_HTTP = "allow_http"
     CHECK_ACCOUNT = "check_account"
+    CHECK_ADDRESS = "check_address"
+    CHECK_CERTIFICATES = "check_certificates"
     CHECK_NETWORK = "check_network"
     EXPECT_ID = "expect_id"
     GIVE_FORMAT = "give_format"
@@ -59,14 +61,26 @@ class Hint(enum.Enum):
     RESUBMIT_UNCERTAIN = "resubmit_uncertain"
     RESUME_TASK = "resume_task"
     RUN_AGAIN = "run_again"
+    SERVICE_MOVED = "service_moved"
     SEND_RAW = "send_raw"
     SET_BASE_URL = "set_base_url"
     SET_KEY = "set_key"
+    SET_PROXY = "set_proxy"
 
+
+NEWER_ADDRESS = "https://api.aihubmax.com"
+"""The address to which the vendor's own clients moved on 2026-08-05 (github.com/cookaihq/cookai-skills, b57b1a3)."""
+
+OWN_AUTHORITY = (
+    "if your network has a certificate authority of its own, set SSL_CERT_FILE to its file "
+    "(REQUESTS_CA_BUNDLE is not read)"
+)
 
 PYTHON_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with allow_http=True or FOXAPI_ALLOW_HTTP=1",
     Hint.CHECK_ACCOUNT: "it is not sent again (RetryPolicy(resubmit_uncertain=True) would)",
+    Hint.CHECK_ADDRESS: "check base_url= or FOXAPI_BASE_URL",
+    Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.EXPECT_ID: "if its id still arrives, it is logged and in FoxSession.unfinished",
     Hint.GIVE_FORMAT: "name the format",
     Hint.GIVE_PRICE: "give price=",
@@ -80,7 +94,9 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
     Hint.SEND_RAW: 'RawRequest sends fields that this class does not know (a mapping with a "path" becomes one)',
+    Hint.SERVICE_MOVED: f"check the network; if that works, try base_url={NEWER_ADDRESS!r}, the service's newer address",
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
+    Hint.SET_PROXY: "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None",
     Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
 }
 """The hints in Python's words. A hint that is not here adds nothing to `str(error)`."""

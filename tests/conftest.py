@@ -36,6 +36,10 @@ MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
+# A proxy of this machine has no part in a test.
+for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+    os.environ.pop(name, None)
+
 # aioresponses 0.7.9 does not know aiohttp 3.14: a response needs a stream writer, and a reader's protocol a parser.
 if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
 

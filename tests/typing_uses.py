@@ -129,6 +129,7 @@ async def sessions(http: aiohttp.ClientSession) -> None:
         http=http,
         hooks=[print],
         allow_http=True,
+        proxy="http://user:password@proxy.example:3128",
     )
     FoxSession("sk-x-12345", "https://api.test")  # type: ignore[call-arg]
     await fox.submit({"model": "m"})

@@ -22,6 +22,9 @@ _ADVICE: dict[Reason, str] = {
 }
 
 
+_SET_UP = frozenset({Hint.CHECK_ADDRESS, Hint.CHECK_CERTIFICATES, Hint.SERVICE_MOVED, Hint.SET_PROXY})
+
+
 class Paused(str):
     """Why a run ended early, and what to do.
 
@@ -55,6 +58,8 @@ class Paused(str):
     @classmethod
     def after(cls, reason: Reason, error: FoxError) -> Self:
         """The pause after an error that concerns all items."""
+        if error.hint in _SET_UP:  # it will not pass by itself
+            return cls(error.what_happened, reason, error.hint)
         advice = "buy credits" if isinstance(error, _errors.InsufficientQuotaError) else _ADVICE[reason]
         return cls(f"{error.what_happened}; {advice}", reason, Hint.RUN_AGAIN)
 

@@ -246,4 +246,5 @@ def _not_sent(hold: Hold, now: float) -> FoxError:
         f"not sent: for {now - hold.since:.0f} s no submit had a usable answer; the last one: "
         f"{hold.error.what_happened}",
         retryable=True,
+        hint=hold.error.hint,
     )

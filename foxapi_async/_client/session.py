@@ -23,6 +23,7 @@ from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._http.account import resolve_account
 from foxapi_async._http.preload import import_everything
+from foxapi_async._http.proxy import ENVIRONMENT, resolve_proxy
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
@@ -67,6 +68,10 @@ class FoxSession:
             `isinstance`. An error of a hook is logged once and does no harm. A slow hook blocks the loop, and
             the log names it.
         allow_http: let the key travel over plain http to another machine (also FOXAPI_ALLOW_HTTP=1).
+        proxy: the HTTP proxy that https requests go through, by CONNECT: "environment" takes HTTPS_PROXY, or the
+            settings of macOS and Windows, and reaches the hosts in NO_PROXY without it; an address such as
+            "http://user:password@proxy.example:3128"; None for no proxy. This machine is always reached
+            directly. A session in `http` keeps its own settings.
 
     Raises:
         ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a
@@ -86,11 +91,17 @@ class FoxSession:
         http: aiohttp.ClientSession | None = None,
         hooks: Iterable[Hook] = (),
         allow_http: bool = False,
+        proxy: str | None = ENVIRONMENT,
     ) -> None:
+        if http is not None and proxy != ENVIRONMENT:
+            raise ConfigurationError("proxy= does not change http=: give the proxy to that session")
         account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
-        del api_key, base_url  # a log of a traceback with local variables would show them
+        resolved = resolve_proxy(proxy if http is None else None)
+        del api_key, base_url, proxy  # a log of a traceback with local variables would show them
         if isinstance(account, ConfigurationError):
             raise account
+        if isinstance(resolved, ConfigurationError):
+            raise resolved
         for name, value, kind in (
             ("cadence", cadence, Cadence),
             ("retry", retry, RetryPolicy),
@@ -99,6 +110,7 @@ class FoxSession:
             if not isinstance(value, kind):
                 raise ConfigurationError(f"{name}={value!r}: give a {kind.__name__}(...)")
         self._account = account
+        self._proxy = resolved
         self._cadence = cadence
         self._retry = retry
         self._limits = limits
@@ -141,13 +153,13 @@ class FoxSession:
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
-        transport = Transport(self._account, connections=limits.connections, http=self._http)
+        transport = Transport(self._account, self._proxy, connections=limits.connections, http=self._http)
         self._hooks.clock, hooks = asyncio.get_running_loop().time, self._hooks.listener
 
         async def addresses(task_id: str) -> list[str]:
             return [image.url for image in (await api.fetch(task_id)).images]
 
-        downloads = Downloads(transport.files, self._retry, addresses, hooks)
+        downloads = Downloads(transport.files, self._proxy, self._retry, addresses, hooks)
         api = Api(transport, self._retry, limits, downloads, hooks)
         engine = Engine(transport, api, self._cadence, estimates, limits.connections, hooks, self._retry)
         await engine.start()

@@ -14,12 +14,13 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from foxapi_async._errors import DownloadError, FoxError, Hint
+from foxapi_async._errors import ConfigurationError, DownloadError, FoxError, Hint
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient, FileStream
+from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
 from foxapi_async._listener import Listener
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.verdict import Verdict, is_transient
@@ -94,6 +95,7 @@ class Downloads:
     Args:
         client: returns the open session's connections, or None after it is closed. Then each call opens its
             own connection. So does each call on a loop other than the one where this object was made.
+        proxy: the proxy of such a connection.
         retry: its `tries` and times.
         refresh: reads a task for a fresh address of an expired file. None without a session, because it needs
             the session's key. It is not called after the session is closed.
@@ -103,11 +105,13 @@ class Downloads:
     def __init__(
         self,
         client: Callable[[], FileClient | None],
+        proxy: Proxy,
         retry: RetryPolicy,
         refresh: Refresh | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._client = client
+        self._proxy = proxy
         self._loop = asyncio.get_running_loop()
         self._retry = retry
         self._refresh = refresh
@@ -213,11 +217,11 @@ class Downloads:
                 async with slots or contextlib.nullcontext(), contextlib.AsyncExitStack() as stack:
                     client = self._session_client()
                     if client is None:
-                        client = await stack.enter_async_context(FileClient.short_lived())
+                        client = await stack.enter_async_context(FileClient.short_lived(self._proxy))
                     return await self._pull(client, file, sink, known)
             except ExchangeFailed as error:
                 broken = error
-            failure = _error(file, f"cannot download: {broken.reason}")
+            failure = _error(file, f"cannot download: {broken.reason}", broken.hint)
             if broken.final:
                 raise failure
             raise RetrySignal(Verdict(failure, again=True))
@@ -255,8 +259,15 @@ class Downloads:
 
 
 def standalone() -> Downloads:
-    """The downloads of a value that outlives its session, or never had one."""
-    return Downloads(lambda: None, RetryPolicy())
+    """The downloads of a value that outlives its session, or never had one.
+
+    Raises:
+        ConfigurationError: HTTPS_PROXY is not the address of an HTTP proxy.
+    """
+    proxy = resolve_proxy(ENVIRONMENT)
+    if isinstance(proxy, ConfigurationError):
+        raise proxy
+    return Downloads(lambda: None, proxy, RetryPolicy())
 
 
 def _obstacle(target: Target) -> tuple[str, Hint] | None:

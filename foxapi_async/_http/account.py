@@ -19,7 +19,7 @@ import attrs
 from foxapi_async._errors import ConfigurationError, Hint
 
 DEFAULT_BASE_URL = "https://api.foxapi.cc"
-"""The host in the documentation; `https://api.aihubmax.com` is its known successor."""
+"""The host in the documentation."""
 
 
 _SHORTEST_KEY = 8

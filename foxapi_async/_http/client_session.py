@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from foxapi_async._errors import Hint
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._version import __version__
 
@@ -49,13 +50,26 @@ async def never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
 def describe(error: BaseException) -> str:
     """A failure in words, without the request data that aiohttp's exceptions hold."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the TLS certificate of {error.host}:{error.port} is not accepted"
+        why = getattr(error.certificate_error, "verify_message", None)
+        return f"the TLS certificate of {error.host}:{error.port} is not accepted{f' ({why})' if why else ''}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refuses the connection (HTTP {error.status})"
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error.strerror or type(error.os_error).__name__
-        return f"cannot connect to {error.host}:{error.port} ({cause})"
+        proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        return f"cannot connect to {proxy}{error.host}:{error.port} ({cause})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return _WORDS.get(type(error).__name__, type(error).__name__)
+
+
+def hint_for(error: BaseException) -> Hint | None:
+    """What can be done about a failure that will not pass by itself; None for any other."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Hint.CHECK_CERTIFICATES
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return Hint.SET_PROXY
+    return None
 
 
 _WORDS = {

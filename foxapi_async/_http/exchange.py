@@ -9,17 +9,20 @@ from typing import ClassVar, Self
 
 import attrs
 
+from foxapi_async._errors import Hint
+
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error
     """No connection, or a broken one.
 
-    `reason` describes it without secrets; `final` means that a retry cannot help.
+    `reason` describes it without secrets; `final` means that a retry cannot help; `hint` says what can be done.
     """
 
-    def __init__(self, reason: str, *, final: bool = False) -> None:
+    def __init__(self, reason: str, *, final: bool = False, hint: Hint | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.final = final
+        self.hint = hint
 
 
 # A sent request does not end at its limit while bytes of its answer keep arriving. A pause of `PAUSE` seconds

@@ -19,9 +19,11 @@ from foxapi_async._http.client_session import (
     NO_TIMEOUT,
     USER_AGENT,
     describe,
+    hint_for,
     make_session,
 )
 from foxapi_async._http.exchange import ExchangeFailed
+from foxapi_async._http.proxy import Proxy
 
 MAX_HOPS = 5
 
@@ -74,18 +76,20 @@ class FileClient:
 
     Args:
         session: the aiohttp session.
+        proxy: the proxy that https requests go through.
         middlewares: replace those of a user's session, so that it repeats nothing; None for our own session.
     """
 
     _session: aiohttp.ClientSession
+    _proxy: Proxy
     _middlewares: tuple[aiohttp.ClientMiddlewareType, ...] | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def short_lived(cls) -> AsyncGenerator[FileClient]:
+    async def short_lived(cls, proxy: Proxy) -> AsyncGenerator[FileClient]:
         """A client with its own connection, for a file that is fetched after its session was closed."""
         async with make_session(aiohttp.TCPConnector(limit=1)) as session:
-            yield cls(session)
+            yield cls(session, proxy)
 
     @contextlib.asynccontextmanager
     async def get(
@@ -116,13 +120,14 @@ class FileClient:
     ) -> aiohttp.ClientResponse:
         # Compression does not shrink images, and the length after decompression cannot be checked.
         own = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-        final = False
+        final, hint = False, None
         if self._session.closed:  # the session was closed between two hops
             raise ExchangeFailed("the session was closed")
         try:
+            address = URL(url, encoded="%" in url)
             async with asyncio.timeout(seconds):
                 return await self._session.get(
-                    URL(url, encoded="%" in url),
+                    address,
                     headers={**own, **headers},
                     allow_redirects=False,
                     raise_for_status=False,
@@ -132,6 +137,7 @@ class FileClient:
                     max_field_size=MAX_HEADER_BYTES,
                     max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
+                    **self._proxy.options_for(address),
                 )
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection in {connect:g} s"
@@ -140,12 +146,12 @@ class FileClient:
         except ExchangeFailed as error:
             reason = error.reason
         except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
-            reason = describe(error)
+            reason, hint = describe(error), hint_for(error)
         except ValueError:  # includes aiohttp's InvalidURL
             reason, final = "not the address of a file", True
         except NETWORK as error:
-            reason = describe(error)
-        raise ExchangeFailed(reason, final=final)
+            reason, hint = describe(error), hint_for(error)
+        raise ExchangeFailed(reason, final=final, hint=hint)
 
 
 def check_hop(source: str, location: str) -> str:

@@ -20,8 +20,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from foxapi_async._errors import ConfigurationError
-from foxapi_async._http.account import Account, Redactor, Secret
+from foxapi_async._errors import ConfigurationError, Hint
+from foxapi_async._http.account import DEFAULT_BASE_URL, Account, Redactor, Secret
 from foxapi_async._http.client_session import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -29,11 +29,13 @@ from foxapi_async._http.client_session import (
     NO_TIMEOUT,
     USER_AGENT,
     describe,
+    hint_for,
     make_session,
     never_repeat,
 )
 from foxapi_async._http.exchange import Exchange, ExchangeFailed, ExchangeTimeouts, TimedExchange
 from foxapi_async._http.file_client import FileClient
+from foxapi_async._http.proxy import Proxy
 from foxapi_async._threads import in_thread
 from foxapi_async._wire.json_values import MAX_JSON_BYTES, make_document
 from foxapi_async._wire.requests import Call, Failure, Headers, Reply
@@ -69,13 +71,17 @@ class _Body(aiohttp.BytesIOPayload):
 class Transport:
     """The connections of one session, on the event loop where it was opened."""
 
-    def __init__(self, account: Account, *, connections: int, http: aiohttp.ClientSession | None) -> None:
+    def __init__(
+        self, account: Account, proxy: Proxy, *, connections: int, http: aiohttp.ClientSession | None
+    ) -> None:
         self._connections = connections
         self._given = http
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
         self._root = account.base_url
         self._origin = str(URL(account.base_url).origin())
+        self._proxy = proxy
+        self._options = proxy.options_for(URL(account.base_url))
         self._redactor = Redactor(account.key)
         self._read_timeouts = ExchangeTimeouts(READ_SECONDS)
         self._large: asyncio.Lock = asyncio.Lock()
@@ -116,7 +122,7 @@ class Transport:
         """A client for result files over our connections, without the key; None after `close`."""
         if self._reads is None or self._reads.closed:
             return None
-        return FileClient(self._reads, None if self._given is None else (never_repeat,))
+        return FileClient(self._reads, self._proxy, None if self._given is None else (never_repeat,))
 
     async def read(self, path: str) -> Reply | Failure:
         """The reply to a GET that may be repeated. It uses a kept connection, and takes `READ_SECONDS` at most."""
@@ -156,6 +162,7 @@ class Transport:
         body: Any,
         exchange: Exchange | TimedExchange,
     ) -> Reply | Failure:
+        hint = None
         try:
             if session is None or session.closed:
                 return Failure(reason="the session is closed", sent=False)
@@ -173,6 +180,7 @@ class Transport:
                     max_field_size=MAX_HEADER_BYTES,
                     max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
+                    **self._options,
                 )
                 return await self._read_reply(response, exchange)
         except TimeoutError:
@@ -180,13 +188,20 @@ class Transport:
         except ExchangeFailed as error:
             reason = error.reason
         except NETWORK as error:
-            reason = describe(error)
+            reason, hint = describe(error), self._hint_for(error)
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = None  # its frames hold aiohttp's data, or a reply with the key
             raise
         finally:
             exchange.close()  # a scheduled writer must not send a request that is about to be reported as unsent
-        return Failure(reason=reason, sent=exchange.sent)
+        return Failure(reason=reason, sent=exchange.sent, hint=hint)
+
+    def _hint_for(self, error: BaseException) -> Hint | None:
+        if not isinstance(error, aiohttp.ClientConnectorDNSError):
+            return hint_for(error)
+        if (proxy := self._options.get("proxy")) and error.host == proxy.host:
+            return Hint.SET_PROXY
+        return Hint.SERVICE_MOVED if self._root == DEFAULT_BASE_URL else Hint.CHECK_ADDRESS
 
     async def _read_reply(
         self, response: aiohttp.ClientResponse, exchange: Exchange | TimedExchange

@@ -168,7 +168,7 @@ def _uncertain(what: str, key: str, status: int | None = None) -> UncertainSubmi
 
 
 def _not_sent(failure: Failure) -> ConnectionFailedError:
-    return ConnectionFailedError(f"{failure.reason}; nothing was sent", retryable=True)
+    return ConnectionFailedError(f"{failure.reason}; nothing was sent", retryable=True, hint=failure.hint)
 
 
 def judge_read(
@@ -189,7 +189,7 @@ def judge_read(
         fresh: whether the task was submitted a moment ago: a 404 may come from a replica that lags behind.
     """
     if isinstance(outcome, Failure):
-        lost = ConnectionFailedError(f"could not reach the service: {outcome.reason}")
+        lost = ConnectionFailedError(f"could not reach the service: {outcome.reason}", hint=outcome.hint)
         return _read_verdict(lost, kind, task_id, again=True)
     status = outcome.status
     unreadable: ResponseDecodeError | None = None

@@ -65,6 +65,7 @@ class Failure:
 
     reason: str
     sent: bool
+    hint: Hint | None = None
 
 
 def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Call:

@@ -10,7 +10,14 @@ import traceback
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from foxapi_async._errors import FoxError, Hint, InvalidRequestError, with_hint
+from foxapi_async._errors import (
+    NEWER_ADDRESS,
+    OWN_AUTHORITY,
+    FoxError,
+    Hint,
+    InvalidRequestError,
+    with_hint,
+)
 from foxapi_async.cli import _exits
 
 if TYPE_CHECKING:
@@ -20,6 +27,8 @@ if TYPE_CHECKING:
 _SHELL_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
     Hint.CHECK_ACCOUNT: "check your account before you send it again",
+    Hint.CHECK_ADDRESS: "check FOXAPI_BASE_URL",
+    Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.CHECK_NETWORK: "check the network and FOXAPI_BASE_URL",
     Hint.EXPECT_ID: "if its id still arrives, it is shown with the command that resumes it",
     Hint.GIVE_FORMAT: "use --format",
@@ -33,8 +42,10 @@ _SHELL_WORDS: dict[Hint, str] = {
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",
     Hint.RUN_AGAIN: "then run the same command again: it continues where it stopped",
     Hint.SEND_RAW: "to send a field unchecked, use --param KEY=VALUE",
+    Hint.SERVICE_MOVED: f"check the network; if that works, try FOXAPI_BASE_URL={NEWER_ADDRESS}, the service's newer address",
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
+    Hint.SET_PROXY: "set HTTPS_PROXY to http://host:port, or unset it",
 }
 _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_key")
 

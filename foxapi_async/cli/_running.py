@@ -93,4 +93,4 @@ async def _emulated(seconds: float, settings: dict[str, Any]) -> AsyncGenerator[
     from foxapi_async.emulator import Emulator  # noqa: PLC0415 - a web server, rarely needed
 
     async with Emulator(seconds=seconds) as emulator:
-        yield FoxSession(emulator.key, base_url=emulator.url, **settings)
+        yield FoxSession(emulator.key, base_url=emulator.url, proxy=None, **settings)

@@ -25,6 +25,7 @@ from foxapi_async._handles.result import file_of
 from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
+from foxapi_async._http.proxy import Proxy
 from foxapi_async._wire.replies import ResultFile, TaskReply
 from foxapi_async.emulator import Fault
 
@@ -844,7 +845,7 @@ async def test_connections_that_are_closed_are_broken_not_a_bug():
     connection.
     """
     async with aiohttp.ClientSession() as closing:
-        client = FileClient(closing)
+        client = FileClient(closing, Proxy())
 
     with pytest.raises(ExchangeFailed, match="the session was closed"):
         async with client.get("http://127.0.0.1:9/fox", {}, 10, 10):

@@ -174,6 +174,7 @@ SIGNATURES = {
             "http": None,
             "hooks": (),
             "allow_http": False,
+            "proxy": "environment",
         },
     ),
     FoxSession.submit: (["self", "request"], {"timeout": UNSET}),

@@ -10,6 +10,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from foxapi_async._http import client_session
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient
+from foxapi_async._http.proxy import Proxy
 
 KEY = ConnectionKey("fox.example", 443, True, True, None, None, None)
 
@@ -48,7 +49,7 @@ async def test_a_session_of_the_user_repeats_no_download():
     server = await asyncio.start_server(answered_by_closing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, aiohttp.ClientSession() as session:
-        client = FileClient(session, (client_session.never_repeat,))
+        client = FileClient(session, Proxy(), (client_session.never_repeat,))
         with pytest.raises(ExchangeFailed, match="the server closed the connection"):
             async with client.get(f"http://127.0.0.1:{port}/fox", {}, 5, 5):
                 pass
@@ -57,7 +58,7 @@ async def test_a_session_of_the_user_repeats_no_download():
 async def test_a_connection_that_cannot_be_made_is_not_a_repeat():
     """The middleware passes that on as it is: nothing was sent."""
     async with aiohttp.ClientSession() as session:
-        client = FileClient(session, (client_session.never_repeat,))
+        client = FileClient(session, Proxy(), (client_session.never_repeat,))
         with pytest.raises(ExchangeFailed, match=r"cannot connect to 127\.0\.0\.1:9"):
             async with client.get("http://127.0.0.1:9/fox", {}, 5, 5):
                 pass

@@ -1,0 +1,89 @@
+"""Decides which requests go through an HTTP proxy.
+
+Only https requests do. The proxy passes their bytes on (CONNECT, RFC 9110 section 9.3.6), and sees no key and no
+file. Requests to this machine never do.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Mapping
+from typing import TypedDict
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+from yarl import URL
+
+from foxapi_async._errors import ConfigurationError, Hint
+from foxapi_async._http.account import Secret, is_loopback
+
+ENVIRONMENT = "environment"
+
+
+class ProxyOptions(TypedDict, total=False):
+    """What aiohttp gets with a request that goes through a proxy."""
+
+    proxy: URL
+    proxy_headers: Mapping[str, str]
+
+
+@attrs.frozen
+class Proxy:
+    """The proxy of a session, and which hosts it serves.
+
+    Attributes:
+        address: its address, without a user name and password; None if there is none.
+        login: the value of its Proxy-Authorization header, if it needs one.
+        obeys_no_proxy: whether NO_PROXY names hosts that are reached without it.
+    """
+
+    address: URL | None = None
+    login: Secret | None = None
+    obeys_no_proxy: bool = False
+
+    def options_for(self, url: URL) -> ProxyOptions:
+        """The options of a request to this address; none if it goes there directly."""
+        host = url.host or ""
+        if self.address is None or url.scheme != "https" or is_loopback(host):
+            return {}
+        # In NO_PROXY a name may have a port. An IPv6 address has colons of its own.
+        if self.obeys_no_proxy and proxy_bypass(host if ":" in host else f"{host}:{url.port}"):
+            return {}
+        headers = {} if self.login is None else {"Proxy-Authorization": self.login}
+        return {"proxy": self.address, "proxy_headers": headers}
+
+
+def resolve_proxy(given: object) -> Proxy | ConfigurationError:
+    """The proxy that a session's `proxy` setting describes: an address, None, or "environment".
+
+    A fault is returned as an error, because the address may hold a password. The caller raises it in a frame that
+    does not hold the address.
+    """
+    if given is None:
+        return Proxy()
+    if given != ENVIRONMENT:
+        return _parse(given, "proxy", obeys_no_proxy=False)
+    # The variables, or the settings of macOS and Windows.
+    address = getproxies().get("https")
+    return _parse(address, "HTTPS_PROXY", obeys_no_proxy=True) if address else Proxy()
+
+
+def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | ConfigurationError:
+    text = given.strip() if isinstance(given, str) else ""
+    shown: object = text.rpartition("@")[2] if isinstance(given, str) else given
+    parts = port = None
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        port = parts.port or 80
+    if parts is None or port is None or parts.scheme != "http" or not parts.hostname:
+        return ConfigurationError(
+            f"{name}={shown!r} is not the address of an HTTP proxy", hint=Hint.SET_PROXY
+        )
+    login = None
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        login = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
+    address = URL.build(scheme="http", host=parts.hostname, port=port)
+    return Proxy(address, login, obeys_no_proxy)

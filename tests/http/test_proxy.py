@@ -1,0 +1,407 @@
+"""Requests through a proxy: a real one, which answers CONNECT, in front of a real TLS service."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import ssl
+import sys
+
+import aiohttp.connector
+import attrs
+import pytest
+import trustme
+from yarl import URL
+
+from foxapi_async import ConfigurationError, ConnectionFailedError, DownloadError, FoxSession, RetryPolicy
+from foxapi_async._handles.result import GeneratedImage
+from foxapi_async._http.proxy import Proxy, resolve_proxy
+from foxapi_async.emulator import Emulator, Fault
+
+REQUEST = {"model": "grok-imagine-image", "prompt": "a red fox"}
+SERVICE, FILES = "api.fox.example", "files.fox.example"
+AUTHORITY = trustme.CA()
+ONE_TRY = RetryPolicy(tries=1)
+
+
+async def _pass_on(reader, writer):
+    """Copy the bytes of one direction until it ends."""
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
+async def _join(reader, writer, port):
+    """Join a connection to another one, to this port."""
+    far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
+
+
+@attrs.define
+class ConnectProxy:
+    """A proxy that knows some hosts, and no others.
+
+    Attributes:
+        routes: the port on this machine of each host.
+        login: the user name and password that it asks for, if any.
+        asked: the targets of all CONNECTs that it has served.
+        heads: all that it was sent in clear.
+    """
+
+    routes: dict[str, int] = attrs.field(factory=dict)
+    login: str | None = None
+    port: int = 0
+    asked: list[str] = attrs.field(factory=list)
+    heads: list[str] = attrs.field(factory=list)
+
+    async def take(self, reader, writer):
+        """Serve one connection."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        method, target, _ = head.split("\r\n")[0].split(" ")
+        host = target.rpartition(":")[0]
+        login = base64.b64encode((self.login or "").encode()).decode()
+        if self.login and f"Proxy-Authorization: Basic {login}\r\n" not in head:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        elif method == "CONNECT" and host in self.routes:
+            self.asked.append(target)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await _join(reader, writer, self.routes[host])
+        else:
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    @property
+    def url(self):
+        """Its address, with its login."""
+        return f"http://{f'{self.login}@' if self.login else ''}127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+async def proxy(emulator, monkeypatch):
+    """A proxy before a service with TLS. No name of it can be resolved: only the proxy knows the way."""
+    made = ConnectProxy()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert(SERVICE, FILES).configure_cert(context)
+    trusting = ssl.create_default_context()
+    AUTHORITY.configure_trust(trusting)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trusting)
+
+    async def unwrap(reader, writer):
+        await _join(reader, writer, URL(emulator.url).port)
+
+    tasks = set()
+
+    def held(take):
+        def start(reader, writer):
+            task = asyncio.get_running_loop().create_task(take(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        return start
+
+    async with contextlib.AsyncExitStack() as stack:
+        service = await asyncio.start_server(held(unwrap), "127.0.0.1", 0, ssl=context)
+        server = await asyncio.start_server(held(made.take), "127.0.0.1", 0)
+        for each in (service, server):
+            stack.callback(each.close)
+        made.routes = dict.fromkeys((SERVICE, FILES), service.sockets[0].getsockname()[1])
+        made.port = server.sockets[0].getsockname()[1]
+        yield made
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def emulator():
+    """A service whose result files are on another host, over TLS."""
+    async with Emulator(seconds=0.3) as running:
+        yield running
+
+
+def _session(emulator, **settings):
+    return FoxSession(emulator.key, base_url=f"https://{SERVICE}", retry=ONE_TRY, **settings)
+
+
+async def test_a_submit_and_its_polls_go_through_the_proxy(emulator, proxy):
+    """The generation is made, over one connection for the submit and one kept for the polls."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        result = await fox.generate(REQUEST)
+
+    assert (len(result.images), proxy.asked) == (1, [f"{SERVICE}:443"] * 2)
+
+
+async def test_an_upload_goes_through_the_proxy(emulator, proxy):
+    """The file is stored."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        stored = await fox.upload(b"\x89PNG\r\n\x1a\n" + bytes(100), filename="fox.png")
+
+    assert (stored.size, proxy.asked) == (108, [f"{SERVICE}:443"])
+
+
+async def test_a_download_goes_through_the_proxy(emulator, proxy, tmp_path):
+    """The file is fetched from its own host, in a tunnel of its own."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        result = await fox.generate(REQUEST)
+        path = URL(result.images[0].url).path
+        image = attrs.evolve(result.images[0], url=f"https://{FILES}{path}")
+        await image.save(tmp_path / "fox")
+
+    assert f"{FILES}:443" in proxy.asked
+
+
+async def test_a_download_after_the_session_uses_the_same_proxy(emulator, proxy):
+    """An image remembers the setting of its session."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        result = await fox.generate(REQUEST)
+    image = attrs.evolve(result.images[0], url=f"https://{FILES}{URL(result.images[0].url).path}")
+
+    assert len(await image.read()) > 0
+    assert f"{FILES}:443" in proxy.asked
+
+
+async def test_a_value_without_a_session_takes_the_proxy_of_the_environment(emulator, proxy, monkeypatch):
+    """An image that was unpickled is fetched through HTTPS_PROXY."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        result = await fox.generate(REQUEST)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    image = GeneratedImage(url=f"https://{FILES}{URL(result.images[0].url).path}")
+
+    assert len(await image.read()) > 0
+
+
+async def test_a_value_without_a_session_refuses_a_wrong_proxy(monkeypatch):
+    """The error names the variable."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        await GeneratedImage(url=f"https://{FILES}/fox").read()
+
+
+async def test_the_environment_names_the_proxy(emulator, proxy, monkeypatch):
+    """HTTPS_PROXY needs no setting."""
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+    async with _session(emulator) as fox:
+        await fox.generate(REQUEST)
+
+    assert proxy.asked
+
+
+async def test_the_proxy_gets_its_login_and_never_the_key(emulator, proxy):
+    """The login is decoded from the address; the key is only inside the tunnel."""
+    proxy.login = "fox:a b"
+    async with _session(emulator, proxy=f"http://fox:a%20b@127.0.0.1:{proxy.port}") as fox:
+        await fox.generate(REQUEST)
+
+    assert proxy.asked
+    assert emulator.key not in "".join(proxy.heads)
+
+
+async def test_a_proxy_that_refuses_is_named_and_nothing_was_sent(emulator, proxy):
+    """The error says what answered, and what to change. It does not show the password."""
+    proxy.login = "fox:secret-word"
+    async with _session(emulator, proxy=f"http://fox:wrong-word@127.0.0.1:{proxy.port}") as fox:
+        with pytest.raises(ConnectionFailedError) as caught:
+            await fox.submit(REQUEST)
+
+    assert (caught.value.charged, emulator.billed) == ("no", 0)
+    assert str(caught.value) == (
+        "the proxy refuses the connection (HTTP 407); nothing was sent; "
+        "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None"
+    )
+
+
+async def test_a_proxy_that_refuses_a_download_is_named(emulator, proxy):
+    """The error of the file has the same hint."""
+    async with _session(emulator, proxy=proxy.url) as fox:
+        result = await fox.generate(REQUEST)
+        image = attrs.evolve(result.images[0], url="https://other.fox.example/fox.png")
+        with pytest.raises(DownloadError, match=r"the proxy refuses .* HTTPS_PROXY"):
+            await image.read()
+
+
+async def test_a_proxy_that_cannot_be_reached_is_named(emulator, proxy, unused_tcp_port):
+    """The error says that it is the proxy."""
+    async with _session(emulator, proxy=f"http://127.0.0.1:{unused_tcp_port}") as fox:
+        with pytest.raises(ConnectionFailedError, match="cannot connect to the proxy"):
+            await fox.submit(REQUEST)
+
+
+async def test_a_proxy_whose_name_cannot_be_resolved_is_named(emulator, proxy):
+    """The hint is about the proxy, not about the service."""
+    async with _session(emulator, proxy="http://no-such-proxy.invalid:3128") as fox:
+        with pytest.raises(ConnectionFailedError, match=r"no-such-proxy\.invalid:3128 .* HTTPS_PROXY"):
+            await fox.submit(REQUEST)
+
+
+async def test_requests_to_this_machine_go_directly(emulator, proxy, monkeypatch):
+    """Neither the environment nor the setting sends a local service through a proxy."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with FoxSession(emulator.key, base_url=emulator.url, proxy=proxy.url) as fox:
+        await fox.generate(REQUEST)
+
+    assert proxy.heads == []
+
+
+async def test_a_session_of_the_user_keeps_its_own_proxy(emulator, proxy, monkeypatch):
+    """With `http` the environment is not read: that session has its own settings."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://no-such-proxy.invalid:3128")
+    async with (
+        aiohttp.ClientSession(proxy=proxy.url) as http,
+        _session(emulator, http=http) as fox,
+    ):
+        await fox.generate(REQUEST)
+
+    assert proxy.asked
+
+
+def test_a_proxy_beside_a_session_of_the_user_is_refused():
+    """The error says where the proxy belongs."""
+    with pytest.raises(ConfigurationError, match="give the proxy to that session"):
+        FoxSession("sk-12345678", http=object(), proxy=None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "socks5://127.0.0.1:1080",
+        "https://proxy.example:3128",
+        "http://proxy.example:no-port",
+        "http://",
+        "http://[::1",
+        7,
+        "",
+    ],
+)
+def test_another_address_is_refused(address):
+    """The error shows the value and the form."""
+    with pytest.raises(ConfigurationError, match=r"proxy=.* give proxy= or HTTPS_PROXY as http://host:port"):
+        FoxSession("sk-12345678", proxy=address)
+
+
+def test_a_wrong_variable_is_named(monkeypatch):
+    """HTTPS_PROXY is refused before anything is sent."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY='socks5://127"):
+        FoxSession("sk-12345678")
+
+
+def test_a_refused_address_does_not_show_its_password():
+    """Only the part after the @ is shown."""
+    refusal = resolve_proxy("socks5://fox:secret-word@127.0.0.1:1080")
+
+    assert "secret-word" not in str(refusal)
+    assert "127.0.0.1:1080" in str(refusal)
+
+
+def test_a_login_is_not_in_a_repr():
+    """It is a secret."""
+    proxy = resolve_proxy("http://fox:secret-word@proxy.example:3128")
+
+    assert "secret" not in repr(proxy)
+    assert base64.b64encode(b"fox:secret-word").decode() not in repr(proxy)
+
+
+@pytest.mark.parametrize(
+    ("url", "direct"),
+    [
+        ("https://api.fox.example", True),
+        ("https://fox.example/v1", True),
+        ("https://fox.example:8443/v1", True),
+        ("https://redfox.example", False),
+        ("https://port.example:9000", True),
+        ("https://port.example", False),
+        ("https://[2001:db8::1]:443", True),
+        ("https://[2001:db8::2]:443", False),
+        ("http://other.example", True),
+        ("https://localhost:1", True),
+        ("https://127.0.0.2", True),
+        ("https://[::1]", True),
+    ],
+)
+def test_no_proxy_excepts_hosts(monkeypatch, url, direct):
+    """NO_PROXY names hosts, domains and ports. Plain http and this machine never use a proxy."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "fox.example,port.example:9000,2001:db8::1")
+    found = resolve_proxy("environment")
+
+    assert (found.options_for(URL(url)) == {}) == direct
+
+
+def test_no_proxy_is_not_asked_for_a_given_proxy(monkeypatch):
+    """A setting in code is for all hosts."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    assert resolve_proxy("http://proxy.example").options_for(URL("https://fox.example"))
+
+
+def test_no_variable_means_no_proxy():
+    """Without HTTPS_PROXY nothing goes through one."""
+    assert resolve_proxy("environment") == Proxy()
+
+
+async def test_a_command_works_behind_a_proxy_with_its_own_authority(emulator, proxy, tmp_path):
+    """A process finds the proxy and the certificates by HTTPS_PROXY and SSL_CERT_FILE alone."""
+    # The service behind the TLS calls its own files http.
+    found = [{"url": f"https://{FILES}/files/results/{{id}}/0.jpg"}]
+    emulator.add_fault(Fault.altered("result", {"results": found}))
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    environment = {
+        **os.environ,
+        "FOXAPI_API_KEY": emulator.key,
+        "FOXAPI_BASE_URL": f"https://{SERVICE}",
+        "HTTPS_PROXY": proxy.url,
+        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-W", "error", "-m", "foxapi_async", "generate", "a red fox", "--out", str(tmp_path / "out")),
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+
+    assert (process.returncode, len(list((tmp_path / "out").iterdir()))) == (0, 1), said.decode()
+    assert {SERVICE, FILES} == {target.partition(":")[0] for target in proxy.asked}
+
+
+# What else keeps a connection from being made.
+
+
+async def test_an_unknown_authority_is_explained(emulator, proxy, monkeypatch):
+    """The error names the variable that this package reads, and the one that it does not."""
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())
+    async with _session(emulator, proxy=proxy.url) as fox:
+        with pytest.raises(ConnectionFailedError) as caught:
+            await fox.submit(REQUEST)
+
+    assert "certificate" in caught.value.what_happened
+    assert "set SSL_CERT_FILE to its file (REQUESTS_CA_BUNDLE is not read)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("https://no-such-host.invalid", "check base_url= or FOXAPI_BASE_URL"),
+        (None, "try base_url='https://api.aihubmax.com', the service's newer address"),
+    ],
+)
+async def test_a_name_that_cannot_be_resolved_is_explained(unknown_hosts, address, advice):
+    """The hint is about the address; for the default one it names the service's newer one."""
+    async with FoxSession("sk-12345678", base_url=address, retry=ONE_TRY, proxy=None) as fox:
+        with pytest.raises(ConnectionFailedError, match="cannot connect to") as caught:
+            await fox.submit(REQUEST)
+
+    assert advice in str(caught.value)
+
+
+@pytest.fixture
+def unknown_hosts(monkeypatch):
+    """A network that knows no name."""
+
+    async def resolve(*_args, **_options):
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(aiohttp.connector.DefaultResolver, "resolve", resolve)
