@@ -43,6 +43,10 @@ class Proxy:
     login: Secret | None = None
     obeys_no_proxy: bool = False
 
+    def is_used_for(self, address: str) -> bool:
+        """Whether requests to this address go through it."""
+        return bool(self.options_for(URL(address)))
+
     def options_for(self, url: URL) -> ProxyOptions:
         """The options of a request to this address; none if it goes there directly."""
         host = url.host or ""

@@ -149,6 +149,13 @@ def emulator(args: Namespace, _screen: Screen) -> int:
     return run_emulator(args)
 
 
+def doctor(args: Namespace, screen: Screen) -> int:
+    """Check what a command needs."""
+    from foxapi_async.cli._doctor import examine  # noqa: PLC0415 - rarely needed
+
+    return run(examine(Path(args.out), screen), screen)
+
+
 def completion(args: Namespace, screen: Screen) -> int:
     """Print a completion script."""
     try:
@@ -174,6 +181,7 @@ COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "models": models,
     "serve": serve,
     "emulator": emulator,
+    "doctor": doctor,
     "completion": completion,
 }
 

@@ -121,6 +121,7 @@ EXAMPLES = {
     "models": ("", "--json"),
     "serve": ("--emulator", "--port 9000 --out pictures"),
     "emulator": ("--port 8765", "--port 8765 --fault-rate 0.05"),
+    "doctor": ("", "--json"),
     "completion": ("bash", "fish"),
 }
 """Two command lines for the end of each command's help."""
@@ -374,6 +375,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "models": ("list the known models and their fields", lambda _: None),
     "serve": ("make images on a page in your browser", _add_serve),
     "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),
+    "doctor": ("check the key, the address, proxy, certificate, clock and disk; nothing is billed", _add_out),
     "completion": ("print a script that completes commands in your shell", _add_completion),
 }
 """Each command: what it does, and what adds its options."""

@@ -24,6 +24,7 @@ COMMANDS = (
     "models",
     "serve",
     "emulator",
+    "doctor",
     "completion",
 )
 NETWORK = {"aiohttp", "asyncio", "backoff"}

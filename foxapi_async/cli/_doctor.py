@@ -1,0 +1,150 @@
+"""Checks what a command needs: key, address, proxy, certificate, clock and disk. Nothing is billed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import attrs
+
+from foxapi_async._errors import ConfigurationError, FoxError, Hint, NotFoundError
+from foxapi_async._http.account import DEFAULT_BASE_URL, Account, resolve_account
+from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
+from foxapi_async._http.transport import Transport
+from foxapi_async._policy.verdict import Verdict
+from foxapi_async._policy.verdicts import judge_read
+from foxapi_async._version import __version__
+from foxapi_async._wire import requests
+from foxapi_async._wire.headers import parse_date
+from foxapi_async._wire.requests import Failure, Reply
+from foxapi_async._wire.texts import duration
+from foxapi_async.cli import _exits
+from foxapi_async.cli._messages import message_of
+from foxapi_async.cli._screen import Screen
+
+# No task has this id, so the service answers 404 if it accepts the key.
+_NO_TASK = "foxapi-doctor"
+# Stands for a key that is missing or wrong, so that the rest can still be checked.
+_NO_KEY = "sk-00000000"
+_CLOCK_SECONDS = 30.0
+_LEAST_FREE = 100 * 1024 * 1024
+
+
+@attrs.frozen
+class Examined:
+    """The result of one check.
+
+    Attributes:
+        check: its name.
+        text: what was found, and what mends it.
+        status: the exit status that it stands for; 0 if nothing is wrong.
+    """
+
+    check: str
+    text: str
+    status: int = _exits.DONE
+
+    @classmethod
+    def of(cls, check: str, error: FoxError) -> Examined:
+        """An error in the words of the shell."""
+        return cls(check, message_of(error), _exits.status_of(error))
+
+
+async def examine(out: Path, screen: Screen) -> int:
+    """Make all checks, and show each as soon as it is made. Returns the exit status of the worst one."""
+    findings: list[Examined] = []
+
+    def show(finding: Examined) -> None:
+        screen.line(f"{'bad' if finding.status else 'ok':<4} {finding.check:<12} {finding.text}")
+        screen.data({"check": finding.check, "ok": not finding.status, "message": finding.text})
+        findings.append(finding)
+
+    show(Examined("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
+    account = resolve_account(None, None, allow_http=False, environ=os.environ)
+    has_key = not (isinstance(account, ConfigurationError) and account.hint is Hint.SET_KEY)
+    if isinstance(account, ConfigurationError) and not has_key:
+        show(Examined.of("key", account))
+        account = resolve_account(_NO_KEY, None, allow_http=False, environ=os.environ)
+    else:
+        show(Examined("key", "a key is set"))
+    proxy = resolve_proxy(ENVIRONMENT)
+    show(_address(account))
+    show(_proxy(proxy, account))
+    show(_disk(out))
+    if isinstance(account, Account) and isinstance(proxy, Proxy):
+        for finding in await _service(account, proxy, has_key=has_key):
+            show(finding)
+    return max(finding.status for finding in findings)
+
+
+def _address(account: Account | ConfigurationError) -> Examined:
+    if isinstance(account, ConfigurationError):
+        return Examined.of("address", account)
+    where = "the default" if account.base_url == DEFAULT_BASE_URL else "from FOXAPI_BASE_URL"
+    return Examined("address", f"{account.base_url}, {where}")
+
+
+def _proxy(proxy: Proxy | ConfigurationError, account: Account | ConfigurationError) -> Examined:
+    if isinstance(proxy, ConfigurationError):
+        return Examined.of("proxy", proxy)
+    if proxy.address is None:
+        return Examined("proxy", "none")
+    used = isinstance(account, Account) and proxy.is_used_for(account.base_url)
+    return Examined("proxy", f"{proxy.address}{'' if used else ', which is not used for this address'}")
+
+
+def _disk(out: Path) -> Examined:
+    """Whether files can be written to the folder, or to where it would be made."""
+    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        text = f"{folder} cannot be written to ({error.strerror}); choose another --out"
+        return Examined("disk", text, _exits.FAILED)
+    room = f"{free // 1_000_000:,} MB are free in {folder}"
+    return (
+        Examined("disk", f"only {room}; free some space", _exits.FAILED)
+        if free < _LEAST_FREE
+        else Examined("disk", room)
+    )
+
+
+async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Examined]:
+    """Ask the service for a task that does not exist: a read, which bills nothing."""
+    transport = Transport(account, proxy, connections=1, http=None)
+    transport.open()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        outcome = await transport.read(requests.task_path(_NO_TASK))
+    finally:
+        await transport.close()
+    verdict = judge_read(outcome, lambda reply: reply, "fetch")
+    if isinstance(verdict, Verdict) and (isinstance(outcome, Failure) or verdict.edge):
+        return [Examined.of("connection", verdict.error)]
+    assert isinstance(outcome, Reply)  # noqa: S101 - a failure has a verdict
+    secure = ", and its certificate is accepted" if account.base_url.startswith("https:") else ""
+    findings = [Examined("connection", f"it answers in {loop.time() - began:.1f} s{secure}")]
+    findings.extend(_clock(parse_date(outcome.headers.get("Date"))))
+    if has_key and isinstance(verdict, Verdict) and not isinstance(verdict.error, NotFoundError):
+        findings.append(Examined.of("account", verdict.error))
+    elif has_key:
+        findings.append(Examined("account", "the service accepts the key"))
+    return findings
+
+
+def _clock(now: float | None) -> list[Examined]:
+    """How far this machine's clock is from the service's, which is `now` in Unix time."""
+    if now is None:
+        return []
+    ahead = time.time() - now
+    text = f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the service's"
+    if abs(ahead) > _CLOCK_SECONDS:
+        return [Examined("clock", f"{text}; set it, because certificates depend on it", _exits.FAILED)]
+    return [Examined("clock", text)]
