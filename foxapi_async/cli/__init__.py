@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from foxapi_async.cli._parser import USAGE, build_parser
+from foxapi_async.cli._streams import standard_streams
 
 __all__ = ["main"]
 
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all done, 1 some task failed, 2 a wrong command line or request, 3 a wrong configuration or a refused
         account, 4 the budget of a batch reached, 130 interrupted (Ctrl-C), 143 terminated.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    with standard_streams():
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(words: list[str]) -> int:
     parser = build_parser(words)
     try:
         args = parser.parse_args(words)
@@ -51,9 +56,7 @@ def _run(args: Namespace) -> int:
             return _exits.INTERRUPTED
         except Exception as error:  # a bug of ours: the user gets one line
             if args.debug:
-                import traceback  # noqa: PLC0415 - only a fault needs it
-
-                traceback.print_exc()
+                screen.trace(error)
             hint = "please report it" if args.debug else "--debug shows where"
             screen.error(f"internal error: {type(error).__name__}: {error} ({hint})")
             return _exits.FAILED

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import logging
 import shlex
-import traceback
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -104,7 +103,7 @@ def report(error: FoxError, screen: Screen, *, about: str = "", debug: bool = Fa
     screen.error(f"{about}: {message_of(error)}" if about else message_of(error))
     screen.data(object_of(error))
     if debug:
-        traceback.print_exception(error)
+        screen.trace(error)
     return _exits.status_of(error)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import functools
 import math
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from foxapi_async._version import __version__
+from foxapi_async.cli._streams import put
 
 DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
@@ -69,6 +71,9 @@ class _Parser(argparse.ArgumentParser):
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        put(file or sys.stderr, message)
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")

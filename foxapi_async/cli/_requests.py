@@ -155,14 +155,18 @@ def read_prompt(prompt: str) -> str:
     """The prompt, or standard input if it is `-`.
 
     Raises:
-        InvalidRequestError: standard input is not text.
+        InvalidRequestError: standard input is closed, cannot be read, or is not text.
     """
     if prompt != "-":
         return prompt
+    problem = "PROMPT -: standard input: there is none"
     try:
-        return sys.stdin.read().strip()
+        if sys.stdin is not None:
+            return sys.stdin.read().strip()
     except UnicodeDecodeError:
         problem = "PROMPT -: standard input is not text in this terminal's encoding"
+    except OSError as error:
+        problem = f"PROMPT -: standard input: {_reason(error)}"
     raise InvalidRequestError(problem)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -18,22 +17,13 @@ if TYPE_CHECKING:
 
 # The session takes longer than this to close only if a submit still waits for its answer.
 _SOON = 0.5
-_STDERR = 2
 _WAITING = "waiting for the answer to a sent request; Ctrl-C again ends at once"
 
 
 def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
     """The exit status of `work`; 128 and the signal's number if one ended it."""
-    _occupy_standard_streams()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_until_signal(work, screen))
-
-
-def _occupy_standard_streams() -> None:
-    """Open the null device for each closed stream (`<&-`), because libuv aborts if it gets such a number."""
-    while (file := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        pass
-    os.close(file)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import traceback
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
 from foxapi_async._wire.texts import plain
 from foxapi_async.cli._progress import Progress, ProgressRow
+from foxapi_async.cli._streams import is_terminal, put
 
 LOG_SECONDS = 10.0
 
@@ -43,7 +46,7 @@ class Screen:
         """Print one line of data on standard output, unless `as_json` is set."""
         if not self.as_json:
             # A program gets a path unchanged. A terminal must not obey control characters in it.
-            self._write(sys.stdout, plain(text) if sys.stdout.isatty() else text)
+            self._write(sys.stdout, plain(text) if is_terminal(sys.stdout) else text)
 
     def note(self, text: str) -> None:
         """Print a remark for people, unless `quiet` is set."""
@@ -54,6 +57,10 @@ class Screen:
         """Print a line that people must see."""
         self._write(sys.stderr, f"foxapi: {plain(text)}")
 
+    def trace(self, error: BaseException) -> None:
+        """Print the traceback of an error, for `--debug`."""
+        self._write(sys.stderr, "".join(traceback.format_exception(error)).rstrip())
+
     @contextlib.asynccontextmanager
     async def following(self, progress: Progress) -> AsyncGenerator[None]:
         """Show progress while the block runs: bars on a terminal, else one line every ten seconds."""
@@ -63,26 +70,32 @@ class Screen:
         finally:
             ticker.cancel()
             await asyncio.wait([ticker])
-            if self._panel is not None:
-                self._panel.erase()
+            self._erase()
 
     async def _tick(self, progress: Progress) -> None:
         while True:
-            if self._panel is not None:
+            if (panel := self._panel) is not None:
                 await asyncio.sleep(progress.redraw_seconds)
-                self._panel.draw(progress.bars(), progress.details())
+                self._try(functools.partial(panel.draw, progress.bars(), progress.details()))
             else:
                 await asyncio.sleep(LOG_SECONDS)
                 if text := progress.summary():
                     self.note(text)
 
-    def _write(self, stream: TextIO, line: str) -> None:
-        if self._panel is not None:  # it is drawn again in a moment
-            self._panel.erase()
+    def _write(self, stream: TextIO | None, line: str) -> None:
+        self._erase()  # it is drawn again in a moment
+        put(stream, f"{line}\n")
+
+    def _erase(self) -> None:
+        if self._panel is not None:
+            self._try(self._panel.erase)
+
+    def _try(self, change: Callable[[], None]) -> None:
+        """Change the drawing. If the terminal has gone, nothing is drawn any more."""
         try:
-            _put(stream, line)
-        except OSError:  # nothing reads it any more (| head), but the running tasks are billed: continue
-            _discard(stream)
+            change()
+        except (OSError, ValueError):  # a closed stream is a ValueError
+            self._panel = None
 
 
 class Panel(Protocol):
@@ -99,27 +112,10 @@ class Panel(Protocol):
 
 def _make_panel() -> Panel | None:
     """A panel by rich; None if rich is not installed, or standard error is not a terminal that can be drawn on."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
         return None
     try:
         from foxapi_async.cli._rich import RichPanel  # noqa: PLC0415 - slow to import, and optional
     except ImportError:
         return None
     return RichPanel()
-
-
-def _put(stream: TextIO, line: str) -> None:
-    try:
-        stream.write(f"{line}\n")
-    except UnicodeEncodeError:  # a terminal or pipe that is not UTF-8
-        encoding = stream.encoding or "ascii"
-        stream.write(f"{line.encode(encoding, 'backslashreplace').decode(encoding)}\n")
-    stream.flush()
-
-
-def _discard(stream: TextIO) -> None:
-    """Send the rest of a stream nowhere, so that the interpreter's last flush raises no error."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)

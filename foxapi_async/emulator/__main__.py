@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from typing import TextIO
 
 from ._emulator import Emulator
 from ._faults import Fault
@@ -83,8 +84,16 @@ def _faults(rate: float) -> tuple[Fault, ...]:
 
 
 def _report_error(error: Exception, status: int) -> int:
-    sys.stderr.write(f"foxapi emulator: {error}\n")
+    _write(sys.stderr, f"foxapi emulator: {error}\n")
     return status
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write a text. If the stream is missing or fails, the emulator works without it."""
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):  # a closed stream is a ValueError
+            stream.write(text)
+            stream.flush()
 
 
 async def _serve(emulator: Emulator) -> None:
@@ -94,12 +103,12 @@ async def _serve(emulator: Emulator) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, stop.set)
     async with emulator:
-        sys.stdout.write(
+        _write(
+            sys.stdout,
             f"The emulator listens on {emulator.url}; stop it with Ctrl-C.\n"
             f"export FOXAPI_API_KEY={emulator.key}\n"
-            f"export FOXAPI_BASE_URL={emulator.url}\n"
+            f"export FOXAPI_BASE_URL={emulator.url}\n",
         )
-        sys.stdout.flush()
         await stop.wait()
 
 

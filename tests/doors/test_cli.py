@@ -941,26 +941,6 @@ def test_a_closed_pipe_is_quiet(service):
     assert len(list(Path("out").iterdir())) == 1
 
 
-def test_a_stream_without_a_descriptor_is_given_up(monkeypatch):
-    """A broken stream that is not a file is ignored as well."""
-
-    class Broken(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stdout", Broken())
-    _screen.Screen(as_json=True, quiet=True).data({})
-
-
-def test_a_stream_of_another_encoding(monkeypatch):
-    """A character that a stream cannot encode is written as an escape."""
-    buffer = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
-    _screen.Screen(as_json=False, quiet=True).line("狐.jpg")
-
-    assert buffer.getvalue() == b"\\u72d0.jpg\n"
-
-
 def test_paths_are_escaped_for_a_terminal_only(monkeypatch):
     """A program gets a path unchanged, a terminal gets it without control characters."""
     stream = io.StringIO()

@@ -1,0 +1,62 @@
+"""The standard streams of a command, which works to its end also if one of them is closed, or fails later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Generator
+from typing import TextIO
+
+_STDERR = 2
+
+
+@contextlib.contextmanager
+def standard_streams() -> Generator[None]:
+    """Open the null device for each closed stream before the block, and flush the streams after it.
+
+    A stream that the shell has closed (`>&-`) leaves its number free. The next file or socket would get the number,
+    and what is printed would go into it. libuv aborts if it gets such a number.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(number)
+    try:
+        yield
+    finally:
+        # argparse, warnings and tracebacks leave a text in the buffer. If the interpreter's last flush fails, it
+        # changes the exit status.
+        for stream in (sys.stdout, sys.stderr):
+            put(stream, "")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal; not if it is missing or closed."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def put(stream: TextIO | None, text: str) -> None:
+    """Write a text at once. If the stream fails, all of its text goes nowhere from now on.
+
+    Nothing reads it any more (`| head`), or its disk is full. The running tasks are billed, so the command continues.
+    Python has no stream (None) in place of one that was closed when it started.
+    """
+    if stream is None:
+        return
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:  # a terminal or pipe that is not UTF-8
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):  # a closed stream is a ValueError
+        _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send the rest of a stream nowhere, so that the interpreter's last flush raises no error."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
