@@ -24,14 +24,10 @@ from foxapi_async.cli._parser import USAGE as USAGE  # noqa: PLC0414 - the parse
 DONE, FAILED, ACCOUNT, BUDGET = 0, 1, 3, 4
 INTERRUPTED = 128 + signal.SIGINT
 
+# It concerns every request of the command, not only the one that got it.
+REFUSED_ACCOUNT = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
 # The user repairs a ledger in use or a full disk on this machine. Then the same command continues.
-_ACCOUNT = (
-    ConfigurationError,
-    AuthenticationError,
-    InsufficientQuotaError,
-    PermissionDeniedError,
-    LedgerError,
-)
+_ACCOUNT = (*REFUSED_ACCOUNT, ConfigurationError, LedgerError)
 _REFUSED = (BadRequestError, UnprocessableError, PayloadTooLargeError)
 # A task that the service has ended, or does not know, cannot be resumed.
 _OVER = (TaskFailedError, TaskCancelledError, NotFoundError)

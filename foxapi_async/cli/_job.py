@@ -7,6 +7,9 @@ from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import attrs
+
+from foxapi_async._client.hooks import HookEvent, Submitted, Submitting
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, UnreadableResultError
 from foxapi_async._handles.handle import TaskHandle
@@ -24,6 +27,23 @@ from foxapi_async.models import GenerationRequest
 Work = Callable[[FoxSession], Awaitable[int]]
 
 _PROMPT_ROOM = 40
+# So many submits wait for their answers at a time, as a session begins a series of them.
+_SUBMITS_AT_ONCE = 8
+
+
+@attrs.frozen
+class PromptJob:
+    """One request of `generate`.
+
+    Attributes:
+        request: what is sent.
+        name: the name for its images, with the fields `{id}` and `{n}`.
+        label: its prompt for a line of text; empty if there is only one.
+    """
+
+    request: GenerationRequest
+    name: str
+    label: str
 
 
 class TaskCommand:
@@ -42,10 +62,16 @@ class TaskCommand:
         self._args = args
         self._screen = screen
         self._progress = TaskProgress(None if screen.live else screen.note)
-        self._session = open_service(args)
+        self._session = open_service(args, hooks=[self._on_event])
         self._unsaved: dict[str, None] = {}
         self._shown: set[str] = set()
-        self._names: dict[str, str] = {}
+        self._name = ""
+        self._jobs: list[PromptJob] = []
+        self._calls: dict[int, PromptJob] = {}
+        self._job_of: dict[str, PromptJob] = {}
+        self._turns = asyncio.Semaphore(_SUBMITS_AT_ONCE)
+        self._refusal: FoxError | None = None
+        self._unsent = 0
 
     async def in_session(self, work: Work) -> int:
         """Run `work` in an open session, of the service or of an emulator made for it."""
@@ -64,6 +90,13 @@ class TaskCommand:
     def _timeout(self) -> Timeout:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
+    def _on_event(self, event: HookEvent) -> None:
+        """Note which prompt a task belongs to, also if its id comes when the command does not wait any more."""
+        if isinstance(event, Submitting):
+            self._calls[event.call] = next(job for job in self._jobs if job.request is event.request)
+        elif isinstance(event, Submitted):
+            self._job_of[event.task_id] = self._calls[event.call]
+
     async def generate(
         self, fox: FoxSession, requests: Sequence[GenerationRequest], names: Sequence[str]
     ) -> int:
@@ -75,22 +108,28 @@ class TaskCommand:
             names: the name for the images of each, with the fields `{id}` and `{n}`.
         """
         labels = [""] if len(requests) == 1 else map(_label, requests)
-        work = (self._generate_one(fox, *each) for each in zip(requests, names, labels, strict=True))
-        return max(await asyncio.gather(*work))
+        self._jobs = list(map(PromptJob, requests, names, labels))
+        code = max(await asyncio.gather(*(self._generate_one(fox, job) for job in self._jobs)))
+        if self._unsent:
+            self._screen.error(f"not sent: {counted(self._unsent, 'more prompt')}")
+        return code
 
-    async def _generate_one(self, fox: FoxSession, request: GenerationRequest, name: str, label: str) -> int:
+    async def _generate_one(self, fox: FoxSession, job: PromptJob) -> int:
         """Submit, with a row on the screen for as long as it takes; then wait and save."""
-        row = f"submit {id(request)}"
-        self._progress.begin(row, "uploading and sending" if request.local_files() else "sending")
-        try:
-            handle = await fox.submit(request, timeout=self._timeout)
-        except FoxError as error:
-            return report(error, self._screen, about=label, debug=self._args.debug)
-        finally:
-            self._progress.end(row)
-        self._names[handle.id] = name
+        request, row = job.request, f"submit {id(job.request)}"
+        async with self._turns:
+            if self._refusal is not None:
+                self._unsent += 1
+                return self._report(self._refusal, job)
+            self._progress.begin(row, "uploading and sending" if request.local_files() else "sending")
+            try:
+                handle = await fox.submit(request, timeout=self._timeout)
+            except FoxError as error:
+                return self._report(error, job)
+            finally:
+                self._progress.end(row)
         submitted = f"submitted {handle.id} to {request.model}"
-        self._screen.note(f"{submitted}: {label}" if label else submitted)
+        self._screen.note(f"{submitted}: {job.label}" if job.label else submitted)
         return await self._finish_one(handle)
 
     def attach(self, fox: FoxSession, task_id: str) -> TaskHandle:
@@ -101,17 +140,17 @@ class TaskCommand:
         """Wait for all tasks at once, and save their images under this name. Returns the exit status of the worst
         task.
         """
-        self._names.update((handle.id, name) for handle in handles)
+        self._name = name
         return max(await asyncio.gather(*map(self._finish_one, handles)))
 
     async def _finish_one(self, handle: TaskHandle) -> int:
         try:
             result = await self._follow(handle)
             self._unsaved[result.task_id] = None
-            name, overwrite = self._names[handle.id], self._args.overwrite
-            files = await save_as(result, self.folder, name, overwrite=overwrite)
+            name = self._name_of(handle.id)
+            files = await save_as(result, self.folder, name, overwrite=self._args.overwrite)
         except FoxError as error:
-            return self._report(error, handle.id)
+            return self._report_task(error, handle.id)
         finally:
             self._progress.end(handle.id)
         del self._unsaved[result.task_id]
@@ -128,6 +167,7 @@ class TaskCommand:
         for path in paths:
             self._screen.line(str(path))
         pairs = zip(paths, result.images, strict=True)
+        job = self._job_of.get(result.task_id)
         self._screen.data(
             {
                 "task_id": result.task_id,
@@ -139,6 +179,7 @@ class TaskCommand:
                 ],
                 "usage": dict(result.usage),
                 "elapsed": round(result.elapsed, 3),
+                **({"prompt": job.request.prompt} if job is not None else {}),
             }
         )
         cost = "" if result.credits is None else f", {grouped(result.credits)} credits"
@@ -147,13 +188,27 @@ class TaskCommand:
         made = counted(len(paths), "image")
         self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
 
-    def _report(self, error: FoxError, task_id: str) -> int:
-        code = report(error, self._screen, debug=self._args.debug)
+    def _report(self, error: FoxError, job: PromptJob | None) -> int:
+        """Report an error. The refusal of the account is shown once: the command sends nothing more."""
+        about, prompt = (job.label, job.request.prompt) if job is not None else ("", None)
+        is_shown = False
+        if isinstance(error, _exits.REFUSED_ACCOUNT):
+            is_shown = type(error) is type(self._refusal)
+            self._refusal, about = error, ""
+        return report(error, self._screen, about=about, prompt=prompt, shown=is_shown, debug=self._args.debug)
+
+    def _report_task(self, error: FoxError, task_id: str) -> int:
+        """Report the error of a task, and how to resume it."""
+        code = self._report(error, self._job_of.get(task_id))
         self._shown.add(task_id)
         if _exits.is_resumable(error) and not self._args.emulator:
             saving = task_id in self._unsaved or isinstance(error, UnreadableResultError)
             self._resume("finished, but not saved" if saving else "still running (and billed)", task_id)
         return code
+
+    def _name_of(self, task_id: str) -> str:
+        job = self._job_of.get(task_id)
+        return self._name if job is None else job.name
 
     def _show_unfinished(self, fox: FoxSession) -> None:
         """Show the tasks that an interrupted command or an abandoned submit leaves, and how to resume them."""
@@ -171,7 +226,7 @@ class TaskCommand:
     def _resume(self, what: str, task_id: str) -> None:
         # Some images of a task may have been saved already; those would be in the way.
         overwrite = self._args.overwrite or task_id in self._unsaved
-        name = None if self._args.name is None else self._names.get(task_id)
+        name = None if self._args.name is None else self._name_of(task_id)
         command = resume_command(task_id, self._args.out, overwrite=overwrite, name=name)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
 

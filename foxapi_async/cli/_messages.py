@@ -74,8 +74,8 @@ def message_of(problem: Hinted) -> str:
     return with_hint(problem.what_happened, problem.hint, _SHELL_WORDS) or type(problem).__name__
 
 
-def object_of(error: FoxError) -> dict[str, Any]:
-    """The error as `--json` prints it."""
+def object_of(error: FoxError, prompt: str | None = None) -> dict[str, Any]:
+    """The error as `--json` prints it, with the prompt that it concerns, if known."""
     shown: dict[str, Any] = {
         "type": type(error).__name__,
         "message": message_of(error),
@@ -88,20 +88,32 @@ def object_of(error: FoxError) -> dict[str, Any]:
     details = {name: getattr(error, name, None) for name in _DETAILS}
     # `type` is the name of the class here; the service's own word for it has another name.
     details["service_type"] = getattr(error, "type", None)
+    details["prompt"] = prompt
     return {"error": shown | {name: value for name, value in details.items() if value is not None}}
 
 
-def report(error: FoxError, screen: Screen, *, about: str = "", debug: bool = False) -> int:
+def report(
+    error: FoxError,
+    screen: Screen,
+    *,
+    about: str = "",
+    prompt: str | None = None,
+    shown: bool = False,
+    debug: bool = False,
+) -> int:
     """Report an error, to people and with `--json` to programs. Returns the exit status.
 
     Args:
         error: the error.
         screen: where it is shown.
         about: what it concerns, if the command works at several things and the error does not name its own.
+        prompt: of the request that it concerns, if known.
+        shown: people have read the same message already: only programs get it.
         debug: show its traceback.
     """
-    screen.error(f"{about}: {message_of(error)}" if about else message_of(error))
-    screen.data(object_of(error))
+    if not shown:
+        screen.error(f"{about}: {message_of(error)}" if about else message_of(error))
+    screen.data(object_of(error, prompt))
     if debug:
         screen.trace(error)
     return _exits.status_of(error)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -270,9 +269,66 @@ def test_a_resumed_task_keeps_its_name(foxapi, service):
     assert ["a_red_fox 1.jpg"] == saved()
 
 
-def test_a_late_id_is_resumed_with_the_usual_name(foxapi, service):
-    """A submit that was abandoned has no name to keep: the images of its late id get the usual one."""
-    service.add_fault(Fault.slow("submit", 1.0))
-    _, err = foxapi("generate", "a", "--timeout", "0.3", "--name", "{prompt}")
+def test_a_late_id_is_resumed_with_its_name(foxapi, service):
+    """The id of an abandoned submit is shown with the name that its prompt made."""
+    service.add_fault(Fault.slow("submit", 1.0, times=None))
+    _, err = foxapi(
+        "generate", "--prompt", "a", "--prompt", "b", "--timeout", "0.3", "--name", "{prompt} {id}"
+    )
 
-    assert re.search(r"resume: foxapi wait \S+ --out out$", err, re.MULTILINE)
+    for task_id, task in service.tasks.items():
+        name = f"{task.body['prompt']} {{id}}"
+        assert f"resume: foxapi wait {task_id} --out out '--name={name}'\n" in err
+    assert 2 == len(service.tasks)
+
+
+# several prompts as JSON, and a refused account
+
+
+def told_by(capsys, *words):
+    """The exit status of a command, its JSON objects, and its standard error."""
+    code = main([*words, "--json"])
+    out, err = capsys.readouterr()
+    return code, [json.loads(line) for line in out.splitlines()], err
+
+
+def test_results_and_errors_name_their_prompt(service, capsys):
+    """With --json a finished task, a failed one and a refused submit have their prompt."""
+    service.add_fault(Fault.fails(prompt="b"))
+    service.add_fault(Fault.status("submit", 422, prompt="c"))
+    prompts = [word for prompt in ("a", "b", "c") for word in ("--prompt", prompt)]
+    _, told, _ = told_by(capsys, "generate", *prompts)
+
+    errors = {item["error"]["prompt"]: item["error"]["type"] for item in told if "error" in item}
+    assert ["a"] == [item["prompt"] for item in told if "error" not in item]
+    assert {"b": "TaskFailedError", "c": "UnprocessableError"} == errors
+
+
+def test_wait_knows_no_prompt(service, capsys):
+    """A task of an earlier run has no prompt."""
+    told_by(capsys, "generate", "a")
+    (task_id,) = service.tasks
+
+    assert "prompt" not in told_by(capsys, "wait", task_id, "--overwrite")[1][0]
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_refused_account_is_reported_once(service, capsys, status):
+    """Twenty prompts give one message, and what was not sent yet is not sent. With --json each prompt has its error."""
+    service.add_fault(Fault.status("submit", status, times=None))
+    prompts = [word for n in range(20) for word in ("--prompt", f"fox {n}")]
+    code, told, err = told_by(capsys, "generate", *prompts)
+
+    assert (3, 8) == (code, len(service.requests))
+    assert [1, 2] == [err.count(f"HTTP {status}"), len(err.splitlines())]
+    assert "foxapi: not sent: 12 more prompts\n" in err
+    assert {f"fox {n}" for n in range(20)} == {item["error"]["prompt"] for item in told}
+    assert {"no"} == {item["error"]["charged"] for item in told}
+
+
+def test_an_account_that_is_refused_while_tasks_run(service, capsys):
+    """The refusal is shown once, and each task with the command that resumes it."""
+    service.add_fault(Fault.status("poll", 401, times=None))
+    code, _, err = told_by(capsys, "generate", "--prompt", "a", "--prompt", "b")
+
+    assert (3, 1, 2) == (code, err.count("HTTP 401"), err.count("resume: foxapi wait"))
