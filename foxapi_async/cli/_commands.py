@@ -6,22 +6,38 @@ import json
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
-from foxapi_async._handles.snapshot import TaskSnapshot
 from foxapi_async._http.account import DEFAULT_BASE_URL
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits, _requests
 from foxapi_async.cli._fields import model_lines, model_objects
-from foxapi_async.cli._job import TaskCommand
-from foxapi_async.cli._running import run
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import GenerationRequest
+
+if TYPE_CHECKING:
+    from foxapi_async._client.session import FoxSession
+    from foxapi_async._handles.snapshot import TaskSnapshot
+    from foxapi_async.cli._job import TaskCommand, Work
+
+# A command checks what it can, says what it does, and only then imports aiohttp: that may take seconds.
+
+
+def _run_tasks(args: Namespace, screen: Screen, work: Work, folder: Path = Path()) -> int:
+    """Run work on tasks in a session. Their images go to `folder`."""
+    from foxapi_async.cli._job import TaskCommand  # noqa: PLC0415 - with aiohttp
+
+    return _run(TaskCommand(args, screen, folder).in_session(work), screen)
+
+
+def _run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
+    from foxapi_async.cli._running import run  # noqa: PLC0415 - with aiohttp
+
+    return run(work, screen)
 
 
 def generate(args: Namespace, screen: Screen) -> int:
@@ -30,14 +46,16 @@ def generate(args: Namespace, screen: Screen) -> int:
     name = _requests.read_name(args.name, ("prompt", "id", "n"))
     if args.dry_run:
         return max(_show_request(request, screen) for request in requests)
-    command = TaskCommand(args, screen)
-    command.folder = _requests.open_folder(args.out)
-    names = _requests.fill_prompts(name, requests, command.folder, overwrite=args.overwrite)
+    service = _requests.read_service(args)
+    folder = _requests.open_folder(args.out)
+    names = _requests.fill_prompts(name, requests, folder, overwrite=args.overwrite)
+    uploading = "uploading and " if any(request.local_files() for request in requests) else ""
+    screen.note(f"{uploading}sending to {service}")
 
-    async def work(fox: FoxSession) -> int:
+    async def work(command: TaskCommand, fox: FoxSession) -> int:
         return await command.generate(fox, requests, names)
 
-    return run(command.in_session(work), screen)
+    return _run_tasks(args, screen, work, folder)
 
 
 def _show_request(request: GenerationRequest, screen: Screen) -> int:
@@ -62,20 +80,24 @@ def wait(args: Namespace, screen: Screen) -> int:
     name = _requests.read_name(args.name, ("id", "n"))
     if len(ids) > 1 and "{id}" not in name:
         raise InvalidRequestError(f"--name {name}: several tasks need {{id}} in it")
-    command = TaskCommand(args, screen)
-    command.folder = _requests.open_folder(args.out)
+    service = _requests.read_service(args)
+    folder = _requests.open_folder(args.out)
+    screen.note(f"waiting for {counted(len(ids), 'task')} of {service}")
 
-    async def work(fox: FoxSession) -> int:
+    async def work(command: TaskCommand, fox: FoxSession) -> int:
         return await command.finish([command.attach(fox, task_id) for task_id in ids], name)
 
-    return run(command.in_session(work), screen)
+    return _run_tasks(args, screen, work, folder)
 
 
 def batch(args: Namespace, screen: Screen) -> int:
     """Run many requests, each once."""
+    file = "standard input" if args.file == "-" else args.file
+    sending = "" if args.check else f", to send its items to {_requests.read_service(args)}"
+    screen.note(f"reading {file}{sending}")
     from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, which only batches need
 
-    return run(start_batch(args, screen), screen)
+    return _run(start_batch(args, screen), screen)
 
 
 def status(args: Namespace, screen: Screen) -> int:
@@ -83,16 +105,17 @@ def status(args: Namespace, screen: Screen) -> int:
     if (folder := Path(args.id)).is_dir():
         from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, which only batches need
 
-        return run(show_status(folder, screen), screen)
+        return _run(show_status(folder, screen), screen)
     check_task_id(args.id)
+    screen.note(f"asking {_requests.read_service(args)}")
 
-    async def work(fox: FoxSession) -> int:
+    async def work(_: TaskCommand, fox: FoxSession) -> int:
         snapshot = await fox.fetch(args.id)
         screen.line(_snapshot_line(snapshot))
         screen.data(_snapshot_object(snapshot))
         return _exits.DONE
 
-    return run(TaskCommand(args, screen).in_session(work), screen)
+    return _run_tasks(args, screen, work)
 
 
 def report(args: Namespace, screen: Screen) -> int:
@@ -110,8 +133,9 @@ def upload(args: Namespace, screen: Screen) -> int:
     path = _requests.read_image("FILE", args.file)
     if isinstance(path, str):
         raise InvalidRequestError(f"FILE {path}: this is a URL already; give it to `foxapi generate --image`")
+    screen.note(f"uploading {path} to {_requests.read_service(args)}")
 
-    async def work(fox: FoxSession) -> int:
+    async def work(_: TaskCommand, fox: FoxSession) -> int:
         stored = await fox.upload(path)
         screen.line(stored.url)
         names = ("url", "id", "filename", "size", "created")
@@ -119,7 +143,7 @@ def upload(args: Namespace, screen: Screen) -> int:
         screen.note("the service keeps the file for 72 hours")
         return _exits.DONE
 
-    return run(TaskCommand(args, screen).in_session(work), screen)
+    return _run_tasks(args, screen, work)
 
 
 def models(_args: Namespace, screen: Screen) -> int:
@@ -133,12 +157,13 @@ def models(_args: Namespace, screen: Screen) -> int:
 
 def serve(args: Namespace, screen: Screen) -> int:
     """Serve the page."""
+    screen.note(f"starting the page, which sends to {_requests.read_service(args)}")
     try:
         from foxapi_async.cli._serve import PageCommand  # noqa: PLC0415 - a web server, rarely needed
     except ImportError as error:
         problem = f"foxapi serve needs {error.name}: pip install 'foxapi-async[web]'"
     else:
-        return run(PageCommand(args, screen).work(), screen)
+        return _run(PageCommand(args, screen).work(), screen)
     raise ConfigurationError(problem)
 
 

@@ -24,7 +24,7 @@ from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import GenerationRequest
 
-Work = Callable[[FoxSession], Awaitable[int]]
+Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 
 _PROMPT_ROOM = 40
 # So many submits wait for their answers at a time, as a session begins a series of them.
@@ -52,13 +52,14 @@ class TaskCommand:
     Args:
         args: the parsed options.
         screen: where it is shown.
+        folder: where its images are saved.
 
     Raises:
         ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
 
-    def __init__(self, args: Namespace, screen: Screen) -> None:
-        self.folder = Path()
+    def __init__(self, args: Namespace, screen: Screen, folder: Path) -> None:
+        self._folder = folder
         self._args = args
         self._screen = screen
         self._progress = TaskProgress(None if screen.live else screen.note)
@@ -78,7 +79,7 @@ class TaskCommand:
         async with self._session as fox:
             try:
                 async with fox, self._screen.following(self._progress):
-                    return await work(fox)
+                    return await work(self, fox)
             except asyncio.CancelledError:
                 if self._args.emulator:
                     self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
@@ -148,7 +149,7 @@ class TaskCommand:
             result = await self._follow(handle)
             self._unsaved[result.task_id] = None
             name = self._name_of(handle.id)
-            files = await save_as(result, self.folder, name, overwrite=self._args.overwrite)
+            files = await save_as(result, self._folder, name, overwrite=self._args.overwrite)
         except FoxError as error:
             return self._report_task(error, handle.id)
         finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._wire.texts import duration, elided, plain
+
+if TYPE_CHECKING:  # it imports aiohttp, which takes too long before the first line
+    from foxapi_async._handles.snapshot import TaskEvent
 
 LABEL_ROOM = 24
 _NEARLY = 0.99

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._errors import Hint, InvalidRequestError, parts_of
+from foxapi_async._errors import ConfigurationError, Hint, InvalidRequestError, parts_of
 from foxapi_async._files.names import (
     DEFAULT_NAME,
     ENDINGS,
@@ -23,6 +23,7 @@ from foxapi_async._files.names import (
     with_prompt,
 )
 from foxapi_async._files.source import image_problem
+from foxapi_async._http.account import resolve_account
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
 from foxapi_async.models._parse import near_miss
@@ -183,6 +184,20 @@ def read_image(option: str, text: str) -> str | Path:
     if problem := image_problem(text):
         raise InvalidRequestError(f"{option} {text}: {problem}")
     return Path(text)
+
+
+def read_service(args: Namespace) -> str:
+    """Where the requests of a command go, in words.
+
+    Raises:
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
+    """
+    if args.emulator:
+        return "an emulator in this command"
+    account = resolve_account(None, None, allow_http=False, environ=os.environ)
+    if isinstance(account, ConfigurationError):
+        raise account
+    return account.base_url
 
 
 def open_folder(text: str) -> Path:

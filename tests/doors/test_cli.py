@@ -455,7 +455,9 @@ def test_a_refused_submit(foxapi, service, status, code):
 
     got, out, err = foxapi("generate", FOX)
 
-    assert (code, "", 1) == (got, out, err.count("\n"))
+    assert (code, "", 2) == (got, out, err.count("\n"))
+    assert err.startswith(f"foxapi: sending to {service.url}\n")
+    assert f"HTTP {status}" in err
     assert "\x1b" not in err
 
 
@@ -528,7 +530,7 @@ def test_a_failed_download_can_be_resumed(foxapi, service):
 
 
 def test_an_unreachable_service(foxapi, monkeypatch):
-    """An unreachable service gives one line and exit 1."""
+    """An unreachable service gives one line after the first one, and exit 1."""
     monkeypatch.setenv("FOXAPI_API_KEY", "sk-12345")
     monkeypatch.setenv("FOXAPI_BASE_URL", "http://127.0.0.1:9")
 
@@ -540,7 +542,7 @@ def test_an_unreachable_service(foxapi, monkeypatch):
     monkeypatch.setattr("backoff._async.asyncio.sleep", at_once)
     code, out, err = foxapi("status", "t-1")
 
-    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert (code, out, err.count("\n")) == (1, "", 2)
     assert err.endswith("; check the network and FOXAPI_BASE_URL\n")
 
 
@@ -738,7 +740,8 @@ def test_status_of_an_unknown_task(foxapi, service):
     """An id that the service does not know exits 1."""
     code, out, err = foxapi("status", "task-none")
 
-    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert (code, out, err.count("\n")) == (1, "", 2)
+    assert err.startswith(f"foxapi: asking {service.url}\nfoxapi: HTTP 404")
 
 
 def test_wait_saves_several_tasks(foxapi, service):
@@ -1265,7 +1268,8 @@ def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvlo
 def test_a_killed_process_reports_its_ids(slow_service, number, code):
     """A real process ends as its signal requires, with the id on standard error and no traceback."""
     process = start("generate", FOX, stderr=subprocess.PIPE)
-    assert process.stderr.readline().startswith("foxapi: submitted ")
+    assert "foxapi: sending to " == process.stderr.readline()[:19]
+    assert "foxapi: submitted " == process.stderr.readline()[:18]
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
 
@@ -1301,7 +1305,7 @@ def test_a_terminal_without_rich(slow_service, no_rich):
 
     (task_id,) = slow_service.tasks
     assert (code, out) == (130, "")
-    assert shown.splitlines()[0] == f"foxapi: submitted {task_id} to grok-imagine-image"
+    assert shown.splitlines()[1] == f"foxapi: submitted {task_id} to grok-imagine-image"
     assert re.search(rf"^foxapi: {task_id}: \w+ after \d s", shown, re.MULTILINE)
     assert not re.search(r"\x1b|\r[^\n]", shown)
 
