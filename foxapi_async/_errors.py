@@ -59,6 +59,7 @@ class Hint(enum.Enum):
     OVERWRITE = "overwrite"
     REBUILD_LEDGER = "rebuild_ledger"
     RESUBMIT_UNCERTAIN = "resubmit_uncertain"
+    RESUME_SUBMITS = "resume_submits"
     RESUME_TASK = "resume_task"
     RUN_AGAIN = "run_again"
     SERVICE_MOVED = "service_moved"
@@ -66,6 +67,7 @@ class Hint(enum.Enum):
     SET_BASE_URL = "set_base_url"
     SET_KEY = "set_key"
     SET_PROXY = "set_proxy"
+    WRAP_FILE = "wrap_file"
 
 
 NEWER_ADDRESS = "https://api.aihubmax.com"
@@ -91,6 +93,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.OVERWRITE: "save elsewhere, or with overwrite=True",
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with rebuild_ledger=True",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
+    Hint.RESUME_SUBMITS: "FoxSession.resume() allows all",
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
     Hint.SEND_RAW: 'RawRequest sends fields that this class does not know (a mapping with a "path" becomes one)',
@@ -98,6 +101,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
     Hint.SET_PROXY: "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None",
     Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
+    Hint.WRAP_FILE: "wrap a local file in pathlib.Path",
 }
 """The hints in Python's words. A hint that is not here adds nothing to `str(error)`."""
 
@@ -148,20 +152,26 @@ class FoxError(Exception):
 class FieldProblem(str):
     """One problem of a request, as a line: names of fields and texts in turn, beginning with a name.
 
-    `FieldProblem("prompt", ": missing")`. A line that concerns no field begins with an empty name.
+    `FieldProblem("prompt", ": missing")`. A line that concerns no field begins with an empty name. Its `hint` is
+    what can be done about it, if that needs other words in Python than on the command line.
     """
 
-    __slots__ = ("parts",)
+    __slots__ = ("hint", "parts")
 
+    hint: Hint | None
     parts: tuple[str, ...]
 
-    def __new__(cls, *parts: str) -> Self:
+    def __new__(cls, *parts: str, hint: Hint | None = None) -> Self:
         problem = super().__new__(cls, "".join(parts))
-        problem.parts = parts
+        problem.parts, problem.hint = parts, hint
         return problem
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.parts
+        return _field_problem, (self.parts, self.hint)
+
+
+def _field_problem(parts: tuple[str, ...], hint: Hint | None) -> FieldProblem:
+    return FieldProblem(*parts, hint=hint)
 
 
 def parts_of(problem: str) -> tuple[str, ...]:

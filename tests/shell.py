@@ -16,7 +16,7 @@ import termios
 
 # Terms for programmers, which a shell user must not see.
 PYTHON = re.compile(
-    r"=True|=None|pathlib|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
+    r"=True|=None|pathlib|Limits\(|Batch\(|proxy=|caller|attach\(|RetryPolicy|RawRequest|FoxSession|api_key|base_url|timeout=|task_id=|image_urls|resume\("
 )
 
 

@@ -30,6 +30,7 @@ IMAGES = "images"
 # Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
 _ORIGIN = "base_url"  # the service that knows the ids
+_PAGE = "page"  # people use this folder on the page of `foxapi serve`
 _UNPROVEN = (
     "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
 )
@@ -45,6 +46,7 @@ class Terms:
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the session uses the command's emulator; None to skip this check.
+        page: whether people use it on the page of `foxapi serve`.
         room: the most items in flight.
     """
 
@@ -53,6 +55,7 @@ class Terms:
     other_origin: bool = False
     rebuild: bool = False
     emulated: bool | None = None
+    page: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +100,8 @@ class BatchFolder:
                 await files.compare(ledger, marks)
             if terms.emulated:
                 await ledger.set_meta(_EMULATED, "yes")
+            if terms.page:
+                await ledger.set_meta(_PAGE, "yes")
             await ledger.set_meta(_ORIGIN, _origin_of(terms.base_url))
             agrees = not marks.submitted or known_part(log.submitted, marks.submitted) is not None
             await ledger.keep_log(log, agrees=agrees)
@@ -183,6 +188,15 @@ def _refuse_links(out: Path) -> None:
                 f"{path} is a link, through which another file would be changed. Nothing was sent: remove the "
                 "link (the output folder itself may be one)"
             )
+
+
+async def is_page(ledger: LedgerView) -> bool:
+    """Whether people use the folder of this ledger on the page of `foxapi serve`.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return await ledger.meta(_PAGE) is not None
 
 
 async def _check_service(

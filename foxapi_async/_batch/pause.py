@@ -12,8 +12,8 @@ from foxapi_async._errors import PYTHON_WORDS, FoxError, Hint, with_hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._policy.brake import Reason
 
+# A refusal of the account says itself what to do.
 _ADVICE: dict[Reason, str] = {
-    "account": "check the key",
     "path": "check the base URL with its path, the key, and any proxy or gateway in front of the service",
     "outage": "wait until the service can be reached",
     "uncertain": "check your account",
@@ -60,8 +60,8 @@ class Paused(str):
         """The pause after an error that concerns all items."""
         if error.hint in _SET_UP:  # it will not pass by itself
             return cls(error.what_happened, reason, error.hint)
-        advice = "buy credits" if isinstance(error, _errors.InsufficientQuotaError) else _ADVICE[reason]
-        return cls(f"{error.what_happened}; {advice}", reason, Hint.RUN_AGAIN)
+        text = "; ".join(filter(None, (error.what_happened, _ADVICE.get(reason))))
+        return cls(text, reason, Hint.RUN_AGAIN)
 
     @classmethod
     def at_budget(cls, budget: Budget, item: WorkItem) -> Self:

@@ -352,4 +352,4 @@ def _log_without_caller(submission: Submission, outcome: Answered) -> None:
             extra=about("late_id", task_id=outcome.id),
         )
     elif submission.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
-        log.warning("a submit whose caller has gone: %s", outcome, extra=about("lost_submit"))
+        log.warning("a submit that is not waited for any more: %s", outcome, extra=about("lost_submit"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
-from foxapi_async._errors import AuthenticationError, FoxError, InsufficientQuotaError
+from foxapi_async._errors import AuthenticationError, FoxError, Hint, InsufficientQuotaError
 
 PROBE_SECONDS = 30.0
 
@@ -63,10 +63,10 @@ class Circuit:
     def _not_sent(self, refusal: FoxError, now: float) -> FoxError:
         error = copy.copy(refusal)
         words = (
-            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal}. One submit is "
-            f"sent every {PROBE_SECONDS:g} s as a probe; FoxSession.resume() allows all"
+            f"not sent: {now - self._since:.0f} s ago the service refused the account: {refusal.what_happened}. "
+            f"One submit is sent every {PROBE_SECONDS:g} s as a probe"
         )
-        error.args = (words,)
+        error.args, error.hint = (words,), Hint.RESUME_SUBMITS
         return error
 
 

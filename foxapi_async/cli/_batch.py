@@ -30,7 +30,7 @@ from foxapi_async._wire.texts import counted, duration, elided, grouped, plain
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_progress import BatchProgress
 from foxapi_async.cli._batch_status import BatchStatus, read_status
-from foxapi_async.cli._messages import message_of
+from foxapi_async.cli._messages import message_of, object_of
 from foxapi_async.cli._requests import open_folder, read_defaults
 from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
@@ -221,7 +221,7 @@ class BatchCommand:
             self._wrong += 1
             self._screen.error(message_of(error))
             return
-        if isinstance(error, LedgerError):
+        if isinstance(error, (LedgerError, *_exits.REFUSED_ACCOUNT)):
             return  # shown once for all items, as the reason of the pause; an id that is not kept is in the log
         self._codes[getattr(error, "code", None) or type(error).__name__] += 1
         if self._codes.total() <= SHOWN_FAILURES:
@@ -251,6 +251,7 @@ class BatchCommand:
 
     def _show_refusal(self, error: FoxError) -> int:
         """Report why the batch did not begin. Nothing was sent."""
+        self._screen.data(object_of(error))
         if isinstance(error, InvalidRequestError) and error.headline:
             for problem in error.problems:
                 self._screen.error(problem)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async._batch.folder import LEDGER
+from foxapi_async._batch.folder import LEDGER, is_page
 from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.lock import holder_of
@@ -32,6 +32,7 @@ class BatchStatus:
         oldest: the task that has run longest; None if none runs.
         run: the process of the run, in words; None if no run is active.
         expected: how many items its last input file had; None if that is not known.
+        page: whether people use it on the page of `foxapi serve`.
     """
 
     counts: Mapping[ItemState, int]
@@ -40,6 +41,7 @@ class BatchStatus:
     oldest: LedgerEntry | None
     run: str | None
     expected: int | None = None
+    page: bool = False
 
     @property
     def running(self) -> int:
@@ -81,13 +83,13 @@ class BatchStatus:
 
     @property
     def uncertain_words(self) -> str:
-        """The keys of uncertain items in words."""
+        """The keys of uncertain items in words, and what sends them again."""
         more = self.unclear - len(self.uncertain)
         keys = ", ".join(map(plain, self.uncertain)) + (f" and {more:,} more" if more > 0 else "")
-        return (
-            f"{counted(self.unclear, 'item')} sent without an answer, and maybe billed: {keys}  "
-            "(--resubmit-uncertain sends them again)"
-        )
+        again = "foxapi batch --resubmit-uncertain sends them again"
+        if self.page:
+            again = "check your account; Use again, on the page, makes a new image"
+        return f"{counted(self.unclear, 'item')} sent without an answer, and maybe billed: {keys}  ({again})"
 
 
 async def read_status(folder: Path) -> BatchStatus:
@@ -109,6 +111,7 @@ async def read_status(folder: Path) -> BatchStatus:
             oldest=await _oldest(ledger) if counts[ItemState.SUBMITTED] else None,
             run=run,
             expected=await expected_items(ledger),
+            page=await is_page(ledger),
         )
 
 

@@ -50,6 +50,8 @@ _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_k
 
 # The command itself shows the ids that still run, and reports a refused account.
 _SHOWN_ANYWAY = {"account_refused", "generate_cancelled", "late_id", "unfinished"}
+# It concerns a program that has hooks.
+_FOR_PROGRAMS = {"hook_slow"}
 # A batch shows these once for all of its items, at its end.
 _SHOWN_AT_THE_END = {"lost_submit", "unread_outcome"}
 _CALM_SECONDS = 10.0
@@ -171,7 +173,8 @@ def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Generato
     With `calm`, a message that concerns many items is not shown for each of them.
     """
     log = logging.getLogger("foxapi_async")
-    handler = _LogLines(screen, _SHOWN_ANYWAY | (_SHOWN_AT_THE_END if calm else set()), calm=calm)
+    hidden = _SHOWN_ANYWAY | _FOR_PROGRAMS | (_SHOWN_AT_THE_END if calm else frozenset[str]())
+    handler = _LogLines(screen, hidden, calm=calm)
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO if verbose else logging.WARNING)

@@ -57,10 +57,7 @@ class PageCommand:
         """
         with listen(self._args.host, self._args.port) as sock:
             async with self._session as fox:
-                try:
-                    await self._serve(fox, sock)
-                finally:
-                    self._show_unfinished(fox)
+                await self._serve(fox, sock)
         return _exits.DONE  # pragma: no cover - a server ends by being cancelled
 
     async def _serve(self, fox: FoxSession, sock: socket.socket) -> None:
@@ -72,10 +69,16 @@ class PageCommand:
             other_origin=self._args.other_origin,
             rebuild_ledger=self._args.rebuild_ledger,
         )
-        async with fox, opened as service:
-            self._show_address(port)
-            gate = Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
-            await serve(Page(service, gate), sock)
+        is_served = False
+        try:
+            async with fox, opened as service:
+                is_served = True
+                self._show_address(port)
+                gate = Gate(local=self._local, token=self._token, cookie=f"foxapi_page_{port}")
+                await serve(Page(service, gate), sock)
+        finally:
+            if is_served:
+                self._show_unfinished(fox)
 
     def _show_address(self, port: int) -> None:
         host = socket.gethostname() if self._args.host in _ANYWHERE else self._args.host

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import attrs
 
 from foxapi_async._errors import FieldProblem
-from foxapi_async.models._values import NOT_UTF8, image_fault, is_sendable, shown
+from foxapi_async.models._values import NOT_UTF8, image_fault, image_hint, is_sendable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,8 +128,10 @@ class FieldSpec:
     def _image_problems(self, value: tuple[object, ...] | str | os.PathLike[str]) -> Iterator[str]:
         if isinstance(value, str | os.PathLike):
             fault = image_fault(value)
-            more = f"; {fault}" if fault else ""
-            yield FieldProblem(self.name, f"={shown(value)}: put it in a list, even a single one{more}")
+            more, hint = (f"; {fault}", image_hint(value)) if fault else ("", None)
+            yield FieldProblem(
+                self.name, f"={shown(value)}: put it in a list, even a single one{more}", hint=hint
+            )
         elif not isinstance(value, tuple) or not value:
             yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         else:
@@ -137,7 +139,9 @@ class FieldSpec:
                 yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")
             for place, image in enumerate(value):
                 if fault := image_fault(image):
-                    yield FieldProblem(self.name, f"[{place}]={shown(image)}: {fault}")
+                    yield FieldProblem(
+                        self.name, f"[{place}]={shown(image)}: {fault}", hint=image_hint(image)
+                    )
 
 
 def read_specs(cls: type[attrs.AttrsInstance]) -> tuple[FieldSpec, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import Hint, InvalidRequestError
+from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
 from foxapi_async.models._values import FieldValue, shown
@@ -45,7 +45,7 @@ class ModelRequest(GenerationRequest):
         problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
         problems += self._check()
         if problems:
-            raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
+            raise InvalidRequestError(problems=problems, hint=_hint_of(problems))
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -75,7 +75,7 @@ class ModelRequest(GenerationRequest):
         except InvalidRequestError as error:
             problems += error.problems
         if problems or request is None:
-            raise InvalidRequestError(problems=problems, hint=Hint.SEND_RAW)
+            raise InvalidRequestError(problems=problems, hint=_hint_of(problems))
         return request
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +97,12 @@ class ModelRequest(GenerationRequest):
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, **changes)
+
+
+def _hint_of(problems: Iterable[str]) -> Hint:
+    """What can be done about the problems: the first advice of one of them, or a request that is not checked."""
+    hints = (problem.hint for problem in problems if isinstance(problem, FieldProblem))
+    return next(filter(None, hints), Hint.SEND_RAW)
 
 
 @functools.cache

@@ -8,6 +8,8 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from foxapi_async._errors import Hint
+
 ImageInput: TypeAlias = str | os.PathLike[str]
 """An input image: an http(s) URL or `data:` URI as a string, or a local file as a path. A string is never a path."""
 
@@ -65,10 +67,15 @@ def image_fault(item: object) -> str | None:
     if isinstance(item, os.PathLike):
         return None
     if not isinstance(item, str):
-        return "an image is a URL as text, or a local file as a pathlib.Path"
+        return "an image is a URL as text, or a local file"
     if not is_sendable(item):
         return NOT_UTF8
     if _WEB_ADDRESS.fullmatch(item) or _DATA_URI.match(item):
         return None
-    advice = "" if has_scheme(item) or not item.strip() else "; wrap a local file in pathlib.Path"
-    return f"neither an http(s) URL nor a data URI{advice}"
+    return "neither an http(s) URL nor a data URI"
+
+
+def image_hint(item: object) -> Hint | None:
+    """What can be done about an item with a fault: a path of a local file as a text is a frequent one."""
+    is_path = not isinstance(item, str) or (bool(item.strip()) and not has_scheme(item))
+    return Hint.WRAP_FILE if is_path else None

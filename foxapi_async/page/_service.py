@@ -92,6 +92,7 @@ class PageService:
             emulated=emulated,
             other_origin=other_origin,
             rebuild=rebuild_ledger,
+            page=True,
         )
         async with BatchFolder.opened(out, terms) as folder:
             ledger, manifest = folder.ledger, folder.manifest

@@ -288,7 +288,7 @@ def test_uncertain_items_are_reported_each_time(foxapi, service):
     """An unanswered submit is named at the end of each run, until it is sent again on request."""
     service.add_fault(Fault.cut_after("submit"))
     words = ("batch", write("p.jsonl", *foxes(2)), "--max-in-flight", "1")
-    told = "1 item sent without an answer, and maybe billed: fox-0  (--resubmit-uncertain sends them again)"
+    told = "1 item sent without an answer, and maybe billed: fox-0  (foxapi batch --resubmit-uncertain sends them again)"
 
     for code, _, err in (foxapi(*words), foxapi(*words, "--quiet")):
         assert 1 == code
@@ -330,7 +330,9 @@ def test_a_budget_below_what_is_spent(foxapi, service):
     assert err.endswith(": foxapi batch p.jsonl --budget 45 --price 5 --max-in-flight 2\n")
 
 
-@pytest.mark.parametrize(("status", "todo"), [(401, "check the key"), (402, "buy credits")])
+@pytest.mark.parametrize(
+    ("status", "todo"), [(401, "check FOXAPI_API_KEY"), (402, "top up the account's credits, then repeat")]
+)
 def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
     """A 401 or 402 stops everything, says what to do, and the same command continues."""
     service.add_fault(Fault.status("submit", status, after=2))
@@ -338,10 +340,38 @@ def test_a_refused_account_ends_a_batch_with_3(foxapi, service, status, todo):
     code, _, err = foxapi(*words)
 
     assert 3 == code
-    assert f"{todo}; then run the same command again" in err
+    assert f"({todo}); then run the same command again" in err
+    assert 1 == err.count(f"HTTP {status}")
     assert "2 done, 3 not begun" in err
     assert 0 == foxapi(*words)[0]
     assert 5 == service.billed
+
+
+def test_an_account_that_is_refused_while_tasks_run(foxapi, service):
+    """The refusal is the reason of the pause, and not shown for each item."""
+    service.add_fault(Fault.status("poll", 401, times=None))
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(5)))
+
+    assert (3, 1) == (code, err.count("HTTP 401"))
+    assert "0 done, 5 running at the service (and billed)" in err
+
+
+def test_a_refused_batch_as_json(foxapi, service):
+    """With --json a batch that does not begin has its error on standard output."""
+    code, out, _ = foxapi("batch", write("p.jsonl", {"prompt": ""}), "--json")
+
+    told = json.loads(out)["error"]
+    assert (2, "InvalidRequestError", 1) == (code, told["type"], len(told["problems"]))
+
+
+@pytest.mark.parametrize("images", [[5], "fox.png"])
+def test_a_wrong_image_of_a_line(capfd, images):
+    """The advice about local files that Python needs is not for a line."""
+    main(["batch", write("p.jsonl", {"prompt": "a", "image_urls": images}), "--check"])
+    err = capfd.readouterr().err
+
+    assert "foxapi: line 1: image_urls" in err
+    assert "pathlib" not in err
 
 
 def test_no_account(foxapi):
@@ -389,7 +419,8 @@ def test_the_emulator_is_kept_apart(foxapi, service):
     for words, maker in ((("--out", "trial"), "the emulator"), ((*FAST, "--out", "real"), "the service")):
         code, _, err = foxapi("batch", name, *words)
         assert 2 == code
-        assert f"has a batch of {maker}" in err
+        assert 1 == err.count(f"has a batch of {maker}")
+        assert 2 == err.count("\n")
     assert 0 == foxapi("batch", name, *FAST, "--out", "trial")[0]
 
 
@@ -901,6 +932,15 @@ def test_a_batch_is_calm_about_what_all_items_share(capfd):
         log.warning("something else")
 
     assert shown == ["waiting: HTTP 429 (3 s)", "something else"]
+
+
+def test_a_slow_hook_concerns_programs():
+    """The command's own hooks are no business of its user."""
+    shown = []
+    with logging_to(SimpleNamespace(error=shown.append), verbose=False):
+        logging.getLogger("foxapi_async").warning("the hook x", extra={"event": "hook_slow"})
+
+    assert [] == shown
 
 
 def test_what_holds_up_one_task_is_always_shown():

@@ -23,6 +23,7 @@ from foxapi_async._batch.record import WorkItem, opening_record
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import main
+from foxapi_async.cli._messages import message_of
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
 from foxapi_async.report import write_report
@@ -253,6 +254,31 @@ async def test_an_uncertain_submit_is_shown_so(page, quick):
 
     assert ["a red fox", "unknown"] == [card["request"]["prompt"], card["error"]["charged"]]
     assert card["error"]["message"].endswith("It may have been accepted and billed")
+
+
+async def test_the_status_of_a_page_offers_what_a_page_has(page, quick, tmp_path, capsys):
+    """`foxapi status` names no option that `foxapi serve` lacks: a person sends an uncertain image again."""
+    quick.add_fault(Fault.cut_after("submit"))
+    async with page.web.post("/images", json=FOX):
+        await card_when(page, "uncertain")
+
+    assert 0 == await asyncio.to_thread(main, ["status", str(tmp_path / "page")])
+    shown = capsys.readouterr().out
+    assert "(check your account; Use again, on the page, makes a new image)" in shown
+    assert "--resubmit" not in shown
+
+
+async def test_a_refused_account_is_logged_in_plain_words(page, quick, caplog):
+    """The server's log says what happened without the words of Python."""
+    quick.add_fault(Fault.status("submit", 402))
+    for _ in range(2):
+        async with page.web.post("/images", json=FOX) as response:
+            assert (503, "unavailable") == await error_of(response)
+    record = caplog.records[-1]
+    error = record.args[-1]
+
+    assert message_of(error).endswith("One submit is sent every 30 s as a probe")
+    assert str(error).endswith("as a probe; FoxSession.resume() allows all")
 
 
 async def test_a_client_that_disconnects_stops_nothing(page, quick):
@@ -1082,15 +1108,28 @@ def test_the_emulator_needs_no_key(clean):
 
 
 def test_an_emulator_run_and_the_service_stay_apart(clean, capsys):
-    """A folder of the emulator's images is refused at the service."""
+    """A folder of the emulator's images is refused at the service, in one line."""
     server = Running("--emulator")
     server.end(signal.SIGTERM)
     os.environ["FOXAPI_API_KEY"] = "sk-a-key"
     try:
         assert 2 == main(["serve", "--port", "0", "--out", "page"])
+        refusal = capsys.readouterr().err
     finally:
         del os.environ["FOXAPI_API_KEY"]
-    assert "emulator" in capsys.readouterr().err
+    assert refusal.endswith("foxapi: page has a batch of the emulator; choose another --out\n")
+    assert 2 == refusal.count("\n")
+
+
+def test_an_emulator_that_was_not_started_ends_nothing(clean, capsys):
+    """If the folder is refused, the output does not say that the emulator's tasks end."""
+    asyncio.run(left_submitting(Path("page")))
+
+    assert 2 == main(["serve", "--port", "0", "--out", "page", "--emulator"])
+    assert (
+        "foxapi: page has a batch of the service, not of the emulator; choose another --out"
+        == (capsys.readouterr().err.splitlines()[1])
+    )
 
 
 def test_beyond_this_machine_there_is_a_token(clean):

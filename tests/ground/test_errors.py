@@ -170,11 +170,11 @@ def test_a_plain_problem_names_no_field():
 
 @given(st.lists(st.text(), min_size=1), st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_pickle_keeps_the_fields_of_a_problem(parts, protocol):
-    """A line of `problems` still knows its fields in another process."""
-    problem = _errors.FieldProblem(*parts)
+    """A line of `problems` still knows its fields and its hint in another process."""
+    problem = _errors.FieldProblem(*parts, hint=_errors.Hint.WRAP_FILE)
 
-    assert pickle.loads(pickle.dumps(problem, protocol)).parts == problem.parts
-    assert copy.deepcopy(problem).parts == problem.parts
+    for copied in (pickle.loads(pickle.dumps(problem, protocol)), copy.deepcopy(problem)):
+        assert (copied, copied.parts, copied.hint) == (problem, problem.parts, problem.hint)
 
 
 @pytest.mark.parametrize("hint", sorted(_errors.PYTHON_WORDS, key=lambda hint: hint.value))

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foxapi_async import models
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async.models import (
     MODELS,
     FieldSpec,
@@ -348,12 +348,13 @@ def test_image_urls(url):
 
 @pytest.mark.parametrize("wrong", ["cat.png", "/etc/passwd", "C:\\a.png", "iVBORw0KGgo="])
 def test_text_is_never_a_path(wrong):
-    """A text that is no address is refused with the advice to wrap a file in a path."""
-    [line] = problems(GrokImagineImage, "a", image_urls=[URL, wrong])
+    """A text that is no address is refused with the advice to wrap a file in a path, in Python's words alone."""
+    with pytest.raises(InvalidRequestError) as caught:
+        GrokImagineImage("a", image_urls=[URL, wrong])
 
-    assert line == (
-        f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI; wrap a local file in pathlib.Path"
-    )
+    line = f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI"
+    assert (line,) == caught.value.problems
+    assert f"{line}; wrap a local file in pathlib.Path" == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +387,7 @@ def test_single_file_name():
     [line] = problems(GrokImagineImage, "a", image_urls="cat.png")
 
     assert "put it in a list" in line
-    assert line.endswith("wrap a local file in pathlib.Path")
+    assert Hint.WRAP_FILE is line.hint
 
 
 @pytest.mark.parametrize("wrong", [[], (), {}, {URL: 1}, b"x", 3, True])
