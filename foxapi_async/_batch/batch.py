@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from foxapi_async._batch.expectation import DoneItems, done_items
 from foxapi_async._batch.folder import Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.pause import Paused
@@ -114,6 +115,17 @@ class Batch:
         """The ledger's entry of an item of the running batch, for the command line."""
         assert self._run is not None  # noqa: S101 - it gave this key
         return (await self._run.ledger.look_up([key]))[key]
+
+    async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
+        """How many items the run that begins will submit, and the done ones of earlier runs, for the command line.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        assert self._run is not None  # noqa: S101 - it is being iterated over
+        if not await self._run.begun():
+            return None, {}
+        return self._run.left, await done_items(self._run.ledger)
 
     def run(self, fox: FoxSession) -> BatchIterator:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the

@@ -81,6 +81,7 @@ class Run:
         tally: how many items are in each state; empty before the ledger is open.
         budget: the credits that may be spent.
         expected: how many items there are, if known.
+        left: how many of them are submitted in this run, if known.
         paused: why it ended early; None if it did not.
     """
 
@@ -92,6 +93,7 @@ class Run:
     tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState], init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
+    left: int | None = attrs.field(default=None, init=False)
     paused: Paused | None = attrs.field(default=None, init=False)
     _error: FoxError | None = attrs.field(default=None, init=False)  # the reader gets it at the end
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
@@ -115,6 +117,11 @@ class Run:
     def ledger(self) -> Ledger:
         """The ledger of the run, which is open until its last outcome was read."""
         return self._context.ledger
+
+    async def begun(self) -> bool:
+        """Wait until the ledger is open. Return False if it cannot be opened, or the run cannot begin."""
+        await self._is_open.wait()
+        return self._pipeline is not None
 
     async def next(self) -> BatchOutcome | None:
         """The next outcome; None at the end, after everything is closed.
@@ -195,8 +202,9 @@ class Run:
     async def _begin(self, folder: BatchFolder) -> Pipeline:
         """Check the input, read the ledger, and begin to pull."""
         ledger, options, given = folder.ledger, self._options, self._options.given
+        is_same = False
         if isinstance(given, InputFile) and given.is_regular:
-            self.expected = await validated(given, ledger)
+            self.expected, is_same = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
                 given = ()
         totals = await ledger.totals()
@@ -219,7 +227,12 @@ class Run:
         if folder.is_unproven:
             self._plan.mark_unproven = folder.mark_unproven
         ended = await note_unanswered(context)
-        self.tally.update((await ledger.totals()).counts)
+        counts = (await ledger.totals()).counts
+        self.tally.update(counts)
+        # Items of another file may be in the ledger. Only a plan can tell which ones this file has, too.
+        if self.expected is not None and (is_same or not any(counts.values())):
+            again = {ItemState.NEW, *options.again}
+            self.left = max(0, self.expected - sum(counts[state] for state in set(ItemState) - again))
         pipeline = Pipeline(
             ItemSource(self._plan.items(ended)), self._room, self._process, series, self._engine.spawn
         )

@@ -37,6 +37,13 @@ def duration(seconds: float, form: str = ".0f") -> str:
     )
 
 
+def rough_duration(seconds: float) -> str:
+    """An expected time for a reader: "7 s", "14 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{grouped(round(seconds / 3600, 1))} h"
+
+
 def grouped(number: float) -> str:
     """A number for a reader: "12,345", "0.5"; at most two decimals."""
     text = f"{number:,.2f}"

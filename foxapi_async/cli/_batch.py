@@ -8,12 +8,13 @@ import json
 import shlex
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import Any
 
 from foxapi_async._batch.batch import Batch, states_again
 from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.expectation import Expectation, done_items, expect, expect_alike
 from foxapi_async._batch.folder import MANIFEST, BatchFolder
 from foxapi_async._batch.input.check import Check, Count
 from foxapi_async._batch.input.file import STDIN, InputFile
@@ -21,12 +22,13 @@ from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.plan import WorkPlan
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.hooks import HookEvent
+from foxapi_async._client.session import DEFAULT_IN_FLIGHT
 from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._options import Limits
-from foxapi_async._wire.texts import counted, duration, elided, grouped, plain
+from foxapi_async._wire.texts import counted, duration, elided, grouped, plain, rough_duration
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_progress import BatchProgress
 from foxapi_async.cli._batch_status import BatchStatus, read_status
@@ -77,9 +79,31 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
+        done = {} if ledger is None else await done_items(ledger)
     _show_problems(found, screen)
-    _show_count(args, file, found, left, before, screen)
+    expectation = expect(left.models, done, **_limits_of(args))
+    _show_count(args, file, found, left, expectation, before, screen)
     return _exits.USAGE if found.wrong else _exits.DONE
+
+
+def _limits_of(args: Namespace) -> dict[str, Any]:
+    """The options on which the expectation depends."""
+    return {
+        "price": args.price,
+        "room": args.max_in_flight or DEFAULT_IN_FLIGHT,
+        "submits_per_second": args.submits_per_second,
+    }
+
+
+def expectation_words(expectation: Expectation) -> str:
+    """What is expected, in words; empty if nothing is known. Credits of a given price are exact."""
+    about = "about " if expectation.images else ""
+    source = f" (from {counted(expectation.images, 'earlier image')})" if expectation.images else ""
+    parts = [
+        *([] if expectation.credits is None else [f"{about}{grouped(expectation.credits)} credits"]),
+        *([] if expectation.seconds is None else [f"about {rough_duration(expectation.seconds)}"]),
+    ]
+    return f"{', '.join(parts)}{source}" if parts else ""
 
 
 def _show_problems(found: Check, screen: Screen) -> None:
@@ -92,7 +116,13 @@ def _show_problems(found: Check, screen: Screen) -> None:
 
 
 def _show_count(
-    args: Namespace, file: InputFile, found: Check, left: Count, before: BatchStatus | None, screen: Screen
+    args: Namespace,
+    file: InputFile,
+    found: Check,
+    left: Count,
+    expectation: Expectation,
+    before: BatchStatus | None,
+    screen: Screen,
 ) -> None:
     """Report the items of the file, and what the next run would submit of them."""
     items, cost = found.good + found.wrong, None if args.price is None else left.requests * args.price
@@ -108,7 +138,8 @@ def _show_count(
         )
     total = f"{counted(left.requests, 'submit')}, {counted(left.images, 'image')}"
     run = "a first run" if before is None else "the next run"
-    screen.line(f"to be submitted in {run}: {total}{'' if cost is None else f', {grouped(cost)} credits'}")
+    words = expectation_words(expectation) if left.requests else ""
+    screen.line(f"to be submitted in {run}: {', '.join(filter(None, (total, words)))}")
     models = {
         model: {"submits": tally.requests, "images": tally.images} for model, tally in left.models.items()
     }
@@ -120,6 +151,8 @@ def _show_count(
             "submits": left.requests,
             "images": left.images,
             "credits": cost,
+            "expected_credits": expectation.credits and round(expectation.credits, 2),
+            "expected_seconds": expectation.seconds and round(expectation.seconds, 1),
             "spent": 0.0 if before is None else before.spent,
         }
     )
@@ -200,6 +233,7 @@ class BatchCommand:
             fox,
             self._screen.following(self._progress),
             contextlib.aclosing(self._batch.run(fox)) as outcomes,
+            self._saying_what_is_expected(),
         ):
             async for outcome in outcomes:
                 self._progress.item_ended()
@@ -208,6 +242,22 @@ class BatchCommand:
                 if self._screen.as_json and outcome.key is not None:
                     with contextlib.suppress(LedgerError):  # shown already, as the error of the outcome
                         await self._print_record(outcome.key)
+
+    @contextlib.asynccontextmanager
+    async def _saying_what_is_expected(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self._say_what_is_expected())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _say_what_is_expected(self) -> None:
+        """Say what the run will cost and how long it will take, once it has begun."""
+        with contextlib.suppress(LedgerError):  # the run reports it
+            left, done = await self._batch._left()  # noqa: SLF001 - an open reader would keep the ledger's WAL
+            if left and (words := expectation_words(expect_alike(left, done, **_limits_of(self._args)))):
+                self._screen.note(f"expected: {words}")
 
     async def _print_record(self, key: str) -> None:
         """Print the item's line of the manifest. A running task has none yet."""

@@ -550,11 +550,14 @@ def test_a_check_counts_what_a_run_would_submit(foxapi, service):
     code, out, _ = foxapi("batch", name, "--check", "--price", "5")
     _, whole, _ = foxapi("batch", name, "--check", "--json")
     facts = json.loads(whole)
+    seconds = sorted(line["timings"]["elapsed"] for line in manifest())[2]
 
     assert 0 == code
     assert out.endswith(
-        "out: 4 done; 20 credits spent\nto be submitted in the next run: 5 submits, 5 images, 25 credits\n"
+        "out: 4 done; 20 credits spent\nto be submitted in the next run: 5 submits, 5 images, "
+        f"about 25 credits, about {max(1, round(seconds))} s (from 4 earlier images)\n"
     )
+    assert (25.0, seconds) == (facts["expected_credits"], pytest.approx(facts["expected_seconds"], abs=0.1))
     assert (9, 5, 5, 20.0) == (facts["items"], facts["submits"], facts["images"], facts["spent"])
     assert 4 == service.billed
 
@@ -566,7 +569,8 @@ def test_a_check_counts_failed_items_on_request(foxapi, service):
     foxapi("batch", name)
     checks = [foxapi("batch", name, "--check", *more)[1] for more in ((), ("--retry-failed",))]
 
-    assert ["0 submits, 0 images", "1 submit, 1 image"] == [out.strip().rpartition(": ")[2] for out in checks]
+    assert checks[0].endswith(": 0 submits, 0 images\n")
+    assert ": 1 submit, 1 image, about 5 credits, about 1 s (from 2 earlier images)\n" in checks[1]
 
 
 def test_a_check_finds_an_id_of_an_earlier_run(foxapi, service):
@@ -632,8 +636,53 @@ def test_a_check_as_json(foxapi):
         "submits": 1,
         "images": 1,
         "credits": None,
+        "expected_credits": None,
+        "expected_seconds": None,
         "spent": 0.0,
     } == whole
+
+
+# what is expected
+
+
+def expected_in(err):
+    return re.findall(r"^foxapi: expected: (.*)$", err, re.MULTILINE)
+
+
+def test_a_run_says_what_it_will_cost_by_a_price(foxapi, service):
+    """The first run of a folder knows only a given price."""
+    assert ["15 credits"] == expected_in(foxapi("batch", write("p.jsonl", *foxes(3)), "--price", "5")[2])
+    assert [] == expected_in(foxapi("batch", "p.jsonl", "--out", "other")[2])
+
+
+def test_a_run_says_what_it_will_cost_by_earlier_items(foxapi, service):
+    """A run that continues knows the credits and the time of what is left."""
+    name = write("p.jsonl", *foxes(9))
+    foxapi("batch", name, "--budget", "20")
+    (said,) = expected_in(foxapi("batch", name, "--max-in-flight", "1")[2])
+
+    assert re.fullmatch(r"about 25 credits, about \d+ s \(from 4 earlier images\)", said)
+    assert [] == expected_in(foxapi("batch", name)[2])
+
+
+def test_a_run_of_another_file_says_nothing(foxapi, service):
+    """The ledger may have items of another file, so what is left is not known before the run."""
+    foxapi("batch", write("p.jsonl", *foxes(3)))
+
+    assert [] == expected_in(foxapi("batch", write("q.jsonl", {"prompt": "an owl"}), "--price", "5")[2])
+
+
+def test_a_run_that_cannot_begin_expects_nothing(foxapi, service):
+    """Its input is wrong."""
+    assert [] == expected_in(foxapi("batch", write("p.jsonl", {"prompt": ""}), "--price", "5")[2])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.1, "1 s"), (7.2, "7 s"), (125, "2 min"), (14 * 60, "14 min"), (12_600, "3.5 h")]
+)
+def test_rough_durations(seconds, text):
+    """An expected time has no more digits than are known."""
+    assert text == texts.rough_duration(seconds)
 
 
 # status and report

@@ -20,8 +20,9 @@ _VALIDATED = "validated"
 _FINISHED = "finished"
 
 
-async def validated(file: InputFile, ledger: Ledger) -> int:
-    """How many items the file has. It is validated first, unless the ledger notes that it is valid.
+async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
+    """How many items the file has, and whether it is that of the last run. It is validated first, unless the ledger
+    notes that it is valid.
 
     The file is read once here. If it has the size of the validated file, only its checksum is read, else it
     is checked. A file with that size and other content is read twice.
@@ -37,7 +38,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
     ):  # folders of older versions have no size
         await file.read_checksum()
         if known.startswith(f"{file.validation} "):
-            return _count_in(known)
+            return _count_in(known), True
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
     if found.wrong:
@@ -47,7 +48,7 @@ async def validated(file: InputFile, ledger: Ledger) -> int:
             problems=problems,
         )
     await ledger.set_meta(_VALIDATED, f"{file.validation} {size} {found.good}")
-    return found.good
+    return found.good, False
 
 
 async def expected_items(ledger: LedgerView) -> int | None:

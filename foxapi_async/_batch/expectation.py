@@ -1,0 +1,166 @@
+"""What the rest of a batch will cost, and how long it will take, by the items that are done. Pure, but for the reading."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+
+from foxapi_async._batch.input.check import Tally
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._wire.json_values import read_mapping, read_number
+
+# More of them would change an average little, and take long to read.
+_MOST_READ = 2000
+
+
+@attrs.define
+class DoneItems:
+    """Done items of one model, or of several.
+
+    Attributes:
+        items: how many there are.
+        images: how many images they made.
+        priced_images: how many of these have known credits.
+        credits: what those cost together.
+        seconds: how long each item took at the service.
+    """
+
+    items: int = 0
+    images: int = 0
+    priced_images: int = 0
+    credits: float = 0.0
+    seconds: list[float] = attrs.field(factory=list[float])
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count an item by its record in the manifest."""
+        files = record.get("files")
+        images = len(cast("list[object]", files)) if isinstance(files, list) else 0
+        self.items += 1
+        self.images += images
+        credits_used = read_number(record.get("credits"))
+        if credits_used is not None and images:
+            self.priced_images += images
+            self.credits += credits_used
+        seconds = read_number((read_mapping(record.get("timings")) or {}).get("elapsed"))
+        if seconds is not None:
+            self.seconds.append(seconds)
+
+    def join(self, other: DoneItems) -> None:
+        """Count the items of another model, too."""
+        self.items += other.items
+        self.images += other.images
+        self.priced_images += other.priced_images
+        self.credits += other.credits
+        self.seconds += other.seconds
+
+    def cost_of(self, left: Tally, price: float | None) -> float | None:
+        """The credits of items like these; by the price of one submit if no credits are known."""
+        if self.priced_images:
+            return self.credits / self.priced_images * left.images
+        return None if price is None else price * left.requests
+
+    @property
+    def median(self) -> float | None:
+        """The seconds of an item in the middle; None if none is known."""
+        return sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else None
+
+
+@attrs.frozen(kw_only=True)
+class Expectation:
+    """What is expected of the items that are not submitted yet.
+
+    Attributes:
+        credits: what they will cost; None if that is not known.
+        seconds: how long a run of them will take; None if that is not known.
+        images: by how many earlier images that is known; 0 if the credits are those of a given price.
+    """
+
+    credits: float | None
+    seconds: float | None
+    images: int
+
+
+def expect(
+    left: Mapping[str, Tally],
+    done: Mapping[str, DoneItems],
+    *,
+    price: float | None,
+    room: int,
+    submits_per_second: float | None,
+) -> Expectation:
+    """The credits and the time of the items that are left.
+
+    Args:
+        left: the items that are not submitted yet, by model.
+        done: the done items, by model.
+        price: credits of one submit, for models of which no item is done.
+        room: how many items run at a time.
+        submits_per_second: the most submits per second; None for no limit.
+    """
+    known = {model: done.get(model, DoneItems()) for model in left}
+    costs = _all_known([known[model].cost_of(tally, price) for model, tally in left.items()])
+    medians = _all_known([each.median for each in known.values()])
+    seconds = None
+    if medians:
+        counts = [tally.requests for tally in left.values()]
+        work = sum(count * median for count, median in zip(counts, medians, strict=True))
+        spread = sum(counts) / submits_per_second if submits_per_second else 0.0
+        # They run side by side. The last one takes its whole time.
+        seconds = max(work / room, spread, *medians)
+    return Expectation(
+        credits=sum(costs) if costs else None,
+        seconds=seconds,
+        images=sum(each.images for each in known.values()),
+    )
+
+
+def expect_alike(
+    count: int,
+    done: Mapping[str, DoneItems],
+    *,
+    price: float | None,
+    room: int,
+    submits_per_second: float | None,
+) -> Expectation:
+    """The same for `count` items of unknown models, as if they were like the done ones together."""
+    together = DoneItems()
+    for each in done.values():
+        together.join(each)
+    images = round(count * together.images / together.items) if together.items else count
+    return expect(
+        {"": Tally(count, images)},
+        {"": together},
+        price=price,
+        room=room,
+        submits_per_second=submits_per_second,
+    )
+
+
+def _all_known(values: list[float | None]) -> list[float]:
+    """The values; none if one of them is unknown."""
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else []
+
+
+async def done_items(ledger: LedgerView) -> dict[str, DoneItems]:
+    """The done items of earlier runs by model, at most the first 2,000.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    found: dict[str, DoneItems] = {}
+    count = 0
+    async with contextlib.aclosing(ledger.entries(ItemState.DONE)) as entries:
+        async for entry in entries:
+            record: dict[str, Any] = json.loads(entry.record or "{}")
+            model = (read_mapping(record.get("request")) or record).get("model")
+            found.setdefault(str(model), DoneItems()).add(record)
+            count += 1
+            if count == _MOST_READ:
+                break
+    return found

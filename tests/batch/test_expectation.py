@@ -1,0 +1,116 @@
+"""What is expected of the rest of a batch, by the items that are done."""
+
+import json
+
+import pytest
+
+from foxapi_async._batch.expectation import DoneItems, Expectation, done_items, expect, expect_alike
+from foxapi_async._batch.input.check import Tally
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._ledger.sqlite import SqliteLedger
+
+GROK, PRO = "grok-imagine-image", "gemini-3-pro-image-preview"
+
+
+def record(images=1, price=5.0, elapsed=20.0, model=GROK):
+    timings = {} if elapsed is None else {"elapsed": elapsed}
+    files = [{"path": f"{n}.jpg"} for n in range(images)]
+    return {"files": files, "credits": price, "timings": timings, "request": {"model": model}}
+
+
+def items(*records):
+    found = DoneItems()
+    for each in records:
+        found.add(each)
+    return found
+
+
+def expected(left, done, *, price=None, room=100, submits_per_second=None):
+    return expect(left, done, price=price, room=room, submits_per_second=submits_per_second)
+
+
+def test_credits_by_images_and_time_by_the_median():
+    """Credits follow from those of an image, the time from the item in the middle and the number at a time."""
+    done = {GROK: items(record(), record(2, 10.0, 30.0), record(elapsed=300.0))}
+
+    assert Expectation(credits=12_500.0, seconds=600.0, images=4) == expected({GROK: Tally(2000, 2500)}, done)
+
+
+@pytest.mark.parametrize(
+    ("count", "room", "rate", "seconds"),
+    [(1, 100, None, 20.0), (10, 5, None, 40.0), (100, 100, 2.0, 50.0), (100, 100, 1000.0, 20.0)],
+)
+def test_the_time_of_a_run(count, room, rate, seconds):
+    """It is at least that of one item, and no shorter than the items or the submits at a time allow."""
+    left = {GROK: Tally(count, count)}
+
+    assert seconds == expected(left, {GROK: items(record())}, room=room, submits_per_second=rate).seconds
+
+
+@pytest.mark.parametrize(("price", "cost"), [(None, None), (7.0, 14.0)])
+def test_without_done_items_only_a_price_is_known(price, cost):
+    """A price is that of one submit. Nothing is guessed."""
+    wanted = Expectation(credits=cost, seconds=None, images=0)
+
+    assert wanted == expected({GROK: Tally(2, 8)}, {}, price=price)
+
+
+def test_known_credits_replace_the_price():
+    """What the service has billed is better than a given price."""
+    assert 10.0 == expected({GROK: Tally(2, 2)}, {GROK: items(record())}, price=99.0).credits
+
+
+def test_several_models():
+    """Each model has its own credits and times, which are added."""
+    done = {GROK: items(record()), PRO: items(record(price=50.0, elapsed=40.0))}
+
+    assert Expectation(credits=160.0, seconds=40.0, images=2) == expected(
+        {GROK: Tally(2, 2), PRO: Tally(3, 3)}, done
+    )
+
+
+def test_one_unknown_model_leaves_the_whole_unknown():
+    """A sum without one of its parts would be wrong."""
+    left = {GROK: Tally(2, 2), PRO: Tally(3, 3)}
+
+    assert Expectation(credits=None, seconds=None, images=1) == expected(left, {GROK: items(record())})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        record(price=None, elapsed=None),
+        record(images=0, elapsed=None),
+        {},
+        {"files": 3, "timings": [], "credits": "dear"},
+    ],
+)
+def test_records_without_figures(odd):
+    """A record without credits or times says nothing of them."""
+    found = expected({GROK: Tally(2, 2)}, {GROK: items(odd)})
+
+    assert (None, None) == (found.credits, found.seconds)
+
+
+def test_items_of_unknown_models_are_like_the_done_ones():
+    """If only their number is known, items have the average of all models."""
+    done = {GROK: items(record(2, 10.0, 20.0)), PRO: items(record(4, 50.0, 40.0))}
+    found = expect_alike(10, done, price=None, room=10, submits_per_second=None)
+
+    assert Expectation(credits=300.0, seconds=40.0, images=6) == found
+    assert 70.0 == expect_alike(10, {}, price=7.0, room=10, submits_per_second=None).credits
+
+
+async def test_done_items_are_read_by_their_model(tmp_path, monkeypatch):
+    """The model is that of the request, which the service may call otherwise; only so many items are read."""
+    monkeypatch.setattr("foxapi_async._batch.expectation._MOST_READ", 3)
+    async with SqliteLedger.opened(tmp_path / "ledger.sqlite") as ledger:
+        for n in range(5):
+            await ledger.submitting(f"k{n}", "f" * 24, "key")
+            await ledger.submitted(f"k{n}", f"t{n}")
+            state = ItemState.FAILED if n == 0 else ItemState.DONE
+            text = json.dumps({**record(model=PRO if n == 1 else GROK), "model": "named otherwise"})
+            await ledger.ended(f"k{n}", state, text)
+        found = await done_items(ledger)
+
+    assert {PRO: 1, GROK: 2} == {model: each.items for model, each in found.items()}
