@@ -125,7 +125,7 @@ def _show_count(
     screen: Screen,
 ) -> None:
     """Report the items of the file, and what the next run would submit of them."""
-    items, cost = found.good + found.wrong, None if args.price is None else left.requests * args.price
+    items = found.good + found.wrong
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
     screen.line(f"{file.name}: {counted(items, 'item')}{wrong}")
     for model, tally in sorted(found.count.models.items()):
@@ -140,22 +140,23 @@ def _show_count(
     run = "a first run" if before is None else "the next run"
     words = expectation_words(expectation) if left.requests else ""
     screen.line(f"to be submitted in {run}: {', '.join(filter(None, (total, words)))}")
-    models = {
-        model: {"submits": tally.requests, "images": tally.images} for model, tally in left.models.items()
-    }
+    spent = 0.0 if before is None else before.spent
     screen.data(
-        {
-            "items": items,
-            "wrong": found.wrong,
-            "models": models,
-            "submits": left.requests,
-            "images": left.images,
-            "credits": cost,
-            "expected_credits": expectation.credits and round(expectation.credits, 2),
-            "expected_seconds": expectation.seconds and round(expectation.seconds, 1),
-            "spent": 0.0 if before is None else before.spent,
-        }
+        {"items": items, "wrong": found.wrong, **_left_object(args, left, expectation), "spent": spent}
     )
+
+
+def _left_object(args: Namespace, left: Count, expectation: Expectation) -> dict[str, Any]:
+    """What is left to submit, as `--json` prints it."""
+    tallies = left.models.items()
+    return {
+        "models": {model: {"submits": tally.requests, "images": tally.images} for model, tally in tallies},
+        "submits": left.requests,
+        "images": left.images,
+        "credits": None if args.price is None else left.requests * args.price,
+        "expected_credits": expectation.credits and round(expectation.credits, 2),
+        "expected_seconds": expectation.seconds and round(expectation.seconds, 1),
+    }
 
 
 async def _remaining(file: InputFile, ledger: LedgerView, again: frozenset[ItemState]) -> Count:
