@@ -201,7 +201,9 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     from foxapi_async._batch.input.lines import SUFFIXES  # noqa: PLC0415 - with what reads an input file
 
     parser.add_argument(
-        "file", metavar="FILE", help="one request per line; - reads standard input as it arrives"
+        "file",
+        metavar="FILE",
+        help="one request per line, or per row of a table; - reads standard input as it arrives",
     )
     parser.add_argument(
         "--format",

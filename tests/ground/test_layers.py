@@ -51,6 +51,7 @@ LIBRARIES = {
     "cattrs": {"_wire"},
     "fastapi": {"fastapi", "page"},
     "multidict": {"_http"},
+    "openpyxl": {"_batch"},
     "opentelemetry": {"telemetry"},
     "pydantic": {"fastapi"},
     "pytest": {"pytest_plugin"},

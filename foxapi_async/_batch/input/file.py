@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foxapi_async._batch.input.lines import SUFFIXES, Form, InputRow, LineReader
+from foxapi_async._batch.input.tables import Record
 from foxapi_async._batch.input.text import TextLines
+from foxapi_async._batch.input.workbook import sheet_records
 from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async._files.disk import in_thread
 
@@ -27,6 +29,9 @@ STDIN = "-"
 """The source that means standard input."""
 
 _BLOCK_BYTES = 256 * 1024
+
+# Of the other spreadsheets.
+_UNREADABLE = (".xls", ".xlsb", ".ods", ".fods", ".numbers")
 
 
 class InputFile:
@@ -63,6 +68,8 @@ class InputFile:
         # A pipe can be read only once, and a read may block. A regular file has neither limit.
         self.is_regular = self._path is not None and _is_regular(self._path)
         self._form: Form | None = form or self._form_by_name()
+        if self._form == "xlsx" and not self.is_regular:
+            raise InvalidRequestError(f"{self.name}: a workbook cannot be read from a pipe; give its file")
         self.checksum: str | None = None
 
     @property
@@ -94,7 +101,7 @@ class InputFile:
             delimiter=self._delimiter,
             keeps_extra=self._keeps_extra,
         )
-        chunks = _Chunks(await self._run(self._open), reader, size)
+        chunks = _Chunks(await self._run(self._open), reader, size, self.name)
         try:
             while chunk := await self._run(chunks.next):
                 yield chunk
@@ -143,7 +150,10 @@ class InputFile:
         return Path.cwd() if self._path is None or not self.is_regular else self._path.absolute().parent
 
     def _form_by_name(self) -> Form | None:
-        found = SUFFIXES.get(self._path.suffix.lower()) if self._path else None
+        suffix = self._path.suffix.lower() if self._path else ""
+        found = SUFFIXES.get(suffix)
+        if suffix in _UNREADABLE:
+            raise InvalidRequestError(f"{self.name}: cannot read {suffix}; save it as .xlsx or .csv")
         if found is None and self.is_regular:
             known = " ".join(SUFFIXES)
             raise InvalidRequestError(
@@ -164,12 +174,13 @@ def _is_regular(path: Path) -> bool:
 class _Chunks:
     """The items of one open file. Each call of `next` returns a chunk, and is made in a thread."""
 
-    def __init__(self, file: FileIO, reader: LineReader, size: int) -> None:
+    def __init__(self, file: FileIO, reader: LineReader, size: int, name: str) -> None:
         self.checksum: str | None = None
         self._file = file
         self._size = size
         self._texts = TextLines(self._blocks())
-        self._lines = reader.read(self._texts)
+        is_sheet = reader.form == "xlsx"
+        self._lines = reader.read_sheet(self._records(name)) if is_sheet else reader.read(self._texts)
         self._busy = self._closing = False
 
     def next(self) -> list[InputRow]:
@@ -195,6 +206,12 @@ class _Chunks:
             if len(chunk) >= self._size or self._texts.drained:
                 break
         return chunk
+
+    def _records(self, name: str) -> Iterator[Record]:
+        """The rows of a workbook, which is not read from its beginning to its end."""
+        for _ in self._blocks():
+            pass
+        yield from sheet_records(self._file, name)
 
     def _blocks(self) -> Iterator[bytes]:
         digest = hashlib.sha256()

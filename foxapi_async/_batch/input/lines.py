@@ -1,4 +1,4 @@
-"""Makes a batch's input lines (JSON lines, tables or plain prompts) into requests or problems.
+"""Makes a batch's input lines (JSON lines, tables or plain prompts) and sheets into requests or problems.
 
 A wrong line never ends the reading: it becomes an `InputRow` without a request, with its problems.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import attrs
 
-from foxapi_async._batch.input.tables import is_header, read_table
+from foxapi_async._batch.input.tables import Record, TableRow, is_header, read_records, read_table
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
 from foxapi_async._batch.keys import id_problem
 from foxapi_async._errors import InvalidRequestError
@@ -26,8 +26,10 @@ from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
 from foxapi_async.models._values import shown
 
-Form = Literal["jsonl", "json", "csv", "tsv", "text"]
-"""The format of an input: an object per line, an array of objects, a table with a header, or a prompt per line."""
+Form = Literal["jsonl", "json", "csv", "tsv", "xlsx", "text"]
+"""The format of an input: an object per line, an array of objects, a table with a header, a workbook, or a prompt
+per line.
+"""
 
 SUFFIXES: Mapping[str, Form] = {
     ".jsonl": "jsonl",
@@ -35,6 +37,8 @@ SUFFIXES: Mapping[str, Form] = {
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
     ".txt": "text",
 }
 """The format for a file's ending."""
@@ -126,6 +130,13 @@ class LineReader:
         rows = read_table(
             lines, self.defaults, delimiter=self.delimiter, usual=usual, keeps_extra=self.keeps_extra
         )
+        return self._of_rows(rows)
+
+    def read_sheet(self, records: Iterable[Record]) -> Iterator[InputRow]:
+        """The items of a sheet, whose first record is the header."""
+        return self._of_rows(read_records(records, self.defaults, keeps_extra=self.keeps_extra))
+
+    def _of_rows(self, rows: Iterable[TableRow]) -> Iterator[InputRow]:
         for row in rows:
             if row.fault:
                 yield InputRow(row.number, problems=(row.fault,))

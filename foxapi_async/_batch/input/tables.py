@@ -17,8 +17,13 @@ from foxapi_async.models._model import unknown_field
 
 # The first of several that occur equally often in the header.
 DELIMITERS = (",", ";", "\t", "|")
+
+Record = tuple[int, list[str], str | None]
+"""The number, cells and fault of a record that is not blank."""
+
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_CLOCK = re.compile(r"0?([0-9]+):0?([0-9]+)(:00)?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # The columns that a row of any model may have.
 _OWN = ("id", "model", "path")
@@ -55,7 +60,7 @@ def read_table(
     usual: str,
     keeps_extra: bool,
 ) -> Iterator[TableRow]:
-    """The rows below the header. If the header is wrong, only its fault.
+    """The rows of a text; see `read_records`.
 
     Args:
         lines: of the file.
@@ -67,15 +72,30 @@ def read_table(
     lines = iter(lines)
     first = next((line for line in lines if line.fault or line.text.strip()), None)
     if first is None:
-        return
+        return iter(())
     given = _SEPARATOR.fullmatch(first.text)
     if given is None:
         lines = itertools.chain([first], lines)
     between = delimiter or (given[1] if given else _delimiter_of(first.text, usual))
+    return read_records(_records(lines, between), defaults, keeps_extra=keeps_extra)
+
+
+def read_records(
+    records: Iterable[Record], defaults: Mapping[str, Any], *, keeps_extra: bool
+) -> Iterator[TableRow]:
+    """The rows below the header, which is the first record. If the header is wrong, only its fault.
+
+    Args:
+        records: of the table.
+        defaults: values for the fields that a row does not set.
+        keeps_extra: whether columns that are no field are kept beside the request.
+    """
     header: _Header | None = None
-    for number, row, fault in _records(lines, between):
+    for number, row, fault in records:
         if fault:
             yield TableRow(number, fault=fault)
+            if header is None:
+                return
         elif header is None:
             header = _Header.read(row, defaults, keeps_extra=keeps_extra)
             if header.fault:
@@ -193,8 +213,7 @@ class _CsvLines:
         return line.text + "\n"
 
 
-def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
-    """Number, cells and fault of each record that is not blank."""
+def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[Record]:
     csv_lines = _CsvLines(lines)
     # A cell may hold the data of an image. The limit is that of the process: it is only raised, above that of a record.
     csv.field_size_limit(max(2 * LONGEST_LINE, csv.field_size_limit()))
@@ -219,7 +238,7 @@ def _kinds(model: str | None) -> dict[str, str]:
     classes = [MODELS[model]] if model is not None else MODELS.values()
     kinds: dict[str, str] = {spec.name: spec.kind for cls in classes for spec in cls.fields()}
     # These also hold for a row that is sent unchecked.
-    return kinds | dict.fromkeys(_OWN, "choice")
+    return kinds | dict.fromkeys(_OWN, "name")
 
 
 def _read_integer(cell: str) -> int | str:
@@ -228,6 +247,13 @@ def _read_integer(cell: str) -> int | str:
 
 def _read_flag(cell: str) -> bool | str:
     return _FLAGS.get(cell.strip().lower(), cell)
+
+
+def _read_choice(cell: str) -> str:
+    """A spreadsheet takes the ratio 16:9 for a time of day, and writes 16:09 or 16:09:00."""
+    text = cell.strip()
+    clock = _CLOCK.fullmatch(text)
+    return f"{clock[1]}:{clock[2]}" if clock else text
 
 
 def _read_images(cell: str) -> Any:
@@ -246,7 +272,8 @@ def _read_any(cell: str) -> Any:
 # A cell of the wrong kind stays a text, so that the check can report it.
 _READERS: dict[str, Callable[[str], Any]] = {
     "text": str,
-    "choice": str.strip,
+    "name": str.strip,
+    "choice": _read_choice,
     "integer": _read_integer,
     "flag": _read_flag,
     "images": _read_images,
