@@ -53,6 +53,7 @@ class Hint(enum.Enum):
     GIVE_FORMAT = "give_format"
     GIVE_PRICE = "give_price"
     GIVE_TASK_ID = "give_task_id"
+    KEEP_EXTRA = "keep_extra"
     OTHER_FOLDER = "other_folder"
     OTHER_NAME = "other_name"
     OTHER_ORIGIN = "other_origin"
@@ -84,9 +85,10 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.CHECK_ADDRESS: "check base_url= or FOXAPI_BASE_URL",
     Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.EXPECT_ID: "if its id still arrives, it is logged and in FoxSession.unfinished",
-    Hint.GIVE_FORMAT: "name the format",
+    Hint.GIVE_FORMAT: 'name it, such as format="jsonl"',
     Hint.GIVE_PRICE: "give price=",
     Hint.GIVE_TASK_ID: "task_id= takes the id that a submit returned",
+    Hint.KEEP_EXTRA: 'to keep such columns beside the requests, use extra="keep"',
     Hint.OTHER_FOLDER: "choose another folder",
     Hint.OTHER_NAME: "give a file name, or use result.save(directory)",
     Hint.OTHER_ORIGIN: "go back to that address, or set other_origin=True",

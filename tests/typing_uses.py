@@ -17,6 +17,8 @@ import foxapi_async
 from foxapi_async import (
     UNSET,
     APIError,
+    Batch,
+    BatchOutcome,
     Cadence,
     FoxError,
     FoxSession,
@@ -65,6 +67,14 @@ async def one_image(fox: FoxSession) -> None:
     assert_type(result.images[0].content_type, str | None)
     assert_type(await fox.generate(Gemini3ProImage("x"), timeout=None), TaskResult)
     assert_type(await fox.generate(Gemini31FlashImage("x"), timeout=UNSET), TaskResult)
+
+
+async def a_batch_of_a_file(fox: FoxSession) -> None:
+    batch = Batch.from_file("products.xlsx", Path("out"), model="m", extra="keep", budget=100)
+    assert_type(batch, Batch)
+    async for outcome in batch.run(fox):
+        assert_type(outcome, BatchOutcome)
+    Batch.from_file("p.csv", "out", format="xml")  # type: ignore[arg-type]
 
 
 async def other_verbs(fox: FoxSession, file: BinaryIO) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
 
 from foxapi_async._batch.expectation import DoneItems, done_items
 from foxapi_async._batch.folder import Terms
 from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.lines import SUFFIXES, Form
 from foxapi_async._batch.pause import Paused
 from foxapi_async._batch.plan import BatchItems
 from foxapi_async._batch.record import BatchOutcome
@@ -22,6 +24,7 @@ from foxapi_async._display import public_dir
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._options import check_count, is_number
+from foxapi_async.models import DEFAULT_MODEL
 
 
 class Batch:
@@ -111,6 +114,65 @@ class Batch:
         """
         return None if self._run is None else self._run.paused
 
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        out: str | os.PathLike[str],
+        *,
+        model: str = DEFAULT_MODEL,
+        defaults: Mapping[str, Any] | None = None,
+        format: Form | None = None,  # noqa: A002 - as the option of the command
+        delimiter: str | None = None,
+        extra: Literal["refuse", "keep"] = "refuse",
+        max_in_flight: int | None = None,
+        budget: float | None = None,
+        price: float | None = None,
+        resubmit_uncertain: bool = False,
+        retry_failed: bool = False,
+        other_origin: bool = False,
+        rebuild_ledger: bool = False,
+    ) -> Self:
+        """A batch of the requests in a file, as `foxapi batch` makes it: JSON lines, a JSON array, a table, a
+        workbook, or a prompt per line.
+
+        The run checks the whole file before it sends anything.
+
+        Args:
+            path: of the file, or "-" for standard input.
+            out: the folder of the batch.
+            model: of the rows that name none.
+            defaults: values for other fields that a row does not set.
+            format: "jsonl", "json", "csv", "tsv", "xlsx" or "text"; if None, the ending of the name decides.
+            delimiter: between two cells of a table; None to find it.
+            extra: "keep" keeps the columns of a table that are no field in the manifest, "refuse" makes them an error.
+            max_in_flight: see `Batch`.
+            budget: see `Batch`.
+            price: see `Batch`.
+            resubmit_uncertain: see `Batch`.
+            retry_failed: see `Batch`.
+            other_origin: see `Batch`.
+            rebuild_ledger: see `Batch`.
+
+        Raises:
+            InvalidRequestError: there is no such file, or its format is unknown.
+            ConfigurationError: a setting is wrong.
+        """
+        _check_table(format, delimiter, extra)
+        fields = {"model": model, **(defaults or {})}
+        keeps_extra = extra == "keep"
+        return cls(
+            InputFile(path, form=format, defaults=fields, delimiter=delimiter, keeps_extra=keeps_extra),
+            out,
+            max_in_flight=max_in_flight,
+            budget=budget,
+            price=price,
+            resubmit_uncertain=resubmit_uncertain,
+            retry_failed=retry_failed,
+            other_origin=other_origin,
+            rebuild_ledger=rebuild_ledger,
+        )
+
     async def _entry(self, key: str) -> LedgerEntry:
         """The ledger's entry of an item of the running batch, for the command line."""
         assert self._run is not None  # noqa: S101 - it gave this key
@@ -151,6 +213,17 @@ class Batch:
         terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
         self._run = Run(engine, self._options, terms, room, timeout)
         return BatchIterator(engine, self._run)
+
+
+def _check_table(form: object, delimiter: object, extra: object) -> None:
+    for name, value, choices in (
+        ("format", form, (None, *dict.fromkeys(SUFFIXES.values()))),
+        ("extra", extra, ("refuse", "keep")),
+    ):
+        if value not in choices:
+            raise ConfigurationError(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")
+    if delimiter is not None and not (isinstance(delimiter, str) and len(delimiter) == 1):
+        raise ConfigurationError(f"delimiter={delimiter!r}: give one character")
 
 
 def states_again(*, retry_failed: bool, resubmit_uncertain: bool) -> frozenset[ItemState]:

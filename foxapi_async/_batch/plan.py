@@ -143,7 +143,7 @@ def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     fields: GenerationRequest | Mapping[str, Any]
     if isinstance(given, InputRow):
         if given.request is None:
-            error = InvalidRequestError(f"line {given.number}", problems=given.problems)
+            error = InvalidRequestError(f"line {given.number}", problems=given.problems, hint=given.hint)
             return WorkItem(index=index, error=error)
         key, fields = given.id, given.request
     elif isinstance(given, tuple) and len(given) == 2:

@@ -23,7 +23,7 @@ from foxapi_async._batch.plan import WorkPlan
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import DEFAULT_IN_FLIGHT
-from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
+from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError, with_hint
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
@@ -32,7 +32,7 @@ from foxapi_async._wire.texts import counted, duration, elided, grouped, plain, 
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_progress import BatchProgress
 from foxapi_async.cli._batch_status import BatchStatus, read_status
-from foxapi_async.cli._messages import message_of, object_of
+from foxapi_async.cli._messages import SHELL_WORDS, message_of, object_of
 from foxapi_async.cli._requests import open_folder, read_defaults
 from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
@@ -108,8 +108,9 @@ def expectation_words(expectation: Expectation) -> str:
 
 def _show_problems(found: Check, screen: Screen) -> None:
     for row in found.problems:
-        screen.data({"line": row.number, "id": row.id, "problems": list(row.problems)})
-        for problem in row.problems:
+        problems = [with_hint(problem, row.hint, SHELL_WORDS) for problem in row.problems]
+        screen.data({"line": row.number, "id": row.id, "problems": problems})
+        for problem in problems:
             screen.error(f"line {row.number}: {problem}")
     if (more := found.wrong - len(found.problems)) > 0:
         screen.error(f"and {more:,} more")
@@ -304,8 +305,9 @@ class BatchCommand:
         """Report why the batch did not begin. Nothing was sent."""
         self._screen.data(object_of(error))
         if isinstance(error, InvalidRequestError) and error.headline:
+            # A wrong header, which has a hint, is the only problem.
             for problem in error.problems:
-                self._screen.error(problem)
+                self._screen.error(with_hint(problem, error.hint, SHELL_WORDS))
             self._screen.error(error.headline)
         else:
             self._screen.error(message_of(error))

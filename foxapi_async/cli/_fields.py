@@ -9,9 +9,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async.models import MODELS, FieldSpec, GrokImagineImage, ModelRequest
-
-DEFAULT_MODEL = GrokImagineImage.model
+from foxapi_async.models import DEFAULT_MODEL, MODELS, FieldSpec, ModelRequest
 
 # Options with another name than their field. The prompt is not an option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}

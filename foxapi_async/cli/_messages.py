@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from foxapi_async.cli._screen import Screen
 
 # A hint that is not here needs no words: the command itself shows how to resume a task.
-_SHELL_WORDS: dict[Hint, str] = {
+SHELL_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
     Hint.CHECK_ACCOUNT: "check your account before you send it again",
     Hint.CHECK_ADDRESS: "check FOXAPI_BASE_URL",
@@ -33,6 +33,7 @@ _SHELL_WORDS: dict[Hint, str] = {
     Hint.GIVE_FORMAT: "use --format",
     Hint.GIVE_PRICE: "use --price",
     Hint.GIVE_TASK_ID: "give the id that `foxapi generate` printed",
+    Hint.KEEP_EXTRA: "to keep such columns beside the requests, use --extra keep",
     Hint.OTHER_FOLDER: "choose another --out",
     Hint.OTHER_NAME: "choose another --out",
     Hint.OTHER_ORIGIN: "go back to that address, or use --other-origin",
@@ -73,7 +74,7 @@ class Hinted(Protocol):
 
 def message_of(problem: Hinted) -> str:
     """The error in one line, in terms of the command line."""
-    return with_hint(problem.what_happened, problem.hint, _SHELL_WORDS) or type(problem).__name__
+    return with_hint(problem.what_happened, problem.hint, SHELL_WORDS) or type(problem).__name__
 
 
 def object_of(error: FoxError, prompt: str | None = None) -> dict[str, Any]:

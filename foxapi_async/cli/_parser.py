@@ -179,7 +179,8 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 
 def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
     """The options of a request, without the prompt."""
-    from foxapi_async.cli._fields import DEFAULT_MODEL, add_field, fields_by_name  # noqa: PLC0415 - with all models
+    from foxapi_async.cli._fields import add_field, fields_by_name  # noqa: PLC0415 - with all models
+    from foxapi_async.models import DEFAULT_MODEL  # noqa: PLC0415 - as above
 
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
     fields = parser.add_argument_group("the model's fields", meaning)

@@ -63,9 +63,6 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
         InvalidRequestError: a value fits no model, or an input image cannot be read.
     """
     given = _given_fields(args)
-    if images := given.get("image_urls"):
-        # A line must mean the same in every working folder.
-        given["image_urls"] = [image.absolute() if isinstance(image, Path) else image for image in images]
     if args.param or args.path is not None:
         params = {key: _value(text) for key, text in args.param or ()}
         return {"model": args.model, **given, **params, "path": args.path or DEFAULT_PATH}

@@ -11,6 +11,9 @@ from foxapi_async.models._values import ImageInput
 from foxapi_async.models.gemini import Gemini3ProImage, Gemini31FlashImage
 from foxapi_async.models.grok import GrokImagineImage
 
+DEFAULT_MODEL = GrokImagineImage.model
+"""The model of a request that names none, on the command line and in a batch's file."""
+
 __all__ = [
     "MODELS",
     "FieldSpec",

@@ -74,7 +74,7 @@ async def test_several_images_in_a_cell():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("extra_columns.csv", ["'sku'", "'notes'", "--extra keep"]),
+        ("extra_columns.csv", ["'sku'", "'notes'"]),
         ("no_header.csv", ["names no column such as prompt", ".txt"]),
         ("unknown_column.csv", ["'ratio'", "did you mean aspect_ratio?"]),
     ],

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 from shell import PYTHON, on_a_terminal, point_to
 
+from foxapi_async._batch.input.file import InputFile
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.lock import holder_of
 from foxapi_async._ledger.sqlite import SqliteLedger
@@ -247,12 +248,14 @@ def test_defaults_may_be_of_another_model():
     assert {"model": "grok-imagine-image", "resolution": "2K"} == defaults("--resolution", "2K")
 
 
-def test_default_images_are_found_from_everywhere(tmp_path):
+async def test_default_images_are_found_from_everywhere(tmp_path):
     """A local image gets an absolute path: the request is the same in every working folder."""
     Image.new("RGB", (8, 8)).save("fox.png")
+    (tmp_path / "p.txt").write_text("make it night\n")
 
-    images = defaults("--image", "fox.png", "--image", "https://x.example/1.png")["image_urls"]
-    assert [tmp_path / "fox.png", "https://x.example/1.png"] == images
+    file = InputFile("p.txt", defaults=defaults("--image", "fox.png", "--image", "https://x.example/1.png"))
+    ((row,),) = [chunk async for chunk in file.chunks()]
+    assert (tmp_path / "fox.png", "https://x.example/1.png") == row.request.image_urls
 
 
 def test_unchecked_defaults():

@@ -204,6 +204,23 @@ SIGNATURES = {
             "rebuild_ledger": False,
         },
     ),
+    foxapi_async.Batch.from_file: (
+        ["path", "out"],
+        {
+            "model": "grok-imagine-image",
+            "defaults": None,
+            "format": None,
+            "delimiter": None,
+            "extra": "refuse",
+            "max_in_flight": None,
+            "budget": None,
+            "price": None,
+            "resubmit_uncertain": False,
+            "retry_failed": False,
+            "other_origin": False,
+            "rebuild_ledger": False,
+        },
+    ),
     foxapi_async.SavedFile: (["path", "sha256", "bytes"], {}),
     foxapi_async.RawRequest: (
         ["model", "prompt"],

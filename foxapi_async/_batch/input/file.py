@@ -22,6 +22,8 @@ from foxapi_async._batch.input.text import TextLines
 from foxapi_async._batch.input.workbook import sheet_records
 from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async._files.disk import in_thread
+from foxapi_async.models._parse import request_class
+from foxapi_async.models._values import as_images
 
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ class InputFile:
         source: a path, or "-" for standard input.
         form: its format. If None, the ending of the name decides. For a pipe without an ending the first line
             decides: `{` means JSON lines, anything else means prompts.
-        defaults: values for the fields that a line does not set.
+        defaults: values for the fields that a line does not set. A path in them begins at the working folder.
         delimiter: between two cells of a table; None to find it.
         keeps_extra: whether columns of a table that are no field are kept beside the request.
 
@@ -62,7 +64,7 @@ class InputFile:
         keeps_extra: bool = False,
     ) -> None:
         self._path = None if source == STDIN else Path(source)
-        self._defaults = dict(defaults or {})
+        self._defaults = _with_absolute_files(defaults or {})
         self._delimiter = delimiter
         self._keeps_extra = keeps_extra
         # A pipe can be read only once, and a read may block. A regular file has neither limit.
@@ -161,6 +163,19 @@ class InputFile:
                 hint=Hint.GIVE_FORMAT,
             )
         return found
+
+
+def _with_absolute_files(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, which mean the same in every working folder."""
+    names = request_class(fields).fields_of_kind("images")
+    return {name: _with_absolute_paths(value) if name in names else value for name, value in fields.items()}
+
+
+def _with_absolute_paths(images: Any) -> Any:
+    found = as_images(images)
+    if not isinstance(found, tuple):  # the check of each line names it
+        return images
+    return [Path(image).absolute() if isinstance(image, os.PathLike) else image for image in found]
 
 
 def _is_regular(path: Path) -> bool:

@@ -20,7 +20,7 @@ import attrs
 from foxapi_async._batch.input.tables import Record, TableRow, is_header, read_records, read_table
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
 from foxapi_async._batch.keys import id_problem
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import Hint, InvalidRequestError
 from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
@@ -58,6 +58,7 @@ class InputRow:
         problems: one line for each fault.
         outside: the first of its input files that is not below the folder; None if there is none.
         extra: the cells of columns that are no field of the request.
+        hint: what can be done about the problems.
     """
 
     number: int
@@ -66,6 +67,7 @@ class InputRow:
     problems: tuple[str, ...] = ()
     outside: Path | None = None
     extra: Mapping[str, str] = MappingProxyType({})
+    hint: Hint | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +141,7 @@ class LineReader:
     def _of_rows(self, rows: Iterable[TableRow]) -> Iterator[InputRow]:
         for row in rows:
             if row.fault:
-                yield InputRow(row.number, problems=(row.fault,))
+                yield InputRow(row.number, problems=(row.fault,), hint=row.hint)
             else:
                 yield self._make(row.number, row.fields, row.extra)
 

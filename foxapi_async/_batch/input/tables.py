@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
+from foxapi_async._errors import Hint
 from foxapi_async.models import MODELS
 from foxapi_async.models._model import unknown_field
 
@@ -38,12 +39,14 @@ class TableRow:
         fields: the fields of the request, and the id.
         extra: the cells of the other columns.
         fault: why it cannot be read; None if it can.
+        hint: what can be done about the fault.
     """
 
     number: int
     fields: dict[str, Any] = attrs.field(factory=dict[str, Any])
     extra: dict[str, str] = attrs.field(factory=dict[str, str])
     fault: str | None = None
+    hint: Hint | None = None
 
 
 def is_header(text: str) -> bool:
@@ -99,7 +102,7 @@ def read_records(
         elif header is None:
             header = _Header.read(row, defaults, keeps_extra=keeps_extra)
             if header.fault:
-                yield TableRow(number, fault=header.fault)
+                yield TableRow(number, fault=header.fault, hint=header.hint)
                 return
         elif len(row) < len(header.names) or any(map(str.strip, row[len(header.names) :])):
             yield TableRow(number, fault=f"has {len(row)} cells, the header has {len(header.names)}")
@@ -127,11 +130,13 @@ class _Header:
         names: of the columns, without empty ones at the end.
         extra: the columns that are no field of the request.
         fault: why the header cannot be used; None if it can.
+        hint: what can be done about the fault.
     """
 
     names: Sequence[str]
     extra: frozenset[str] = frozenset()
     fault: str | None = None
+    hint: Hint | None = None
 
     @classmethod
     def read(cls, cells: Sequence[str], defaults: Mapping[str, Any], *, keeps_extra: bool) -> _Header:
@@ -157,7 +162,7 @@ class _Header:
             text = "; ".join(
                 [*(fault.partition(";")[0] for fault in faults), unknown_field(unknown[-1], known, model)]
             )
-            return cls(names, fault=f"{text}; to keep such columns beside the requests, use --extra keep")
+            return cls(names, fault=text, hint=Hint.KEEP_EXTRA)
         return cls(names, frozenset(unknown))
 
     def row(self, number: int, cells: Sequence[str], defaults: Mapping[str, Any]) -> TableRow:

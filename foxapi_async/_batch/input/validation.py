@@ -46,6 +46,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
         raise InvalidRequestError(
             f"{file.name}: {found.wrong} of {found.wrong + found.good} items are wrong, nothing was sent",
             problems=problems,
+            hint=next((row.hint for row in found.problems if row.hint is not None), None),
         )
     await ledger.set_meta(_VALIDATED, f"{file.validation} {size} {found.good}")
     return found.good, False
