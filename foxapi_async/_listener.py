@@ -8,6 +8,7 @@ event                what it reports
 account_refused      the service refused the key or the balance: waiting submits fail
 answered             an HTTP request to an app of ours was answered with an error whose text is not shown
 edge_polls           something in front of the service answers polls
+empty_input          the input file of a batch has no items
 estimates_unsaved    the estimates could not be written
 files_outside        lines of a batch name files outside the folder of the input
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
@@ -46,6 +47,7 @@ LogEvent = Literal[
     "account_refused",
     "answered",
     "edge_polls",
+    "empty_input",
     "estimates_unsaved",
     "files_outside",
     "generate_cancelled",

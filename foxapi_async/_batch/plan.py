@@ -41,6 +41,7 @@ class WorkPlan:
         exhausted: called if the budget does not allow an item. Then the plan ends.
 
     Attributes:
+        count: how many items were read from `given`.
         ended: whether all items were processed.
         stopped_models: models whose items are not started any more.
         awaited: how many tasks of earlier runs have no answer yet in this run.
@@ -58,6 +59,7 @@ class WorkPlan:
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
         default=None, init=False
     )
+    count: int = attrs.field(default=0, init=False)
     ended: bool = attrs.field(default=False, init=False)
     stopped_models: set[str] = attrs.field(factory=set[str], init=False)
     awaited: int = attrs.field(default=0, init=False)
@@ -88,13 +90,12 @@ class WorkPlan:
 
     async def unstarted(self) -> AsyncGenerator[WorkItem, None]:
         """The items to submit, and the items that cannot be submitted."""
-        index = 0
         with contextlib.closing(Numbering()) as numbering:
             async with contextlib.aclosing(_chunks(self._given)) as chunks:
                 async for chunk in chunks:
-                    for item in await self._identified(index, chunk, numbering):
+                    first, self.count = self.count, self.count + len(chunk)
+                    for item in await self._identified(first, chunk, numbering):
                         yield item
-                    index += len(chunk)
         if ItemState.UNCERTAIN in self._again:
             while self.awaited:
                 self._changed.clear()

@@ -12,7 +12,7 @@ import attrs
 from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async._batch.input.validation import is_finished, note_finished, validated
+from foxapi_async._batch.input.validation import is_finished, note_finished, validated, warn_if_empty
 from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.pause import Paused, pause_reason
 from foxapi_async._batch.plan import BatchItems, WorkPlan
@@ -194,6 +194,8 @@ class Run:
                     await folder.note_all_proven()
                 if self._plan.ended and isinstance(given, InputFile):
                     await note_finished(given, folder.ledger)
+                    if not given.is_regular:  # else the check has warned
+                        warn_if_empty(given, self._plan.count)
         except Exception as error:  # it is raised to the reader of the outcomes
             self._fault = error
         finally:

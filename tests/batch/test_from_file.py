@@ -113,6 +113,17 @@ async def test_wrong_rows_are_named_before_anything_is_sent(run, tmp_path, quick
     assert [] == posts(quick)
 
 
+@pytest.mark.parametrize("content", ["", "prompt,id\n", "\n"])
+async def test_a_file_without_items_is_a_warning(run, tmp_path, caplog, content):
+    """It is logged once in each run, and nothing is made."""
+    (tmp_path / "p.csv").write_text(content)
+    for _ in range(2):
+        caplog.clear()
+        assert [] == await run(tmp_path / "p.csv")
+
+        assert ["empty_input"] == [getattr(record, "event", None) for record in caplog.records]
+
+
 async def test_a_wrong_column_is_explained_in_terms_of_python(run, tmp_path):
     """The advice is an argument, and not an option of the command."""
     (tmp_path / "p.csv").write_text("prompt,sku\na fox,S-1\n")

@@ -98,6 +98,19 @@ def test_a_column_that_is_no_field_in_a_pipe(foxapi, service, feed):
     assert "use --extra keep" in err
 
 
+@pytest.mark.parametrize("source", ["p.csv", "-"])
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_a_file_without_items(foxapi, service, feed, source, more):
+    """There is one line, and the exit status is 0."""
+    Path("p.csv").write_text("prompt,id\n")
+    feed("")
+    code, _, err = foxapi("batch", source, *more)
+
+    name = "standard input" if source == "-" else source
+    assert 0 == code
+    assert 1 == err.count(f"foxapi: {name} has no items, so there is nothing to do\n")
+
+
 def test_a_workbook_from_a_pipe(foxapi):
     """It cannot be read."""
     code, _, err = foxapi("batch", "-", "--format", "xlsx", "--emulator")

@@ -15,6 +15,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.protocol import Ledger, LedgerView
+from foxapi_async._listener import about, log
 
 _VALIDATED = "validated"
 _FINISHED = "finished"
@@ -38,6 +39,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
     ):  # folders of older versions have no size
         await file.read_checksum()
         if known.startswith(f"{file.validation} "):
+            warn_if_empty(file, _count_in(known))
             return _count_in(known), True
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
@@ -48,8 +50,15 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
             problems=problems,
             hint=next((row.hint for row in found.problems if row.hint is not None), None),
         )
+    warn_if_empty(file, found.good)
     await ledger.set_meta(_VALIDATED, f"{file.validation} {size} {found.good}")
     return found.good, False
+
+
+def warn_if_empty(file: InputFile, count: int) -> None:
+    """Log that a file without items has none: it may be the wrong one."""
+    if not count:
+        log.warning("%s has no items, so there is nothing to do", file.name, extra=about("empty_input"))
 
 
 async def expected_items(ledger: LedgerView) -> int | None:
@@ -70,7 +79,9 @@ async def checked(file: InputFile, ledger: LedgerView | None) -> Check:
         LedgerError: there is no room for temporary files, or the ledger cannot be read.
     """
     with contextlib.closing(Numbering()) as numbering:
-        return await check(file, functools.partial(_compared, numbering, ledger))
+        found = await check(file, functools.partial(_compared, numbering, ledger))
+    warn_if_empty(file, found.good + found.wrong)
+    return found
 
 
 async def _compared(numbering: Numbering, ledger: LedgerView | None, chunk: list[InputRow]) -> list[InputRow]:
