@@ -305,9 +305,10 @@ class BatchCommand:
         """Report why the batch did not begin. Nothing was sent."""
         self._screen.data(object_of(error))
         if isinstance(error, InvalidRequestError) and error.headline:
-            # A wrong header, which has a hint, is the only problem.
-            for problem in error.problems:
-                self._screen.error(with_hint(problem, error.hint, SHELL_WORDS))
+            *others, last = error.problems
+            for problem in others:
+                self._screen.error(problem)
+            self._screen.error(with_hint(last, error.hint, SHELL_WORDS))
             self._screen.error(error.headline)
         else:
             self._screen.error(message_of(error))

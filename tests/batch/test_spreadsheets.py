@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import session_at
 
-from foxapi_async import Batch
+from foxapi_async import Batch, Hint
 from foxapi_async._batch.input.check import check
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
@@ -99,6 +99,15 @@ async def test_kept_columns(tmp_path):
 
     assert {"S-0", "S-1", "S-2"} == {line["extra"]["sku"] for line in lines}
     assert "sku: S-1" in write_report(tmp_path).read_text()
+
+
+async def test_kept_columns_beside_a_column_of_models(read):
+    """What a row's model does not have is kept. A model that is not known may have every field."""
+    table = "model,prompt,sku\ngrok-imagine-image,a fox,S-1\nother,an owl,5\n"
+    (known, other), (wrong, _) = await read("a.csv", table, keeps_extra=True), await read("a.csv", table)
+
+    assert ({"sku": "S-1"}, {}, {"sku": 5}) == (known.extra, other.extra, dict(other.request.params))
+    assert (True, Hint.KEEP_EXTRA) == ("'sku': no field" in wrong.problems[0], wrong.hint)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])

@@ -143,7 +143,8 @@ class LineReader:
             if row.fault:
                 yield InputRow(row.number, problems=(row.fault,), hint=row.hint)
             else:
-                yield self._make(row.number, row.fields, row.extra)
+                item = self._make(row.number, row.fields, row.extra)
+                yield attrs.evolve(item, hint=row.hint) if row.hint and item.problems else item
 
     def _read_array(self, lines: Iterable[TextLine]) -> Iterator[InputRow]:
         """The objects of a JSON array, each as soon as its last line was read."""

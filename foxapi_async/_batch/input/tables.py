@@ -39,7 +39,7 @@ class TableRow:
         fields: the fields of the request, and the id.
         extra: the cells of the other columns.
         fault: why it cannot be read; None if it can.
-        hint: what can be done about the fault.
+        hint: what can be done about the fault, or about a field that the model does not have.
     """
 
     number: int
@@ -128,13 +128,13 @@ class _Header:
 
     Attributes:
         names: of the columns, without empty ones at the end.
-        extra: the columns that are no field of the request.
+        keeps_extra: whether columns that are no field of a row's model are kept beside the request.
         fault: why the header cannot be used; None if it can.
         hint: what can be done about the fault.
     """
 
     names: Sequence[str]
-    extra: frozenset[str] = frozenset()
+    keeps_extra: bool = False
     fault: str | None = None
     hint: Hint | None = None
 
@@ -151,7 +151,7 @@ class _Header:
             return cls(names, fault=f"the header has the field {twice!r} twice")
         model = str(defaults.get("model", ""))
         if model not in MODELS or "path" in defaults or {"model", "path"} & set(names):
-            return cls(names)  # a row may be of any model, and have any field
+            return cls(names, keeps_extra)  # a row may be of any model, and have any field
         known = _fields_of(model)
         unknown = [name for name in names if name not in known]
         if len(unknown) == len(names):
@@ -163,21 +163,19 @@ class _Header:
                 [*(fault.partition(";")[0] for fault in faults), unknown_field(unknown[-1], known, model)]
             )
             return cls(names, fault=text, hint=Hint.KEEP_EXTRA)
-        return cls(names, frozenset(unknown))
+        return cls(names, keeps_extra)
 
     def row(self, number: int, cells: Sequence[str], defaults: Mapping[str, Any]) -> TableRow:
-        """The cells that are not empty, each with the type of its field."""
+        """The cells that are not empty, each with the type of its field. An unknown model may have any field."""
         filled = {name: cell for name, cell in zip(self.names, cells, strict=False) if cell.strip()}
         model = filled.get("model", str(defaults.get("model", ""))).strip()
         is_raw = model not in MODELS or "path" in filled or "path" in defaults
         kinds = _kinds(None if is_raw else model)
+        unknown = [] if is_raw else [name for name in filled if name not in kinds]
+        extra = {name: filled.pop(name) for name in unknown} if self.keeps_extra else {}
         other = "json" if is_raw else "text"
-        fields = {
-            name: _READERS[kinds.get(name, other)](cell)
-            for name, cell in filled.items()
-            if name not in self.extra
-        }
-        return TableRow(number, fields, {name: cell for name, cell in filled.items() if name in self.extra})
+        fields = {name: _READERS[kinds.get(name, other)](cell) for name, cell in filled.items()}
+        return TableRow(number, fields, extra, hint=Hint.KEEP_EXTRA if unknown and not extra else None)
 
 
 def _fields_of(model: str | None) -> tuple[str, ...]:
