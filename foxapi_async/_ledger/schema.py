@@ -216,7 +216,9 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
         raise _nothing(path)
     way = "immutable=1" if _is_at_rest(path) else "mode=ro"
     file = LedgerFile(
-        sqlite3.connect(f"{path.as_uri()}?{way}", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        sqlite3.connect(
+            f"{path.absolute().as_uri()}?{way}", uri=True, timeout=_BUSY_SECONDS, isolation_level=None
+        )
     )
     undo.callback(file.close)
     try:

@@ -804,6 +804,14 @@ def test_a_report(foxapi, json_option):
     assert "fox-0" in Path("out/report.html").read_text()
 
 
+def test_a_report_of_a_relative_folder_reads_its_ledger(foxapi):
+    """The sum of credits is that of the ledger."""
+    foxapi("batch", write("p.jsonl", *foxes(1)), *FAST)
+    foxapi("report", "out")
+
+    assert "the ledger cannot be read" not in Path("out/report.html").read_text().lower()
+
+
 def test_a_report_of_nothing(foxapi):
     """A folder without a manifest has no page."""
     code, _, err = foxapi("report", "nowhere")
