@@ -128,6 +128,13 @@ def report(args: Namespace, screen: Screen) -> int:
     return _exits.DONE
 
 
+def export(args: Namespace, screen: Screen) -> int:
+    """Give the items of a batch to other programs."""
+    from foxapi_async.cli._export import export_batch  # noqa: PLC0415 - a database, which only batches need
+
+    return run(export_batch(args, screen), screen)
+
+
 def upload(args: Namespace, screen: Screen) -> int:
     """Store a file."""
     path = _requests.read_image("FILE", args.file)
@@ -200,6 +207,7 @@ COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "generate": generate,
     "batch": batch,
     "report": report,
+    "export": export,
     "status": status,
     "wait": wait,
     "upload": upload,

@@ -121,6 +121,7 @@ EXAMPLES = {
     "batch": ("prompts.jsonl --check --price 5", "products.csv --extra keep --out out --budget 5000"),
     "status": ("out", "task-unified-1757165031-uyujaw3d"),
     "report": ("out", "out --json"),
+    "export": ("out --to results.xlsx", "out --csv"),
     "wait": ("task-unified-1757165031-uyujaw3d", "task-unified-1757165031-uyujaw3d --out late --overwrite"),
     "upload": ("fox.jpg", "fox.jpg --json"),
     "models": ("", "--json"),
@@ -285,6 +286,19 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder of a batch")
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="folder of a batch")
+    forms = parser.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("csv", "a table that Excel opens (default, unless FILE has another ending)"),
+        ("jsonl", "a JSON object for each item"),
+        ("xlsx", "a workbook, which needs --to"),
+    ):
+        forms.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=meaning)
+    parser.add_argument("--to", metavar="FILE", help="write this file (default: standard output)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists already")
+
+
 def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID_OR_OUT", help="task id, or the folder of a batch")
     _add_service(parser)
@@ -378,6 +392,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "batch": ("make images from many prompts; the same command again continues", _add_batch),
     "status": ("show a task once, or a batch", _add_status),
     "report": ("make a page with the results of a batch", _add_report),
+    "export": ("give the items of a batch, with their results, to a spreadsheet or a program", _add_export),
     "wait": ("wait for tasks of an earlier run, and save their images", _add_wait),
     "upload": ("store an input image for 72 hours and print its URL", _add_upload),
     "models": ("list the known models and their fields", lambda _: None),

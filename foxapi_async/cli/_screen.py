@@ -9,8 +9,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any, Protocol, TextIO
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from foxapi_async._wire.texts import plain
 from foxapi_async.cli._progress import Progress, ProgressRow
@@ -41,6 +41,24 @@ class Screen:
         """Print one JSON object on standard output, if `as_json` is set."""
         if self.as_json:
             self._write(sys.stdout, json.dumps(item, allow_nan=False))
+
+    def content(self, pieces: Iterable[bytes]) -> None:
+        """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes."""
+        if sys.stdout.isatty():
+            for line in b"".join(pieces).decode("utf-8-sig").splitlines():
+                self._write(sys.stdout, plain(line))
+            return
+        # A stream that a program has put there may take only texts.
+        buffer: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+        try:
+            for piece in pieces:
+                if buffer is None:
+                    sys.stdout.write(piece.decode())
+                else:
+                    buffer.write(piece)
+            sys.stdout.flush()
+        except OSError:  # as in `_write`
+            _discard(sys.stdout)
 
     def line(self, text: str) -> None:
         """Print one line of data on standard output, unless `as_json` is set."""

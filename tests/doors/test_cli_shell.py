@@ -18,6 +18,7 @@ COMMANDS = (
     "batch",
     "status",
     "report",
+    "export",
     "wait",
     "upload",
     "models",

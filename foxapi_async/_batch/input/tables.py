@@ -1,13 +1,17 @@
-"""Reads tables: finds the delimiter, matches the header to the fields, and gives each cell the type of its field."""
+"""Reads tables: finds the delimiter, matches the header to the fields, and gives each cell the type of its field.
+
+`cell_of` is the way back.
+"""
 
 from __future__ import annotations
 
 import csv
 import functools
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -21,6 +25,9 @@ DELIMITERS = (",", ";", "\t", "|")
 
 Record = tuple[int, list[str], str | None]
 """The number, cells and fault of a record that is not blank."""
+
+Cell = str | int | float | bool | None
+"""The value of a cell that is written; None if it is empty."""
 
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -282,3 +289,19 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "images": _read_images,
     "json": _read_any,
 }
+
+
+def cell_of(name: str, value: Any, *, is_raw: bool) -> Cell:
+    """The cell for a field of a request, from which a table's row gets the same value.
+
+    Args:
+        name: of the field.
+        value: a JSON value.
+        is_raw: whether the request is sent unchecked.
+    """
+    kind = _kinds(None).get(name, "json" if is_raw else "text")
+    if kind == "images" and isinstance(value, list):
+        texts = list(map(str, cast(list[object], value)))
+        return " ".join(texts) if texts == _read_images(" ".join(texts)) else json.dumps(value)
+    is_text = isinstance(value, str) and (kind != "json" or _read_any(value) == value)
+    return value if is_text or isinstance(value, bool | int | float) else json.dumps(value)

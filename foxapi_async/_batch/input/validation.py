@@ -17,7 +17,9 @@ from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.protocol import Ledger, LedgerView
 from foxapi_async._listener import about, log
 
-_VALIDATED = "validated"
+VALIDATED = "validated"
+"""The name of the ledger's note about the last valid input; `count_in` reads its number of items."""
+
 _FINISHED = "finished"
 
 
@@ -31,7 +33,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
     Raises:
         InvalidRequestError: lines are wrong, each with its number in `.problems`; or the file cannot be read.
     """
-    known = await ledger.meta(_VALIDATED)
+    known = await ledger.meta(VALIDATED)
     size = await file.size()
     if known is not None and known.split()[1:-1] in (
         [],
@@ -39,8 +41,8 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
     ):  # folders of older versions have no size
         await file.read_checksum()
         if known.startswith(f"{file.validation} "):
-            warn_if_empty(file, _count_in(known))
-            return _count_in(known), True
+            warn_if_empty(file, count_in(known))
+            return count_in(known), True
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
     if found.wrong:
@@ -51,7 +53,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
             hint=next((row.hint for row in found.problems if row.hint is not None), None),
         )
     warn_if_empty(file, found.good)
-    await ledger.set_meta(_VALIDATED, f"{file.validation} {size} {found.good}")
+    await ledger.set_meta(VALIDATED, f"{file.validation} {size} {found.good}")
     return found.good, False
 
 
@@ -63,11 +65,12 @@ def warn_if_empty(file: InputFile, count: int) -> None:
 
 async def expected_items(ledger: LedgerView) -> int | None:
     """How many items the last validated file had; None if there was none."""
-    known = await ledger.meta(_VALIDATED)
-    return None if known is None else _count_in(known)
+    known = await ledger.meta(VALIDATED)
+    return None if known is None else count_in(known)
 
 
-def _count_in(known: str) -> int:
+def count_in(known: str) -> int:
+    """How many items the note says that the input had."""
     return int(known.rpartition(" ")[2])
 
 

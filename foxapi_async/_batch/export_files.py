@@ -1,0 +1,127 @@
+"""Writes the rows of a batch as CSV, JSON lines or a workbook, in pieces of bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Literal
+
+import attrs
+
+from foxapi_async._batch.export import BatchTable
+from foxapi_async._batch.input.tables import Cell
+from foxapi_async._batch.input.workbook import import_openpyxl
+from foxapi_async._errors import InvalidRequestError
+
+ExportForm = Literal["csv", "jsonl", "xlsx"]
+
+LONGEST_CELL = 32_767
+"""The most UTF-16 units of a cell in a workbook."""
+
+MOST_ROWS = 1_048_576
+"""The most rows of a sheet."""
+
+CUT = "… [cut]"
+"""The end of a cell that was too long."""
+
+_BLOCK_BYTES = 256 * 1024
+
+# With such a beginning, a spreadsheet takes a text for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
+# XML has no such characters: https://www.w3.org/TR/xml/#charsets
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+@attrs.define
+class BatchExport:
+    """Writes a table.
+
+    Args:
+        table: the rows.
+
+    Attributes:
+        cut: how many cells were cut, because a workbook has no longer ones. It is known at the end.
+    """
+
+    _table: BatchTable
+    cut: int = attrs.field(default=0, init=False)
+
+    def pieces(self, form: ExportForm) -> Iterator[bytes]:
+        """The file in this format.
+
+        Raises:
+            ConfigurationError: openpyxl is not installed, and the form is "xlsx".
+            InvalidRequestError: a sheet cannot have so many rows.
+        """
+        makers = {"csv": self._csv, "jsonl": self._jsonl, "xlsx": self._xlsx}
+        return makers[form]()
+
+    def _jsonl(self) -> Iterator[bytes]:
+        for row in self._table:
+            yield f"{json.dumps(row.values, allow_nan=False)}\n".encode()
+
+    def _csv(self) -> Iterator[bytes]:
+        """A table that Excel opens as it is: with a byte order mark, and without a text that it takes for a formula."""
+        columns = self._table.columns
+        line = io.StringIO()
+        writer = csv.writer(line, lineterminator="\r\n")
+        writer.writerow(map(_harmless, columns))
+        line.seek(0)
+        yield b"\xef\xbb\xbf"
+        yield line.read().encode(errors="replace")
+        for row in self._table:
+            cells = row.cells
+            line.seek(0)
+            line.truncate()
+            writer.writerow(_harmless(cells.get(name)) for name in columns)
+            yield line.getvalue().encode(errors="replace")
+
+    def _xlsx(self) -> Iterator[bytes]:
+        openpyxl = import_openpyxl("a workbook")
+        if len(self._table) >= MOST_ROWS:
+            raise InvalidRequestError(
+                f"the batch has {len(self._table):,} items, and a sheet {MOST_ROWS:,} rows; write CSV or JSON lines"
+            )
+        book = openpyxl.Workbook(write_only=True)
+        sheet = book.create_sheet("batch")
+        sheet.freeze_panes = "A2"
+        columns = self._table.columns
+
+        def cell(value: Cell) -> object:
+            if isinstance(value, int) and abs(value) >= 10**15:  # a spreadsheet has 15 digits
+                value = str(value)
+            if not isinstance(value, str):
+                return value
+            made = openpyxl.cell.WriteOnlyCell(sheet, self._fitting(_NOT_IN_XML.sub("\ufffd", value)))
+            made.data_type = "s"  # never a formula or an error
+            return made
+
+        sheet.append(list(map(cell, columns)))
+        for row in self._table:
+            cells = row.cells
+            sheet.append([cell(cells.get(name)) for name in columns])
+        with tempfile.TemporaryFile() as file:
+            book.save(file)
+            file.seek(0)
+            while piece := file.read(_BLOCK_BYTES):
+                yield piece
+
+    def _fitting(self, text: str) -> str:
+        units = text.encode("utf-16-le")
+        if len(units) <= 2 * LONGEST_CELL:
+            return text
+        self.cut += 1
+        return units[: 2 * (LONGEST_CELL - len(CUT))].decode("utf-16-le", "ignore") + CUT
+
+
+def _harmless(value: Cell) -> Cell:
+    """The cell for a spreadsheet, which must not take a text for a formula."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value

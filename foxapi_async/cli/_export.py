@@ -1,0 +1,89 @@
+"""`foxapi export`: the items of a batch with their results, for a spreadsheet or a program."""
+
+from __future__ import annotations
+
+import functools
+from argparse import Namespace
+from pathlib import Path
+from typing import cast
+
+from foxapi_async._batch.export import BatchTable, open_table
+from foxapi_async._batch.export_files import CUT, LONGEST_CELL, BatchExport, ExportForm
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._files.disk import in_thread, part_file
+from foxapi_async._wire.texts import counted
+from foxapi_async.cli import _exits
+from foxapi_async.cli._screen import Screen
+
+_ENDINGS: dict[str, ExportForm] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
+_TAKEN = "the file exists already; choose another name, or use --overwrite"
+
+
+async def export_batch(args: Namespace, screen: Screen) -> int:
+    """Write the items of a batch. Returns the exit status.
+
+    Raises:
+        ConfigurationError: a workbook is asked for, and openpyxl is not installed.
+        InvalidRequestError: the options do not fit each other, or the file cannot be written.
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    form = _form_of(args, screen)
+    with open_table(Path(args.out)) as table:
+        export = BatchExport(table)
+        if args.to is None:
+            screen.content(export.pieces(form))
+        else:
+            await _write(export, form, Path(args.to), overwrite=args.overwrite)
+            screen.line(args.to)
+            screen.data({"path": args.to, "rows": len(table)})
+        _show_gaps(table, export, screen)
+    return _exits.DONE
+
+
+def _form_of(args: Namespace, screen: Screen) -> ExportForm:
+    if args.to is not None:
+        return cast(ExportForm, args.form or _ENDINGS.get(Path(args.to).suffix.lower(), "csv"))
+    if args.form == "xlsx":
+        raise InvalidRequestError("--xlsx writes a file: give its name with --to")
+    if screen.as_json and args.form == "csv":
+        raise InvalidRequestError("--csv prints no JSON: leave out --json, or give a file with --to")
+    return cast(ExportForm, args.form or ("jsonl" if screen.as_json else "csv"))
+
+
+async def _write(export: BatchExport, form: ExportForm, path: Path, *, overwrite: bool) -> None:
+    """Write a file that is whole when it gets its name."""
+    try:
+        problem = _obstacle(path, form, overwrite=overwrite)
+        if problem is None:
+            async with part_file(path.parent, path.name) as part:
+                for piece in export.pieces(form):
+                    await part.write(piece)
+                await in_thread(functools.partial(part.commit, path, overwrite=overwrite))
+            return
+    except FileExistsError:
+        problem = _TAKEN
+    except OSError as error:
+        problem = error.strerror or str(error)
+    raise InvalidRequestError(f"--to {path}: {problem}")
+
+
+def _obstacle(path: Path, form: ExportForm, *, overwrite: bool) -> str | None:
+    """Why the file is not written, as far as it can be known before; None if there is nothing."""
+    if _ENDINGS.get(path.suffix.lower(), form) != form:
+        return f"its ending is not that of --{form}"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return _TAKEN if path.exists() and not overwrite else None
+
+
+def _show_gaps(table: BatchTable, export: BatchExport, screen: Screen) -> None:
+    """Say what is not in the rows."""
+    if export.cut:
+        screen.error(
+            f"{counted(export.cut, 'cell')} had more than {LONGEST_CELL:,} characters, the most of a workbook: such a "
+            f'cell ends with "{CUT}"'
+        )
+    if table.unknown:
+        screen.note(
+            f"{counted(table.unknown, 'item')} of the input have not begun, and are not in these rows"
+        )
