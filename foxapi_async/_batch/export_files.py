@@ -67,19 +67,22 @@ class BatchExport:
 
     def _csv(self) -> Iterator[bytes]:
         """A table that Excel opens as it is: with a byte order mark, and without a text that it takes for a formula."""
-        columns = self._table.columns
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\r\n")
-        writer.writerow(map(_harmless, columns))
-        line.seek(0)
         yield b"\xef\xbb\xbf"
-        yield line.read().encode(errors="replace")
-        for row in self._table:
-            cells = row.cells
+        for cells in self._rows():
+            writer.writerow(map(_harmless, cells))
+            yield line.getvalue().encode(errors="replace")
             line.seek(0)
             line.truncate()
-            writer.writerow(_harmless(cells.get(name)) for name in columns)
-            yield line.getvalue().encode(errors="replace")
+
+    def _rows(self) -> Iterator[list[Cell]]:
+        """The header, and the cells of each row."""
+        columns = self._table.columns
+        yield list(columns)
+        for row in self._table:
+            cells = row.cells
+            yield [cells.get(name) for name in columns]
 
     def _xlsx(self) -> Iterator[bytes]:
         openpyxl = import_openpyxl("a workbook")
@@ -90,7 +93,6 @@ class BatchExport:
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet("batch")
         sheet.freeze_panes = "A2"
-        columns = self._table.columns
 
         def cell(value: Cell) -> object:
             if isinstance(value, int) and abs(value) >= 10**15:  # a spreadsheet has 15 digits
@@ -101,10 +103,8 @@ class BatchExport:
             made.data_type = "s"  # never a formula or an error
             return made
 
-        sheet.append(list(map(cell, columns)))
-        for row in self._table:
-            cells = row.cells
-            sheet.append([cell(cells.get(name)) for name in columns])
+        for cells in self._rows():
+            sheet.append(list(map(cell, cells)))
         with tempfile.TemporaryFile() as file:
             book.save(file)
             file.seek(0)
