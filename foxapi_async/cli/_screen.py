@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from foxapi_async._wire.texts import plain
 from foxapi_async.cli._progress import Progress, ProgressRow
@@ -44,21 +44,12 @@ class Screen:
 
     def content(self, pieces: Iterable[bytes]) -> None:
         """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes."""
-        if sys.stdout.isatty():
-            for line in b"".join(pieces).decode("utf-8-sig").splitlines():
-                self._write(sys.stdout, plain(line))
-            return
-        # A stream that a program has put there may take only texts.
-        buffer: BinaryIO | None = getattr(sys.stdout, "buffer", None)
-        try:
+        if not is_terminal(sys.stdout):
             for piece in pieces:
-                if buffer is None:
-                    sys.stdout.write(piece.decode())
-                else:
-                    buffer.write(piece)
-            sys.stdout.flush()
-        except OSError:  # as in `_write`
-            _discard(sys.stdout)
+                put(sys.stdout, piece)
+            return
+        for line in b"".join(pieces).decode("utf-8-sig").splitlines():
+            self._write(sys.stdout, plain(line))
 
     def line(self, text: str) -> None:
         """Print one line of data on standard output, unless `as_json` is set."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Generator
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 _STDERR = 2
 
@@ -35,8 +35,8 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def put(stream: TextIO | None, text: str) -> None:
-    """Write a text at once. If the stream fails, all of its text goes nowhere from now on.
+def put(stream: TextIO | None, data: str | bytes) -> None:
+    """Write a text, or bytes of UTF-8, at once. If the stream fails, all that follows goes nowhere.
 
     Nothing reads it any more (`| head`), or its disk is full. The running tasks are billed, so the command continues.
     Python has no stream (None) in place of one that was closed when it started.
@@ -44,14 +44,24 @@ def put(stream: TextIO | None, text: str) -> None:
     if stream is None:
         return
     try:
-        try:
-            stream.write(text)
-        except UnicodeEncodeError:  # a terminal or pipe that is not UTF-8
-            encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        _write(stream, data)
         stream.flush()
     except (OSError, ValueError):  # a closed stream is a ValueError
         _discard(stream)
+
+
+def _write(stream: TextIO, data: str | bytes) -> None:
+    # A stream that a program has put there may take only texts.
+    buffer: BinaryIO | None = getattr(stream, "buffer", None)
+    if isinstance(data, bytes) and buffer is not None:
+        buffer.write(data)
+        return
+    text = data.decode() if isinstance(data, bytes) else data
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:  # a terminal or pipe that is not UTF-8
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _discard(stream: TextIO) -> None:
