@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
+"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `notebook`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ def browser(session: nox.Session) -> None:
     """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
     session.run("pytest", "-q", "-n", "auto", "tests/doors/test_browser.py", *session.posargs)
+
+
+@nox.session
+def notebook(session: nox.Session) -> None:
+    """The notebook of the docs, in a kernel of Jupyter."""
+    install(session, "dev", "notebook")
+    session.run("pytest", "-q", "tests/doors/test_notebook.py", *session.posargs)
 
 
 @nox.session

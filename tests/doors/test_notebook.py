@@ -1,0 +1,84 @@
+"""The notebook of the docs, executed in a kernel of Jupyter."""
+
+from pathlib import Path
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (dependency group `notebook`)")
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (dependency group `notebook`)")
+pytest.importorskip("ipykernel", reason="ipykernel is not installed (dependency group `notebook`)")
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder in which the notebook runs."""
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture(scope="module")
+def cells(folder):
+    """The code cells of the notebook, with the outputs of a run in a new kernel."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": folder}}
+    )
+    return [cell for cell in client.execute().cells if cell.cell_type == "code"]
+
+
+def outputs(cells, beginning):
+    """The outputs of the only cell that has a line with this beginning."""
+    (cell,) = [cell for cell in cells if any(line.startswith(beginning) for line in cell.source.splitlines())]
+    return cell.outputs
+
+
+def printed(outputs):
+    """The lines that a cell printed."""
+    return "".join(out.text for out in outputs).splitlines()
+
+
+def test_the_notebook_is_stored_without_outputs():
+    """The file has no outputs of a run, which would be large, and different each time."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+
+    assert [] == [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]
+
+
+def test_no_cell_warns(cells):
+    """No cell writes a warning or an error."""
+    assert [] == [out.text for cell in cells for out in cell.outputs if out.get("name") == "stderr"]
+
+
+def test_a_result_shows_its_picture(cells):
+    """A result as the last expression of a cell shows the image, loaded from its address."""
+    (shown,) = outputs(cells, "result = await fox.generate(")
+
+    assert shown.data["text/html"].startswith('<img src="http://127.0.0.1:')
+
+
+def test_a_picture_stays_in_the_notebook(cells):
+    """The bytes of an image are one that IPython can show."""
+    (shown,) = outputs(cells, "Image(")
+
+    assert "image/jpeg" in shown.data
+
+
+def test_the_progress_ends_with_the_task(cells):
+    """The loop over a handle shows the state at each poll, until the task is completed."""
+    lines = printed(outputs(cells, "async for event in task"))
+
+    assert "completed, 100 %, about 0 s left" == lines[-1]
+
+
+def test_many_are_saved(cells, folder):
+    """The cell with many tasks saves the image of each, beside that of the first cell."""
+    assert 3 == len(printed(outputs(cells, "async for outcome in")))
+    assert 4 == len(list(folder.glob("out/*.jpg")))
+
+
+def test_nothing_runs_at_the_end(cells):
+    """When the session is closed, no paid task still runs."""
+    (shown,) = cells[-1].outputs
+
+    assert "()" == shown.data["text/plain"]
