@@ -23,6 +23,7 @@ from foxapi_async._errors import (
     TaskTimeoutError,
     UnreadableResultError,
 )
+from foxapi_async._handles.notebook import LiveCell, Look, html_of, replaces_html
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
@@ -40,6 +41,8 @@ class TaskHandle:
     - `async for event in handle` yields a `TaskEvent` for the current state, then for each poll, and ends
       after the final one. A slow loop skips to the latest state; it never delays the polling.
     - `handle.stop()` ends the polling, not the task.
+    - In a notebook, `handle` as the last expression of a cell shows a bar that moves until the task ends, then the
+      images.
 
     Attributes:
         id: the task's id. Keep it: `FoxSession.attach(id)` continues with the task in any process.
@@ -53,9 +56,9 @@ class TaskHandle:
         "_event_waiters",
         "_kept",
         "_loop",
+        "_seen",
         "_state",
         "_version",
-        "_watchers",
         "_when_ended",
         "id",
     )
@@ -66,6 +69,7 @@ class TaskHandle:
         self._state = State.WAITING
         self._ending: Ending | None = None
         self._event: TaskEvent | None = None
+        self._seen = 0.0
         self._version = 0
         self._when_ended = when_ended
         self._loop = asyncio.get_running_loop()
@@ -75,6 +79,42 @@ class TaskHandle:
 
     def __repr__(self) -> str:
         return f"<TaskHandle {self.id} {self._state.value}>"
+
+    def _repr_html_(self) -> str:
+        """The present state in a notebook: a bar, or the images, or the error."""
+        look = self._look()
+        return html_of(look, look.share)
+
+    def _ipython_display_(self) -> None:
+        """Show the state in the cell of a notebook, and follow it to the end.
+
+        Raises:
+            NotImplementedError: there is nothing to follow, or it is not possible. IPython then shows the present state.
+        """
+        if self.done() or _running_loop() is not self._loop or not replaces_html():
+            raise NotImplementedError
+        LiveCell(self)
+
+    def _look(self) -> Look:
+        waited = 0.0 if self._event is None or self.done() else self._loop.time() - self._seen
+        return Look(
+            task_id=self.id, state=self._state.value, event=self._event, waited=waited, ending=self._ending
+        )
+
+    def _call_later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call once: after the next event, at the end, or after so many seconds."""
+        self._event_waiters = waiters = self._event_waiters or []
+        waiter = self._loop.create_future()
+        waiters.append(waiter)
+        timer = self._loop.call_later(seconds, _wake, [waiter])
+
+        def woken(_: asyncio.Future[None]) -> None:
+            timer.cancel()
+            if waiter in waiters:
+                waiters.remove(waiter)
+            call()
+
+        waiter.add_done_callback(woken)
 
     @property
     def snapshot(self) -> TaskSnapshot | None:
@@ -167,6 +207,7 @@ class TaskHandle:
 def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None:
     """Take the event of a poll. `ending` is given with a final event."""
     handle._event = event
+    handle._seen = handle._loop.time()
     handle._version += 1
     if ending is None:
         handle._state = advance(handle._state, Signal.RUNNING)
@@ -193,6 +234,13 @@ def disown(handle: TaskHandle) -> None:
 def is_kept(handle: TaskHandle) -> bool:
     """Whether the session is responsible for the task."""
     return handle._kept
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _wake(waiters: list[asyncio.Future[None]] | None) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from foxapi_async._handles.progress import clock_words, not_less, share_done
 from foxapi_async._wire.texts import duration, elided, plain
 
 if TYPE_CHECKING:  # it imports aiohttp, which takes too long before the first line
     from foxapi_async._handles.snapshot import TaskEvent
 
 LABEL_ROOM = 24
-_NEARLY = 0.99
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class TaskRow:
     def bar(self, now: float) -> ProgressRow:
         """The present bar. Its share never decreases."""
         share = share_done(self.event, now - self.seen) if self.event else None
-        self.share = share if share is None or self.share is None else max(share, self.share)
+        self.share = not_less(share, self.share)
         percent = "" if self.share is None else f"{self.share:4.0%}"
         status = plain(self.event.status)[:20] if self.event else ""
         return ProgressRow(elided(self.label, LABEL_ROOM), self.share, (percent, status, self._clock(now)))
@@ -70,31 +70,7 @@ class TaskRow:
         """The elapsed time, and the expected remaining time."""
         if self.event is None:
             return duration(now - self.begun)
-        waited = now - self.seen
-        spent = duration(self.event.elapsed + waited)
-        if not self.event.remaining:
-            return spent
-        left = self.event.remaining - waited
-        return f"{spent}, {f'about {duration(left)} left' if left >= 1 else 'any moment now'}"
-
-
-def share_done(event: TaskEvent, waited: float) -> float | None:
-    """How much of a task is done, 0 to 1, `waited` seconds after `event`; None if that is not known.
-
-    It starts from the service's progress, or from the elapsed time if the progress is 0. It moves so that it is
-    full when the task is expected to end. Only a final event makes it 1.
-    """
-    if event.final:
-        return 1.0
-    left = event.remaining
-    share = (event.progress or 0.0) / 100
-    if not share:
-        if left is None:
-            return None
-        share = event.elapsed / max(event.elapsed + left, 1e-9)
-    if left:
-        share += (1 - share) * min(1.0, waited / left)
-    return min(max(share, 0.0), _NEARLY)
+        return clock_words(self.event, now - self.seen)
 
 
 class TaskProgress:

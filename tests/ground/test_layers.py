@@ -45,6 +45,7 @@ OPENS = {
 }
 # Where each library is imported at run time. attrs is everywhere.
 LIBRARIES = {
+    "IPython": {"_handles"},
     "PIL": {"emulator"},
     "aiohttp": {"_http", "emulator"},
     "backoff": {"_retry"},
