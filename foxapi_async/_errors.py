@@ -340,13 +340,15 @@ class ResponseDecodeError(FoxError):
 class TaskError(FoxError):
     """One task has ended without a result, or we have stopped polling it.
 
-    `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
+    `.task_id` is its id, always. `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
     """
 
     default_charged: ClassVar[Charged] = "yes"
+    task_id: str
 
-    def __init__(self, message: str = "", *, snapshot: Any = None, **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
+    # Without a default, neither pickle nor copy could make the error.
+    def __init__(self, message: str = "", *, task_id: str = "", snapshot: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, task_id=task_id, **kwargs)
         self.snapshot = snapshot
 
 

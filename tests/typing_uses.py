@@ -157,11 +157,12 @@ async def errors(handle: TaskHandle) -> None:
         assert_type(error.code, str | None)
         assert_type(error.request_id, str | None)
     except TaskError as error:
-        assert_type(error.task_id, str | None)
+        assert_type(error.task_id, str)
     except InvalidRequestError as error:
         assert_type(error.problems, tuple[str, ...])
     except FoxError as error:
         assert_type(error.retryable, bool)
+        assert_type(error.task_id, str | None)
         if error.charged == "maybe":  # type: ignore[comparison-overlap]
             raise
 

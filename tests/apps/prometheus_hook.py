@@ -1,6 +1,17 @@
 from prometheus_client import Counter, Gauge, Histogram
 
-from foxapi_async import Attached, Left, Polled, Retried, Saved, SubmitFailed, Submitted, TaskEvent, Throttled
+from foxapi_async import (
+    Attached,
+    Left,
+    Notice,
+    Polled,
+    Retried,
+    Saved,
+    SubmitFailed,
+    Submitted,
+    TaskEvent,
+    Throttled,
+)
 
 submits = Counter("foxapi_submits", "Submits by how they ended", ["model", "ended"])
 running = Gauge("foxapi_running", "Tasks that are looked at")
@@ -13,7 +24,7 @@ throttled = Counter("foxapi_throttled_seconds", "Time held back", ["what"])
 saved = Counter("foxapi_saved_bytes", "Bytes of saved images")
 
 
-def prometheus(event):  # FoxSession(hooks=[prometheus])
+def prometheus(event: TaskEvent | Notice) -> None:  # FoxSession(hooks=[prometheus])
     match event:
         case Submitted():
             submits.labels(event.model, "accepted").inc()
@@ -36,3 +47,5 @@ def prometheus(event):  # FoxSession(hooks=[prometheus])
             throttled.labels(event.what).inc(event.seconds)
         case Saved():
             saved.inc(event.file.bytes)
+        case _:
+            pass

@@ -7,24 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import BLOCKS, PAGES, ROOT, SNIPPETS
 
 from foxapi_async._handles import state
 from foxapi_async.cli._parser import build_parser
 
-ROOT = Path(__file__).parents[2]
-PAGES = {
-    path.name: path.read_text()
-    for path in (ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md")))
-}
-BLOCKS = [
-    (name, kind, text)
-    for name, page in PAGES.items()
-    for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-]
-SNIPPETS = [(name, text) for name, kind, text in BLOCKS if kind == "python"]
 APPS = {path.name: path.read_text() for path in (ROOT / "tests/apps").glob("*.py")}
 SCRIPTS = [(name, text) for name, text in SNIPPETS if text not in APPS.values() and "def test_" not in text]
 TESTS = [(name, text) for name, text in SNIPPETS if "def test_" in text]

@@ -7,26 +7,37 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import ROOT, write_snippets
 
 USES = Path(__file__).parents[1] / "typing_uses.py"
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The typical uses, and each example of the README and of the docs."""
+    return [USES, *write_snippets(tmp_path_factory.mktemp("examples"))]
+
+
+def check(files, *words):
+    """What a type checker says about the files, which it reads in one run."""
+    command = [sys.executable, "-m", *words, *map(str, files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 @pytest.mark.thorough
-def test_typical_uses():
-    """mypy, in strict mode, finds the documented types in typical uses, and an error in each wrong one."""
+def test_uses_and_examples(files):
+    """mypy, in strict mode, finds the documented types in typical uses, an error in each wrong one, and none in an example."""
     pytest.importorskip("mypy")
-    command = [sys.executable, "-m", "mypy", "--strict", str(USES)]
-    done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
 
-    assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
+    assert f"Success: no issues found in {len(files)} source files\n" == check(files, "mypy", "--strict")
 
 
 @pytest.mark.thorough
-def test_typical_uses_in_pyright():
-    """pyright, in strict mode, finds the documented types in typical uses, and an error in each wrong one."""
+def test_uses_and_examples_in_pyright(files):
+    """pyright, in strict mode, finds the documented types in typical uses, an error in each wrong one, and none in an example."""
     pytest.importorskip("basedpyright")
-    # The project's configuration sets strict mode.
-    command = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, str(USES)]
-    done = subprocess.run(command, cwd=USES.parents[1], capture_output=True, text=True, check=False)
 
-    assert done.stdout == "0 errors, 0 warnings, 0 notes\n", done.stdout + done.stderr
+    # The project's configuration sets strict mode.
+    found = check(files, "basedpyright", "--pythonpath", sys.executable)
+    assert "0 errors, 0 warnings, 0 notes\n" == found
