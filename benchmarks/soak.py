@@ -90,7 +90,7 @@ def strikes() -> list[Fault]:
     script = [
         Fault.never_finishes(times=None, probability=0.003),
         Fault.fails(times=None, probability=0.03),
-        Fault(on="result", kind="empty", times=None, probability=0.02),
+        Fault(on="result", kind="altered", put={"results": None}, times=None, probability=0.02),
     ]
     for kind, rows in STRIKES.items():
         whole = sum(weight for weight, _, _ in rows)
