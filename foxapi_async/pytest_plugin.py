@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 def foxapi_emulator(monkeypatch: pytest.MonkeyPatch) -> "Iterator[ThreadedEmulator]":
     """A running emulator whose tasks take about 0.2 seconds, for synchronous and asynchronous tests.
 
-    `FOXAPI_API_KEY` and `FOXAPI_BASE_URL` point to it while the test runs. It runs in its own thread.
+    `FOXAPI_API_KEY` and `FOXAPI_BASE_URL` point to it while the test runs, so the `FoxSession()` of your app uses
+    it. It runs in its own thread, so a synchronous test with FastAPI's `TestClient` needs no more than this
+    fixture. Asynchronous tests need a plugin: pytest-asyncio with `asyncio_mode = "auto"`, and sessions opened on
+    the loop of the test; or anyio with a fixture `anyio_backend` that returns "asyncio", because Trio is
+    not supported.
     """
     from .emulator import ThreadedEmulator  # noqa: PLC0415 (see above)
 

@@ -16,12 +16,13 @@ BLOCKS = [
 SNIPPETS = [(name, text) for name, kind, text in BLOCKS if kind == "python"]
 
 
+# The examples of tests import the app of the README as `app`.
+APP = (ROOT / "tests/apps/small_app.py").read_text()
+
+
 def write_snippets(folder):
     """Write each example in Python into a file of its own, which has the name and line of its place."""
-    files = []
+    (folder / "app.py").write_text(APP)
     for name, text in SNIPPETS:
         line = PAGES[name][: PAGES[name].index(f"```python\n{text}")].count("\n") + 2
-        file = folder / f"{name.replace('.', '_').replace('-', '_')}_line_{line}.py"
-        file.write_text(text)
-        files.append(file)
-    return files
+        (folder / f"{name.replace('.', '_').replace('-', '_')}_line_{line}.py").write_text(text)

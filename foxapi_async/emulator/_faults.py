@@ -23,32 +23,12 @@ Any of them lasts for some seconds with `during`, or with the emulator's `outage
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+from typing import Any, Self, TypedDict, Unpack
 
 import attrs
 
+from ._occasions import Kind, On, Request, problem_of
 from ._pages import CHALLENGE, page
-
-On = Literal["submit", "poll", "upload", "file", "other", "all", "task", "result"]
-Request = Literal["submit", "poll", "upload", "file", "other", "all"]
-Kind = Literal[
-    "status",
-    "redirect",
-    "cut",
-    "stale",
-    "slow",
-    "hang",
-    "garbage",
-    "short",
-    "huge",
-    "bomb",
-    "drip",
-    "freeze",
-    "never",
-    "fail",
-    "altered",
-    "headers",
-]
 
 
 class Aim(TypedDict, total=False):
@@ -124,8 +104,8 @@ class Fault:
     "The headers that are added to the reply."
 
     def __attrs_post_init__(self) -> None:
-        if self.on not in get_args(On) or self.kind not in get_args(Kind):
-            raise ValueError(f"no such fault: {self.kind!r} on {self.on!r}; see the constructors of Fault")
+        if problem := problem_of(self.on, self.kind):
+            raise ValueError(problem)
         if (self.times is not None and self.times < 1) or self.after < 0:
             raise ValueError(f"times={self.times} must be at least 1 or None, after={self.after} at least 0")
         if not 0 <= self.probability <= 1:

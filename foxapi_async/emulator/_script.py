@@ -6,7 +6,8 @@ from typing import get_args
 
 import attrs
 
-from ._faults import Fault, On, Request
+from ._faults import Fault
+from ._occasions import On, Request
 
 
 @attrs.frozen

@@ -10,7 +10,8 @@ from typing import Any, cast
 from aiohttp import BodyPartReader, web
 
 from . import _bodies, _uploads
-from ._faults import Fault, Request
+from ._faults import Fault
+from ._occasions import Request
 from ._refusal import RefusalError, envelope
 from ._replies import Make, cut, file_reply, http_date, json_reply, play, spoil
 from ._scene import CONTENT_TYPES

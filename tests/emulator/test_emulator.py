@@ -1001,6 +1001,8 @@ def test_after_counts_whatever_stands_before():
     [
         {"on": "moon", "kind": "cut"},
         {"on": "poll", "kind": "moon"},
+        {"on": "task", "kind": "status"},
+        {"on": "result", "kind": "cut"},
         {"on": "poll", "kind": "cut", "times": 0},
         {"on": "poll", "kind": "cut", "after": -1},
         {"on": "poll", "kind": "cut", "probability": 2},
@@ -1011,6 +1013,36 @@ def test_impossible_faults(wrong):
     """A fault that could never apply is refused when it is made."""
     with pytest.raises(ValueError, match=r"no such fault|must be|must lie"):
         Fault(**wrong)
+
+
+REQUESTS = "on= takes 'submit', 'poll', 'upload', 'file', 'other', 'all'"
+
+
+@pytest.mark.parametrize(
+    ("on", "kind", "advice"),
+    [
+        ("download", "status", f"{REQUESTS}; did you mean 'file'?"),
+        ("Polls", "cut", f"{REQUESTS}; did you mean 'poll'?"),
+        ("moon", "cut", REQUESTS),
+        ("task", "status", REQUESTS),
+        ("get", "altered", f"{REQUESTS}, 'result'; did you mean 'poll'?"),
+        ("poll", "never", "on= takes 'task'"),
+    ],
+)
+def test_a_wrong_occasion_is_answered_with_the_right_ones(on, kind, advice):
+    """The message names the occasions of this kind of fault, and the one that was probably meant."""
+    with pytest.raises(ValueError, match="no such fault") as refused:
+        Fault(on=on, kind=kind)
+
+    assert f"no such fault: {kind!r} on={on!r}; {advice}" == str(refused.value)
+
+
+def test_a_wrong_kind_is_answered_with_the_right_ones():
+    """The message names all kinds of fault, and the one that was probably meant."""
+    with pytest.raises(
+        ValueError, match=r"kind='statuses'; the kinds are 'status', .*; did you mean 'status'\?"
+    ):
+        Fault(on="poll", kind="statuses")
 
 
 # Idempotency, records, time

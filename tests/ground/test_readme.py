@@ -9,14 +9,16 @@ import subprocess
 import sys
 
 import pytest
-from pages import BLOCKS, PAGES, ROOT, SNIPPETS
+from pages import APP, BLOCKS, PAGES, ROOT, SNIPPETS
 
 from foxapi_async._handles import state
 from foxapi_async.cli._parser import build_parser
 
 APPS = {path.name: path.read_text() for path in (ROOT / "tests/apps").glob("*.py")}
-SCRIPTS = [(name, text) for name, text in SNIPPETS if text not in APPS.values() and "def test_" not in text]
-TESTS = [(name, text) for name, text in SNIPPETS if "def test_" in text]
+IS_TEST = re.compile(r"^(async )?def test_", re.MULTILINE)
+SCRIPTS = [(name, text) for name, text in SNIPPETS if text not in APPS.values() and not IS_TEST.search(text)]
+TESTS = [(name, text) for name, text in SNIPPETS if IS_TEST.search(text)]
+(SETTINGS,) = [text for name, kind, text in BLOCKS if (name, kind) == ("testing.md", "toml")]
 COMMANDS = [
     (name, line)
     for name, kind, text in BLOCKS
@@ -72,14 +74,20 @@ def test_an_app_is_tested(name):
 
 
 @pytest.mark.parametrize(("page", "text"), TESTS)
-def test_a_test_with_the_fixture_passes(page, text, foxapi_emulator):
-    """Each example of a test with the fixture is a test that passes."""
-    names = {}
-    exec(text, names)
-    (test,) = [value for name, value in names.items() if name.startswith("test_")]
+def test_an_example_of_a_test_passes(page, text, tmp_path):
+    """Each example of a test passes in a project of its own: with pytest-asyncio and the settings of its page, if it needs them."""
+    needs_asyncio = "async def test_" in text and "anyio" not in text
+    plugins = [] if needs_asyncio else ["-p", "no:asyncio"]
+    for name, content in {
+        "pyproject.toml": SETTINGS if needs_asyncio else "",
+        "app.py": APP,
+        "test_it.py": text,
+    }.items():
+        (tmp_path / name).write_text(content)
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *plugins]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
-    assert inspect.iscoroutinefunction(test)
-    asyncio.run(test(foxapi_emulator))
+    assert re.search(r"= 1 passed in [\d.]+s =", done.stdout), done.stdout + done.stderr
 
 
 def test_the_cells_of_the_notebook_run(foxapi_emulator, tmp_path, monkeypatch):
