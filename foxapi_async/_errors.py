@@ -98,7 +98,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.RESUME_SUBMITS: "FoxSession.resume() allows all",
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
-    Hint.SEND_RAW: 'RawRequest sends fields that this class does not know (a mapping with a "path" becomes one)',
+    Hint.SEND_RAW: 'RawRequest sends fields and values that this class does not know (a mapping with a "path" becomes one)',
     Hint.SERVICE_MOVED: f"check the network; if that works, try base_url={NEWER_ADDRESS!r}, the service's newer address",
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
     Hint.SET_PROXY: "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None",

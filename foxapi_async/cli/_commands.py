@@ -132,7 +132,7 @@ def export(args: Namespace, screen: Screen) -> int:
     """Give the items of a batch to other programs."""
     from foxapi_async.cli._export import export_batch  # noqa: PLC0415 - a database, which only batches need
 
-    return run(export_batch(args, screen), screen)
+    return _run(export_batch(args, screen), screen)
 
 
 def upload(args: Namespace, screen: Screen) -> int:
@@ -185,7 +185,7 @@ def doctor(args: Namespace, screen: Screen) -> int:
     """Check what a command needs."""
     from foxapi_async.cli._doctor import examine  # noqa: PLC0415 - rarely needed
 
-    return run(examine(Path(args.out), screen), screen)
+    return _run(examine(Path(args.out), screen), screen)
 
 
 def completion(args: Namespace, screen: Screen) -> int:

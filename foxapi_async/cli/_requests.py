@@ -25,7 +25,7 @@ from foxapi_async._files.names import (
 from foxapi_async._files.source import image_problem
 from foxapi_async._http.account import resolve_account
 from foxapi_async.cli._fields import fields_by_name, options_of
-from foxapi_async.models import MODELS, GenerationRequest, ModelRequest, RawRequest
+from foxapi_async.models import MODELS, GenerationRequest, RawRequest
 from foxapi_async.models._parse import near_miss
 from foxapi_async.models._raw import DEFAULT_PATH
 from foxapi_async.models._values import FieldValue
@@ -99,23 +99,16 @@ def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
         for name in given
         if name not in names
     ]
+    hint = Hint.SEND_RAW if problems else None
     request = None
     try:
         request = cls.from_fields({name: value for name, value in given.items() if name in names})
     except InvalidRequestError as error:
         problems += [_in_options(line) for line in error.problems]
+        hint = hint or error.hint
     if request is not None and not problems:
         return request
-    hint = Hint.SEND_RAW if _uses_unknown(cls, given) else None
     raise InvalidRequestError(problems=problems, hint=hint)
-
-
-def _uses_unknown(cls: type[ModelRequest], given: dict[str, Any]) -> bool:
-    """Whether a field of the model, or a choice, is unknown to us. The service may have added it."""
-    known = {spec.name: spec.choices for spec in cls.fields()}
-    return any(
-        name not in known or (known[name] and value not in known[name]) for name, value in given.items()
-    )
 
 
 def _in_options(problem: str) -> str:

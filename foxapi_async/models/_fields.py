@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import attrs
 
-from foxapi_async._errors import FieldProblem
+from foxapi_async._errors import FieldProblem, Hint
 from foxapi_async.models._values import NOT_UTF8, image_fault, image_hint, is_sendable, shown
 
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ class FieldSpec:
         elif self.kind == "images":
             yield from self._image_problems(value)
         elif not self._is_valid(value):
-            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
+            # A choice that is not known may be one that the service has added since.
+            is_newer = self.kind == "choice" and isinstance(value, str) and bool(value.strip())
+            hint = Hint.SEND_RAW if is_newer else None
+            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}", hint=hint)
         elif isinstance(value, str) and not is_sendable(value):
             yield FieldProblem(self.name, f"={shown(value)}: {NOT_UTF8}")
 
@@ -133,7 +136,10 @@ class FieldSpec:
                 self.name, f"={shown(value)}: put it in a list, even a single one{more}", hint=hint
             )
         elif not isinstance(value, tuple) or not value:
-            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
+            # A choice that is not known may be one that the service has added since.
+            is_newer = self.kind == "choice" and isinstance(value, str) and bool(value.strip())
+            hint = Hint.SEND_RAW if is_newer else None
+            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}", hint=hint)
         else:
             if not self._fits(len(value)):
                 yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")

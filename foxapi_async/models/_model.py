@@ -33,7 +33,8 @@ class ModelRequest(GenerationRequest):
         prompt: what to generate, or how to edit the input images.
 
     Raises:
-        InvalidRequestError: `.problems` has a line for each wrong field.
+        InvalidRequestError: `.problems` has a line for each wrong field. The advice to use `RawRequest` is there only
+            for a field or a choice that the class does not know: the service may have added it.
     """
 
     path: ClassVar[str] = "/v1/images/generations"
@@ -67,7 +68,7 @@ class ModelRequest(GenerationRequest):
             InvalidRequestError: `.problems` lists all wrong values and unknown names.
         """
         names = {spec.name: spec for spec in cls.fields()}
-        problems = [unknown_field(name, names, cls.model) for name in given if name not in names]
+        problems: list[str] = [unknown_field(name, names, cls.model) for name in given if name not in names]
         values: dict[str, Any] = {name: given.get(name) for name in names}
         request = None
         try:
@@ -99,10 +100,10 @@ class ModelRequest(GenerationRequest):
         return attrs.evolve(self, **changes)
 
 
-def _hint_of(problems: Iterable[str]) -> Hint:
-    """What can be done about the problems: the first advice of one of them, or a request that is not checked."""
+def _hint_of(problems: Iterable[str]) -> Hint | None:
+    """What can be done about the problems: the first advice of one of them."""
     hints = (problem.hint for problem in problems if isinstance(problem, FieldProblem))
-    return next(filter(None, hints), Hint.SEND_RAW)
+    return next(filter(None, hints), None)
 
 
 @functools.cache
@@ -139,8 +140,8 @@ _ELSEWHERE = {
 }
 
 
-def unknown_field(name: object, known: Iterable[str], model: object) -> str:
-    """The words for a name that is no field of a model, with the field that was probably meant."""
+def unknown_field(name: object, known: Iterable[str], model: object) -> FieldProblem:
+    """The problem of a name that is no field of a model, with the field that was probably meant."""
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     known = tuple(known)
@@ -148,4 +149,4 @@ def unknown_field(name: object, known: Iterable[str], model: object) -> str:
     if isinstance(name, str) and (meant := _ELSEWHERE.get(name)) in known:
         close = [str(meant)]
     advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
-    return f"{shown(name)}: no field of {model}; {advice}"
+    return FieldProblem("", f"{shown(name)}: no field of {model}; {advice}", hint=Hint.SEND_RAW)
