@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from foxapi_async._handles.snapshot import TaskEvent
+from typing import TYPE_CHECKING
+
 from foxapi_async._wire.texts import duration
+
+if TYPE_CHECKING:  # it imports aiohttp, and a command shows its first line before that
+    from foxapi_async._handles.snapshot import TaskEvent
 
 _NEARLY = 0.99
 
