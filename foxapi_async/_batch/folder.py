@@ -15,8 +15,9 @@ import attrs
 
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
-from foxapi_async._errors import Hint, InvalidRequestError, LedgerError, UncertainSubmitError
+from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
 from foxapi_async._files.disk import in_thread, remove_parts
+from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._ledger.sqlite import SqliteLedger

@@ -8,7 +8,8 @@ from foxapi_async import _errors
 from foxapi_async._batch.budget import Budget, BudgetDecision
 from foxapi_async._batch.record import ACCOUNT_ERRORS, WorkItem, state_after
 from foxapi_async._client.submission import Submission
-from foxapi_async._errors import PYTHON_WORDS, FoxError, Hint, with_hint
+from foxapi_async._errors import FoxError
+from foxapi_async._hints import PYTHON_WORDS, Hint, with_hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._policy.brake import Reason
 

@@ -29,12 +29,12 @@ from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
     ConfigurationError,
     FoxError,
-    Hint,
     InsufficientQuotaError,
     LedgerError,
     NotFoundError,
     UncertainSubmitError,
 )
+from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._policy.brake import Reason

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from foxapi_async._errors import ConnectionFailedError, FoxError, Hint, UncertainSubmitError
+from foxapi_async._errors import ConnectionFailedError, FoxError, UncertainSubmitError
+from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._policy.brake import LONGEST_HOLD, Reason
 from foxapi_async._policy.breaker import Epochs

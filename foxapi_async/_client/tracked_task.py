@@ -14,7 +14,6 @@ from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
 from foxapi_async._errors import (
     FoxError,
-    Hint,
     NotFoundError,
     ResponseDecodeError,
     TaskAbandonedError,
@@ -24,6 +23,7 @@ from foxapi_async._handles.handle import TaskHandle, disown
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of, missing_of, signal_of
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
+from foxapi_async._hints import Hint
 from foxapi_async._listener import about, log
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply

@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from foxapi_async._errors import ConfigurationError, DownloadError, FoxError, Hint
+from foxapi_async._errors import ConfigurationError, DownloadError, FoxError
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
+from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient, FileStream
 from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy

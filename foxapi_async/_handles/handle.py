@@ -18,7 +18,6 @@ from foxapi_async._display import public_dir
 from foxapi_async._errors import (
     ConfigurationError,
     FoxError,
-    Hint,
     TaskAbandonedError,
     TaskTimeoutError,
     UnreadableResultError,
@@ -27,6 +26,7 @@ from foxapi_async._handles.notebook import LiveCell, Look, html_of, replaces_htm
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
+from foxapi_async._hints import Hint
 from foxapi_async._options import check_timeout
 
 Ending = TaskResult | FoxError

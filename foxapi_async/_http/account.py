@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from foxapi_async._errors import ConfigurationError, Hint
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._hints import Hint
 
 DEFAULT_BASE_URL = "https://api.foxapi.cc"
 """The host in the documentation."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from foxapi_async._errors import Hint
+from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._version import __version__
 

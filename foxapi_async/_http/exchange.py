@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import Hint
+from foxapi_async._hints import Hint
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - a signal inside the package, never a user's error

@@ -16,7 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 from yarl import URL
 
-from foxapi_async._errors import ConfigurationError, Hint
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._hints import Hint
 from foxapi_async._http.account import Secret, is_loopback
 
 ENVIRONMENT = "environment"

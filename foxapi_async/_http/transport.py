@@ -20,7 +20,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from foxapi_async._errors import ConfigurationError, Hint
+from foxapi_async._errors import ConfigurationError
+from foxapi_async._hints import Hint
 from foxapi_async._http.account import DEFAULT_BASE_URL, Account, Redactor, Secret
 from foxapi_async._http.client_session import (
     MAX_HEADER_BYTES,

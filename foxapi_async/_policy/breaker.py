@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
-from foxapi_async._errors import AuthenticationError, FoxError, Hint, InsufficientQuotaError
+from foxapi_async._errors import AuthenticationError, FoxError, InsufficientQuotaError
+from foxapi_async._hints import Hint
 
 PROBE_SECONDS = 30.0
 

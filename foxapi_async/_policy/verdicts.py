@@ -41,11 +41,11 @@ from foxapi_async import _errors
 from foxapi_async._errors import (
     ConnectionFailedError,
     FoxError,
-    Hint,
     RateLimitError,
     ResponseDecodeError,
     UncertainSubmitError,
 )
+from foxapi_async._hints import Hint
 from foxapi_async._policy.verdict import Verdict, is_transient
 from foxapi_async._wire import error_replies, replies
 from foxapi_async._wire.replies import TaskReply

@@ -8,7 +8,6 @@ from foxapi_async._errors import ConfigurationError as ConfigurationError
 from foxapi_async._errors import ConnectionFailedError as ConnectionFailedError
 from foxapi_async._errors import DownloadError as DownloadError
 from foxapi_async._errors import FoxError as FoxError
-from foxapi_async._errors import Hint as Hint
 from foxapi_async._errors import InsufficientQuotaError as InsufficientQuotaError
 from foxapi_async._errors import InvalidRequestError as InvalidRequestError
 from foxapi_async._errors import LedgerError as LedgerError
@@ -27,6 +26,7 @@ from foxapi_async._errors import TaskTimeoutError as TaskTimeoutError
 from foxapi_async._errors import UncertainSubmitError as UncertainSubmitError
 from foxapi_async._errors import UnprocessableError as UnprocessableError
 from foxapi_async._errors import UnreadableResultError as UnreadableResultError
+from foxapi_async._hints import Hint as Hint
 from foxapi_async._options import UNSET as UNSET
 from foxapi_async._options import Limits as Limits
 from foxapi_async._options import RetryPolicy as RetryPolicy

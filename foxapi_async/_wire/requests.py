@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import attrs
 
-from foxapi_async._errors import Hint, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._hints import Hint
 from foxapi_async._wire.texts import short
 
 Headers = Mapping[str, str]

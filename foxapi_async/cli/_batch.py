@@ -23,8 +23,9 @@ from foxapi_async._batch.plan import WorkPlan
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import DEFAULT_IN_FLIGHT
-from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError, with_hint
+from foxapi_async._errors import FoxError, InvalidRequestError, LedgerError
 from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._hints import with_hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._options import Limits

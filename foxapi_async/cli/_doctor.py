@@ -12,7 +12,8 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async._errors import ConfigurationError, FoxError, Hint, NotFoundError
+from foxapi_async._errors import ConfigurationError, FoxError, NotFoundError
+from foxapi_async._hints import Hint
 from foxapi_async._http.account import DEFAULT_BASE_URL, Account, resolve_account
 from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
 from foxapi_async._http.transport import Transport

@@ -9,14 +9,8 @@ import shlex
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from foxapi_async._errors import (
-    NEWER_ADDRESS,
-    OWN_AUTHORITY,
-    FoxError,
-    Hint,
-    InvalidRequestError,
-    with_hint,
-)
+from foxapi_async._errors import FoxError, InvalidRequestError
+from foxapi_async._hints import NEWER_ADDRESS, OWN_AUTHORITY, Hint, with_hint
 from foxapi_async.cli import _exits
 
 if TYPE_CHECKING:

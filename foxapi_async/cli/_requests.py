@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foxapi_async._errors import ConfigurationError, Hint, InvalidRequestError, parts_of
+from foxapi_async._errors import ConfigurationError, InvalidRequestError, parts_of
 from foxapi_async._files.names import (
     DEFAULT_NAME,
     ENDINGS,
@@ -23,6 +23,7 @@ from foxapi_async._files.names import (
     with_prompt,
 )
 from foxapi_async._files.source import image_problem
+from foxapi_async._hints import Hint
 from foxapi_async._http.account import resolve_account
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, RawRequest

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import attrs
 
-from foxapi_async._errors import FieldProblem, Hint
+from foxapi_async._errors import FieldProblem
+from foxapi_async._hints import Hint
 from foxapi_async.models._values import NOT_UTF8, image_fault, image_hint, is_sendable, shown
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import attrs
 
-from foxapi_async._errors import FieldProblem, Hint, InvalidRequestError
+from foxapi_async._errors import FieldProblem, InvalidRequestError
+from foxapi_async._hints import Hint
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
 from foxapi_async.models._values import FieldValue, shown

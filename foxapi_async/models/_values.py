@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from foxapi_async._errors import Hint
+from foxapi_async._hints import Hint
 
 ImageInput: TypeAlias = str | os.PathLike[str]
 """An input image: an http(s) URL or `data:` URI as a string, or a local file as a path. A string is never a path."""

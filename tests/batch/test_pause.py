@@ -4,7 +4,7 @@ import pytest
 
 from foxapi_async import ConnectionFailedError
 from foxapi_async._batch.pause import Paused
-from foxapi_async._errors import Hint
+from foxapi_async._hints import Hint
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ from foxapi_async import (
     UnprocessableError,
     __version__,
 )
-from foxapi_async._errors import Hint
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
+from foxapi_async._hints import Hint
 from foxapi_async._wire import texts
 from foxapi_async.cli import _exits, _job, _messages, _progress, _requests, _running, _screen, main
 from foxapi_async.cli._parser import EXAMPLES, build_parser

@@ -32,7 +32,7 @@ CORE = [
     "_wire",
     "models",
 ]
-GROUND = ["_listener", "_options", "_errors", "_display", "_threads", "_version"]
+GROUND = ["_listener", "_options", "_errors", "_hints", "_display", "_threads", "_version"]
 PACKAGES = [*DOORS, *CORE, *GROUND, "emulator"]
 PURE = ["_cadence", "_policy", "_wire", "models", *(set(GROUND) - {"_threads"})]
 

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foxapi_async import models
-from foxapi_async._errors import Hint, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._hints import Hint
 from foxapi_async.models import (
     MODELS,
     FieldSpec,

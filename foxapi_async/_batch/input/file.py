@@ -20,8 +20,9 @@ from foxapi_async._batch.input.lines import SUFFIXES, Form, InputRow, LineReader
 from foxapi_async._batch.input.tables import Record
 from foxapi_async._batch.input.text import TextLines
 from foxapi_async._batch.input.workbook import sheet_records
-from foxapi_async._errors import Hint, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
+from foxapi_async._hints import Hint
 from foxapi_async.models._parse import request_class
 from foxapi_async.models._values import as_images
 

@@ -20,7 +20,8 @@ import attrs
 from foxapi_async._batch.input.tables import Record, TableRow, is_header, read_records, read_table
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
 from foxapi_async._batch.keys import id_problem
-from foxapi_async._errors import Hint, InvalidRequestError
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._hints import Hint
 from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class

@@ -16,7 +16,7 @@ from typing import Any, cast
 import attrs
 
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
-from foxapi_async._errors import Hint
+from foxapi_async._hints import Hint
 from foxapi_async.models import MODELS
 from foxapi_async.models._model import unknown_field
 
