@@ -2,6 +2,7 @@
 
 import io
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -61,7 +62,8 @@ def test_a_label_is_shortened_before_it_goes():
 @pytest.mark.parametrize("width", [20, 30, 40, 60, 80, 200])
 def test_bars_of_a_width_are_below_each_other(width):
     """Each row has its line, and the bars of all rows begin in one column."""
-    lines = drawn(width, TASKS)
+    # Without a share a bar moves, and its beginning with it.
+    lines = drawn(width, [TASKS[0], attrs.evolve(TASKS[1], share=0.5)])
 
     assert len(TASKS) == len(lines)
     assert 1 == len({line.index("━") for line in lines})

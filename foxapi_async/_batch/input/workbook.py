@@ -60,6 +60,8 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
             f"cannot be read as a workbook ({_first_line(error)}); open it in a spreadsheet program, and save it "
             "as .xlsx again"
         )
+    finally:
+        buffered.detach()  # the caller closes the file
     raise InvalidRequestError(f"{name}: {problem}")
 
 
