@@ -64,13 +64,21 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, rest = self.parse_known_args(args, namespace)
-        if rest and found.command == "generate" and not rest[0].startswith("-"):
-            self.error(f"a second prompt: {rest[0]!r}; quote the prompt, or give each with --prompt")
-        if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
-        return found
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # The parser of a command refuses what it does not know, because it knows its own options and help.
+        found, rest = super().parse_known_args(args, namespace)
+        if not rest:
+            return found, rest
+        word = rest[0].partition("=")[0]
+        if word.startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+            close = get_close_matches(word, self._option_string_actions, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"no such option: {word}{meant}")
+        if hasattr(found, "prompts"):
+            self.error(f"a second prompt: {word!r}; quote the prompt, or give each with --prompt")
+        self.error(f"unrecognized arguments: {' '.join(rest)}")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         put(file or sys.stderr, message)

@@ -311,6 +311,14 @@ REFUSALS = {
     "a second bare word": (["generate", "a", "red", "fox"], "a second prompt: 'red'; quote the prompt"),
     "a bare word at the end": (["generate", "a", "-n", "2", "fox"], "quote the prompt"),
     "a bare word for wait": (["wait", "t", "-q", "u"], "unrecognized arguments: u"),
+    "an option that is nearly one": (
+        ["generate", "fox", "--ratio", "1:1"],
+        "foxapi generate: no such option: --ratio; did you mean --aspect-ratio? (see foxapi generate --help)",
+    ),
+    "an option like no other": (
+        ["models", "--xyzzy=1"],
+        "no such option: --xyzzy (see foxapi models --help)",
+    ),
     "one of several is blank": (["generate", "--prompt", FOX, "--prompt", " "], "PROMPT=' '"),
     "no number": (["generate", FOX, "-n", "two"], "invalid int value"),
     "no pair": (["generate", FOX, "--param", "x"], "KEY=VALUE"),
