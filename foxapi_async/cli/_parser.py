@@ -67,8 +67,11 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         # The parser of a command refuses what it does not know, because it knows its own options and help.
         found, rest = super().parse_known_args(args, namespace)
-        if not rest:
-            return found, rest
+        if rest:
+            self._refuse(rest, takes_prompts=hasattr(found, "prompts"))
+        return found, rest
+
+    def _refuse(self, rest: Sequence[str], *, takes_prompts: bool) -> NoReturn:
         word = rest[0].partition("=")[0]
         if word.startswith("-"):
             from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
@@ -76,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
             close = get_close_matches(word, self._option_string_actions, n=1)
             meant = f"; did you mean {close[0]}?" if close else ""
             self.error(f"no such option: {word}{meant}")
-        if hasattr(found, "prompts"):
+        if takes_prompts:
             self.error(f"a second prompt: {word!r}; quote the prompt, or give each with --prompt")
         self.error(f"unrecognized arguments: {' '.join(rest)}")
 
