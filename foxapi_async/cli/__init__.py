@@ -6,7 +6,8 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from foxapi_async.cli._parser import USAGE, build_parser
+from foxapi_async.cli._one_line_parser import USAGE
+from foxapi_async.cli._parser import build_parser
 from foxapi_async.cli._streams import standard_streams
 
 __all__ = ["main"]

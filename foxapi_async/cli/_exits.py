@@ -19,7 +19,7 @@ from foxapi_async._errors import (
     TaskFailedError,
     UnprocessableError,
 )
-from foxapi_async.cli._parser import USAGE as USAGE  # noqa: PLC0414 - the parser has it, to import no errors
+from foxapi_async.cli._one_line_parser import USAGE as USAGE  # noqa: PLC0414 - a parser imports no errors
 
 DONE, FAILED, ACCOUNT, BUDGET = 0, 1, 3, 4
 INTERRUPTED = 128 + signal.SIGINT

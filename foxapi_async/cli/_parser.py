@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import math
-import sys
-import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from foxapi_async._version import __version__
-from foxapi_async.cli._streams import put
+from foxapi_async.cli._one_line_parser import OneLineParser
 
 DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
-USAGE = 2
-"""The exit status of a wrong command line."""
-
-
 # Each function reads the text of an option. Its error names the allowed values.
 
 
@@ -58,61 +51,13 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors take one line. No option can be shortened, because a new option could change the meaning."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        # The parser of a command refuses what it does not know, because it knows its own options and help.
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            self._refuse(rest, takes_prompts=hasattr(found, "prompts"))
-        return found, rest
-
-    def _refuse(self, rest: Sequence[str], *, takes_prompts: bool) -> NoReturn:
-        word = rest[0].partition("=")[0]
-        if word.startswith("-"):
-            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
-
-            close = get_close_matches(word, self._option_string_actions, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            self.error(f"no such option: {word}{meant}")
-        if takes_prompts:
-            self.error(f"a second prompt: {word!r}; quote the prompt, or give each with --prompt")
-        self.error(f"unrecognized arguments: {' '.join(rest)}")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        put(file or sys.stderr, message)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-class _Lines(argparse.HelpFormatter):
-    """Keeps the line breaks of a help text."""
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return [
-            part
-            for line in text.splitlines()
-            for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
-        ]
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        wrap = functools.partial(textwrap.fill, width=width, initial_indent=indent, subsequent_indent=indent)
-        lines = text.splitlines()
-        return "\n".join(line if line.startswith(" ") else wrap(line) for line in lines)
-
-
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of `foxapi`.
 
     It makes the options of a command only if `words`, the command line, contain its name: the options of `generate`
     need the models, those of `batch` the formats, those of `emulator` a web server.
     """
-    parser = _Parser(
+    parser = OneLineParser(
         prog="foxapi",
         description="Make images with FoxAPI.",
         epilog="The key is read from FOXAPI_API_KEY, the service's address from FOXAPI_BASE_URL.",

@@ -1,0 +1,63 @@
+"""A parser of command lines whose errors take one line and name what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from foxapi_async.cli._streams import put
+
+USAGE = 2
+"""The exit status of a wrong command line."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Errors take one line. No option can be shortened, because a new option could change the meaning."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # The parser of a command refuses what it does not know, because it knows its own options and help.
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self._refuse(rest, takes_prompts=hasattr(found, "prompts"))
+        return found, rest
+
+    def _refuse(self, rest: Sequence[str], *, takes_prompts: bool) -> NoReturn:
+        word = rest[0].partition("=")[0]
+        if word.startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+            close = get_close_matches(word, self._option_string_actions, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"no such option: {word}{meant}")
+        if takes_prompts:
+            self.error(f"a second prompt: {word!r}; quote the prompt, or give each with --prompt")
+        self.error(f"unrecognized arguments: {' '.join(rest)}")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        put(file or sys.stderr, message)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _Lines(argparse.HelpFormatter):
+    """Keeps the line breaks of a help text."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [
+            part
+            for line in text.splitlines()
+            for part in textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
+        ]
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = functools.partial(textwrap.fill, width=width, initial_indent=indent, subsequent_indent=indent)
+        lines = text.splitlines()
+        return "\n".join(line if line.startswith(" ") else wrap(line) for line in lines)
