@@ -76,19 +76,18 @@ def resolve_proxy(given: object) -> Proxy | ConfigurationError:
 
 
 def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | ConfigurationError:
-    text = given.strip() if isinstance(given, str) else ""
-    shown: object = text.rpartition("@")[2] if isinstance(given, str) else given
-    parts = port = None
+    if not isinstance(given, str):  # its repr may show a password
+        return ConfigurationError(f"{name} is a {type(given).__name__}, not a text", hint=Hint.SET_PROXY)
+    text, shown, login = given.strip(), "…", None
     with contextlib.suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        port = parts.port or 80
-    if parts is None or port is None or parts.scheme != "http" or not parts.hostname:
-        return ConfigurationError(
-            f"{name}={shown!r} is not the address of an HTTP proxy", hint=Hint.SET_PROXY
-        )
-    login = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        login = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
-    address = URL.build(scheme="http", host=parts.hostname, port=port)
-    return Proxy(address, login, obeys_no_proxy)
+        # Anything else may be a part of a password, which may have any character in it.
+        shown = f"{parts.scheme}://{parts.hostname or ''}"
+        is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
+        if is_bare and parts.scheme == "http" and parts.hostname:
+            address = URL.build(scheme="http", host=parts.hostname, port=parts.port or 80)
+            if parts.username is not None:
+                pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                login = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
+            return Proxy(address, login, obeys_no_proxy)
+    return ConfigurationError(f"{name}={shown!r} is not the address of an HTTP proxy", hint=Hint.SET_PROXY)

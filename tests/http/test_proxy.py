@@ -271,12 +271,13 @@ def test_a_proxy_beside_a_session_of_the_user_is_refused():
         "http://proxy.example:no-port",
         "http://",
         "http://[::1",
-        7,
+        "http://a proxy:3128",
+        "http://a%proxy:3128",
         "",
     ],
 )
 def test_another_address_is_refused(address):
-    """The error shows the value and the form."""
+    """The error shows the host and the form."""
     with pytest.raises(ConfigurationError, match=r"proxy=.* give proxy= or HTTPS_PROXY as http://host:port"):
         FoxSession("sk-12345678", proxy=address)
 
@@ -288,12 +289,34 @@ def test_a_wrong_variable_is_named(monkeypatch):
         FoxSession("sk-12345678")
 
 
-def test_a_refused_address_does_not_show_its_password():
-    """Only the part after the @ is shown."""
-    refusal = resolve_proxy("socks5://fox:secret-word@127.0.0.1:1080")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "socks5://fox:secret@proxy.example:1080",
+        "http://fox:secret@a proxy",
+        "http://fox:secret",
+        "fox:secret",
+        "http://fox:1/secret@proxy.example",
+        "http://fox:1?secret@proxy.example",
+        "http://fox:1#secret@proxy.example",
+        "http://fox:[secret@proxy.example",
+        URL("http://fox:secret@proxy.example"),
+        b"http://fox:secret@proxy.example",
+    ],
+    ids=repr,
+)
+def test_a_refused_address_does_not_show_its_password(address):
+    """A password may have any character in it, and the address may be another kind of value."""
+    refusal = resolve_proxy(address)
 
-    assert "secret-word" not in str(refusal)
-    assert "127.0.0.1:1080" in str(refusal)
+    assert isinstance(refusal, ConfigurationError)
+    assert "proxy" in str(refusal)
+    assert "secret" not in str(refusal)
+
+
+def test_a_refused_address_shows_its_host():
+    """The host is not secret."""
+    assert "proxy='socks5://proxy.example'" in str(resolve_proxy("socks5://fox:secret@proxy.example:1080"))
 
 
 def test_a_login_is_not_in_a_repr():
