@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import platform
 import shutil
@@ -22,6 +23,7 @@ from foxapi_async._policy.verdicts import judge_read
 from foxapi_async._version import __version__
 from foxapi_async._wire import requests
 from foxapi_async._wire.headers import parse_date
+from foxapi_async._wire.replies import read_status
 from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async._wire.texts import duration
 from foxapi_async.cli import _exits
@@ -101,8 +103,9 @@ def _proxy(proxy: Proxy | ConfigurationError, account: Account | ConfigurationEr
 
 def _disk(out: Path) -> Examined:
     """Whether files can be written to the folder, or to where it would be made."""
-    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    folder = out.absolute()
     try:
+        folder = next(path for path in (folder, *folder.parents) if path.exists())
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
@@ -124,14 +127,15 @@ async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Exa
     began = loop.time()
     try:
         outcome = await transport.read(requests.task_path(_NO_TASK))
+        seconds = loop.time() - began
     finally:
         await transport.close()
-    verdict = judge_read(outcome, lambda reply: reply, "fetch")
+    verdict = judge_read(outcome, functools.partial(read_status, task_id=_NO_TASK), "fetch")
     if isinstance(verdict, Verdict) and (isinstance(outcome, Failure) or verdict.edge):
         return [Examined.of("connection", verdict.error)]
     assert isinstance(outcome, Reply)  # noqa: S101 - a failure has a verdict
     secure = ", and its certificate is accepted" if account.base_url.startswith("https:") else ""
-    findings = [Examined("connection", f"it answers in {loop.time() - began:.1f} s{secure}")]
+    findings = [Examined("connection", f"it answers in {seconds:.1f} s{secure}")]
     findings.extend(_clock(parse_date(outcome.headers.get("Date"))))
     if has_key and isinstance(verdict, Verdict) and not isinstance(verdict.error, NotFoundError):
         findings.append(Examined.of("account", verdict.error))

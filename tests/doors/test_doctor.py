@@ -1,6 +1,7 @@
 """`foxapi doctor`: each thing that can be wrong is named, with what mends it, and nothing is billed."""
 
 import contextlib
+import errno
 import http.server
 import json
 import threading
@@ -15,6 +16,8 @@ from shell import PYTHON, point_to
 from foxapi_async.cli import main
 from foxapi_async.cli._doctor import _LEAST_FREE
 from foxapi_async.emulator import Fault, ThreadedEmulator
+
+ERROR = b'{"error": {"code": "some_code", "message": "some words"}}'
 
 
 @pytest.fixture
@@ -144,17 +147,17 @@ def test_a_page_in_front_of_the_service_is_named(service, capsys):
 
 
 @contextlib.contextmanager
-def a_service(moment, status=404):
-    """A service that answers every read with this status, and whose clock shows this moment."""
+def a_service(moment, status=404, kind="application/json", body=ERROR):
+    """A service that answers every read with this reply, and whose clock shows this moment."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response_only(status)
             if moment is not None:
                 self.send_header("Date", formatdate(moment, usegmt=True))
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.end_headers()
-            self.wfile.write(b'{"error": {"code": "some_code", "message": "some words"}}')
+            self.wfile.write(body)
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.handle_request)
@@ -195,6 +198,19 @@ def test_a_service_in_trouble_is_named(monkeypatch, capsys, tmp_path):
     assert (code, findings["account"][0]) == (1, False)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"), [("text/html", b"<html>Sign in</html>"), ("application/json", b"{}")]
+)
+def test_another_server_is_not_taken_for_the_service(monkeypatch, capsys, tmp_path, kind, body):
+    """The sign-in page of a hotel also answers with 200."""
+    monkeypatch.setenv("FOXAPI_API_KEY", "sk-12345678")
+    with a_service(time(), 200, kind, body) as url:
+        monkeypatch.setenv("FOXAPI_BASE_URL", url)
+        code, findings = examined(capsys, "--out", str(tmp_path))
+
+    assert (code, findings["connection"][0], "account" in findings) == (1, False, False)
+
+
 def test_a_small_disk_is_named(service, capsys, monkeypatch):
     """Too little free space is a fault, even if a file can be written."""
     monkeypatch.setattr("shutil.disk_usage", lambda _: FreeSpace(_LEAST_FREE - 1))
@@ -218,6 +234,19 @@ def test_a_folder_that_cannot_be_written_is_named(service, capsys, tmp_path):
 
     assert (code, findings["disk"][0]) == (1, False)
     assert "choose another --out" in findings["disk"][1]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(service, capsys, monkeypatch):
+    """The other checks are made."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    code, findings = examined(capsys)
+
+    assert (code, findings["disk"][0], findings["account"][0]) == (1, False, True)
+    assert "cannot be written to (Permission denied)" in findings["disk"][1]
 
 
 @needs_mounts
