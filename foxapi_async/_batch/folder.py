@@ -27,6 +27,8 @@ LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
 RESERVE = "ledger.reserve"
 IMAGES = "images"
+OWN_FILES = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING)
+"""The files without which the next run would not know what is paid for, and those beside them."""
 
 # Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
@@ -182,7 +184,7 @@ def _refuse_links(out: Path) -> None:
     """Refuse a link in place of a file or folder of ours. What is written through it would change another one,
     and two runs of one ledger would lock two files.
     """
-    names = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING, f".{SUBMITTED}.part", IMAGES)
+    names = (*OWN_FILES, f".{SUBMITTED}.part", IMAGES)
     for path in (*map(out.joinpath, names), *out.glob(f"{IMAGES}/[0-9][0-9][0-9][0-9]*")):
         if path.is_symlink():
             raise LedgerError(

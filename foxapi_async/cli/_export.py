@@ -9,6 +9,7 @@ from typing import cast
 
 from foxapi_async._batch.export import BatchTable, open_table
 from foxapi_async._batch.export_files import CUT, LONGEST_CELL, BatchExport, ExportForm
+from foxapi_async._batch.folder import LEDGER, OWN_FILES
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread, part_file
 from foxapi_async._wire.texts import counted
@@ -16,6 +17,7 @@ from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
 
 _ENDINGS: dict[str, ExportForm] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
+_OF_A_BATCH = frozenset({*OWN_FILES, f"{LEDGER}-wal", f"{LEDGER}-shm"})
 _TAKEN = "the file exists already; choose another name, or use --overwrite"
 
 
@@ -73,6 +75,9 @@ def _obstacle(path: Path, form: ExportForm, *, overwrite: bool) -> str | None:
         return f"its ending is not that of --{form}"
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
+    # On macOS and Windows, `Ledger.sqlite` is the same file.
+    if path.name.casefold() in _OF_A_BATCH and (path.parent / LEDGER).exists():
+        return "a batch needs this file; choose another name"
     return _TAKEN if path.exists() and not overwrite else None
 
 

@@ -250,6 +250,16 @@ def test_a_file_is_replaced_on_request(foxapi, out):
     assert TABLE == Path("old.csv").read_bytes().decode()
 
 
+@pytest.mark.parametrize("name", ["ledger.sqlite", "Manifest.jsonl", "submitted.jsonl"])
+def test_no_file_of_the_batch_is_replaced(foxapi, out, name):
+    """Without them the next run would bill everything again."""
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    code, _, err = foxapi("export", "out", "--jsonl", "--to", f"out/{name}", "--overwrite")
+
+    assert (2, f"foxapi: --to out/{name}: a batch needs this file; choose another name\n") == (code, err)
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
+
+
 def test_a_file_that_appears_meanwhile_is_not_replaced(out, monkeypatch):
     """The last step does not replace a file either."""
     made = BatchExport.pieces
