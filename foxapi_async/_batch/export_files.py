@@ -31,7 +31,8 @@ CUT = "… [cut]"
 _BLOCK_BYTES = 256 * 1024
 
 # With such a beginning, a spreadsheet takes a text for a formula: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+# Some leave out blanks and control characters before it.
+_FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
 # XML has no such characters: https://www.w3.org/TR/xml/#charsets
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

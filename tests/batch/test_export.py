@@ -216,7 +216,23 @@ async def test_excel_reads_the_table_as_it_is(tmp_path):
     ) == written(tmp_path, "csv").decode()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-fox", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+cmd",
+        "-fox",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "＝1",
+        " =1",
+        "\xa0=1",
+        "\u3000@a",
+        "\x01=1",
+    ],
+)
 async def test_no_text_is_a_formula(tmp_path, text):
     """An apostrophe before it makes it a text, in a header too."""
     await ledger_of(tmp_path, (text.strip(), opening(prompt=text, extra={text: text})))
