@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async._wire.texts import plain
 from foxapi_async.cli._progress import Progress, ProgressRow
 from foxapi_async.cli._streams import is_terminal, put
@@ -43,10 +44,15 @@ class Screen:
             self._write(sys.stdout, json.dumps(item, allow_nan=False))
 
     def content(self, pieces: Iterable[bytes]) -> None:
-        """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes."""
+        """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes.
+
+        Raises:
+            InvalidRequestError: it cannot be written, so that it would be cut off.
+        """
         if not is_terminal(sys.stdout):
             for piece in pieces:
-                put(sys.stdout, piece)
+                if problem := put(sys.stdout, piece):
+                    raise InvalidRequestError(f"standard output: {problem}")
             return
         for line in b"".join(pieces).decode("utf-8-sig").splitlines():
             self._write(sys.stdout, plain(line))

@@ -35,19 +35,23 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def put(stream: TextIO | None, data: str | bytes) -> None:
+def put(stream: TextIO | None, data: str | bytes) -> str | None:
     """Write a text, or bytes of UTF-8, at once. If the stream fails, all that follows goes nowhere.
+
+    Returns why it failed; None if it did not, is missing, or is a pipe that is not read any more.
 
     Nothing reads it any more (`| head`), or its disk is full. The running tasks are billed, so the command continues.
     Python has no stream (None) in place of one that was closed when it started.
     """
     if stream is None:
-        return
+        return None
     try:
         _write(stream, data)
         stream.flush()
-    except (OSError, ValueError):  # a closed stream is a ValueError
+    except (OSError, ValueError) as error:  # a closed stream is a ValueError
         _discard(stream)
+        return None if isinstance(error, BrokenPipeError) else getattr(error, "strerror", None) or str(error)
+    return None
 
 
 def _write(stream: TextIO, data: str | bytes) -> None:

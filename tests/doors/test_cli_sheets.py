@@ -364,3 +364,12 @@ def test_output_that_is_not_read_any_more(out):
     os.close(reading)
     with os.fdopen(writing, "w") as stream, contextlib.redirect_stdout(stream):
         assert 0 == main(["export", "out"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_output_on_a_full_disk(out, capfd):
+    """A table that is cut off must not look whole."""
+    with Path("/dev/full").open("w") as stream, contextlib.redirect_stdout(stream):
+        assert 2 == main(["export", "out"])
+
+    assert "foxapi: standard output: No space left on device\n" == capfd.readouterr().err
