@@ -14,16 +14,13 @@ import attrs
 
 from foxapi_async._batch.export import BatchTable
 from foxapi_async._batch.input.tables import Cell
-from foxapi_async._batch.input.workbook import import_openpyxl
+from foxapi_async._batch.input.workbook import MOST_ROWS, import_openpyxl
 from foxapi_async._errors import InvalidRequestError
 
 ExportForm = Literal["csv", "jsonl", "xlsx"]
 
 LONGEST_CELL = 32_767
 """The most UTF-16 units of a cell in a workbook."""
-
-MOST_ROWS = 1_048_576
-"""The most rows of a sheet."""
 
 CUT = "… [cut]"
 """The end of a cell that was too long."""

@@ -16,6 +16,7 @@ from openpyxl.worksheet.datavalidation import DataValidation
 from workbooks import save_book, text, write_book
 
 from foxapi_async import ConfigurationError, InvalidRequestError
+from foxapi_async._batch.input import workbook
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.text import LONGEST_LINE
 
@@ -402,6 +403,25 @@ async def test_a_damaged_workbook(book):
             found.append("open it in a spreadsheet program" in str(caught.value))
 
     assert [True] * 6 == found
+
+
+async def test_a_workbook_that_unpacks_to_too_much(book, monkeypatch):
+    """It is refused before it fills the memory."""
+    save_book(book, ["prompt"], ["fox " * 10_000])
+    monkeypatch.setattr(workbook, "_MOST_UNPACKED", 40_000)
+
+    with pytest.raises(InvalidRequestError, match=r"more than 0 MiB when it is unpacked; save it as \.csv"):
+        await rows_of(book)
+
+
+async def test_a_row_with_an_impossible_number(book, monkeypatch):
+    """The rows before it are not made one by one."""
+    row = f'<row r="99999999999">{text("A99999999999", "a fox")}</row>'
+    write_book(book, [text("A1", "prompt"), row])
+    monkeypatch.setattr(workbook, "MOST_ROWS", 10)
+
+    with pytest.raises(InvalidRequestError, match="a sheet has at most 10 rows"):
+        await rows_of(book)
 
 
 async def test_a_workbook_without_a_visible_sheet(book):

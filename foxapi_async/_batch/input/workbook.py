@@ -19,6 +19,11 @@ from foxapi_async._batch.input.tables import Record
 from foxapi_async._batch.input.text import LONGEST_LINE
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 
+MOST_ROWS = 1_048_576
+"""The most rows of a sheet."""
+
+# A file of 1 MB can unpack to 1 GB, and openpyxl has a text in memory several times.
+_MOST_UNPACKED = 512 * 1024 * 1024
 # The first bytes of an .xls file, and of an .xlsx file with a password.
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
@@ -52,6 +57,8 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
         buffered.seek(0)
         if buffered.read(len(_OLE)) == _OLE:
             problem = "this is an .xls workbook, or it has a password; save it as .xlsx without a password"
+        elif _unpacked_bytes(buffered) > _MOST_UNPACKED:
+            problem = f"it has more than {_MOST_UNPACKED // 1024**2} MiB when it is unpacked; save it as .csv"
         else:
             yield from _rows(openpyxl, buffered)
             return
@@ -81,6 +88,11 @@ def import_openpyxl(what: str) -> Any:
     else:
         return openpyxl
     raise ConfigurationError(problem)
+
+
+def _unpacked_bytes(file: IO[bytes]) -> int:
+    with zipfile.ZipFile(file) as archive:
+        return sum(part.file_size for part in archive.infolist())
 
 
 def _first_line(error: Exception) -> str:
@@ -118,9 +130,16 @@ def _rows(openpyxl: Any, file: IO[bytes]) -> Iterator[Record]:
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
-    """The rows with their numbers. The size that a file states is often wrong, so it is not used."""
+    """The rows with their numbers. The size that a file states is often wrong, so it is not used.
+
+    Raises:
+        ValueError: a row has a number that no sheet has. openpyxl would make all rows before it.
+    """
     sheet.reset_dimensions()
-    yield from enumerate(sheet.iter_rows(), 1)
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        if number > MOST_ROWS:
+            raise ValueError(f"a sheet has at most {MOST_ROWS:,} rows")
+        yield number, row
 
 
 def _cell_fault(kinds: Sequence[str], row: Sequence[Any]) -> str | None:
