@@ -14,6 +14,7 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, UnreadableResultError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult, save_as
+from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._options import UNSET, Timeout
 from foxapi_async._wire.results import is_inside
 from foxapi_async._wire.texts import counted, duration, elided, grouped
@@ -92,11 +93,15 @@ class TaskCommand:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
     def _on_event(self, event: HookEvent) -> None:
-        """Note which prompt a task belongs to, also if its id comes when the command does not wait any more."""
+        """Note which prompt a task belongs to, and that its images are ready, also if the command does not wait
+        any more.
+        """
         if isinstance(event, Submitting):
             self._calls[event.call] = next(job for job in self._jobs if job.request is event.request)
         elif isinstance(event, Submitted):
             self._job_of[event.task_id] = self._calls[event.call]
+        elif isinstance(event, TaskEvent) and event.final and event.snapshot.images:
+            self._unsaved[event.task_id] = None
 
     async def generate(
         self, fox: FoxSession, requests: Sequence[GenerationRequest], names: Sequence[str]
@@ -147,14 +152,13 @@ class TaskCommand:
     async def _finish_one(self, handle: TaskHandle) -> int:
         try:
             result = await self._follow(handle)
-            self._unsaved[result.task_id] = None
             name = self._name_of(handle.id)
             files = await save_as(result, self._folder, name, overwrite=self._args.overwrite)
         except FoxError as error:
             return self._report_task(error, handle.id)
         finally:
             self._progress.end(handle.id)
-        del self._unsaved[result.task_id]
+        self._unsaved.pop(result.task_id, None)
         self._deliver(result, [file.path for file in files])
         return _exits.DONE
 

@@ -1155,6 +1155,28 @@ def test_an_interrupted_wait_names_every_task(foxapi, slow_service, monkeypatch)
         assert f"still running (and billed): {task_id}" in err
 
 
+async def test_an_interrupt_in_the_turn_of_the_last_poll(service, capsys):
+    """The images are ready, but the command has not read the result yet. It names the task all the same."""
+    words = ["generate", FOX]
+    args, screen = build_parser(words).parse_args(words), _screen.Screen(as_json=False, quiet=True)
+
+    class Interrupted(_job.TaskCommand):
+        def _on_event(self, event):
+            super()._on_event(event)
+            if event.final:
+                running.cancel()
+
+    async def work(command, fox):
+        return await command.generate(fox, [MODELS["grok-imagine-image"](FOX)], ["{id}-{n}"])
+
+    running = asyncio.create_task(Interrupted(args, screen, Path()).in_session(work))
+    await asyncio.wait([running])
+
+    (task_id,) = service.tasks
+    assert running.cancelled()
+    assert f"finished, but not saved: {task_id}  resume: foxapi wait {task_id}" in capsys.readouterr().err
+
+
 def test_an_interrupted_emulator_costs_nothing(foxapi, monkeypatch):
     """With --emulator there is nothing to resume."""
     interrupting(monkeypatch, "submit")
