@@ -44,7 +44,12 @@ async def export_batch(args: Namespace, screen: Screen) -> int:
 
 def _form_of(args: Namespace, screen: Screen) -> ExportForm:
     if args.to is not None:
-        return cast(ExportForm, args.form or _ENDINGS.get(Path(args.to).suffix.lower(), "csv"))
+        ending = Path(args.to).suffix.lower()
+        if args.form is None and ending and ending not in _ENDINGS:
+            raise InvalidRequestError(
+                f"--to {args.to}: no format has the ending {ending}; use .csv, .jsonl or .xlsx, or name the format"
+            )
+        return cast(ExportForm, args.form or _ENDINGS.get(ending, "csv"))
     if args.form == "xlsx":
         raise InvalidRequestError("--xlsx writes a file: give its name with --to")
     if screen.as_json and args.form == "csv":

@@ -137,10 +137,7 @@ class FieldSpec:
                 self.name, f"={shown(value)}: put it in a list, even a single one{more}", hint=hint
             )
         elif not isinstance(value, tuple) or not value:
-            # A choice that is not known may be one that the service has added since.
-            is_newer = self.kind == "choice" and isinstance(value, str) and bool(value.strip())
-            hint = Hint.SEND_RAW if is_newer else None
-            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}", hint=hint)
+            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         else:
             if not self._fits(len(value)):
                 yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")

@@ -186,7 +186,8 @@ def test_json_lines_on_standard_output(foxapi, out, words):
     [
         ("r.csv", []),
         ("r.CSV", ["--csv"]),
-        ("r.data", []),
+        ("data", []),
+        ("r.data", ["--csv"]),
         ("r.jsonl", []),
         ("r.ndjson", []),
         ("r.data", ["--jsonl"]),
@@ -218,6 +219,10 @@ def test_a_workbook(foxapi, out, words):
     [
         (["--xlsx"], "--xlsx writes a file: give its name with --to"),
         (["--csv", "--json"], "--csv prints no JSON: leave out --json, or give a file with --to"),
+        (
+            ["--to", "r.xls"],
+            "--to r.xls: no format has the ending .xls; use .csv, .jsonl or .xlsx, or name the format",
+        ),
         (["--csv", "--to", "r.xlsx"], "--to r.xlsx: its ending is not that of --csv"),
         (["--to", "nowhere/r.csv"], "--to nowhere/r.csv: there is no folder nowhere"),
         (
