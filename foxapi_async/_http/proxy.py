@@ -82,8 +82,10 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | Configu
     with contextlib.suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
         # Anything else may be a part of a password, which may have any character in it.
-        shown = f"{parts.scheme}://{parts.hostname or ''}"
         is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
+        # With an @ there, a password has a slash, ? or #, and what looks like the host may be a part of it too.
+        if "@" not in parts.path + parts.query + parts.fragment:
+            shown = f"{parts.scheme}://{parts.hostname or ''}"
         if is_bare and parts.scheme == "http" and parts.hostname:
             address = URL.build(scheme="http", host=parts.hostname, port=parts.port or 80)
             if parts.username is not None:
