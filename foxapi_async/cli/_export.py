@@ -83,6 +83,9 @@ def _obstacle(path: Path, form: ExportForm, *, overwrite: bool) -> str | None:
     # On macOS and Windows, `Ledger.sqlite` is the same file.
     if path.name.casefold() in _OF_A_BATCH and (path.parent / LEDGER).exists():
         return "a batch needs this file; choose another name"
+    # The last step would put a file in the place of `/dev/stdout`, a pipe or a link.
+    if overwrite and (path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir()))):
+        return "this is a link, a device or a pipe; give the name of a file"
     return _TAKEN if path.exists() and not overwrite else None
 
 

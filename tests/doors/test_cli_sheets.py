@@ -265,6 +265,23 @@ def test_no_file_of_the_batch_is_replaced(foxapi, out, name):
     assert before == {path: path.read_bytes() for path in out.iterdir()}
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link", "link to nothing"])
+def test_only_a_file_is_replaced(foxapi, out, kind):
+    """A file in the place of `/dev/stdout`, which is a link, would break other programs."""
+    path, target = Path("there"), Path("target")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+        if kind == "link":
+            target.write_text("old")
+    before = path.lstat().st_ino
+    code, _, err = foxapi("export", "out", "--csv", "--to", "there", "--overwrite")
+
+    problem = "this is a link, a device or a pipe; give the name of a file"
+    assert (2, f"foxapi: --to there: {problem}\n", before) == (code, err, path.lstat().st_ino)
+
+
 def test_a_file_that_appears_meanwhile_is_not_replaced(out, monkeypatch):
     """The last step does not replace a file either."""
     made = BatchExport.pieces
