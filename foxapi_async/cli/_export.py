@@ -17,7 +17,7 @@ from foxapi_async.cli import _exits
 from foxapi_async.cli._screen import Screen
 
 _ENDINGS: dict[str, ExportForm] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
-_OF_A_BATCH = frozenset({*OWN_FILES, f"{LEDGER}-wal", f"{LEDGER}-shm"})
+_OF_A_BATCH = frozenset({*OWN_FILES, f"{LEDGER}-wal", f"{LEDGER}-shm", f"{LEDGER}-journal"})
 _TAKEN = "the file exists already; choose another name, or use --overwrite"
 
 

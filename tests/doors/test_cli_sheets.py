@@ -255,7 +255,9 @@ def test_a_file_is_replaced_on_request(foxapi, out):
     assert TABLE == Path("old.csv").read_bytes().decode()
 
 
-@pytest.mark.parametrize("name", ["ledger.sqlite", "Manifest.jsonl", "submitted.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["ledger.sqlite", "Manifest.jsonl", "submitted.jsonl", "ledger.sqlite-journal"]
+)
 def test_no_file_of_the_batch_is_replaced(foxapi, out, name):
     """Without them the next run would bill everything again."""
     before = {path: path.read_bytes() for path in out.iterdir()}
