@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -101,8 +102,10 @@ class BatchExport:
             made.data_type = "s"  # never a formula or an error
             return made
 
-        for cells in self._rows():
-            sheet.append(list(map(cell, cells)))
+        with contextlib.closing(sheet):  # openpyxl reports one that is left open
+            for cells in self._rows():
+                sheet.append(list(map(cell, cells)))
+                yield b""  # nothing is ready yet, but the caller may stop here
         with tempfile.TemporaryFile() as file:
             book.save(file)
             file.seek(0)

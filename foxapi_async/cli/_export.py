@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from argparse import Namespace
 from pathlib import Path
@@ -33,7 +34,7 @@ async def export_batch(args: Namespace, screen: Screen) -> int:
     with open_table(Path(args.out)) as table:
         export = BatchExport(table)
         if args.to is None:
-            screen.content(export.pieces(form))
+            await screen.content(export.pieces(form))
         else:
             await _write(export, form, Path(args.to), overwrite=args.overwrite)
             screen.line(args.to)
@@ -64,6 +65,7 @@ async def _write(export: BatchExport, form: ExportForm, path: Path, *, overwrite
         if problem is None:
             async with part_file(path.parent, path.name) as part:
                 for piece in export.pieces(form):
+                    await asyncio.sleep(0)  # Ctrl-C ends it here
                     await part.write(piece)
                 await in_thread(functools.partial(part.commit, path, overwrite=overwrite))
             return

@@ -43,18 +43,21 @@ class Screen:
         if self.as_json:
             self._write(sys.stdout, json.dumps(item, allow_nan=False))
 
-    def content(self, pieces: Iterable[bytes]) -> None:
+    async def content(self, pieces: Iterable[bytes]) -> None:
         """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes.
 
         Raises:
             InvalidRequestError: it cannot be written, so that it would be cut off.
         """
-        if not is_terminal(sys.stdout):
-            for piece in pieces:
-                if problem := put(sys.stdout, piece):
-                    raise InvalidRequestError(f"standard output: {problem}")
-            return
-        for line in b"".join(pieces).decode("utf-8-sig").splitlines():
+        for_terminal: list[bytes] = []
+        for piece in pieces:
+            await asyncio.sleep(0)  # Ctrl-C ends it here
+            if is_terminal(sys.stdout):
+                for_terminal.append(piece)
+            elif problem := put(sys.stdout, piece):
+                raise InvalidRequestError(f"standard output: {problem}")
+        for line in b"".join(for_terminal).decode("utf-8-sig").splitlines():
+            await asyncio.sleep(0)
             self._write(sys.stdout, plain(line))
 
     def line(self, text: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -299,6 +300,26 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(out, monkeypatch):
     assert ["other", ["out", "r.csv"]] == [Path("r.csv").read_text(), sorted(map(str, Path().iterdir()))]
 
 
+@pytest.mark.parametrize("to", [[], ["--to", "r.csv"], ["--to", "r.xlsx"]])
+def test_an_interrupt_ends_an_export_soon(foxapi, out, monkeypatch, to):
+    """Not after the last row, which may take minutes. No file is left."""
+    made, numbers = BatchExport._rows, []
+
+    def interrupted(self):
+        header, row = made(self)
+        yield header
+        os.kill(os.getpid(), signal.SIGINT)
+        for number in range(1000):
+            numbers.append(number)
+            yield row
+
+    monkeypatch.setattr(BatchExport, "_rows", interrupted)
+    code, _, err = foxapi("export", "out", *to)
+
+    assert (130, True, "") == (code, len(numbers) < 10, err)
+    assert ["out"] == [path.name for path in Path().iterdir()]
+
+
 def test_an_export_during_a_run(foxapi):
     """It does not disturb the run, and changes nothing in the folder."""
 
@@ -369,7 +390,8 @@ def test_a_terminal_does_not_obey_a_cell(monkeypatch):
     stream = io.StringIO()
     stream.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", stream)
-    _screen.Screen(as_json=False, quiet=True).content(iter([b"\xef\xbb\xbf", "狐\x1b[2J\r\nb\r\n".encode()]))
+    pieces = [b"\xef\xbb\xbf", "狐\x1b[2J\r\nb\r\n".encode()]
+    asyncio.run(_screen.Screen(as_json=False, quiet=True).content(pieces))
 
     assert "狐\\x1b[2J\nb\n" == stream.getvalue()
 
