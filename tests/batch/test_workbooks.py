@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -456,6 +457,19 @@ def test_a_workbook_from_a_pipe(tmp_path):
     for source, options in (("-", {"form": "xlsx"}), (tmp_path / "products.xlsx", {})):
         with pytest.raises(InvalidRequestError, match="a workbook cannot be read from a pipe; give its file"):
             InputFile(source, **options)
+
+
+def test_a_reader_that_stops_early_closes_the_file_first(book, monkeypatch):
+    """So does a batch at Ctrl-C. There is nothing to report."""
+    save_book(book, ["prompt"], ["a fox"])
+    reports = []
+    monkeypatch.setattr(sys, "unraisablehook", reports.append)
+    with io.FileIO(book) as file:
+        rows = workbook.sheet_records(file, "book")
+        assert (1, ["prompt"], None) == next(rows)
+    del rows
+
+    assert [] == reports
 
 
 async def test_without_openpyxl(book, monkeypatch):

@@ -6,6 +6,7 @@ that is merged with one above it. openpyxl reads them as empty cells or as texts
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import warnings
@@ -68,7 +69,9 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
             "as .xlsx again"
         )
     finally:
-        buffered.detach()  # the caller closes the file
+        # The caller closes the file; if it stops before the last row, it has done so already.
+        with contextlib.suppress(ValueError):
+            buffered.detach()
     raise InvalidRequestError(f"{name}: {problem}")
 
 
