@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,16 @@ NETWORK = (aiohttp.ClientError, OSError)
 # 128 of them.
 MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 512
+
+AS_IT_COMES: Mapping[str, Any] = {
+    # aiohttp would repeat a POST on 307, also to another origin.
+    "allow_redirects": False,
+    "raise_for_status": False,
+    "max_line_size": MAX_HEADER_BYTES,
+    "max_field_size": MAX_HEADER_BYTES,
+    "max_headers": MAX_HEADERS,
+}
+"""The options of each request: its caller reads whatever comes back."""
 
 
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

@@ -13,8 +13,7 @@ import attrs
 from yarl import URL
 
 from foxapi_async._http.client_session import (
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
+    AS_IT_COMES,
     NETWORK,
     NO_TIMEOUT,
     USER_AGENT,
@@ -129,14 +128,10 @@ class FileClient:
                 return await self._session.get(
                     address,
                     headers={**own, **headers},
-                    allow_redirects=False,
-                    raise_for_status=False,
                     # Without this threshold aiohttp rounds the timeout up.
                     timeout=attrs.evolve(NO_TIMEOUT, sock_connect=connect, ceil_threshold=math.inf),
-                    max_line_size=MAX_HEADER_BYTES,
-                    max_field_size=MAX_HEADER_BYTES,
-                    max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
+                    **AS_IT_COMES,
                     **self._proxy.options_for(address),
                 )
         except aiohttp.ConnectionTimeoutError:

@@ -24,8 +24,7 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async._hints import Hint
 from foxapi_async._http.account import DEFAULT_BASE_URL, Account, Redactor, Secret
 from foxapi_async._http.client_session import (
-    MAX_HEADER_BYTES,
-    MAX_HEADERS,
+    AS_IT_COMES,
     NETWORK,
     NO_TIMEOUT,
     USER_AGENT,
@@ -173,14 +172,10 @@ class Transport:
                     URL(self._root + path, encoded=True),
                     headers=headers,
                     data=body,
-                    allow_redirects=False,  # aiohttp would repeat a POST on 307, also to another origin
-                    raise_for_status=False,
                     auto_decompress=True,
                     timeout=NO_TIMEOUT,
-                    max_line_size=MAX_HEADER_BYTES,
-                    max_field_size=MAX_HEADER_BYTES,
-                    max_headers=MAX_HEADERS,
                     middlewares=self._middlewares,
+                    **AS_IT_COMES,
                     **self._options,
                 )
                 return await self._read_reply(response, exchange)

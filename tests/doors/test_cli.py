@@ -44,26 +44,11 @@ from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.emulator import Fault, ThreadedEmulator
 from foxapi_async.models import MODELS
 
+pytestmark = pytest.mark.usefixtures("clean_place")
 FOX = "a red fox in the snow"
 FAST = ("--emulator", "--emulator-seconds", "0.1")
 PRO = "gemini-3-pro-image-preview"
 FLASH = "gemini-3.1-flash-image-preview"
-
-
-@pytest.fixture(autouse=True)
-def clean_place(monkeypatch, tmp_path):
-    """An empty working folder, without the settings of the person who runs the tests."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def service(monkeypatch):
-    """A service with fast tasks; the environment points to it."""
-    with ThreadedEmulator(seconds=0.1) as emulator:
-        point_to(emulator, monkeypatch)
-        yield emulator
 
 
 @pytest.fixture
@@ -72,21 +57,6 @@ def slow_service(monkeypatch):
     with ThreadedEmulator(seconds=60) as emulator:
         point_to(emulator, monkeypatch)
         yield emulator
-
-
-@pytest.fixture
-def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error, which never contains Python terms."""
-
-    def run(*words):
-        code = main(words)
-        out, err = capfd.readouterr()
-        if "--debug" not in words:
-            assert "Traceback" not in err
-            assert not PYTHON.search(err)
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 from PIL import Image
-from shell import PYTHON, on_a_terminal, point_to
+from shell import on_a_terminal, point_to
 
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._ledger.entry import ItemState
@@ -33,38 +33,9 @@ from foxapi_async.cli._progress import ProgressRow
 from foxapi_async.cli._requests import read_defaults
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
+pytestmark = pytest.mark.usefixtures("clean_place")
 FAST = ("--emulator", "--emulator-seconds", "0.1")
 PRO = "gemini-3-pro-image-preview"
-
-
-@pytest.fixture(autouse=True)
-def clean_place(monkeypatch, tmp_path):
-    """An empty working folder, without the settings of the person who runs the tests."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def service(monkeypatch):
-    """A service with fast tasks; the environment points to it."""
-    with ThreadedEmulator(seconds=0.1) as emulator:
-        point_to(emulator, monkeypatch)
-        yield emulator
-
-
-@pytest.fixture
-def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error, which never contains Python terms."""
-
-    def run(*words):
-        code = main(words)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        assert not PYTHON.search(err)
-        return code, out, err
-
-    return run
 
 
 def write(name="p.jsonl", *lines):

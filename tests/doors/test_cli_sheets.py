@@ -13,7 +13,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from shell import PYTHON, point_to, start
+from shell import start
 from workbooks import save_book
 
 from foxapi_async._batch.export import open_table
@@ -21,37 +21,14 @@ from foxapi_async._batch.export_files import BatchExport
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import _export, _screen, main
-from foxapi_async.emulator import ThreadedEmulator
 
-
-@pytest.fixture(autouse=True)
-def clean_place(monkeypatch, tmp_path):
-    """An empty working folder, without the settings of the person who runs the tests."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("FOXAPI_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("clean_place")
 
 
 @pytest.fixture
-def service(monkeypatch):
-    """A service with fast tasks; the environment points to it."""
-    with ThreadedEmulator(seconds=0.05) as emulator:
-        point_to(emulator, monkeypatch)
-        yield emulator
-
-
-@pytest.fixture
-def foxapi(capfd):
-    """Run a command line: its exit status, standard output and standard error, which never contains Python terms."""
-
-    def run(*words):
-        code = main(words)
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        assert not PYTHON.search(err.replace("image_urls", ""))  # a column has this name
-        return code, out, err
-
-    return run
+def named_columns():
+    """A table has a column of this name."""
+    return ("image_urls",)
 
 
 @pytest.fixture
