@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import secrets
 import time
 from collections.abc import Awaitable, Mapping
@@ -53,7 +52,7 @@ class RunContext:
     Attributes:
         engine: the session's.
         ledger: the record of submits.
-        manifest: the record of ends.
+        manifest: the record of ends; None if only the ledger has it.
         budget: the credits that may be spent.
         out: the folder of the run.
         timeout: seconds to wait for a task; None for no limit.
@@ -65,7 +64,7 @@ class RunContext:
 
     engine: Engine
     ledger: Ledger
-    manifest: Manifest
+    manifest: Manifest | None
     budget: Budget
     out: Path
     timeout: float | None
@@ -131,10 +130,7 @@ class ItemRun:
         self.kept: Awaitable[None] | None = None
         self._context = context
         self._key = item.key
-        if item.request is not None:
-            self._request: Mapping[str, Any] | None = item.request.to_dict()
-        else:
-            self._request = json.loads((entry and (entry.opening or entry.record)) or "{}").get("request")
+        self._request = item.recorded_request
         self._submitted_at = 0.0 if entry is None else entry.changed
         # Whether the credits that the budget holds for this item were settled or released.
         self._is_settled = item.task_id is not None
@@ -252,7 +248,8 @@ class ItemRun:
             error=error,
         )
         await self._context.ledger.ended(self._key, state, record, price)
-        await self._context.manifest.append(record)
+        if self._context.manifest is not None:
+            await self._context.manifest.append(record)
 
     def outcome(
         self,

@@ -43,9 +43,6 @@ class WorkPlan:
     Attributes:
         count: how many items were read from `given`.
         ended: whether all items were processed.
-        stopped_models: models whose items are not started any more.
-        awaited: how many tasks of earlier runs have no answer yet in this run.
-        unknown: items to submit again, because the service no longer knows their tasks.
     """
 
     _given: BatchItems | InputFile
@@ -61,9 +58,11 @@ class WorkPlan:
     )
     count: int = attrs.field(default=0, init=False)
     ended: bool = attrs.field(default=False, init=False)
-    stopped_models: set[str] = attrs.field(factory=set[str], init=False)
-    awaited: int = attrs.field(default=0, init=False)
-    unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
+    _stopped_models: set[str] = attrs.field(factory=set[str], init=False)
+    # How many tasks of earlier runs have no answer yet in this run.
+    _awaited: int = attrs.field(default=0, init=False)
+    # Items to submit again, because the service no longer knows their tasks.
+    _unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First the `ended` outcomes, then the paid tasks whose images are not saved yet, then the new items."""
@@ -71,12 +70,12 @@ class WorkPlan:
             yield outcome
         async with contextlib.aclosing(self._ledger.entries(*PAID_TASK)) as entries:
             async for entry in entries:
-                self.awaited += 1
+                self._awaited += 1
                 yield item_of(entry)
         async with contextlib.aclosing(self.unstarted()) as unstarted:
             async for item in unstarted:
                 if item.request is not None:
-                    if item.request.model in self.stopped_models:
+                    if item.request.model in self._stopped_models:
                         continue
                     while (answer := self._budget.ask(item.kind)) is BudgetDecision.WAIT:
                         self._changed.clear()
@@ -88,37 +87,35 @@ class WorkPlan:
                 yield item
         self.ended = True
 
+    def stop_model(self, model: str) -> None:
+        """Start no more items of this model."""
+        self._stopped_models.add(model)
+
+    def note_unknown(self, resubmission: WorkItem) -> None:
+        """Submit this item at the end, because the service no longer knows its task."""
+        self._unknown.append(resubmission)
+
+    def note_end(self, item: WorkItem, state: ItemState | None) -> None:
+        """Note that the work on an item has ended; see `WorkSource`."""
+        del state
+        self._awaited -= item.task_id is not None
+
     async def unstarted(self) -> AsyncGenerator[WorkItem, None]:
         """The items to submit, and the items that cannot be submitted."""
-        with contextlib.closing(Numbering()) as numbering:
-            async with contextlib.aclosing(_chunks(self._given)) as chunks:
-                async for chunk in chunks:
-                    first, self.count = self.count, self.count + len(chunk)
-                    for item in await self._identified(first, chunk, numbering):
-                        yield item
+        async with contextlib.aclosing(keyed_items(self._given)) as chunks:
+            async for chunk in chunks:
+                self.count += len(chunk)
+                for item in await self._remaining(chunk):
+                    yield item
         if ItemState.UNCERTAIN in self._again:
-            while self.awaited:
+            while self._awaited:
                 self._changed.clear()
                 await self._changed.wait()
-            for item in self.unknown:
+            for item in self._unknown:
                 yield item
 
-    async def _identified(
-        self, first: int, chunk: Sequence[BatchItem | InputRow], numbering: Numbering
-    ) -> list[WorkItem]:
-        """The items of a chunk that still need work, with their keys. A repeated item is left out."""
-        items = [_read(index, given) for index, given in enumerate(chunk, first)]
-        # Without an id, count equal requests. With an id, count its uses, and its uses with this request.
-        names = [
-            []
-            if item.error is not None
-            else [item.fingerprint]
-            if item.key is None
-            else [item.key, f"{item.key}\n{item.fingerprint}"]
-            for item in items
-        ]
-        numbers = iter(await in_thread(numbering.number, list(itertools.chain.from_iterable(names))))
-        items = [_keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)]
+    async def _remaining(self, items: Sequence[WorkItem]) -> list[WorkItem]:
+        """The items of a chunk that still need work. A repeated item is left out."""
         known = await self._ledger.look_up(item.key for item in items if item.key is not None)
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
@@ -135,6 +132,31 @@ class WorkPlan:
             elif entry is None or entry.state in open_states:
                 remaining.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
         return remaining
+
+
+async def keyed_items(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem], None]:
+    """All items in chunks, with their keys. An item without a key has an error, or is a repeated one.
+
+    Without an id, equal requests are counted. With an id, its uses are counted, and its uses with this request.
+    """
+    with contextlib.closing(Numbering()) as numbering:
+        first = 0
+        async with contextlib.aclosing(_chunks(given)) as chunks:
+            async for chunk in chunks:
+                items = [_read(index, value) for index, value in enumerate(chunk, first)]
+                first += len(chunk)
+                names = [
+                    []
+                    if item.error is not None
+                    else [item.fingerprint]
+                    if item.key is None
+                    else [item.key, f"{item.key}\n{item.fingerprint}"]
+                    for item in items
+                ]
+                numbers = iter(await in_thread(numbering.number, list(itertools.chain.from_iterable(names))))
+                yield [
+                    _keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)
+                ]
 
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:

@@ -14,9 +14,10 @@ from foxapi_async import _errors
 from foxapi_async._batch.budget import kind_of
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._client.submission import Submission
-from foxapi_async._errors import FoxError, InvalidRequestError
+from foxapi_async._errors import FoxError, InvalidRequestError, UncertainSubmitError
 from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
+from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
@@ -85,10 +86,30 @@ class WorkItem:
         return self.entry.task_id if self.entry and self.entry.state in PAID_TASK else None
 
     @property
+    def recorded_request(self) -> Mapping[str, Any] | None:
+        """The fields of its request, as the records show them; None if they are not known."""
+        entry = self.entry
+        recorded = entry and (entry.opening or entry.record)
+        if recorded or self.request is None:
+            fields: Mapping[str, Any] | None = json.loads(recorded or "{}").get("request")
+            if fields is not None or self.request is None:
+                return fields
+        return self.request.to_dict()
+
+    @property
     def idempotency_key(self) -> str | None:
         """The key of an earlier submit of the same work; None for new work."""
         same_work = self.entry and self.entry.state in {ItemState.NEW, ItemState.UNCERTAIN}
         return self.entry.idempotency_key if self.entry and same_work else None
+
+
+def unanswered(entry: LedgerEntry) -> UncertainSubmitError:
+    """The error of an item that a killed run was submitting."""
+    return UncertainSubmitError(
+        f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed",
+        idempotency_key=entry.idempotency_key,
+        hint=Hint.RESUBMIT_UNCERTAIN,
+    )
 
 
 def item_of(entry: LedgerEntry) -> WorkItem:

@@ -18,7 +18,7 @@ from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.record import WorkItem, item_of
-from foxapi_async._batch.run import note_unanswered
+from foxapi_async._batch.work import note_unanswered
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError

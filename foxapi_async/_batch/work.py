@@ -1,0 +1,251 @@
+"""The work on the items of a batch: processes each item, and decides when to end early.
+
+A local run and a worker of a cluster use it alike. They differ in their ledger, and in where their items come
+from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
+from typing import Protocol
+
+import attrs
+
+from foxapi_async._batch.item import ItemRun, RunContext
+from foxapi_async._batch.pause import Paused, pause_reason
+from foxapi_async._batch.record import (
+    BatchOutcome,
+    WorkItem,
+    item_of,
+    resubmission_of,
+    state_after,
+    unanswered,
+)
+from foxapi_async._client.pipeline import ItemSource, Pipeline
+from foxapi_async._client.submission import Series
+from foxapi_async._errors import (
+    FoxError,
+    InsufficientQuotaError,
+    LedgerError,
+    NotFoundError,
+    UncertainSubmitError,
+)
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._policy.brake import Reason
+
+FIRST_UNCERTAIN = 10
+UNCERTAIN_SHARE = 0.01
+"""The work pauses if more submits are uncertain than FIRST_UNCERTAIN and this share of the sent ones together."""
+
+FIRST_UNKNOWN = 3
+"""If the service knows none of this many tasks of earlier runs, and no other task, the work pauses."""
+
+
+class WorkSource(Protocol):
+    """Where the items come from."""
+
+    def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
+        """First the `ended` outcomes, then the items to work on."""
+        ...
+
+    def stop_model(self, model: str) -> None:
+        """Start no more items of this model."""
+        ...
+
+    def note_unknown(self, resubmission: WorkItem) -> None:
+        """Submit this item again, because the service no longer knows its task."""
+        ...
+
+    def note_end(self, item: WorkItem, state: ItemState | None) -> None:
+        """Note the state of an item at the end of its work: None if its task continues, SUBMITTED if it was
+        interrupted.
+        """
+        ...
+
+
+@attrs.define(eq=False)
+class BatchWork:
+    """The work on a batch, until its items are done or it ends early.
+
+    Args:
+        context: what the items share.
+        series: their submits.
+        again: ended items in these states are run again.
+
+    Attributes:
+        tally: how many items are in each state.
+        paused: why it ended early; None if it did not.
+        error: the error of the pause; None if there is none.
+        pipeline: runs the items.
+    """
+
+    _context: RunContext
+    _series: Series
+    _again: frozenset[ItemState]
+    tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState])
+    paused: Paused | None = attrs.field(default=None, init=False)
+    error: FoxError | None = attrs.field(default=None, init=False)
+    _source: WorkSource = attrs.field(init=False)
+    pipeline: Pipeline = attrs.field(init=False)
+    _sent: int = attrs.field(default=0, init=False)
+    _uncertain: int = attrs.field(default=0, init=False)
+    _unknown: int = attrs.field(default=0, init=False)
+    # Whether the service knew a task of an earlier run.
+    _knows_tasks: bool = attrs.field(default=False, init=False)
+    # The quota refusal of each model.
+    _quotas: dict[str, FoxError] = attrs.field(factory=dict[str, FoxError], init=False)
+
+    def begin(self, source: WorkSource, room: int, ended: Iterable[BatchOutcome] = ()) -> None:
+        """Begin to pull items, at most `room` of them started and not yet yielded. `ended` comes first."""
+        engine, self._source = self._context.engine, source
+        self.pipeline = Pipeline(
+            ItemSource(source.items(ended)), room, self._process, self._series, engine.spawn
+        )
+        engine.pipelines.add(self.pipeline)
+        self.pipeline.start()
+
+    async def next(self) -> BatchOutcome | None:
+        """The next outcome; None at the end.
+
+        Raises:
+            Exception: the error of the source, after all submitted items have been yielded.
+        """
+        outcome = await self.pipeline.next()
+        if isinstance(outcome, BatchOutcome):
+            return outcome
+        for error in self._quotas.values():
+            self.pause("account", error)
+        if (fault := await self._context.ledger.written()) is not None:
+            self.pause("disk", fault)
+        return None
+
+    async def _process(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
+        """Process one item. Returns None if it was not sent, because the run or its model was stopped."""
+        if isinstance(item, BatchOutcome):
+            return item
+        if item.key is None:
+            return BatchOutcome(index=item.index, request=None, task_id=None, result=None, error=item.error)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        run = ItemRun(self._context, item)
+        self._context.add(task, run)
+        before = ItemState.NEW if item.entry is None else item.entry.state
+        running = ItemState.SUBMITTED if item.task_id is None else before
+        state: ItemState | None = running
+        self.tally[before] -= item.entry is not None
+        self.tally[ItemState.SUBMITTED] += 1
+        try:
+            state, outcome = await self._conclude(index, run)
+        except LedgerError as fault:
+            self._context.is_full.set()
+            self.pause("disk", fault)
+            outcome = None if run.task_id is None else run.outcome(error=fault)
+        finally:
+            self.tally[ItemState.SUBMITTED] -= 1
+            self.tally[before if state is ItemState.NEW else state or running] += 1
+            self._source.note_end(item, state)
+            self._context.changed.set()
+        return outcome
+
+    async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState | None, BatchOutcome | None]:
+        """Run one item to its end. Returns its state then, None if its task continues, and its outcome."""
+        handle = None
+        try:
+            self.pipeline.handles[index] = handle = await run.handle()
+            self._sent += run.submission is not None
+            outcome = await run.finish(handle)
+        except LedgerError:
+            raise
+        except FoxError as caught:
+            error = caught
+        else:
+            self._knows_tasks = self._knows_tasks or run.item.task_id is not None
+            return ItemState.DONE, outcome
+        if run.item.task_id is not None:
+            if isinstance(error, NotFoundError):
+                return await self._note_unknown(run, error)
+            self._knows_tasks = self._knows_tasks or (handle is not None and handle.snapshot is not None)
+        elif handle is None and run.submission is not None:
+            self._sent += run.submission.tries > 0
+        state = state_after(error, run.submission)
+        self._react(run, error, state)
+        return state, await run.fail(error)
+
+    # The reasons to end early.
+
+    def _react(self, run: ItemRun, error: FoxError, state: ItemState | None) -> None:
+        """Pause, or stop a model, if the error of an item concerns others too."""
+        request = run.item.request
+        self._uncertain += isinstance(error, UncertainSubmitError)
+        if (
+            isinstance(error, InsufficientQuotaError)
+            and error.status != 402
+            and state is ItemState.NEW
+            and request is not None
+        ):
+            self._quotas.setdefault(request.model, error)
+            self._source.stop_model(request.model)
+            if len(self._quotas) == 1:  # the other models continue until a second one is refused like this
+                return
+        reason = pause_reason(error, run.submission)
+        if reason is not None:
+            self.pause(reason, error)
+        elif self._uncertain > FIRST_UNCERTAIN + UNCERTAIN_SHARE * self._sent:
+            words = (
+                f"{self._uncertain} of {self._sent} submits are uncertain: they have no usable answer, and may be "
+                f"billed; the last one: {error.what_happened}"
+            )
+            self.pause("uncertain", UncertainSubmitError(words))
+
+    async def _note_unknown(
+        self, run: ItemRun, error: NotFoundError
+    ) -> tuple[ItemState | None, BatchOutcome | None]:
+        """Handle a task of an earlier run that the service does not know. It stays as it is. On request, it is
+        sent again, unless it was made.
+        """
+        if (
+            ItemState.UNCERTAIN in self._again
+            and run.item.entry is not None
+            and run.item.entry.state is ItemState.SUBMITTED
+            and (resubmission := resubmission_of(run.item)) is not None
+        ):
+            await run.note_error(ItemState.UNCERTAIN, error)
+            self._source.note_unknown(resubmission)
+            return ItemState.UNCERTAIN, None
+        self._unknown += 1
+        handles = self.pipeline.handles.values()
+        self._knows_tasks = self._knows_tasks or any(handle.snapshot is not None for handle in handles)
+        if self._unknown >= FIRST_UNKNOWN and not self._knows_tasks:
+            words = f"the service knows none of the tasks of earlier runs: {error.what_happened}"
+            fault = copy.copy(error)
+            fault.args = (words,)
+            self.pause("path", fault)
+        return None, run.outcome(error=error)
+
+    def stop_at_budget(self, item: WorkItem) -> None:
+        """Pause, because the budget does not allow this item."""
+        self._end_early(Paused.at_budget(self._context.budget, item), None)
+
+    def pause(self, reason: Reason, error: FoxError) -> None:
+        """Pause, because of an error that concerns all items."""
+        self._end_early(Paused.after(reason, error), error)
+
+    def _end_early(self, paused: Paused, error: FoxError | None) -> None:
+        """End the run. The whole batch can be resumed. The reader gets the error at the end."""
+        if self.paused is None and not self.pipeline.discarded.is_set():
+            self.paused, self.error = paused, error
+            self.pipeline.stop()
+
+
+async def note_unanswered(context: RunContext) -> list[BatchOutcome]:
+    """Record as uncertain the items that a killed run was submitting."""
+    entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
+    outcomes: list[BatchOutcome] = []
+    for entry in entries:
+        outcome = await ItemRun(context, item_of(entry)).fail(unanswered(entry))
+        if outcome is not None:  # pragma: no branch - it is uncertain
+            outcomes.append(outcome)
+    return outcomes
