@@ -24,6 +24,7 @@ late_id              a submit was accepted after its caller had gone (`task_id`)
 long_hold            the service asks for a long wait between polls
 lost_submit          a submit whose caller has gone may be billed
 odd_status           a task has results or an error, but a status that is not documented
+price_exceeded       a submit of a batch cost more than was expected
 request              an HTTP request to the page was answered
 submits_held         submits wait before the next try
 submits_released     submits are sent again
@@ -63,6 +64,7 @@ LogEvent = Literal[
     "long_hold",
     "lost_submit",
     "odd_status",
+    "price_exceeded",
     "request",
     "submits_held",
     "submits_released",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from foxapi_async._batch.expectation import DoneItems, done_items
+from foxapi_async._batch.expectation import DoneItems
 from foxapi_async._batch.folder import Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import SUFFIXES, Form
@@ -42,8 +42,8 @@ class Batch:
         max_in_flight: the most items that are started and not yet yielded; default as in `FoxSession.as_completed`.
         budget: the most credits that all runs together may spend; None for no limit. A request of a kind
             with an unknown price is sent alone. The credits that the service reserves for it become the price
-            of the next one.
-        price: credits of one submit, if you know it and the service does not report it.
+            of the next one. If a submit costs more than was expected, the run ends.
+        price: credits of one image, if you know them. A price from the service replaces them.
         resubmit_uncertain: submit uncertain items again, with the same idempotency key. They may be billed already.
         retry_failed: submit failed items again.
         other_origin: continue although the batch was begun at a service with another address.
@@ -179,15 +179,11 @@ class Batch:
         return (await self._run.ledger.look_up([key]))[key]
 
     async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
-        """How many items the run that begins will submit, and the done ones of earlier runs, for the command line.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
+        """How many items the run that begins will submit, and the done ones of earlier runs, for the command line."""
         assert self._run is not None  # noqa: S101 - it is being iterated over
         if not await self._run.begun():
             return None, {}
-        return self._run.left, await done_items(self._run.ledger)
+        return self._run.left, self._run.experience.models
 
     def run(self, fox: FoxSession) -> BatchIterator:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the

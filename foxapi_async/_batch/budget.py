@@ -10,11 +10,35 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Hashable
+from collections import Counter
 
 import attrs
 
 from foxapi_async.models import GenerationRequest
+
+# Sums of decimal fractions are not exact.
+_EXACT = 1e-9
+
+
+@attrs.frozen
+class Kind:
+    """Requests of one kind have one price.
+
+    Attributes:
+        model: their model.
+        images: how many images each of them makes.
+        features: their other known fields that may decide the price, as one text.
+    """
+
+    model: str
+    images: int = 1
+    features: str = ""
+
+
+def kind_of(request: GenerationRequest) -> Kind:
+    """The kind of a request."""
+    features = json.dumps(request.price_fields(), sort_keys=True, default=str)
+    return Kind(request.model, request.expected, features)
 
 
 class BudgetDecision(enum.Enum):
@@ -29,6 +53,23 @@ class BudgetDecision(enum.Enum):
     "The service does not report its price."
 
 
+@attrs.frozen
+class Excess:
+    """A submit that cost more than was expected.
+
+    Attributes:
+        kind: the kind of its request.
+        expected: the credits that were expected; None if its price was unknown.
+        credits: what it cost.
+        spent: what the batch has spent with it.
+    """
+
+    kind: Kind
+    expected: float | None
+    credits: float
+    spent: float
+
+
 @attrs.define(eq=False)
 class Budget:
     """The credits of one batch.
@@ -37,25 +78,36 @@ class Budget:
         limit: the most credits that may be spent.
         spent: credits of earlier submits, including failed and uncertain items.
         unpriced: earlier submits at an unknown price: each counts as the highest known one.
-        price: credits of any submit, if the caller knows it; a price from the service replaces it.
+        price: credits of one image, if the caller knows it; prices from the service replace it.
+
+    Attributes:
+        excess: the first submit that cost more than by the caller's price, or passed the limit because it cost
+            more than was expected; None if there is none.
     """
 
     limit: float = math.inf
     _spent: float = attrs.field(alias="spent", default=0.0, kw_only=True)
     _price: float | None = attrs.field(alias="price", default=None, kw_only=True)
     _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
-    _prices: dict[Hashable, float] = attrs.field(factory=dict[Hashable, float], init=False)
-    _held: float = attrs.field(default=0.0, init=False)
-    _under_way: int = attrs.field(default=0, init=False)
+    excess: Excess | None = attrs.field(default=None, init=False)
+    # What the service has stated: the highest price of each kind, and the lowest of an image of each model.
+    _prices: dict[Kind, float] = attrs.field(factory=dict[Kind, float], init=False)
+    _image_prices: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
+    _unpriced_kinds: set[Kind] = attrs.field(factory=set[Kind], init=False)
+    # The highest price of any submit.
+    _dearest: float = attrs.field(init=False)
+    _under_way: Counter[Kind] = attrs.field(factory=Counter[Kind], init=False)
     _alone: bool = attrs.field(default=False, init=False)
-    _unpriced_kinds: set[Hashable] = attrs.field(factory=set[Hashable], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._dearest = self._price or 0.0
 
     @property
     def spent(self) -> float:
         """Credits that count as spent."""
-        return self._spent + self._unpriced * max(self._prices.values(), default=self._price or 0.0)
+        return self._spent + self._unpriced * self._dearest
 
-    def ask(self, kind: Hashable) -> BudgetDecision:
+    def ask(self, kind: Kind) -> BudgetDecision:
         """Whether a submit of this kind may be sent now."""
         if math.isinf(self.limit):
             return BudgetDecision.GO
@@ -64,51 +116,86 @@ class Budget:
             return BudgetDecision.UNPRICED
         if self._alone or (price is None and self._under_way):
             return BudgetDecision.WAIT
-        left = self.limit - self.spent - self._held
-        if left > 0 if price is None else left >= price:
+        expected = self.expected_of(kind)
+        spent = self._spent + self._unpriced * max(self._dearest, expected or 0.0) + self._held
+        if spent < self.limit if expected is None else self._allows(spent + expected):
             return BudgetDecision.GO
         return BudgetDecision.WAIT if self._under_way else BudgetDecision.REACHED
 
-    def price_of(self, kind: Hashable) -> float | None:
-        """The expected credits of a submit of this kind; None if unknown."""
-        return self._prices.get(kind, self._price)
+    def price_of(self, kind: Kind) -> float | None:
+        """The credits of a submit of this kind; None if unknown."""
+        known = self._prices.get(kind)
+        if known is not None or self._price is None:
+            return known
+        # If all images of this model cost more than the caller says, so does this one.
+        return max(self._price, self._image_prices.get(kind.model, 0.0)) * kind.images
 
-    def take(self, kind: Hashable) -> float | None:
-        """Note that a submit is being sent. Returns the credits held for it; pass them to `settle` or `release`."""
-        price = self.price_of(kind)
-        self._under_way += 1
-        self._held += price or 0.0
-        self._alone = price is None and not math.isinf(self.limit)
-        return price
+    def expected_of(self, kind: Kind) -> float | None:
+        """The price, or if it is unknown, that of so many other images of the model; None without one of them."""
+        price, image = self.price_of(kind), self._image_prices.get(kind.model)
+        return image * kind.images if price is None and image is not None else price
 
-    def settle(self, kind: Hashable, held: float | None, stated: float | None) -> float | None:
-        """Note that a submit was, or may have been, accepted. Returns its credits, or None if unknown."""
-        self.release(held)
-        if stated is not None:
-            self._prices[kind] = stated
-        elif held is None:
+    def learn(self, kind: Kind, price: float | None) -> None:
+        """Note what the service states as the price of a kind; None if it states none."""
+        if price is None:
             self._unpriced_kinds.add(kind)
-        cost = next(
-            (price for price in (stated, held, self.price_of(kind)) if price is not None),
-            None,
-        )
+            return
+        image = price / kind.images
+        self._prices[kind] = max(price, self._prices.get(kind, 0.0))
+        self._image_prices[kind.model] = min(image, self._image_prices.get(kind.model, image))
+        self._dearest = max(self._dearest, price)
+
+    @property
+    def stated(self) -> dict[Kind, float | None]:
+        """The prices that the service has stated; None for a kind of which it states none."""
+        return {**dict.fromkeys(self._unpriced_kinds), **self._prices}
+
+    def take(self, kind: Kind) -> None:
+        """Note that a submit is being sent. Its price is held until `settle` or `release`."""
+        price = self.price_of(kind)
+        self._under_way[kind] += 1
+        self._dearest = max(self._dearest, price or 0.0)
+        self._alone = price is None and not math.isinf(self.limit)
+
+    def settle(self, kind: Kind, stated: float | None) -> float | None:
+        """Note that a submit was, or may have been, accepted. Returns its credits, or None if unknown."""
+        self.release(kind)
+        cost = self.price_of(kind) if stated is None else stated
         self._spent += cost or 0.0
         self._unpriced += cost is None
+        if stated is not None:
+            self._compare(kind, self.expected_of(kind), stated)
+        elif cost is None:
+            self._unpriced_kinds.add(kind)
         return cost
 
-    def correct(self, cost: float | None, final: float | None) -> None:
-        """Note that a settled submit cost `final` credits in the end, instead of `cost`."""
-        if final is not None and final != cost:
-            self._spent += final - (cost or 0.0)
-            self._unpriced -= cost is None
+    def correct(self, kind: Kind | None, cost: float | None, final: float | None) -> None:
+        """Note that a settled submit cost `final` credits in the end, instead of `cost`. Its kind may be unknown."""
+        if final is None or final == cost:
+            return
+        self._spent += final - (cost or 0.0)
+        self._unpriced -= cost is None
+        if kind is not None and final > (cost or 0.0):
+            self._compare(kind, cost, final)
 
-    def release(self, held: float | None) -> None:
+    def release(self, kind: Kind) -> None:
         """Note that a submit was refused: it cost nothing."""
-        self._under_way -= 1
-        self._held -= held or 0.0
+        self._under_way[kind] -= 1
+        if not self._under_way[kind]:
+            del self._under_way[kind]
         self._alone = False
 
+    @property
+    def _held(self) -> float:
+        return math.fsum(count * (self.price_of(kind) or 0.0) for kind, count in self._under_way.items())
 
-def kind_of(request: GenerationRequest) -> Hashable:
-    """The known fields that may decide the price of a request, as one text."""
-    return json.dumps(request.price_fields(), sort_keys=True, default=str)
+    def _allows(self, total: float) -> bool:
+        return total <= self.limit * (1 + _EXACT)
+
+    def _compare(self, kind: Kind, expected: float | None, stated: float) -> None:
+        """Learn a stated price, which is part of the spent credits, and note if it is above what was expected."""
+        is_given = kind not in self._prices and self._price is not None
+        self.learn(kind, stated)
+        is_above = expected is None or stated > expected * (1 + _EXACT)
+        if is_above and (is_given or not self._allows(self.spent + self._held)) and self.excess is None:
+            self.excess = Excess(kind, expected, stated, self.spent)

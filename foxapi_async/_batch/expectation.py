@@ -9,10 +9,13 @@ from typing import Any, cast
 
 import attrs
 
+from foxapi_async._batch.budget import Kind, kind_of
 from foxapi_async._batch.input.check import Tally
+from foxapi_async._batch.record import request_in
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
-from foxapi_async._wire.json_values import read_mapping, read_number
+from foxapi_async._wire.json_values import read_mapping, read_number, read_price
+from foxapi_async._wire.replies import credits_of
 
 # More of them would change an average little, and take long to read.
 _MOST_READ = 2000
@@ -59,10 +62,9 @@ class DoneItems:
         self.seconds += other.seconds
 
     def cost_of(self, left: Tally, price: float | None) -> float | None:
-        """The credits of items like these; by the price of one submit if no credits are known."""
-        if self.priced_images:
-            return self.credits / self.priced_images * left.images
-        return None if price is None else price * left.requests
+        """The credits of items like these; by the price of one image if no credits are known."""
+        image = self.credits / self.priced_images if self.priced_images else price
+        return None if image is None else image * left.images
 
     @property
     def median(self) -> float | None:
@@ -98,7 +100,7 @@ def expect(
     Args:
         left: the items that are not submitted yet, by model.
         done: the done items, by model.
-        price: credits of one submit, for models of which no item is done.
+        price: credits of one image, for models of which no item is done.
         room: how many items run at a time.
         submits_per_second: the most submits per second; None for no limit.
     """
@@ -147,19 +149,42 @@ def _all_known(values: list[float | None]) -> list[float]:
     return known if len(known) == len(values) else []
 
 
-async def done_items(ledger: LedgerView) -> dict[str, DoneItems]:
-    """The done items of earlier runs by model, at most the first 2,000.
+@attrs.define
+class Experience:
+    """What the done items of earlier runs show.
+
+    Attributes:
+        models: the items of each model.
+        prices: the highest credits that the service stated for a submit of each kind.
+    """
+
+    models: dict[str, DoneItems] = attrs.field(factory=dict[str, DoneItems])
+    prices: dict[Kind, float] = attrs.field(factory=dict[Kind, float])
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count an item by its record in the manifest."""
+        model = (read_mapping(record.get("request")) or record).get("model")
+        self.models.setdefault(str(model), DoneItems()).add(record)
+        usage = read_mapping(record.get("usage")) or {}
+        stated = credits_of(usage)
+        if stated is not None and (request := request_in(record)) is not None:
+            kind = kind_of(request)
+            reserved = read_price(
+                usage.get("credits_reserved")
+            )  # the next submit must be able to reserve it, too
+            self.prices[kind] = max(stated, reserved or 0.0, self.prices.get(kind, 0.0))
+
+
+async def experience_of(ledger: LedgerView) -> Experience:
+    """What the done items of earlier runs show, of which at most the first 2,000 are read.
 
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    found: dict[str, DoneItems] = {}
-    count = 0
+    found, count = Experience(), 0
     async with contextlib.aclosing(ledger.entries(ItemState.DONE)) as entries:
         async for entry in entries:
-            record: dict[str, Any] = json.loads(entry.record or "{}")
-            model = (read_mapping(record.get("request")) or record).get("model")
-            found.setdefault(str(model), DoneItems()).add(record)
+            found.add(json.loads(entry.record or "{}"))
             count += 1
             if count == _MOST_READ:
                 break

@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.budget import Budget, Kind
 from foxapi_async._batch.folder import IMAGES
 from foxapi_async._batch.manifest import Manifest
 from foxapi_async._batch.record import (
@@ -233,7 +233,7 @@ class ItemRun:
         if price is None:
             price = self._price
         elif self._is_counted:
-            self._context.budget.correct(self._price, price)
+            self._context.budget.correct(self.item.kind, self._price, price)
         record = closing_record(
             self.item,
             state,
@@ -269,14 +269,19 @@ class ItemRun:
             files=files,
         )
 
+    @property
+    def _kind(self) -> Kind:
+        assert self.item.kind is not None  # noqa: S101 - what is submitted has a request, and so a kind
+        return self.item.kind
+
     # The item is the journal of its own submit.
 
     async def sending(self) -> None:
         """Record on the disk that the item is being sent."""
         if not self._is_recorded:
-            item = self.item
+            item, price = self.item, self._context.budget.price_of(self._kind)
             await self._context.ledger.submitting(
-                self._key, item.fingerprint, self._idempotency_key, item.held, opening_record(item)
+                self._key, item.fingerprint, self._idempotency_key, price, opening_record(item)
             )
             self._is_recorded = True
 
@@ -289,7 +294,11 @@ class ItemRun:
     def accepted(self, reply: TaskReply) -> None:
         """Record the task id and the price."""
         self.task_id, self._submitted_at = reply.id, time.time()
-        self._settle(credits_of(reply.usage))
+        stated = credits_of(reply.usage)
+        self._settle(stated)
+        if stated is not None:  # it may have been settled without its price, when its caller went away
+            self._context.budget.correct(self._kind, self._price, stated)
+            self._price = stated
         self.kept = self._context.ledger.submitted(self._key, reply.id, self._price)
 
     def _settle(self, stated: float | None) -> None:
@@ -297,9 +306,9 @@ class ItemRun:
         if self._is_settled:
             return
         self._is_settled = True
-        budget, item = self._context.budget, self.item
+        budget, kind = self._context.budget, self._kind
         if self.submission is not None and self.submission.maybe_billed:
-            self._price, self._is_counted = budget.settle(item.kind, item.held, stated), True
+            self._price, self._is_counted = budget.settle(kind, stated), True
         else:
-            budget.release(item.held)
+            budget.release(kind)
         self._context.changed.set()

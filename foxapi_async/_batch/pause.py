@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 from foxapi_async import _errors
-from foxapi_async._batch.budget import Budget, BudgetDecision
-from foxapi_async._batch.record import ACCOUNT_ERRORS, WorkItem, state_after
+from foxapi_async._batch.budget import Budget, BudgetDecision, Excess, Kind
+from foxapi_async._batch.record import ACCOUNT_ERRORS, state_after
 from foxapi_async._client.submission import Submission
 from foxapi_async._errors import FoxError
 from foxapi_async._hints import PYTHON_WORDS, Hint, with_hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._policy.brake import Reason
+from foxapi_async._wire.texts import counted
 
 # A refusal of the account says itself what to do.
 _ADVICE: dict[Reason, str] = {
@@ -65,18 +67,27 @@ class Paused(str):
         return cls(text, reason, Hint.RUN_AGAIN)
 
     @classmethod
-    def at_budget(cls, budget: Budget, item: WorkItem) -> Self:
-        """The pause when the budget allows no submit of this item."""
-        limit, spent, price = budget.limit, budget.spent, budget.price_of(item.kind)
-        if budget.ask(item.kind) is BudgetDecision.UNPRICED:
-            model = item.request.model if item.request is not None else "the model"
-            why = f"the service does not report the price of {model}, so the budget cannot be checked"
+    def at_budget(cls, budget: Budget, kind: Kind) -> Self:
+        """The pause when the budget allows no submit of this kind."""
+        limit, spent, price = budget.limit, budget.spent, budget.expected_of(kind)
+        if budget.ask(kind) is BudgetDecision.UNPRICED:
+            why = f"the service does not report the price of {kind.model}, so the budget cannot be checked"
             return cls(why, "budget", Hint.GIVE_PRICE)
         why = f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent"
         if price is None or spent >= limit:
             why = f"the budget of {limit:.10g} credits is used up: {spent:.10g} are spent"
         least = spent + (price or 1.0)
         return cls(f"{why}, and it needs {least:.10g}", "budget", None, least)
+
+    @classmethod
+    def at_excess(cls, budget: Budget, excess: Excess) -> Self:
+        """The pause after a submit that cost more than was expected."""
+        kind, limit = excess.kind, budget.limit
+        expected = "" if excess.expected is None else f", where {excess.expected:.10g} were expected"
+        spent = "" if math.isinf(limit) else f": {excess.spent:.10g} of the budget of {limit:.10g} are spent"
+        cost = f"{counted(kind.images, 'image')} of {kind.model} cost {excess.credits:.10g} credits"
+        least = budget.spent + excess.credits
+        return cls(f"{cost}{expected}{spent}", "budget", None, least if least > limit else None)
 
 
 def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:

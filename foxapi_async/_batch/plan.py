@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._batch.budget import Budget, BudgetDecision, kind_of
+from foxapi_async._batch.budget import Budget, BudgetDecision, Kind, kind_of
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import Numbering, counted_key, fingerprint, id_conflict, id_problem
@@ -38,7 +38,7 @@ class WorkPlan:
         budget: the credits that may be spent.
         again: ended items in these states are run again.
         changed: set when the answer of the budget may have changed, or an item has ended.
-        exhausted: called if the budget does not allow an item. Then the plan ends.
+        exhausted: called with the kind of the item that the budget does not allow. Then the plan ends.
 
     Attributes:
         count: how many items were read from `given`.
@@ -50,7 +50,7 @@ class WorkPlan:
     _budget: Budget
     _again: frozenset[ItemState]
     _changed: asyncio.Event
-    _exhausted: Callable[[WorkItem], None]
+    _exhausted: Callable[[Kind], None]
     # Takes items that are not in the ledger. Records as uncertain those that may have been sent, and returns
     # their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
@@ -74,16 +74,16 @@ class WorkPlan:
                 yield item_of(entry)
         async with contextlib.aclosing(self.unstarted()) as unstarted:
             async for item in unstarted:
-                if item.request is not None:
-                    if item.request.model in self._stopped_models:
+                if item.kind is not None:
+                    if item.kind.model in self._stopped_models:
                         continue
                     while (answer := self._budget.ask(item.kind)) is BudgetDecision.WAIT:
                         self._changed.clear()
                         await self._changed.wait()
                     if answer is not BudgetDecision.GO:
-                        self._exhausted(item)
+                        self._exhausted(item.kind)
                         return
-                    item = attrs.evolve(item, held=self._budget.take(item.kind))  # noqa: PLW2901 - the same item
+                    self._budget.take(item.kind)
                 yield item
         self.ended = True
 
@@ -130,7 +130,8 @@ class WorkPlan:
             elif entry is not None and entry.fingerprint != item.fingerprint:
                 remaining.append(_with_problem(item, id_conflict(item.key, used=False, known=True)))
             elif entry is None or entry.state in open_states:
-                remaining.append(attrs.evolve(item, entry=entry, kind=item.request and kind_of(item.request)))
+                kind = None if item.request is None else kind_of(item.request)
+                remaining.append(attrs.evolve(item, entry=entry, kind=kind))
         return remaining
 
 

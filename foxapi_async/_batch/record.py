@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from foxapi_async import _errors
-from foxapi_async._batch.budget import kind_of
+from foxapi_async._batch.budget import Kind, kind_of
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._client.submission import Submission
 from foxapi_async._errors import FoxError, InvalidRequestError, UncertainSubmitError
@@ -19,6 +19,7 @@ from foxapi_async._files.values import SavedFile
 from foxapi_async._handles.result import Outcome, TaskResult
 from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
+from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.models import GenerationRequest, parse_request
 from foxapi_async.models._parse import request_class
 
@@ -64,8 +65,7 @@ class WorkItem:
         fingerprint: the hash of its request.
         request: the request; None if there is an `error`, or if a task of an earlier run continues.
         entry: its entry in the ledger before this run, if any.
-        kind: the features that decide its price.
-        held: the credits that the budget holds for it; None if unknown.
+        kind: what decides its price; None if its request is not known.
         error: the reason that it cannot be submitted.
         extra: the cells of the input's other columns, for the manifest.
     """
@@ -75,8 +75,7 @@ class WorkItem:
     fingerprint: str = ""
     request: GenerationRequest | None = None
     entry: LedgerEntry | None = None
-    kind: Hashable = None
-    held: float | None = None
+    kind: Kind | None = None
     error: FoxError | None = None
     extra: Mapping[str, str] | None = None
 
@@ -115,11 +114,13 @@ def unanswered(entry: LedgerEntry) -> UncertainSubmitError:
 def item_of(entry: LedgerEntry) -> WorkItem:
     """An unfinished item of an earlier run."""
     opening = json.loads(entry.opening or entry.record or "{}")
+    request = request_in(opening)
     return WorkItem(
         index=opening.get("index", 0),
         key=entry.key,
         fingerprint=entry.fingerprint,
         entry=entry,
+        kind=None if request is None else kind_of(request),
         extra=opening.get("extra"),
     )
 
@@ -130,16 +131,21 @@ def resubmission_of(item: WorkItem) -> WorkItem | None:
     Its request comes from the ledger. None if the ledger does not have the whole request.
     """
     assert item.entry is not None  # noqa: S101 - a task of an earlier run has an entry
-    fields: dict[str, Any] = json.loads(item.entry.opening or "{}").get("request") or {}
-    fields = request_class(fields).map_files(fields, _as_given)
-    try:
-        request = parse_request(fields)
-    except InvalidRequestError:
-        return None
-    if fingerprint(request) != item.fingerprint:
+    request = request_in(json.loads(item.entry.opening or "{}"))
+    if request is None or fingerprint(request) != item.fingerprint:
         return None
     entry = attrs.evolve(item.entry, state=ItemState.UNCERTAIN)
-    return attrs.evolve(item, request=request, entry=entry, kind=kind_of(request))
+    return attrs.evolve(item, request=request, entry=entry)
+
+
+def request_in(record: Mapping[str, Any]) -> GenerationRequest | None:
+    """The request in a record of the ledger; None if it has not all of one."""
+    fields = read_mapping(record.get("request")) or {}
+    fields = request_class(fields).map_files(fields, _as_given)
+    try:
+        return parse_request(fields)
+    except InvalidRequestError:
+        return None
 
 
 def _as_given(file: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.expectation import Experience, experience_of
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated, warn_if_empty
@@ -36,7 +37,7 @@ class RunOptions:
         given: the items.
         out: the folder of the batch.
         budget: the most credits that all runs together may spend.
-        price: credits of one submit, if the caller knows them.
+        price: credits of one image, if the caller knows them.
         again: ended items in these states are run again.
     """
 
@@ -63,6 +64,7 @@ class Run:
         budget: the credits that may be spent.
         expected: how many items there are, if known.
         left: how many of them are submitted in this run, if known.
+        experience: what the done items of earlier runs show; empty before the ledger is open.
     """
 
     _engine: Engine
@@ -74,6 +76,7 @@ class Run:
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
     left: int | None = attrs.field(default=None, init=False)
+    experience: Experience = attrs.field(factory=Experience, init=False)
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or cannot be opened
     _is_discarded: bool = attrs.field(default=False, init=False)
@@ -144,6 +147,8 @@ class Run:
                 self._context.cancel()
                 self._work.pipeline.cancel()
             raise
+        if self._work is not None:
+            self._work.note_excess()  # of an answer that came after its reader had gone
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
@@ -184,6 +189,9 @@ class Run:
         self.budget = Budget(
             options.budget, spent=totals.spent, price=options.price, unpriced=totals.unpriced
         )
+        self.experience = await experience_of(ledger)
+        for kind, price in self.experience.prices.items():
+            self.budget.learn(kind, price)
         series = Series(pauses=True)
         self._context = context = RunContext(
             engine=self._engine,

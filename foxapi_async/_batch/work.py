@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 
 import attrs
 
+from foxapi_async._batch.budget import Budget, Kind
 from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.pause import Paused, pause_reason
 from foxapi_async._batch.record import (
@@ -34,6 +36,7 @@ from foxapi_async._errors import (
     UncertainSubmitError,
 )
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
@@ -45,7 +48,13 @@ FIRST_UNKNOWN = 3
 
 
 class WorkSource(Protocol):
-    """Where the items come from."""
+    """Where the items come from.
+
+    Attributes:
+        ended: whether all items were processed.
+    """
+
+    ended: bool
 
     def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First the `ended` outcomes, then the items to work on."""
@@ -97,6 +106,7 @@ class BatchWork:
     _knows_tasks: bool = attrs.field(default=False, init=False)
     # The quota refusal of each model.
     _quotas: dict[str, FoxError] = attrs.field(factory=dict[str, FoxError], init=False)
+    _has_noted_excess: bool = attrs.field(default=False, init=False)
 
     def begin(self, source: WorkSource, room: int, ended: Iterable[BatchOutcome] = ()) -> None:
         """Begin to pull items, at most `room` of them started and not yet yielded. `ended` comes first."""
@@ -120,6 +130,7 @@ class BatchWork:
             self.pause("account", error)
         if (fault := await self._context.ledger.written()) is not None:
             self.pause("disk", fault)
+        self._resume_if_complete()
         return None
 
     async def _process(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
@@ -148,6 +159,7 @@ class BatchWork:
             self.tally[before if state is ItemState.NEW else state or running] += 1
             self._source.note_end(item, state)
             self._context.changed.set()
+            self.note_excess()
         return outcome
 
     async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState | None, BatchOutcome | None]:
@@ -156,6 +168,7 @@ class BatchWork:
         try:
             self.pipeline.handles[index] = handle = await run.handle()
             self._sent += run.submission is not None
+            self.note_excess()
             outcome = await run.finish(handle)
         except LedgerError:
             raise
@@ -225,19 +238,43 @@ class BatchWork:
             self.pause("path", fault)
         return None, run.outcome(error=error)
 
-    def stop_at_budget(self, item: WorkItem) -> None:
-        """Pause, because the budget does not allow this item."""
-        self._end_early(Paused.at_budget(self._context.budget, item), None)
+    def note_excess(self) -> None:
+        """If a submit cost more than was expected, end early. Without a budget, or if it ends already, warn."""
+        budget = self._context.budget
+        excess = budget.excess
+        if excess is None or self._has_noted_excess:
+            return
+        self._has_noted_excess = True
+        paused = Paused.at_excess(budget, excess)
+        if math.isinf(budget.limit) or not self._end_early(paused, None):
+            _warn_of_excess(paused)
+
+    def _resume_if_complete(self) -> None:
+        """If all items were sent before the work was ended for the budget, it was not ended early."""
+        is_complete = self._source.ended and not self.tally[ItemState.NEW]
+        if is_complete and self.paused is not None and self.paused.reason == "budget":
+            _warn_of_excess(self.paused)
+            self.paused = None
+
+    def stop_at_budget(self, kind: Kind, budget: Budget | None = None) -> None:
+        """Pause, because the budget does not allow a submit of this kind. `budget` is that of all workers together."""
+        self._end_early(Paused.at_budget(budget or self._context.budget, kind), None)
 
     def pause(self, reason: Reason, error: FoxError) -> None:
         """Pause, because of an error that concerns all items."""
         self._end_early(Paused.after(reason, error), error)
 
-    def _end_early(self, paused: Paused, error: FoxError | None) -> None:
-        """End the run. The whole batch can be resumed. The reader gets the error at the end."""
-        if self.paused is None and not self.pipeline.discarded.is_set():
-            self.paused, self.error = paused, error
-            self.pipeline.stop()
+    def _end_early(self, paused: Paused, error: FoxError | None) -> bool:
+        """End, unless it ends already. The whole batch can be resumed. The reader gets the error at the end."""
+        if self.paused is not None or self.pipeline.discarded.is_set():
+            return False
+        self.paused, self.error = paused, error
+        self.pipeline.stop()
+        return True
+
+
+def _warn_of_excess(paused: Paused) -> None:
+    log.warning("%s", paused.what_happened, extra=about("price_exceeded"))
 
 
 async def note_unanswered(context: RunContext) -> list[BatchOutcome]:

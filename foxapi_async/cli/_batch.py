@@ -14,7 +14,7 @@ from typing import Any
 
 from foxapi_async._batch.batch import Batch, states_again
 from foxapi_async._batch.budget import Budget
-from foxapi_async._batch.expectation import Expectation, done_items, expect, expect_alike
+from foxapi_async._batch.expectation import Expectation, Experience, expect, expect_alike, experience_of
 from foxapi_async._batch.folder import MANIFEST, BatchFolder
 from foxapi_async._batch.input.check import Check, Count
 from foxapi_async._batch.input.file import STDIN, InputFile
@@ -80,9 +80,9 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
-        done = {} if ledger is None else await done_items(ledger)
+        done = Experience() if ledger is None else await experience_of(ledger)
     _show_problems(found, screen)
-    expectation = expect(left.models, done, **_limits_of(args))
+    expectation = expect(left.models, done.models, **_limits_of(args))
     _show_count(args, file, found, left, expectation, before, screen)
     return _exits.USAGE if found.wrong else _exits.DONE
 
@@ -143,19 +143,16 @@ def _show_count(
     words = expectation_words(expectation) if left.requests else ""
     screen.line(f"to be submitted in {run}: {', '.join(filter(None, (total, words)))}")
     spent = 0.0 if before is None else before.spent
-    screen.data(
-        {"items": items, "wrong": found.wrong, **_left_object(args, left, expectation), "spent": spent}
-    )
+    screen.data({"items": items, "wrong": found.wrong, **_left_object(left, expectation), "spent": spent})
 
 
-def _left_object(args: Namespace, left: Count, expectation: Expectation) -> dict[str, Any]:
+def _left_object(left: Count, expectation: Expectation) -> dict[str, Any]:
     """What is left to submit, as `--json` prints it."""
     tallies = left.models.items()
     return {
         "models": {model: {"submits": tally.requests, "images": tally.images} for model, tally in tallies},
         "submits": left.requests,
         "images": left.images,
-        "credits": None if args.price is None else left.requests * args.price,
         "expected_credits": expectation.credits and round(expectation.credits, 2),
         "expected_seconds": expectation.seconds and round(expectation.seconds, 1),
     }

@@ -207,7 +207,7 @@ def _add_flow(group: argparse._ArgumentGroup) -> None:
             _credits,
             "the most credits for all runs of this folder; when it is reached, the exit status is 4",
         ),
-        ("price", "CREDITS", _credits, "credits of one submit, if the service does not report them"),
+        ("price", "CREDITS", _credits, "credits of one image, until the service reports them"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
     group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")

@@ -128,6 +128,7 @@ class PageService:
         if self._closing:
             raise ConfigurationError("the server is being stopped: nothing was sent")
         kind = kind_of(request)
+        self._context.budget.take(kind)
         key = secrets.token_hex(8)
         item = WorkItem(
             index=self.history.add(key),
@@ -135,7 +136,6 @@ class PageService:
             fingerprint=fingerprint(request),
             request=request,
             kind=kind,
-            held=self._context.budget.take(kind),
         )
         waiting: Waiting = self._engine.loop.create_future()
         waiting.add_done_callback(_mark_read)

@@ -387,47 +387,6 @@ async def test_a_refused_request_is_its_own_failure(tmp_path):
         assert [422, None] == [outcome.error and outcome.error.status for outcome in outcomes]
 
 
-async def test_a_budget_is_never_passed(service, tmp_path):
-    """The first submit of unknown price goes alone; then as many go as the credits pay for. With more credits
-    the batch continues.
-    """
-    batch, outcomes = await run(service, foxes(50), tmp_path, budget=32, max_in_flight=50)
-    assert (6, 6, 30) == (service.billed, len(outcomes), batch.spent)
-    assert "the next item would pass the budget of 32 credits: 30 are spent, and it needs 35" in batch.paused
-    assert 35 == batch.paused.least_budget
-    batch, outcomes = await run(service, foxes(50), tmp_path, budget=40, price=5)
-
-    assert (8, 2, 40) == (service.billed, len(outcomes), batch.spent)
-
-
-async def test_with_a_known_price_the_first_submits_go_together(service, tmp_path):
-    """With `price` the first submits go together, and failed ones count as spent."""
-    batch, outcomes = await run(service, foxes(50), tmp_path, budget=25, price=5, max_in_flight=50)
-
-    assert (5, 25) == (len(outcomes), batch.spent)
-    assert len({round(record.when, 3) for record in posts(service)}) == 1
-
-
-async def test_what_has_no_price_counts_as_the_dearest(tmp_path):
-    """Uncertain items of a run without prices count against a later budget as soon as a price is known."""
-    async with Emulator(seconds=5, faults=[Fault.cut_after("submit", times=2)]) as emulator:
-        await run(emulator, foxes(2), tmp_path)
-        batch, outcomes = await run(emulator, foxes(9), tmp_path, budget=22)
-
-        assert (2, 20) == (len(outcomes), batch.spent)
-        assert 20 == 5 * emulator.billed
-
-
-async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monkeypatch):
-    """A reply without credits ends a run with a budget, and the error says which option to give."""
-    monkeypatch.setattr("foxapi_async._batch.item.credits_of", lambda usage: None)
-    batch, outcomes = await run(service, foxes(5), tmp_path, budget=100)
-
-    assert (1, 1) == (service.billed, len(outcomes))
-    assert "the price of grok-imagine-image" in batch.paused
-    assert "price=" in batch.paused
-
-
 async def test_the_next_run_polls_a_task_that_timed_out(tmp_path):
     """A timeout is an outcome and the task continues; the next run gets its images without a second bill."""
     async with Emulator(seconds=100) as emulator:

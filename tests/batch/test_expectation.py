@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from foxapi_async._batch.expectation import DoneItems, Expectation, done_items, expect, expect_alike
+from foxapi_async import GrokImagineImage
+from foxapi_async._batch.budget import kind_of
+from foxapi_async._batch.expectation import (
+    DoneItems,
+    Expectation,
+    Experience,
+    expect,
+    expect_alike,
+    experience_of,
+)
 from foxapi_async._batch.input.check import Tally
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import SqliteLedger
@@ -47,9 +56,9 @@ def test_the_time_of_a_run(count, room, rate, seconds):
     assert seconds == expected(left, {GROK: items(record())}, room=room, submits_per_second=rate).seconds
 
 
-@pytest.mark.parametrize(("price", "cost"), [(None, None), (7.0, 14.0)])
+@pytest.mark.parametrize(("price", "cost"), [(None, None), (7.0, 56.0)])
 def test_without_done_items_only_a_price_is_known(price, cost):
-    """A price is that of one submit. Nothing is guessed."""
+    """A price is that of one image. Nothing is guessed."""
     wanted = Expectation(credits=cost, seconds=None, images=0)
 
     assert wanted == expected({GROK: Tally(2, 8)}, {}, price=price)
@@ -111,6 +120,26 @@ async def test_done_items_are_read_by_their_model(tmp_path, monkeypatch):
             state = ItemState.FAILED if n == 0 else ItemState.DONE
             text = json.dumps({**record(model=PRO if n == 1 else GROK), "model": "named otherwise"})
             await ledger.ended(f"k{n}", state, text)
-        found = await done_items(ledger)
+        found = (await experience_of(ledger)).models
 
     assert {PRO: 1, GROK: 2} == {model: each.items for model, each in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("usage", "price"),
+    [
+        ({"credits_reserved": 10}, 10.0),
+        ({"credits_reserved": 10, "credits_used": 8}, 10.0),
+        ({"credits_used": 8}, 8.0),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_prices_that_the_service_stated(usage, price):
+    """A price is what a submit of the kind reserves. What only a caller expected is no price of the service."""
+    request = GrokImagineImage("a fox", num_outputs=2, image_urls=["https://x.example/1.png"])
+    found = Experience()
+    found.add({**record(2, 10.0), "request": request.to_dict(), "usage": usage})
+    found.add({**record(), "usage": {"credits_reserved": 5}})  # its request has no prompt
+
+    assert ({} if price is None else {kind_of(request): price}) == found.prices

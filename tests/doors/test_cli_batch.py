@@ -479,7 +479,7 @@ def test_a_check_sends_nothing(foxapi):
         "p.jsonl: 4 items\n"
         "  grok-imagine-image: 3 submits, 5 images\n"
         "  other: 1 submit, 1 image (not known here: sent unchecked)\n"
-        "to be submitted in a first run: 4 submits, 6 images, 10 credits\n"
+        "to be submitted in a first run: 4 submits, 6 images, 15 credits\n"
     )
 
 
@@ -609,7 +609,6 @@ def test_a_check_as_json(foxapi):
         "models": {"grok-imagine-image": {"submits": 1, "images": 1}},
         "submits": 1,
         "images": 1,
-        "credits": None,
         "expected_credits": None,
         "expected_seconds": None,
         "spent": 0.0,

@@ -1,0 +1,171 @@
+"""What a batch spends: its budget, the prices that it learns, and charges above the expectation."""
+
+import asyncio
+
+import pytest
+from helpers import fox_request, posts, session_at
+
+from foxapi_async import Batch
+from foxapi_async.emulator import Emulator, Fault
+
+pytestmark = pytest.mark.virtual
+
+
+@pytest.fixture
+async def service():
+    """A service whose tasks take 5 s."""
+    async with Emulator(seconds=5) as service:
+        yield service
+
+
+def foxes(count, **fields):
+    return [fox_request(f"fox {n}", **fields) for n in range(count)]
+
+
+async def run(emulator, requests, out, **options):
+    """One complete run: the batch, and its outcomes."""
+    batch = Batch(requests, out, **options)
+    async with session_at(emulator) as fox:
+        outcomes = [outcome async for outcome in batch.run(fox)]
+    return batch, outcomes
+
+
+async def test_a_budget_is_never_passed(service, tmp_path):
+    """The first submit of unknown price goes alone; then as many go as the credits pay for. With more credits
+    the batch continues.
+    """
+    batch, outcomes = await run(service, foxes(50), tmp_path, budget=32, max_in_flight=50)
+    assert (6, 6, 30) == (service.billed, len(outcomes), batch.spent)
+    assert "the next item would pass the budget of 32 credits: 30 are spent, and it needs 35" in batch.paused
+    assert 35 == batch.paused.least_budget
+    batch, outcomes = await run(service, foxes(50), tmp_path, budget=40, price=5)
+
+    assert (8, 2, 40) == (service.billed, len(outcomes), batch.spent)
+
+
+async def test_with_a_known_price_the_first_submits_go_together(service, tmp_path):
+    """With `price` the first submits go together, and failed ones count as spent."""
+    batch, outcomes = await run(service, foxes(50), tmp_path, budget=25, price=5, max_in_flight=50)
+
+    assert (5, 25) == (len(outcomes), batch.spent)
+    assert len({round(record.when, 3) for record in posts(service)}) == 1
+
+
+async def test_what_has_no_price_counts_as_the_dearest(tmp_path):
+    """Uncertain items of a run without prices count against a later budget as soon as a price is known."""
+    async with Emulator(seconds=5, faults=[Fault.cut_after("submit", times=2)]) as emulator:
+        await run(emulator, foxes(2), tmp_path)
+        batch, outcomes = await run(emulator, foxes(9), tmp_path, budget=22)
+
+        assert (2, 20) == (len(outcomes), batch.spent)
+        assert 20 == 5 * emulator.billed
+
+
+async def test_a_service_without_prices_pauses_a_budget(service, tmp_path, monkeypatch):
+    """A reply without credits ends a run with a budget, and the error says which option to give."""
+    monkeypatch.setattr("foxapi_async._batch.item.credits_of", lambda usage: None)
+    batch, outcomes = await run(service, foxes(5), tmp_path, budget=100)
+
+    assert (1, 1) == (service.billed, len(outcomes))
+    assert "the price of grok-imagine-image" in batch.paused
+    assert "price=" in batch.paused
+
+
+async def test_a_price_is_that_of_an_image(service, tmp_path):
+    """Submits of several images, which cost several times the price, do not pass the budget either."""
+    requests = [*foxes(1, num_outputs=2), *foxes(9)]
+    batch, _ = await run(service, requests, tmp_path, budget=5, price=5)
+    assert (0, 0) == (service.billed, batch.spent)
+    batch, _ = await run(service, requests, tmp_path, budget=22, price=5)
+
+    assert (3, 20) == (service.billed, batch.spent)
+
+
+async def test_prices_of_earlier_runs_are_known(service, tmp_path):
+    """A run begins with the prices of done items. So its first submit does not pass the budget."""
+    await run(service, foxes(9), tmp_path, budget=15)
+    batch, outcomes = await run(service, foxes(9), tmp_path, budget=17)
+
+    assert (15, []) == (batch.spent, outcomes)
+    assert "would pass the budget of 17 credits: 15 are spent" in batch.paused
+
+
+# Charges above the expectation.
+
+
+async def test_a_price_of_the_caller_that_is_too_low_ends_the_run(service, tmp_path, caplog):
+    """Of 50 submits at a time only those that were sent before the first answer are made. It is said once."""
+    batch, outcomes = await run(service, foxes(50), tmp_path, budget=1000, price=2, max_in_flight=50)
+
+    assert "budget" == batch.paused.reason
+    assert (
+        "1 image of grok-imagine-image cost 5 credits, where 2 were expected: 5 of the budget" in batch.paused
+    )
+    assert (service.billed, 5 * service.billed) == (len(outcomes), batch.spent)
+    assert service.billed <= 8
+    assert [] == caplog.records
+
+
+async def test_the_next_run_has_the_price_of_the_service(service, tmp_path):
+    """So the same command continues."""
+    await run(service, foxes(20), tmp_path, budget=1000, price=2)
+    batch, _ = await run(service, foxes(20), tmp_path, budget=1000, price=2)
+
+    assert (None, 20) == (batch.paused, service.billed)
+
+
+def events(caplog):
+    return [record.event for record in caplog.records]
+
+
+async def test_a_price_that_is_too_low_without_a_budget_is_a_warning(service, tmp_path, caplog):
+    """The run continues, because nothing limits it."""
+    batch, outcomes = await run(service, foxes(20), tmp_path, price=2)
+
+    assert (None, 20, ["price_exceeded"]) == (batch.paused, len(outcomes), events(caplog))
+    assert "1 image of grok-imagine-image cost 5 credits, where 2 were expected" == caplog.messages[0]
+
+
+@pytest.mark.parametrize("budget", [3, 100])
+async def test_a_charge_above_the_expectation_of_the_last_item_is_a_warning(
+    service, tmp_path, caplog, budget
+):
+    """There is nothing to stop, so the batch is complete. But it is said."""
+    batch, outcomes = await run(service, foxes(1), tmp_path, budget=budget, price=2)
+
+    assert (None, 1, ["price_exceeded"]) == (batch.paused, len(outcomes), events(caplog))
+    assert f"where 2 were expected: 5 of the budget of {budget} are spent" in caplog.text
+
+
+async def test_an_unknown_price_that_passes_the_budget_is_said(service, tmp_path, caplog):
+    """One item of an unknown price goes alone, and may cost more than is left."""
+    batch, _ = await run(service, foxes(1), tmp_path, budget=3)
+
+    assert (None, ["price_exceeded"]) == (batch.paused, events(caplog))
+    assert (
+        "1 image of grok-imagine-image cost 5 credits: 5 of the budget of 3 are spent" == caplog.messages[0]
+    )
+
+
+async def test_a_final_charge_above_the_price_ends_the_run(tmp_path):
+    """A service may reserve less than it takes in the end."""
+    dear = Fault.completes_with({"usage": {"credits_used": 9}})
+    async with Emulator(seconds=5, faults=[dear]) as emulator:
+        batch, outcomes = await run(emulator, foxes(9), tmp_path, budget=12, max_in_flight=1)
+
+        assert (1, 9) == (len(outcomes), batch.spent)
+        assert "would pass the budget of 12 credits: 9 are spent" in batch.paused
+
+
+async def test_a_charge_of_an_ended_run_is_a_warning(tmp_path, caplog):
+    """If its outcomes are not read any more, the log has it, also for the last answer."""
+    async with Emulator(faults=[Fault.slow("submit", 5)]) as emulator, session_at(emulator) as fox:
+        batch = Batch(foxes(1), tmp_path, budget=100, price=2)
+        outcomes = batch.run(fox)
+        reading = asyncio.create_task(anext(outcomes))
+        await asyncio.sleep(2)
+        reading.cancel()
+        await outcomes.aclose()
+
+    assert 5 == batch.spent
+    assert "price_exceeded" in events(caplog)
