@@ -64,11 +64,15 @@ class SmallDisk:
         self.path = Path(f"/proc/{self._holder.pid}/root{folder}")
         """Where this process sees it. SQLite resolves the path, so it cannot open a file there."""
 
+    def inside(self, *words):
+        """The command that runs a program which sees it."""
+        return ["nsenter", *self._namespace, *words]
+
     def start(self, *words, **options):
         """Start `foxapi *words` on it."""
         command = [sys.executable, "-W", "error", "-m", "foxapi_async", *map(str, words)]
         return subprocess.Popen(
-            ["nsenter", *self._namespace, *command],
+            self.inside(*command),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -78,12 +82,22 @@ class SmallDisk:
     def resize(self, kilobytes):
         """Give it another size."""
         words = ["mount", "-o", f"remount,size={kilobytes}k", str(self.folder)]
-        subprocess.run(["nsenter", *self._namespace, *words], check=True)
+        subprocess.run(self.inside(*words), check=True)
 
     def used(self):
         """How many bytes are written."""
         space = os.statvfs(self.path)
         return (space.f_blocks - space.f_bfree) * space.f_frsize
+
+    def fill(self):
+        """Take all of its space, until `free`."""
+        with (self.path / "other").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def free(self):
+        """Give back what `fill` took."""
+        (self.path / "other").unlink()
 
     @contextlib.contextmanager
     def filled_from(self, size: int) -> Iterator[None]:
