@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `notebook`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
+"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `notebook`, `cluster`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
 
 from __future__ import annotations
 
@@ -68,6 +68,19 @@ def notebook(session: nox.Session) -> None:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """Batches over PostgreSQL, with a server of the tests' own, and with the branch coverage of `foxapi_async/cluster`."""
+    install(session, "cluster,dev", "cluster")
+    session.run("coverage", "erase")
+    # `--omit` takes the place of the configuration's, which leaves this folder to this session.
+    measured = ["--source=foxapi_async/cluster", "--omit=*/_ours.py"]
+    suite = ["-m", "pytest", "-q", "-n", "auto", "tests/cluster", *session.posargs]
+    session.run("coverage", "run", *measured, *suite, env={"FOXAPI_TEST_CLUSTER": "1"})
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--fail-under=100")
+
+
+@nox.session
 def pictures(session: nox.Session) -> None:
     """The pictures of the README, by the page in the machine's own Chromium and a terminal."""
     install(session, "web,cli,emulator", "browser")
@@ -100,7 +113,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Strict types, as mypy and pyright see them."""
-    install(session, "dev,speed")
+    install(session, "dev,speed,cluster")
     session.run("mypy", *session.posargs)
     # Else it takes the interpreter of a `.venv` beside the project.
     session.run("basedpyright", "--pythonpath", f"{session.bin}/python", *session.posargs)
