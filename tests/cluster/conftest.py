@@ -5,6 +5,7 @@ Their libraries are imported in the fixtures: without that variable they need no
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -66,3 +67,31 @@ def postgres_on_small_disk(tmp_path):
     yield make
     for remove in reversed(made):
         remove()
+
+
+@pytest.fixture
+def workers(tmp_path):
+    """Starts processes of `foxapi`; the test may freeze and kill them, and all are killed at its end."""
+    from workers import Workers
+
+    started = Workers(tmp_path)
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def make_service():
+    """Makes a service in a process of its own: `make_service(seconds=0.2, faults=[...])`."""
+    from service import Service
+
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(Service(**options))
+
+
+@pytest.fixture
+async def proxy(database):
+    """A proxy before the fresh database: `proxy.dsn`. It can cut connections around a commit."""
+    from cut_proxy import CutProxy
+
+    async with CutProxy(database) as running:
+        yield running

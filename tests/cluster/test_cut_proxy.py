@@ -6,7 +6,6 @@ import asyncio
 
 import psycopg
 import pytest
-from cut_proxy import CutProxy
 
 
 async def numbers(dsn):
@@ -35,12 +34,6 @@ async def kept(database):
     async with await psycopg.AsyncConnection.connect(database) as connection:
         await connection.execute("CREATE TABLE kept (n int)")
     return database
-
-
-@pytest.fixture
-async def proxy(kept):
-    async with CutProxy(kept) as running:
-        yield running
 
 
 async def test_a_large_answer_passes(proxy):
