@@ -162,7 +162,16 @@ class OwnServer:
             user = someone()
             shutil.chown(self.folder, user)
             group = str(pwd.getpwnam(user).pw_gid)
-            self._words = [*until_then, "--reuid", user, "--regid", group, "--init-groups"]
+            self._words = [
+                "setpriv",
+                "--pdeathsig",
+                "INT",
+                "--reuid",
+                user,
+                "--regid",
+                group,
+                "--init-groups",
+            ]
             if self._binaries in wheel_folders():  # often below a folder that only root may enter
                 self._binaries = copy_wheel(self._binaries.parents[2], self.folder)
         else:
