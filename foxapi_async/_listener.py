@@ -7,6 +7,9 @@ event                what it reports
 ===================  ================================================================================
 account_refused      the service refused the key or the balance: waiting submits fail
 answered             an HTTP request to an app of ours was answered with an error whose text is not shown
+batch_of_others      a batch of a cluster belongs to another key or service than the worker's
+database_back        the database of a cluster can be written again
+database_lost        the database of a cluster cannot be written, and nothing is sent
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
 estimates_unsaved    the estimates could not be written
@@ -18,6 +21,7 @@ id_kept              an id that could not be written is in the ledger now (`task
 id_unkept            the id of a billed task could not be written (`task_id`, `key`, `folder`)
 images_missing       a task gave fewer images than requested (`task_id`)
 internal_error       a fault of this package
+item_left_out        a worker of a cluster cannot make the request of an item (`key`)
 item_unsaved         the end of an item could not be written to the ledger
 key_unencrypted      the key travels over plain http
 late_id              a submit was accepted after its caller had gone (`task_id`)
@@ -26,10 +30,13 @@ lost_submit          a submit whose caller has gone may be billed
 odd_status           a task has results or an error, but a status that is not documented
 price_exceeded       a submit of a batch cost more than was expected
 request              an HTTP request to the page was answered
+second_task          an item has two billed tasks (`task_id`, `key`)
 submits_held         submits wait before the next try
 submits_released     submits are sent again
 unfinished           the session was closed while tasks run (`task_ids`)
 unread_outcome       an outcome that is not read any more may be billed
+worker_lost          a worker of a cluster sends no heartbeats, and was replaced
+worker_stopped       a worker of a cluster was replaced, and stops
 ===================  ================================================================================
 """
 
@@ -47,6 +54,9 @@ What = Literal["submit", "poll", "fetch", "upload", "download"]
 LogEvent = Literal[
     "account_refused",
     "answered",
+    "batch_of_others",
+    "database_back",
+    "database_lost",
     "edge_polls",
     "empty_input",
     "estimates_unsaved",
@@ -58,6 +68,7 @@ LogEvent = Literal[
     "id_unkept",
     "images_missing",
     "internal_error",
+    "item_left_out",
     "item_unsaved",
     "key_unencrypted",
     "late_id",
@@ -66,10 +77,13 @@ LogEvent = Literal[
     "odd_status",
     "price_exceeded",
     "request",
+    "second_task",
     "submits_held",
     "submits_released",
     "unfinished",
     "unread_outcome",
+    "worker_lost",
+    "worker_stopped",
 ]
 
 log = logging.getLogger("foxapi_async")

@@ -95,6 +95,11 @@ class Admission:
             self._brake.withdraw(ticket)
             self._dispatch()
 
+    @property
+    def hold(self) -> FoxError | None:
+        """The error that closed the brake; None if it is open."""
+        return None if self._brake.hold is None else self._brake.hold.error
+
     async def _pass_brake(self, submission: Submission) -> Ticket | FoxError:
         """The ticket of the brake when it lets the submit go; or the error that holds an item of
         `as_completed` for too long.

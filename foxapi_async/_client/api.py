@@ -23,7 +23,7 @@ from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._retry.limiter import PacedLimiter
-from foxapi_async._retry.protocol import RateLimiter
+from foxapi_async._retry.protocol import Rate, RateLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import requests
 from foxapi_async._wire.json_values import read_object
@@ -62,10 +62,15 @@ class Api:
         self._retry = retry
         self.downloads = downloads
         self._listener = listener
-        self.submits: RateLimiter = PacedLimiter(AdaptiveRate(limits.submits_per_second), "submit", listener)
+        self.submit_rate: Rate = AdaptiveRate(limits.submits_per_second)
+        self.submits: RateLimiter = PacedLimiter(self.submit_rate, "submit", listener)
         self.polls: RateLimiter = PacedLimiter(AdaptiveRate(limits.polls_per_second), "poll", listener)
         self._uploads: RateLimiter = PacedLimiter(AdaptiveRate(), "upload", listener)
         self.reachability = Reachability()
+
+    def limit_submits(self, rate: Rate) -> None:
+        """Let submits wait for this rate from now on, such as a part of a shared one."""
+        self.submits = PacedLimiter(rate, "submit", self._listener)
 
     async def submit(
         self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, maybe_accepted: bool

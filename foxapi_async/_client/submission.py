@@ -12,6 +12,7 @@ import copy
 import enum
 import functools
 import itertools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -117,9 +118,11 @@ class Series:
     Args:
         pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it
             ends each item that was held for as long as its timeout.
+        may_send: whether a request may still leave, checked when its first bytes do; None if it always may.
     """
 
     pauses: bool = attrs.field(kw_only=True)
+    may_send: Callable[[], bool] | None = attrs.field(default=None, kw_only=True)
     live: dict[asyncio.Task[Any], Submission] = attrs.field(
         factory=dict[asyncio.Task[Any], "Submission"], init=False
     )
@@ -288,7 +291,8 @@ class Submission:
         if self._journal is not None:
             await self._journal.sending()
         self._move(SubmitEvent.BEGIN)
-        self._exchange = exchange = Exchange(connect, reply)
+        may_send = None if self.series is None else self.series.may_send
+        self._exchange = exchange = Exchange(connect, reply, may_send)
         self._began = self._loop.time()
         if self.series is not None:
             self.deadline.resume()

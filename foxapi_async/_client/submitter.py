@@ -70,6 +70,11 @@ class Submitter:
         self._group: asyncio.TaskGroup | None = None
         self._closed_by: FoxError | None = None
 
+    @property
+    def hold(self) -> FoxError | None:
+        """Why submits of series are held back; None if they are not."""
+        return self._admission.hold
+
     def open(self, group: asyncio.TaskGroup) -> None:
         """Let submits run in `group`."""
         self._group = self._admission.group = group

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -69,10 +70,12 @@ class Exchange:
     Args:
         connect: seconds until the request must have been sent.
         reply: seconds from then until the answer must be complete.
+        may_send: asked at the hand-over whether the request may still leave; None if it always may.
     """
 
-    def __init__(self, connect: float, reply: float) -> None:
+    def __init__(self, connect: float, reply: float, may_send: Callable[[], bool] | None = None) -> None:
         self.sent = False
+        self._may_send = may_send
         self._reply = reply
         self._cancelled = False
         self._complete = False
@@ -110,6 +113,8 @@ class Exchange:
         """
         if self._cancelled:
             raise ExchangeFailed("given up before it was sent")
+        if self._may_send is not None and not self._may_send():
+            raise ExchangeFailed("not sent, because the permission to send had ended")
         self.sent = True
         self._settling = None
         self._limit = self._loop.time() + self._reply

@@ -13,6 +13,9 @@ from foxapi_async._retry.protocol import Rate
 # A call without a deadline waits at most this long for its next try, even if the service asks for more.
 LONGEST_WAIT = 120.0
 
+UNTIL_NEXT_LEASE = 0.1
+"""Seconds after which a rate that is 0 is asked for again."""
+
 
 class PacedLimiter:
     """The requests of one kind in one process; see `RateLimiter`.
@@ -78,10 +81,10 @@ class PacedLimiter:
         if self._refusal is not None and self._next - loop.time() >= max_wait():
             return copy.copy(self._refusal)
         async with self._turn:
-            while (now := loop.time()) < self._next:
+            while (now := loop.time()) < self._next or self._rate.rate(now) == 0:
                 if self._refusal is not None and self._next - now >= max_wait():
                     return copy.copy(self._refusal)
                 self.report(now)
-                await asyncio.sleep(self._next - now)
+                await asyncio.sleep(self._next - now if now < self._next else UNTIL_NEXT_LEASE)
             self.take(now)
         return None

@@ -16,7 +16,7 @@ class Rate(Protocol):
     """The rate at which requests of one kind may be sent. Each call may change it, as with a lease from a store."""
 
     def rate(self, now: float) -> float | None:
-        """Requests per second that may be sent; None for no limit."""
+        """Requests per second that may be sent; None for no limit, 0 if none may be sent now."""
         ...
 
     def count(self, now: float) -> None:

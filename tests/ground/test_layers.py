@@ -16,7 +16,7 @@ import foxapi_async
 ROOT = Path(foxapi_async.__file__).parent
 
 # The only list, from top to bottom. A package imports from those further down. `.` is the root itself.
-DOORS = ["__main__", "cli", "pytest_plugin", "page", "report", "fastapi", "telemetry"]
+DOORS = ["__main__", "cli", "cluster", "pytest_plugin", "page", "report", "fastapi", "telemetry"]
 CORE = [
     ".",
     "_public",
@@ -54,6 +54,8 @@ LIBRARIES = {
     "multidict": {"_http"},
     "openpyxl": {"_batch"},
     "opentelemetry": {"telemetry"},
+    "procrastinate": {"cluster"},
+    "psycopg": {"cluster"},
     "pydantic": {"fastapi"},
     "pytest": {"pytest_plugin"},
     "rich": {"cli"},
@@ -65,7 +67,8 @@ LIBRARIES = {
 }
 IMPURE = {"asyncio", "time", "random", "secrets", "socket", "threading"}
 # Other processes read a batch's records, on other days. The doctor compares this machine's clock with the service's.
-UNIX_TIMES = {"foxapi_async._batch.item", "foxapi_async.cli._doctor"}
+# A lease counts while the machine sleeps.
+UNIX_TIMES = {"foxapi_async._batch.item", "foxapi_async.cli._doctor", "foxapi_async.cluster.lease"}
 # The public names are imported when they are first used. Pillow is optional.
 BY_NAME = {"foxapi_async", "foxapi_async.emulator._images"}
 

@@ -1,0 +1,268 @@
+"""A worker claims the items of a batch: which ones are its, and how many credits each may cost.
+
+The rows decide. `FOR UPDATE SKIP LOCKED` gives each row to one worker. If the batch has a budget, its row is
+locked, so that one worker at a time reserves credits. The rules of the budget are those of a local batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from foxapi_async._batch.budget import Budget, BudgetDecision, Kind
+from foxapi_async._errors import LedgerError
+from foxapi_async._ledger.entry import LedgerEntry
+from foxapi_async.cluster.database import OutdatedError, identity_of
+from foxapi_async.cluster.schema import VERSION
+from foxapi_async.cluster.statements import entry_of
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+_CHECK = """
+    SELECT (SELECT value FROM meta WHERE name = 'version')::integer,
+        (SELECT value FROM meta WHERE name = 'identity'),
+        (SELECT state FROM worker WHERE id = %s FOR KEY SHARE)
+"""
+_BATCH = "SELECT state, budget::float8, price::float8, stopped_models, account FROM batch WHERE id = %s"
+
+_COLUMNS = """
+    item.key, fingerprint, state, idempotency_key, task_id, price::float8, record,
+    extract(epoch FROM changed)::float8, opening, place, kind, item.epoch
+"""
+_PAID = f"""
+    WITH picked AS (
+        SELECT key FROM item WHERE batch_id = %(batch)s AND ready AND owner IS NULL AND paid
+        ORDER BY number LIMIT %(room)s FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE item SET owner = %(worker)s, epoch = epoch + 1 FROM picked
+        WHERE batch_id = %(batch)s AND item.key = picked.key RETURNING item.*
+    )
+    SELECT {_COLUMNS} FROM claimed AS item LEFT JOIN request USING (batch_id, key) ORDER BY number
+"""  # noqa: S608 - of constants
+_CANDIDATES = """
+    SELECT key, kind FROM item
+    WHERE batch_id = %(batch)s AND ready AND owner IS NULL AND NOT paid AND state <> 'submitting'
+        AND (model IS NULL OR model <> ALL(%(stopped)s))
+    ORDER BY number LIMIT %(room)s FOR UPDATE SKIP LOCKED
+"""
+_CLAIM = f"""
+    WITH claimed AS (
+        UPDATE item SET owner = %(worker)s, epoch = epoch + 1
+        WHERE batch_id = %(batch)s AND key = ANY(%(keys)s) RETURNING item.*
+    )
+    SELECT {_COLUMNS} FROM claimed AS item LEFT JOIN request USING (batch_id, key) ORDER BY number
+"""  # noqa: S608 - of constants
+
+# For a budget: the credits that are spent, also by submits without an answer; the submits at an unknown price;
+# the submits without an answer, and those that workers are about to send.
+_SPENT = "SELECT coalesce(sum(credits), 0)::float8 FROM tally WHERE batch_id = %s"
+_UNPRICED = """
+    SELECT count(*) FROM item WHERE batch_id = %s AND price IS NULL AND sunk = 0 AND state <> 'new'
+        AND state <> 'submitting'
+"""
+_UNDER_WAY = """
+    SELECT kind, count(*), coalesce(sum(price) FILTER (WHERE state = 'submitting'), 0)::float8 FROM item
+    WHERE batch_id = %s AND owner IS NOT NULL AND NOT paid AND kind IS NOT NULL GROUP BY kind
+"""
+_LEARN = """
+    INSERT INTO price SELECT batch.account, given.kind, given.credits
+    FROM unnest(%(kinds)s::text[], %(credits)s::numeric[]) AS given(kind, credits)
+        JOIN batch ON batch.id = %(batch)s AND batch.account IS NOT NULL
+    ON CONFLICT (account, kind) DO UPDATE SET credits = greatest(price.credits, excluded.credits)
+"""
+_PRICES = "SELECT kind, credits::float8 FROM price WHERE account = %s"
+
+
+@attrs.frozen
+class ClaimedItem:
+    """An item that this worker owns.
+
+    Attributes:
+        entry: its entry. `opening` is always there: it has the request.
+        place: in the input, from 0.
+        kind: what decides its price.
+        epoch: in which it was claimed.
+    """
+
+    entry: LedgerEntry
+    place: int
+    kind: Kind | None
+    epoch: int
+
+    @property
+    def request(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The fields of its request, and the SHA-256 of each local file in them."""
+        opening: dict[str, Any] = json.loads(self.entry.opening or "{}")
+        return opening.get("request") or {}, opening.get("files") or {}
+
+
+@attrs.frozen
+class Claim:
+    """The answer to a claim.
+
+    Attributes:
+        items: the claimed items.
+        state: of the batch: "open", "paused" or "cancelled".
+        is_waiting: whether more items can be claimed after some submits have ended.
+        exceeded: the budget and the kind that it does not allow; None if it allows more.
+        is_limited: whether the batch has a budget.
+        prices: of the kinds that the account knows; only for a batch with a budget.
+    """
+
+    items: list[ClaimedItem]
+    state: str
+    is_waiting: bool = False
+    exceeded: tuple[Budget, Kind] | None = None
+    is_limited: bool = False
+    prices: Mapping[Kind, float | None] = attrs.field(factory=dict[Kind, float | None])
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """The kinds of the items."""
+        return {item.kind for item in self.items if item.kind is not None}
+
+
+async def claim(
+    connection: Connection,
+    worker: int,
+    batch: str,
+    room: int,
+    *,
+    new: bool = True,
+    learned: Mapping[Kind, float | None],
+) -> Claim:
+    """Claim at most `room` items: first the paid tasks whose images are not saved, then items to submit.
+
+    Args:
+        connection: of this worker.
+        worker: its number.
+        batch: the name of the batch.
+        room: the most items.
+        new: whether to claim items to submit.
+        learned: the prices that this worker has learned since its last claim; None for a kind without one.
+
+    Raises:
+        OutdatedError: the tables have another version than this worker knows.
+        LedgerError: this worker was replaced, the database is another one, or the batch is not there.
+    """
+    async with connection.transaction():
+        await _check(connection, worker)
+        cursor = await connection.execute(_BATCH, (batch,))
+        row = await cursor.fetchone()
+        if row is None:
+            raise LedgerError(f"there is no batch {batch!r} in the database")
+        if row[1] is not None and new:  # one worker at a time reserves credits
+            cursor = await connection.execute(f"{_BATCH} FOR NO KEY UPDATE".encode(), (batch,))
+            row = await cursor.fetchone() or row
+        if learned:
+            kinds = [kind_text(kind) for kind in learned]
+            values = {"kinds": kinds, "credits": list(learned.values()), "batch": batch}
+            await connection.execute(_LEARN, values)
+        state, limit, price, stopped, account = row
+        values = {"batch": batch, "worker": worker, "room": room, "stopped": stopped}
+        cursor = await connection.execute(_PAID.encode(), values)
+        items = [_claimed(row) for row in await cursor.fetchall()]
+        if state != "open" or not new or len(items) >= room:
+            return Claim(items, state)
+        cursor = await connection.execute(_CANDIDATES, {**values, "room": room - len(items)})
+        candidates = [(key, read_kind(kind)) for key, kind in await cursor.fetchall()]
+        answer, exceeded, prices = BudgetDecision.GO, None, dict[Kind, float | None]()
+        if limit is not None:
+            cursor = await connection.execute(_PRICES, (account,))
+            prices = {kind: credit for text, credit in await cursor.fetchall() if (kind := read_kind(text))}
+            budget = await _budget(connection, batch, limit, price, prices)
+            allowed = 0
+            for _, kind in candidates:
+                if kind is not None and (answer := budget.ask(kind)) is not BudgetDecision.GO:
+                    exceeded = None if answer is BudgetDecision.WAIT else (budget, kind)
+                    break
+                if kind is not None:
+                    budget.take(kind)
+                allowed += 1
+            candidates = candidates[:allowed]
+        if candidates:
+            cursor = await connection.execute(
+                _CLAIM.encode(), {**values, "keys": [key for key, _ in candidates]}
+            )
+            items += [_claimed(row) for row in await cursor.fetchall()]
+    return Claim(
+        items,
+        state,
+        is_waiting=answer is BudgetDecision.WAIT,
+        exceeded=exceeded,
+        is_limited=limit is not None,
+        prices=prices,
+    )
+
+
+async def _check(connection: Connection, worker: int) -> None:
+    cursor = await connection.execute(_CHECK, (worker,))
+    version, identity, state = await cursor.fetchone() or (0, "", None)
+    if version != VERSION:
+        raise OutdatedError(
+            f"the tables of the database have version {version} now, and this worker knows {VERSION}: start it "
+            "with the new version of foxapi-async"
+        )
+    if state != "alive":
+        raise LedgerError(
+            f"worker {worker} was replaced, because the database did not hear of it for too long"
+        )
+    if identity is not None and identity != await identity_of(connection):
+        raise LedgerError("the database is another one than before")
+
+
+async def _budget(
+    connection: Connection,
+    batch: str,
+    limit: float,
+    price: float | None,
+    prices: Mapping[Kind, float | None],
+) -> Budget:
+    """The budget of the batch as it is now, for all workers together."""
+    cursor = await connection.execute(_UNDER_WAY, (batch,))
+    under_way = [
+        (kind, count, credit)
+        for text, count, credit in await cursor.fetchall()
+        if (kind := read_kind(text)) is not None
+    ]
+    (spent,) = await (await connection.execute(_SPENT, (batch,))).fetchone() or (0.0,)
+    (unpriced,) = await (await connection.execute(_UNPRICED, (batch,))).fetchone() or (0,)
+    unanswered = sum(credit for _, _, credit in under_way)  # is held by `take`, at the present price
+    budget = Budget(limit, spent=spent - unanswered, price=price, unpriced=unpriced)
+    for known, credit in prices.items():
+        budget.learn(known, credit)
+    for sent, count, _ in under_way:
+        for _ in range(count):
+            budget.take(sent)
+    return budget
+
+
+def _claimed(row: Sequence[Any]) -> ClaimedItem:
+    *columns, place, kind, epoch = row
+    return ClaimedItem(entry_of(columns), place, read_kind(kind), epoch)
+
+
+def kind_text(kind: Kind) -> str:
+    """The kind as a text, for the column `kind`."""
+    return json.dumps(attrs.astuple(kind))
+
+
+def read_kind(text: str | None) -> Kind | None:
+    """The kind in the column `kind`."""
+    return None if text is None else Kind(*json.loads(text))
+
+
+async def has_work(connection: Connection, batches: Collection[str] = ()) -> list[str]:
+    """The batches with items that a worker may claim; all, or those of `batches`."""
+    cursor = await connection.execute(
+        "SELECT id FROM batch WHERE (%(all)s OR id = ANY(%(ids)s)) AND (EXISTS ("
+        "SELECT 1 FROM item WHERE batch_id = batch.id AND ready AND owner IS NULL AND paid) OR (state = 'open' "
+        "AND EXISTS (SELECT 1 FROM item WHERE batch_id = batch.id AND ready AND owner IS NULL AND NOT paid "
+        "AND (model IS NULL OR model <> ALL(stopped_models)))))",
+        {"all": not batches, "ids": list(batches)},
+    )
+    return [batch for (batch,) in await cursor.fetchall()]

@@ -1,0 +1,407 @@
+"""Batches in a PostgreSQL database, on which any number of workers work.
+
+The rows of the database are the truth: which item was sent, by whom, and how it ended. Workers come and go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.plan import BatchItems
+from foxapi_async._errors import ConfigurationError, InvalidRequestError, LedgerError
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._options import is_number
+from foxapi_async.cluster import statements
+from foxapi_async.cluster.database import Database, check_version, first_line
+from foxapi_async.cluster.enqueue import Enqueued, enqueue
+from foxapi_async.cluster.queue import make_queue, summon
+from foxapi_async.cluster.registration import forget
+from foxapi_async.cluster.results import ItemEnd, ends
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+_MAKE = """
+    INSERT INTO batch (id, budget, price) VALUES (%(batch)s, %(budget)s, %(price)s)
+    ON CONFLICT (id) DO UPDATE SET
+        state = 'open', reason = NULL, problem = NULL, hint = NULL, stopped_models = '{}', sealed = false,
+        budget = coalesce(excluded.budget, batch.budget), price = coalesce(excluded.price, batch.price)
+    WHERE batch.state <> 'cancelled'
+"""
+# What a new run tries again. A paid task is never submitted again.
+_AGAIN = """
+    UPDATE item SET ready = true WHERE batch_id = %(batch)s AND NOT ready AND owner IS NULL
+        AND (paid OR state = ANY(%(states)s) OR (state = 'new' AND %(new)s))
+"""
+_BLOCKED = """
+    SELECT DISTINCT sender, host, worker.state FROM item JOIN worker ON worker.id = sender
+    WHERE batch_id = %s AND item.state = 'uncertain' AND worker.state NOT IN ('left', 'dead') ORDER BY sender
+"""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerStatus:
+    """A worker, as the database knows it.
+
+    Attributes:
+        number: its number.
+        host: the name of its machine.
+        state: "alive", "left" (it ended in order), "lost" (no heartbeats) or "dead" (see `Cluster.forget`).
+        silent: seconds since its last heartbeat.
+        items: how many items it works on.
+    """
+
+    number: int
+    host: str
+    state: str
+    silent: float
+    items: int
+
+
+@attrs.frozen(kw_only=True)
+class ClusterStatus:
+    """The state of a batch in the database.
+
+    Attributes:
+        batch_id: its name.
+        state: "open", "paused" or "cancelled".
+        reason: why it is paused, in one word; None if it is not.
+        problem: the same for people.
+        counts: how many items are in each state, as in `Batch.tally`.
+        spent: credits that may have been billed. Items without a known price are not included.
+        unpriced: how many items may have been billed at an unknown price.
+        budget: the most credits; None for no limit.
+        second_tasks: items that were billed twice, with the other task.
+        workers: the workers that are alive, or that have items of this batch.
+    """
+
+    batch_id: str
+    state: str
+    reason: str | None
+    problem: str | None
+    counts: dict[str, int]
+    spent: float
+    unpriced: int
+    budget: float | None
+    second_tasks: tuple[tuple[str, str], ...]
+    workers: tuple[WorkerStatus, ...]
+
+
+class Cluster:
+    """A database with batches. `Cluster.open` connects to it.
+
+    Methods may be called from any number of programs at a time.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self._database}>"
+
+    @staticmethod
+    def open(dsn: str | None = None) -> Opening:
+        """The cluster at this address: `await` it, or use it with `async with`.
+
+        Args:
+            dsn: the address of the PostgreSQL database, such as postgresql://user:password@host/name; default
+                FOXAPI_DSN.
+
+        Raises:
+            ConfigurationError: there is no address, or the database has no tables yet (`foxapi cluster migrate`
+                makes them), or they are of another version; or the extra `cluster` is not installed.
+            LedgerError: the database cannot be reached.
+        """
+        return Opening(Database.at(dsn))
+
+    async def submit(
+        self,
+        requests: BatchItems | InputFile,
+        *,
+        batch_id: str | None = None,
+        budget: float | None = None,
+        price: float | None = None,
+        retry_failed: bool = False,
+        resubmit_uncertain: bool = False,
+    ) -> Enqueued:
+        """Put a batch into the database; workers begin at once.
+
+        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch goes on.
+
+        Args:
+            requests: as for `Batch`. A list is put in as a whole; a generator is put in while it runs.
+            batch_id: its name: letters, digits, ".", "_" and "-"; default a new one.
+            budget: the most credits for the whole batch, whatever workers there are; None keeps the former one.
+            price: credits of one image, if you know it and the service does not report it.
+            retry_failed: submit failed items again.
+            resubmit_uncertain: submit uncertain items again, with the same idempotency key. They may be billed
+                already.
+
+        Raises:
+            InvalidRequestError: an item is not valid, or an id was used for another request; or the batch was
+                cancelled; or an uncertain item's worker may still be alive (see `forget`).
+            LedgerError: the database cannot be reached.
+        """
+        batch = batch_id or f"batch-{secrets.token_hex(6)}"
+        if not _ID.fullmatch(batch):
+            raise InvalidRequestError(
+                f"batch_id={batch!r}: use letters, digits, '.', '_' and '-', at most 100"
+            )
+        for name, value in (("budget", budget), ("price", price)):
+            if value is not None and not (is_number(value) and value >= 0):
+                raise ConfigurationError(f"{name}={value!r}: give credits as a number, zero or more")
+        asked = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
+        async with self._connected() as connection:
+            if resubmit_uncertain:
+                await _check_senders(connection, batch)
+            made = await connection.execute(_MAKE, {"batch": batch, "budget": budget, "price": price})
+            if not made.rowcount:
+                raise _cancelled(batch)
+            enqueued = await enqueue(connection, batch, requests)
+            states = [state.value for state, is_asked in asked.items() if is_asked]
+            await connection.execute(_AGAIN, {"batch": batch, "states": states, "new": True})
+            await connection.execute("UPDATE batch SET sealed = true WHERE id = %s", (batch,))
+        await self._summon(batch)
+        return enqueued
+
+    def results(self, batch_id: str, *, after: str | None = None) -> AsyncIterator[ItemEnd]:
+        """The ends of the batch's items, as they come, until nothing is left to do; at a pause, until all sent
+        submits have ended. An item that is submitted again comes again.
+
+        It can be read any number of times, also at the same time, and by several programs.
+
+        Args:
+            batch_id: the batch.
+            after: the `cursor` of the last item that was read; None to begin.
+
+        Raises:
+            InvalidRequestError: (when iterating) there is no such batch.
+            LedgerError: (when iterating) the database cannot be reached.
+        """
+        return ends(self._database, batch_id, after)
+
+    async def status(self, batch_id: str) -> ClusterStatus:
+        """The state of a batch.
+
+        Raises:
+            InvalidRequestError: there is no such batch.
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            return await _status(connection, batch_id)
+
+    async def batches(self) -> list[str]:
+        """The names of all batches, the newest first.
+
+        Raises:
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            cursor = await connection.execute("SELECT id FROM batch ORDER BY created DESC, id")
+            return [batch for (batch,) in await cursor.fetchall()]
+
+    async def pause(self, batch_id: str) -> None:
+        """Send nothing more for this batch until `resume`. Submitted tasks continue to their ends.
+
+        Raises:
+            InvalidRequestError: there is no such batch, or it was cancelled.
+            LedgerError: the database cannot be reached.
+        """
+        await self._change(batch_id, "SET state = 'paused', reason = 'user', problem = 'it was paused'")
+
+    async def resume(self, batch_id: str, *, budget: float | None = None) -> None:
+        """Continue with a paused batch.
+
+        Args:
+            batch_id: the batch.
+            budget: a new budget; None keeps the former one.
+
+        Raises:
+            InvalidRequestError: there is no such batch, or it was cancelled.
+            LedgerError: the database cannot be reached.
+        """
+        await self._change(
+            batch_id,
+            "SET state = 'open', reason = NULL, problem = NULL, hint = NULL, stopped_models = '{}', "
+            "budget = coalesce(%(budget)s, budget)",
+            budget=budget,
+        )
+        await self._summon(batch_id)
+
+    async def cancel(self, batch_id: str) -> int:
+        """End a batch for good: no more of its items are claimed. Items that a worker has claimed before go to their
+        ends, are billed and delivered. Returns how many items are never sent.
+
+        Raises:
+            InvalidRequestError: there is no such batch.
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            cursor = await connection.execute(
+                "WITH ended AS (UPDATE batch SET state = 'cancelled', reason = NULL, problem = NULL WHERE id = %(batch)s "
+                "RETURNING id) UPDATE item SET ready = false FROM ended WHERE batch_id = ended.id AND ready "
+                "AND owner IS NULL AND NOT paid",
+                {"batch": batch_id},
+            )
+            left = cursor.rowcount
+            await _check_batch(connection, batch_id)
+        return left
+
+    async def forget(self, worker: int) -> None:
+        """Declare a worker dead whose process has ended without leaving. Then uncertain items of it may be submitted
+        again with `resubmit_uncertain`.
+
+        Be sure that its process has ended: a frozen one could wake up and send.
+
+        Raises:
+            InvalidRequestError: there is no such worker, or it sends heartbeats.
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            await forget(connection, worker)
+
+    async def aclose(self) -> None:
+        """Nothing is kept open between two calls, so there is nothing to close; for symmetry."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _change(self, batch: str, assignment: str, **values: Any) -> None:
+        async with self._connected() as connection:
+            cursor = await connection.execute(
+                f"UPDATE batch {assignment} WHERE id = %(batch)s AND state <> 'cancelled'".encode(),
+                {"batch": batch, **values},
+            )
+            if not cursor.rowcount:
+                await _check_batch(connection, batch)
+                raise _cancelled(batch)
+
+    async def _summon(self, batch: str) -> None:
+        async with _errors_of(self._database):
+            queue = make_queue(self._database)
+            async with queue.open_async():
+                await summon(queue, [batch])
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncGenerator[Connection]:
+        connection = await self._database.connect()
+        try:
+            async with _errors_of(self._database):
+                await check_version(connection)
+                yield connection
+        finally:
+            await connection.close()
+
+
+class Opening:
+    """A cluster that is being opened: `await` it, or use it with `async with`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cluster: Cluster | None = None
+
+    def __await__(self) -> Generator[Any, None, Cluster]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Cluster:
+        self._cluster = await self._open()
+        return self._cluster
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._cluster is not None:
+            await self._cluster.aclose()
+
+    async def _open(self) -> Cluster:
+        cluster = Cluster(self._database)
+        async with cluster._connected():  # noqa: SLF001 - of its own module
+            return cluster
+
+
+@contextlib.asynccontextmanager
+async def _errors_of(database: Database) -> AsyncGenerator[None]:
+    """Turn errors of the database into ours."""
+    import procrastinate  # noqa: PLC0415 - of an extra
+    import psycopg  # noqa: PLC0415 - of an extra
+
+    try:
+        yield
+    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
+        problem = first_line(error)
+    else:
+        return
+    raise LedgerError(f"the database {database} cannot be used: {problem}")
+
+
+def _cancelled(batch: str) -> InvalidRequestError:
+    return InvalidRequestError(f"batch {batch!r} was cancelled, which is final: submit it under another name")
+
+
+async def _check_batch(connection: Connection, batch: str) -> None:
+    cursor = await connection.execute("SELECT 1 FROM batch WHERE id = %s", (batch,))
+    if await cursor.fetchone() is None:
+        raise InvalidRequestError(f"there is no batch {batch!r} in the database")
+
+
+async def _check_senders(connection: Connection, batch: str) -> None:
+    """Refuse to submit uncertain items again whose worker could still wake up and send them."""
+    rows = await (await connection.execute(_BLOCKED, (batch,))).fetchall()
+    if rows:
+        workers = ", ".join(f"{worker} on {host} ({state})" for worker, host, state in rows)
+        raise InvalidRequestError(
+            f"uncertain items were sent by workers that may still wake up: {workers}. Be sure that their processes "
+            f"have ended, then run `foxapi cluster forget {rows[0][0]}`, and so on"
+        )
+
+
+async def _status(connection: Connection, batch: str) -> ClusterStatus:
+    cursor = await connection.execute(
+        "SELECT state, reason, problem, budget::float8 FROM batch WHERE id = %s", (batch,)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise InvalidRequestError(f"there is no batch {batch!r} in the database")
+    state, reason, problem, budget = row
+    totals = await statements.totals(connection, batch)
+    cursor = await connection.execute(
+        "SELECT key, task_id FROM second_task WHERE batch_id = %s ORDER BY noted", (batch,)
+    )
+    seconds = tuple((key, task_id) for key, task_id in await cursor.fetchall())
+    cursor = await connection.execute(
+        "SELECT id, host, worker.state, extract(epoch FROM now() - seen)::float8, count(item.key) FROM worker "
+        "LEFT JOIN item ON item.owner = worker.id AND item.batch_id = %s "
+        "GROUP BY worker.id HAVING worker.state = 'alive' OR count(item.key) > 0 ORDER BY worker.id",
+        (batch,),
+    )
+    workers = tuple(
+        WorkerStatus(number=number, host=host, state=state, silent=silent, items=items)
+        for number, host, state, silent, items in await cursor.fetchall()
+    )
+    return ClusterStatus(
+        batch_id=batch,
+        state=state,
+        reason=reason,
+        problem=problem,
+        counts={state.value: count for state, count in totals.counts.items()},
+        spent=totals.spent,
+        unpriced=totals.unpriced,
+        budget=budget,
+        second_tasks=seconds,
+        workers=workers,
+    )

@@ -1,0 +1,196 @@
+"""The PostgreSQL server of a cluster: its address, its connections, and whether it is still the same server.
+
+The password of the address is never shown: not in an error, not in a `repr`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from foxapi_async._errors import ConfigurationError, LedgerError
+from foxapi_async.cluster.schema import SCHEMA, VERSION
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+VARIABLE = "FOXAPI_DSN"
+
+_MISSING = "batches over PostgreSQL need the extra: pip install 'foxapi-async[cluster]'"
+
+CONNECT_SECONDS = 10
+
+# A dead connection is noticed after about so many milliseconds, and not after the two hours of TCP.
+_SILENCE = 20_000
+
+OLDEST = 15
+"""The oldest version of PostgreSQL that is supported."""
+
+_IDENTITY = """
+    SELECT (SELECT system_identifier FROM pg_control_system())::text,
+        CASE WHEN pg_is_in_recovery() THEN 'standby'
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END
+"""
+
+
+class OutdatedError(ConfigurationError):
+    """The tables have another version than this package knows."""
+
+
+@attrs.frozen(repr=False)
+class Database:
+    """A PostgreSQL server with a database for batches.
+
+    Args:
+        dsn: its address; default FOXAPI_DSN.
+
+    Raises:
+        ConfigurationError: there is no address, or it cannot be read, or the extra is not installed.
+    """
+
+    _settings: Mapping[str, Any]
+
+    @classmethod
+    def at(cls, dsn: str | None) -> Database:
+        """The database at this address."""
+        dsn = dsn or os.environ.get(VARIABLE)
+        if not dsn:
+            raise ConfigurationError(
+                f"no database: give its address as dsn= (--dsn), or in {VARIABLE}, such as "
+                "postgresql://user:password@host/name"
+            )
+        try:
+            from psycopg import ProgrammingError, conninfo  # noqa: PLC0415 - of an extra
+        except ImportError:
+            raise ConfigurationError(_MISSING) from None
+        try:
+            settings = conninfo.conninfo_to_dict(dsn)
+        except ProgrammingError:
+            settings = None
+        if settings is None:  # the error of psycopg quotes the address, with its password
+            raise ConfigurationError(
+                "the address of the database cannot be read: give postgresql://user:password@host/name, "
+                "with special characters of the password as %XX"
+            )
+        return cls(settings)
+
+    def __repr__(self) -> str:
+        return f"<Database {self}>"
+
+    def __str__(self) -> str:
+        given = self._settings
+        host, port = given.get("host", "localhost"), given.get("port", "5432")
+        return f"{given.get('dbname', given.get('user', 'postgres'))} at {host}:{port}"
+
+    def settings(self, *, worker: int = 0) -> dict[str, Any]:
+        """The settings of a connection, for `psycopg.connect`."""
+        options = (
+            f"-c search_path={SCHEMA} -c synchronous_commit=on -c timezone=UTC -c foxapi.worker={worker} "
+            f"-c idle_in_transaction_session_timeout=60000"
+        )
+        given = self._settings
+        return {
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": _SILENCE,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "application_name": "foxapi_async",
+            **given,
+            "options": f"{given.get('options', '')} {options}".strip(),
+        }
+
+    async def connect(self, *, worker: int = 0) -> Connection:
+        """A new connection, which commits each statement unless a transaction is begun.
+
+        Args:
+            worker: the number under which its changes are counted.
+
+        Raises:
+            LedgerError: the server cannot be reached, or refuses.
+        """
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                autocommit=True, **self.settings(worker=worker)
+            )
+        except psycopg.Error as error:
+            problem = first_line(error)
+        else:
+            connection.prepare_threshold = 2
+            return connection
+        raise LedgerError(f"cannot connect to the database {self}: {problem}")
+
+
+async def check_version(connection: Connection) -> None:
+    """Check that the tables are those that this package knows.
+
+    Raises:
+        ConfigurationError: the server is too old, there are no tables yet, or they are of another version.
+    """
+    if connection.info.server_version < OLDEST * 10_000:
+        found = connection.info.server_version // 10_000
+        raise ConfigurationError(f"the database is PostgreSQL {found}: {OLDEST} or newer is needed")
+    version = await version_of(connection)
+    if version < VERSION:
+        state = (
+            "has no tables yet" if version == 0 else f"has tables of version {version}, and this is {VERSION}"
+        )
+        raise OutdatedError(f"the database {state}: run `foxapi cluster migrate`")
+    if version > VERSION:
+        raise OutdatedError(
+            f"the tables of the database have version {version}, and this package knows {VERSION}: upgrade with "
+            "`pip install -U foxapi-async`"
+        )
+
+
+async def version_of(connection: Connection) -> int:
+    """The version of the tables; 0 if there are none.
+
+    Raises:
+        ConfigurationError: the user of the database may not read them.
+    """
+    import psycopg  # noqa: PLC0415 - of an extra
+
+    try:
+        cursor = await connection.execute("SELECT to_regclass('foxapi.meta') IS NOT NULL")
+        (is_there,) = await cursor.fetchone() or (False,)
+        if not is_there:
+            return 0
+        cursor = await connection.execute("SELECT value FROM foxapi.meta WHERE name = 'version'")
+        row = await cursor.fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        problem = first_line(error)
+    else:
+        return int(row[0]) if row else 0
+    raise ConfigurationError(
+        f"the database refuses: {problem}. A worker needs USAGE on the schema {SCHEMA}, and SELECT, INSERT, UPDATE "
+        "and DELETE on its tables"
+    )
+
+
+async def identity_of(connection: Connection) -> str:
+    """The identity of the server: it changes when a copy takes over, or a backup is restored.
+
+    Raises:
+        LedgerError: this server is a standby, which cannot be written.
+    """
+    cursor = await connection.execute(_IDENTITY)
+    system, timeline = await cursor.fetchone() or ("", "")
+    if timeline == "standby":
+        raise LedgerError(
+            "the database is a standby server, which only reads: give the address of the primary"
+        )
+    return f"{system}/{timeline}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message of the database, without its full stop."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

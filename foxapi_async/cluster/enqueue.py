@@ -1,0 +1,242 @@
+"""Puts the items of a batch into the database."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from foxapi_async._batch.budget import kind_of
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.keys import id_conflict
+from foxapi_async._batch.plan import BatchItems, keyed_items
+from foxapi_async._batch.record import (
+    WorkItem,
+    closing_record,
+    item_of,
+    opening_record,
+    request_in,
+    unanswered,
+)
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async.cluster.claims import kind_text
+from foxapi_async.cluster.input_files import store_files
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+_AT_ONCE = 10_000
+
+SHOWN_PROBLEMS = 20
+
+_INCOMING = """
+    CREATE TEMP TABLE incoming (
+        place bigint, key text, fingerprint text, kind text, model text, opening text
+    ) ON COMMIT DELETE ROWS
+"""
+_COPY = "COPY incoming FROM STDIN"
+_CONFLICTS = """
+    SELECT key FROM incoming JOIN item USING (key)
+    WHERE batch_id = %s AND item.fingerprint <> incoming.fingerprint ORDER BY incoming.place LIMIT 20
+"""
+_INSERT = """
+    WITH made AS (
+        INSERT INTO item (batch_id, place, key, fingerprint, kind, model)
+        SELECT %(batch)s, place, key, fingerprint, kind, model FROM incoming ORDER BY place
+        ON CONFLICT DO NOTHING RETURNING key
+    )
+    INSERT INTO request SELECT %(batch)s, key, opening FROM incoming JOIN made USING (key)
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Enqueued:
+    """What `Cluster.submit` has put into the database.
+
+    Attributes:
+        batch_id: the name of the batch.
+        added: how many items are new.
+        known: how many were there already; nothing is submitted again for them.
+    """
+
+    batch_id: str
+    added: int
+    known: int
+
+
+async def enqueue(connection: Connection, batch: str, given: BatchItems | InputFile) -> Enqueued:
+    """Put the items of a batch, which exists, into the database.
+
+    A list or a file is put in as a whole or not at all. Items of a generator are put in as they come, and may
+    be submitted while it still runs.
+
+    Raises:
+        InvalidRequestError: an item is not valid, or an id names another request than before.
+    """
+    await connection.execute(_INCOMING)
+    try:
+        if isinstance(given, list | tuple | InputFile):
+            async with connection.transaction():
+                return await _put_all(connection, batch, given)
+        return await _put_all(connection, batch, given)
+    finally:
+        await connection.execute("DROP TABLE IF EXISTS incoming")
+
+
+async def _put_all(connection: Connection, batch: str, given: BatchItems | InputFile) -> Enqueued:
+    added = count = 0
+    problems: list[str] = []
+    files: dict[str, str] = {}
+    async with contextlib.aclosing(_groups(given)) as groups:
+        async for group in groups:
+            wrong = [_problem(item, item.error) for item in group if item.error is not None]
+            problems += wrong[: SHOWN_PROBLEMS - len(problems)]
+            items = [item for item in group if item.key is not None]
+            count += len(items)
+            if not problems:
+                added += await _put(connection, batch, items, files)
+            elif not isinstance(given, list | tuple | InputFile) or len(problems) >= SHOWN_PROBLEMS:
+                break
+    if problems:
+        rest = "" if added == 0 else f" {added:,} items before them are in the batch already."
+        raise InvalidRequestError(
+            f"items are not valid, and were not enqueued.{rest}", problems=tuple(problems)
+        )
+    return Enqueued(batch_id=batch, added=added, known=count - added)
+
+
+def _problem(item: WorkItem, error: Exception) -> str:
+    text = str(error)
+    return text if text.startswith("line ") else f"item {item.index + 1}: {text}"
+
+
+async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem], None]:
+    """The items in larger groups: one COPY for each."""
+    group: list[WorkItem] = []
+    is_live = not isinstance(given, list | tuple | InputFile)
+    async with contextlib.aclosing(keyed_items(given)) as chunks:
+        async for chunk in chunks:
+            group += chunk
+            if len(group) >= (_AT_ONCE if not is_live else 1):
+                yield group
+                group = []
+    if group:
+        yield group
+
+
+async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], files: dict[str, str]) -> int:
+    """Put in items that are valid. Returns how many are new."""
+    async with connection.transaction():
+        rows = [await _row(connection, item, files) for item in items]
+        async with connection.cursor() as cursor:
+            async with cursor.copy(_COPY) as copy:
+                for row in rows:
+                    await copy.write_row(row)
+            await cursor.execute(_CONFLICTS, (batch,))
+            conflicts = [id_conflict(key, used=False, known=True) or "" for (key,) in await cursor.fetchall()]
+            if conflicts:
+                raise InvalidRequestError("nothing was enqueued", problems=tuple(conflicts))
+            await cursor.execute(_INSERT, {"batch": batch})
+            added = cursor.rowcount
+            await cursor.execute("DELETE FROM incoming")
+    return added
+
+
+async def _row(connection: Connection, item: WorkItem, files: dict[str, str]) -> tuple[object, ...]:
+    assert item.request is not None  # noqa: S101 - an item with a key has a request
+    opening = opening_record(item)
+    if local := item.request.local_files():
+        stored = await store_files(connection, local, files)
+        opening = json.dumps({**json.loads(opening), "files": stored})
+    return (
+        item.index,
+        item.key,
+        item.fingerprint,
+        kind_text(kind_of(item.request)),
+        item.request.model,
+        opening,
+    )
+
+
+_IMPORTED = """
+    CREATE TEMP TABLE imported (
+        key text, fingerprint text, place bigint, kind text, model text, state text, idempotency_key text,
+        task_id text, price numeric, record text, opening text
+    ) ON COMMIT DROP
+"""
+_IMPORT = """
+    WITH made AS (
+        INSERT INTO item (batch_id, key, fingerprint, place, kind, model, state, ready, idempotency_key, task_id,
+            price, record, ended)
+        SELECT %(batch)s, key, fingerprint, place, kind, model, state, state IN ('new', 'submitted', 'unsaved'),
+            idempotency_key, task_id, price, record, CASE WHEN record IS NOT NULL THEN pg_current_xact_id() END
+        FROM imported ON CONFLICT DO NOTHING RETURNING key
+    )
+    INSERT INTO request SELECT %(batch)s, key, opening FROM imported JOIN made USING (key)
+"""
+# Credits of earlier submits of items that were submitted again.
+_SUNK = "INSERT INTO tally VALUES (%s, -1, 'done', 0, %s) ON CONFLICT DO NOTHING"
+
+
+async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) -> int:
+    """Put the entries of a local ledger into a batch, in one transaction. Returns how many are new.
+
+    An item that was being submitted is uncertain. Spent credits stay spent. Items that are there already stay as they
+    are.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    totals = await ledger.totals()
+    priced = 0.0
+    async with connection.transaction(), connection.cursor() as cursor:
+        await cursor.execute(_IMPORTED)
+        async with cursor.copy("COPY imported FROM STDIN") as copy:
+            async for entry in ledger.entries():
+                priced += entry.price or 0.0
+                await copy.write_row(_imported_row(entry))
+        await cursor.execute(_IMPORT, {"batch": batch})
+        added = cursor.rowcount
+        if added and totals.spent > priced:
+            await cursor.execute(_SUNK, (batch, totals.spent - priced))
+    return added
+
+
+def _imported_row(entry: LedgerEntry) -> tuple[object, ...]:
+    recorded = json.loads(entry.opening or entry.record or "{}")
+    request = request_in(recorded)
+    state, record = entry.state, entry.record
+    if state is ItemState.SUBMITTING:
+        item = item_of(entry)
+        state = ItemState.UNCERTAIN
+        record = closing_record(
+            item,
+            state,
+            request=item.recorded_request,
+            task_id=None,
+            price=entry.price,
+            folder=Path(),
+            timings={},
+            error=unanswered(entry),
+        )
+    return (
+        entry.key,
+        entry.fingerprint,
+        recorded.get("index", 0),
+        None if request is None else kind_text(kind_of(request)),
+        (recorded.get("request") or {}).get("model"),
+        state.value,
+        entry.idempotency_key,
+        entry.task_id,
+        entry.price,
+        None if state in {ItemState.NEW, ItemState.SUBMITTED} else record,
+        json.dumps(
+            {name: recorded.get(name) for name in ("id", "index", "request", "extra") if name in recorded}
+        ),
+    )

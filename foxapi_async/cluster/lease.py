@@ -1,0 +1,44 @@
+"""The lease of a worker: for how long after its last heartbeat it may send."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import attrs
+
+LEASE_SECONDS = 30.0
+
+TAKEOVER = 2.0
+"""A worker is replaced after so many leases without a heartbeat."""
+
+
+def boot_time() -> float:
+    """Seconds on a clock that also counts while the machine sleeps, as far as the system has one."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+@attrs.define
+class Lease:
+    """The permission to send, renewed by each heartbeat. It counts from the moment when the heartbeat was asked for.
+
+    Args:
+        seconds: its length.
+    """
+
+    seconds: float = LEASE_SECONDS
+    _until: float = attrs.field(default=0.0, init=False)
+
+    def renew(self, asked: float) -> None:
+        """Renew it, after a heartbeat that was asked for at this boot time."""
+        self._until = max(self._until, asked + self.seconds)
+
+    def end(self) -> None:
+        """End it at once."""
+        self._until = 0.0
+
+    def is_valid(self) -> bool:
+        """Whether a request may still leave."""
+        return boot_time() < self._until

@@ -1,0 +1,77 @@
+"""The queue of summonses: "work on this batch". procrastinate distributes them and runs the periodic sweep.
+
+A summons decides nothing: a worker that gets one claims rows, and a summons too many does no harm. If one is
+lost, the sweep makes another, because it looks at the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from foxapi_async.cluster.database import Database
+
+if TYPE_CHECKING:
+    import procrastinate
+
+QUEUE = "foxapi"
+WORK = "foxapi.work"
+
+SWEEP = "* * * * * */5"
+"""When the sweep runs: every 5 seconds."""
+
+_STALLED_SECONDS = 60
+
+# It reports each job and each heartbeat. We report what they mean.
+logging.getLogger("procrastinate").addHandler(logging.NullHandler())
+
+
+def make_queue(
+    database: Database,
+    work: Callable[[str], Awaitable[bool]] | None = None,
+    sweep: Callable[[], Awaitable[Iterable[str]]] | None = None,
+) -> procrastinate.App:
+    """The queue, which must still be opened.
+
+    Args:
+        database: where it is.
+        work: begins to work on a batch. Returns whether this is new here: then others are summoned too.
+        sweep: returns the batches with items that have no worker.
+    """
+    import procrastinate  # noqa: PLC0415 - of an extra
+
+    connector = procrastinate.PsycopgConnector(
+        conninfo="", kwargs=database.settings(), min_size=1, max_size=4, timeout=30
+    )
+    queue = procrastinate.App(connector=connector)
+
+    @queue.task(name=WORK, queue=QUEUE)
+    async def begin(batch: str) -> None:
+        if work is not None and await work(batch):
+            await summon(queue, [batch])
+
+    if sweep is not None:
+        run = sweep
+
+        @queue.periodic(cron=SWEEP)
+        @queue.task(name="foxapi.sweep", queue=QUEUE, queueing_lock="foxapi.sweep", priority=10)
+        async def look(timestamp: int) -> None:  # noqa: ARG001 - the moment for which it was planned
+            for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED_SECONDS):
+                await queue.job_manager.finish_job_by_id_async(
+                    job_id=job.id or 0, status=procrastinate.jobs.Status.FAILED, delete_job=True
+                )
+            await summon(queue, await run())
+
+    return queue
+
+
+async def summon(queue: procrastinate.App, batches: Iterable[str]) -> None:
+    """Summon a worker to each of these batches, unless a summons waits already."""
+    from procrastinate.exceptions import AlreadyEnqueued  # noqa: PLC0415 - of an extra
+
+    task: Any = queue.tasks[WORK]
+    for batch in batches:
+        with contextlib.suppress(AlreadyEnqueued):
+            await task.configure(queueing_lock=f"foxapi:{batch}").defer_async(batch=batch)

@@ -1,0 +1,153 @@
+"""The workers of a cluster: each registers, sends heartbeats, and is replaced when they stop.
+
+A worker that was replaced never sends again under its number. Its running tasks are polled on by others. A
+submit of which it is unknown whether it left becomes uncertain, and is never sent again by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foxapi_async._batch.record import closing_record, item_of, unanswered
+from foxapi_async._errors import InvalidRequestError, LedgerError
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._version import __version__
+from foxapi_async.cluster.lease import TAKEOVER
+from foxapi_async.cluster.statements import ENTRIES, entry_of
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+_AT_ONCE = 500
+
+_LOST = """
+    UPDATE worker SET state = 'lost' WHERE id IN (
+        SELECT id FROM worker WHERE state = 'alive' AND seen < now() - make_interval(secs => lease * %s)
+        FOR UPDATE SKIP LOCKED
+    ) RETURNING id
+"""
+# Rows that were not sent, or whose task is known. What was being sent is handled by itself.
+_FREE = """
+    UPDATE item SET owner = NULL
+    WHERE owner IN (SELECT id FROM worker WHERE state <> 'alive') AND state <> 'submitting'
+"""
+_UNANSWERED = f"""
+    {ENTRIES.replace("SELECT", "SELECT batch_id,", 1).replace("WHERE batch_id = %(batch)s", "")}
+    WHERE state = 'submitting' AND owner IN (SELECT id FROM worker WHERE state <> 'alive')
+    LIMIT {_AT_ONCE} FOR UPDATE OF item SKIP LOCKED
+"""  # noqa: S608 - of constants
+_UNCERTAIN = """
+    UPDATE item SET state = 'uncertain', owner = NULL, ready = false, record = given.record,
+        changed = clock_timestamp(), ended = pg_current_xact_id()
+    FROM unnest(%(batch)s::text[], %(key)s::text[], %(record)s::text[]) AS given(batch, key, record)
+    WHERE batch_id = given.batch AND item.key = given.key AND state = 'submitting'
+"""
+
+
+async def register(connection: Connection, lease: float) -> int:
+    """Register this process as a worker. Returns its number."""
+    cursor = await connection.execute(
+        "INSERT INTO worker (host, pid, version, lease) VALUES (%s, %s, %s, %s) RETURNING id",
+        (platform.node(), os.getpid(), __version__, lease),
+    )
+    (worker,) = await cursor.fetchone() or (0,)
+    return int(worker)
+
+
+async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None:
+    """Send the heartbeat with this number.
+
+    Raises:
+        LedgerError: this worker was replaced, or the database has an older state than this worker knows.
+    """
+    cursor = await connection.execute(
+        "UPDATE worker SET seen = now(), beat = %s WHERE id = %s AND state = 'alive' AND beat = %s",
+        (beat, worker, beat - 1),
+    )
+    if cursor.rowcount:
+        return
+    cursor = await connection.execute("SELECT state FROM worker WHERE id = %s", (worker,))
+    row = await cursor.fetchone()
+    if row is not None and row[0] != "alive":
+        raise LedgerError(
+            f"worker {worker} was replaced, because the database did not hear of it for too long"
+        )
+    raise LedgerError(
+        "the database has lost what it knew about this worker: it has an older state than before"
+    )
+
+
+async def leave(connection: Connection, worker: int) -> None:
+    """Note that a worker has left: it sends nothing any more."""
+    await connection.execute("UPDATE worker SET state = 'left', seen = now() WHERE id = %s", (worker,))
+    await free_items(connection)
+
+
+async def forget(connection: Connection, worker: int) -> None:
+    """Declare a worker dead: its process has ended, so its uncertain submits may be sent again on request.
+
+    Raises:
+        InvalidRequestError: there is no such worker, or it still sends heartbeats.
+    """
+    async with connection.transaction():
+        cursor = await connection.execute(
+            "SELECT state, seen < now() - make_interval(secs => lease * %s) FROM worker WHERE id = %s FOR UPDATE",
+            (TAKEOVER, worker),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise InvalidRequestError(f"there is no worker {worker}: see `foxapi status` for their numbers")
+        state, is_silent = row
+        if state == "alive" and not is_silent:
+            raise InvalidRequestError(f"worker {worker} is alive: stop its process first")
+        await connection.execute(
+            "UPDATE worker SET state = 'dead' WHERE id = %s AND state <> 'left'", (worker,)
+        )
+    await free_items(connection)
+
+
+async def replace_lost(connection: Connection) -> list[int]:
+    """Replace the workers without a heartbeat: free their items. Returns their numbers."""
+    async with connection.transaction():
+        cursor = await connection.execute(_LOST, (TAKEOVER,))
+        lost = [worker for (worker,) in await cursor.fetchall()]
+    await free_items(connection)
+    return lost
+
+
+async def free_items(connection: Connection) -> None:
+    """Free the items of all workers that are not alive. A submit without an answer becomes uncertain."""
+    await connection.execute(_FREE)
+    while True:
+        async with connection.transaction():
+            cursor = await connection.execute(_UNANSWERED.encode())
+            rows = await cursor.fetchall()
+            if not rows:
+                return
+            await connection.execute(
+                _UNCERTAIN,
+                {
+                    "batch": [row[0] for row in rows],
+                    "key": [row[1] for row in rows],
+                    "record": [_uncertain_record(row[1:]) for row in rows],
+                },
+            )
+
+
+def _uncertain_record(row: Sequence[Any]) -> str:
+    entry = entry_of(row)
+    item = item_of(entry)
+    return closing_record(
+        item,
+        ItemState.UNCERTAIN,
+        request=item.recorded_request,
+        task_id=None,
+        price=entry.price,
+        folder=Path(),
+        timings={},
+        error=unanswered(entry),
+    )

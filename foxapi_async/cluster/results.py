@@ -1,0 +1,132 @@
+"""The ends of a batch's items, in an order in which none is skipped.
+
+Transactions become visible in another order than they began. So each end has the number of its transaction,
+and only ends of transactions before the oldest running one are read: no other can still come before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from foxapi_async._errors import InvalidRequestError
+from foxapi_async.cluster.database import Database
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+_AT_ONCE = 1000
+
+POLL_SECONDS = (0.2, 0.5, 1.0)
+"""Seconds between two reads while nothing new comes; the last one repeats."""
+
+_ENDS = f"""
+    SELECT ended::text, number, key, state, task_id, price::float8, record FROM item
+    WHERE batch_id = %(batch)s AND ended IS NOT NULL AND ended < pg_snapshot_xmin(pg_current_snapshot())
+        AND (ended, number) > (%(ended)s::xid8, %(number)s)
+    ORDER BY ended, number LIMIT {_AT_ONCE}
+"""  # noqa: S608 - of constants
+# Whether everything has ended: no item is left for a worker, and none has a worker.
+_IS_OVER = """
+    SELECT batch.sealed AND NOT EXISTS (
+        SELECT 1 FROM item WHERE batch_id = batch.id AND owner IS NOT NULL
+    ) AND NOT EXISTS (
+        SELECT 1 FROM item WHERE batch_id = batch.id AND ready AND owner IS NULL
+            AND (paid OR (batch.state = 'open' AND (model IS NULL OR model <> ALL(stopped_models))))
+    ), pg_snapshot_xmax(pg_current_snapshot())::text
+    FROM batch WHERE id = %s
+"""
+
+
+@attrs.frozen(kw_only=True)
+class ItemEnd:
+    """How an item of a batch in a database ended.
+
+    Attributes:
+        key: the item's id, or its counted key.
+        state: "done", "unsaved", "failed" or "uncertain".
+        task_id: its task; None if there is none.
+        credits: what it cost; None if unknown.
+        record: its line of the manifest, with its files, its request and its error.
+        cursor: continues after this item, as `after` of `Cluster.results`.
+    """
+
+    key: str
+    state: str
+    task_id: str | None
+    credits: float | None
+    record: Mapping[str, Any] = attrs.field(repr=False)
+    cursor: str
+
+
+async def ends(database: Database, batch: str, after: str | None) -> AsyncGenerator[ItemEnd, None]:
+    """The ends of a batch's items as they come, until nothing more can come.
+
+    Raises:
+        InvalidRequestError: there is no such batch, or the cursor is not one.
+        LedgerError: the database cannot be reached.
+    """
+    place = _place_of(after)
+    connection = await database.connect()
+    try:
+        waits = 0
+        until = None
+        while True:
+            # Asked first: what ends between the two questions is found by the second one.
+            if until is None and await _is_over(connection, batch):
+                until = await _next_transaction(connection)
+            cursor = await connection.execute(_ENDS, {"batch": batch, "ended": place[0], "number": place[1]})
+            rows = await cursor.fetchall()
+            for ended, number, key, state, task_id, price, record in rows:
+                place = ended, number
+                yield ItemEnd(
+                    key=key,
+                    state=state,
+                    task_id=task_id,
+                    credits=price,
+                    record=json.loads(record or "{}"),
+                    cursor=f"{ended}-{number}",
+                )
+            if rows:
+                waits = 0
+                continue
+            if until is not None and await _is_visible(connection, until):
+                return
+            await asyncio.sleep(POLL_SECONDS[min(waits, len(POLL_SECONDS) - 1)])
+            waits += 1
+    finally:
+        await connection.close()
+
+
+def _place_of(cursor: str | None) -> tuple[str, int]:
+    if cursor is None:
+        return "0", 0
+    ended, _, number = cursor.partition("-")
+    if ended.isdecimal() and number.isdecimal():
+        return ended, int(number)
+    raise InvalidRequestError(f"after={cursor!r}: give the `cursor` of an item, or None")
+
+
+async def _is_over(connection: Connection, batch: str) -> bool:
+    row = await (await connection.execute(_IS_OVER, (batch,))).fetchone()
+    if row is None:
+        raise InvalidRequestError(f"there is no batch {batch!r} in the database")
+    return bool(row[0])
+
+
+async def _next_transaction(connection: Connection) -> str:
+    (number,) = await (
+        await connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    ).fetchone() or ("0",)
+    return str(number)
+
+
+async def _is_visible(connection: Connection, until: str) -> bool:
+    """Whether all transactions before this one have ended."""
+    cursor = await connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::xid8", (until,))
+    (is_visible,) = await cursor.fetchone() or (False,)
+    return bool(is_visible)

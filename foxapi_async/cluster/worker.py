@@ -1,0 +1,400 @@
+"""A worker of a cluster: registers, sends heartbeats, and works on the batches for which it is summoned.
+
+It stops by itself if it was replaced, or if the database is another one: then others may work on its items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+
+from foxapi_async._batch.budget import Kind
+from foxapi_async._client.hooks import HookEvent, Throttled
+from foxapi_async._client.session import FoxSession
+from foxapi_async._errors import FoxError, LedgerError, RateLimitError
+from foxapi_async._listener import about, log
+from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
+from foxapi_async.cluster.database import Database, OutdatedError, check_version, first_line
+from foxapi_async.cluster.group_commit import RowWriter
+from foxapi_async.cluster.input_files import request_with_files
+from foxapi_async.cluster.lease import LEASE_SECONDS, Lease, boot_time
+from foxapi_async.cluster.ledger import PostgresLedger
+from foxapi_async.cluster.queue import make_queue, summon
+from foxapi_async.cluster.registration import leave, register, replace_lost, send_heartbeat
+from foxapi_async.cluster.shared_rate import LeasedRate
+from foxapi_async.cluster.spool import Spool, SpooledId
+from foxapi_async.cluster.work import WorkerBatch
+from foxapi_async.models import GenerationRequest
+
+if TYPE_CHECKING:
+    from foxapi_async._http.account import Account
+    from foxapi_async.cluster.database import Connection
+
+BEATS = 6
+"""Heartbeats in the time of one lease."""
+
+RETRY_SECONDS = 2.0
+
+_BIND = """
+    UPDATE batch SET account = %(account)s, base_url = %(url)s
+    WHERE id = %(batch)s AND (account IS NULL OR account = %(account)s) RETURNING price::float8
+"""
+_PAUSE = """
+    UPDATE batch SET state = 'paused', reason = %s, problem = %s, hint = %s WHERE id = %s AND state = 'open'
+"""
+_STOP_MODEL = """
+    UPDATE batch SET stopped_models = array_append(stopped_models, %s)
+    WHERE id = %s AND NOT %s = ANY(stopped_models)
+"""
+_HOLD = """
+    INSERT INTO account (id, held_until, held_by, problem)
+    VALUES (%(account)s, now() + make_interval(secs => %(seconds)s), %(worker)s, %(problem)s)
+    ON CONFLICT (id) DO UPDATE SET
+        held_until = excluded.held_until, held_by = excluded.held_by, problem = excluded.problem
+    WHERE account.held_until IS NULL OR account.held_until < excluded.held_until
+"""
+_HELD = """
+    SELECT extract(epoch FROM held_until - now())::float8, problem FROM account
+    WHERE id = %s AND held_by <> %s AND held_until > now()
+"""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerOptions:
+    """The options of a worker.
+
+    Attributes:
+        out: the folder for the images; each batch has a folder of its own below it.
+        concurrency: the most items of a batch in flight.
+        rate: submits per second of all workers of the account together; None for no limit.
+        lease: seconds for which a heartbeat allows this worker to send. After twice this time without a
+            heartbeat it is replaced.
+        until_done: whether it stops when no batch has items to claim.
+    """
+
+    out: Path
+    concurrency: int = 300
+    rate: float | None = None
+    lease: float = LEASE_SECONDS
+    until_done: bool = False
+
+
+def account_of(account: Account) -> str:
+    """The name of an account in the database: a hash of its key and of the service's address, which shows neither."""
+    parts = urlsplit(account.base_url)
+    text = f"{parts.scheme}://{parts.netloc}\n{account.key}".lower()
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Worker:
+    """A worker in this process. `run` returns when it is stopped.
+
+    Args:
+        database: of the cluster.
+        fox: an open session.
+        options: its options.
+
+    Attributes:
+        fault: why it stopped by itself; None if it did not.
+        number: its number in the database; 0 before it is registered.
+    """
+
+    def __init__(self, database: Database, fox: FoxSession, options: WorkerOptions) -> None:
+        self.fault: FoxError | None = None
+        self.number = 0
+        self._database = database
+        self._options = options
+        self._engine, _, self._timeout = fox._for_series(options.concurrency)  # noqa: SLF001 - a part of the same package
+        self._account = account_of(fox._account)  # noqa: SLF001 - as above
+        self._url = fox._account.base_url  # noqa: SLF001 - as above
+        self._lease = Lease(options.lease)
+        self._rate: LeasedRate | None = None
+        self._stopping = asyncio.Event()
+        self._batches: dict[str, tuple[WorkerBatch, asyncio.Task[None]]] = {}
+        self._ledgers: dict[str, PostgresLedger] = {}
+        self._strangers: set[str] = set()
+        self._control: Connection | None = None
+        self._turn = asyncio.Lock()  # one transaction at a time on that connection
+        self._writer: RowWriter | None = None
+        self._beat = 0
+        self._holds: list[tuple[float, str]] = []
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions have changed items."""
+        return 0 if self._writer is None else self._writer.transactions
+
+    def take(self, event: HookEvent) -> None:
+        """Take a notice of the session: a refusal that holds all submits back is shared with the other workers."""
+        if isinstance(event, Throttled) and event.what == "submit" and event.error is not None:
+            self._holds.append((event.seconds, event.error.what_happened))
+
+    def stop(self) -> None:
+        """Claim nothing more, wait for the answers to sent submits, hand everything else back, and leave."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`.
+
+        Raises:
+            FoxError: the worker cannot begin, was replaced, or its package is too old for the tables.
+        """
+        options = self._options
+        self._control = await self._database.connect()
+        try:
+            await check_version(self._control)
+            self.number = await register(self._control, options.lease)
+            spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
+            self._writer = RowWriter(self._database, self.number, spool, self._stop_on, self._held_ids)
+            await self._writer.open()
+            await self._send_heartbeat()
+            if options.rate is not None:
+                self._rate = LeasedRate(self._engine.api.submit_rate, options.rate)
+                self._engine.api.limit_submits(self._rate)
+            try:
+                async with self._beating():
+                    await self._work_until_stopped()
+            finally:
+                await self._finish()
+        finally:
+            if not self._control.closed:
+                await self._control.close()
+        if self.fault is not None:
+            raise self.fault
+
+    def _stop_on(self, fault: FoxError) -> None:
+        """Stop, because this worker may not send any more."""
+        if self.fault is None:
+            self.fault = fault
+            self._lease.end()
+            log.error("worker %d stops: %s", self.number, fault, extra=about("worker_stopped"))
+        self._stopping.set()
+
+    async def _work_until_stopped(self) -> None:
+        """Take summonses until the worker is stopped. If the queue fails, begin again."""
+        import procrastinate  # noqa: PLC0415 - of an extra
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        while not self._stopping.is_set():
+            queue = make_queue(self._database, self._begin, self._sweep)
+            try:
+                async with queue.open_async():
+                    await summon(queue, await self._sweep())
+                    taking = asyncio.create_task(
+                        queue.run_worker_async(
+                            queues=["foxapi"],
+                            wait=True,
+                            install_signal_handlers=False,
+                            delete_jobs="always",
+                            fetch_job_polling_interval=2.0,
+                            name=f"foxapi worker {self.number}",
+                        )
+                    )
+                    stopping = asyncio.create_task(self._stopping.wait())
+                    await asyncio.wait([taking, stopping], return_when=asyncio.FIRST_COMPLETED)
+                    for task in (taking, stopping):
+                        task.cancel()
+                    await asyncio.wait([taking, stopping])
+            except (
+                psycopg.Error,
+                procrastinate.exceptions.ProcrastinateException,
+                OSError,
+                TimeoutError,
+            ) as error:
+                log.warning(
+                    "the queue cannot be reached: %s", first_line(error), extra=about("database_lost")
+                )
+            if not self._stopping.is_set():
+                await self._pause(RETRY_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _finish(self) -> None:
+        """Wait for the answers to sent submits, write everything, and leave."""
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        tasks = [task for _, task in self._batches.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        assert self._writer is not None  # noqa: S101 - it was opened before
+        await self._writer.close()
+        if self.fault is None or isinstance(self.fault, OutdatedError):
+            with contextlib.suppress(psycopg.Error, LedgerError):
+                async with self._controlling() as connection:
+                    await leave(connection, self.number)
+
+    def _held_ids(self) -> list[SpooledId]:
+        return [spooled for ledger in self._ledgers.values() for spooled in ledger.accepted.values()]
+
+    # The connection for claims and heartbeats.
+
+    @contextlib.asynccontextmanager
+    async def _controlling(self) -> AsyncGenerator[Connection]:
+        async with self._turn:
+            assert self._control is not None  # noqa: S101 - the worker runs
+            if self._control.broken or self._control.closed:
+                self._control = await self._database.connect()
+            yield self._control
+
+    @contextlib.asynccontextmanager
+    async def _beating(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self._beat_until_cancelled(), name="foxapi heartbeats")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _beat_until_cancelled(self) -> None:
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        while True:
+            await asyncio.sleep(self._options.lease / BEATS)
+            try:
+                await self._send_heartbeat()
+            except (psycopg.Error, OSError) as error:
+                log.warning("a heartbeat failed: %s", first_line(error), extra=about("database_lost"))
+            except LedgerError as error:
+                if self._control is not None and not self._control.closed:
+                    self._stop_on(error)
+
+    async def _send_heartbeat(self) -> None:
+        """Send a heartbeat, and read what concerns this worker: the states of its batches, and the account."""
+        async with self._controlling() as connection:
+            asked = boot_time()
+            await send_heartbeat(connection, self.number, self._beat + 1)
+            self._beat += 1
+            self._lease.renew(asked)
+            await self._share_holds(connection)
+            if self._rate is not None:
+                seconds = 2 * self._options.lease / BEATS
+                await self._rate.renew(
+                    connection, self._account, self.number, seconds, wanted=bool(self._batches)
+                )
+            cursor = await connection.execute(
+                "SELECT id FROM batch WHERE id = ANY(%s) AND state = 'paused'", (list(self._batches),)
+            )
+            for (batch,) in await cursor.fetchall():
+                if batch in self._batches:
+                    self._batches[batch][0].stop()
+
+    async def _share_holds(self, connection: Connection) -> None:
+        """Report the holds of this worker, and obey those of the others."""
+        if (hold := self._engine.submitter.hold) is not None:
+            self._holds.append((2 * self._options.lease / BEATS, hold.what_happened))
+        holds, self._holds = self._holds, []
+        if holds:
+            seconds, problem = max(holds)
+            values = {"account": self._account, "seconds": seconds, "worker": self.number, "problem": problem}
+            await connection.execute(_HOLD, values)
+        cursor = await connection.execute(_HELD, (self._account, self.number))
+        row = await cursor.fetchone()
+        if row is not None:
+            now = asyncio.get_running_loop().time()
+            refusal = RateLimitError(f"another worker was refused: {row[1]}", status=429)
+            if self._engine.api.submits.next_allowed(now) < now + row[0]:
+                self._engine.api.submits.hold(now + row[0], refusal)
+
+    # The work.
+
+    async def _sweep(self) -> list[str]:
+        """Replace workers without a heartbeat, and find the batches that have items without a worker."""
+        async with self._controlling() as connection:
+            for worker in await replace_lost(connection):
+                log.warning(
+                    "worker %d sends no heartbeats: its items are free, and submits without an answer are uncertain",
+                    worker,
+                    extra=about("worker_lost"),
+                )
+            batches = await has_work(connection)
+        if self._options.until_done and not batches and not self._batches:
+            self.stop()
+        return batches
+
+    async def _begin(self, batch: str) -> bool:
+        """Begin to work on a batch. Returns False if this worker already does, or cannot."""
+        if batch in self._batches or batch in self._strangers or self._stopping.is_set():
+            return False
+        async with self._controlling() as connection:
+            values = {"account": self._account, "url": self._url, "batch": batch}
+            row = await (await connection.execute(_BIND, values)).fetchone()
+        if row is None:
+            self._strangers.add(batch)
+            log.warning(
+                "batch %s belongs to another key, or to another service than %s: this worker leaves it to others",
+                batch,
+                self._url,
+                extra=about("batch_of_others"),
+            )
+            return False
+        assert self._writer is not None  # noqa: S101 - the worker runs
+        ledger = self._ledgers.setdefault(batch, PostgresLedger(self._writer, batch))
+        work = WorkerBatch(
+            self._engine,
+            ledger,
+            self._options.out / batch,
+            self._options.concurrency,
+            self._timeout,
+            self._lease.is_valid,
+            row[0],
+        )
+        task = self._engine.spawn(self._work_on(batch, work))
+        self._batches[batch] = work, task
+        task.add_done_callback(lambda _: self._batches.pop(batch, None))
+        async with self._controlling() as connection:
+            return bool(await has_work(connection, [batch]))
+
+    async def _work_on(self, batch: str, work: WorkerBatch) -> None:
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        try:
+            await work.run(
+                partial(self._claim, batch), partial(self._request, batch), partial(self._stop_model, batch)
+            )
+            if work.paused is not None and self.fault is None:
+                paused = work.paused
+                hint = None if paused.hint is None else paused.hint.value
+                async with self._controlling() as connection:
+                    await connection.execute(_PAUSE, (paused.reason, paused.what_happened, hint, batch))
+        except OutdatedError as error:
+            self._stop_on(error)
+        except (FoxError, psycopg.Error, OSError) as error:
+            log.warning(
+                "the work on batch %s was interrupted: %s",
+                batch,
+                first_line(error),
+                extra=about("database_lost"),
+            )
+
+    async def _claim(self, batch: str, room: int, learned: Mapping[Kind, float | None]) -> Claim:
+        if self._stopping.is_set():
+            return Claim([], "open")
+        async with self._controlling() as connection:
+            cursor = await connection.execute(_HELD, (self._account, self.number))
+            is_held = await cursor.fetchone() is not None
+            return await claim(connection, self.number, batch, room, new=not is_held, learned=learned)
+
+    async def _request(self, batch: str, claimed: ClaimedItem) -> GenerationRequest:
+        fields, files = claimed.request
+        async with self._controlling() as connection:
+            return await request_with_files(connection, fields, files, self._options.out / batch)
+
+    def _stop_model(self, batch: str, model: str) -> None:
+        async def stop() -> None:
+            async with self._controlling() as connection:
+                await connection.execute(_STOP_MODEL, (model, batch, model))
+
+        self._engine.spawn(stop())
