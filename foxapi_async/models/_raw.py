@@ -85,6 +85,10 @@ class RawRequest(GenerationRequest):
         return attrs.evolve(self, params={**self.params, **changes})
 
 
+# The names and numbers that lead to a value.
+_Place = tuple[object, ...]
+
+
 def _prompt_problems(prompt: object) -> list[str]:
     if not isinstance(prompt, str) or not prompt.strip():
         return [
@@ -104,37 +108,45 @@ def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, An
     ]
     copied: dict[str, Any] = {}
     for key, value in params.items():
-        if _check_name(key, "", problems):
-            copied[key] = _copy(value, f"[{shown(key)}]", problems, files=key in _KINDS["images"])
+        if _check_name(key, (), problems):
+            copied[key] = _copy(value, (key,), problems, files=key in _KINDS["images"])
     return copied
 
 
-def _copy(value: FieldValue, where: str, problems: list[str], depth: int = 0, *, files: bool = False) -> Any:
+def _copy(value: FieldValue, place: _Place, problems: list[str], *, files: bool = False) -> Any:
     """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
-    if depth > _DEEPEST:
-        problems.append(FieldProblem("params", f"{where}: nested too deeply"))
+    kind = type(value)
+    if value is None or kind is int or kind is bool or (isinstance(value, str) and is_sendable(value)):
+        return value
+    if len(place) > _DEEPEST + 1:
+        problems.append(FieldProblem("params", f"{_where(place)}: nested too deeply"))
     elif isinstance(value, Mapping):
         return {
-            key: _copy(item, f"{where}[{shown(key)}]", problems, depth + 1)
+            key: _copy(item, (*place, key), problems)
             for key, item in value.items()
-            if _check_name(key, where, problems)
+            if _check_name(key, place, problems)
         }
     elif isinstance(value, list | tuple):
         return [
-            item
-            if files and isinstance(item, os.PathLike)
-            else _copy(item, f"{where}[{place}]", problems, depth + 1)
-            for place, item in enumerate(value)
+            item if files and isinstance(item, os.PathLike) else _copy(item, (*place, number), problems)
+            for number, item in enumerate(value)
         ]
     elif fault := _fault(value):
-        problems.append(FieldProblem("params", f"{where}={shown(value)}: {fault}"))
+        problems.append(FieldProblem("params", f"{_where(place)}={shown(value)}: {fault}"))
     return value
 
 
-def _check_name(key: object, where: str, problems: list[str]) -> bool:
+def _where(place: _Place) -> str:
+    """The place in words. It is made only for a fault: most values have none."""
+    return "".join(f"[{shown(key)}]" for key in place)
+
+
+def _check_name(key: object, place: _Place, problems: list[str]) -> bool:
     good = isinstance(key, str) and is_sendable(key)
     if not good:
-        problems.append(FieldProblem("params", f"{where}: the field name {shown(key)} must be a text"))
+        problems.append(
+            FieldProblem("params", f"{_where(place)}: the field name {shown(key)} must be a text")
+        )
     return good
 
 
