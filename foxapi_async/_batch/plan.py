@@ -61,8 +61,8 @@ class WorkPlan:
     _stopped_models: set[str] = attrs.field(factory=set[str], init=False)
     # How many tasks of earlier runs have no answer yet in this run.
     _awaited: int = attrs.field(default=0, init=False)
-    # Items to submit again, because the service no longer knows their tasks.
-    _unknown: list[WorkItem] = attrs.field(factory=list[WorkItem], init=False)
+    # By key, the items to submit again, because the service no longer knows their tasks.
+    _unknown: dict[str, WorkItem] = attrs.field(factory=dict[str, WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
         """First the `ended` outcomes, then the paid tasks whose images are not saved yet, then the new items."""
@@ -93,7 +93,7 @@ class WorkPlan:
 
     def note_unknown(self, resubmission: WorkItem) -> None:
         """Submit this item at the end, because the service no longer knows its task."""
-        self._unknown.append(resubmission)
+        self._unknown[resubmission.key or ""] = resubmission
 
     def note_end(self, item: WorkItem, state: ItemState | None) -> None:
         """Note that the work on an item has ended; see `WorkSource`."""
@@ -106,12 +106,13 @@ class WorkPlan:
             async for chunk in chunks:
                 self.count += len(chunk)
                 for item in await self._remaining(chunk):
-                    yield item
+                    if item.key not in self._unknown:
+                        yield item
         if ItemState.UNCERTAIN in self._again:
             while self._awaited:
                 self._changed.clear()
                 await self._changed.wait()
-            for item in self._unknown:
+            for item in self._unknown.values():
                 yield item
 
     async def _remaining(self, items: Sequence[WorkItem]) -> list[WorkItem]:

@@ -225,8 +225,9 @@ class BatchWork:
             and run.item.entry.state is ItemState.SUBMITTED
             and (resubmission := resubmission_of(run.item)) is not None
         ):
-            await run.note_error(ItemState.UNCERTAIN, error)
+            # First, because the plan may read the input just now: as an uncertain item there it would be sent, too.
             self._source.note_unknown(resubmission)
+            await run.note_error(ItemState.UNCERTAIN, error)
             return ItemState.UNCERTAIN, None
         self._unknown += 1
         handles = self.pipeline.handles.values()

@@ -220,6 +220,22 @@ async def test_an_unknown_task_is_sent_again_with_its_key(tmp_path):
     assert [record["status"] for record in records(tmp_path)] == ["uncertain", "done"]
 
 
+async def test_unknown_tasks_are_sent_again_once(tmp_path):
+    """Each is sent again once, also if the input is read while they are found to be unknown."""
+    async with Emulator(seconds=60) as emulator:
+        await run_batch(emulator, smalls(4), tmp_path, session=SHORT, max_in_flight=4)
+        seen = await run_batch(
+            emulator,
+            smalls(5),
+            tmp_path,
+            resubmit_uncertain=True,
+            max_in_flight=4,
+            begin=forgetful(emulator),
+        )
+
+    assert (seen.raised, seen.states, seen.posts) == (None, (5, 0, 0, 0), 5)
+
+
 async def test_an_unknown_task_with_a_local_file_is_sent_again(tmp_path):
     """The whole request is sent again, with its local file, and without the input."""
     picture = tmp_path / "fox.gif"
