@@ -12,6 +12,7 @@ database_back        the database of a cluster can be written again
 database_lost        the database of a cluster cannot be written, and nothing is sent
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
+emulator_ended       tasks of the folder ended with the emulator of an earlier command
 estimates_unsaved    the estimates could not be written
 files_outside        lines of a batch name files outside the folder of the input
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
@@ -59,6 +60,7 @@ LogEvent = Literal[
     "database_lost",
     "edge_polls",
     "empty_input",
+    "emulator_ended",
     "estimates_unsaved",
     "files_outside",
     "generate_cancelled",

@@ -22,6 +22,8 @@ from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedLog, known_part, mark_of
+from foxapi_async._listener import about, log
+from foxapi_async._wire.texts import counted
 
 LEDGER = "ledger.sqlite"
 MANIFEST = "manifest.jsonl"
@@ -83,7 +85,8 @@ class BatchFolder:
         """The folder `out`, for this run only.
 
         Raises:
-            InvalidRequestError: it was begun with the emulator and this is the service, or the other way round.
+            InvalidRequestError: it was begun with the emulator and this is the service, or the other way round; or
+                it needs images of an emulator that has ended.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
                 a file of it is a link; or the disk is full.
         """
@@ -218,6 +221,8 @@ async def _check_service(
         raise InvalidRequestError(
             f"{out}: the ledger of the emulator's batch cannot be made again", hint=Hint.OTHER_FOLDER
         )
+    if terms.emulated:
+        _report_lost_tasks(out, counts, terms)
     known = await ledger.meta(_ORIGIN)
     # A refused item was not sent, so a wrong address may be corrected.
     is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
@@ -226,6 +231,24 @@ async def _check_service(
             f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: only the first "
             "one knows the ids of its tasks. Nothing was sent",
             hint=Hint.OTHER_ORIGIN,
+        )
+
+
+def _report_lost_tasks(out: Path, counts: Mapping[ItemState, int], terms: Terms) -> None:
+    """Report the tasks that ended with the emulator of an earlier command. A batch submits them again."""
+    if counts[ItemState.UNSAVED] and not terms.page:
+        images = counted(counts[ItemState.UNSAVED], "item")
+        raise InvalidRequestError(
+            f"{out} has {images} that an earlier run made and could not save: the images ended with its emulator. "
+            "Nothing was billed",
+            hint=Hint.OTHER_FOLDER,
+        )
+    if counts[ItemState.SUBMITTED]:
+        log.warning(
+            "%s of an earlier run ended with its emulator, and nothing was billed%s",
+            counted(counts[ItemState.SUBMITTED], "task"),
+            "" if terms.page else ": the emulator of this run gets them again",
+            extra=about("emulator_ended"),
         )
 
 

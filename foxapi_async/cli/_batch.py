@@ -76,7 +76,7 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
             else await _remaining(
                 file,
                 ledger,
-                states_again(retry_failed=args.retry_failed, resubmit_uncertain=args.resubmit_uncertain),
+                states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args)),
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
@@ -94,6 +94,11 @@ def _limits_of(args: Namespace) -> dict[str, Any]:
         "room": args.max_in_flight or DEFAULT_IN_FLIGHT,
         "submits_per_second": args.submits_per_second,
     }
+
+
+def _resubmits(args: Namespace) -> bool:
+    """Whether items without an answer are sent again. An emulator bills nothing, and its tasks end with its command."""
+    return bool(args.resubmit_uncertain or args.emulator)
 
 
 def expectation_words(expectation: Expectation) -> str:
@@ -195,7 +200,7 @@ class BatchCommand:
             max_in_flight=args.max_in_flight,
             budget=args.budget,
             price=args.price,
-            resubmit_uncertain=args.resubmit_uncertain,
+            resubmit_uncertain=_resubmits(args),
             retry_failed=args.retry_failed,
             other_origin=args.other_origin,
             rebuild_ledger=args.rebuild_ledger,
@@ -316,7 +321,9 @@ class BatchCommand:
         """Report the state after an early end, and how to continue; after a used budget, with a larger one."""
         self._screen.error(f"stopped: {why}")
         if self._args.emulator:
-            self._screen.note("the emulator's tasks end here, nothing was billed")
+            self._screen.note(
+                "the emulator's tasks end here, nothing was billed; the same command makes them again"
+            )
             return
         with contextlib.suppress(LedgerError):  # there is no ledger yet, or its fault stopped the run
             status = await read_status(self._batch.out)

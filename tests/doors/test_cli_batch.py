@@ -428,12 +428,47 @@ def test_a_second_signal_leaves_at_once(foxapi, service):
 
 
 def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
-    """With --emulator there is nothing to continue."""
+    """With --emulator no task goes on. The same command makes them again."""
     interrupt_after(1.0)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--emulator", "--emulator-seconds", "60")
 
     assert 130 == code
-    assert err.endswith("foxapi: the emulator's tasks end here, nothing was billed\n")
+    assert err.endswith(
+        "foxapi: the emulator's tasks end here, nothing was billed; the same command makes them again\n"
+    )
+
+
+def test_an_interrupted_emulator_run_is_made_again(foxapi):
+    """The tasks ended with the first emulator. The same command says so once, and submits them to its own emulator."""
+    words = ("batch", write("p.jsonl", *foxes(5)), "--emulator", "--max-in-flight", "4")
+    interrupt_after(1.0)
+    stopped, _, _ = foxapi(*words, "--emulator-seconds", "60")
+    code, _, err = foxapi(*words, "--emulator-seconds", "0.1")
+
+    assert (130, 0) == (stopped, code)
+    assert err.splitlines()[1] == (
+        "foxapi: 4 tasks of an earlier run ended with its emulator, and nothing was billed: "
+        "the emulator of this run gets them again"
+    )
+    assert "foxapi: 5 done" in err
+    assert "not found" not in err
+    assert {"done"} == {line["status"] for line in {line["id"]: line for line in manifest()}.values()}
+
+
+def test_unsaved_images_of_an_ended_emulator(foxapi):
+    """They cannot be saved any more: the folder is refused in one line."""
+    words = ("batch", write("p.jsonl", *foxes(1)), *FAST)
+    foxapi(*words)
+    with contextlib.closing(sqlite3.connect("out/ledger.sqlite")) as connection:
+        connection.execute("UPDATE item SET state='unsaved'")
+        connection.commit()
+    code, _, err = foxapi(*words)
+
+    assert 2 == code
+    assert err.partition("\n")[2] == (
+        "foxapi: out has 1 item that an earlier run made and could not save: the images ended with its emulator. "
+        "Nothing was billed; choose another --out\n"
+    )
 
 
 def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):

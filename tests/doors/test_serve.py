@@ -468,6 +468,21 @@ async def test_a_restart_shows_and_continues(tmp_path):
         assert 2 == emulator.billed
 
 
+async def test_tasks_of_an_ended_emulator(tmp_path, caplog):
+    """A page of the command's emulator says after a restart how many tasks ended with the first one."""
+    for _ in range(2):
+        async with (
+            Emulator(seconds=60) as emulator,
+            session_at(emulator) as fox,
+            PageService.opened(fox, tmp_path, emulated=True) as service,
+        ):
+            await service.submit(fox_request())
+
+    assert ["1 task of an earlier run ended with its emulator, and nothing was billed"] == [
+        record.getMessage() for record in caplog.records if record.event == "emulator_ended"
+    ]
+
+
 async def test_what_was_being_submitted_is_uncertain(quick, tmp_path):
     """A submit that a killed server was sending is shown as uncertain, and is not sent again."""
     await left_submitting(tmp_path / "page")
