@@ -56,7 +56,8 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.OTHER_FOLDER: "choose another folder",
     Hint.OTHER_NAME: "give a file name, or use result.save(directory)",
     Hint.OTHER_ORIGIN: "go back to that address, or set other_origin=True",
-    Hint.OVERWRITE: "save elsewhere, or with overwrite=True",
+    Hint.OVERWRITE: "the image is made and paid for: save it under another path, or with overwrite=True; a later program "
+    "gets it with attach() and the task id, without another bill",
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with rebuild_ledger=True",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
     Hint.RESUME_SUBMITS: "FoxSession.resume() allows all",

@@ -104,6 +104,10 @@ async def test_an_existing_file_is_refused_before_anything_is_fetched(emulator, 
         with pytest.raises(DownloadError, match="exists already") as caught:
             await saving
         assert ("yes", result.task_id) == (caught.value.charged, caught.value.task_id)
+        assert str(caught.value).endswith(
+            "; the image is made and paid for: save it under another path, or with overwrite=True; a later program "
+            "gets it with attach() and the task id, without another bill"
+        )
     assert [] == files_of(emulator)
     await result.images[0].save(tmp_path / "fox.png", overwrite=True)
     assert b"mine" != (tmp_path / "fox.png").read_bytes()
