@@ -10,12 +10,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foxapi_async._errors import ConfigurationError, InvalidRequestError
+from foxapi_async._errors import ConfigurationError, InvalidRequestError, NotFoundError
 from foxapi_async._http.account import DEFAULT_BASE_URL
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits, _requests
 from foxapi_async.cli._fields import model_lines, model_objects
+from foxapi_async.cli._messages import report as report_error
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import GenerationRequest
 
@@ -102,15 +103,20 @@ def batch(args: Namespace, screen: Screen) -> int:
 
 def status(args: Namespace, screen: Screen) -> int:
     """Show a task, or a batch, once."""
-    if (folder := Path(args.id)).is_dir():
+    if os.path.isdir(args.id):  # noqa: PTH112 - Path.is_dir raises if the name is too long
         from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, which only batches need
 
-        return _run(show_status(folder, screen), screen)
-    check_task_id(args.id)
-    screen.note(f"asking {_requests.read_service(args)}")
+        return _run(show_status(_requests.read_batch_folder(args.id), screen), screen)
+    service, no_folder = _requests.read_task(args)
+    screen.note(f"asking {service}{no_folder and f' for a task: {no_folder}'}")
 
     async def work(_: TaskCommand, fox: FoxSession) -> int:
-        snapshot = await fox.fetch(args.id)
+        try:
+            snapshot = await fox.fetch(args.id)
+        except NotFoundError as error:
+            unknown = f"{no_folder}, and the service has no such task" if no_folder else ""
+            code = report_error(error, screen, about=unknown, debug=args.debug)
+            return _exits.USAGE if no_folder else code
         screen.line(_snapshot_line(snapshot))
         screen.data(_snapshot_object(snapshot))
         return _exits.DONE
@@ -122,7 +128,7 @@ def report(args: Namespace, screen: Screen) -> int:
     """Make the page of a batch."""
     from foxapi_async.report import write_report  # noqa: PLC0415 - only batches need it
 
-    path = write_report(Path(args.out))
+    path = write_report(_requests.read_batch_folder(args.out))
     screen.line(str(path))
     screen.data({"path": str(path)})
     return _exits.DONE

@@ -15,6 +15,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread, part_file
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
+from foxapi_async.cli._requests import read_batch_folder
 from foxapi_async.cli._screen import Screen
 
 _ENDINGS: dict[str, ExportForm] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
@@ -27,11 +28,11 @@ async def export_batch(args: Namespace, screen: Screen) -> int:
 
     Raises:
         ConfigurationError: a workbook is asked for, and openpyxl is not installed.
-        InvalidRequestError: the options do not fit each other, or the file cannot be written.
-        LedgerError: there is no ledger, or it cannot be read.
+        InvalidRequestError: there is no such batch, the options do not fit each other, or the file cannot be written.
+        LedgerError: the ledger cannot be read.
     """
     form = _form_of(args, screen)
-    with open_table(Path(args.out)) as table:
+    with open_table(read_batch_folder(args.out)) as table:
         export = BatchExport(table)
         if args.to is None:
             await screen.content(export.pieces(form))

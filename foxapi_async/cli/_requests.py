@@ -25,6 +25,8 @@ from foxapi_async._files.names import (
 from foxapi_async._files.source import image_problem
 from foxapi_async._hints import Hint
 from foxapi_async._http.account import resolve_account
+from foxapi_async._wire.requests import check_task_id
+from foxapi_async._wire.texts import short
 from foxapi_async.cli._fields import fields_by_name, options_of
 from foxapi_async.models import MODELS, GenerationRequest, RawRequest
 from foxapi_async.models._parse import near_miss
@@ -189,6 +191,45 @@ def read_service(args: Namespace) -> str:
     if isinstance(account, ConfigurationError):
         raise account
     return account.base_url
+
+
+def read_task(args: Namespace) -> tuple[str, str]:
+    """Where `foxapi status` asks for a task, in words; and that there is no folder of this name, if that may be meant.
+
+    Ids are opaque, but all that FoxAPI is known to give begin with `task-`.
+
+    Raises:
+        InvalidRequestError: it can be no task id; or there is no usable key, and a folder may be meant.
+        ConfigurationError: there is no usable key or address, and the emulator is not used.
+    """
+    if os.path.exists(args.id):  # noqa: PTH110 - Path.exists raises if the name is too long
+        raise InvalidRequestError(f"{args.id} is a file; give the folder of a batch, or a task id")
+    no_folder = "" if args.id.startswith("task-") else f"there is no folder {short(args.id)} here"
+    try:
+        check_task_id(args.id)
+        return read_service(args), no_folder
+    except (InvalidRequestError, ConfigurationError) as error:
+        problem = error
+    if not no_folder:
+        raise problem
+    words = f"{no_folder}; it cannot be asked for as a task: {problem.what_happened}"
+    raise InvalidRequestError(words, hint=problem.hint)
+
+
+def read_batch_folder(text: str) -> Path:
+    """The folder of a batch.
+
+    Raises:
+        InvalidRequestError: there is no such folder, or no batch has begun there.
+    """
+    from foxapi_async._batch.folder import OWN_FILES  # noqa: PLC0415 - a database, which only batches need
+
+    folder = Path(text)
+    if not os.path.isdir(text):  # noqa: PTH112 - Path.is_dir raises if the name is too long
+        raise InvalidRequestError(f"there is no folder {text}; give the folder of a batch")
+    if not any(os.path.lexists(folder / name) for name in OWN_FILES):
+        raise InvalidRequestError(f"no batch has begun in the folder {text}; give the folder of a batch")
+    return folder
 
 
 def open_folder(text: str) -> Path:

@@ -371,7 +371,7 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("settings", "text"), ACCOUNTS.values(), ids=ACCOUNTS)
 @pytest.mark.parametrize(
-    "words", [("generate", FOX), ("wait", "t-1"), ("status", "t-1"), ("upload", "fox.png")]
+    "words", [("generate", FOX), ("wait", "t-1"), ("status", "task-1"), ("upload", "fox.png")]
 )
 def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, text, words):
     """An unusable key or address is reported in one line, and no folder is made."""
@@ -720,6 +720,40 @@ def test_status_of_an_unknown_task(foxapi, service):
 
     assert (code, out, err.count("\n")) == (1, "", 2)
     assert err.startswith(f"foxapi: asking {service.url}\nfoxapi: HTTP 404")
+
+
+NO_FOLDERS = {
+    "an unknown name": (
+        "nowhere",
+        "there is no folder 'nowhere' here, and the service has no such task: HTTP 404",
+    ),
+    "a path": (
+        "a/b",
+        "there is no folder 'a/b' here; it cannot be asked for as a task: 'a/b' is not a task id",
+    ),
+    "a long name": ("x" * 300, "there is no folder 'xxx"),
+    "a file": ("fox.png", "fox.png is a file; give the folder of a batch, or a task id"),
+}
+
+
+@pytest.mark.parametrize(("name", "text"), NO_FOLDERS.values(), ids=NO_FOLDERS)
+def test_status_of_neither_a_folder_nor_a_task(foxapi, service, name, text):
+    """A mistyped folder is named as that, with exit status 2."""
+    Path("fox.png").touch()
+    code, out, err = foxapi("status", name)
+
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"foxapi: {text}")
+
+
+@pytest.mark.parametrize(("name", "code"), [("nowhere", 2), ("task-1", 3)])
+def test_status_without_a_key(foxapi, name, code):
+    """A name that is no folder is no reason to ask for a key alone."""
+    got, _, err = foxapi("status", name)
+
+    assert (got, err.count("\n")) == (code, 1)
+    assert ("no folder 'nowhere'" in err) == (name == "nowhere")
+    assert "no API key; set FOXAPI_API_KEY" in err
 
 
 def test_wait_saves_several_tasks(foxapi, service):

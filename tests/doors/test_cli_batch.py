@@ -756,8 +756,30 @@ def test_a_folder_without_a_batch(foxapi):
     Path("empty").mkdir()
     code, _, err = foxapi("status", "empty")
 
-    assert 3 == code
-    assert "there is no ledger" in err
+    assert (code, err) == (
+        2,
+        "foxapi: no batch has begun in the folder empty; give the folder of a batch\n",
+    )
+
+
+@pytest.mark.parametrize("command", ["status", "report", "export"])
+@pytest.mark.parametrize("name", ["nowhere", "empty", "p.txt"])
+def test_a_folder_that_is_none_has_one_exit_status(foxapi, service, command, name):
+    """Every command that reads a batch exits 2 without a folder, with an empty one and with a file."""
+    Path("empty").mkdir()
+    write("p.txt", "a fox")
+    code, out, err = foxapi(command, name)
+
+    assert (code, out, name in err.splitlines()[-1]) == (2, "", True)
+
+
+@pytest.mark.parametrize("command", ["status", "report", "export"])
+def test_a_lost_ledger_is_no_wrong_command(foxapi, command):
+    """A folder with a manifest had a ledger: it exits 3, but for the report, which needs only the manifest."""
+    foxapi("batch", write("p.jsonl", *foxes(1)), *FAST)
+    Path("out/ledger.sqlite").unlink()
+
+    assert (0 if command == "report" else 3) == foxapi(command, "out")[0]
 
 
 def test_only_the_first_uncertain_items_are_named():
@@ -821,8 +843,7 @@ def test_a_report_of_nothing(foxapi):
     """A folder without a manifest has no page."""
     code, _, err = foxapi("report", "nowhere")
 
-    assert 2 == code
-    assert "give the folder of a batch" in err
+    assert (code, err) == (2, "foxapi: there is no folder nowhere; give the folder of a batch\n")
 
 
 # the figures and their views

@@ -324,10 +324,10 @@ def test_an_export_of_a_folder_that_cannot_be_written(foxapi, out):
 
 
 def test_an_export_of_nothing(foxapi):
-    """The error names the ledger."""
+    """The error names the folder."""
     code, _, err = foxapi("export", "nowhere")
 
-    assert (3, "foxapi: there is no ledger nowhere/ledger.sqlite: no run has begun there\n") == (code, err)
+    assert (2, "foxapi: there is no folder nowhere; give the folder of a batch\n") == (code, err)
 
 
 def test_cells_that_were_cut(foxapi):
