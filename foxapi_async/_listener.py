@@ -10,6 +10,7 @@ answered             an HTTP request to an app of ours was answered with an erro
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
 database_back        the database of a cluster can be written again
 database_lost        the database of a cluster cannot be written, and nothing is sent
+comment_prompts      lines of a batch that may be comments are sent as prompts
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
 emulator_ended       tasks of the folder ended with the emulator of an earlier command
@@ -58,6 +59,7 @@ LogEvent = Literal[
     "batch_of_others",
     "database_back",
     "database_lost",
+    "comment_prompts",
     "edge_polls",
     "empty_input",
     "emulator_ended",

@@ -165,6 +165,34 @@ def test_prompts_of_standard_input(foxapi, service, feed):
     assert 2 == service.billed
 
 
+COMMENTS = ("# my foxes", "a red fox", "#ff0000 background", "## more", "#")
+
+
+@pytest.mark.parametrize("words", [["--check"], []])
+def test_a_comment_in_a_list_of_prompts(foxapi, service, words):
+    """Lines that may be comments are counted in one line before anything is sent: each would be billed."""
+    _, _, err = foxapi("batch", write("p.txt", *COMMENTS), *words)
+
+    assert err.splitlines()[1] == (
+        "foxapi: p.txt: lines that begin with '# ' are prompts, too, and are billed: 3 of them, the first on line 1; "
+        "remove those that are comments"
+    )
+    assert (err.count("comments"), service.billed) == (1, 0 if words else 5)
+
+
+def test_a_comment_from_a_pipe(foxapi, service, feed):
+    """The first ones are reported before they are sent."""
+    feed("a red fox\n# an owl\n")
+    _, _, err = foxapi("batch", "-")
+
+    assert err.splitlines()[1].endswith("1 of them, the first on line 2; remove those that are comments")
+
+
+def test_a_colour_is_no_comment(foxapi, service):
+    """A prompt may begin with a number sign."""
+    assert "comment" not in foxapi("batch", write("p.txt", "#ff0000 background", "#1 fan"), "--check")[2]
+
+
 def test_a_changed_line_with_the_same_id(foxapi, service):
     """If an id named another request before, its line is wrong; the message says so before anything is sent."""
     foxapi("batch", write("p.jsonl", *foxes(1)))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.source import image_problem
@@ -100,6 +100,8 @@ class _Checked:
         self._problems: list[InputRow] = []
         self._outside = 0
         self._first_outside: InputRow | None = None
+        self._comments = 0
+        self._first_comment: InputRow | None = None
         self.count = Count()
         self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(image_problem)
 
@@ -109,6 +111,9 @@ class _Checked:
             if line.outside is not None:
                 self._outside += 1
                 self._first_outside = self._first_outside or line
+            if line.may_be_comment:
+                self._comments += 1
+                self._first_comment = self._first_comment or line
             request = line.request
             problems = line.problems if request is None else self._file_problems(request)
             if request is None or problems:
@@ -123,7 +128,11 @@ class _Checked:
         return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
 
     def summary(self, file: InputFile) -> Check:
-        """The result of the check. The log names files from other folders, because they are sent to the service."""
+        """The result of the check. The log names files from other folders, because they are sent to the service, and
+        lines that may be comments, because they are billed.
+        """
+        if self._first_comment is not None:
+            warn_of_comments(file, self._comments, self._first_comment)
         if (first := self._first_outside) is not None:
             log.warning(
                 "%s: %s with input files that are not below its folder, the first on line %d: %s",

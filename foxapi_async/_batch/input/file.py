@@ -23,6 +23,7 @@ from foxapi_async._batch.input.workbook import sheet_records
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._hints import Hint
+from foxapi_async._listener import about, log
 from foxapi_async.models._parse import request_class
 from foxapi_async.models._values import as_images
 
@@ -105,8 +106,12 @@ class InputFile:
             keeps_extra=self._keeps_extra,
         )
         chunks = _Chunks(await self._run(self._open), reader, size, self.name)
+        has_warned = self.is_regular  # the check of a file warns once for all of its lines
         try:
             while chunk := await self._run(chunks.next):
+                if not has_warned and (found := [row for row in chunk if row.may_be_comment]):
+                    warn_of_comments(self, len(found), found[0])
+                    has_warned = True
                 yield chunk
             self.checksum = chunks.checksum
         finally:
@@ -164,6 +169,18 @@ class InputFile:
                 hint=Hint.GIVE_FORMAT,
             )
         return found
+
+
+def warn_of_comments(file: InputFile, count: int, first: InputRow) -> None:
+    """Log that so many lines of a list of prompts may be comments, which are billed as the other lines are."""
+    log.warning(
+        "%s: lines that begin with '# ' are prompts, too, and are billed: %d of them, the first on line %d; remove "
+        "those that are comments",
+        file.name,
+        count,
+        first.number,
+        extra=about("comment_prompts"),
+    )
 
 
 def _with_absolute_files(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,9 @@ SUFFIXES: Mapping[str, Form] = {
 # As on the command line, a text without a scheme is a local file. The check reports any other text with `://`.
 _NO_PATH = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
+# A prompt may begin with a colour, as in `#ff0000 background`.
+_COMMENT = re.compile(r"#+(\s|$)")
+
 
 @attrs.frozen
 class InputRow:
@@ -60,6 +63,7 @@ class InputRow:
         outside: the first of its input files that is not below the folder; None if there is none.
         extra: the cells of columns that are no field of the request.
         hint: what can be done about the problems.
+        may_be_comment: whether it is a line of a list of prompts that begins as a comment does in other formats.
     """
 
     number: int
@@ -69,6 +73,7 @@ class InputRow:
     outside: Path | None = None
     extra: Mapping[str, str] = MappingProxyType({})
     hint: Hint | None = None
+    may_be_comment: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +115,9 @@ class LineReader:
             yield InputRow(line.number, problems=(line.fault,)) if line.fault else make(line)
 
     def _read_prompt(self, line: TextLine) -> InputRow:
-        return self._make(line.number, {"prompt": line.text.strip()})
+        prompt = line.text.strip()
+        row = self._make(line.number, {"prompt": prompt})
+        return attrs.evolve(row, may_be_comment=True) if _COMMENT.match(prompt) else row
 
     def _read_json(self, line: TextLine) -> InputRow:
         try:
