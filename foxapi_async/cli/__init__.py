@@ -6,9 +6,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from foxapi_async.cli._one_line_parser import USAGE
+from foxapi_async.cli._one_line_parser import CUT_OFF, USAGE
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cli._streams import standard_streams
+from foxapi_async.cli._streams import put, standard_streams
 
 __all__ = ["main"]
 
@@ -20,11 +20,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; by default those of this process.
 
     Returns:
-        0 all done, 1 some task failed, 2 a wrong command line or request, 3 a wrong configuration or a refused
-        account, 4 the budget of a batch reached, 130 interrupted (Ctrl-C), 143 terminated.
+        0 all done, 1 some task failed or standard output could not be written, 2 a wrong command line or request,
+        3 a wrong configuration or a refused account, 4 the budget of a batch reached, 130 interrupted (Ctrl-C),
+        143 terminated.
     """
-    with standard_streams():
-        return _main(list(sys.argv[1:] if argv is None else argv))
+    with standard_streams() as faults:
+        status = _main(list(sys.argv[1:] if argv is None else argv))
+    if not faults:
+        return status
+    put(sys.stderr, f"foxapi: standard output: {faults[0]}; what was printed there is cut off\n")
+    return status or CUT_OFF
 
 
 def _main(words: list[str]) -> int:

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
-from foxapi_async._errors import InvalidRequestError
 from foxapi_async._wire.texts import plain
 from foxapi_async.cli._progress import Progress, ProgressRow
 from foxapi_async.cli._streams import is_terminal, put
@@ -46,16 +45,15 @@ class Screen:
     async def content(self, pieces: Iterable[bytes]) -> None:
         """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes.
 
-        Raises:
-            InvalidRequestError: it cannot be written, so that it would be cut off.
+        If it cannot be written, the rest is left out: the command ends with an error for that.
         """
         for_terminal: list[bytes] = []
         for piece in pieces:
             await asyncio.sleep(0)  # Ctrl-C ends it here
             if is_terminal(sys.stdout):
                 for_terminal.append(piece)
-            elif problem := put(sys.stdout, piece):
-                raise InvalidRequestError(f"standard output: {problem}")
+            elif put(sys.stdout, piece):
+                return
         for line in b"".join(for_terminal).decode("utf-8-sig").splitlines():
             await asyncio.sleep(0)
             self._write(sys.stdout, plain(line))

@@ -6,14 +6,20 @@ import contextlib
 import os
 import sys
 from collections.abc import Generator
+from contextvars import ContextVar
 from typing import BinaryIO, TextIO
 
 _STDERR = 2
 
+# Why standard output could not be written, in the running command.
+_faults: ContextVar[list[str]] = ContextVar("faults")
+
 
 @contextlib.contextmanager
-def standard_streams() -> Generator[None]:
+def standard_streams() -> Generator[list[str]]:
     """Open the null device for each closed stream before the block, and flush the streams after it.
+
+    Gives a list, which has the reason after the block if standard output could not be written, else it is empty.
 
     A stream that the shell has closed (`>&-`) leaves its number free. The next file or socket would get the number,
     and what is printed would go into it. libuv aborts if it gets such a number.
@@ -21,13 +27,16 @@ def standard_streams() -> Generator[None]:
     while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(number)
+    faults: list[str] = []
+    token = _faults.set(faults)
     try:
-        yield
+        yield faults
     finally:
         # argparse, warnings and tracebacks leave a text in the buffer. If the interpreter's last flush fails, it
         # changes the exit status.
         for stream in (sys.stdout, sys.stderr):
             put(stream, "")
+        _faults.reset(token)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -35,23 +44,28 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def put(stream: TextIO | None, data: str | bytes) -> str | None:
+def put(stream: TextIO | None, data: str | bytes) -> bool:
     """Write a text, or bytes of UTF-8, at once. If the stream fails, all that follows goes nowhere.
 
-    Returns why it failed; None if it did not, is missing, or is a pipe that is not read any more.
+    Returns whether something that is still read is cut off: not if the stream is missing, or a pipe that is not read
+    any more.
 
     Nothing reads it any more (`| head`), or its disk is full. The running tasks are billed, so the command continues.
     Python has no stream (None) in place of one that was closed when it started.
     """
     if stream is None:
-        return None
+        return False
     try:
         _write(stream, data)
         stream.flush()
-    except (OSError, ValueError) as error:  # a closed stream is a ValueError
+    except (BrokenPipeError, ValueError):  # a closed stream is a ValueError
         _discard(stream)
-        return None if isinstance(error, BrokenPipeError) else getattr(error, "strerror", None) or str(error)
-    return None
+    except OSError as error:
+        _discard(stream)
+        if stream is sys.stdout:
+            _faults.get([]).append(error.strerror or str(error))
+        return True
+    return False
 
 
 def _write(stream: TextIO, data: str | bytes) -> None:

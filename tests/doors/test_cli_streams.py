@@ -1,4 +1,7 @@
-"""A command does its work, and has its exit status, also if its standard streams are closed, missing or broken."""
+"""A command does its work also if its standard streams are closed, missing or broken.
+
+Its exit status is the usual one, but if standard output could not be written: then it is not 0.
+"""
 
 import asyncio
 import io
@@ -56,7 +59,7 @@ def batch_is_whole(folder):
     return ["done", "done", "ok"] == [line["status"] for line in lines] + [checked]
 
 
-# Each command: its words, its exit status, and whether its work is done.
+# Each command: its words, its usual exit status, and whether its work is done.
 COMMANDS = {
     "nothing": ([], 2, lambda _: True),
     "help": (["--help"], 0, lambda _: True),
@@ -77,6 +80,8 @@ COMMANDS = {
     "completion": (["completion", "bash"], 0, lambda _: True),
 }
 
+PRINT_NOTHING = {"nothing", "no input", "batch"}
+
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize(
@@ -89,15 +94,42 @@ COMMANDS = {
     ],
 )
 def test_a_command_without_its_streams(service, capfd, name, streams):
-    """With closed streams, and on a full disk, each command has done its work, and has its usual exit status."""
+    """With closed streams, and on a full disk, each command has done its work. Only what cannot be printed changes
+    its exit status.
+    """
     main(["generate", "fox", "--out", "made"])
     (task_id,) = service.tasks
     words, status, is_done = COMMANDS[name]
     code = run([task_id if word == "ID" else word for word in words], streams)
 
     # Without standard input a batch is refused; with an empty one it has nothing to do.
-    assert code == (status if status is not None else 2 if "<&-" in streams else 0)
+    usual = status if status is not None else 2 if "<&-" in streams else 0
+    is_cut = streams == FULL and name not in PRINT_NOTHING
+    assert code == (usual or 1 if is_cut else usual)
     assert is_done(service)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize(
+    "words",
+    [["models"], ["models", "--json"], ["--version"], ["batch", "--help"], ["batch", "p.jsonl", "--json"]],
+    ids=" ".join,
+)
+def test_output_that_is_cut_off_is_an_error(service, words):
+    """A script must see that it has not read everything: one line says why, and the exit status is 1."""
+    program = 'exec "$0" -W error -m foxapi_async "$@" > /dev/full'
+    done = subprocess.run(["sh", "-c", program, sys.executable, *words], stderr=subprocess.PIPE, text=True)
+
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "foxapi: standard output: No space left on device; what was printed there is cut off",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_a_full_disk_for_remarks_changes_nothing(service):
+    """Standard error has no data."""
+    assert run(["models"], "2> /dev/full") == 0
 
 
 @pytest.mark.parametrize("streams", [CLOSED, FULL])
@@ -105,7 +137,8 @@ def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams
     """The status and the report of a batch are read and made."""
     main(["batch", "p.jsonl"])
 
-    assert [0, 0] == [run(["status", "out"], streams), run(["report", "out"], streams)]
+    codes = [run(["status", "out"], streams), run(["report", "out"], streams)]
+    assert codes == ([1, 1] if streams == FULL else [0, 0])
     assert "fox" in Path("out/report.html").read_text()
     assert batch_is_whole("out")
 
@@ -113,7 +146,7 @@ def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams
 @pytest.mark.parametrize("streams", [CLOSED, FULL])
 @pytest.mark.parametrize(("words", "code"), [(["serve", "--emulator"], 143), (["emulator"], 0)])
 def test_a_server_without_its_streams(service, words, code, streams):
-    """`serve` and `emulator` answer until SIGTERM, and their exit status is the usual one."""
+    """`serve` and `emulator` answer until SIGTERM. The emulator prints its key and its address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     program = f'exec "$0" -W error -m foxapi_async "$@" --port {port} {streams}'
@@ -121,7 +154,7 @@ def test_a_server_without_its_streams(service, words, code, streams):
     try:
         answers = answers_at(port)
         process.send_signal(signal.SIGTERM)
-        assert (True, code) == (answers, process.wait(20))
+        assert (True, code or int(streams == FULL)) == (answers, process.wait(20))
     finally:
         process.kill()
         process.wait()
@@ -156,8 +189,12 @@ def closed():
     return stream
 
 
-@pytest.mark.parametrize("make", [lambda: None, Broken, closed], ids=["missing", "full", "closed"])
-def test_streams_of_a_host_program(service, monkeypatch, make):
+@pytest.mark.parametrize(
+    ("make", "done"),
+    [(lambda: None, 0), (Broken, 1), (closed, 0)],
+    ids=["missing", "full", "closed"],
+)
+def test_streams_of_a_host_program(service, monkeypatch, make, done):
     """A program that calls `main` may have no streams, or broken ones; it gets them back as they were."""
     out, err = make(), make()
     monkeypatch.setattr(sys, "stdout", out)
@@ -166,7 +203,7 @@ def test_streams_of_a_host_program(service, monkeypatch, make):
         main(words) for words in (["generate", "fox"], ["--help"], ["--wrong"], ["generate", "a", "-n", "9"])
     ]
 
-    assert [0, 0, 2, 2] == codes
+    assert [done, done, 2, 2] == codes
     assert 1 == len(list(Path("out").iterdir()))
     assert (out, err) == (sys.stdout, sys.stderr)
 
