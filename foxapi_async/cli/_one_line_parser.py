@@ -6,7 +6,7 @@ import argparse
 import functools
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from foxapi_async.cli._streams import put
@@ -34,20 +34,29 @@ class OneLineParser(argparse.ArgumentParser):
     def _refuse(self, rest: Sequence[str], *, takes_prompts: bool) -> NoReturn:
         word = rest[0].partition("=")[0]
         if word.startswith("-"):
-            from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
-
-            close = get_close_matches(word, self._option_string_actions, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            self.error(f"no such option: {word}{meant}")
+            self.error(f"no such option: {word}{_meant(word, self._option_string_actions)}")
         if takes_prompts:
             self.error(f"a second prompt: {word!r}; quote the prompt, or give each with --prompt")
         self.error(f"unrecognized arguments: {' '.join(rest)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.dest == "command" and value not in (commands := list(action.choices or ())):
+            self.error(f"no such command: {value}{_meant(value, commands)}")
+        super()._check_value(action, value)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         put(file or sys.stderr, message)
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """A question about the known word that is most like this one; empty if none is."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class _Lines(argparse.HelpFormatter):

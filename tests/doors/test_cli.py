@@ -296,7 +296,12 @@ REFUSALS = {
     "endless timeout": (["generate", FOX, "--timeout", "inf"], "must be a number above 0"),
     "timeout text": (["generate", FOX, "--timeout", "soon"], "must be a number above 0"),
     "abbreviation": (["generate", FOX, "--asp", "1:1"], "--asp"),
-    "unknown command": (["paint", FOX], "paint"),
+    "unknown command": (["xyzzy", FOX], "foxapi: no such command: xyzzy (see foxapi --help)\n"),
+    "a command that is nearly one": (
+        ["genrate", FOX],
+        "foxapi: no such command: genrate; did you mean generate? (see foxapi --help)\n",
+    ),
+    "a choice that is none": (["completion", "zs"], "invalid choice: 'zs'"),
     "blank prompt": (["generate", " "], "PROMPT=' ': allowed values are non-blank texts"),
     "count": (["generate", FOX, "-n", "9"], "--num-outputs=9: allowed values are whole numbers from 1 to 4"),
     "two problems": (["generate", FOX, "-n", "9", "--aspect-ratio", "7:7"], "--aspect-ratio='7:7'"),
