@@ -16,6 +16,11 @@ from foxapi_async.models._values import shown
 _CLOSE = 0.75
 _NUMBERS = re.compile(r"\d+")
 
+_EXAMPLES = (
+    'give GrokImagineImage("a red fox") (from foxapi_async import GrokImagineImage), or a mapping such as '
+    '{"model": "grok-imagine-image", "prompt": "a red fox"}'
+)
+
 
 def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     """The request from a JSON line, an HTTP body or a database row.
@@ -32,9 +37,7 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
             f'{mapping.__name__} is a class: make a request of it, {mapping.__name__}("a red fox")'
         )
     if not isinstance(mapping, Mapping):
-        raise InvalidRequestError(
-            f'a request is a mapping such as {{"model": ..., "prompt": ...}}, not {shown(mapping)}'
-        )
+        raise InvalidRequestError(f"{shown(mapping)} is not a request: {_EXAMPLES}")
     given = dict(mapping)
     model, path = given.pop("model", None), given.pop("path", None)
     if path is not None:

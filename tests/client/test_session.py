@@ -546,7 +546,8 @@ def test_a_setting_of_the_wrong_type_is_refused(name):
 async def test_what_is_no_request_is_refused(emulator, fox, request_):
     """Submitting anything but a request gives an error that says what to submit."""
     with pytest.raises(
-        InvalidRequestError, match=r"a request is a mapping|model: missing|RawRequest is a class"
+        InvalidRequestError,
+        match=r"is not a request: give GrokImagineImage|model: missing|RawRequest is a class",
     ):
         await fox.submit(request_)
 

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -658,8 +659,17 @@ def test_no_mapping(wrong):
     """A value that is not a mapping is refused, and shown."""
     [line] = problems(parse_request, wrong)
 
-    assert line.startswith("a request is a mapping")
-    assert line.endswith(f"not {wrong!r}")
+    assert line.startswith(f"{wrong!r} is not a request: give ")
+
+
+def test_the_examples_of_a_request():
+    """The advice has a complete request of a class and the same as a mapping."""
+    [line] = problems(parse_request, "a fox")
+    call, imports, mapping = re.fullmatch(r".*: give (.+) \((.+)\), or .* as (.+)", line).groups()
+    names = {}
+    exec(imports, names)
+
+    assert eval(call, names) == parse_request(eval(mapping)) == GrokImagineImage("a red fox")
 
 
 def test_missing_model():
