@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async._errors import ConfigurationError, FoxError, NotFoundError
-from foxapi_async._hints import Hint
+from foxapi_async._hints import Hint, with_hint
 from foxapi_async._http.account import DEFAULT_BASE_URL, Account, resolve_account
 from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
 from foxapi_async._http.transport import Transport
@@ -27,13 +27,15 @@ from foxapi_async._wire.replies import read_status
 from foxapi_async._wire.requests import Failure, Reply
 from foxapi_async._wire.texts import duration
 from foxapi_async.cli import _exits
-from foxapi_async.cli._messages import message_of
+from foxapi_async.cli._messages import SHELL_WORDS
 from foxapi_async.cli._screen import Screen
 
 # No task has this id, so the service answers 404 if it accepts the key.
 _NO_TASK = "foxapi-doctor"
 # Stands for a key that is missing or wrong, so that the rest can still be checked.
 _NO_KEY = "sk-00000000"
+# `foxapi doctor` has no --emulator: it checks the way to the service.
+_WORDS = SHELL_WORDS | {Hint.SET_KEY: "set FOXAPI_API_KEY (`foxapi generate PROMPT --emulator` needs no key)"}
 _CLOCK_SECONDS = 30.0
 _LEAST_FREE = 100 * 1024 * 1024
 
@@ -55,7 +57,7 @@ class Examined:
     @classmethod
     def of(cls, check: str, error: FoxError) -> Examined:
         """An error in the words of the shell."""
-        return cls(check, message_of(error), _exits.status_of(error))
+        return cls(check, with_hint(error.what_happened, error.hint, _WORDS), _exits.status_of(error))
 
 
 async def examine(out: Path, screen: Screen) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import http.server
 import json
+import re
 import threading
 from email.utils import formatdate
 from pathlib import Path
@@ -15,6 +16,7 @@ from shell import PYTHON, point_to
 
 from foxapi_async.cli import main
 from foxapi_async.cli._doctor import _LEAST_FREE
+from foxapi_async.cli._parser import build_parser
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
 ERROR = b'{"error": {"code": "some_code", "message": "some words"}}'
@@ -85,6 +87,15 @@ def test_a_missing_key_does_not_stop_the_other_checks(service, monkeypatch, caps
     assert (code, findings["key"][0], findings["connection"][0]) == (3, False, True)
     assert "set FOXAPI_API_KEY" in findings["key"][1]
     assert "account" not in findings
+
+
+def test_the_advice_about_a_key_is_a_command_that_exists(service, monkeypatch, capsys):
+    """The doctor has no --emulator itself: the advice names a command that has it."""
+    monkeypatch.delenv("FOXAPI_API_KEY")
+    _, findings = examined(capsys)
+    (command,) = re.findall("`foxapi (.*)`", findings["key"][1])
+
+    assert build_parser(command.split()).parse_args(command.split()).emulator
 
 
 def test_a_refused_key_is_named(service, monkeypatch, capsys):
