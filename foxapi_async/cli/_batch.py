@@ -18,6 +18,7 @@ from foxapi_async._batch.expectation import Expectation, Experience, expect, exp
 from foxapi_async._batch.folder import MANIFEST, BatchFolder
 from foxapi_async._batch.input.check import Check, Count
 from foxapi_async._batch.input.file import STDIN, InputFile
+from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.plan import WorkPlan
 from foxapi_async._batch.record import BatchOutcome
@@ -84,7 +85,7 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
     _show_problems(found, screen)
     expectation = expect(left.models, done.models, **_limits_of(args))
     _show_count(args, file, found, left, expectation, before, screen)
-    return _exits.USAGE if found.wrong else _exits.DONE
+    return _exits.DONE if found.is_right else _exits.USAGE
 
 
 def _limits_of(args: Namespace) -> dict[str, Any]:
@@ -114,12 +115,18 @@ def expectation_words(expectation: Expectation) -> str:
 
 def _show_problems(found: Check, screen: Screen) -> None:
     for row in found.problems:
-        problems = [with_hint(problem, row.hint, SHELL_WORDS) for problem in row.problems]
-        screen.data({"line": row.number, "id": row.id, "problems": problems})
-        for problem in problems:
-            screen.error(f"line {row.number}: {problem}")
+        _show_row(row, screen)
     if (more := found.wrong - len(found.problems)) > 0:
         screen.error(f"and {more:,} more")
+    if found.broken is not None:
+        _show_row(found.broken, screen)
+
+
+def _show_row(row: InputRow, screen: Screen) -> None:
+    problems = [with_hint(problem, row.hint, SHELL_WORDS) for problem in row.problems]
+    screen.data({"line": row.number, "id": row.id, "problems": problems})
+    for problem in problems:
+        screen.error(f"line {row.number}: {problem}")
 
 
 def _show_count(
@@ -132,9 +139,21 @@ def _show_count(
     screen: Screen,
 ) -> None:
     """Report the items of the file, and what the next run would submit of them."""
-    items = found.good + found.wrong
+    spent = 0.0 if before is None else before.spent
+    screen.data(
+        {
+            "items": found.items,
+            "wrong": found.wrong,
+            "broken": found.broken and found.broken.part,
+            **_left_object(left, expectation),
+            "spent": spent,
+        }
+    )
+    if found.broken is not None:  # how many items there are is not known
+        screen.line(f"{file.name}: {found.fault}")
+        return
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
-    screen.line(f"{file.name}: {counted(items, 'item')}{wrong}")
+    screen.line(f"{file.name}: {counted(found.items, 'item')}{wrong}")
     for model, tally in sorted(found.count.models.items()):
         unknown = "" if model in MODELS else " (not known here: sent unchecked)"
         made = f"{counted(tally.requests, 'submit')}, {counted(tally.images, 'image')}"
@@ -147,8 +166,6 @@ def _show_count(
     run = "a first run" if before is None else "the next run"
     words = expectation_words(expectation) if left.requests else ""
     screen.line(f"to be submitted in {run}: {', '.join(filter(None, (total, words)))}")
-    spent = 0.0 if before is None else before.spent
-    screen.data({"items": items, "wrong": found.wrong, **_left_object(left, expectation), "spent": spent})
 
 
 def _left_object(left: Count, expectation: Expectation) -> dict[str, Any]:

@@ -113,6 +113,19 @@ async def test_wrong_rows_are_named_before_anything_is_sent(run, tmp_path, quick
     assert [] == posts(quick)
 
 
+async def test_a_wrong_header_is_not_an_item(run, tmp_path, quick):
+    """The error says what is wrong as a whole, and has the problem of the header."""
+    (tmp_path / "p.csv").write_text("promt\na fox\nan owl\n")
+    with pytest.raises(InvalidRequestError) as caught:
+        await run(tmp_path / "p.csv")
+
+    assert f"{tmp_path / 'p.csv'}: the header is wrong, no item was read, nothing was sent" == (
+        caught.value.headline
+    )
+    assert ["line 1"] == [problem.partition(":")[0] for problem in caught.value.problems]
+    assert [] == posts(quick)
+
+
 @pytest.mark.parametrize("content", ["", "prompt,id\n", "\n"])
 async def test_a_file_without_items_is_a_warning(run, tmp_path, caplog, content):
     """It is logged once in each run, and nothing is made."""

@@ -153,7 +153,7 @@ async def test_a_cell_of_the_wrong_kind(read, cells, problem):
 )
 async def test_a_wrong_header_ends_a_table(read, header, problem):
     """A wrong header is one problem, not one for each row."""
-    assert [InputRow(1, problems=(problem,))] == await read("a.csv", f"{header}\na,b\nc,d\n")
+    assert [InputRow(1, problems=(problem,), part="header")] == await read("a.csv", f"{header}\na,b\nc,d\n")
 
 
 async def test_a_table_continues_after_a_wrong_record(read):

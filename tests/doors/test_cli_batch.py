@@ -557,6 +557,37 @@ def test_a_check_reports_every_wrong_line(foxapi):
     assert err.endswith("foxapi: and 3 more\n")
 
 
+def test_a_check_of_a_wrong_header_counts_no_item(foxapi):
+    """A header is not an item. The line names it, and says that nothing below it was read."""
+    Path("p.csv").write_text("id,promt\nfox,a fox\nowl,an owl\n")
+    code, out, err = foxapi("batch", "p.csv", "--check")
+
+    assert (2, "p.csv: the header is wrong, no item was read\n") == (code, out)
+    assert "line 1: 'promt': no field of grok-imagine-image; did you mean prompt?" in err
+    assert "has no items" not in err
+
+
+def test_a_check_of_an_array_that_breaks_off(foxapi):
+    """The items before the fault are counted, and the number of the others is not known."""
+    Path("p.json").write_text('[{"prompt": "a"}, {"prompt": ""},\n{"prompt": oops}, {"prompt": "c"}]')
+    code, out, _ = foxapi("batch", "p.json", "--check")
+
+    assert 2 == code
+    assert "p.json: the array is wrong, only 2 items could be read, 1 of them wrong\n" == out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"), [("p.csv", "promt\na\n", "header"), ("p.json", "{}", "array")]
+)
+def test_a_check_as_json_names_the_part_that_is_wrong(foxapi, name, text, part):
+    """A program can tell a file that was not read to its end."""
+    Path(name).write_text(text)
+    _, out, _ = foxapi("batch", name, "--check", "--json")
+    whole = json.loads(out.splitlines()[-1])
+
+    assert (0, 0, part) == (whole["items"], whole["wrong"], whole["broken"])
+
+
 def test_a_check_finds_an_id_of_two_requests(foxapi):
     """An id of two requests in a file is found before there is a ledger."""
     lines = [{"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "a"}, {"id": "fox", "prompt": "b"}]
@@ -669,6 +700,7 @@ def test_a_check_as_json(foxapi):
     assert {
         "items": 2,
         "wrong": 1,
+        "broken": None,
         "models": {"grok-imagine-image": {"submits": 1, "images": 1}},
         "submits": 1,
         "images": 1,

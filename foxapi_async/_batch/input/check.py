@@ -61,18 +61,40 @@ class Check:
         count: the items that can be submitted.
         wrong: how many cannot.
         problems: the first 1,000 wrong lines.
+        broken: the fault that ended the reading, which is not that of an item; None if the file was read to its end.
         checksum: the checksum of the file; None if it was not read to its end.
     """
 
     count: Count
     wrong: int
     problems: tuple[InputRow, ...]
+    broken: InputRow | None
     checksum: str | None
 
     @property
     def good(self) -> int:
         """How many items can be submitted."""
         return self.count.requests
+
+    @property
+    def items(self) -> int:
+        """How many items were read."""
+        return self.good + self.wrong
+
+    @property
+    def is_right(self) -> bool:
+        """Whether all items can be submitted."""
+        return self.broken is None and not self.wrong
+
+    @property
+    def fault(self) -> str:
+        """What is wrong as a whole, for an input that is not right."""
+        if self.broken is None:
+            return f"{self.wrong} of {self.items} items are wrong"
+        if not self.items:
+            return f"the {self.broken.part} is wrong, no item was read"
+        wrong = f", {self.wrong} of them wrong" if self.wrong else ""
+        return f"the {self.broken.part} is wrong, only {counted(self.items, 'item')} could be read{wrong}"
 
 
 async def check(
@@ -98,6 +120,7 @@ class _Checked:
     def __init__(self) -> None:
         self._wrong = 0
         self._problems: list[InputRow] = []
+        self._broken: InputRow | None = None
         self._outside = 0
         self._first_outside: InputRow | None = None
         self._comments = 0
@@ -108,6 +131,9 @@ class _Checked:
     def add(self, chunk: list[InputRow]) -> None:
         """Count the items of a chunk."""
         for line in chunk:
+            if line.part is not None:
+                self._broken = line
+                continue
             if line.outside is not None:
                 self._outside += 1
                 self._first_outside = self._first_outside or line
@@ -146,5 +172,6 @@ class _Checked:
             count=self.count,
             wrong=self._wrong,
             problems=tuple(self._problems),
+            broken=self._broken,
             checksum=file.checksum,
         )

@@ -53,7 +53,7 @@ _COMMENT = re.compile(r"#+(\s|$)")
 
 @attrs.frozen
 class InputRow:
-    """One item of the input.
+    """One item of the input, or the fault that ends the reading.
 
     Attributes:
         number: the line of the file on which it begins, from 1.
@@ -64,6 +64,7 @@ class InputRow:
         extra: the cells of columns that are no field of the request.
         hint: what can be done about the problems.
         may_be_comment: whether it is a line of a list of prompts that begins as a comment does in other formats.
+        part: the part of the file that is wrong, if the problems are not those of an item; nothing after it is read.
     """
 
     number: int
@@ -74,6 +75,7 @@ class InputRow:
     extra: Mapping[str, str] = MappingProxyType({})
     hint: Hint | None = None
     may_be_comment: bool = False
+    part: Literal["header", "array"] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -149,7 +151,8 @@ class LineReader:
     def _of_rows(self, rows: Iterable[TableRow]) -> Iterator[InputRow]:
         for row in rows:
             if row.fault:
-                yield InputRow(row.number, problems=(row.fault,), hint=row.hint)
+                part: Literal["header"] | None = "header" if row.is_header else None
+                yield InputRow(row.number, problems=(row.fault,), hint=row.hint, part=part)
             else:
                 item = self._make(row.number, row.fields, row.extra)
                 yield attrs.evolve(item, hint=row.hint) if row.hint and item.problems else item
@@ -159,19 +162,20 @@ class LineReader:
         text, begun, number = "", False, 1
         for line in lines:
             if line.fault:
-                yield InputRow(line.number, problems=(line.fault,))
+                yield InputRow(line.number, problems=(line.fault,), part="array")
                 return
             text, number = f"{text}{line.text}\n".lstrip(), number if text.strip() else line.number
             if not begun and text:
                 if not text.startswith("["):
-                    yield InputRow(line.number, problems=("a .json file holds one array: [{...}, {...}]",))
+                    problem = "a .json file holds one array: [{...}, {...}]"
+                    yield InputRow(line.number, problems=(problem,), part="array")
                     return
                 text, begun = text[1:].lstrip(), True
             while text and not text.startswith("]"):
                 try:
                     element = _first_element(text)
                 except (ValueError, RecursionError) as error:
-                    yield InputRow(line.number, problems=(f"not usable JSON: {error}",))
+                    yield InputRow(line.number, problems=(f"not usable JSON: {error}",), part="array")
                     return
                 if element is None:
                     break
@@ -184,7 +188,7 @@ class LineReader:
                 if text.startswith("]")
                 else "no end; is the file cut off?"
             )
-            yield InputRow(number, problems=(f"the array has {where}",))
+            yield InputRow(number, problems=(f"the array has {where}",), part="array")
 
     def _make(
         self, number: int, given: dict[str, Any], extra: Mapping[str, str] = MappingProxyType({})

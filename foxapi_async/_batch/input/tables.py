@@ -47,6 +47,7 @@ class TableRow:
         extra: the cells of the other columns.
         fault: why it cannot be read; None if it can.
         hint: what can be done about the fault, or about a field that the model does not have.
+        is_header: whether the fault is that of the header. No row follows it.
     """
 
     number: int
@@ -54,6 +55,7 @@ class TableRow:
     extra: dict[str, str] = attrs.field(factory=dict[str, str])
     fault: str | None = None
     hint: Hint | None = None
+    is_header: bool = False
 
 
 def is_header(text: str) -> bool:
@@ -103,13 +105,13 @@ def read_records(
     header: _Header | None = None
     for number, row, fault in records:
         if fault:
-            yield TableRow(number, fault=fault)
+            yield TableRow(number, fault=fault, is_header=header is None)
             if header is None:
                 return
         elif header is None:
             header = _Header.read(row, defaults, keeps_extra=keeps_extra)
             if header.fault:
-                yield TableRow(number, fault=header.fault, hint=header.hint)
+                yield TableRow(number, fault=header.fault, hint=header.hint, is_header=True)
                 return
         elif len(row) < len(header.names) or any(map(str.strip, row[len(header.names) :])):
             yield TableRow(number, fault=f"has {len(row)} cells, the header has {len(header.names)}")

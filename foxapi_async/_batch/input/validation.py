@@ -45,12 +45,12 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
             return count_in(known), True
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
-    if found.wrong:
-        problems = tuple(f"line {row.number}: {text}" for row in found.problems for text in row.problems)
+    if not found.is_right:
+        rows = [*found.problems, *([] if found.broken is None else [found.broken])]
         raise InvalidRequestError(
-            f"{file.name}: {found.wrong} of {found.wrong + found.good} items are wrong, nothing was sent",
-            problems=problems,
-            hint=next((row.hint for row in found.problems if row.hint is not None), None),
+            f"{file.name}: {found.fault}, nothing was sent",
+            problems=tuple(f"line {row.number}: {text}" for row in rows for text in row.problems),
+            hint=next((row.hint for row in rows if row.hint is not None), None),
         )
     warn_if_empty(file, found.good)
     await ledger.set_meta(VALIDATED, f"{file.validation} {size} {found.good}")
@@ -83,7 +83,8 @@ async def checked(file: InputFile, ledger: LedgerView | None) -> Check:
     """
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
-    warn_if_empty(file, found.good + found.wrong)
+    if found.broken is None:
+        warn_if_empty(file, found.items)
     return found
 
 
