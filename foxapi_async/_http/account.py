@@ -25,6 +25,9 @@ DEFAULT_BASE_URL = "https://api.foxapi.cc"
 
 _SHORTEST_KEY = 8
 
+# What stands for a key in our README, as it is and as some editors change it, and in the service's documentation.
+_PLACEHOLDERS = {"sk-...", "sk-…", "YOUR_API_KEY"}
+
 
 class Secret(str):
     """A text that is sent but never shown: its repr is stars, also inside containers.
@@ -89,6 +92,8 @@ def _problem_of_key(given: object) -> str | None:
     key = given.strip()
     if not key:
         return "no API key"
+    if key in _PLACEHOLDERS:
+        return f"the API key is {key!r}: this is the placeholder of the documentation, not a key"
     if any(c.isspace() or not c.isprintable() for c in key) or not key.isascii():
         return "the API key has white space, a line break or a non-ASCII character inside: copy it again, in one piece"
     if len(key) < _SHORTEST_KEY:

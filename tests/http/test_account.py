@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import PAGES
 
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._http.account import DEFAULT_BASE_URL, Redactor, is_loopback, resolve_account
@@ -234,6 +236,22 @@ def test_anything_gives_an_account_or_a_configuration_error(rest, url, allow_htt
 def test_loopback(host, is_ours):
     """This machine is recognised by name or address."""
     assert is_ours is is_loopback(host)
+
+
+@pytest.mark.parametrize("text", ["sk-...", " sk-…", "'YOUR_API_KEY'"])
+def test_a_placeholder_is_named_as_one(text):
+    """It was copied from the documentation. That it is short, or has an odd character, is not its fault."""
+    with pytest.raises(
+        ConfigurationError, match=r"this is the placeholder of the documentation, not a key; set FOXAPI"
+    ):
+        account(None, FOXAPI_API_KEY=text)
+
+
+def test_the_key_of_the_readme_is_known_as_a_placeholder():
+    """The README's line, copied unchanged, gets the message above."""
+    (text,) = re.findall(r"FOXAPI_API_KEY=(\S+)", PAGES["README.md"])
+
+    assert repr(text) in str(resolve_account(text, None, allow_http=False, environ={}))
 
 
 def test_a_short_key_is_refused():
