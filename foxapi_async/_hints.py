@@ -66,7 +66,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.SEND_RAW: 'RawRequest sends fields and values that this class does not know (a mapping with a "path" becomes one)',
     Hint.SERVICE_MOVED: f"check the network; if that works, try base_url={NEWER_ADDRESS!r}, the service's newer address",
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
-    Hint.SET_PROXY: "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None",
+    Hint.SET_PROXY: "correct it (http://host:port or http://user:password@host:port), or give proxy=None",
     Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
     Hint.WRAP_FILE: "wrap a local file in pathlib.Path",
 }

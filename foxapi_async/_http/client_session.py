@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +12,7 @@ import aiohttp
 
 from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import ExchangeFailed
+from foxapi_async._http.proxy import Proxy
 from foxapi_async._version import __version__
 
 # aiohttp rounds limits above 5 s up to whole seconds and ends every download at 300 s, so asyncio sets our limits.
@@ -58,29 +61,47 @@ async def never_repeat(request: aiohttp.ClientRequest, handler: aiohttp.ClientHa
     raise ExchangeFailed(reason)
 
 
-def describe(error: BaseException) -> str:
-    """A failure in words, without the request data that aiohttp's exceptions hold."""
+def describe(error: BaseException, proxy: Proxy = Proxy()) -> str:  # noqa: B008 - frozen
+    """A failure in words, without the request data that aiohttp's exceptions hold.
+
+    Args:
+        error: the failure.
+        proxy: the proxy of the request; without an address if none, or that of the user's session, was used.
+    """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", None)
         return f"the TLS certificate of {error.host}:{error.port} is not accepted{f' ({why})' if why else ''}"
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy refuses the connection (HTTP {error.status})"
+        return f"the proxy of {proxy} refuses the connection (HTTP {error.status})"
     if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error.strerror or type(error.os_error).__name__
-        proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return f"cannot connect to {proxy}{error.host}:{error.port} ({cause})"
+        where = f"the proxy of {proxy}" if is_of_proxy(error, proxy) else f"{error.host}:{error.port}"
+        return f"cannot connect to {where} ({_cause(error)})"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return _WORDS.get(type(error).__name__, type(error).__name__)
 
 
-def hint_for(error: BaseException) -> Hint | None:
+def _cause(error: aiohttp.ClientConnectorError) -> str:
+    """The system's reason. asyncio's own words for it repeat the address."""
+    cause, number = error.os_error, error.os_error.errno
+    # The resolver has numbers of its own.
+    if isinstance(error, aiohttp.ClientConnectorDNSError) or number is None or number not in errno.errorcode:
+        return cause.strerror or type(cause).__name__
+    return os.strerror(number)
+
+
+def is_of_proxy(error: BaseException, proxy: Proxy) -> bool:
+    """Whether it is the proxy that cannot be reached, or that refuses."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return proxy.address is not None and proxy.address.host == error.host
+    return isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError)
+
+
+def hint_for(error: BaseException, proxy: Proxy) -> Hint | None:
     """What can be done about a failure that will not pass by itself; None for any other."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return Hint.CHECK_CERTIFICATES
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return Hint.SET_PROXY
-    return None
+    return Hint.SET_PROXY if proxy.address is not None and is_of_proxy(error, proxy) else None
 
 
 _WORDS = {

@@ -141,11 +141,11 @@ class FileClient:
         except ExchangeFailed as error:
             reason = error.reason
         except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
-            reason, hint = describe(error), hint_for(error)
+            reason, hint = describe(error, self._proxy), hint_for(error, self._proxy)
         except ValueError:  # includes aiohttp's InvalidURL
             reason, final = "not the address of a file", True
         except NETWORK as error:
-            reason, hint = describe(error), hint_for(error)
+            reason, hint = describe(error, self._proxy), hint_for(error, self._proxy)
         raise ExchangeFailed(reason, final=final, hint=hint)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import TypedDict
 from urllib.parse import unquote, urlsplit
@@ -37,12 +38,22 @@ class Proxy:
     Attributes:
         address: its address, without a user name and password; None if there is none.
         login: the value of its Proxy-Authorization header, if it needs one.
+        setting: what names it: "proxy", or the environment variable.
         obeys_no_proxy: whether NO_PROXY names hosts that are reached without it.
     """
 
     address: URL | None = None
     login: Secret | None = None
+    setting: str = "proxy"
     obeys_no_proxy: bool = False
+
+    def __str__(self) -> str:
+        """The setting and its value, without the user name and password; without an address, the user's session."""
+        if self.address is None:
+            return "http="
+        return (
+            f"{self.setting}={self.address.scheme}://{'***@' if self.login else ''}{self.address.authority}"
+        )
 
     def is_used_for(self, address: str) -> bool:
         """Whether requests to this address go through it."""
@@ -72,7 +83,8 @@ def resolve_proxy(given: object) -> Proxy | ConfigurationError:
         return _parse(given, "proxy", obeys_no_proxy=False)
     # The variables, or the settings of macOS and Windows.
     address = getproxies().get("https")
-    return _parse(address, "HTTPS_PROXY", obeys_no_proxy=True) if address else Proxy()
+    name = "https_proxy" if os.environ.get("https_proxy") else "HTTPS_PROXY"
+    return _parse(address, name, obeys_no_proxy=True) if address else Proxy()
 
 
 def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | ConfigurationError:
@@ -91,5 +103,5 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | Configu
             if parts.username is not None:
                 pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
                 login = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
-            return Proxy(address, login, obeys_no_proxy)
+            return Proxy(address, login, name, obeys_no_proxy)
     return ConfigurationError(f"{name}={shown!r} is not the address of an HTTP proxy", hint=Hint.SET_PROXY)

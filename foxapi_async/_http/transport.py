@@ -30,6 +30,7 @@ from foxapi_async._http.client_session import (
     USER_AGENT,
     describe,
     hint_for,
+    is_of_proxy,
     make_session,
     never_repeat,
 )
@@ -184,7 +185,7 @@ class Transport:
         except ExchangeFailed as error:
             reason = error.reason
         except NETWORK as error:
-            reason, hint = describe(error), self._hint_for(error)
+            reason, hint = describe(error, self._proxy), self._hint_for(error)
         except asyncio.CancelledError as cancelled:
             cancelled.__traceback__ = None  # its frames hold aiohttp's data, or a reply with the key
             raise
@@ -193,10 +194,8 @@ class Transport:
         return Failure(reason=reason, sent=exchange.sent, hint=hint)
 
     def _hint_for(self, error: BaseException) -> Hint | None:
-        if not isinstance(error, aiohttp.ClientConnectorDNSError):
-            return hint_for(error)
-        if (proxy := self._options.get("proxy")) and error.host == proxy.host:
-            return Hint.SET_PROXY
+        if not isinstance(error, aiohttp.ClientConnectorDNSError) or is_of_proxy(error, self._proxy):
+            return hint_for(error, self._proxy)
         return Hint.SERVICE_MOVED if self._root == DEFAULT_BASE_URL else Hint.CHECK_ADDRESS
 
     async def _read_reply(

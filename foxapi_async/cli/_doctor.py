@@ -100,7 +100,7 @@ def _proxy(proxy: Proxy | ConfigurationError, account: Account | ConfigurationEr
     if proxy.address is None:
         return Examined("proxy", "none")
     used = isinstance(account, Account) and proxy.is_used_for(account.base_url)
-    return Examined("proxy", f"{proxy.address}{'' if used else ', which is not used for this address'}")
+    return Examined("proxy", f"{proxy}{'' if used else ', which is not used for this address'}")
 
 
 def _disk(out: Path) -> Examined:

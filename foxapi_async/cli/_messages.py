@@ -39,7 +39,7 @@ SHELL_WORDS: dict[Hint, str] = {
     Hint.SERVICE_MOVED: f"check the network; if that works, try FOXAPI_BASE_URL={NEWER_ADDRESS}, the service's newer address",
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
-    Hint.SET_PROXY: "set HTTPS_PROXY to http://host:port, or unset it",
+    Hint.SET_PROXY: "correct this variable (http://host:port or http://user:password@host:port), or unset it",
 }
 _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_key")
 

@@ -124,8 +124,11 @@ def test_the_default_address_is_called_so(monkeypatch, capsys, tmp_path):
     code, findings = examined(capsys, "--out", str(tmp_path))
 
     assert findings["address"] == (True, "https://api.foxapi.cc, the default")
-    assert findings["proxy"] == (True, "http://127.0.0.1:9")
-    assert "cannot connect to the proxy 127.0.0.1:9" in findings["connection"][1]
+    assert findings["proxy"] == (True, "HTTPS_PROXY=http://127.0.0.1:9")
+    assert (
+        "cannot connect to the proxy of HTTPS_PROXY=http://127.0.0.1:9 (Connection refused); correct this"
+        in findings["connection"][1]
+    )
     assert code == 1
 
 
@@ -135,7 +138,7 @@ def test_a_proxy_that_is_not_used_is_called_so(service, monkeypatch, capsys):
 
     assert examined(capsys)[1]["proxy"] == (
         True,
-        "http://proxy.example:3128, which is not used for this address",
+        "HTTPS_PROXY=http://***@proxy.example:3128, which is not used for this address",
     )
 
 

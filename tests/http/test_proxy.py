@@ -208,8 +208,8 @@ async def test_a_proxy_that_refuses_is_named_and_nothing_was_sent(emulator, prox
 
     assert (caught.value.charged, emulator.billed) == ("no", 0)
     assert str(caught.value) == (
-        "the proxy refuses the connection (HTTP 407); nothing was sent; "
-        "give proxy= or HTTPS_PROXY as http://host:port, or proxy=None"
+        f"the proxy of proxy=http://***@127.0.0.1:{proxy.port} refuses the connection (HTTP 407); nothing was sent; "
+        "correct it (http://host:port or http://user:password@host:port), or give proxy=None"
     )
 
 
@@ -218,21 +218,60 @@ async def test_a_proxy_that_refuses_a_download_is_named(emulator, proxy):
     async with _session(emulator, proxy=proxy.url) as fox:
         result = await fox.generate(REQUEST)
         image = attrs.evolve(result.images[0], url="https://other.fox.example/fox.png")
-        with pytest.raises(DownloadError, match=r"the proxy refuses .* HTTPS_PROXY"):
+        with pytest.raises(
+            DownloadError, match=r"the proxy of proxy=http://127.* refuses .* give proxy=None"
+        ):
             await image.read()
 
 
 async def test_a_proxy_that_cannot_be_reached_is_named(emulator, proxy, unused_tcp_port):
-    """The error says that it is the proxy."""
-    async with _session(emulator, proxy=f"http://127.0.0.1:{unused_tcp_port}") as fox:
-        with pytest.raises(ConnectionFailedError, match="cannot connect to the proxy"):
+    """The error has the argument with its value, the system's reason, and the fix."""
+    address = f"http://127.0.0.1:{unused_tcp_port}"
+    async with _session(emulator, proxy=address) as fox:
+        with pytest.raises(ConnectionFailedError) as caught:
             await fox.submit(REQUEST)
+
+    assert str(caught.value) == (
+        f"cannot connect to the proxy of proxy={address} (Connection refused); nothing was sent; "
+        "correct it (http://host:port or http://user:password@host:port), or give proxy=None"
+    )
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+async def test_the_variable_of_a_proxy_that_cannot_be_reached_is_named(
+    emulator, unused_tcp_port, monkeypatch, name
+):
+    """The error has the variable as it is spelled, with its value but without the user name and password."""
+    monkeypatch.setenv(name, f"http://fox:secret-word@127.0.0.1:{unused_tcp_port}")
+    async with _session(emulator) as fox:
+        with pytest.raises(
+            ConnectionFailedError, match=f"the proxy of {name}=http://\\*\\*\\*@127"
+        ) as caught:
+            await fox.submit(REQUEST)
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_the_proxy_of_a_session_of_the_user_is_not_given_advice(emulator, unused_tcp_port):
+    """The error says that it is the proxy of that session: its address belongs to the user, and proxy= is refused there."""
+    async with (
+        aiohttp.ClientSession(proxy=f"http://fox:secret@127.0.0.1:{unused_tcp_port}") as http,
+        _session(emulator, http=http) as fox,
+    ):
+        with pytest.raises(ConnectionFailedError) as caught:
+            await fox.submit(REQUEST)
+
+    assert str(caught.value) == (
+        "cannot connect to the proxy of http= (Connection refused); nothing was sent"
+    )
 
 
 async def test_a_proxy_whose_name_cannot_be_resolved_is_named(emulator, proxy):
     """The hint is about the proxy, not about the service."""
     async with _session(emulator, proxy="http://no-such-proxy.invalid:3128") as fox:
-        with pytest.raises(ConnectionFailedError, match=r"no-such-proxy\.invalid:3128 .* HTTPS_PROXY"):
+        with pytest.raises(
+            ConnectionFailedError, match=r"the proxy of proxy=http://no-such-proxy\.invalid:3128 "
+        ):
             await fox.submit(REQUEST)
 
 
@@ -278,7 +317,7 @@ def test_a_proxy_beside_a_session_of_the_user_is_refused():
 )
 def test_another_address_is_refused(address):
     """The error shows the host and the form."""
-    with pytest.raises(ConfigurationError, match=r"proxy=.* give proxy= or HTTPS_PROXY as http://host:port"):
+    with pytest.raises(ConfigurationError, match=r"proxy=.* correct it \(http://host:port"):
         FoxSession("sk-12345678", proxy=address)
 
 
