@@ -23,7 +23,7 @@ from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._http.account import resolve_account
 from foxapi_async._http.preload import import_everything
-from foxapi_async._http.proxy import ENVIRONMENT, resolve_proxy
+from foxapi_async._http.proxy import ENVIRONMENT, proxy_of, resolve_proxy
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
@@ -71,7 +71,8 @@ class FoxSession:
         proxy: the HTTP proxy that https requests go through, by CONNECT: "environment" takes HTTPS_PROXY, or the
             settings of macOS and Windows, and reaches the hosts in NO_PROXY without it; an address such as
             "http://user:password@proxy.example:3128"; None for no proxy. This machine is always reached
-            directly. A session in `http` keeps its own settings.
+            directly. A session in `http` keeps its own settings; its proxy, or else the environment's, is also that of
+            files that are fetched after it was closed.
 
     Raises:
         ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a
@@ -102,6 +103,7 @@ class FoxSession:
             raise account
         if isinstance(resolved, ConfigurationError):
             raise resolved
+        resolved.check(account.base_url)
         for name, value, kind in (
             ("cadence", cadence, Cadence),
             ("retry", retry, RetryPolicy),
@@ -111,6 +113,7 @@ class FoxSession:
                 raise ConfigurationError(f"{name}={value!r}: give a {kind.__name__}(...)")
         self._account = account
         self._proxy = resolved
+        self._late_proxy = resolved if http is None else proxy_of(http)
         self._cadence = cadence
         self._retry = retry
         self._limits = limits
@@ -159,7 +162,7 @@ class FoxSession:
         async def addresses(task_id: str) -> list[str]:
             return [image.url for image in (await api.fetch(task_id)).images]
 
-        downloads = Downloads(transport.files, self._proxy, self._retry, addresses, hooks)
+        downloads = Downloads(transport.files, self._late_proxy, self._retry, addresses, hooks)
         api = Api(transport, self._retry, limits, downloads, hooks)
         engine = Engine(transport, api, self._cadence, estimates, limits.connections, hooks, self._retry)
         await engine.start()

@@ -14,14 +14,14 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from foxapi_async._errors import ConfigurationError, DownloadError, FoxError
+from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import ExchangeFailed
 from foxapi_async._http.file_client import FileClient, FileStream
-from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
+from foxapi_async._http.proxy import Proxy, environment_proxy
 from foxapi_async._listener import Listener
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.verdict import Verdict, is_transient
@@ -260,15 +260,8 @@ class Downloads:
 
 
 def standalone() -> Downloads:
-    """The downloads of a value that outlives its session, or never had one.
-
-    Raises:
-        ConfigurationError: HTTPS_PROXY is not the address of an HTTP proxy.
-    """
-    proxy = resolve_proxy(ENVIRONMENT)
-    if isinstance(proxy, ConfigurationError):
-        raise proxy
-    return Downloads(lambda: None, proxy, RetryPolicy())
+    """The downloads of a value that outlives its session, or never had one."""
+    return Downloads(lambda: None, environment_proxy(), RetryPolicy())
 
 
 def _obstacle(target: Target) -> tuple[str, Hint] | None:

@@ -12,6 +12,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from foxapi_async._errors import ConfigurationError
 from foxapi_async._http.client_session import (
     AS_IT_COMES,
     NETWORK,
@@ -140,6 +141,8 @@ class FileClient:
             reason = f"no answer in {seconds:g} s"
         except ExchangeFailed as error:
             reason = error.reason
+        except ConfigurationError as error:  # of the proxy
+            reason, final, hint = error.what_happened, True, error.hint
         except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
             reason, hint = describe(error, self._proxy), hint_for(error, self._proxy)
         except ValueError:  # includes aiohttp's InvalidURL

@@ -38,14 +38,16 @@ class Proxy:
     Attributes:
         address: its address, without a user name and password; None if there is none.
         login: the value of its Proxy-Authorization header, if it needs one.
-        setting: what names it: "proxy", or the environment variable.
+        setting: what names it: "proxy", the environment variable, or "http.proxy" of a session of the user.
         obeys_no_proxy: whether NO_PROXY names hosts that are reached without it.
+        fault: why it cannot be used; None if it can. It matters only for hosts that are not reached without it.
     """
 
     address: URL | None = None
     login: Secret | None = None
     setting: str = "proxy"
     obeys_no_proxy: bool = False
+    fault: str | None = None
 
     def __str__(self) -> str:
         """The setting and its value, without the user name and password; without an address, the user's session."""
@@ -55,17 +57,33 @@ class Proxy:
             f"{self.setting}={self.address.scheme}://{'***@' if self.login else ''}{self.address.authority}"
         )
 
-    def is_used_for(self, address: str) -> bool:
+    def is_used_for(self, address: str | URL) -> bool:
         """Whether requests to this address go through it."""
-        return bool(self.options_for(URL(address)))
+        url = URL(address)
+        host = url.host or ""
+        if (self.address is None and self.fault is None) or url.scheme != "https" or is_loopback(host):
+            return False
+        # In NO_PROXY a name may have a port. An IPv6 address may stand without brackets.
+        names = (f"[{host}]:{url.port}", host) if ":" in host else (f"{host}:{url.port}",)
+        return not (self.obeys_no_proxy and any(map(proxy_bypass, names)))
+
+    def check(self, address: str | URL) -> None:
+        """Do nothing if requests can go to this address.
+
+        Raises:
+            ConfigurationError: they would have to go through this proxy, which cannot be used.
+        """
+        if self.fault is not None and self.is_used_for(address):
+            raise ConfigurationError(self.fault, hint=Hint.SET_PROXY)
 
     def options_for(self, url: URL) -> ProxyOptions:
-        """The options of a request to this address; none if it goes there directly."""
-        host = url.host or ""
-        if self.address is None or url.scheme != "https" or is_loopback(host):
-            return {}
-        # In NO_PROXY a name may have a port. An IPv6 address has colons of its own.
-        if self.obeys_no_proxy and proxy_bypass(host if ":" in host else f"{host}:{url.port}"):
+        """The options of a request to this address; none if it goes there directly.
+
+        Raises:
+            ConfigurationError: see `check`.
+        """
+        self.check(url)
+        if self.address is None or not self.is_used_for(url):
             return {}
         headers = {} if self.login is None else {"Proxy-Authorization": self.login}
         return {"proxy": self.address, "proxy_headers": headers}
@@ -74,22 +92,45 @@ class Proxy:
 def resolve_proxy(given: object) -> Proxy | ConfigurationError:
     """The proxy that a session's `proxy` setting describes: an address, None, or "environment".
 
-    A fault is returned as an error, because the address may hold a password. The caller raises it in a frame that
-    does not hold the address.
+    A fault of an address that was given is returned as an error, because the address may hold a password. The
+    caller raises it in a frame that does not hold the address.
     """
     if given is None:
         return Proxy()
-    if given != ENVIRONMENT:
-        return _parse(given, "proxy", obeys_no_proxy=False)
-    # The variables, or the settings of macOS and Windows.
+    if given == ENVIRONMENT:
+        return environment_proxy()
+    proxy = _parse(given, "proxy", obeys_no_proxy=False)
+    return proxy if proxy.fault is None else ConfigurationError(proxy.fault, hint=Hint.SET_PROXY)
+
+
+def environment_proxy() -> Proxy:
+    """The proxy of HTTPS_PROXY and NO_PROXY, or of the settings of macOS and Windows.
+
+    An address that cannot be used is the `fault` of the proxy: the variable is also for other programs, and this
+    one may not need it.
+    """
     address = getproxies().get("https")
     name = "https_proxy" if os.environ.get("https_proxy") else "HTTPS_PROXY"
     return _parse(address, name, obeys_no_proxy=True) if address else Proxy()
 
 
-def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | ConfigurationError:
+def proxy_of(session: object) -> Proxy:
+    """The proxy for files that are fetched after a session of the user was closed: its own, or that of the environment.
+
+    Args:
+        session: the user's aiohttp session.
+    """
+    given = getattr(session, "_default_proxy", None)
+    if given is None:
+        return environment_proxy()
+    proxy = _parse(str(given), "http.proxy", obeys_no_proxy=False)
+    auth = getattr(session, "_default_proxy_auth", None)
+    return proxy if auth is None else attrs.evolve(proxy, login=Secret(auth.encode()))
+
+
+def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy:
     if not isinstance(given, str):  # its repr may show a password
-        return ConfigurationError(f"{name} is a {type(given).__name__}, not a text", hint=Hint.SET_PROXY)
+        return Proxy(fault=f"{name} is a {type(given).__name__}, not a text")
     text, shown, login = given.strip(), "…", None
     with contextlib.suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
@@ -104,4 +145,5 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy | Configu
                 pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
                 login = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
             return Proxy(address, login, name, obeys_no_proxy)
-    return ConfigurationError(f"{name}={shown!r} is not the address of an HTTP proxy", hint=Hint.SET_PROXY)
+    fault = f"{name}={shown!r} is not the address of an HTTP proxy"
+    return Proxy(setting=name, obeys_no_proxy=obeys_no_proxy, fault=fault)

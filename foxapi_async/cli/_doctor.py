@@ -16,7 +16,7 @@ import attrs
 from foxapi_async._errors import ConfigurationError, FoxError, NotFoundError
 from foxapi_async._hints import Hint, with_hint
 from foxapi_async._http.account import DEFAULT_BASE_URL, Account, resolve_account
-from foxapi_async._http.proxy import ENVIRONMENT, Proxy, resolve_proxy
+from foxapi_async._http.proxy import Proxy, environment_proxy
 from foxapi_async._http.transport import Transport
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._policy.verdicts import judge_read
@@ -77,11 +77,11 @@ async def examine(out: Path, screen: Screen) -> int:
         account = resolve_account(_NO_KEY, None, allow_http=False, environ=os.environ)
     else:
         show(Examined("key", "a key is set"))
-    proxy = resolve_proxy(ENVIRONMENT)
+    proxy = environment_proxy()
     show(_address(account))
-    show(_proxy(proxy, account))
+    show(way := _proxy(proxy, account))
     show(_disk(out))
-    if isinstance(account, Account) and isinstance(proxy, Proxy):
+    if isinstance(account, Account) and not way.status:
         for finding in await _service(account, proxy, has_key=has_key):
             show(finding)
     return max(finding.status for finding in findings)
@@ -94,13 +94,16 @@ def _address(account: Account | ConfigurationError) -> Examined:
     return Examined("address", f"{account.base_url}, {where}")
 
 
-def _proxy(proxy: Proxy | ConfigurationError, account: Account | ConfigurationError) -> Examined:
-    if isinstance(proxy, ConfigurationError):
-        return Examined.of("proxy", proxy)
-    if proxy.address is None:
+def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> Examined:
+    address = account.base_url if isinstance(account, Account) else DEFAULT_BASE_URL
+    try:
+        proxy.check(address)
+    except ConfigurationError as error:
+        return Examined.of("proxy", error)
+    if proxy.address is None and proxy.fault is None:
         return Examined("proxy", "none")
-    used = isinstance(account, Account) and proxy.is_used_for(account.base_url)
-    return Examined("proxy", f"{proxy}{'' if used else ', which is not used for this address'}")
+    used = isinstance(account, Account) and proxy.is_used_for(address)
+    return Examined("proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}")
 
 
 def _disk(out: Path) -> Examined:

@@ -138,17 +138,32 @@ def test_a_proxy_that_is_not_used_is_called_so(service, monkeypatch, capsys):
 
     assert examined(capsys)[1]["proxy"] == (
         True,
-        "HTTPS_PROXY=http://***@proxy.example:3128, which is not used for this address",
+        "HTTPS_PROXY=http://***@proxy.example:3128; it is not used for this address",
     )
 
 
 def test_a_wrong_proxy_is_named(service, monkeypatch, capsys):
-    """The advice is in the words of a shell."""
+    """The advice is in the words of a shell, and the service is not tried."""
+    monkeypatch.delenv("FOXAPI_BASE_URL")
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
     code, findings = examined(capsys)
 
-    assert (code, findings["proxy"][0]) == (3, False)
+    assert (code, findings["proxy"][0], "connection" in findings) == (3, False, False)
     assert not PYTHON.search(findings["proxy"][1])
+
+
+def test_a_wrong_proxy_that_is_not_used_is_called_so(service, monkeypatch, capsys):
+    """A session at this address works."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    code, findings = examined(capsys)
+
+    assert (code, findings["proxy"]) == (
+        0,
+        (
+            True,
+            "HTTPS_PROXY='socks5://127.0.0.1' is not the address of an HTTP proxy; it is not used for this address",
+        ),
+    )
 
 
 def test_a_page_in_front_of_the_service_is_named(service, capsys):

@@ -15,7 +15,7 @@ from yarl import URL
 
 from foxapi_async import ConfigurationError, ConnectionFailedError, DownloadError, FoxSession, RetryPolicy
 from foxapi_async._handles.result import GeneratedImage
-from foxapi_async._http.proxy import Proxy, resolve_proxy
+from foxapi_async._http.proxy import Proxy, proxy_of, resolve_proxy
 from foxapi_async.emulator import Emulator, Fault
 
 REQUEST = {"model": "grok-imagine-image", "prompt": "a red fox"}
@@ -174,9 +174,9 @@ async def test_a_value_without_a_session_takes_the_proxy_of_the_environment(emul
 
 
 async def test_a_value_without_a_session_refuses_a_wrong_proxy(monkeypatch):
-    """The error names the variable."""
+    """The error names the variable. The file is not tried again."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+    with pytest.raises(DownloadError, match=r"HTTPS_PROXY='socks5://127.* correct it \(http://host:port"):
         await GeneratedImage(url=f"https://{FILES}/fox").read()
 
 
@@ -296,6 +296,61 @@ async def test_a_session_of_the_user_keeps_its_own_proxy(emulator, proxy, monkey
     assert proxy.asked
 
 
+def _on_the_host_of_files(image):
+    """The image at a host that only the proxy knows."""
+    return attrs.evolve(image, url=f"https://{FILES}{URL(image.url).path}")
+
+
+@pytest.mark.parametrize("kind", [str, URL])
+async def test_a_late_download_uses_the_proxy_of_the_users_session(emulator, proxy, kind):
+    """After both sessions are closed, the file comes through the proxy of the session in `http`, with its login."""
+    proxy.login = "fox:secret-word"
+    async with aiohttp.ClientSession(proxy=kind(proxy.url)) as http, _session(emulator, http=http) as fox:
+        result = await fox.generate(REQUEST)
+
+    assert len(await _on_the_host_of_files(result.images[0]).read()) > 0
+    assert proxy.asked[-1] == f"{FILES}:443"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # aiohttp 4 takes it no more
+async def test_a_late_download_uses_the_separate_login_of_the_users_session(emulator, proxy):
+    """aiohttp takes the login also beside the address."""
+    proxy.login = "fox:secret-word"
+    login = aiohttp.BasicAuth("fox", "secret-word")
+    address = f"http://127.0.0.1:{proxy.port}"
+    async with (
+        aiohttp.ClientSession(proxy=address, proxy_auth=login) as http,
+        _session(emulator, http=http) as fox,
+    ):
+        result = await fox.generate(REQUEST)
+
+    assert len(await _on_the_host_of_files(result.images[0]).read()) > 0
+
+
+async def test_a_late_download_of_a_session_without_a_proxy_uses_the_environment(
+    emulator, proxy, monkeypatch
+):
+    """A session in `http` that has no proxy of its own says nothing about a later connection."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with (
+        aiohttp.ClientSession() as http,
+        FoxSession(emulator.key, base_url=emulator.url, http=http) as fox,
+    ):
+        result = await fox.generate(REQUEST)
+
+    assert len(await _on_the_host_of_files(result.images[0]).read()) > 0
+    assert proxy.asked == [f"{FILES}:443"]
+
+
+async def test_a_late_download_names_a_proxy_of_the_users_session_that_cannot_be_used():
+    """aiohttp can use a proxy that is reached by https, and this package cannot."""
+    async with aiohttp.ClientSession(proxy="https://fox:secret@proxy.example") as http:
+        found = proxy_of(http)
+
+    with pytest.raises(ConfigurationError, match=r"^http\.proxy='https://proxy\.example' is not the address"):
+        found.check("https://fox.example")
+
+
 def test_a_proxy_beside_a_session_of_the_user_is_refused():
     """The error says where the proxy belongs."""
     with pytest.raises(ConfigurationError, match="give the proxy to that session"):
@@ -326,6 +381,51 @@ def test_a_wrong_variable_is_named(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY='socks5://127"):
         FoxSession("sk-12345678")
+
+
+async def test_a_wrong_variable_does_no_harm_where_it_is_not_used(emulator, monkeypatch):
+    """This machine is reached directly, so a proxy that cannot be used is not needed."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    async with FoxSession(emulator.key, base_url=emulator.url) as fox:
+        result = await fox.generate(REQUEST)
+        assert len(await result.images[0].read()) > 0
+
+
+def test_a_wrong_variable_does_no_harm_for_a_host_in_no_proxy(monkeypatch):
+    """The session can be made."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("NO_PROXY", "fox.example")
+
+    assert FoxSession("sk-12345678", base_url="https://api.fox.example")
+
+
+async def test_a_file_on_a_host_that_needs_a_wrong_proxy(emulator, proxy, monkeypatch):
+    """The session works, and the error of the file names the variable."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    async with FoxSession(emulator.key, base_url=emulator.url) as fox:
+        result = await fox.generate(REQUEST)
+        with pytest.raises(DownloadError, match="HTTPS_PROXY='socks5://127"):
+            await _on_the_host_of_files(result.images[0]).read()
+
+
+@pytest.mark.parametrize("name", ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", "[2001:DB8::1]"])
+def test_no_proxy_has_an_address_with_and_without_brackets(monkeypatch, name):
+    """Both spellings of an IPv6 address are in use, and the one with brackets may have a port."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", name)
+    found = resolve_proxy("environment")
+
+    assert not found.is_used_for("https://[2001:db8::1]/v1")
+    assert found.is_used_for("https://[2001:db8::2]/v1")
+
+
+def test_no_proxy_has_an_address_with_another_port(monkeypatch):
+    """Only that port is reached directly."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "[2001:db8::1]:8443")
+    found = resolve_proxy("environment")
+
+    assert [True, False] == [found.is_used_for(f"https://[2001:db8::1]:{port}/v1") for port in (443, 8443)]
 
 
 @pytest.mark.parametrize(
