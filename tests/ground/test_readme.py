@@ -3,10 +3,13 @@
 import ast
 import asyncio
 import inspect
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pages import APP, BLOCKS, PAGES, ROOT, SNIPPETS
@@ -71,6 +74,36 @@ def test_a_script_runs(page, script, foxapi_emulator, tmp_path):
 def test_an_app_is_tested(name):
     """An example that is not a script by itself equals a file that other tests run."""
     assert APPS[name] in [text for _, text in SNIPPETS]
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_app_of_its_page_is_started_and_asked_as_the_page_says(
+    foxapi_emulator, tmp_path, unused_tcp_port
+):
+    """The two commands work as they stand, but for the port: the second gets the events of a task."""
+    (block,) = [text for name, kind, text in BLOCKS if (name, kind) == ("fastapi.md", "sh")]
+    start, ask = block.replace(":8000", f":{unused_tcp_port}").splitlines()
+    (tmp_path / "app.py").write_text(APPS["readme_app.py"])
+    places = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    }
+    with subprocess.Popen(["bash", "-c", f"exec env {start} --port {unused_tcp_port}"], **places) as server:
+        try:
+            answer = subprocess.run(
+                ["bash", "-c", f"{ask} --silent --retry 30 --retry-connrefused --retry-delay 1"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+                **places,
+            )
+        finally:
+            server.terminate()
+
+    assert "event: final" in answer.stdout
+    assert foxapi_emulator.billed == 1
 
 
 @pytest.mark.parametrize(("page", "text"), TESTS)
