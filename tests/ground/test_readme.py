@@ -47,6 +47,16 @@ def test_the_first_block_holds_two_commands():
         assert "pytest" in lines[1]
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_a_new_user_learns_where_to_type_and_how_to_do_without_a_key(page):
+    """The folder stands before the first commands, and the emulator before the first script."""
+    before_the_commands, *_ = PAGES[page].split("```sh\n")
+    before_the_script, *_ = PAGES[page].split("```python\n")
+
+    assert "`cd`" in before_the_commands
+    assert "`foxapi emulator`" in before_the_script
+
+
 def test_the_readme_is_short():
     """The README has at most 220 lines. What is long is in the docs."""
     assert len(PAGES["README.md"].splitlines()) <= 220
