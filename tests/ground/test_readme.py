@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ COMMANDS = [
     for line in text.splitlines()
     if line.startswith("foxapi ")
 ]
+INSTALLS = [
+    (name, words)
+    for name, page in PAGES.items()
+    for words in re.findall(r"pip install (?:-\S+ )*'([^']+)'", page)
+]
+EXTRAS = re.compile(r"\[([\w,]+)\]")
 LINKS = [
     (name, target)
     for name, page in PAGES.items()
@@ -158,6 +165,20 @@ def test_a_command_is_one(page, line):
     words = shlex.split(line, comments=True)[1:]
 
     assert words[0] == build_parser(words).parse_args(words).command
+
+
+def test_an_install_line_has_only_extras_that_exist():
+    """A wrong extra is only a warning of pip."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {extra for _, words in INSTALLS for group in EXTRAS.findall(words) for extra in group.split(",")}
+
+    assert set() == named - set(known)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "batches.md", "notebook.md", "page.md"])
+def test_a_page_says_what_to_install(page):
+    """A newcomer may begin with any of these pages."""
+    assert page in {name for name, _ in INSTALLS}
 
 
 @pytest.mark.parametrize(("page", "target"), LINKS)
