@@ -175,7 +175,9 @@ def test_an_install_line_has_only_extras_that_exist():
     assert set() == named - set(known)
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "batches.md", "notebook.md", "page.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh.md", "batches.md", "fastapi.md", "notebook.md", "page.md"]
+)
 def test_a_page_says_what_to_install(page):
     """A newcomer may begin with any of these pages."""
     assert page in {name for name, _ in INSTALLS}
