@@ -21,6 +21,7 @@ class Hint(enum.Enum):
     OTHER_FOLDER = "other_folder"
     OTHER_NAME = "other_name"
     OTHER_ORIGIN = "other_origin"
+    OTHER_PORT = "other_port"
     OVERWRITE = "overwrite"
     REBUILD_LEDGER = "rebuild_ledger"
     RESUBMIT_UNCERTAIN = "resubmit_uncertain"

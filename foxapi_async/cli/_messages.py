@@ -31,6 +31,7 @@ SHELL_WORDS: dict[Hint, str] = {
     Hint.OTHER_FOLDER: "choose another --out",
     Hint.OTHER_NAME: "choose another --out",
     Hint.OTHER_ORIGIN: "go back to that address, or use --other-origin",
+    Hint.OTHER_PORT: "give another with --port, or --port 0 for any free one",
     Hint.OVERWRITE: "choose another --out, or use --overwrite",
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with --rebuild-ledger",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
 import sys
 from typing import TextIO
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the emulator's options to a parser, so that another command can offer them too."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=8765, help="port, 0 for any free one (default: %(default)s)"
+        "--port", type=_port, default=8765, help="port, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=float, help="median duration of a task (default: about 12)")
     parser.add_argument("--key", help="the required API key (default: a random one)")
@@ -62,8 +63,14 @@ def run(args: argparse.Namespace) -> int:
         with contextlib.suppress(KeyboardInterrupt):  # on systems where a loop takes no signal handlers
             asyncio.run(_serve(emulator))
     except OSError as error:
-        return _report_error(error, 1)
-    return 0
+        if error.errno != errno.EADDRINUSE:
+            return _report_error(error, 1)
+    else:
+        return 0
+    taken = (
+        f"port {args.port} of {args.host} is in use; give another with --port, or --port 0 for any free one"
+    )
+    return _report_error(taken, 1)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,6 +83,12 @@ def main(argv: list[str] | None = None) -> int:
     return run(parser.parse_args(argv))
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535; got {text!r}")
+    return int(text)
+
+
 def _faults(rate: float) -> tuple[Fault, ...]:
     if not rate:
         return ()
@@ -83,7 +96,7 @@ def _faults(rate: float) -> tuple[Fault, ...]:
     return (*reads, Fault.rate("submit", rate, status=429), Fault.rate("upload", rate, status=429))
 
 
-def _report_error(error: Exception, status: int) -> int:
+def _report_error(error: Exception | str, status: int) -> int:
     _write(sys.stderr, f"foxapi emulator: {error}\n")
     return status
 

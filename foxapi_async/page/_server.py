@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Generator
 
 import uvicorn
 
 from foxapi_async._errors import ConfigurationError
+from foxapi_async._hints import Hint
 from foxapi_async.page._app import Page
 
 # For answers that are not finished when the server should end: a submit may wait for the service.
@@ -28,6 +30,9 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=512)
     except (OSError, UnicodeError) as error:
         problem = getattr(error, "strerror", None) or str(error)
+        is_taken = getattr(error, "errno", None) == errno.EADDRINUSE
+    if is_taken:
+        raise ConfigurationError(f"port {port} of {host} is in use", hint=Hint.OTHER_PORT)
     raise ConfigurationError(f"cannot listen at {host}, port {port}: {problem}")
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -894,6 +895,39 @@ def test_the_emulator_command_delegates(foxapi):
 
     assert code == 2
     assert "seconds" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["emulator"], 1, "foxapi emulator: "),
+        pytest.param(["serve", "--emulator", "--out", "page"], 3, "foxapi: ", id="serve"),
+    ],
+)
+def test_a_port_in_use(foxapi, words, code, said):
+    """The message names the port, and the option that takes another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        got, _, err = foxapi(*words, "--port", str(port))
+
+    advice = "give another with --port, or --port 0 for any free one"
+    assert (got, err.splitlines()[-1]) == (code, f"{said}port {port} of 127.0.0.1 is in use; {advice}")
+
+
+@pytest.mark.parametrize("port", ["99999", "100000", "-1", "x"])
+def test_an_impossible_port_of_the_emulator(foxapi, port):
+    """It is a wrong option."""
+    code, _, err = foxapi("emulator", "--port", port)
+
+    assert code == 2
+    assert f"must be a port from 0 to 65535; got {port!r}" in err
+
+
+def test_an_address_of_another_machine(foxapi):
+    """The emulator reports an address that is not of this machine, and exits 1."""
+    code, _, err = foxapi("emulator", "--host", "192.0.2.1", "--port", "0")
+
+    assert (code, "192.0.2.1" in err) == (1, True)
 
 
 # streams
