@@ -128,7 +128,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     )
     _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
     _add_out(parser)
-    _add_name(parser, "{prompt}, ")
+    _add_name(parser, "{prompt} (with _ in place of blanks and signs), ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     _add_timeout(parser)
     _add_service(parser)

@@ -129,3 +129,17 @@ def test_the_words_of_any_prompt_make_a_name(prompt):
 def test_the_name_of_an_image(name, count, stem):
     """The id is made safe, a device name of Windows is avoided, and several images have different names."""
     assert image_stem(name, "a/b", 2, count) == stem
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("batches.md", f"`my fox` is in `{file_stem('my fox')}-1.jpg`"),
+        ("quickstart.md", f'"a red fox" gives `{with_prompt("{prompt}", "a red fox")}`'),
+    ],
+)
+def test_the_documented_names(page, name):
+    """The docs show the names that files get."""
+    docs = Path(__file__).parents[2] / "docs"
+
+    assert name in (docs / page).read_text()
