@@ -5,6 +5,7 @@ Their libraries are imported in the fixtures: without that variable they need no
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 
@@ -40,6 +41,37 @@ def database(postgres):
     from postgres_server import fresh_database
 
     with fresh_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def tables(postgres):
+    """The name of a database with the tables of a cluster. It is only copied."""
+    from postgres_server import fresh_database
+
+    from foxapi_async.cluster.database import Database
+    from foxapi_async.cluster.migration import migrate
+
+    with fresh_database(postgres) as dsn:
+        asyncio.run(migrate(Database.at(dsn)))
+        yield dsn.rpartition("/")[2]
+
+
+@pytest.fixture
+def cluster_dsn(postgres, tables):
+    """The DSN of a new database with the tables of a cluster."""
+    from postgres_server import fresh_database
+
+    with fresh_database(postgres, tables) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def shared_dsn(postgres, tables):
+    """The DSN of a database with the tables, for tests that each use a batch of their own."""
+    from postgres_server import fresh_database
+
+    with fresh_database(postgres, tables) as dsn:
         yield dsn
 
 

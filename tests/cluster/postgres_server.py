@@ -294,11 +294,11 @@ def make_server() -> ForeignServer | OwnServer:
 
 
 @contextlib.contextmanager
-def fresh_database(server: ForeignServer | OwnServer) -> Iterator[str]:
-    """The DSN of a new, empty database. It is dropped at the end, with all connections to it."""
+def fresh_database(server: ForeignServer | OwnServer, template: str = "template1") -> Iterator[str]:
+    """The DSN of a new database, a copy of another one. It is dropped at the end, with all connections to it."""
     name = f"foxapi_{uuid.uuid4().hex}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     yield with_database(server.dsn, name)
     server.start()
     with psycopg.connect(server.dsn, autocommit=True) as connection:

@@ -12,7 +12,7 @@ import pytest
 from memory_ledger import MemoryLedger
 
 from foxapi_async import GrokImagineImage, LedgerError
-from foxapi_async._batch.budget import Budget
+from foxapi_async._batch.budget import Budget, kind_of
 from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.manifest import Manifest
@@ -200,9 +200,10 @@ async def test_a_batch_item_runs_on_it(ledger, fox, emulator, tmp_path):
             series=None,
         )
         request = GrokImagineImage("a fox")
-        item = ItemRun(
-            context, WorkItem(index=0, key="fox", fingerprint=fingerprint(request), request=request)
+        wanted = WorkItem(
+            index=0, key="fox", fingerprint=fingerprint(request), request=request, kind=kind_of(request)
         )
+        item = ItemRun(context, wanted)
         outcome = await item.finish(await item.handle())
     entry = await entry_of(ledger, "fox")
 

@@ -1,0 +1,48 @@
+"""The parts of a cluster, put together by a test: batches in a database, and ledgers of workers."""
+
+from __future__ import annotations
+
+import contextlib
+
+from foxapi_async.cluster.group_commit import RowWriter
+from foxapi_async.cluster.ledger import PostgresLedger
+from foxapi_async.cluster.registration import register
+from foxapi_async.cluster.spool import Spool
+
+LEASE = 30.0
+
+
+async def run(database, statement, *values):
+    """Execute a statement on a connection of its own, and return the rows."""
+    connection = await database.connect()
+    try:
+        cursor = await connection.execute(statement, values)
+        return await cursor.fetchall() if cursor.description else []
+    finally:
+        await connection.close()
+
+
+async def made_batch(database, batch="b", keys=()):
+    """Make a batch with items that no worker has."""
+    await run(database, "INSERT INTO batch (id, sealed) VALUES (%s, true)", batch)
+    for key in keys:
+        await run(database, "INSERT INTO item (batch_id, key, fingerprint) VALUES (%s, %s, 'fox')", batch, key)
+
+
+@contextlib.asynccontextmanager
+async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=None, **options):
+    """The ledger of a new worker for this batch.
+
+    Args:
+        through: another address of the same database, for the writer alone.
+        **options: of the writer.
+    """
+    connection = await database.connect()
+    worker = await register(connection, lease)
+    await connection.close()
+    writer = RowWriter(through or database, worker, Spool(folder / f"unwritten-{worker}.jsonl"), **options)
+    await writer.open()
+    try:
+        yield PostgresLedger(writer, batch)
+    finally:
+        await writer.close()
