@@ -38,10 +38,14 @@ _MAKE = """
         budget = coalesce(excluded.budget, batch.budget), price = coalesce(excluded.price, batch.price)
     WHERE batch.state <> 'cancelled'
 """
-# What a new run tries again. A paid task is never submitted again.
+# What a new run tries again. A paid task is never submitted again. An item may have become uncertain after the
+# check of the senders, so they are looked at again.
 _AGAIN = """
     UPDATE item SET ready = true WHERE batch_id = %(batch)s AND NOT ready AND owner IS NULL
         AND (paid OR state = ANY(%(states)s) OR (state = 'new' AND %(new)s))
+        AND NOT (state = 'uncertain' AND EXISTS (
+            SELECT FROM worker WHERE id = sender AND worker.state NOT IN ('left', 'dead')
+        ))
 """
 _BLOCKED = """
     SELECT DISTINCT sender, host, worker.state FROM item JOIN worker ON worker.id = sender

@@ -369,6 +369,8 @@ class RowWriter:
             key, entry = change.row["key"], known.get(change.row["key"])
             if entry is None:
                 change.error = LedgerError(f"item {key!r} cannot become {to.value}: it is not in the ledger")
+                if to is ItemState.SUBMITTED:
+                    await self._keep_second(connection, change)
                 continue
             if to is ItemState.SUBMITTING and entry.fingerprint != change.row["fingerprint"]:
                 change.error = LedgerError(
@@ -380,10 +382,13 @@ class RowWriter:
                 f"item {key!r} cannot become {to.value}: it is {entry.state.value} there{task}"
             )
             if to is ItemState.SUBMITTED and entry.task_id != change.row["task_id"]:
-                spooled = change.spooled
-                values = {**attrs.asdict(spooled), "worker": self.worker}
-                await connection.execute(statements.SECOND_TASK.encode(), values)
-                _report_second(spooled)
+                await self._keep_second(connection, change)
+
+    async def _keep_second(self, connection: Connection, change: RowChange) -> None:
+        """Keep an id that its item cannot take."""
+        values = {**attrs.asdict(change.spooled), "worker": self.worker}
+        await connection.execute(statements.SECOND_TASK.encode(), values)
+        _report_second(change.spooled)
 
     def _keep(self, group: list[RowChange], problem: BaseException) -> None:
         """Keep the ids of a group in a file, because the database cannot be written."""

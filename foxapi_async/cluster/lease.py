@@ -30,15 +30,16 @@ class Lease:
 
     seconds: float = LEASE_SECONDS
     _until: float = attrs.field(default=0.0, init=False)
+    _ended: bool = attrs.field(default=False, init=False)
 
     def renew(self, asked: float) -> None:
-        """Renew it, after a heartbeat that was asked for at this boot time."""
+        """Renew it, after a heartbeat that was asked for at this boot time. One that was ended stays so."""
         self._until = max(self._until, asked + self.seconds)
 
     def end(self) -> None:
-        """End it at once."""
-        self._until = 0.0
+        """End it at once, and for good."""
+        self._ended = True
 
     def is_valid(self) -> bool:
         """Whether a request may still leave."""
-        return boot_time() < self._until
+        return not self._ended and boot_time() < self._until

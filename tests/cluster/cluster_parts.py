@@ -17,7 +17,7 @@ async def run(database, statement, *values):
     connection = await database.connect()
     try:
         cursor = await connection.execute(statement, values)
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.description is not None else []
     finally:
         await connection.close()
 
@@ -46,3 +46,8 @@ async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=Non
         yield PostgresLedger(writer, batch)
     finally:
         await writer.close()
+
+
+async def entry_of(ledger, key):
+    """The entry of one item."""
+    return (await ledger.look_up([key]))[key]
