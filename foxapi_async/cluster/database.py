@@ -190,6 +190,20 @@ async def identity_of(connection: Connection) -> str:
     return f"{system}/{timeline}"
 
 
+def passes(error: Exception) -> bool:
+    """Whether waiting may help after this error: the server is away, busy, full or only reads. If not, what was asked
+    is at fault.
+    """
+    import psycopg  # noqa: PLC0415 - of an extra
+
+    if not isinstance(error, psycopg.Error):
+        return True
+    kind = (error.sqlstate or "")[:2]
+    # 25: only reads, or has ended an idle transaction; 54: a text is too long.
+    is_of_server = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return kind == "25" or (is_of_server and kind != "54")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a message of the database, without its full stop."""
     text = str(error).strip()

@@ -15,13 +15,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
 from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._listener import about, log
 from foxapi_async.cluster import statements
-from foxapi_async.cluster.database import Database, first_line, identity_of
+from foxapi_async.cluster.database import Database, first_line, identity_of, passes
+from foxapi_async.cluster.row_changes import RowChange, make_changes, report_second
 from foxapi_async.cluster.spool import Spool, SpooledId
 
 if TYPE_CHECKING:
@@ -35,37 +34,12 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 CLOSING_SECONDS = 30.0
 """How long `close` still tries to write."""
 
+SILENT_SECONDS = 5.0
+"""If a transaction takes longer, the ids that wait are kept in the file."""
+
 # Of the fence: whether this worker may send, and the number by which the transaction is found again.
 _FENCE = b"SELECT state, pg_current_xact_id()::text FROM worker WHERE id = %s FOR KEY SHARE"
 _XID = b"SELECT pg_current_xact_id()::text"
-
-
-@attrs.define(eq=False)
-class RowChange:
-    """A change of one item, or a read after all earlier changes.
-
-    Attributes:
-        batch: of the item.
-        to: the state to which the item moves; None to hand it back, or to read.
-        row: the values of the statement's columns.
-        read: reads; None for a change.
-        result: the epoch of the item, or what was read.
-        error: why this change was refused; None if it was not.
-    """
-
-    batch: str
-    to: ItemState | None
-    row: dict[str, Any]
-    future: asyncio.Future[Any]
-    read: Callable[[Connection], Awaitable[Any]] | None = None
-    result: Any = None
-    error: LedgerError | None = None
-    is_spooled: bool = False
-
-    @property
-    def spooled(self) -> SpooledId:
-        """The id that this change stores."""
-        return SpooledId(self.batch, self.row["key"], self.row["task_id"], self.row["price"])
 
 
 class RowWriter:
@@ -98,6 +72,9 @@ class RowWriter:
         self._on_fault = on_fault
         self._held = held
         self._pending: list[RowChange] = []
+        # The ids that are in the file, and perhaps not in the database.
+        self._kept: set[RowChange] = set()
+        self._is_away = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -128,9 +105,11 @@ class RowWriter:
 
     def _queue(self, change: RowChange) -> asyncio.Future[Any]:
         if self._closing:
-            self._fail(change, LedgerError(f"the connection to the database {self._database} is closed"))
+            self._refuse([change], LedgerError(f"the connection to the database {self._database} is closed"))
             return change.future
         self._pending.append(change)
+        if self._is_away:
+            self._keep([change])
         self._idle.clear()
         self._wake.set()
         return change.future
@@ -172,11 +151,8 @@ class RowWriter:
             try:
                 await self._commit(group)
             except Exception as error:  # a bug of ours, or of the database: the waiters must get it
-                fault = LedgerError(f"the database {self._database} cannot be written: {first_line(error)}")
-                for change in group:
-                    self._fail(change, fault)
-        if not self._give_up.is_set():
-            self._spool.remove()
+                problem = f"the database {self._database} cannot be written: {first_line(error)}"
+                self._refuse(group, LedgerError(problem))
         self._spool.close()
         self._idle.set()
 
@@ -185,55 +161,70 @@ class RowWriter:
         import psycopg  # noqa: PLC0415 - of an extra
 
         failures = 0
-        while (problem := await self._try(group)) is not None:
-            if isinstance(problem, psycopg.Error) and not isinstance(problem, _lost_connection()):
-                await self._commit_each(group, problem)
-                return
-            if isinstance(problem, psycopg.errors.DiskFull):
-                full = LedgerError(f"the disk of the database is full: {first_line(problem)}")
-                self._refuse_submits(group, full)
-            self._keep(group, problem)
-            if self._give_up.is_set():
-                fault = LedgerError(f"cannot write to the database {self._database}: {first_line(problem)}")
-                for change in group:
-                    self._fail(change, fault)
-                return
-            await self._pause(failures)
-            failures += 1
-        self.transactions += any(change.read is None for change in group)
-        if failures:
-            log.warning("the database can be written again", extra=about("database_back"))
-        for change in group:
-            if change.error is not None:
-                self._fail(change, change.error)
-            elif not change.future.done():
-                change.future.set_result(change.result)
-
-    async def _try(self, group: list[RowChange]) -> Exception | None:
-        """Make the changes in one transaction. Returns why it was not committed; None if it was."""
-        import psycopg  # noqa: PLC0415 - of an extra
-
-        xid = ""
         try:
-            connection = await self._connected()
-            async with connection.transaction():
-                xid = await self._begin(connection, group)
-                await self._make(connection, group)
-        except (psycopg.Error, LedgerError, OSError) as error:
-            problem: Exception = error
-        else:
-            return None
-        if xid and isinstance(problem, _lost_connection()) and await self._was_committed(xid):
-            return None
-        return problem
+            while (problem := await self._try(group)) is not None:
+                if isinstance(problem, psycopg.errors.DiskFull):
+                    full = f"the disk of the database is full: {first_line(problem)}"
+                    self._refuse_submits(group, LedgerError(full))
+                if self._give_up.is_set():
+                    away = f"cannot write to the database {self._database}: {first_line(problem)}"
+                    self._refuse(group, LedgerError(away))
+                    return
+                await self._pause(failures)
+                failures += 1
+        except psycopg.Error as error:  # of one change, such as a text that the database cannot hold
+            await self._commit_each(group, error)
+            return
+        self._resolve(group)
 
     async def _commit_each(self, group: list[RowChange], error: Exception) -> None:
         """Make each change of a refused group alone, so that the others do not suffer from a faulty one."""
         if len(group) == 1:
-            self._fail(group[0], LedgerError(f"the database refuses: {first_line(error)}"))
+            self._refuse(group, LedgerError(f"the database refuses: {first_line(error)}"))
             return
         for change in group:
             await self._commit([change])
+
+    async def _try(self, group: list[RowChange]) -> Exception | None:
+        """Make the changes in one transaction. Returns why they cannot be made now; None if they are made.
+
+        Raises:
+            psycopg.Error: the database refuses a change, and waiting does not help.
+        """
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        xid = ""
+        silence = TimeoutError(f"there is no answer for {SILENT_SECONDS:g} s")
+        timer = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._lose, group, silence)
+        try:
+            connection = await self._connected()
+            async with connection.transaction():
+                xid = await self._begin(connection, group)
+                await make_changes(connection, self.worker, group)
+        except (psycopg.Error, LedgerError, OSError) as error:
+            if not passes(error):
+                raise
+            problem = error
+        else:
+            return None
+        finally:
+            timer.cancel()
+        self._lose(group, problem)
+        return None if xid and await self._was_committed(xid) else problem
+
+    def _resolve(self, group: list[RowChange]) -> None:
+        self.transactions += any(change.read is None for change in group)
+        if self._is_away:
+            self._is_away = False
+            log.warning("the database can be written again", extra=about("database_back"))
+        for change in group:
+            self._kept.discard(change)
+            if change.error is not None:
+                self._fail(change, change.error)
+            elif not change.future.done():
+                change.future.set_result(change.result)
+        if not self._kept:
+            self._spool.remove()
 
     async def _pause(self, failures: int) -> None:
         seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
@@ -261,7 +252,7 @@ class RowWriter:
             seconds = await statements.keep_ids(connection, self._held())
             await pause_all(connection, identity, problem)
         for spooled in seconds:
-            _report_second(spooled)
+            report_second(spooled)
         self._stop(LedgerError(f"{problem}: all batches are paused. Check what was lost, then resume them"))
 
     async def _was_committed(self, xid: str) -> bool:
@@ -315,97 +306,28 @@ class RowWriter:
             self.fault = fault
             self._on_fault(fault)
 
-    async def _make(self, connection: Connection, group: list[RowChange]) -> None:
-        """Make the changes in waves: each wave has at most one change of an item, so it is a set of statements."""
-        wave: dict[tuple[str, str], RowChange] = {}
-        for change in group:
-            change.result = change.error = None
-            place = change.batch, change.row.get("key", "")
-            if change.read is not None or place in wave:
-                await self._move(connection, list(wave.values()))
-                wave.clear()
-            if change.read is not None:
-                change.result = await change.read(connection)
-            else:
-                wave[place] = change
-        await self._move(connection, list(wave.values()))
-
-    async def _move(self, connection: Connection, wave: list[RowChange]) -> None:
-        moves: dict[tuple[str, ItemState | None], list[RowChange]] = {}
-        for change in wave:
-            moves.setdefault((change.batch, change.to), []).append(change)
-        for (batch, to), changes in moves.items():
-            await self._move_all(connection, batch, to, changes)
-
-    async def _move_all(
-        self, connection: Connection, batch: str, to: ItemState | None, changes: list[RowChange]
-    ) -> None:
-        """Move items to one state with one statement. Those that do not move are refused, with the reason."""
-        same = {"batch": batch, "worker": self.worker}
-        if to is ItemState.SUBMITTING:
-            # In the order of the keys, so that two workers do not wait for each other.
-            missing = [change.row for change in changes if not change.row["epoch"]]
-            if missing:
-                columns = {name: [row[name] for row in missing] for name in ("key", "fingerprint", "opening")}
-                await connection.execute(statements.INSERT_MISSING.encode(), {**same, **columns})
-        text, names = statements.MOVES[to]
-        cursor = await connection.execute(
-            text, {**same, **{name: [change.row[name] for change in changes] for name in names}}
-        )
-        epochs: dict[str, int] = dict(await cursor.fetchall())
-        refused: list[RowChange] = []
-        for change in changes:
-            change.result = epochs.get(change.row["key"])
-            if change.result is None:
-                refused.append(change)
-        if refused and to is not None:
-            await self._explain(connection, batch, to, refused)
-
-    async def _explain(
-        self, connection: Connection, batch: str, to: ItemState, refused: list[RowChange]
-    ) -> None:
-        known = await statements.look_up(connection, batch, [change.row["key"] for change in refused])
-        for change in refused:
-            key, entry = change.row["key"], known.get(change.row["key"])
-            if entry is None:
-                change.error = LedgerError(f"item {key!r} cannot become {to.value}: it is not in the ledger")
-                if to is ItemState.SUBMITTED:
-                    await self._keep_second(connection, change)
-                continue
-            if to is ItemState.SUBMITTING and entry.fingerprint != change.row["fingerprint"]:
-                change.error = LedgerError(
-                    f"item {key!r} is in the ledger with another request: give the changed one its own id"
-                )
-                continue
-            task = f" as task {entry.task_id}" if entry.task_id else ""
-            change.error = LedgerError(
-                f"item {key!r} cannot become {to.value}: it is {entry.state.value} there{task}"
-            )
-            if to is ItemState.SUBMITTED and entry.task_id != change.row["task_id"]:
-                await self._keep_second(connection, change)
-
-    async def _keep_second(self, connection: Connection, change: RowChange) -> None:
-        """Keep an id that its item cannot take."""
-        values = {**attrs.asdict(change.spooled), "worker": self.worker}
-        await connection.execute(statements.SECOND_TASK.encode(), values)
-        _report_second(change.spooled)
-
-    def _keep(self, group: list[RowChange], problem: BaseException) -> None:
-        """Keep the ids of a group in a file, because the database cannot be written."""
-        ids = [
-            change
-            for change in [*group, *self._pending]
-            if change.to is ItemState.SUBMITTED and not change.is_spooled
-        ]
-        if ids:
-            self._spool.keep([change.spooled for change in ids])
-            for change in ids:
-                change.is_spooled = True
+    def _lose(self, group: list[RowChange], problem: BaseException) -> None:
+        """The database cannot be written now: keep all ids."""
+        self._is_away = True
+        self._keep([*group, *self._pending])
         log.warning(
             "the database cannot be written, and nothing is sent meanwhile: %s",
             first_line(problem),
             extra=about("database_lost"),
         )
+
+    def _keep(self, changes: list[RowChange]) -> None:
+        """Keep the ids among these changes in the file."""
+        ids = [change for change in changes if change.to is ItemState.SUBMITTED and change not in self._kept]
+        if ids:
+            self._spool.keep([change.spooled for change in ids])
+            self._kept.update(ids)
+
+    def _refuse(self, group: list[RowChange], fault: LedgerError) -> None:
+        """Refuse these changes. Their ids stay in the file."""
+        self._keep(group)
+        for change in group:
+            self._fail(change, fault)
 
     @staticmethod
     def _fail(change: RowChange, error: FoxError) -> None:
@@ -419,13 +341,6 @@ class RowWriter:
         change.future.exception()  # an error counts as read: not every caller waits
 
 
-def _lost_connection() -> tuple[type[Exception], ...]:
-    """The errors of a connection or a server, which may pass; others concern one statement."""
-    import psycopg  # noqa: PLC0415 - of an extra
-
-    return psycopg.OperationalError, psycopg.InterfaceError, OSError
-
-
 async def pause_all(connection: Connection, identity: str, problem: str) -> None:
     """Pause all batches, because the server is another one, and note its identity. Only the first caller does so."""
     cursor = await connection.execute(
@@ -436,13 +351,3 @@ async def pause_all(connection: Connection, identity: str, problem: str) -> None
             "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'",
             (problem,),
         )
-
-
-def _report_second(spooled: SpooledId) -> None:
-    log.error(
-        "item %s of batch %s has a second task, %s, which is billed too",
-        spooled.key,
-        spooled.batch,
-        spooled.task_id,
-        extra=about("second_task", key=spooled.key, task_id=spooled.task_id),
-    )

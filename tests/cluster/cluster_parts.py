@@ -26,7 +26,9 @@ async def made_batch(database, batch="b", keys=()):
     """Make a batch with items that no worker has."""
     await run(database, "INSERT INTO batch (id, sealed) VALUES (%s, true)", batch)
     for key in keys:
-        await run(database, "INSERT INTO item (batch_id, key, fingerprint) VALUES (%s, %s, 'fox')", batch, key)
+        await run(
+            database, "INSERT INTO item (batch_id, key, fingerprint) VALUES (%s, %s, 'fox')", batch, key
+        )
 
 
 @contextlib.asynccontextmanager

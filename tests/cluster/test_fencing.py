@@ -113,7 +113,9 @@ async def test_of_two_workers_one_records_a_submit(database, batch, tmp_path):
             *(ledger.submitting("a", "fox", "key") for ledger in (one, other)), return_exceptions=True
         )
 
-    assert [type(None), LedgerError] == sorted(map(type, outcomes), key=lambda kind: kind.__name__ != "NoneType")
+    assert [type(None), LedgerError] == sorted(
+        map(type, outcomes), key=lambda kind: kind.__name__ != "NoneType"
+    )
 
 
 # Takeovers.
@@ -306,7 +308,9 @@ async def test_the_id_of_an_item_that_is_not_there_is_kept(database, batch, tmp_
 
 
 @pytest.mark.parametrize("state", ["alive", "lost"])
-async def test_uncertain_items_of_a_worker_that_may_wake_up_are_not_sent_again(database, batch, tmp_path, state):
+async def test_uncertain_items_of_a_worker_that_may_wake_up_are_not_sent_again(
+    database, batch, tmp_path, state
+):
     """The refusal names the worker."""
     async with opened_ledger(database, tmp_path, batch) as ledger:
         await claimed(database, ledger)
