@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import collections
 from collections.abc import Mapping
+from typing import Protocol
 
 import attrs
 
-from foxapi_async._batch.batch import Batch
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._wire.texts import duration, grouped
@@ -89,6 +89,25 @@ def figures_of(
     )
 
 
+class MeasuredBatch(Protocol):
+    """A running batch, of this process or of workers."""
+
+    @property
+    def tally(self) -> Mapping[str, int]:
+        """How many items are in each state, including those of earlier runs; empty before the run."""
+        ...
+
+    @property
+    def expected(self) -> int | None:
+        """How many items there are, if known."""
+        ...
+
+    @property
+    def spent(self) -> float:
+        """Credits that all runs together may have been billed."""
+        ...
+
+
 class BatchProgress:
     """Measures one run, for the screen; see `Progress`.
 
@@ -99,7 +118,7 @@ class BatchProgress:
 
     redraw_seconds = 0.5
 
-    def __init__(self, batch: Batch, budget: float | None) -> None:
+    def __init__(self, batch: MeasuredBatch, budget: float | None) -> None:
         self._batch = batch
         self._budget = budget
         self._ended = 0
