@@ -33,6 +33,7 @@ class Hint(enum.Enum):
     SET_BASE_URL = "set_base_url"
     SET_KEY = "set_key"
     SET_PROXY = "set_proxy"
+    USE_DATABASE = "use_database"
     WRAP_FILE = "wrap_file"
 
 
@@ -69,6 +70,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     Hint.SET_BASE_URL: "change base_url= or FOXAPI_BASE_URL",
     Hint.SET_PROXY: "correct it (http://host:port or http://user:password@host:port), or give proxy=None",
     Hint.SET_KEY: "set FOXAPI_API_KEY or pass api_key= (on the command line, --emulator needs none)",
+    Hint.USE_DATABASE: "read its results with foxapi_async.cluster, or follow it with `foxapi batch --dsn`",
     Hint.WRAP_FILE: "wrap a local file in pathlib.Path",
 }
 """The hints in Python's words. A hint that is not here adds nothing to `str(error)`."""

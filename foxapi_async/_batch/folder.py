@@ -39,6 +39,7 @@ _PAGE = "page"  # people use this folder on the page of `foxapi serve`
 _UNPROVEN = (
     "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
 )
+CLUSTER = "cluster"  # the batch in a database whose workers send the items of this folder
 _MARKS = "marks"  # how much of the files was read, and whether the manifest has all lines up to there
 
 
@@ -47,20 +48,22 @@ class Terms:
     """How a folder is opened.
 
     Attributes:
-        base_url: of the service.
+        base_url: of the service; None if this run sends nothing.
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the session uses the command's emulator; None to skip this check.
         page: whether people use it on the page of `foxapi serve`.
         room: the most items in flight.
+        is_followed: whether workers send the items, and the folder only gets their records.
     """
 
-    base_url: str
+    base_url: str | None
     room: int
     other_origin: bool = False
     rebuild: bool = False
     emulated: bool | None = None
     page: bool = False
+    is_followed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -88,29 +91,30 @@ class BatchFolder:
             InvalidRequestError: it was begun with the emulator and this is the service, or the other way round; or
                 it needs images of an emulator that has ended.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
-                a file of it is a link; or the disk is full.
+                its items are in a database now; or a file of it is a link; or the disk is full.
         """
         files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         await in_thread(_refuse_links, out)
         log, has_files = files.log, files.exist
         before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
         async with SqliteLedger.opened(files.ledger, room=terms.room, before_making=before_making) as ledger:
-            await in_thread(remove_parts, out / IMAGES)
+            moved = await _check_place(out, ledger, terms)
+            if not terms.is_followed:  # else a worker may be writing them
+                await in_thread(remove_parts, out / IMAGES)
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
             await _check_service(out, ledger, counts, terms)
             marks = _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
             if terms.rebuild:
                 await files.rebuild(ledger)
+            elif moved is not None:
+                await files.note_ends(ledger)
             elif has_files:
                 await files.compare(ledger, marks)
-            if terms.emulated:
-                await ledger.set_meta(_EMULATED, "yes")
-            if terms.page:
-                await ledger.set_meta(_PAGE, "yes")
-            await ledger.set_meta(_ORIGIN, _origin_of(terms.base_url))
-            agrees = not marks.submitted or known_part(log.submitted, marks.submitted) is not None
-            await ledger.keep_log(log, agrees=agrees)
+            await _note_terms(ledger, terms)
+            if not terms.is_followed:
+                agrees = not marks.submitted or known_part(log.submitted, marks.submitted) is not None
+                await ledger.keep_log(log, agrees=agrees)
             is_whole = is_new or (marks.is_whole and mark_of(files.manifest) == marks.manifest)
             async with Manifest.opened(files.manifest, ledger, is_whole=is_whole) as manifest:
                 await ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=False))
@@ -137,6 +141,24 @@ class BatchFolder:
             if files.exist:
                 await in_thread(files.refuse_if_begun)
             yield None
+
+    async def note_moved(self, batch: str) -> None:
+        """Note that the items are in a database now, as the batch of this name. Only its workers send them from now on.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        await self.ledger.set_meta(CLUSTER, batch)
+        # If the ledger is lost, what is not in the manifest may have been sent. Without this log, it is uncertain.
+        await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
+
+    async def note_ends(self) -> None:
+        """Write what the manifest says into the ledger.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        await _Files(self.out / LEDGER, SubmittedLog(self.out), self.out / MANIFEST).note_ends(self.ledger)
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
         """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
@@ -205,6 +227,36 @@ async def is_page(ledger: LedgerView) -> bool:
     return await ledger.meta(_PAGE) is not None
 
 
+async def _check_place(out: Path, ledger: SqliteLedger, terms: Terms) -> str | None:
+    """The batch in a database that has the items of this folder; None if they are here."""
+    moved = await ledger.meta(CLUSTER)
+    if moved is not None and not terms.is_followed:
+        raise LedgerError(
+            f"the batch in {out} is in a database now, as batch {moved!r}, and only workers send its items. "
+            "Nothing was sent",
+            hint=Hint.USE_DATABASE,
+        )
+    return moved
+
+
+async def _note_terms(ledger: SqliteLedger, terms: Terms) -> None:
+    if terms.emulated:
+        await ledger.set_meta(_EMULATED, "yes")
+    if terms.page:
+        await ledger.set_meta(_PAGE, "yes")
+    if terms.base_url is not None:
+        await ledger.set_meta(_ORIGIN, origin_of(terms.base_url))
+
+
+async def begun_at(ledger: LedgerView) -> str | None:
+    """The service at which the folder of this ledger was begun; None if that is not known.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return await ledger.meta(_ORIGIN)
+
+
 async def _check_service(
     out: Path, ledger: SqliteLedger, counts: Mapping[ItemState, int], terms: Terms
 ) -> None:
@@ -223,9 +275,11 @@ async def _check_service(
         )
     if terms.emulated:
         _report_lost_tasks(out, counts, terms)
+    if terms.base_url is None:
+        return
     known = await ledger.meta(_ORIGIN)
     # A refused item was not sent, so a wrong address may be corrected.
-    is_other = known is not None and known != _origin_of(terms.base_url) and items > counts[ItemState.NEW]
+    is_other = known is not None and known != origin_of(terms.base_url) and items > counts[ItemState.NEW]
     if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
             f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: only the first "
@@ -252,7 +306,7 @@ def _report_lost_tasks(out: Path, counts: Mapping[ItemState, int], terms: Terms)
         )
 
 
-def _origin_of(base_url: str) -> str:
+def origin_of(base_url: str) -> str:
     """Scheme, host and port: another path is the same service."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}".lower()
@@ -316,6 +370,10 @@ class _Files:
         await ledger.rebuild(
             self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta
         )
+
+    async def note_ends(self, ledger: SqliteLedger) -> None:
+        """Write what the manifest says into the ledger."""
+        await ledger.rebuild(lambda: (), lambda: proven_ends(whole_lines(self.manifest)), lambda: ())
 
     def marks(self, *, is_whole: bool) -> str:
         """The present marks of the files."""

@@ -41,6 +41,7 @@ SHELL_WORDS: dict[Hint, str] = {
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
     Hint.SET_PROXY: "correct this variable (http://host:port or http://user:password@host:port), or unset it",
+    Hint.USE_DATABASE: "use --dsn with the address of that database",
 }
 _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_key")
 
