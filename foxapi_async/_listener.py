@@ -7,6 +7,8 @@ event                what it reports
 ===================  ================================================================================
 account_refused      the service refused the key or the balance: waiting submits fail
 answered             an HTTP request to an app of ours was answered with an error whose text is not shown
+batch_begun          a worker of a cluster begins to work on a batch
+batch_ended          a worker of a cluster has no more work on a batch
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
 database_back        the database of a cluster can be written again
 database_lost        the database of a cluster cannot be written, and nothing is sent
@@ -29,6 +31,7 @@ key_unencrypted      the key travels over plain http
 late_id              a submit was accepted after its caller had gone (`task_id`)
 long_hold            the service asks for a long wait between polls
 lost_submit          a submit whose caller has gone may be billed
+no_worker            a batch of a cluster has no worker
 odd_status           a task has results or an error, but a status that is not documented
 price_exceeded       a submit of a batch cost more than was expected
 request              an HTTP request to the page was answered
@@ -38,6 +41,7 @@ submits_released     submits are sent again
 unfinished           the session was closed while tasks run (`task_ids`)
 unread_outcome       an outcome that is not read any more may be billed
 worker_lost          a worker of a cluster sends no heartbeats, and was replaced
+worker_started       a worker of a cluster begins
 worker_stopped       a worker of a cluster was replaced, and stops
 ===================  ================================================================================
 """
@@ -56,6 +60,8 @@ What = Literal["submit", "poll", "fetch", "upload", "download"]
 LogEvent = Literal[
     "account_refused",
     "answered",
+    "batch_begun",
+    "batch_ended",
     "batch_of_others",
     "database_back",
     "database_lost",
@@ -78,6 +84,7 @@ LogEvent = Literal[
     "late_id",
     "long_hold",
     "lost_submit",
+    "no_worker",
     "odd_status",
     "price_exceeded",
     "request",
@@ -87,6 +94,7 @@ LogEvent = Literal[
     "unfinished",
     "unread_outcome",
     "worker_lost",
+    "worker_started",
     "worker_stopped",
 ]
 

@@ -1,12 +1,21 @@
-"""Batches in a PostgreSQL database, on which any number of workers work. It needs the extra `cluster`.
+"""Batches in a PostgreSQL database, on which any number of workers work.
 
-`Cluster.open` connects to the database; `foxapi worker` is a worker.
+    async with Cluster.open("postgresql://user@host/name") as cluster:
+        await cluster.submit([GrokImagineImage("a fox")], batch_id="foxes")
+        async for end in cluster.results("foxes"):
+            print(end.key, end.state)
+
+`foxapi cluster migrate` makes the tables, and `foxapi worker` starts a worker.
+
+Needs the extra `cluster`. Without it, these names can be imported, and `Cluster.open` raises a
+`ConfigurationError` that names it.
 """
 
-from __future__ import annotations
-
+from foxapi_async._display import show_under
 from foxapi_async.cluster.cluster import Cluster, ClusterStatus, WorkerStatus
 from foxapi_async.cluster.enqueue import Enqueued
 from foxapi_async.cluster.results import ItemEnd
 
 __all__ = ["Cluster", "ClusterStatus", "Enqueued", "ItemEnd", "WorkerStatus"]
+
+show_under(__name__, [Cluster, ClusterStatus, Enqueued, ItemEnd, WorkerStatus])

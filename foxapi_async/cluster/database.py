@@ -69,7 +69,7 @@ class Database:
         except ImportError:
             raise ConfigurationError(_MISSING) from None
         try:
-            settings = conninfo.conninfo_to_dict(dsn)
+            settings = None if _is_ambiguous(dsn) else conninfo.conninfo_to_dict(dsn)
         except ProgrammingError:
             settings = None
         if settings is None:  # the error of psycopg quotes the address, with its password
@@ -126,6 +126,13 @@ class Database:
             connection.prepare_threshold = 2
             return connection
         raise LedgerError(f"cannot connect to the database {self}: {problem}")
+
+
+def _is_ambiguous(dsn: str) -> bool:
+    """Whether a part of the password would be read as the name of the server or of the database, and be shown."""
+    address = dsn.partition("://")[2].partition("?")[0]
+    server, _, name = address.partition("/")
+    return server.count("@") > 1 or "@" in name
 
 
 async def check_version(connection: Connection) -> None:

@@ -23,7 +23,7 @@ from foxapi_async._batch.record import (
     unanswered,
 )
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async.cluster.claims import kind_text
 from foxapi_async.cluster.input_files import store_files
@@ -195,12 +195,15 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
     """
     totals = await ledger.totals()
     priced = 0.0
+    files: dict[str, str] = {}
     async with connection.transaction(), connection.cursor() as cursor:
         await cursor.execute(_IMPORTED)
-        async with cursor.copy("COPY imported FROM STDIN") as copy:
-            async for entry in ledger.entries():
-                priced += entry.price or 0.0
-                await copy.write_row(_imported_row(entry))
+        async for chunk in _in_chunks(ledger.entries()):
+            priced += sum(entry.price or 0.0 for entry in chunk)
+            rows = [_imported_row(entry, await _stored_files(connection, entry, files)) for entry in chunk]
+            async with cursor.copy("COPY imported FROM STDIN") as copy:
+                for row in rows:
+                    await copy.write_row(row)
         await cursor.execute(_IMPORT, {"batch": batch})
         added = cursor.rowcount
         if added and totals.spent > priced:
@@ -208,9 +211,31 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
     return added
 
 
-def _imported_row(entry: LedgerEntry) -> tuple[object, ...]:
+async def _in_chunks(entries: AsyncGenerator[LedgerEntry, None]) -> AsyncGenerator[list[LedgerEntry], None]:
+    chunk: list[LedgerEntry] = []
+    async with contextlib.aclosing(entries):
+        async for entry in entries:
+            chunk.append(entry)
+            if len(chunk) == _AT_ONCE:
+                yield chunk
+                chunk = []
+    yield chunk
+
+
+async def _stored_files(connection: Connection, entry: LedgerEntry, known: dict[str, str]) -> dict[str, str]:
+    """The SHA-256 of the local input files of an item that may be submitted again. A file that is gone is left out."""
+    if entry.state not in {*COMES_FROM[ItemState.SUBMITTING], ItemState.SUBMITTING}:
+        return {}
+    request = request_in(json.loads(entry.opening or entry.record or "{}"))
+    with contextlib.suppress(InvalidRequestError):
+        return {} if request is None else await store_files(connection, request.local_files(), known)
+    return {}
+
+
+def _imported_row(entry: LedgerEntry, files: dict[str, str]) -> tuple[object, ...]:
     recorded = json.loads(entry.opening or entry.record or "{}")
     request = request_in(recorded)
+    opening = {name: recorded[name] for name in ("id", "index", "request", "extra") if name in recorded}
     state, record = entry.state, entry.record
     if state is ItemState.SUBMITTING:
         item = item_of(entry)
@@ -236,7 +261,5 @@ def _imported_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.task_id,
         entry.price,
         None if state in {ItemState.NEW, ItemState.SUBMITTED} else record,
-        json.dumps(
-            {name: recorded.get(name) for name in ("id", "index", "request", "extra") if name in recorded}
-        ),
+        json.dumps({**opening, "files": files} if files else opening),
     )

@@ -45,10 +45,16 @@ RETRY_SECONDS = 2.0
 
 _BIND = """
     UPDATE batch SET account = %(account)s, base_url = %(url)s
-    WHERE id = %(batch)s AND (account IS NULL OR account = %(account)s) RETURNING price::float8
+    WHERE id = %(batch)s AND (account = %(account)s OR (
+        account IS NULL AND (base_url IS NULL OR lower(%(url)s) ^@ base_url)
+    )) RETURNING price::float8
 """
 _PAUSE = """
     UPDATE batch SET state = 'paused', reason = %s, problem = %s, hint = %s WHERE id = %s AND state = 'open'
+"""
+_LEAST_BUDGET = """
+    INSERT INTO batch_meta VALUES (%s, 'least_budget', %s)
+    ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value
 """
 _STOP_MODEL = """
     UPDATE batch SET stopped_models = array_append(stopped_models, %s)
@@ -152,6 +158,13 @@ class Worker:
         try:
             await check_version(self._control)
             self.number = await register(self._control, options.lease)
+            log.info(
+                "worker %d works for %s on the database %s",
+                self.number,
+                self._url,
+                self._database,
+                extra=about("worker_started"),
+            )
             spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
             self._writer = RowWriter(self._database, self.number, spool, self._stop_on, self._held_ids)
             await self._writer.open()
@@ -351,6 +364,7 @@ class Worker:
             self._lease.is_valid,
             row[0],
         )
+        log.info("working on batch %s", batch, extra=about("batch_begun"))
         task = self._engine.spawn(self._work_on(batch, work))
         self._batches[batch] = work, task
         task.add_done_callback(lambda _: self._batches.pop(batch, None))
@@ -368,7 +382,11 @@ class Worker:
                 paused = work.paused
                 hint = None if paused.hint is None else paused.hint.value
                 async with self._controlling() as connection:
+                    if paused.least_budget is not None:
+                        await connection.execute(_LEAST_BUDGET, (batch, str(paused.least_budget)))
                     await connection.execute(_PAUSE, (paused.reason, paused.what_happened, hint, batch))
+            why = "it has nothing more to claim" if work.paused is None else work.paused.what_happened
+            log.info("the work on batch %s has ended: %s", batch, why, extra=about("batch_ended"))
         except OutdatedError as error:
             self._stop_on(error)
         except (FoxError, psycopg.Error, OSError) as error:

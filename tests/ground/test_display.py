@@ -32,7 +32,7 @@ from foxapi_async import (
 )
 from foxapi_async.emulator import Emulator
 
-SUBMODULES = ["emulator", "fastapi", "models", "report", "telemetry"]
+SUBMODULES = ["cluster", "emulator", "fastapi", "models", "report", "telemetry"]
 
 
 def shown(module: types.ModuleType) -> list[object]:

@@ -1,0 +1,377 @@
+"""A batch of a file in a database, followed from a folder: workers send its items, and the folder gets their records.
+
+The folder is that of a local batch. Its manifest gets a line for each end as it comes. Its ledger gets the same
+facts when the following ends, so that what reads the folder of a local batch reads this one too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from foxapi_async._batch.expectation import DoneItems, experience_of
+from foxapi_async._batch.folder import BatchFolder, Terms
+from foxapi_async._batch.input.file import InputFile
+from foxapi_async._batch.input.validation import validated
+from foxapi_async._batch.pause import Paused
+from foxapi_async._batch.plan import keyed_items
+from foxapi_async._batch.record import BatchOutcome, request_in
+from foxapi_async._errors import FoxError, LedgerError
+from foxapi_async._files.values import SavedFile
+from foxapi_async._hints import Hint
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async._listener import about, log
+from foxapi_async._policy.brake import Reason
+from foxapi_async._wire.json_values import read_mapping
+from foxapi_async.cluster.cluster import Cluster, ClusterStatus
+from foxapi_async.cluster.database import Database, check_version, first_line, identity_of
+from foxapi_async.cluster.moving import connect_folder
+from foxapi_async.cluster.results import ItemEnd, ends
+
+if TYPE_CHECKING:
+    from foxapi_async.cluster.database import Connection
+
+# Names of texts in the folder's ledger.
+_CURSOR = "cluster_cursor"  # the server, and how far its results are in the manifest
+_ENQUEUED = "cluster_enqueued"  # the server, and the input that is there as a whole
+
+REFRESH_SECONDS = 1.0
+"""Seconds between two questions for the state of the batch."""
+
+RETRY_SECONDS = 2.0
+
+SILENT_SECONDS = 90.0
+"""A worker that was not heard of for longer does not count."""
+
+_AT_ONCE = 1000
+
+_PAUSE = """
+    SELECT state, reason, problem, hint,
+        (SELECT value FROM batch_meta WHERE batch_id = batch.id AND name = 'least_budget')::float8
+    FROM batch WHERE id = %s
+"""
+
+
+class RecordedError(FoxError):
+    """An error that a worker has recorded.
+
+    Attributes:
+        code: the service's reason, or the class of the error.
+    """
+
+    def __init__(self, message: str = "", *, code: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.code = code
+
+
+class FollowedBatch:
+    """A batch of a file in a database, with the interface of `Batch` that the command line uses.
+
+    Args:
+        database: where it is.
+        requests: its input.
+        out: the folder that gets the records.
+        batch_id: its name, which may be there already; default that of `out`, which must be new.
+        budget: the most credits for the whole batch; None keeps the former limit.
+        price: credits of one image, if known.
+        retry_failed: submit failed items again.
+        resubmit_uncertain: submit uncertain items again.
+        other_origin: continue although the folder was begun at a service with another address.
+
+    Attributes:
+        out: the folder.
+        batch_id: the name of the batch; None before it is known.
+        expected: how many items the input has; None before it was read.
+        paused: why the batch is paused; None if it is not, or before the end of the run.
+        state: "open", "paused" or "cancelled"; None before the run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        requests: InputFile,
+        out: Path,
+        *,
+        batch_id: str | None = None,
+        budget: float | None = None,
+        price: float | None = None,
+        retry_failed: bool = False,
+        resubmit_uncertain: bool = False,
+        other_origin: bool = False,
+    ) -> None:
+        self.out = out
+        self.batch_id: str | None = None
+        self.expected: int | None = None
+        self.paused: Paused | None = None
+        self._database = database
+        self._cluster = Cluster(database)
+        self._file = requests
+        self._given_id = batch_id
+        self._other_origin = other_origin
+        self._budget, self._price = budget, price
+        self._again = {"retry_failed": retry_failed, "resubmit_uncertain": resubmit_uncertain}
+        self._status: ClusterStatus | None = None
+        self._identity = ""
+        self._left_at_begin: tuple[int | None, dict[str, DoneItems]] = None, {}
+        self._begun = asyncio.Event()
+        self._record: dict[str, str] = {}
+        self._has_warned = False
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many items are in each state; empty before the batch is in the database."""
+        return {} if self._status is None else dict(self._status.counts)
+
+    @property
+    def spent(self) -> float:
+        """Credits that may have been billed."""
+        return 0.0 if self._status is None else self._status.spent
+
+    @property
+    def state(self) -> str | None:
+        """The state of the batch."""
+        return None if self._status is None else self._status.state
+
+    def record(self, key: str) -> str:
+        """The line of the manifest of an item that `run` has just yielded."""
+        return self._record[key]
+
+    async def left(self) -> tuple[int | None, dict[str, DoneItems]]:
+        """How many items are not sent yet, and the done ones of earlier runs, once the batch is in the database."""
+        await self._begun.wait()
+        return self._left_at_begin
+
+    async def run(self) -> AsyncGenerator[BatchOutcome, None]:
+        """Put the items into the database, and follow them to their ends. Yields each end that is new in the folder.
+
+        If this is closed or cancelled, the batch goes on.
+
+        Raises:
+            InvalidRequestError: lines of the file are wrong, or the name is that of another batch.
+            LedgerError: the folder is in use or cannot be written; or the database cannot be reached, or has lost the
+                batch of the folder.
+        """
+        terms = Terms(base_url=None, room=0, emulated=False, is_followed=True)
+        async with BatchFolder.opened(self.out, terms) as folder:
+            batch = await self._begin(folder)
+            try:
+                async with self._refreshing(), contextlib.aclosing(self._groups(folder, batch)) as groups:
+                    async for group in groups:
+                        for end in await self._keep(folder, group):
+                            yield self._outcome_of(end)
+                self.paused = await self._why_paused(batch)
+            finally:
+                await folder.note_ends()
+                await self._refresh()
+
+    # At the beginning.
+
+    async def _begin(self, folder: BatchFolder) -> str:
+        """Check the file, and put its items into the database. Returns the name of the batch."""
+        if self._file.is_regular:
+            self.expected, _ = await validated(self._file, folder.ledger)
+        if folder.is_unproven:
+            await self._mark_unproven(folder)
+        connection = await self._database.connect()
+        try:
+            await check_version(connection)
+            self._identity = await identity_of(connection)
+            batch = await connect_folder(
+                connection,
+                folder,
+                self._given_id,
+                budget=self._budget,
+                price=self._price,
+                other_origin=self._other_origin,
+            )
+        finally:
+            await connection.close()
+        self.batch_id = batch
+        await self._enqueue(folder, batch)
+        await self._refresh()
+        counts = self.tally
+        done = await experience_of(folder.ledger)
+        self._left_at_begin = counts.get(ItemState.NEW), done.models
+        self._begun.set()
+        return batch
+
+    async def _mark_unproven(self, folder: BatchFolder) -> None:
+        """Record items as uncertain that an earlier run of the folder may have sent, because its ledger was lost."""
+        if not self._file.is_regular:
+            raise LedgerError(
+                f"the ledger of {folder.out} was made again, and an item that it does not know may have been sent: "
+                "give the input as a file"
+            )
+        async with contextlib.aclosing(keyed_items(self._file)) as chunks:
+            async for chunk in chunks:
+                known = await folder.ledger.look_up(item.key for item in chunk if item.key is not None)
+                await folder.mark_unproven([item for item in chunk if item.key not in known])
+        await folder.note_all_proven()
+
+    async def _enqueue(self, folder: BatchFolder, batch: str) -> None:
+        """Submit the file, unless the database is known to have all of it."""
+        file, ledger = self._file, folder.ledger
+        mark = f"{self._identity} {file.validation}"
+        is_there = file.validation is not None and await ledger.meta(_ENQUEUED) == mark
+        enqueued = await self._cluster.submit(
+            [] if is_there else file, batch_id=batch, budget=self._budget, price=self._price, **self._again
+        )
+        if self.expected is None:
+            self.expected = enqueued.added + enqueued.known
+        await ledger.set_meta(_ENQUEUED, f"{self._identity} {file.validation}")
+
+    # While it runs.
+
+    @contextlib.asynccontextmanager
+    async def _refreshing(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self._refresh_until_cancelled(), name="foxapi batch state")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _refresh_until_cancelled(self) -> None:
+        while True:
+            self._warn_without_worker()
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Ask for the state. If the database cannot be reached, the last state stays."""
+        assert self.batch_id is not None  # noqa: S101 - it is in the database
+        with contextlib.suppress(LedgerError):
+            self._status = await self._cluster.status(self.batch_id)
+
+    def _warn_without_worker(self) -> None:
+        status = self._status
+        if self._has_warned or status is None or status.state != "open":
+            return
+        is_alive = any(each.state == "alive" and each.silent < SILENT_SECONDS for each in status.workers)
+        if not is_alive and status.counts[ItemState.NEW] + status.counts[ItemState.SUBMITTED]:
+            self._has_warned = True
+            log.warning(
+                "no worker is alive: start one with `foxapi worker --dsn`, on any machine that reaches the database",
+                extra=about("no_worker"),
+            )
+
+    async def _groups(self, folder: BatchFolder, batch: str) -> AsyncGenerator[list[ItemEnd], None]:
+        """The ends of items, as many at once as have come."""
+        queue: asyncio.Queue[ItemEnd | FoxError | None] = asyncio.Queue(_AT_ONCE)
+        server, _, cursor = (await folder.ledger.meta(_CURSOR) or "").partition(" ")
+        after = cursor if server == self._identity else None
+        reading = asyncio.create_task(self._read(queue, batch, after), name="foxapi batch results")
+        try:
+            while True:
+                group = [await queue.get()]
+                while not queue.empty():
+                    group.append(queue.get_nowait())
+                yield [end for end in group if isinstance(end, ItemEnd)]
+                if isinstance(last := group[-1], FoxError):
+                    raise last
+                if last is None:
+                    return
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _read(
+        self, queue: asyncio.Queue[ItemEnd | FoxError | None], batch: str, after: str | None
+    ) -> None:
+        """Read the ends into the queue, and at the end None, or the error. A lost connection is made again."""
+        import psycopg  # noqa: PLC0415 - of an extra
+
+        is_reported = False
+        while True:
+            try:
+                async with contextlib.aclosing(ends(self._database, batch, after)) as found:
+                    async for end in found:
+                        after, is_reported = end.cursor, False
+                        await queue.put(end)
+                await queue.put(None)
+                return
+            except (psycopg.Error, LedgerError) as error:
+                problem = first_line(error)
+            except FoxError as error:
+                await queue.put(error)
+                return
+            if not is_reported:
+                is_reported = True
+                log.warning(
+                    "the database cannot be read, and is tried again: %s",
+                    problem,
+                    extra=about("database_lost"),
+                )
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _keep(self, folder: BatchFolder, group: list[ItemEnd]) -> list[ItemEnd]:
+        """Add the ends to the manifest. Returns those that are new there: a moved folder has the older ones."""
+        if not group:
+            return []
+        known = await folder.ledger.look_up({end.key for end in group})
+        lines = {end.cursor: json.dumps(end.record) for end in group}
+        new = [end for end in group if end.key not in known or known[end.key].record != lines[end.cursor]]
+        await folder.manifest.append(*(lines[end.cursor] for end in new))
+        folder.ledger.set_meta(_CURSOR, f"{self._identity} {group[-1].cursor}")
+        self._record = {end.key: lines[end.cursor] for end in new}
+        return new
+
+    def _outcome_of(self, end: ItemEnd) -> BatchOutcome:
+        record = end.record
+        files = (read_mapping(file) or {} for file in record.get("files") or ())
+        return BatchOutcome(
+            index=record.get("index", 0),
+            key=end.key,
+            request=request_in(record),
+            task_id=end.task_id,
+            result=None,
+            error=_error_of(end),
+            files=tuple(SavedFile(self.out / file["path"], file["sha256"], file["bytes"]) for file in files),
+        )
+
+    async def _why_paused(self, batch: str) -> Paused | None:
+        """Why the batch is paused; None if it is not.
+
+        Raises:
+            LedgerError: the database cannot be reached.
+        """
+        connection = await self._database.connect()
+        try:
+            return await _pause_of(connection, batch)
+        finally:
+            await connection.close()
+
+
+def _error_of(end: ItemEnd) -> FoxError | None:
+    if end.state == ItemState.DONE:
+        return None
+    problem = read_mapping(end.record.get("error")) or {}
+    return RecordedError(
+        str(problem.get("message") or f"it is {end.state}"),
+        code=problem.get("code"),
+        task_id=end.task_id,
+        charged=problem.get("charged"),
+        hint=_hint_of(problem.get("hint")),
+    )
+
+
+def _hint_of(value: object) -> Hint | None:
+    """The hint with this value; None for none, and for one of a newer version."""
+    return next((hint for hint in Hint if hint.value == value), None)
+
+
+async def _pause_of(connection: Connection, batch: str) -> Paused | None:
+    cursor = await connection.execute(_PAUSE, (batch,))
+    state, reason, problem, hint, least = await cursor.fetchone() or (None, None, None, None, None)
+    if state != "paused":
+        return None
+    return Paused(
+        str(problem or reason),
+        cast(Reason, reason),
+        _hint_of(hint),
+        least if reason == "budget" else None,
+    )
