@@ -53,7 +53,10 @@ def _run(args: Namespace) -> int:
     from foxapi_async.cli._screen import Screen  # noqa: PLC0415 - as above
 
     screen = Screen(as_json=args.json, quiet=args.quiet)
-    with logging_to(screen, verbose=args.verbose, calm=args.command == "batch"):
+    of_worker = args.command == "worker"
+    with logging_to(
+        screen, verbose=args.verbose, calm=args.command in {"batch", "worker"}, shows_work=of_worker
+    ):
         try:
             return _commands.COMMANDS[args.command](args, screen)
         except FoxError as error:

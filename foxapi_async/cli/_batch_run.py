@@ -216,6 +216,9 @@ class ShownRun(abc.ABC):
             status = await self._status()
             self._screen.error(self._state_words(status))
             self._show_uncertain(status)
+        self._show_how_to_continue(least_budget)
+
+    def _show_how_to_continue(self, least_budget: float | None = None) -> None:
         again = " (with the same input)" if self._args.file == STDIN else ""
         words = self._words
         if least_budget is not None:

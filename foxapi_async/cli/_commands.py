@@ -94,6 +94,13 @@ def wait(args: Namespace, screen: Screen) -> int:
 def batch(args: Namespace, screen: Screen) -> int:
     """Run many requests, each once."""
     file = "standard input" if args.file == "-" else args.file
+    if args.batch is not None and args.dsn is None:
+        raise InvalidRequestError(f"--batch {args.batch}: this is for a batch in a database; give --dsn, too")
+    if args.dsn is not None and not args.check:
+        screen.note(f"reading {file}, for the workers of a database")
+        from foxapi_async.cli._cluster_batch import start_followed_batch  # noqa: PLC0415 - rarely needed
+
+        return _run(start_followed_batch(args, screen), screen)
     sending = "" if args.check else f", to send its items to {_requests.read_service(args)}"
     screen.note(f"reading {file}{sending}")
     from foxapi_async.cli._batch import start_batch  # noqa: PLC0415 - a database, which only batches need
@@ -101,8 +108,31 @@ def batch(args: Namespace, screen: Screen) -> int:
     return _run(start_batch(args, screen), screen)
 
 
+def worker(args: Namespace, screen: Screen) -> int:
+    """Work on the batches of a database."""
+    from foxapi_async.cli import _cluster_worker  # noqa: PLC0415 - with aiohttp
+
+    if args.recover is not None:
+        return _run(_cluster_worker.start_recovery(args, screen), screen)
+    from foxapi_async.cli._running import run_until_stopped  # noqa: PLC0415 - with aiohttp
+
+    command = _cluster_worker.WorkerCommand(args, screen)
+    return run_until_stopped(command.work(), command.stop)
+
+
+def cluster(args: Namespace, screen: Screen) -> int:
+    """Make the tables of a database, or act on its workers and batches."""
+    from foxapi_async.cli._cluster import start_cluster  # noqa: PLC0415 - rarely needed
+
+    return _run(start_cluster(args, screen), screen)
+
+
 def status(args: Namespace, screen: Screen) -> int:
     """Show a task, or a batch, once."""
+    if args.dsn is not None:
+        from foxapi_async.cli._cluster import show_batch  # noqa: PLC0415 - rarely needed
+
+        return _run(show_batch(args, screen), screen)
     if os.path.isdir(args.id):  # noqa: PTH112 - Path.is_dir raises if the name is too long
         from foxapi_async.cli._batch_status import show_status  # noqa: PLC0415 - a database, which only batches need
 
@@ -212,6 +242,8 @@ def completion(args: Namespace, screen: Screen) -> int:
 COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "generate": generate,
     "batch": batch,
+    "worker": worker,
+    "cluster": cluster,
     "report": report,
     "export": export,
     "status": status,

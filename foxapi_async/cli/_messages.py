@@ -52,6 +52,8 @@ _FOR_PROGRAMS = {"hook_slow"}
 # A batch shows these once for all of its items, at its end.
 _SHOWN_AT_THE_END = {"lost_submit", "unread_outcome"}
 _CALM_SECONDS = 10.0
+# What a worker does, which is no warning.
+_WORK = {"batch_begun", "batch_ended", "worker_started"}
 
 
 class Hinted(Protocol):
@@ -133,10 +135,12 @@ class _LogLines(logging.Handler):
         screen: where the lines go.
         hidden: events that are not shown.
         calm: whether a message about waiting submits is shown only once in ten seconds.
+        remarks: events that are shown although they are no warnings; None for all.
     """
 
-    def __init__(self, screen: Screen, hidden: set[str], *, calm: bool) -> None:
+    def __init__(self, screen: Screen, hidden: set[str], *, calm: bool, remarks: set[str] | None) -> None:
         super().__init__()
+        self._remarks = remarks
         self._screen = screen
         self._hidden = hidden
         self._calm_seconds = _CALM_SECONDS if calm else 0.0
@@ -144,7 +148,8 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
-        if event in self._hidden:
+        is_remark = record.levelno < logging.WARNING
+        if event in self._hidden or (is_remark and self._remarks is not None and event not in self._remarks):
             return
         if event == "submits_held":
             if record.created - self._last_held < self._calm_seconds:
@@ -153,7 +158,7 @@ class _LogLines(logging.Handler):
         if isinstance(record.args, tuple):
             record = copy.copy(record)
             record.args = tuple(message_of(x) if isinstance(x, FoxError) else x for x in record.args or ())
-        self._screen.error(record.getMessage())
+        (self._screen.note if event in _WORK else self._screen.error)(record.getMessage())
         if event == "id_unkept":  # on both streams: one of them may be a file on the full disk
             fields = vars(record)
             command = resume_command(fields["task_id"], str(fields["folder"]))
@@ -164,17 +169,21 @@ class _LogLines(logging.Handler):
 
 
 @contextlib.contextmanager
-def logging_to(screen: Screen, *, verbose: bool, calm: bool = False) -> Generator[None]:
+def logging_to(
+    screen: Screen, *, verbose: bool, calm: bool = False, shows_work: bool = False
+) -> Generator[None]:
     """Show warnings of the package, and with `verbose` also what it does, while the block runs.
 
-    With `calm`, a message that concerns many items is not shown for each of them.
+    With `calm`, a message that concerns many items is not shown for each of them. With `shows_work`, the batches
+    of a worker are shown.
     """
     log = logging.getLogger("foxapi_async")
     hidden = _SHOWN_ANYWAY | _FOR_PROGRAMS | (_SHOWN_AT_THE_END if calm else frozenset[str]())
-    handler = _LogLines(screen, hidden, calm=calm)
+    remarks = None if verbose else _WORK if shows_work else set[str]()
+    handler = _LogLines(screen, hidden, calm=calm, remarks=remarks)
     before = log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    log.setLevel(logging.INFO if verbose or shows_work else logging.WARNING)
     try:
         yield
     finally:

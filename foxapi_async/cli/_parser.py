@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from foxapi_async._version import __version__
+from foxapi_async.cli._cluster_options import add_cluster, add_database, add_worker
 from foxapi_async.cli._one_line_parser import OneLineParser
+from foxapi_async.cli._shared_options import (
+    add_common,
+    add_dsn,
+    add_out,
+    add_timeout,
+    count_option,
+    credits_option,
+    pair,
+    port_option,
+    positive,
+)
 
-DEFAULT_OUT = "out"
 EMULATOR_SECONDS = 4.0
-# Each function reads the text of an option. Its error names the allowed values.
-
-
-def _number(wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or not fits(value):
-            raise argparse.ArgumentTypeError(f"must be {wanted}; got {text!r}")
-        return value
-
-    return read
-
-
-def _whole_number(wanted: str, least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
-            raise argparse.ArgumentTypeError(f"must be {wanted}; got {text!r}")
-        return int(text[:12])
-
-    return read
-
-
-_positive = _number("a number above 0", lambda value: value > 0)
-_credits = _number("a number of credits, 0 or more", lambda value: value >= 0)
-_count = _whole_number("a whole number, 1 or more", 1, 10**9 - 1)
-_port = _whole_number("a port from 0 to 65535", 0, 65535)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """The name before the first equals sign, and the text after it."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"must be KEY=VALUE; got {text!r}")
-    return key, value
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -63,7 +36,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog="The key is read from FOXAPI_API_KEY, the service's address from FOXAPI_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=f"foxapi-async {__version__}")
-    _add_common(parser, top=True)
+    add_common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", prog="foxapi")
     for name, (meaning, add_options) in COMMANDS.items():
         command = _command(commands, name, meaning)
@@ -75,6 +48,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
 EXAMPLES = {
     "generate": ('"a red fox in the snow" --emulator', '"make it night" --image fox.jpg --out night'),
     "batch": ("prompts.jsonl --check --price 5", "products.csv --extra keep --out out --budget 5000"),
+    "worker": ("--out shared", "--dsn postgresql://fox@db.example/fox --out shared --concurrency 500"),
+    "cluster": ("migrate", "cancel foxes --dsn postgresql://fox@db.example/fox"),
     "status": ("out", "task-unified-1757165031-uyujaw3d"),
     "report": ("out", "out --json"),
     "export": ("out --to results.xlsx", "out --csv"),
@@ -95,20 +70,8 @@ def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=meaning, description=description, epilog=f"examples:\n{examples}"
     )
-    _add_common(parser, top=False)
+    add_common(parser, top=False)
     return parser
-
-
-def _add_common(parser: argparse.ArgumentParser, *, top: bool) -> None:
-    """Options that may stand before or after the command. An option given before it stays set."""
-    default = False if top else argparse.SUPPRESS
-    for names, meaning in (
-        (("--json",), "print one JSON object for each line of data"),
-        (("-q", "--quiet"), "no progress and no remarks, only warnings and errors"),
-        (("-v", "--verbose"), "print more details"),
-        (("--debug",), "show the traceback of an error"),
-    ):
-        parser.add_argument(*names, action="store_true", default=default, help=meaning)
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
@@ -127,10 +90,10 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="print the request and a curl command; send nothing"
     )
     _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
-    _add_out(parser)
+    add_out(parser)
     _add_name(parser, "{prompt} (with _ in place of blanks and signs), ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
-    _add_timeout(parser)
+    add_timeout(parser)
     _add_service(parser)
 
 
@@ -149,7 +112,7 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
         "--param",
         metavar="KEY=VALUE",
         action="append",
-        type=_pair,
+        type=pair,
         help="send any field; VALUE is JSON, or else text (repeatable)",
     )
     raw.add_argument("--path", help="another generation endpoint, such as /v1/videos/generations")
@@ -180,7 +143,7 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="columns of a table that are no field: refuse them, or keep them in the manifest (default: %(default)s)",
     )
-    _add_out(
+    add_out(
         parser,
         "folder of the batch: images, manifest.jsonl, and the ledger, from which the same command continues",
     )
@@ -190,24 +153,25 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         help="read all of FILE, report its errors and the images it would make; send nothing",
     )
     _add_flow(parser.add_argument_group("flow and cost"))
+    add_database(parser.add_argument_group("with workers on several machines"))
     _add_ledger(parser)
-    _add_timeout(parser)
+    add_timeout(parser)
     _add_service(parser)
     _add_request(parser, "For fields that a line does not set; `foxapi models` lists them by model.")
 
 
 def _add_flow(group: argparse._ArgumentGroup) -> None:
     for name, metavar, kind, meaning in (
-        ("max-in-flight", "N", _count, "the most items in progress (default: 100)"),
-        ("submits-per-second", "X", _positive, "the most submits per second (default: no limit)"),
-        ("polls-per-second", "X", _positive, "the most polls of tasks per second (default: no limit)"),
+        ("max-in-flight", "N", count_option, "the most items in progress (default: 100)"),
+        ("submits-per-second", "X", positive, "the most submits per second (default: no limit)"),
+        ("polls-per-second", "X", positive, "the most polls of tasks per second (default: no limit)"),
         (
             "budget",
             "CREDITS",
-            _credits,
+            credits_option,
             "the most credits for all runs of this folder; when it is reached, the exit status is 4",
         ),
-        ("price", "CREDITS", _credits, "credits of one image, until the service reports them"),
+        ("price", "CREDITS", credits_option, "credits of one image, until the service reports them"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, type=kind, help=meaning)
     group.add_argument("--retry-failed", action="store_true", help="submit (and pay for) failed items again")
@@ -256,16 +220,21 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID_OR_OUT", help="task id, or the folder of a batch")
+    parser.add_argument(
+        "id",
+        metavar="ID_OR_OUT",
+        help="task id, or the folder of a batch; with --dsn, the name of a batch in the database",
+    )
+    add_dsn(parser, "the database of a batch")
     _add_service(parser)
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", metavar="ID", nargs="+", help="task id")
-    _add_out(parser)
+    add_out(parser)
     _add_name(parser, "")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
-    _add_timeout(parser)
+    add_timeout(parser)
     _add_service(parser)
 
 
@@ -281,16 +250,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="address to listen on (default: %(default)s); access from other machines requires a token",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="port, 0 for any free one (default: %(default)s)"
+        "--port", type=port_option, default=8000, help="port, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument(
         "--token",
         help="token that a browser must send, at least 16 characters (default: none on this machine, else a new one)",
     )
     meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows it and continues"
-    _add_out(parser, meaning, default="foxapi-page")
+    add_out(parser, meaning, default="foxapi-page")
     _add_ledger(parser)
-    _add_timeout(parser)
+    add_timeout(parser)
     _add_service(parser)
 
 
@@ -304,27 +273,10 @@ def _add_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that reads the script")
 
 
-def _add_out(
-    parser: argparse.ArgumentParser, meaning: str = "folder for the images", default: str = DEFAULT_OUT
-) -> None:
-    parser.add_argument(
-        "-o", "--out", metavar="DIR", default=default, help=f"{meaning} (default: %(default)s)"
-    )
-
-
 def _add_name(parser: argparse.ArgumentParser, fields: str) -> None:
     parser.add_argument(
         "--name",
         help=f"file name without ending, may contain {fields}{{id}} (the task) and {{n}} (1 for its first image); default: {{id}}-{{n}}",
-    )
-
-
-def _add_timeout(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_positive,
-        help="stop waiting for a task after this time; the task itself continues (default: 3600)",
     )
 
 
@@ -337,7 +289,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator-seconds",
         metavar="SECONDS",
-        type=_positive,
+        type=positive,
         default=EMULATOR_SECONDS,
         help="how long its tasks take (default: about 4)",
     )
@@ -346,6 +298,8 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "generate": ("make images from a prompt, wait for them and save them", _add_generate),
     "batch": ("make images from many prompts; the same command again continues", _add_batch),
+    "worker": ("work on the batches of a database, together with other machines", add_worker),
+    "cluster": ("set up the database of workers, and pause, resume or cancel its batches", add_cluster),
     "status": ("show a task once, or a batch", _add_status),
     "report": ("make a page with the results of a batch", _add_report),
     "export": ("give the items of a batch, with their results, to a spreadsheet or a program", _add_export),
@@ -354,7 +308,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "models": ("list the known models and their fields", lambda _: None),
     "serve": ("make images on a page in your browser", _add_serve),
     "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),
-    "doctor": ("check the key, the address, proxy, certificate, clock and disk; nothing is billed", _add_out),
+    "doctor": ("check the key, the address, proxy, certificate, clock and disk; nothing is billed", add_out),
     "completion": ("print a script that completes commands in your shell", _add_completion),
 }
 """Each command: what it does, and what adds its options."""

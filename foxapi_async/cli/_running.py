@@ -20,6 +20,35 @@ _SOON = 0.5
 _WAITING = "waiting for the answer to a sent request; Ctrl-C again ends at once"
 
 
+def run_until_stopped(work: Coroutine[Any, Any, int], stop: Callable[[], None]) -> int:
+    """The exit status of `work`, which ends by itself after `stop`. The first signal calls it. A second one ends
+    the work at once: then the status is 128 and the signal's number.
+    """
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        return runner.run(_until_two_signals(work, stop))
+
+
+async def _until_two_signals(work: Coroutine[Any, Any, int], stop: Callable[[], None]) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        received.append(number)
+        if len(received) == 1:
+            stop()
+        else:
+            task.cancel()
+
+    _handle_signals(loop, interrupt)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if len(received) < 2:
+            raise
+        return 128 + received[-1]
+
+
 def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
     """The exit status of `work`; 128 and the signal's number if one ended it."""
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
@@ -47,10 +76,7 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
         received.append(number)
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows, and threads other than the first, keep the interpreter's own handling.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, interrupt, number)
+    _handle_signals(loop, interrupt)
     try:
         return await task
     except asyncio.CancelledError:
@@ -60,6 +86,13 @@ async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
     finally:
         for timer in explanation:
             timer.cancel()
+
+
+def _handle_signals(loop: asyncio.AbstractEventLoop, handle: Callable[[int], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Windows, and threads other than the first, keep the interpreter's own handling.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, handle, number)
 
 
 def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManager[FoxSession]:

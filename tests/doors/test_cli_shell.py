@@ -16,6 +16,8 @@ from foxapi_async.emulator import Fault, ThreadedEmulator
 COMMANDS = (
     "generate",
     "batch",
+    "worker",
+    "cluster",
     "status",
     "report",
     "export",
