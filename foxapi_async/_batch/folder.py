@@ -39,7 +39,7 @@ _PAGE = "page"  # people use this folder on the page of `foxapi serve`
 _UNPROVEN = (
     "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
 )
-CLUSTER = "cluster"  # the batch in a database whose workers send the items of this folder
+_CLUSTER = "cluster"  # the batch in a database whose workers send the items of this folder
 _MARKS = "marks"  # how much of the files was read, and whether the manifest has all lines up to there
 
 
@@ -148,7 +148,7 @@ class BatchFolder:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        await self.ledger.set_meta(CLUSTER, batch)
+        await self.ledger.set_meta(_CLUSTER, batch)
         # If the ledger is lost, what is not in the manifest may have been sent. Without this log, it is uncertain.
         await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
 
@@ -229,7 +229,7 @@ async def is_page(ledger: LedgerView) -> bool:
 
 async def _check_place(out: Path, ledger: SqliteLedger, terms: Terms) -> str | None:
     """The batch in a database that has the items of this folder; None if they are here."""
-    moved = await ledger.meta(CLUSTER)
+    moved = await moved_to(ledger)
     if moved is not None and not terms.is_followed:
         raise LedgerError(
             f"the batch in {out} is in a database now, as batch {moved!r}, and only workers send its items. "
@@ -255,6 +255,15 @@ async def begun_at(ledger: LedgerView) -> str | None:
         LedgerError: the ledger cannot be read.
     """
     return await ledger.meta(_ORIGIN)
+
+
+async def moved_to(ledger: LedgerView) -> str | None:
+    """The batch in a database that has the items of this ledger's folder; None if they are in the folder.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return await ledger.meta(_CLUSTER)
 
 
 async def _check_service(

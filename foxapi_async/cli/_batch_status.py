@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from foxapi_async._batch.folder import LEDGER, is_page
+from foxapi_async._batch.folder import LEDGER, is_page, moved_to
 from foxapi_async._batch.input.validation import expected_items
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.lock import holder_of
@@ -33,6 +33,7 @@ class BatchStatus:
         run: the process of the run, in words; None if no run is active.
         expected: how many items its last input file had; None if that is not known.
         page: whether people use it on the page of `foxapi serve`.
+        batch: the batch in a database that has its items; None if they are in the folder.
     """
 
     counts: Mapping[ItemState, int]
@@ -42,6 +43,7 @@ class BatchStatus:
     run: str | None
     expected: int | None = None
     page: bool = False
+    batch: str | None = None
 
     @property
     def running(self) -> int:
@@ -112,6 +114,7 @@ async def read_status(folder: Path) -> BatchStatus:
             run=run,
             expected=await expected_items(ledger),
             page=await is_page(ledger),
+            batch=await moved_to(ledger),
         )
 
 
@@ -140,6 +143,9 @@ async def show_status(folder: Path, screen: Screen) -> int:
     """
     status = await read_status(folder)
     screen.line(f"{folder}: {status.states}")
+    if status.batch is not None:
+        here = "as they were when this folder was last followed"
+        screen.line(f"database: batch {status.batch}; the states are {here}, and --dsn shows the present ones")
     screen.line(f"run: {f'on, in {status.run}' if status.run else 'none'}")
     screen.line(f"spent: {status.cost or 'not known'}")
     oldest = status.oldest
@@ -152,6 +158,7 @@ async def show_status(folder: Path, screen: Screen) -> int:
         {
             "out": str(folder),
             "run": status.run,
+            **({} if status.batch is None else {"batch": status.batch}),
             "expected": status.expected,
             "counts": {state.value: status.counts[state] for state in ItemState},
             "spent": status.spent,

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from foxapi_async._batch.expectation import DoneItems, Expectation, expect_alike
+from foxapi_async._batch.folder import IMAGES
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._errors import InvalidRequestError
@@ -102,6 +103,8 @@ class FollowCommand(ShownRun):
         if self._batch.state == "cancelled":
             left = counted(status.counts[ItemState.NEW], "item")
             self._screen.error(f"the batch was cancelled: {left} will not be sent")
+        if status.counts[ItemState.DONE] and not (self._batch.out / IMAGES).exists():
+            self._screen.note(f"the images are at the workers, in {self._batch.batch_id} of their --out folders")
 
     async def _show_interrupted(self) -> None:
         """Say that the batch goes on, and how to see and end it."""

@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foxapi_async._batch.folder import CLUSTER, BatchFolder, begun_at
+from foxapi_async._batch.folder import BatchFolder, begun_at, moved_to
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import ItemState
@@ -69,7 +69,7 @@ async def connect_folder(
         LedgerError: the database has lost the batch of this folder, or is another one.
     """
     ledger = folder.ledger
-    known = await ledger.meta(CLUSTER)
+    known = await moved_to(ledger)
     if known is not None and name not in {None, known}:
         raise InvalidRequestError(
             f"{folder.out} has batch {known!r} of a database, and not {name!r}", hint=Hint.OTHER_FOLDER
