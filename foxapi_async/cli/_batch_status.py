@@ -145,7 +145,9 @@ async def show_status(folder: Path, screen: Screen) -> int:
     screen.line(f"{folder}: {status.states}")
     if status.batch is not None:
         here = "as they were when this folder was last followed"
-        screen.line(f"database: batch {status.batch}; the states are {here}, and --dsn shows the present ones")
+        screen.line(
+            f"database: batch {status.batch}; the states are {here}, and --dsn shows the present ones"
+        )
     screen.line(f"run: {f'on, in {status.run}' if status.run else 'none'}")
     screen.line(f"spent: {status.cost or 'not known'}")
     oldest = status.oldest

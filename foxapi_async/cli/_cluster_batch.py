@@ -104,7 +104,9 @@ class FollowCommand(ShownRun):
             left = counted(status.counts[ItemState.NEW], "item")
             self._screen.error(f"the batch was cancelled: {left} will not be sent")
         if status.counts[ItemState.DONE] and not (self._batch.out / IMAGES).exists():
-            self._screen.note(f"the images are at the workers, in {self._batch.batch_id} of their --out folders")
+            self._screen.note(
+                f"the images are at the workers, in {self._batch.batch_id} of their --out folders"
+            )
 
     async def _show_interrupted(self) -> None:
         """Say that the batch goes on, and how to see and end it."""

@@ -363,10 +363,6 @@ async def _check_batch(connection: Connection, batch: str) -> None:
         raise InvalidRequestError(f"there is no batch {batch!r} in the database")
 
 
-def _cancelled(batch: str) -> InvalidRequestError:
-    return InvalidRequestError(f"batch {batch!r} was cancelled, which is final: submit a new one")
-
-
 async def _check_senders(connection: Connection, batch: str) -> None:
     """Refuse to submit uncertain items again whose worker could still wake up and send them."""
     rows = await (await connection.execute(_BLOCKED, (batch,))).fetchall()

@@ -36,6 +36,10 @@ async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=Non
     """The ledger of a new worker for this batch.
 
     Args:
+        database: where it is.
+        folder: for the file of ids.
+        batch: its name.
+        lease: of the worker, in seconds.
         through: another address of the same database, for the writer alone.
         **options: of the writer.
     """
