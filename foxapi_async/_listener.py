@@ -10,9 +10,9 @@ answered             an HTTP request to an app of ours was answered with an erro
 batch_begun          a worker of a cluster begins to work on a batch
 batch_ended          a worker of a cluster has no more work on a batch
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
+comment_prompts      lines of a batch that may be comments are sent as prompts
 database_back        the database of a cluster can be written again
 database_lost        the database of a cluster cannot be written, and nothing is sent
-comment_prompts      lines of a batch that may be comments are sent as prompts
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
 emulator_ended       tasks of the folder ended with the emulator of an earlier command
@@ -63,9 +63,9 @@ LogEvent = Literal[
     "batch_begun",
     "batch_ended",
     "batch_of_others",
+    "comment_prompts",
     "database_back",
     "database_lost",
-    "comment_prompts",
     "edge_polls",
     "empty_input",
     "emulator_ended",
