@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -133,7 +134,7 @@ async def claim(
     room: int,
     *,
     new: bool = True,
-    learned: Mapping[Kind, float | None],
+    learned: Mapping[Kind, float | None] = MappingProxyType({}),
 ) -> Claim:
     """Claim at most `room` items: first the paid tasks whose images are not saved, then items to submit.
 

@@ -20,6 +20,7 @@ from foxapi_async._ledger.entry import ItemState
 from foxapi_async._listener import about, log
 from foxapi_async.cluster import statements
 from foxapi_async.cluster.database import Database, first_line, identity_of, passes
+from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
 from foxapi_async.cluster.row_changes import RowChange, make_changes, report_second
 from foxapi_async.cluster.spool import Spool, SpooledId
 
@@ -47,7 +48,7 @@ class RowWriter:
 
     Args:
         database: where they are.
-        worker: its number.
+        known: what the worker knows of it.
         spool: keeps ids while the database cannot be written.
         on_fault: called if this worker may not send any more: others have replaced it, or the database is
             another one.
@@ -60,14 +61,15 @@ class RowWriter:
     def __init__(
         self,
         database: Database,
-        worker: int,
+        known: KnownState,
         spool: Spool,
         on_fault: Callable[[LedgerError], None] = lambda _: None,
         held: Callable[[], list[SpooledId]] = list,
     ) -> None:
         self.fault: LedgerError | None = None
         self._database = database
-        self.worker = worker
+        self.worker = known.worker
+        self._known = known
         self._spool = spool
         self._on_fault = on_fault
         self._held = held
@@ -79,7 +81,8 @@ class RowWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._connection: Connection | None = None
-        self._identity: str | None = None
+        self._is_doubtful = False  # whether the connection may be to another server than a new one
+        self._is_other = False
         self._closing = False
         self._give_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -91,8 +94,7 @@ class RowWriter:
         Raises:
             LedgerError: the database cannot be reached.
         """
-        self._connection = await self._database.connect(worker=self.worker)
-        self._identity = await identity_of(self._connection)
+        await self._connected()
         self._task = asyncio.create_task(self._run(), name="foxapi cluster writer")
 
     def put(self, batch: str, to: ItemState | None, **row: Any) -> asyncio.Future[Any]:
@@ -102,6 +104,11 @@ class RowWriter:
     def read(self, func: Callable[[Connection], Awaitable[T]]) -> asyncio.Future[T]:
         """Read after all changes that are queued now."""
         return self._queue(RowChange("", None, {}, asyncio.get_running_loop().create_future(), func))
+
+    def look_again(self) -> None:
+        """Look whether the database is the same, on a new connection."""
+        self._is_doubtful = True
+        self.read(_nothing)
 
     def _queue(self, change: RowChange) -> asyncio.Future[Any]:
         if self._closing:
@@ -193,24 +200,31 @@ class RowWriter:
         """
         import psycopg  # noqa: PLC0415 - of an extra
 
-        xid = ""
+        xid = 0
         silence = TimeoutError(f"there is no answer for {SILENT_SECONDS:g} s")
         timer = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._lose, group, silence)
         try:
             connection = await self._connected()
             async with connection.transaction():
                 xid = await self._begin(connection, group)
+                if self._is_other:  # it may not know that these items were sent
+                    ids = [change.spooled for change in group if change.to is ItemState.SUBMITTED]
+                    await statements.keep_ids(connection, ids)
                 await make_changes(connection, self.worker, group)
         except (psycopg.Error, LedgerError, OSError) as error:
             if not passes(error):
                 raise
-            problem = error
+            problem: Exception | None = error
         else:
-            return None
+            problem = None
         finally:
             timer.cancel()
-        self._lose(group, problem)
-        return None if xid and await self._was_committed(xid) else problem
+        if problem is not None:
+            self._lose(group, problem)
+            if not xid or not await self._was_committed(xid):
+                return problem
+        self._known.transaction = max(self._known.transaction, xid)
+        return None
 
     def _resolve(self, group: list[RowChange]) -> None:
         self.transactions += any(change.read is None for change in group)
@@ -234,28 +248,31 @@ class RowWriter:
 
     async def _connected(self) -> Connection:
         """The connection, made again if it was lost. If the database is another one now, nothing new is sent."""
-        if self._connection is not None and not self._connection.broken and not self._connection.closed:
-            return self._connection
-        self._connection = None
+        if self._connection is not None:
+            if not self._connection.closed and not self._is_doubtful:
+                return self._connection
+            await self._connection.close()
+            self._connection = None
         connection = await self._database.connect(worker=self.worker)
-        identity = await identity_of(connection)
-        if identity != self._identity:
-            await self._write_again(connection, identity)
-            self._identity = identity
-        self._connection = connection
+        problem = None if self._is_other else await self._known.difference(connection)
+        if problem is not None:
+            await self._write_again(connection, problem)
+        self._connection, self._is_doubtful = connection, False
         return connection
 
-    async def _write_again(self, connection: Connection, identity: str) -> None:
-        """The server is another one, such as a restored backup: write the ids that we hold, and pause all batches."""
-        problem = f"the database is another one than before ({identity} instead of {self._identity})"
+    async def _write_again(self, connection: Connection, problem: str) -> None:
+        """The database is not the one that it was: write the ids that we hold, and pause all batches."""
         async with connection.transaction():
             seconds = await statements.keep_ids(connection, self._held())
-            await pause_all(connection, identity, problem)
+            is_first = await note_identity(connection) is not None
+            if is_first or await identity_of(connection) == self._known.identity:
+                await pause_all(connection, problem)
+        self._is_other = True
         for spooled in seconds:
             report_second(spooled)
-        self._stop(LedgerError(f"{problem}: all batches are paused. Check what was lost, then resume them"))
+        self._stop(LedgerError(f"{problem}. All batches are paused: check what was lost, then resume them"))
 
-    async def _was_committed(self, xid: str) -> bool:
+    async def _was_committed(self, xid: int) -> bool:
         """Whether a transaction was committed whose answer was lost."""
         import psycopg  # noqa: PLC0415 - of an extra
 
@@ -263,12 +280,12 @@ class RowWriter:
         while True:
             try:
                 connection = await self._connected()
-                cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", (xid,))
+                cursor = await connection.execute("SELECT pg_xact_status(%s::xid8)", (str(xid),))
                 (status,) = await cursor.fetchone() or (None,)
             except (psycopg.Error, LedgerError, OSError):
                 status = "unknown"
-            if self.fault is not None and status != "committed":
-                return False  # of another server: its numbers mean nothing here
+            if self._is_other:
+                return False  # its numbers are those of other transactions
             if status in {"committed", "aborted", None}:
                 return bool(status == "committed")
             if self._give_up.is_set():
@@ -276,14 +293,14 @@ class RowWriter:
             await self._pause(failures)
             failures += 1
 
-    async def _begin(self, connection: Connection, group: list[RowChange]) -> str:
-        """Begin a group. A worker that was replaced may not send: then its submits are refused."""
+    async def _begin(self, connection: Connection, group: list[RowChange]) -> int:
+        """Begin a group, and return its number. A worker that was replaced may not send: then its submits are refused."""
         if all(change.read is not None for change in group):
-            return ""
+            return 0
         if not any(change.to is ItemState.SUBMITTING for change in group):
             cursor = await connection.execute(_XID)
-            (xid,) = await cursor.fetchone() or ("",)
-            return str(xid)
+            (xid,) = await cursor.fetchone() or (0,)
+            return int(xid)
         cursor = await connection.execute(_FENCE, (self.worker,))
         row = await cursor.fetchone()
         if row is None or row[0] != "alive":
@@ -292,7 +309,7 @@ class RowWriter:
             )
         if self.fault is not None:
             self._refuse_submits(group, self.fault)
-        return "" if row is None else str(row[1])
+        return 0 if row is None else int(row[1])
 
     def _refuse_submits(self, group: list[RowChange], fault: LedgerError) -> None:
         for change in [
@@ -341,13 +358,5 @@ class RowWriter:
         change.future.exception()  # an error counts as read: not every caller waits
 
 
-async def pause_all(connection: Connection, identity: str, problem: str) -> None:
-    """Pause all batches, because the server is another one, and note its identity. Only the first caller does so."""
-    cursor = await connection.execute(
-        "UPDATE meta SET value = %s WHERE name = 'identity' AND value <> %s", (identity, identity)
-    )
-    if cursor.rowcount:
-        await connection.execute(
-            "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'",
-            (problem,),
-        )
+async def _nothing(_: Connection) -> None:
+    """A read that only needs the connection."""

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from foxapi_async._batch.record import closing_record, item_of, unanswered
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._listener import about, log
 from foxapi_async._version import __version__
+from foxapi_async.cluster.database import identity_of
+from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
 from foxapi_async.cluster.lease import TAKEOVER
 from foxapi_async.cluster.statements import ENTRIES, entry_of
 
@@ -48,14 +51,21 @@ _UNCERTAIN = """
 """
 
 
-async def register(connection: Connection, lease: float) -> int:
-    """Register this process as a worker. Returns its number."""
-    cursor = await connection.execute(
-        "INSERT INTO worker (host, pid, version, lease) VALUES (%s, %s, %s, %s) RETURNING id",
-        (platform.node(), os.getpid(), __version__, lease),
-    )
-    (worker,) = await cursor.fetchone() or (0,)
-    return int(worker)
+async def register(connection: Connection, lease: float) -> KnownState:
+    """Register this process as a worker. Returns what it knows of the database from now on.
+
+    If the server is another one than before, all batches are paused.
+    """
+    async with connection.transaction():
+        if (problem := await note_identity(connection)) is not None:
+            await pause_all(connection, problem)
+            log.error("%s: all batches are paused", problem, extra=about("database_changed"))
+        cursor = await connection.execute(
+            "INSERT INTO worker (host, pid, version, lease) VALUES (%s, %s, %s, %s) RETURNING id, started::text",
+            (platform.node(), os.getpid(), __version__, lease),
+        )
+        worker, started = await cursor.fetchone() or (0, "")
+    return KnownState(worker, await identity_of(connection), started)
 
 
 async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None:
@@ -65,7 +75,8 @@ async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None
         LedgerError: this worker was replaced, or the database has an older state than this worker knows.
     """
     cursor = await connection.execute(
-        "UPDATE worker SET seen = now(), beat = %s WHERE id = %s AND state = 'alive' AND beat = %s",
+        # The answer to the last one may have been lost.
+        "UPDATE worker SET seen = now(), beat = %s WHERE id = %s AND state = 'alive' AND beat >= %s",
         (beat, worker, beat - 1),
     )
     if cursor.rowcount:

@@ -25,6 +25,7 @@ from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
 from foxapi_async.cluster.database import Database, OutdatedError, check_version, first_line
 from foxapi_async.cluster.group_commit import RowWriter
 from foxapi_async.cluster.input_files import request_with_files
+from foxapi_async.cluster.known_state import KnownState
 from foxapi_async.cluster.lease import LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.queue import make_queue, summon
@@ -130,7 +131,7 @@ class Worker:
         self._control: Connection | None = None
         self._turn = asyncio.Lock()  # one transaction at a time on that connection
         self._writer: RowWriter | None = None
-        self._beat = 0
+        self._known: KnownState | None = None
         self._holds: list[tuple[float, str]] = []
 
     @property
@@ -157,7 +158,8 @@ class Worker:
         self._control = await self._database.connect()
         try:
             await check_version(self._control)
-            self.number = await register(self._control, options.lease)
+            self._known = await register(self._control, options.lease)
+            self.number = self._known.worker
             log.info(
                 "worker %d works for %s on the database %s",
                 self.number,
@@ -166,7 +168,7 @@ class Worker:
                 extra=about("worker_started"),
             )
             spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
-            self._writer = RowWriter(self._database, self.number, spool, self._stop_on, self._held_ids)
+            self._writer = RowWriter(self._database, self._known, spool, self._stop_on, self._held_ids)
             await self._writer.open()
             await self._send_heartbeat()
             if options.rate is not None:
@@ -258,9 +260,23 @@ class Worker:
     async def _controlling(self) -> AsyncGenerator[Connection]:
         async with self._turn:
             assert self._control is not None  # noqa: S101 - the worker runs
-            if self._control.broken or self._control.closed:
-                self._control = await self._database.connect()
+            if self._control.closed:
+                self._control = await self._connect_again()
             yield self._control
+
+    async def _connect_again(self) -> Connection:
+        """A new connection, if it is to the same database."""
+        assert self._known is not None  # noqa: S101 - the worker runs
+        assert self._writer is not None  # noqa: S101 - as above
+        connection = await self._database.connect()
+        problem = await self._known.difference(connection)
+        if problem is None:
+            return connection
+        await connection.close()
+        self._writer.look_again()
+        fault = LedgerError(problem)
+        self._stop_on(fault)
+        raise fault
 
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncGenerator[None]:
@@ -287,9 +303,10 @@ class Worker:
     async def _send_heartbeat(self) -> None:
         """Send a heartbeat, and read what concerns this worker: the states of its batches, and the account."""
         async with self._controlling() as connection:
+            assert self._known is not None  # noqa: S101 - the worker runs
             asked = boot_time()
-            await send_heartbeat(connection, self.number, self._beat + 1)
-            self._beat += 1
+            await send_heartbeat(connection, self.number, self._known.beat + 1)
+            self._known.beat += 1
             self._lease.renew(asked)
             await self._share_holds(connection)
             if self._rate is not None:

@@ -44,9 +44,11 @@ async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=Non
         **options: of the writer.
     """
     connection = await database.connect()
-    worker = await register(connection, lease)
+    known = await register(connection, lease)
     await connection.close()
-    writer = RowWriter(through or database, worker, Spool(folder / f"unwritten-{worker}.jsonl"), **options)
+    writer = RowWriter(
+        through or database, known, Spool(folder / f"unwritten-{known.worker}.jsonl"), **options
+    )
     await writer.open()
     try:
         yield PostgresLedger(writer, batch)

@@ -130,7 +130,7 @@ class OwnServer:
         self.folder = Path(
             tempfile.mkdtemp(prefix="foxapi-postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
         )
-        self._data = (self.folder if disk is None or part == "wal" else disk.folder) / "data"
+        self.data = (self.folder if disk is None or part == "wal" else disk.folder) / "data"
         self._wal = (
             None if disk is None or part == "both" else (disk if part == "wal" else self).folder / "wal"
         )
@@ -190,7 +190,7 @@ class OwnServer:
         words = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-locale"]
         wal = [] if self._wal is None else [f"--waldir={self._wal}"]
         small = [] if self.disk is None else ["--wal-segsize=1"]
-        self._run(self._binaries / "initdb", "-D", self._data, *words, *wal, *small)
+        self._run(self._binaries / "initdb", "-D", self.data, *words, *wal, *small)
 
     @property
     def running(self) -> bool:
@@ -219,7 +219,7 @@ class OwnServer:
             "-p",
             f"{self._port.getsockname()[1]}",
         ]
-        command = [*self._words, str(self._binaries / "postgres"), "-D", str(self._data), *where]
+        command = [*self._words, str(self._binaries / "postgres"), "-D", str(self.data), *where]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
@@ -263,7 +263,7 @@ class OwnServer:
         """
         self._check_copies()
         target = self.folder / f"copy-{uuid.uuid4().hex}"
-        self._run("cp", "-a", self._data, target)
+        self._run("cp", "-a", self.data, target)
         return target
 
     def restore(self, copy: Path) -> None:
@@ -273,8 +273,8 @@ class OwnServer:
             RuntimeError: It runs, or it is on a small disk.
         """
         self._check_copies()
-        shutil.rmtree(self._data)
-        self._run("cp", "-a", copy, self._data)
+        shutil.rmtree(self.data)
+        self._run("cp", "-a", copy, self.data)
 
     def _check_copies(self) -> None:
         if self.running or self.disk is not None:

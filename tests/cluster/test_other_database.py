@@ -1,0 +1,221 @@
+"""The database is not the one that it was: an older copy was restored, or another server took over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from cluster_parts import made_batch, opened_ledger, run
+from helpers import fox_request, session_at
+from postgres_server import OwnServer, check_owned, fresh_database
+from workers import until
+
+from foxapi_async import LedgerError
+from foxapi_async._ledger.entry import ItemState
+from foxapi_async.cluster.claims import claim
+from foxapi_async.cluster.cluster import Cluster
+from foxapi_async.cluster.database import Database
+from foxapi_async.cluster.migration import migrate
+from foxapi_async.cluster.registration import register
+from foxapi_async.cluster.worker import Worker, WorkerOptions
+
+ITEMS = "SELECT key, state, task_id FROM item ORDER BY key"
+STATES = "SELECT id, state, reason FROM batch ORDER BY id"
+
+
+@pytest.fixture(scope="module")
+def server(postgres):
+    """A server of this module, because a recovery changes its identity for good."""
+    check_owned(postgres)
+    server = OwnServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def database(server):
+    """A database with the tables, whose server the tests may stop."""
+    with fresh_database(server) as dsn:
+        made = Database.at(dsn)
+        await migrate(made)
+        yield made
+
+
+def copied(server):
+    """A copy of everything that the server has now."""
+    server.stop()
+    copy = server.copy()
+    server.start()
+    return copy
+
+
+def restored(server, copy, *, recovers=False):
+    """Restore a copy: as it is, or by a recovery, which begins a new timeline."""
+    server.stop()
+    server.restore(copy)
+    if recovers:
+        (server.data / "recovery.signal").touch()
+        with (server.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write("restore_command = 'false'\n")
+    server.start()
+
+
+@contextlib.asynccontextmanager
+async def holding(database, folder, held=(), faults=None, batch="b"):
+    """The ledger of a worker that holds ids."""
+    on_fault = (lambda _: None) if faults is None else faults.append
+    async with opened_ledger(database, folder, batch, on_fault=on_fault, held=lambda: list(held)) as ledger:
+        yield ledger
+
+
+# A worker that lives meanwhile.
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_ids_that_a_copy_lacks_are_written_again(database, server, tmp_path, recovers):
+    """Those of items that are new in the copy, and of one that was being sent."""
+    await made_batch(database, "b", ["a", "b", "c"])
+    held = []
+    async with holding(database, tmp_path, held) as ledger:
+        await ledger.submitting("a", "fox", "key")
+        copy = copied(server)
+        await ledger.submitting("b", "fox", "key")
+        for key in "ab":
+            await ledger.submitted(key, f"task of {key}", 2.0)
+        held += ledger.accepted.values()
+        await ledger.ended("b", ItemState.DONE, "{}")
+        restored(server, copy, recovers=recovers)
+        await ledger.totals()
+
+    wanted = [("a", "submitted", "task of a"), ("b", "submitted", "task of b"), ("c", "new", None)]
+    assert wanted == await run(database, ITEMS)
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_all_batches_pause(database, server, tmp_path, recovers):
+    """Until someone has checked what was lost."""
+    for name in ("a", "b"):
+        await made_batch(database, name, ["x"])
+    async with holding(database, tmp_path) as ledger:
+        copy = copied(server)
+        await ledger.submitting("x", "fox", "key")
+        restored(server, copy, recovers=recovers)
+        await ledger.totals()
+
+    assert [("a", "paused", "database"), ("b", "paused", "database")] == await run(database, STATES)
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_the_worker_sends_nothing_more(database, server, tmp_path, recovers):
+    """It is told why, and a submit is refused."""
+    await made_batch(database, "b", ["a", "b"])
+    faults = []
+    async with holding(database, tmp_path, faults=faults) as ledger:
+        await ledger.submitting("a", "fox", "key")
+        copy = copied(server)
+        await ledger.released("a")
+        restored(server, copy, recovers=recovers)
+        with pytest.raises(LedgerError, match="check what was lost"):
+            await ledger.submitting("b", "fox", "key")
+
+    assert 1 == len(faults)
+
+
+async def test_an_id_that_comes_after_the_restore_is_stored(database, server, tmp_path):
+    """The item is new in the copy, so its answer comes for a submit of which the database knows nothing."""
+    await made_batch(database, "b", ["a"])
+    async with holding(database, tmp_path) as ledger:
+        copy = copied(server)
+        await ledger.submitting("a", "fox", "key")
+        restored(server, copy)
+        await ledger.totals()
+        await ledger.submitted("a", "late", 2.0)
+
+    assert [("a", "submitted", "late")] == await run(database, ITEMS)
+
+
+async def test_the_id_of_a_batch_that_the_copy_lacks_is_kept(database, server, tmp_path):
+    """It is among the second tasks, because there is no item."""
+    held = []
+    async with holding(database, tmp_path, held) as ledger:
+        copy = copied(server)
+        await made_batch(database, "b", ["a"])
+        await ledger.submitting("a", "fox", "key")
+        await ledger.submitted("a", "task", 2.0)
+        held += ledger.accepted.values()
+        restored(server, copy)
+        await ledger.totals()
+
+    assert [("b", "a", "task")] == await run(database, "SELECT batch_id, key, task_id FROM second_task")
+
+
+@pytest.mark.parametrize("way", ["restart", "crash"])
+async def test_a_restart_is_no_other_database(database, server, tmp_path, way):
+    """The work continues."""
+    await made_batch(database, "b", ["a"])
+    async with holding(database, tmp_path) as ledger:
+        await ledger.submitting("a", "fox", "key")
+        server.restart(immediate=way == "crash")
+        await ledger.submitted("a", "task")
+
+    assert [("b", "open", None)] == await run(database, STATES)
+    assert [("a", "submitted", "task")] == await run(database, ITEMS)
+
+
+async def test_a_running_worker_stops(database, server, tmp_path, emulator):
+    """It notices it by itself, writes what it holds, and raises."""
+    async with session_at(emulator) as fox:
+        copy = copied(server)
+        await Cluster(database).submit([fox_request(f"fox {n}") for n in range(3)], batch_id="b")
+        worker = Worker(database, fox, WorkerOptions(out=tmp_path, lease=2))
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(emulator.tasks) == 3)
+        await asyncio.sleep(0.1)
+        restored(server, copy)
+        with pytest.raises(LedgerError, match="older state"):
+            await running
+
+    ids = {task_id for _, _, task_id in await run(database, "SELECT batch_id, key, task_id FROM second_task")}
+    assert set(emulator.tasks) == ids
+
+
+# A worker that begins then.
+
+
+async def test_a_new_worker_pauses_all_batches(database, server):
+    """The server has another identity, and no worker is left that knows it."""
+    await made_batch(database, "b", ["a"])
+    restored(server, copied(server), recovers=True)
+    connection = await database.connect()
+    known = await register(connection, 30)
+    answer = await claim(connection, known.worker, "b", 1)
+    await connection.close()
+
+    assert ("paused", []) == (answer.state, answer.items)
+
+
+async def test_a_resumed_batch_goes_on_with_a_new_worker(database, server):
+    """The new identity is the one from now on."""
+    await made_batch(database, "b", ["a"])
+    restored(server, copied(server), recovers=True)
+    connection = await database.connect()
+    await register(connection, 30)
+    await Cluster(database).resume("b")
+    known = await register(connection, 30)
+    answer = await claim(connection, known.worker, "b", 1)
+    await connection.close()
+
+    assert ["a"] == [item.entry.key for item in answer.items]
+
+
+async def test_tables_without_an_identity_get_one(database):
+    """They were made by `psql`: this is no other server."""
+    await made_batch(database, "b", ["a"])
+    await run(database, "DELETE FROM meta WHERE name = 'identity'")
+    connection = await database.connect()
+    await register(connection, 30)
+    await connection.close()
+
+    assert [("b", "open", None)] == await run(database, STATES)
+    assert 1 == len(await run(database, "SELECT value FROM meta WHERE name = 'identity'"))
