@@ -76,9 +76,10 @@ async def ends(database: Database, batch: str, after: str | None) -> AsyncGenera
         waits = 0
         until = None
         while True:
-            # Asked first: what ends between the two questions is found by the second one.
+            # Asked first: what ends or becomes visible between the questions is found by the last one.
             if until is None and await _is_over(connection, batch):
                 until = await _next_transaction(connection)
+            is_last = until is not None and await _is_visible(connection, until)
             cursor = await connection.execute(_ENDS, {"batch": batch, "ended": place[0], "number": place[1]})
             rows = await cursor.fetchall()
             for ended, number, key, state, task_id, price, record in rows:
@@ -94,7 +95,7 @@ async def ends(database: Database, batch: str, after: str | None) -> AsyncGenera
             if rows:
                 waits = 0
                 continue
-            if until is not None and await _is_visible(connection, until):
+            if is_last:
                 return
             await asyncio.sleep(POLL_SECONDS[min(waits, len(POLL_SECONDS) - 1)])
             waits += 1

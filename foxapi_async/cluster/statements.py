@@ -57,7 +57,7 @@ SUBMITTED = f"""
     )
     UPDATE item SET
         state = 'submitted', ready = true, task_id = given.task_id, price = coalesce(given.price, item.price),
-        changed = clock_timestamp()
+        changed = clock_timestamp(), ended = NULL
     FROM given
     WHERE batch_id = %(batch)s AND item.key = given.key AND state IN ({names(COMES_FROM[ItemState.SUBMITTED])})
         AND (item.task_id = given.task_id OR state NOT IN ({names(KEEPS_ITS_ID)}))
@@ -177,7 +177,7 @@ _KEEP_IDS = """
     )
     UPDATE item SET
         state = 'submitted', task_id = given.task_id, price = coalesce(given.price, item.price),
-        owner = NULL, ready = true, changed = clock_timestamp()
+        owner = NULL, ready = true, changed = clock_timestamp(), ended = NULL
     FROM given
     WHERE batch_id = given.batch AND item.key = given.key AND item.task_id IS NULL
         AND state IN ('new', 'submitting', 'uncertain', 'failed')

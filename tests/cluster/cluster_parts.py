@@ -59,3 +59,35 @@ async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=Non
 async def entry_of(ledger, key):
     """The entry of one item."""
     return (await ledger.look_up([key]))[key]
+
+
+class LateStep:
+    """A database in which something happens just before the first statement with a text.
+
+    Args:
+        database: the real one.
+        text: a part of the statement.
+        step: what happens.
+    """
+
+    def __init__(self, database, text, step):
+        self._database = database
+        self._text = text
+        self._step = step
+        self.happened = False
+
+    async def connect(self, **options):
+        """A connection to the real database."""
+        self._connection = await self._database.connect(**options)
+        return self
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    async def execute(self, statement, *values):
+        """Execute a statement, perhaps after the step."""
+        text = statement if isinstance(statement, str) else statement.decode()
+        if self._text in text and not self.happened:
+            self.happened = True
+            await self._step()
+        return await self._connection.execute(statement, *values)
