@@ -12,6 +12,7 @@ batch_ended          a worker of a cluster has no more work on a batch
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
 comment_prompts      lines of a batch that may be comments are sent as prompts
 database_back        the database of a cluster can be written again
+database_changed     the database of a cluster is another one, or an older copy: all batches are paused
 database_lost        the database of a cluster cannot be written, and nothing is sent
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
@@ -65,6 +66,7 @@ LogEvent = Literal[
     "batch_of_others",
     "comment_prompts",
     "database_back",
+    "database_changed",
     "database_lost",
     "edge_polls",
     "empty_input",

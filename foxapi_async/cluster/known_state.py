@@ -78,5 +78,6 @@ async def note_identity(connection: Connection) -> str | None:
 async def pause_all(connection: Connection, problem: str) -> None:
     """Pause all batches, until someone has checked what the database has lost."""
     await connection.execute(
-        "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'", (problem,)
+        "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'",
+        (problem,),
     )
