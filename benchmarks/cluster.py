@@ -201,7 +201,7 @@ async def _claims(dsn: str, size: int) -> float:
             (batch, size // 2),
         )
         await connection.execute("VACUUM ANALYZE")
-        worker = await register(connection, 30)
+        worker = (await register(connection, 30)).worker
         began = time.perf_counter()
         count = 0
         while count < min(TRIED, size // 2):
