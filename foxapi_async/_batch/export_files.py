@@ -31,6 +31,9 @@ _BLOCK_BYTES = 256 * 1024
 # With such a beginning, a spreadsheet takes a text for a formula: https://owasp.org/www-community/attacks/CSV_Injection
 # Some leave out blanks and control characters before it.
 _FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
+# In much of Europe, Excel opens any CSV at its semicolons. Then a quote before a comma begins no cell, so that quotes
+# protect neither a semicolon nor a line break: the text after it is a cell of its own.
+_LATER_FORMULA = re.compile(r"[;\t\r\n][\s\x00-\x1f\ufeff\"]*(?=[=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
 # XML has no such characters: https://www.w3.org/TR/xml/#charsets
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -70,7 +73,7 @@ class BatchExport:
         writer = csv.writer(line, lineterminator="\r\n")
         yield b"\xef\xbb\xbf"
         for cells in self._rows():
-            writer.writerow(map(_harmless, cells))
+            writer.writerow(_harmless(cell, is_first=place == 0) for place, cell in enumerate(cells))
             yield line.getvalue().encode(errors="replace")
             line.seek(0)
             line.truncate()
@@ -120,9 +123,15 @@ class BatchExport:
         return units[: 2 * (LONGEST_CELL - len(CUT))].decode("utf-16-le", "ignore") + CUT
 
 
-def _harmless(value: Cell) -> Cell:
-    """The cell for a spreadsheet, which must not take a text for a formula."""
+def _harmless(value: Cell, *, is_first: bool) -> Cell:
+    """The cell for a spreadsheet, which must not take a text for a formula, wherever it begins a cell.
+
+    The first cell of a row gets no exception for numbers: after `-5`, the next cells could make it a formula.
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
-    return f"'{value}" if is_formula else value
+    if not isinstance(value, str):
+        return value
+    text = _LATER_FORMULA.sub(r"\g<0>'", value)
+    is_formula = _FORMULA.match(text) and (is_first or not _NUMBER.fullmatch(text))
+    return f"'{text}" if is_formula else text

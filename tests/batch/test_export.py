@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 from helpers import session_at
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from foxapi_async import Batch, GrokImagineImage, InvalidRequestError, LedgerError, RawRequest
 from foxapi_async._batch import export_files
@@ -223,9 +226,9 @@ async def test_excel_reads_the_table_as_it_is(tmp_path):
         "+cmd",
         "-fox",
         "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
+        "\tfox",
+        "\rfox",
+        "\nfox",
         "＝1",
         " =1",
         "\xa0=1",
@@ -239,7 +242,48 @@ async def test_no_text_is_a_formula(tmp_path, text):
     (row,) = table_of(tmp_path)
 
     assert [f"'{text}"] * 2 == [row["prompt"], row[f"'{text}"]]
-    assert row["id"] == (text.strip() if text.strip()[0] == "1" else f"'{text.strip()}")
+    assert row["id"] == (text.strip() if text.strip() == "fox" else f"'{text.strip()}")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a fox;=1+1", "a fox;'=1+1"),
+        ("a fox;+1;-1;@a", "a fox;'+1;'-1;'@a"),
+        ("a fox; \t=1+1;", "a fox; \t'=1+1;"),
+        ("a fox\t=1", "a fox\t'=1"),
+        ("a fox, red\n=1+1;", "a fox, red\n'=1+1;"),
+        ("a fox\r\n=1", "a fox\r\n'=1"),
+        ('a fox;"=1+1', "a fox;\"'=1+1"),
+        ("=1;=1", "'=1;'=1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
+        ("\n=1", "'\n'=1"),
+        ("a fox; red - and blue, a=1", "a fox; red - and blue, a=1"),
+    ],
+)
+async def test_no_part_of_a_text_is_a_formula(tmp_path, text, cell):
+    """Where Excel opens a table at its semicolons, a part of a text would be a cell."""
+    await ledger_of(tmp_path, ("a", opening(prompt=text)))
+    (row,) = table_of(tmp_path)
+
+    assert cell == row["prompt"]
+
+
+@given(st.lists(st.text(";=+-@＝\"'\t\r\n ,a1"), min_size=1, max_size=4), st.sampled_from(",;\t"))
+@example(["x", 'a fox;"=1+1;', "b"], ";")
+@example(["x", "a fox, red\n=1+1;", "b"], ";")
+@example(["-5", "1*cmd|' /C calc'!A0"], ";")
+def test_no_separator_makes_a_formula(texts, separator):
+    """No cell of a table is a formula, at whichever separator a spreadsheet opens it. Only numbers keep their sign."""
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\r\n").writerow(
+        export_files._harmless(text, is_first=place == 0) for place, text in enumerate(texts)
+    )
+    file.seek(0)
+    cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+
+    assert [] == [cell for cell in cells if re.match(r"\s*[=+\-@＝](?![0-9,]*$)", cell)]
 
 
 @pytest.mark.parametrize("text", ["-5", "+5", "-0.5", "-1,5", "+4912345", "-1e5"])
