@@ -59,15 +59,19 @@ _CLAIM = f"""
 """  # noqa: S608 - of constants
 
 # For a budget: the credits that are spent, also by submits without an answer; the submits at an unknown price;
-# the submits without an answer, and those that workers are about to send.
-_SPENT = "SELECT coalesce(sum(credits), 0)::float8 FROM tally WHERE batch_id = %s"
-_UNPRICED = """
-    SELECT count(*) FROM item WHERE batch_id = %s AND price IS NULL AND sunk = 0 AND state <> 'new'
-        AND state <> 'submitting'
-"""
-_UNDER_WAY = """
-    SELECT kind, count(*), coalesce(sum(price) FILTER (WHERE state = 'submitting'), 0)::float8 FROM item
-    WHERE batch_id = %s AND owner IS NOT NULL AND NOT paid AND kind IS NOT NULL GROUP BY kind
+# the submits without an answer, and those that workers are about to send, by kind. It is one statement, because items
+# move meanwhile.
+_BUDGET = """
+    WITH under_way AS (
+        SELECT kind, count(*) AS items, coalesce(sum(price) FILTER (WHERE state = 'submitting'), 0) AS credits
+        FROM item WHERE batch_id = %(batch)s AND owner IS NOT NULL AND NOT paid AND kind IS NOT NULL GROUP BY kind
+    )
+    SELECT (SELECT coalesce(sum(credits), 0)::float8 FROM tally WHERE batch_id = %(batch)s),
+        (
+            SELECT count(*) FROM item WHERE batch_id = %(batch)s AND price IS NULL AND sunk = 0 AND state <> 'new'
+                AND state <> 'submitting'
+        ), kind, coalesce(items, 0), coalesce(credits, 0)::float8
+    FROM (SELECT) AS one LEFT JOIN under_way ON true
 """
 _LEARN = """
     INSERT INTO price SELECT batch.account, given.kind, given.credits
@@ -224,18 +228,15 @@ async def _budget(
     prices: Mapping[Kind, float | None],
 ) -> Budget:
     """The budget of the batch as it is now, for all workers together."""
-    cursor = await connection.execute(_UNDER_WAY, (batch,))
+    rows = await (await connection.execute(_BUDGET, {"batch": batch})).fetchall()
+    spent, unpriced = rows[0][:2]
     under_way = [
-        (kind, count, credit)
-        for text, count, credit in await cursor.fetchall()
-        if (kind := read_kind(text)) is not None
+        (kind, count, credit) for *_, text, count, credit in rows if (kind := read_kind(text)) is not None
     ]
-    (spent,) = await (await connection.execute(_SPENT, (batch,))).fetchone() or (0.0,)
-    (unpriced,) = await (await connection.execute(_UNPRICED, (batch,))).fetchone() or (0,)
     unanswered = sum(credit for _, _, credit in under_way)  # is held by `take`, at the present price
     budget = Budget(limit, spent=spent - unanswered, price=price, unpriced=unpriced)
-    for known, credit in prices.items():
-        budget.learn(known, credit)
+    for known, credits_of_one in prices.items():
+        budget.learn(known, credits_of_one)
     for sent, count, _ in under_way:
         for _ in range(count):
             budget.take(sent)

@@ -138,12 +138,13 @@ async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], fi
             async with cursor.copy(_COPY) as copy:
                 for row in rows:
                     await copy.write_row(row)
+            await cursor.execute(_INSERT, {"batch": batch})
+            added = cursor.rowcount
+            # Asked afterwards: another program may have put in the same ids meanwhile.
             await cursor.execute(_CONFLICTS, (batch,))
             conflicts = [id_conflict(key, used=False, known=True) or "" for (key,) in await cursor.fetchall()]
             if conflicts:
                 raise InvalidRequestError("nothing was enqueued", problems=tuple(conflicts))
-            await cursor.execute(_INSERT, {"batch": batch})
-            added = cursor.rowcount
             await cursor.execute("DELETE FROM incoming")
     return added
 

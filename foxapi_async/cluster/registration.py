@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +27,26 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 500
 
+# While the server was away, no heartbeat could come.
 _LOST = """
     UPDATE worker SET state = 'lost' WHERE id IN (
-        SELECT id FROM worker WHERE state = 'alive' AND seen < now() - make_interval(secs => lease * %s)
+        SELECT id FROM worker WHERE state = 'alive' AND id <> %(by)s
+            AND greatest(seen, pg_postmaster_start_time()) < now() - make_interval(secs => lease * %(leases)s)
         FOR UPDATE SKIP LOCKED
     ) RETURNING id
 """
-# Rows that were not sent, or whose task is known. What was being sent is handled by itself.
+# Rows that were not sent, or whose task is known. What was being sent is handled by itself. A row that is locked, by
+# a worker that stands still in a transaction, is left for the next time.
 _FREE = """
-    UPDATE item SET owner = NULL
-    WHERE owner IN (SELECT id FROM worker WHERE state <> 'alive') AND state <> 'submitting'
+    WITH free AS (
+        SELECT batch_id, key FROM item
+        WHERE owner IN (SELECT id FROM worker WHERE state <> 'alive') AND state <> 'submitting'
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE item SET owner = NULL FROM free WHERE item.batch_id = free.batch_id AND item.key = free.key
+"""
+_FREE_UNKNOWN = """
+    UPDATE item SET owner = NULL WHERE owner = %s AND batch_id <> ALL(%s) AND state <> 'submitting'
 """
 _UNANSWERED = f"""
     {ENTRIES.replace("SELECT", "SELECT batch_id,", 1).replace("WHERE batch_id = %(batch)s", "")}
@@ -121,13 +131,29 @@ async def forget(connection: Connection, worker: int) -> None:
     await free_items(connection)
 
 
-async def replace_lost(connection: Connection) -> list[int]:
-    """Replace the workers without a heartbeat: free their items. Returns their numbers."""
+async def replace_lost(connection: Connection, by: int) -> list[int]:
+    """Replace the workers without a heartbeat: free their items. Returns their numbers.
+
+    Args:
+        connection: to the database.
+        by: the worker that replaces them. It never replaces itself.
+    """
     async with connection.transaction():
-        cursor = await connection.execute(_LOST, (TAKEOVER,))
+        cursor = await connection.execute(_LOST, {"by": by, "leases": TAKEOVER})
         lost = [worker for (worker,) in await cursor.fetchall()]
     await free_items(connection)
     return lost
+
+
+async def free_unknown(connection: Connection, worker: int, batches: Collection[str]) -> None:
+    """Free the items that this worker owns and does not know of, because the answer to their claim was lost.
+
+    Args:
+        connection: to the database.
+        worker: the worker.
+        batches: those on which it works. It knows their items.
+    """
+    await connection.execute(_FREE_UNKNOWN, (worker, list(batches)))
 
 
 async def free_items(connection: Connection) -> None:

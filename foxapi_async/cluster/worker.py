@@ -29,7 +29,7 @@ from foxapi_async.cluster.known_state import KnownState
 from foxapi_async.cluster.lease import LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.queue import make_queue, summon
-from foxapi_async.cluster.registration import leave, register, replace_lost, send_heartbeat
+from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
 from foxapi_async.cluster.shared_rate import LeasedRate
 from foxapi_async.cluster.spool import Spool, SpooledId
 from foxapi_async.cluster.work import WorkerBatch
@@ -343,7 +343,8 @@ class Worker:
     async def _sweep(self) -> list[str]:
         """Replace workers without a heartbeat, and find the batches that have items without a worker."""
         async with self._controlling() as connection:
-            for worker in await replace_lost(connection):
+            await free_unknown(connection, self.number, self._batches)
+            for worker in await replace_lost(connection, self.number):
                 log.warning(
                     "worker %d sends no heartbeats: its items are free, and submits without an answer are uncertain",
                     worker,

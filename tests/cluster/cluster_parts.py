@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from foxapi_async.cluster.claims import claim
 from foxapi_async.cluster.group_commit import RowWriter
 from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.registration import register
@@ -59,6 +60,16 @@ async def opened_ledger(database, folder, batch="b", *, lease=LEASE, through=Non
 async def entry_of(ledger, key):
     """The entry of one item."""
     return (await ledger.look_up([key]))[key]
+
+
+async def claimed(database, ledger, room=1):
+    """Let the worker of this ledger claim items. Returns their keys."""
+    connection = await database.connect()
+    answer = await claim(connection, ledger._writer.worker, ledger.batch, room)
+    await connection.close()
+    for item in answer.items:
+        ledger.epochs[item.entry.key] = item.epoch
+    return [item.entry.key for item in answer.items]
 
 
 class LateStep:

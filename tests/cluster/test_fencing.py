@@ -6,12 +6,11 @@ import asyncio
 import uuid
 
 import pytest
-from cluster_parts import entry_of, made_batch, opened_ledger, run
+from cluster_parts import claimed, entry_of, made_batch, opened_ledger, run
 from cut_proxy import CutProxy
 
 from foxapi_async import InvalidRequestError, LedgerError
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async.cluster.claims import claim
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.lease import Lease, boot_time
@@ -39,22 +38,13 @@ async def proxy(cluster_dsn):
         yield running
 
 
-async def claimed(database, ledger, room=1):
-    """Let the worker of this ledger claim items. Returns their keys."""
-    connection = await database.connect()
-    answer = await claim(connection, ledger._writer.worker, ledger.batch, room)
-    await connection.close()
-    for item in answer.items:
-        ledger.epochs[item.entry.key] = item.epoch
-    return [item.entry.key for item in answer.items]
-
-
 async def lost(database, ledger):
     """Declare the worker of this ledger lost, as the sweep does it when it hears no heartbeats."""
     worker = ledger._writer.worker
-    await run(database, "UPDATE worker SET seen = now() - interval '1 day' WHERE id = %s", worker)
+    silent = "UPDATE worker SET seen = now() - interval '1 day', lease = 0.01 WHERE id = %s"
+    await run(database, silent, worker)
     connection = await database.connect()
-    assert worker in await replace_lost(connection)
+    assert worker in await replace_lost(connection, 0)
     await connection.close()
 
 
@@ -149,12 +139,13 @@ async def test_a_worker_is_not_replaced_while_it_records_a_submit(database, batc
     """The sweep leaves out a worker whose transaction runs: it would not see its submit."""
     async with opened_ledger(database, tmp_path, batch) as ledger:
         worker = ledger._writer.worker
-        await run(database, "UPDATE worker SET seen = now() - interval '1 day' WHERE id = %s", worker)
+        silent = "UPDATE worker SET seen = now() - interval '1 day', lease = 0.01 WHERE id = %s"
+        await run(database, silent, worker)
         recording, sweeping = await database.connect(), await database.connect()
         async with recording.transaction():
             await recording.execute("SELECT FROM worker WHERE id = %s FOR KEY SHARE", (worker,))
-            during = await replace_lost(sweeping)
-        after = await replace_lost(sweeping)
+            during = await replace_lost(sweeping, 0)
+        after = await replace_lost(sweeping, 0)
         await recording.close()
         await sweeping.close()
 
