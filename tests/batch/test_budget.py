@@ -133,6 +133,16 @@ def test_a_service_that_names_no_price_is_distinguished():
     assert [UNPRICED, GO] == [budget.ask(FOX), budget.ask(OWL)]
 
 
+def test_what_another_worker_has_learned_counts():
+    """A price, or that there is none, is learned as if the service had stated it here."""
+    budget = Budget(100)
+    budget.learn(FOX, 5.0)
+    budget.learn(OWL, None)
+
+    assert [GO, UNPRICED] == [budget.ask(FOX), budget.ask(OWL)]
+    assert {FOX: 5.0, OWL: None} == budget.stated
+
+
 def test_what_was_spent_before_counts():
     """A resumed batch continues from the amount in its ledger."""
     assert REACHED is Budget(10, spent=10).ask(FOX)

@@ -12,11 +12,13 @@ from foxapi_async import (
     APIError,
     Batch,
     ConnectionFailedError,
+    FoxError,
     Limits,
     RetryPolicy,
     Throttled,
     UncertainSubmitError,
 )
+from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -89,6 +91,29 @@ async def test_lost_answers_close_the_brake_and_the_others_are_not_sent():
     assert {100} == {round(when) for outcome, when in found.values() if outcome.error.charged == "no"}
     assert [10, 30, 90] == [round(event.seconds) for event in ever_answered if isinstance(event, Throttled)]
     assert 8 == len(posts(emulator))
+
+
+async def test_a_closed_brake_can_be_shown():
+    """Its error is there while it is closed, for those who share the account."""
+    async with Emulator() as emulator, session_at(emulator, task_timeout=60) as fox:
+        before = fox._engine.submitter.hold
+        emulator.outage(10_000, Fault.edge("all", 503))
+        await outcomes(fox, foxes(20))
+        hold = fox._engine.submitter.hold
+
+    assert before is None
+    assert isinstance(hold, FoxError)
+
+
+async def test_submits_go_at_another_rate_from_now_on():
+    """Such as a part of a rate that several sessions share."""
+    async with Emulator(seconds=1) as emulator, session_at(emulator) as fox:
+        fox._engine.api.limit_submits(AdaptiveRate(2.0))
+        began = now()
+        await outcomes(fox, foxes(5))
+        sent = [request.when - began for request in posts(emulator)]
+
+    assert [0.0, 0.5, 1.0, 1.5, 2.0] == [round(moment, 1) for moment in sent]
 
 
 async def test_an_item_without_a_timeout_waits_as_long_as_the_brake():

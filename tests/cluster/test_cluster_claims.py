@@ -16,7 +16,6 @@ from foxapi_async.cluster.claims import claim, kind_text
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.registration import free_unknown, replace_lost
-from foxapi_async.cluster.statements import PRICES
 
 KIND = kind_text(kind_of(fox_request()))
 SECONDS = 20.0
@@ -48,10 +47,13 @@ async def frozen(database):
     await connection.close()
 
 
-async def answer_of(database, ledger, room=10):
-    """What a claim of the worker of this ledger gets, and whether it should ask again."""
+async def answer_of(database, ledger, room=10, price=None):
+    """What a claim of the worker of this ledger gets, and whether it should ask again. With a price, the worker has
+    learned that of its items.
+    """
     connection = await database.connect()
-    answer = await claim(connection, ledger._writer.worker, ledger.batch, room)
+    learned = {} if price is None else {kind_of(fox_request()): price}
+    answer = await claim(connection, ledger._writer.worker, ledger.batch, room, learned=learned)
     await connection.close()
     return answer
 
@@ -138,7 +140,7 @@ async def test_at_an_unknown_price_one_item_goes_alone(database, batch, tmp_path
 
 
 async def test_the_price_of_the_first_item_is_known_to_all(database, batch, tmp_path):
-    """As soon as its id is written."""
+    """As soon as its worker claims again."""
     await run(database, "UPDATE batch SET budget = 9 WHERE id = %s", batch)
     async with (
         opened_ledger(database, tmp_path, batch) as one,
@@ -147,6 +149,7 @@ async def test_the_price_of_the_first_item_is_known_to_all(database, batch, tmp_
         await claimed(database, one, 10)
         await one.submitting("a", "fox", "key")
         await one.submitted("a", "task", 2.0)
+        await answer_of(database, one, room=0, price=2.0)
         answer = await answer_of(database, other)
 
     assert 3 == len(answer.items)
@@ -159,6 +162,7 @@ async def test_the_highest_price_counts(database, batch, tmp_path):
         for key, price in (("a", 5.0), ("b", 1.0)):
             await one.submitting(key, "fox", "key")
             await one.submitted(key, f"task of {key}", price)
+            await answer_of(database, one, room=0, price=price)
         answer = await answer_of(database, one)
 
     assert 2 == len(answer.items)  # 14 credits are left, and each may cost 5
@@ -180,12 +184,12 @@ async def test_uncertain_items_keep_their_credits(database, batch, tmp_path):
 
 
 async def test_a_frozen_worker_holds_up_no_ids(database, batch, frozen, tmp_path):
-    """The prices of an account are one row for all its workers."""
+    """Although it has just locked another item, with the price of its kind."""
     async with opened_ledger(database, tmp_path, batch) as ledger:
         for key in "ab":
             await ledger.submitting(key, "fox", "key")
         await ledger.submitted("a", "task-1", 2.0)
-        await frozen.execute(PRICES.encode(), {"batch": batch, "key": ["c"], "price": [2.0]})
+        await frozen.execute("UPDATE item SET changed = now() WHERE batch_id = %s AND key = 'c'", (batch,))
         async with asyncio.timeout(SECONDS):
             await ledger.submitted("b", "task-2", 2.0)
 

@@ -261,3 +261,15 @@ async def test_a_cancelled_exchange_stays_cancelled():
 
     assert 15.0 == await second
     assert first.cancelled()
+
+
+async def test_a_request_whose_permission_has_ended_is_not_sent():
+    """It is asked for when the first bytes are about to leave."""
+    permission = [True]
+    sent, refused = (Exchange(10, 60, lambda: permission[-1]) for _ in range(2))
+    sent.hand_over()
+    permission.append(False)
+    with pytest.raises(ExchangeFailed, match="the permission to send had ended"):
+        refused.hand_over()
+
+    assert (True, False) == (sent.sent, refused.sent)

@@ -149,3 +149,27 @@ async def test_a_lease_paces_the_poller():
         await asyncio.sleep(5.2)
 
     assert 11 == len(service.asked)
+
+
+class LeasedOut:
+    """A rate that is 0 until a moment, as a part of a shared rate whose lease has ended."""
+
+    def __init__(self, until):
+        self.until = until
+
+    def rate(self, now):
+        return 0.0 if now < self.until else 2.0
+
+    def count(self, now):
+        """Nothing is counted."""
+
+
+@pytest.mark.virtual
+async def test_at_a_rate_of_0_nothing_goes():
+    """Requests wait until the rate is another one, and then go at its pace."""
+    gate, went = PacedLimiter(LeasedOut(until=4.95)), []
+    for _ in range(3):
+        await gate.acquire()
+        went.append(now())
+
+    assert [5.0, 5.5, 6.0] == [round(moment, 6) for moment in went]
