@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import random
@@ -35,6 +36,9 @@ settings.load_profile("unhurried" if WHOLE else "brief")
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# Collecting the tests makes many objects, and no garbage.
+gc.disable()
 
 # A proxy of this machine has no part in a test.
 for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
@@ -81,6 +85,12 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
 def pytest_xdist_auto_num_workers():
     """`-n auto` has one worker more than there are cores: many tests wait for a child process or for a clock."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays to the end, so that no collection of garbage looks at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
