@@ -7,13 +7,14 @@ supplies them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from foxapi_async._cadence.durations import Durations, LogNormal, log_sum
 from foxapi_async._cadence.life_table import LifeTable
-from foxapi_async._cadence.mixture import Moments, expect, fit, predictive
+from foxapi_async._cadence.mixture import Moments, Prior, expect, fit, predictive
 from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, EstimatorPrior
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
@@ -53,9 +54,7 @@ class Estimator:
     def __init__(self, prior: EstimatorPrior) -> None:
         self._prior = prior.parts
         self._table = LifeTable(prior.grid)
-        tasks = sum(part.tasks for part in self._prior)
-        self._parts = tuple(LogNormal(part.tasks / tasks, part.centre, part.spread) for part in self._prior)
-        self.durations = Durations(predictive(None, self._prior, self._parts, 0.0))
+        self._parts, self.durations = _before_the_first_end(self._prior)
         self._in_flight = 0
         self._ended = 0.0
         self._fit_at = 1.0
@@ -166,6 +165,14 @@ class Estimator:
         self._table.load(saved, _SAVED_TASKS)
         self._ended = sum(row.ended + row.ended_before for row in self._table.rows())
         self._fit(30)
+
+
+@functools.cache
+def _before_the_first_end(prior: Prior) -> tuple[tuple[LogNormal, ...], Durations]:
+    """The mixture and the expectation that a prior gives. They are the same in all sessions, which share one table."""
+    tasks = sum(part.tasks for part in prior)
+    parts = tuple(LogNormal(part.tasks / tasks, part.centre, part.spread) for part in prior)
+    return parts, Durations(predictive(None, prior, parts, 0.0))
 
 
 class ModelEstimates:
