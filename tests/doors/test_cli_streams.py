@@ -139,7 +139,7 @@ def test_a_full_disk_for_remarks_changes_nothing(service):
     assert run(["models"], "2> /dev/full") == 0
 
 
-@pytest.mark.parametrize("streams", [CLOSED, pytest.param(FULL, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("streams", STREAMS)
 def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams):
     """The status and the report of a batch are read and made."""
     main(["batch", "p.jsonl"])
@@ -150,7 +150,7 @@ def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams
     assert batch_is_whole("out")
 
 
-@pytest.mark.parametrize("streams", [CLOSED, pytest.param(FULL, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("streams", STREAMS)
 @pytest.mark.parametrize(("words", "code"), [(["serve", "--emulator"], 143), (["emulator"], 0)])
 def test_a_server_without_its_streams(service, words, code, streams):
     """`serve` and `emulator` answer until SIGTERM. The emulator prints its key and its address."""

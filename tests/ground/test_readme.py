@@ -123,21 +123,23 @@ def test_the_app_of_its_page_is_started_and_asked_as_the_page_says(
     assert foxapi_emulator.billed == 1
 
 
-@pytest.mark.parametrize(("page", "text"), TESTS)
-def test_an_example_of_a_test_passes(page, text, tmp_path):
-    """Each example of a test passes in a project of its own: with pytest-asyncio and the settings of its page, if it needs them."""
-    needs_asyncio = "async def test_" in text and "anyio" not in text
+@pytest.mark.parametrize("needs_asyncio", [False, True])
+def test_the_examples_of_tests_pass(needs_asyncio, tmp_path):
+    """Each example of a test passes in a project as its page describes it: with pytest-asyncio and its settings, or
+    without them.
+    """
     plugins = [] if needs_asyncio else ["-p", "no:asyncio"]
-    for name, content in {
-        "pyproject.toml": SETTINGS if needs_asyncio else "",
-        "app.py": APP,
-        "test_it.py": text,
-    }.items():
+    texts = [
+        text for _, text in TESTS if needs_asyncio == ("async def test_" in text and "anyio" not in text)
+    ]
+    files = {"pyproject.toml": SETTINGS if needs_asyncio else "", "app.py": APP}
+    for name, content in {**files, **{f"test_{n}.py": text for n, text in enumerate(texts)}}.items():
         (tmp_path / name).write_text(content)
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *plugins]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
-    assert re.search(r"= 1 passed in [\d.]+s =", done.stdout), done.stdout + done.stderr
+    assert texts
+    assert re.search(rf"= {len(texts)} passed in [\d.]+s =", done.stdout), done.stdout + done.stderr
 
 
 def test_the_cells_of_the_notebook_run(foxapi_emulator, tmp_path, monkeypatch):
