@@ -28,7 +28,7 @@ _ENDS = f"""
     SELECT ended::text, number, key, state, task_id, price::float8, record FROM item
     WHERE batch_id = %(batch)s AND ended IS NOT NULL AND ended < pg_snapshot_xmin(pg_current_snapshot())
         AND (ended, number) > (%(ended)s::xid8, %(number)s)
-    ORDER BY ended, number LIMIT {_AT_ONCE}
+    ORDER BY item.ended, item.number LIMIT {_AT_ONCE}
 """  # noqa: S608 - of constants
 # Whether everything has ended: no item is left for a worker, and none has a worker.
 _IS_OVER = """

@@ -66,6 +66,19 @@ async def test_all_ends_come(database, batch):
     assert KEYS == found
 
 
+async def test_the_order_of_transactions_is_that_of_their_numbers(database, batch):
+    """Transaction 10 is after transaction 9."""
+    for key, number in zip(KEYS, ("9", "10", "11"), strict=True):
+        await run(database, END, batch, key)
+        await run(
+            database, "UPDATE item SET ended = %s::xid8 WHERE batch_id = %s AND key = %s", number, batch, key
+        )
+    found = []
+    await reader(database, batch, found)
+
+    assert KEYS == found
+
+
 async def test_an_end_of_an_earlier_transaction_that_commits_later_is_not_skipped(
     database, batch, open_transaction
 ):
