@@ -222,8 +222,10 @@ class ShownRun(abc.ABC):
         again = " (with the same input)" if self._args.file == STDIN else ""
         words = self._words
         if least_budget is not None:
-            place = next(n for n, word in enumerate(words) if word.startswith("--budget"))
-            words[place : place + (1 if "=" in words[place] else 2)] = ["--budget", f"{least_budget:.10g}"]
+            # A batch in a database keeps the budget of an earlier command.
+            place = next((n for n, word in enumerate(words) if word.startswith("--budget")), len(words))
+            width = 1 if any("=" in word for word in words[place : place + 1]) else 2
+            words[place : place + width] = ["--budget", f"{least_budget:.10g}"]
         least = "" if least_budget is None else " a budget of that or more"
         self._screen.error(f"continue{again} with{least}: {shlex.join(['foxapi', *words])}")
 

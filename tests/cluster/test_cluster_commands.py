@@ -292,6 +292,17 @@ def test_the_budget_is_that_of_the_batch(place):
     assert "a budget of that or more: foxapi batch p.jsonl --dsn --budget 15 --price 5\n" in err
 
 
+def test_the_budget_of_an_earlier_command_counts(place):
+    """A command without --budget ends with 4, too, and its next line has the option."""
+    place.start("worker", "--out", "shared")
+    words = ("batch", place.write(5), "--dsn", "--price", "5")
+    place.run(*words, "--budget", "12")
+    code, _, err = place.run(*words)
+
+    assert (4, 2) == (code, place.service.billed)
+    assert "a budget of that or more: foxapi batch p.jsonl --dsn --price 5 --budget 15\n" in err
+
+
 def test_a_larger_budget_continues(place):
     """The same command with a larger budget sends the rest."""
     place.start("worker", "--out", "shared")
