@@ -41,6 +41,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     for name, (meaning, add_options) in COMMANDS.items():
         command = _command(commands, name, meaning)
         if name in words:
+            add_common(command, top=False)
             add_options(command)
     return parser
 
@@ -70,7 +71,6 @@ def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=meaning, description=description, epilog=f"examples:\n{examples}"
     )
-    add_common(parser, top=False)
     return parser
 
 
