@@ -1,5 +1,6 @@
 """The folder of a batch: at which service it continues, its logs, and how a lost ledger is made again."""
 
+import asyncio
 import errno
 import json
 import os
@@ -14,6 +15,7 @@ from folders import Folder
 from helpers import fox_request, let_end
 
 from foxapi_async import Batch, LedgerError, parse_request
+from foxapi_async._batch.folder import BatchFolder, Terms, begun_at
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.manifest import proven_ends
 from foxapi_async._ledger import schema
@@ -550,3 +552,97 @@ async def test_a_manifest_that_is_gone_is_written_again(emulator, fox, tmp_path)
 
     assert lines == (tmp_path / "manifest.jsonl").read_text()
     assert 1 == emulator.billed
+
+
+# A folder whose items are in a database.
+
+FOLLOWED = Terms(base_url=None, room=0, is_followed=True)
+
+
+async def move(folder, batch="foxes"):
+    """Note that the items of the folder are in a database."""
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        await opened.note_moved(batch)
+
+
+@pytest.fixture
+def in_database(folder, new_loop):
+    """The folder after a run of one of two items, when its items are in a database."""
+    folder.write(TWO[:1])
+    folder.command()
+    folder.write(TWO)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(move(folder))
+    return folder
+
+
+def test_items_in_a_database_are_not_sent_from_the_folder(in_database):
+    """A local run is refused with 3, and names the batch and the option."""
+    code, err = in_database.command()
+
+    assert (3, {"fox 0": 1}) == (code, in_database.sent())
+    assert "is in a database now, as batch 'foxes', and only workers send its items. Nothing was sent" in err
+    assert "use --dsn" in err
+
+
+def test_a_batch_in_a_database_is_refused(in_database, new_loop):
+    """`Batch` raises the same, in Python's words."""
+    with pytest.raises(LedgerError, match=r"read its results with foxapi_async\.cluster"):
+        in_database.batch(new_loop)
+
+
+def test_the_status_names_the_batch_in_the_database(in_database):
+    """`foxapi status` says that its states may be old."""
+    _, out, _ = in_database.foxapi("status", str(in_database.path))
+
+    assert "\ndatabase: batch foxes; the states are as they were when this folder was last followed" in out
+    assert "foxes" == in_database.status()["batch"]
+
+
+def test_a_lost_ledger_of_a_database_bills_nothing_again(in_database):
+    """If the ledger is lost, a rebuilt one does not know which items workers have sent: they are uncertain."""
+    lose_ledger(in_database)
+    in_database.command("--rebuild-ledger")
+
+    assert {"fox 0": 1} == in_database.sent()
+    assert {"done": 1, "uncertain": 1} == in_database.counts()
+
+
+async def test_a_killed_follower_loses_no_end(folder):
+    """What the manifest has is in the ledger when the folder is opened again."""
+    await move(folder)
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        await opened.manifest.append(
+            json.dumps({"id": "fox", "status": "done", "request": TWO[0], "task_id": "t"})
+        )
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        found = await opened.ledger.look_up(["fox"])
+
+    assert ItemState.DONE is found["fox"].state
+
+
+async def test_the_ends_are_noted(folder):
+    """`note_ends` writes the manifest into the ledger at once."""
+    await move(folder)
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        await opened.manifest.append(json.dumps({"id": "fox", "status": "failed", "request": TWO[0]}))
+        await opened.note_ends()
+        found = await opened.ledger.look_up(["fox"])
+
+    assert ItemState.FAILED is found["fox"].state
+
+
+async def test_a_follower_removes_no_part(folder):
+    """A worker may be writing the images of the folder."""
+    part = folder.path / "images/.fox.part"
+    part.parent.mkdir()
+    part.touch()
+    await move(folder)
+
+    assert part.exists()
+
+
+async def test_a_folder_knows_its_service(folder):
+    """The address at which the folder was begun is known, without its path."""
+    async with BatchFolder.opened(folder.path, Terms(base_url="https://x.test/v1", room=0)) as opened:
+        assert "https://x.test" == await begun_at(opened.ledger)

@@ -7,9 +7,11 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
@@ -22,6 +24,8 @@ import pytest
 from workers import FOXAPI, PATIENCE, text_of
 
 from foxapi_async.cli import main
+from foxapi_async.cli._cluster import command_for, words_of
+from foxapi_async.cli._parser import build_parser
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.migration import migrate, printed
 from foxapi_async.cluster.spool import Spool, SpooledId
@@ -956,12 +960,42 @@ def test_a_printed_script_makes_the_tables(printed_tables):
     assert (0, 3) == (code, printed_tables.service.billed), err
 
 
-def test_a_user_without_rights_makes_no_tables(printed_tables):
-    """The error says who can."""
-    code, _, err = printed_tables.run("cluster", "migrate")
-    printed_tables.ask("SELECT 1")
+def test_a_migration_of_present_tables_needs_no_rights(printed_tables):
+    """A start script may run it as the user of the workers."""
+    code, out, err = printed_tables.run("cluster", "migrate")
 
     assert 0 == code, err
+    assert "have version 1 already" in out
+
+
+def test_a_user_without_rights_makes_no_tables(bare_place, roles):
+    """The error names the command for the owner."""
+    bare_place.dsn = with_user(bare_place.dsn, roles[1], SECRET)
+    code, _, err = bare_place.run("cluster", "migrate")
+
+    assert 3 == code
+    assert "Let its owner run `foxapi cluster migrate --print | psql`" in err
+
+
+def test_tables_without_rights_are_an_error(place, roles):
+    """A user who may not read the tables gets the rights that a worker needs."""
+    place.dsn = with_user(place.dsn, roles[1], SECRET)
+    code, _, err = place.run("status", "foxes", "--dsn")
+
+    assert 3 == code
+    assert "A worker needs USAGE on the schema foxapi" in err
+
+
+@pytest.mark.parametrize("words", [["cluster", "migrate", "--print"], ["cluster", "migrate"], ["worker"]])
+def test_the_extra_is_named(place, monkeypatch, words):
+    """Without its libraries each command names the extra."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in {"procrastinate", "psycopg"}:
+            monkeypatch.setitem(sys.modules, name, None)
+    code, _, err = place.run(*words)
+
+    assert 3 == code
+    assert "pip install 'foxapi-async[cluster]'" in err
 
 
 def test_a_printed_script_is_data(capsys):
@@ -1017,9 +1051,31 @@ def test_a_file_is_no_address(place):
     assert "must be an address such as postgresql://user@host/name" in err
 
 
-def test_an_address_is_needed(place):
-    """Without --dsn and FOXAPI_DSN there is no database."""
-    code, _, err = place.run("worker", "--out", "shared", FOXAPI_DSN="")
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["--dsn", "postgresql://fox@db/name"], ["--dsn", "postgresql://fox@db/name"]),
+        (["--dsn=postgresql://fox@db/name"], ["--dsn=postgresql://fox@db/name"]),
+        (["--dsn"], ["--dsn"]),
+        (["--dsn", "postgresql://fox:secret@db/name"], ["--dsn"]),
+        (["--dsn=postgresql://fox:secret@db/name"], ["--dsn"]),
+        (["--dsn", "host=db password=secret"], ["--dsn"]),
+        (["--dsn", "postgresql://fox@db/name?sslpassword=secret"], ["--dsn"]),
+    ],
+)
+def test_a_command_is_shown_without_a_password(given, shown):
+    """An address without a password is a part of the command that continues."""
+    words = ["batch", "p.jsonl", *given]
+    args = build_parser(words).parse_args(words)
+    args.words = words
 
-    assert 3 == code
-    assert "give its address as dsn= (--dsn), or in FOXAPI_DSN" in err
+    assert ["batch", "p.jsonl", *shown] == words_of(args)
+    assert f"foxapi status foxes {'='.join(shown)}" == shlex.join(
+        shlex.split(command_for(args, "status", "foxes"))
+    )
+
+
+def test_a_worker_reads_the_address_from_the_environment(place):
+    """FOXAPI_DSN is the database, if --dsn gives none."""
+    assert 0 == place.run("worker", "--until-done")[0]
+    assert 3 == place.run("worker", "--until-done", FOXAPI_DSN="")[0]
