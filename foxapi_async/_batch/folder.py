@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import secrets
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -105,17 +105,18 @@ class BatchFolder:
             is_new = not has_files and not any(counts.values())
             await _check_service(out, ledger, counts, terms)
             marks = _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
+            is_whole = is_new or (marks.is_whole and mark_of(files.manifest) == marks.manifest)
             if terms.rebuild:
                 await files.rebuild(ledger)
             elif moved is not None:
-                await files.note_ends(ledger)
+                if not is_whole:
+                    await _note_ends(ledger, functools.partial(whole_lines, files.manifest))
             elif has_files:
                 await files.compare(ledger, marks)
             await _note_terms(ledger, terms)
             if not terms.is_followed:
                 agrees = not marks.submitted or known_part(log.submitted, marks.submitted) is not None
                 await ledger.keep_log(log, agrees=agrees)
-            is_whole = is_new or (marks.is_whole and mark_of(files.manifest) == marks.manifest)
             async with Manifest.opened(files.manifest, ledger, is_whole=is_whole) as manifest:
                 await ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=False))
                 is_unproven = await ledger.meta(_UNPROVEN) == "yes"
@@ -152,13 +153,20 @@ class BatchFolder:
         # If the ledger is lost, what is not in the manifest may have been sent. Without this log, it is uncertain.
         await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
 
-    async def note_ends(self) -> None:
-        """Write what the manifest says into the ledger.
+    async def keep_ends(self, records: Sequence[str], former: Iterable[str]) -> None:
+        """Add ends that workers have recorded to the manifest, and then to the ledger.
+
+        Args:
+            records: their lines of the manifest.
+            former: the last lines of those of the items that have some.
 
         Raises:
-            LedgerError: the ledger cannot be written.
+            LedgerError: the manifest or the ledger cannot be written.
         """
-        await _Files(self.out / LEDGER, SubmittedLog(self.out), self.out / MANIFEST).note_ends(self.ledger)
+        await self.manifest.append(*records)
+        lines = [line.encode() for line in (*former, *records)]
+        await _note_ends(self.ledger, lambda: lines)
+        self.ledger.ends += len(records)
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
         """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
@@ -255,6 +263,11 @@ async def begun_at(ledger: LedgerView) -> str | None:
         LedgerError: the ledger cannot be read.
     """
     return await ledger.meta(_ORIGIN)
+
+
+async def _note_ends(ledger: SqliteLedger, lines: Callable[[], Iterable[bytes]]) -> None:
+    """Write what lines of the manifest say into the ledger."""
+    await ledger.rebuild(lambda: (), lambda: proven_ends(lines()), lambda: ())
 
 
 async def moved_to(ledger: LedgerView) -> str | None:
@@ -379,10 +392,6 @@ class _Files:
         await ledger.rebuild(
             self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta
         )
-
-    async def note_ends(self, ledger: SqliteLedger) -> None:
-        """Write what the manifest says into the ledger."""
-        await ledger.rebuild(lambda: (), lambda: proven_ends(whole_lines(self.manifest)), lambda: ())
 
     def marks(self, *, is_whole: bool) -> str:
         """The present marks of the files."""

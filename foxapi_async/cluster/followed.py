@@ -1,7 +1,7 @@
 """A batch of a file in a database, followed from a folder: workers send its items, and the folder gets their records.
 
-The folder is that of a local batch. Its manifest gets a line for each end as it comes. Its ledger gets the same
-facts when the following ends, so that what reads the folder of a local batch reads this one too.
+The folder is that of a local batch. Its manifest gets a line for each end as it comes, and its ledger gets the same
+facts. So what reads the folder of a local batch reads this one too.
 """
 
 from __future__ import annotations
@@ -165,7 +165,6 @@ class FollowedBatch:
                             yield self._outcome_of(end)
                 self.paused = await self._why_paused(batch)
             finally:
-                await folder.note_ends()
                 await self._refresh()
 
     # At the beginning.
@@ -315,7 +314,9 @@ class FollowedBatch:
         known = await folder.ledger.look_up({end.key for end in group})
         lines = {end.cursor: json.dumps(end.record) for end in group}
         new = [end for end in group if end.key not in known or known[end.key].record != lines[end.cursor]]
-        await folder.manifest.append(*(lines[end.cursor] for end in new))
+        if new:
+            records = [known[end.key].record for end in new if end.key in known]
+            await folder.keep_ends([lines[end.cursor] for end in new], filter(None, records))
         folder.ledger.set_meta(_CURSOR, f"{self._identity} {group[-1].cursor}")
         self._record = {end.key: lines[end.cursor] for end in new}
         return new

@@ -565,6 +565,11 @@ async def move(folder, batch="foxes"):
         await opened.note_moved(batch)
 
 
+def ended(status, key="fox", **facts):
+    """A line of the manifest."""
+    return json.dumps({"id": key, "status": status, "request": TWO[0], **facts})
+
+
 @pytest.fixture
 def in_database(folder, new_loop):
     """The folder after a run of one of two items, when its items are in a database."""
@@ -612,24 +617,48 @@ async def test_a_killed_follower_loses_no_end(folder):
     """What the manifest has is in the ledger when the folder is opened again."""
     await move(folder)
     async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
-        await opened.manifest.append(
-            json.dumps({"id": "fox", "status": "done", "request": TWO[0], "task_id": "t"})
-        )
+        await opened.manifest.append(ended("done", task_id="a"))
     async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
         found = await opened.ledger.look_up(["fox"])
 
     assert ItemState.DONE is found["fox"].state
 
 
-async def test_the_ends_are_noted(folder):
-    """`note_ends` writes the manifest into the ledger at once."""
+async def test_the_ends_of_workers_are_kept(folder):
+    """`keep_ends` writes the lines into the manifest and the ledger at once."""
+    line = ended("failed", task_id="a")
     await move(folder)
     async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
-        await opened.manifest.append(json.dumps({"id": "fox", "status": "failed", "request": TWO[0]}))
-        await opened.note_ends()
+        await opened.keep_ends([line], [])
         found = await opened.ledger.look_up(["fox"])
 
-    assert ItemState.FAILED is found["fox"].state
+    assert (ItemState.FAILED, line) == (found["fox"].state, found["fox"].record)
+    assert [json.loads(line)] == folder.manifest()
+
+
+async def test_a_later_end_takes_the_place_of_an_earlier_one(folder):
+    """An item that was sent again has its last end in the ledger."""
+    first, second = ended("failed", task_id="a"), ended("failed", task_id="b")
+    await move(folder)
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        await opened.keep_ends([first], [])
+        await opened.keep_ends([second], [first])
+        found = await opened.ledger.look_up(["fox"])
+
+    assert ("b", second) == (found["fox"].task_id, found["fox"].record)
+
+
+async def test_a_whole_folder_is_not_read_again(folder):
+    """If every line is in the ledger, the next opening reads none: it would see a changed one."""
+    await move(folder)
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        await opened.keep_ends([ended("failed", task_id="a"), ended("done", "x" * 5000, task_id="b")], [])
+    manifest = folder.path / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"fox"', '"owl"', 1))
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        found = await opened.ledger.look_up(["fox", "owl"])
+
+    assert ["fox"] == list(found)
 
 
 async def test_a_follower_removes_no_part(folder):
