@@ -11,11 +11,12 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._wire.texts import counted, duration, grouped, plain
 from foxapi_async.cli import _exits
-from foxapi_async.cli._batch_status import BatchStatus
+from foxapi_async.cli._batch_status import SHOWN_KEYS, BatchStatus
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cluster import Cluster, ClusterStatus
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.migration import migrate, printed
+from foxapi_async.cluster.uncertain import first_uncertain
 
 SHOWN_TASKS = 20
 
@@ -127,8 +128,11 @@ async def show_batch(args: Namespace, screen: Screen) -> int:
         InvalidRequestError: there is no such batch.
         LedgerError: the database cannot be reached.
     """
-    status = await Cluster(database_of(args)).status(args.id)
-    counts = batch_status_of(status)
+    database = database_of(args)
+    status = await Cluster(database).status(args.id)
+    is_certain = status.counts[ItemState.UNCERTAIN] == 0
+    uncertain = () if is_certain else await first_uncertain(database, args.id, SHOWN_KEYS)
+    counts = _batch_status_of(status, uncertain)
     screen.line(f"{status.batch_id}: {counts.states}")
     reason = f", because {status.problem or status.reason}" if status.state == "paused" else ""
     screen.line(f"state: {status.state}{reason}")
@@ -142,24 +146,26 @@ async def show_batch(args: Namespace, screen: Screen) -> int:
         )
     if not status.workers:
         screen.line("workers: none")
+    if counts.unclear:
+        screen.line(f"uncertain: {counts.uncertain_words}")
     for key, task_id in status.second_tasks[:SHOWN_TASKS]:
         screen.line(f"billed twice: {plain(key)}, also as task {plain(task_id)}")
-    screen.data(_object_of(status))
+    screen.data(_object_of(status, uncertain))
     return _exits.DONE
 
 
-def batch_status_of(status: ClusterStatus) -> BatchStatus:
+def _batch_status_of(status: ClusterStatus, uncertain: tuple[str, ...]) -> BatchStatus:
     """The state of a batch in a database, as the state of a local batch that runs."""
     return BatchStatus(
         counts={state: status.counts[state] for state in ItemState},
         spent=status.spent,
-        uncertain=(),
+        uncertain=uncertain,
         oldest=None,
         run="its workers",
     )
 
 
-def _object_of(status: ClusterStatus) -> dict[str, Any]:
+def _object_of(status: ClusterStatus, uncertain: tuple[str, ...]) -> dict[str, Any]:
     return {
         "batch": status.batch_id,
         "state": status.state,
@@ -168,6 +174,7 @@ def _object_of(status: ClusterStatus) -> dict[str, Any]:
         "counts": status.counts,
         "spent": status.spent,
         "budget": status.budget,
+        "uncertain": list(uncertain),
         "second_tasks": [{"id": key, "task_id": task_id} for key, task_id in status.second_tasks],
         "workers": [
             {

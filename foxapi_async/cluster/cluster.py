@@ -47,6 +47,7 @@ _AGAIN = """
             SELECT FROM worker WHERE id = sender AND worker.state NOT IN ('left', 'dead')
         ))
 """
+_SEAL = "UPDATE batch SET sealed = true WHERE id = %s"
 _BLOCKED = """
     SELECT DISTINCT sender, host, worker.state FROM item JOIN worker ON worker.id = sender
     WHERE batch_id = %s AND item.state = 'uncertain' AND worker.state NOT IN ('left', 'dead') ORDER BY sender
@@ -171,10 +172,14 @@ class Cluster:
             made = await connection.execute(_MAKE, {"batch": batch, "budget": budget, "price": price})
             if not made.rowcount:
                 raise _cancelled(batch)
-            enqueued = await enqueue(connection, batch, requests)
+            try:
+                enqueued = await enqueue(connection, batch, requests)
+            except InvalidRequestError:
+                await connection.execute(_SEAL, (batch,))  # else its results would wait for the rest
+                raise
             states = [state.value for state, is_asked in asked.items() if is_asked]
             await connection.execute(_AGAIN, {"batch": batch, "states": states, "new": True})
-            await connection.execute("UPDATE batch SET sealed = true WHERE id = %s", (batch,))
+            await connection.execute(_SEAL, (batch,))
         await self._summon(batch)
         return enqueued
 

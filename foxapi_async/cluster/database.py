@@ -31,10 +31,10 @@ _SILENCE = 20_000
 OLDEST = 15
 """The oldest version of PostgreSQL that is supported."""
 
-_IDENTITY = """
-    SELECT (SELECT system_identifier FROM pg_control_system())::text,
+IDENTITY = """
+    SELECT (SELECT system_identifier FROM pg_control_system())::text AS system,
         CASE WHEN pg_is_in_recovery() THEN 'standby'
-        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline
 """
 
 
@@ -188,7 +188,7 @@ async def identity_of(connection: Connection) -> str:
     Raises:
         LedgerError: this server is a standby, which cannot be written.
     """
-    cursor = await connection.execute(_IDENTITY)
+    cursor = await connection.execute(IDENTITY)
     system, timeline = await cursor.fetchone() or ("", "")
     if timeline == "standby":
         raise LedgerError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foxapi_async._errors import ConfigurationError
-from foxapi_async.cluster.database import Database, first_line, identity_of, version_of
+from foxapi_async.cluster.database import IDENTITY, Database, first_line, identity_of, version_of
 from foxapi_async.cluster.schema import LOCK, MIGRATIONS, SCHEMA, VERSION
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def scripts(before: int = 0, known: str = "") -> list[str]:
 def printed() -> str:
     """All scripts as one, for `psql`, which makes the tables in an empty database."""
     meta = f"INSERT INTO meta VALUES ('version', '{VERSION}'), ('{_QUEUE}', '{_queue_files()[-1]}');"  # noqa: S608 - of constants
-    return "\n".join(["BEGIN;", *scripts(), meta, "COMMIT;"])
+    identity = f"INSERT INTO meta SELECT 'identity', concat_ws('/', system, timeline) FROM ({IDENTITY.strip()}) AS server;"  # noqa: S608 - as above
+    return "\n".join(["BEGIN;", *scripts(), meta, identity, "COMMIT;"])
 
 
 async def _queue_migrations(connection: Connection) -> str:

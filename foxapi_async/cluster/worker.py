@@ -47,7 +47,7 @@ RETRY_SECONDS = 2.0
 _BIND = """
     UPDATE batch SET account = %(account)s, base_url = %(url)s
     WHERE id = %(batch)s AND (account = %(account)s OR (
-        account IS NULL AND (base_url IS NULL OR lower(%(url)s) ^@ base_url)
+        account IS NULL AND (base_url IS NULL OR lower(%(url)s) || '/' ^@ (base_url || '/'))
     )) RETURNING price::float8
 """
 _PAUSE = """
@@ -351,7 +351,7 @@ class Worker:
                     extra=about("worker_lost"),
                 )
             batches = await has_work(connection)
-        if self._options.until_done and not batches and not self._batches:
+        if self._options.until_done and self._strangers.issuperset(batches) and not self._batches:
             self.stop()
         return batches
 

@@ -26,7 +26,7 @@ from workers import FOXAPI, PATIENCE, text_of
 from foxapi_async.cli import main
 from foxapi_async.cli._cluster import command_for, words_of
 from foxapi_async.cli._parser import build_parser
-from foxapi_async.cluster.database import Database
+from foxapi_async.cluster.database import Database, identity_of
 from foxapi_async.cluster.migration import migrate, printed
 from foxapi_async.cluster.spool import Spool, SpooledId
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
@@ -544,6 +544,63 @@ def test_a_moved_batch_belongs_to_its_service(place, make_service):
     assert 1 == Counter(task.body["prompt"] for task in first.tasks.values())["new"]
 
 
+def test_a_moved_batch_may_get_another_service(place):
+    """With --other-origin any worker takes it."""
+    place.service.add_fault(Fault.fails("bad"))
+    place.run("batch", place.write(1))
+    following = place.start("batch", "p.jsonl", "--dsn", "--other-origin")
+
+    assert 1 == end_of(following)
+    assert [(None,)] == place.ask("SELECT base_url FROM batch")
+
+
+@pytest.fixture
+def unproven(place):
+    """A folder whose ledger was made again without its logs: it does not know which items were sent."""
+    place.run("batch", place.write(1))
+    for name in ("ledger.sqlite", "submitted.jsonl", "submitting.jsonl"):
+        (place.folder / "out" / name).unlink()
+    (place.folder / "wrong.jsonl").write_text("{}\n")
+    assert 2 == place.run("batch", "wrong.jsonl", "--rebuild-ledger")[0]
+    place.write(3)
+    return place
+
+
+def test_an_unproven_folder_sends_nothing(unproven):
+    """An item that its ledger does not know may have been sent: it is uncertain in the database."""
+    code, _, err = unproven.run("batch", "p.jsonl", "--dsn")
+    unproven.work()
+
+    assert (1, 1) == (code, unproven.service.billed)
+    assert "1 done, 2 uncertain" in err
+
+
+def test_an_unproven_folder_needs_a_file(unproven, monkeypatch):
+    """Items of a pipe cannot be read twice, so nothing is begun."""
+    with (unproven.folder / "p.jsonl").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        code, _, err = unproven.run("batch", "-", "--dsn")
+
+    assert 3 == code
+    assert "give the input as a file" in err
+    assert [] == unproven.ask("SELECT id FROM batch")
+
+
+def test_a_lost_connection_is_made_again(place):
+    """The command goes on when the database can be read again, and says so once."""
+    following = place.start("batch", place.write(3), "--dsn")
+    wait_for(lambda: "no worker is alive" in following.err, following)
+    place.ask(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    wait_for(lambda: "the database cannot be read, and is tried again: " in following.err, following)
+    place.start("worker", "--out", "shared")
+
+    assert (0, 3) == (end_of(following), place.service.billed)
+    assert 1 == following.err.count("tried again")
+
+
 # Which folder has which batch.
 
 
@@ -690,6 +747,14 @@ def test_a_worker_ends_when_all_is_done(place):
     assert 0 == place.work()
 
 
+def test_a_worker_does_not_wait_for_the_batches_of_others(waiting):
+    """--until-done: what belongs to another key is none of its work."""
+    waiting.ask("UPDATE batch SET account = 'another'")
+
+    assert 0 == waiting.work()
+    assert 0 == waiting.service.billed
+
+
 def test_a_replaced_worker_ends_with_3(make_place):
     """A worker that was declared dead may send nothing more."""
     place = make_place(seconds=600)
@@ -791,6 +856,15 @@ def test_the_state_of_a_batch_as_json(followed):
         shown["counts"]["done"],
         shown["spent"],
     )
+
+
+def test_the_state_names_uncertain_items(uncertain):
+    """An item that may be billed without an answer is named, for people and programs."""
+    _, out, _ = uncertain.run("status", "out", "--dsn")
+    _, shown, _ = uncertain.run("status", "out", "--dsn", "--json")
+
+    assert "\nuncertain: 1 item sent without an answer, and maybe billed: fox-0  (" in out
+    assert ["fox-0"] == json.loads(shown)["uncertain"]
 
 
 def test_an_unknown_batch_has_no_state(place):
@@ -958,6 +1032,22 @@ def test_a_printed_script_makes_the_tables(printed_tables):
     code, _, err = printed_tables.run("batch", printed_tables.write(3), "--dsn")
 
     assert (0, 3) == (code, printed_tables.service.billed), err
+
+
+def test_a_printed_script_knows_its_server(printed_tables):
+    """The identity of the server is noted as by a migration, so that another server is recognised."""
+    printed = printed_tables.ask("SELECT value FROM meta WHERE name = 'identity'")
+
+    assert [(asyncio.run(identity(printed_tables.dsn)),)] == printed
+
+
+async def identity(dsn):
+    """The identity of the server, as a worker asks for it."""
+    connection = await Database.at(dsn).connect()
+    try:
+        return await identity_of(connection)
+    finally:
+        await connection.close()
 
 
 def test_a_migration_of_present_tables_needs_no_rights(printed_tables):
