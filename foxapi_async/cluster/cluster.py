@@ -16,11 +16,11 @@ import attrs
 
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.plan import BatchItems
-from foxapi_async._errors import ConfigurationError, InvalidRequestError, LedgerError
+from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import is_number
 from foxapi_async.cluster import statements
-from foxapi_async.cluster.database import Database, check_version, first_line
+from foxapi_async.cluster.database import Database, check_version, errors_of
 from foxapi_async.cluster.enqueue import Enqueued, enqueue
 from foxapi_async.cluster.queue import make_queue, summon
 from foxapi_async.cluster.registration import forget
@@ -301,7 +301,7 @@ class Cluster:
                 raise _cancelled(batch)
 
     async def _summon(self, batch: str) -> None:
-        async with _errors_of(self._database):
+        async with errors_of(self._database):
             queue = make_queue(self._database)
             async with queue.open_async():
                 await summon(queue, [batch])
@@ -310,7 +310,7 @@ class Cluster:
     async def _connected(self) -> AsyncGenerator[Connection]:
         connection = await self._database.connect()
         try:
-            async with _errors_of(self._database):
+            async with errors_of(self._database):
                 await check_version(connection)
                 yield connection
         finally:
@@ -341,21 +341,6 @@ class Opening:
         cluster = Cluster(self._database)
         async with cluster._connected():  # noqa: SLF001 - of its own module
             return cluster
-
-
-@contextlib.asynccontextmanager
-async def _errors_of(database: Database) -> AsyncGenerator[None]:
-    """Turn errors of the database into ours."""
-    import procrastinate  # noqa: PLC0415 - of an extra
-    import psycopg  # noqa: PLC0415 - of an extra
-
-    try:
-        yield
-    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
-        problem = first_line(error)
-    else:
-        return
-    raise LedgerError(f"the database {database} cannot be used: {problem}")
 
 
 def _cancelled(batch: str) -> InvalidRequestError:

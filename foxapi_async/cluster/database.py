@@ -5,8 +5,9 @@ The password of the address is never shown: not in an error, not in a `repr`.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
@@ -27,6 +28,8 @@ CONNECT_SECONDS = 10
 
 # A dead connection is noticed after about so many milliseconds, and not after the two hours of TCP.
 _SILENCE = 20_000
+
+IDLE_SECONDS = 60.0
 
 OLDEST = 15
 """The oldest version of PostgreSQL that is supported."""
@@ -87,11 +90,11 @@ class Database:
         host, port = given.get("host", "localhost"), given.get("port", "5432")
         return f"{given.get('dbname', given.get('user', 'postgres'))} at {host}:{port}"
 
-    def settings(self, *, worker: int = 0) -> dict[str, Any]:
-        """The settings of a connection, for `psycopg.connect`."""
+    def settings(self, *, worker: int = 0, idle: float = IDLE_SECONDS, lock: float = 0.0) -> dict[str, Any]:
+        """The settings of a connection, for `psycopg.connect`; see `connect`."""
         options = (
             f"-c search_path={SCHEMA} -c synchronous_commit=on -c timezone=UTC -c foxapi.worker={worker} "
-            f"-c idle_in_transaction_session_timeout=60000"
+            f"-c idle_in_transaction_session_timeout={idle * 1000:.0f} -c lock_timeout={lock * 1000:.0f}"
         )
         given = self._settings
         return {
@@ -105,11 +108,13 @@ class Database:
             "options": f"{given.get('options', '')} {options}".strip(),
         }
 
-    async def connect(self, *, worker: int = 0) -> Connection:
+    async def connect(self, *, worker: int = 0, idle: float = IDLE_SECONDS, lock: float = 0.0) -> Connection:
         """A new connection, which commits each statement unless a transaction is begun.
 
         Args:
             worker: the number under which its changes are counted.
+            idle: seconds after which the server ends a transaction of a process that stands still.
+            lock: the most seconds that a statement waits for a lock; 0 for no limit.
 
         Raises:
             LedgerError: the server cannot be reached, or refuses.
@@ -118,7 +123,7 @@ class Database:
 
         try:
             connection = await psycopg.AsyncConnection.connect(
-                autocommit=True, **self.settings(worker=worker)
+                autocommit=True, **self.settings(worker=worker, idle=idle, lock=lock)
             )
         except psycopg.Error as error:
             problem = first_line(error)
@@ -195,6 +200,31 @@ async def identity_of(connection: Connection) -> str:
             "the database is a standby server, which only reads: give the address of the primary"
         )
     return f"{system}/{timeline}"
+
+
+@contextlib.asynccontextmanager
+async def closed_on_error(connection: Connection) -> AsyncGenerator[None]:
+    """Close a new connection if its first use fails."""
+    try:
+        yield
+    except BaseException:
+        await connection.close()
+        raise
+
+
+@contextlib.asynccontextmanager
+async def errors_of(database: Database) -> AsyncGenerator[None]:
+    """Turn errors of the database into ours."""
+    import procrastinate  # noqa: PLC0415 - of an extra
+    import psycopg  # noqa: PLC0415 - of an extra
+
+    try:
+        yield
+    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
+        problem = first_line(error)
+    else:
+        return
+    raise LedgerError(f"the database {database} cannot be used: {problem}")
 
 
 def passes(error: Exception) -> bool:

@@ -19,7 +19,14 @@ from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._listener import about, log
 from foxapi_async.cluster import statements
-from foxapi_async.cluster.database import Database, first_line, identity_of, passes
+from foxapi_async.cluster.database import (
+    IDLE_SECONDS,
+    Database,
+    closed_on_error,
+    first_line,
+    identity_of,
+    passes,
+)
 from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
 from foxapi_async.cluster.row_changes import RowChange, make_changes, report_second
 from foxapi_async.cluster.spool import Spool, SpooledId
@@ -53,6 +60,7 @@ class RowWriter:
         on_fault: called if this worker may not send any more: others have replaced it, or the database is
             another one.
         held: returns the ids that this worker holds. If the database is another one, they are written again.
+        idle: seconds after which the server ends a transaction of this process if it stands still.
 
     Attributes:
         fault: why nothing new is recorded any more; None if it is.
@@ -65,6 +73,8 @@ class RowWriter:
         spool: Spool,
         on_fault: Callable[[LedgerError], None] = lambda _: None,
         held: Callable[[], list[SpooledId]] = list,
+        *,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         self.fault: LedgerError | None = None
         self._database = database
@@ -73,6 +83,7 @@ class RowWriter:
         self._spool = spool
         self._on_fault = on_fault
         self._held = held
+        self._idle_seconds = idle
         self._pending: list[RowChange] = []
         # The ids that are in the file, and perhaps not in the database.
         self._kept: set[RowChange] = set()
@@ -253,10 +264,11 @@ class RowWriter:
                 return self._connection
             await self._connection.close()
             self._connection = None
-        connection = await self._database.connect(worker=self.worker)
-        problem = None if self._is_other else await self._known.difference(connection)
-        if problem is not None:
-            await self._write_again(connection, problem)
+        connection = await self._database.connect(worker=self.worker, idle=self._idle_seconds)
+        async with closed_on_error(connection):
+            problem = None if self._is_other else await self._known.difference(connection)
+            if problem is not None:
+                await self._write_again(connection, problem)
         self._connection, self._is_doubtful = connection, False
         return connection
 

@@ -9,6 +9,9 @@ import attrs
 
 LEASE_SECONDS = 30.0
 
+BEATS = 6
+"""Heartbeats in the time of one lease."""
+
 TAKEOVER = 2.0
 """A worker is replaced after so many leases without a heartbeat."""
 

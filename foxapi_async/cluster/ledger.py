@@ -132,8 +132,11 @@ class PostgresLedger:
         )
 
     def hand_back(self, key: str, *, ready: bool) -> Awaitable[None]:
-        """Give an item up. If it is `ready`, another worker continues with it."""
-        return self._writer.put(self.batch, None, key=key, ready=ready, epoch=self.epochs.pop(key, 0))
+        """Give an item up. If it is `ready`, another worker continues with it.
+
+        Its epoch stays known: it may be in a submit, whose answer still counts.
+        """
+        return self._writer.put(self.batch, None, key=key, ready=ready, epoch=self.epochs.get(key, 0))
 
     async def written(self) -> LedgerError | None:
         """Wait until every id is written; see `Ledger`."""

@@ -68,27 +68,27 @@ class ClaimedItems:
         self._at_once = min(CLAIMED_AT_ONCE, room)
         self._unstarted: list[ClaimedItem] = []
         self._reported: dict[Kind, float | None] = {}
+        self._running = 0
+        self._idle = asyncio.Event()
         self.ended = False
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """The items, as long as there are some to claim."""
+        """The items, as long as there are some to claim. While some run, others may still come."""
         for outcome in ended:
             yield outcome
         try:
             while True:
                 claim = await self._next_claim()
-                async for item in self._started(claim):
+                async for item in self._in_turn(claim):
+                    self._running += 1
                     yield item
                 if claim.exceeded is not None:
                     self._exhausted(*claim.exceeded)
                     return
-                if not claim.items and not claim.is_waiting:
-                    return
                 if not claim.items:
-                    self._changed.clear()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(WAIT_SECONDS):
-                            await self._changed.wait()
+                    if not claim.is_waiting and not self._running:
+                        return
+                    await _wait_for(self._changed if claim.is_waiting else self._idle)
         finally:
             self._give_up_unstarted()
 
@@ -104,7 +104,7 @@ class ClaimedItems:
             self._budget.learn(kind, price)
         return claim
 
-    async def _started(self, claim: Claim) -> AsyncGenerator[WorkItem, None]:
+    async def _in_turn(self, claim: Claim) -> AsyncGenerator[WorkItem, None]:
         """The claimed items, in turn. If a price has risen since they were claimed, the rest is given up: the next
         claim reserves more for it.
         """
@@ -150,8 +150,19 @@ class ClaimedItems:
 
     def note_end(self, item: WorkItem, state: ItemState | None) -> None:
         """Give up an item that has not ended. If its task continues, it is not polled again before a new run."""
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
         if item.key is not None and state in {None, ItemState.NEW, ItemState.SUBMITTED, *PAID_TASK}:
             self._ledger.hand_back(item.key, ready=state is not None)
+
+
+async def _wait_for(event: asyncio.Event) -> None:
+    """Wait until something may have changed here, but not for long, because other workers do not say it."""
+    event.clear()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WAIT_SECONDS):
+            await event.wait()
 
 
 class WorkerBatch:

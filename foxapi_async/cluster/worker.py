@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -22,25 +20,29 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, LedgerError, RateLimitError
 from foxapi_async._listener import about, log
 from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
-from foxapi_async.cluster.database import Database, OutdatedError, check_version, first_line
+from foxapi_async.cluster.control import ControlConnection, idle_seconds
+from foxapi_async.cluster.database import (
+    Database,
+    OutdatedError,
+    check_version,
+    errors_of,
+    first_line,
+)
 from foxapi_async.cluster.group_commit import RowWriter
 from foxapi_async.cluster.input_files import request_with_files
 from foxapi_async.cluster.known_state import KnownState
-from foxapi_async.cluster.lease import LEASE_SECONDS, Lease, boot_time
+from foxapi_async.cluster.lease import BEATS, LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.queue import make_queue, summon
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
+from foxapi_async.cluster.shared_holds import account_of, hold_of_others, note_hold
 from foxapi_async.cluster.shared_rate import LeasedRate
 from foxapi_async.cluster.spool import Spool, SpooledId
 from foxapi_async.cluster.work import WorkerBatch
 from foxapi_async.models import GenerationRequest
 
 if TYPE_CHECKING:
-    from foxapi_async._http.account import Account
     from foxapi_async.cluster.database import Connection
-
-BEATS = 6
-"""Heartbeats in the time of one lease."""
 
 RETRY_SECONDS = 2.0
 
@@ -60,17 +62,6 @@ _LEAST_BUDGET = """
 _STOP_MODEL = """
     UPDATE batch SET stopped_models = array_append(stopped_models, %s)
     WHERE id = %s AND NOT %s = ANY(stopped_models)
-"""
-_HOLD = """
-    INSERT INTO account (id, held_until, held_by, problem)
-    VALUES (%(account)s, now() + make_interval(secs => %(seconds)s), %(worker)s, %(problem)s)
-    ON CONFLICT (id) DO UPDATE SET
-        held_until = excluded.held_until, held_by = excluded.held_by, problem = excluded.problem
-    WHERE account.held_until IS NULL OR account.held_until < excluded.held_until
-"""
-_HELD = """
-    SELECT extract(epoch FROM held_until - now())::float8, problem FROM account
-    WHERE id = %s AND held_by <> %s AND held_until > now()
 """
 
 
@@ -92,13 +83,6 @@ class WorkerOptions:
     rate: float | None = None
     lease: float = LEASE_SECONDS
     until_done: bool = False
-
-
-def account_of(account: Account) -> str:
-    """The name of an account in the database: a hash of its key and of the service's address, which shows neither."""
-    parts = urlsplit(account.base_url)
-    text = f"{parts.scheme}://{parts.netloc}\n{account.key}".lower()
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Worker:
@@ -128,10 +112,10 @@ class Worker:
         self._batches: dict[str, tuple[WorkerBatch, asyncio.Task[None]]] = {}
         self._ledgers: dict[str, PostgresLedger] = {}
         self._strangers: set[str] = set()
-        self._control: Connection | None = None
-        self._turn = asyncio.Lock()  # one transaction at a time on that connection
+        self._control = ControlConnection(database, options.lease, self._stop_on_other)
         self._writer: RowWriter | None = None
         self._known: KnownState | None = None
+        self._has_left = False
         self._holds: list[tuple[float, str]] = []
 
     @property
@@ -154,36 +138,42 @@ class Worker:
         Raises:
             FoxError: the worker cannot begin, was replaced, or its package is too old for the tables.
         """
-        options = self._options
-        self._control = await self._database.connect()
         try:
-            await check_version(self._control)
-            self._known = await register(self._control, options.lease)
-            self.number = self._known.worker
-            log.info(
-                "worker %d works for %s on the database %s",
-                self.number,
-                self._url,
-                self._database,
-                extra=about("worker_started"),
-            )
-            spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
-            self._writer = RowWriter(self._database, self._known, spool, self._stop_on, self._held_ids)
-            await self._writer.open()
-            await self._send_heartbeat()
-            if options.rate is not None:
-                self._rate = LeasedRate(self._engine.api.submit_rate, options.rate)
-                self._engine.api.limit_submits(self._rate)
-            try:
-                async with self._beating():
+            async with errors_of(self._database):
+                await self._register()
+            async with self._beating():
+                try:
+                    async with errors_of(self._database):
+                        await self._send_heartbeat()
                     await self._work_until_stopped()
-            finally:
-                await self._finish()
+                finally:
+                    await self._finish()
         finally:
-            if not self._control.closed:
-                await self._control.close()
+            await self._control.close()
         if self.fault is not None:
             raise self.fault
+
+    async def _register(self) -> None:
+        options = self._options
+        async with self._control.use() as connection:
+            await check_version(connection)
+            self._known = known = await register(connection, options.lease)
+        self._control.known, self.number = known, known.worker
+        log.info(
+            "worker %d works for %s on the database %s",
+            self.number,
+            self._url,
+            self._database,
+            extra=about("worker_started"),
+        )
+        spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
+        self._writer = RowWriter(
+            self._database, known, spool, self._stop_on, self._held_ids, idle=idle_seconds(options.lease)
+        )
+        await self._writer.open()
+        if options.rate is not None:
+            self._rate = LeasedRate(self._engine.api.submit_rate, options.rate)
+            self._engine.api.limit_submits(self._rate)
 
     def _stop_on(self, fault: FoxError) -> None:
         """Stop, because this worker may not send any more."""
@@ -195,9 +185,6 @@ class Worker:
 
     async def _work_until_stopped(self) -> None:
         """Take summonses until the worker is stopped. If the queue fails, begin again."""
-        import procrastinate  # noqa: PLC0415 - of an extra
-        import psycopg  # noqa: PLC0415 - of an extra
-
         while not self._stopping.is_set():
             queue = make_queue(self._database, self._begin, self._sweep)
             try:
@@ -218,12 +205,9 @@ class Worker:
                     for task in (taking, stopping):
                         task.cancel()
                     await asyncio.wait([taking, stopping])
-            except (
-                psycopg.Error,
-                procrastinate.exceptions.ProcrastinateException,
-                OSError,
-                TimeoutError,
-            ) as error:
+                    if not taking.cancelled():
+                        taking.result()
+            except _away() as error:
                 log.warning(
                     "the queue cannot be reached: %s", first_line(error), extra=about("database_lost")
                 )
@@ -248,35 +232,20 @@ class Worker:
         await self._writer.close()
         if self.fault is None or isinstance(self.fault, OutdatedError):
             with contextlib.suppress(psycopg.Error, LedgerError):
-                async with self._controlling() as connection:
+                async with self._control.use() as connection:
                     await leave(connection, self.number)
+                    self._has_left = True
 
     def _held_ids(self) -> list[SpooledId]:
         return [spooled for ledger in self._ledgers.values() for spooled in ledger.accepted.values()]
 
-    # The connection for claims and heartbeats.
-
-    @contextlib.asynccontextmanager
-    async def _controlling(self) -> AsyncGenerator[Connection]:
-        async with self._turn:
-            assert self._control is not None  # noqa: S101 - the worker runs
-            if self._control.closed:
-                self._control = await self._connect_again()
-            yield self._control
-
-    async def _connect_again(self) -> Connection:
-        """A new connection, if it is to the same database."""
-        assert self._known is not None  # noqa: S101 - the worker runs
-        assert self._writer is not None  # noqa: S101 - as above
-        connection = await self._database.connect()
-        problem = await self._known.difference(connection)
-        if problem is None:
-            return connection
-        await connection.close()
+    def _stop_on_other(self, fault: FoxError) -> None:
+        """Stop, because the database is not the one that it was. The writer writes the ids again."""
+        assert self._writer is not None  # noqa: S101 - the worker runs
         self._writer.look_again()
-        fault = LedgerError(problem)
         self._stop_on(fault)
-        raise fault
+
+    # Heartbeats.
 
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncGenerator[None]:
@@ -297,12 +266,14 @@ class Worker:
             except (psycopg.Error, OSError) as error:
                 log.warning("a heartbeat failed: %s", first_line(error), extra=about("database_lost"))
             except LedgerError as error:
-                if self._control is not None and not self._control.closed:
+                if self._control.is_open:  # else it could not be reached
                     self._stop_on(error)
 
     async def _send_heartbeat(self) -> None:
         """Send a heartbeat, and read what concerns this worker: the states of its batches, and the account."""
-        async with self._controlling() as connection:
+        async with self._control.use() as connection:
+            if self._has_left:
+                return
             assert self._known is not None  # noqa: S101 - the worker runs
             asked = boot_time()
             await send_heartbeat(connection, self.number, self._known.beat + 1)
@@ -327,22 +298,20 @@ class Worker:
             self._holds.append((2 * self._options.lease / BEATS, hold.what_happened))
         holds, self._holds = self._holds, []
         if holds:
-            seconds, problem = max(holds)
-            values = {"account": self._account, "seconds": seconds, "worker": self.number, "problem": problem}
-            await connection.execute(_HOLD, values)
-        cursor = await connection.execute(_HELD, (self._account, self.number))
-        row = await cursor.fetchone()
-        if row is not None:
+            await note_hold(connection, self._account, self.number, *max(holds))
+        held = await hold_of_others(connection, self._account, self.number)
+        if held is not None:
+            seconds, problem = held
             now = asyncio.get_running_loop().time()
-            refusal = RateLimitError(f"another worker was refused: {row[1]}", status=429)
-            if self._engine.api.submits.next_allowed(now) < now + row[0]:
-                self._engine.api.submits.hold(now + row[0], refusal)
+            refusal = RateLimitError(f"another worker was refused: {problem}", status=429)
+            if self._engine.api.submits.next_allowed(now) < now + seconds:
+                self._engine.api.submits.hold(now + seconds, refusal)
 
     # The work.
 
     async def _sweep(self) -> list[str]:
         """Replace workers without a heartbeat, and find the batches that have items without a worker."""
-        async with self._controlling() as connection:
+        async with self._control.use() as connection:
             await free_unknown(connection, self.number, self._batches)
             for worker in await replace_lost(connection, self.number):
                 log.warning(
@@ -359,7 +328,7 @@ class Worker:
         """Begin to work on a batch. Returns False if this worker already does, or cannot."""
         if batch in self._batches or batch in self._strangers or self._stopping.is_set():
             return False
-        async with self._controlling() as connection:
+        async with self._control.use() as connection:
             values = {"account": self._account, "url": self._url, "batch": batch}
             row = await (await connection.execute(_BIND, values)).fetchone()
         if row is None:
@@ -386,7 +355,7 @@ class Worker:
         task = self._engine.spawn(self._work_on(batch, work))
         self._batches[batch] = work, task
         task.add_done_callback(lambda _: self._batches.pop(batch, None))
-        async with self._controlling() as connection:
+        async with self._control.use() as connection:
             return bool(await has_work(connection, [batch]))
 
     async def _work_on(self, batch: str, work: WorkerBatch) -> None:
@@ -399,10 +368,9 @@ class Worker:
             if work.paused is not None and self.fault is None:
                 paused = work.paused
                 hint = None if paused.hint is None else paused.hint.value
-                async with self._controlling() as connection:
-                    if paused.least_budget is not None:
-                        await connection.execute(_LEAST_BUDGET, (batch, str(paused.least_budget)))
-                    await connection.execute(_PAUSE, (paused.reason, paused.what_happened, hint, batch))
+                if paused.least_budget is not None:
+                    await self._write(_LEAST_BUDGET, batch, str(paused.least_budget))
+                await self._write(_PAUSE, paused.reason, paused.what_happened, hint, batch)
             why = "it has nothing more to claim" if work.paused is None else work.paused.what_happened
             log.info("the work on batch %s has ended: %s", batch, why, extra=about("batch_ended"))
         except OutdatedError as error:
@@ -416,21 +384,38 @@ class Worker:
             )
 
     async def _claim(self, batch: str, room: int, learned: Mapping[Kind, float | None]) -> Claim:
+        import psycopg  # noqa: PLC0415 - of an extra
+
         if self._stopping.is_set():
             return Claim([], "open")
-        async with self._controlling() as connection:
-            cursor = await connection.execute(_HELD, (self._account, self.number))
-            is_held = await cursor.fetchone() is not None
-            return await claim(connection, self.number, batch, room, new=not is_held, learned=learned)
+        try:
+            async with self._control.use() as connection:
+                is_held = await hold_of_others(connection, self._account, self.number) is not None
+                return await claim(connection, self.number, batch, room, new=not is_held, learned=learned)
+        except psycopg.errors.LockNotAvailable:  # another worker reserves credits, perhaps for long
+            return Claim([], "open", is_waiting=True)
 
     async def _request(self, batch: str, claimed: ClaimedItem) -> GenerationRequest:
         fields, files = claimed.request
-        async with self._controlling() as connection:
+        async with self._control.use() as connection:
             return await request_with_files(connection, fields, files, self._options.out / batch)
 
     def _stop_model(self, batch: str, model: str) -> None:
-        async def stop() -> None:
-            async with self._controlling() as connection:
-                await connection.execute(_STOP_MODEL, (model, batch, model))
+        self._write(_STOP_MODEL, model, batch, model)
 
-        self._engine.spawn(stop())
+    def _write(self, statement: str, *values: object) -> asyncio.Future[None]:
+        """Change a batch, after all earlier changes of items, however long the database is away."""
+
+        async def write(connection: Connection) -> None:
+            await connection.execute(statement.encode(), values)
+
+        assert self._writer is not None  # noqa: S101 - the worker runs
+        return self._writer.read(write)
+
+
+def _away() -> tuple[type[Exception], ...]:
+    """The errors of a database that cannot be reached."""
+    import procrastinate  # noqa: PLC0415 - of an extra
+    import psycopg  # noqa: PLC0415 - of an extra
+
+    return psycopg.Error, procrastinate.exceptions.ProcrastinateException, LedgerError, OSError, TimeoutError

@@ -1,0 +1,302 @@
+"""A worker in this process: its requests, its heartbeats and its end, while the database and other workers trouble it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from types import SimpleNamespace
+
+import pytest
+from cluster_parts import run
+from cut_proxy import CutProxy
+from helpers import fox_request, posts, session_at
+from workers import until
+
+from foxapi_async import LedgerError
+from foxapi_async.cluster import group_commit
+from foxapi_async.cluster import worker as worker_module
+from foxapi_async.cluster.cluster import Cluster
+from foxapi_async.cluster.database import Database
+from foxapi_async.cluster.worker import Worker, WorkerOptions
+from foxapi_async.emulator import Emulator, Fault
+
+MOMENTS = range(14) if os.environ.get("FOXAPI_TEST_WHOLE") == "1" else range(0, 14, 3)
+
+
+@pytest.fixture
+def database(cluster_dsn):
+    """A database with the tables."""
+    return Database.at(cluster_dsn)
+
+
+@pytest.fixture
+def cluster(database):
+    """The same, for a user."""
+    return Cluster(database)
+
+
+@pytest.fixture
+async def proxy(cluster_dsn):
+    """A proxy before that database."""
+    async with CutProxy(cluster_dsn) as running:
+        yield running
+
+
+@pytest.fixture
+async def emulator():
+    """A service with quick tasks."""
+    async with Emulator(seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _prompt(monkeypatch):
+    """Try again soon."""
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(group_commit, "RETRY_SECONDS", (0.05,))
+
+
+@contextlib.asynccontextmanager
+async def working(database, emulator, folder, **options):
+    """A worker that runs meanwhile, and then leaves."""
+    async with session_at(emulator) as fox:
+        worker = Worker(database, fox, WorkerOptions(out=folder, **options))
+        running = asyncio.create_task(worker.run())
+        try:
+            await until(lambda: worker._lease.is_valid() or running.done())
+            yield worker
+        finally:
+            worker.stop()
+            await running
+
+
+def foxes(count):
+    """Different requests."""
+    return [fox_request(f"fox {n}") for n in range(count)]
+
+
+async def states(database):
+    """The state of each item, by its prompt."""
+    rows = await run(
+        database,
+        "SELECT opening::json->'request'->>'prompt', state FROM item JOIN request USING (batch_id, key) ORDER BY 1",
+    )
+    return dict(rows)
+
+
+async def counts(cluster, batch="b"):
+    """The states of the batch that are not empty."""
+    return {state: count for state, count in (await cluster.status(batch)).counts.items() if count}
+
+
+async def ended(cluster, batch="b"):
+    """Wait for all ends of the batch."""
+    async with asyncio.timeout(60):
+        return [end.state async for end in cluster.results(batch)]
+
+
+# Requests.
+
+
+async def test_each_item_is_submitted_once(cluster, database, emulator, tmp_path):
+    """Its image is in the folder of the batch."""
+    await cluster.submit(foxes(5), batch_id="b")
+    async with working(database, emulator, tmp_path):
+        assert ["done"] * 5 == await ended(cluster)
+
+    assert 5 == len(emulator.tasks)
+    assert 5 == len([path for path in (tmp_path / "b" / "images").rglob("*") if path.is_file()])
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("way", ["cut_before", "cut_after"])
+async def test_a_cut_at_any_commit_bills_nothing_twice(
+    cluster, database, proxy, emulator, tmp_path, way, moment
+):
+    """All items end, whatever the worker was about to write."""
+    getattr(proxy, way)("COMMIT", passing=moment + 1)
+    await cluster.submit(foxes(3), batch_id="b")
+    async with working(Database.at(proxy.dsn), emulator, tmp_path, lease=3):
+        found = await ended(cluster)
+
+    assert ["done"] * 3 == found
+    assert 3 == len(emulator.tasks)
+
+
+async def test_nothing_is_sent_after_the_end_of_the_lease(cluster, database, emulator, tmp_path, caplog):
+    """The requests are recorded, and do not leave. At the end of the worker they are new again."""
+    async with working(database, emulator, tmp_path) as worker:
+        worker._lease.end()
+        await cluster.submit(foxes(3), batch_id="b")
+        await until(lambda: "nothing was sent" in caplog.text)
+
+    assert [] == posts(emulator)
+    assert {"new": 3} == await counts(cluster)
+
+
+async def test_new_items_do_not_wait_for_running_tasks(cluster, database, tmp_path):
+    """A worker asks for more while its tasks run."""
+    async with Emulator(seconds=600) as slow, working(database, slow, tmp_path):
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(lambda: len(slow.tasks) == 1)
+        await cluster.submit(foxes(2), batch_id="b")
+        await until(lambda: len(slow.tasks) == 2)
+
+
+async def test_two_batches_run_at_the_same_time(cluster, database, emulator, tmp_path):
+    """Each in a folder of its own."""
+    async with working(database, emulator, tmp_path, until_done=False):
+        await asyncio.gather(*(cluster.submit(foxes(3), batch_id=name) for name in ("b", "c")))
+        found = await asyncio.gather(ended(cluster, "b"), ended(cluster, "c"))
+
+    assert [["done"] * 3] * 2 == found
+    assert 6 == len(emulator.tasks)
+
+
+# The end of a worker.
+
+
+async def test_a_stopped_worker_waits_for_its_answer(cluster, database, tmp_path):
+    """It sends heartbeats meanwhile, so that it is not replaced. Then others may poll the task."""
+    faults = [Fault.slow("submit", seconds=4)]
+    async with (
+        Emulator(seconds=600, faults=faults) as slow,
+        working(database, slow, tmp_path / "1", lease=0.6),
+        working(database, slow, tmp_path / "2", lease=0.6) as first,
+    ):
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(lambda: posts(slow))
+
+    assert 1 == len(slow.tasks)
+    assert {"submitted": 1} == await counts(cluster)
+    assert [] == await run(database, "SELECT owner FROM item WHERE owner IS NOT NULL")
+    assert [("left",)] == await run(database, "SELECT state FROM worker WHERE id = %s", first.number)
+
+
+async def test_a_refusal_after_the_stop_leaves_the_item_new(cluster, database, tmp_path):
+    """It is not billed, so it is not uncertain."""
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answers.wait()
+        writer.write(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with working(database, SimpleNamespace(key="sk-a-test-key", url=url), tmp_path) as worker:
+            await cluster.submit(foxes(1), batch_id="b")
+            await asked.wait()
+            worker.stop()
+            await asyncio.sleep(0.2)
+            answers.set()
+
+    assert {"new": 1} == await counts(cluster)
+
+
+async def test_unsent_items_are_handed_back(cluster, database, tmp_path):
+    """Another worker continues with them, and with the running tasks."""
+    async with Emulator(seconds=2) as service:
+        async with working(database, service, tmp_path / "1", concurrency=2):
+            await cluster.submit(foxes(6), batch_id="b")
+            await until(lambda: len(service.tasks) >= 2)
+        assert [] == await run(database, "SELECT owner FROM item WHERE owner IS NOT NULL")
+        async with working(database, service, tmp_path / "2"):
+            assert ["done"] * 6 == await ended(cluster)
+
+    assert 6 == len(service.tasks)
+
+
+# The database is away.
+
+
+async def test_a_worker_outlives_an_outage_of_the_database(cluster, database, proxy, emulator, tmp_path):
+    """It is shorter than two leases, so nobody has taken over."""
+    async with working(Database.at(proxy.dsn), emulator, tmp_path, lease=20) as worker:
+        await cluster.submit(foxes(1), batch_id="a")
+        await ended(cluster, "a")
+        proxy.refuse()
+        proxy.cut()
+        await asyncio.sleep(3)
+        await proxy.accept()
+        await cluster.submit(foxes(3), batch_id="b")
+        found = await ended(cluster)
+
+    assert ["done"] * 3 == found
+    assert worker.fault is None
+
+
+async def test_a_heartbeat_whose_answer_is_lost_ends_no_worker(cluster, database, proxy, emulator, tmp_path):
+    """The next one continues the count."""
+    async with working(Database.at(proxy.dsn), emulator, tmp_path, lease=2):
+        cut = proxy.cut_after("UPDATE worker SET seen")
+        await until(cut.happened.is_set)
+        await cluster.submit(foxes(1), batch_id="b")
+
+        assert ["done"] == await ended(cluster)
+
+
+async def test_a_quota_refusal_during_an_outage_ends_no_worker(cluster, database, proxy, tmp_path):
+    """That the model is stopped is written when the database is back."""
+    quota = Fault.status("submit", 403, code="insufficient_user_quota", times=None)
+    async with (
+        Emulator(seconds=0.2, faults=[quota]) as poor,
+        working(Database.at(proxy.dsn), poor, tmp_path, lease=20) as worker,
+    ):
+        cut = proxy.cut_before("UPDATE batch SET stopped_models")
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(cut.happened.is_set)
+
+        async def is_stopped():
+            return await run(database, "SELECT id FROM batch WHERE stopped_models <> '{}'")
+
+        await until(is_stopped)
+        assert worker.fault is None
+
+
+# Other workers.
+
+
+async def test_a_frozen_worker_that_reserves_credits_holds_up_no_heartbeats(
+    cluster, database, emulator, tmp_path
+):
+    """Its transaction locks the batch. The others go on when the server has ended it."""
+    await cluster.submit(foxes(2), batch_id="b", budget=100)
+    frozen = await database.connect(idle=3)
+    await frozen.execute("BEGIN")
+    await frozen.execute("SELECT id FROM batch FOR NO KEY UPDATE")
+    async with (
+        working(database, emulator, tmp_path / "1", lease=0.9) as one,
+        working(database, emulator, tmp_path / "2", lease=0.9) as two,
+    ):
+        found = await ended(cluster)
+    await frozen.close()
+
+    assert ["done"] * 2 == found
+    assert [None, None] == [one.fault, two.fault]
+
+
+async def test_a_replaced_worker_stops(cluster, database, emulator, tmp_path):
+    """It hears it from its next heartbeat, and says why."""
+    with pytest.raises(LedgerError, match="was replaced"):
+        async with working(database, emulator, tmp_path, lease=1) as worker:
+            await run(database, "UPDATE worker SET state = 'lost'")
+            await until(worker._stopping.is_set)
+
+
+async def test_items_of_a_lost_worker_go_to_a_busy_one(cluster, database, tmp_path):
+    """They do not wait for its running tasks."""
+    async with Emulator(seconds=600) as service, working(database, service, tmp_path, lease=3):
+        await cluster.submit(foxes(2), batch_id="b")
+        await until(lambda: len(service.tasks) == 2)
+        await run(
+            database,
+            "WITH lost AS (INSERT INTO worker (host, pid, version, lease, seen) VALUES ('h', 1, '1', 0.1, now() - "
+            "interval '1 day') RETURNING id) UPDATE item SET owner = lost.id, epoch = epoch + 1, state = 'new', "
+            "task_id = NULL FROM lost WHERE number = (SELECT min(number) FROM item)",
+        )
+        await until(lambda: len(service.tasks) == 3)
