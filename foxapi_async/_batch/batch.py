@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from foxapi_async._batch.expectation import DoneItems
 from foxapi_async._batch.folder import Terms
+from foxapi_async._batch.input.check import Count
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import SUFFIXES, Form
 from foxapi_async._batch.pause import Paused
@@ -84,6 +85,7 @@ class Batch:
         )
         self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
         self._emulated: bool | None = None  # set by the command line, which keeps emulator runs separate
+        self._foresees = False  # set by the command line, which says what is expected
         self._run: Run | None = None
 
     @property
@@ -178,8 +180,8 @@ class Batch:
         assert self._run is not None  # noqa: S101 - it gave this key
         return (await self._run.ledger.look_up([key]))[key]
 
-    async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
-        """How many items the run that begins will submit, and the done ones of earlier runs, for the command line."""
+    async def _left(self) -> tuple[Count | None, dict[str, DoneItems]]:
+        """What the run that begins will submit, and the done items of earlier runs, for the command line."""
         assert self._run is not None  # noqa: S101 - it is being iterated over
         if not await self._run.begun():
             return None, {}
@@ -207,7 +209,7 @@ class Batch:
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
         account = fox._account  # noqa: SLF001 - as above
         terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
-        self._run = Run(engine, self._options, terms, room, timeout)
+        self._run = Run(engine, self._options, terms, room, timeout, foresees=self._foresees)
         return BatchIterator(engine, self._run)
 
 

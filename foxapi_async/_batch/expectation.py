@@ -14,7 +14,7 @@ from foxapi_async._batch.input.check import Tally
 from foxapi_async._batch.record import request_in
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
-from foxapi_async._wire.json_values import read_mapping, read_number, read_price
+from foxapi_async._wire.json_values import read_mapping, read_number, read_price, read_whole
 from foxapi_async._wire.replies import credits_of
 
 # More of them would change an average little, and take long to read.
@@ -28,7 +28,7 @@ class DoneItems:
     Attributes:
         items: how many there are.
         images: how many images they made.
-        priced_images: how many of these have known credits.
+        priced_images: how many were ordered by those with known credits.
         credits: what those cost together.
         seconds: how long each item took at the service.
     """
@@ -47,7 +47,8 @@ class DoneItems:
         self.images += images
         credits_used = read_number(record.get("credits"))
         if credits_used is not None and images:
-            self.priced_images += images
+            # What was ordered and is missing was paid for, too.
+            self.priced_images += images + (read_whole(record.get("missing")) or 0)
             self.credits += credits_used
         seconds = read_number((read_mapping(record.get("timings")) or {}).get("elapsed"))
         if seconds is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -159,6 +160,20 @@ async def keyed_items(given: BatchItems | InputFile) -> AsyncGenerator[list[Work
                 yield [
                     _keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)
                 ]
+
+
+async def left_in(
+    given: BatchItems | InputFile, ledger: LedgerView, again: frozenset[ItemState]
+) -> Counter[Kind]:
+    """How many requests of each kind a run would submit, which a plan without a limit knows.
+
+    Raises:
+        InvalidRequestError: the input cannot be read.
+        LedgerError: the ledger cannot be read.
+    """
+    plan = WorkPlan(given, ledger, Budget(), again, asyncio.Event(), lambda _: None)
+    async with contextlib.aclosing(plan.unstarted()) as items:
+        return Counter([item.kind async for item in items if item.kind is not None])
 
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:

@@ -11,11 +11,12 @@ import attrs
 from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.expectation import Experience, experience_of
 from foxapi_async._batch.folder import BatchFolder, Terms
+from foxapi_async._batch.input.check import Count
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated, warn_if_empty
 from foxapi_async._batch.item import RunContext
 from foxapi_async._batch.pause import Paused
-from foxapi_async._batch.plan import BatchItems, WorkPlan
+from foxapi_async._batch.plan import BatchItems, WorkPlan, left_in
 from foxapi_async._batch.record import (
     BatchOutcome,
 )
@@ -58,12 +59,13 @@ class Run:
         terms: how its folder is opened.
         room: the most items that are started and not yet yielded.
         timeout: seconds to wait for a task; None for no limit.
+        foresees: whether to count what is left before the run begins.
 
     Attributes:
         tally: how many items are in each state; empty before the ledger is open.
         budget: the credits that may be spent.
         expected: how many items there are, if known.
-        left: how many of them are submitted in this run, if known.
+        left: what is submitted in this run, if known.
         experience: what the done items of earlier runs show; empty before the ledger is open.
     """
 
@@ -72,10 +74,11 @@ class Run:
     _terms: Terms
     _room: int
     _timeout: float | None
+    _foresees: bool = attrs.field(alias="foresees", default=False, kw_only=True)
     tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState], init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
-    left: int | None = attrs.field(default=None, init=False)
+    left: Count | None = attrs.field(default=None, init=False)
     experience: Experience = attrs.field(factory=Experience, init=False)
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or cannot be opened
@@ -180,9 +183,9 @@ class Run:
     async def _begin(self, folder: BatchFolder) -> BatchWork:
         """Check the input, read the ledger, and begin to pull."""
         ledger, options, given = folder.ledger, self._options, self._options.given
-        is_same = False
+        counted: Count | None = None
         if isinstance(given, InputFile) and given.is_regular:
-            self.expected, is_same = await validated(given, ledger)
+            self.expected, counted = await validated(given, ledger)
             if await is_finished(given, ledger, *options.again):
                 given = ()
         totals = await ledger.totals()
@@ -207,11 +210,20 @@ class Run:
         if folder.is_unproven:
             self._plan.mark_unproven = folder.mark_unproven
         ended = await note_unanswered(context)
-        counts = (await ledger.totals()).counts
-        self.tally.update(counts)
-        # Items of another file may be in the ledger. Only a plan can tell which ones this file has, too.
-        if self.expected is not None and (is_same or not any(counts.values())):
-            again = {ItemState.NEW, *options.again}
-            self.left = max(0, self.expected - sum(counts[state] for state in set(ItemState) - again))
+        self.tally.update((await ledger.totals()).counts)
+        if self._foresees:
+            self.left = await self._count_left(given, counted)
         work.begin(self._plan, self._room, ended)
         return work
+
+    async def _count_left(self, given: BatchItems | InputFile, counted: Count | None) -> Count | None:
+        """What the run will submit; None if that is not known, or nothing could be expected of it.
+
+        `counted` is the content of a file that was just checked. It is not read once more only for this.
+        """
+        is_helpful = self._options.price is not None or self.experience.models
+        if self.expected is None or self._plan.mark_unproven is not None or not is_helpful:
+            return None
+        if counted is None:
+            return Count.of(await left_in(given, self.ledger, self._options.again))
+        return None if any(self.tally.values()) else counted

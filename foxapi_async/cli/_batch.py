@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from argparse import Namespace
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from foxapi_async._batch.batch import Batch, states_again
-from foxapi_async._batch.budget import Budget
 from foxapi_async._batch.expectation import (
     DoneItems,
     Expectation,
     Experience,
     expect,
-    expect_alike,
     experience_of,
 )
 from foxapi_async._batch.folder import BatchFolder
@@ -24,14 +21,13 @@ from foxapi_async._batch.input.check import Check, Count
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.input.validation import checked
-from foxapi_async._batch.plan import WorkPlan
+from foxapi_async._batch.plan import left_in
 from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import DEFAULT_IN_FLIGHT
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._hints import with_hint
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._options import Limits
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
@@ -82,27 +78,30 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
         left = (
             found.count
             if ledger is None
-            else await _remaining(
-                file,
-                ledger,
-                states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args)),
+            else Count.of(
+                await left_in(
+                    file,
+                    ledger,
+                    states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args)),
+                )
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
         done = Experience() if ledger is None else await experience_of(ledger)
     _show_problems(found, screen)
-    expectation = expect(left.models, done.models, **_limits_of(args))
-    _show_count(args, file, found, left, expectation, before, screen)
+    _show_count(args, file, found, left, _expectation(args, left, done.models), before, screen)
     return _exits.DONE if found.is_right else _exits.USAGE
 
 
-def _limits_of(args: Namespace) -> dict[str, Any]:
-    """The options on which the expectation depends."""
-    return {
-        "price": args.price,
-        "room": args.max_in_flight or DEFAULT_IN_FLIGHT,
-        "submits_per_second": args.submits_per_second,
-    }
+def _expectation(args: Namespace, left: Count, done: Mapping[str, DoneItems]) -> Expectation:
+    """What is expected of the rest of a batch, by its done items and the options."""
+    return expect(
+        left.models,
+        done,
+        price=args.price,
+        room=args.max_in_flight or DEFAULT_IN_FLIGHT,
+        submits_per_second=args.submits_per_second,
+    )
 
 
 def _resubmits(args: Namespace) -> bool:
@@ -177,17 +176,6 @@ def _left_object(left: Count, expectation: Expectation) -> dict[str, Any]:
     }
 
 
-async def _remaining(file: InputFile, ledger: LedgerView, again: frozenset[ItemState]) -> Count:
-    """What a run would submit of this file, which a plan without a limit knows."""
-    plan = WorkPlan(file, ledger, Budget(), again, asyncio.Event(), lambda _: None)
-    left = Count()
-    async with contextlib.aclosing(plan.unstarted()) as items:
-        async for item in items:
-            if item.request is not None:
-                left.add(item.request)
-    return left
-
-
 class BatchCommand(ShownRun):
     """One run of the command in this process.
 
@@ -217,6 +205,7 @@ class BatchCommand(ShownRun):
             rebuild_ledger=args.rebuild_ledger,
         )
         self._batch._emulated = args.emulator  # noqa: SLF001 - emulator runs are kept separate
+        self._batch._foresees = True  # noqa: SLF001 - it is said
         super().__init__(args, screen, self._batch)
 
     def _on_event(self, event: HookEvent) -> None:
@@ -234,8 +223,6 @@ class BatchCommand(ShownRun):
         entry = await self._batch._entry(key)  # noqa: SLF001 - as above
         return None if entry.state is ItemState.SUBMITTED else entry.record
 
-    async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
-        return await self._batch._left()  # noqa: SLF001 - as above
-
-    def _expect(self, left: int, done: dict[str, DoneItems]) -> Expectation:
-        return expect_alike(left, done, **_limits_of(self._args))
+    async def _expected(self) -> Expectation | None:
+        left, done = await self._batch._left()  # noqa: SLF001 - as above
+        return _expectation(self._args, left, done) if left is not None and left.requests else None

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-from foxapi_async._batch.expectation import DoneItems, Expectation
+from foxapi_async._batch.expectation import Expectation
 from foxapi_async._batch.folder import MANIFEST
 from foxapi_async._batch.input.file import STDIN
 from foxapi_async._batch.pause import Paused
@@ -84,12 +84,10 @@ class ShownRun(abc.ABC):
         """The item's line of the manifest; None if it has none yet."""
 
     @abc.abstractmethod
-    async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
-        """How many items this run submits, and the done ones of earlier runs, once it has begun."""
-
-    @abc.abstractmethod
-    def _expect(self, left: int, done: dict[str, DoneItems]) -> Expectation:
-        """What is expected of the items that are left."""
+    async def _expected(self) -> Expectation | None:
+        """What is expected of the items that are left, once the run has begun; None if that is not known, or there are
+        none.
+        """
 
     async def _status(self) -> BatchStatus:
         return await read_status(self._shown.out)
@@ -147,10 +145,9 @@ class ShownRun(abc.ABC):
 
     async def _say_what_is_expected(self) -> None:
         """Say what the run will cost and how long it will take, once it has begun."""
-        with contextlib.suppress(LedgerError):  # the run reports it
-            left, done = await self._left()
-            if left and (words := expectation_words(self._expect(left, done))):
-                self._screen.note(f"expected: {words}")
+        expectation = await self._expected()
+        if expectation is not None and (words := expectation_words(expectation)):
+            self._screen.note(f"expected: {words}")
 
     async def _print_record(self, key: str) -> None:
         """Print the item's line of the manifest. A running task has none yet."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._batch.expectation import DoneItems, Expectation, expect_alike
+from foxapi_async._batch.expectation import Expectation, expect_alike
 from foxapi_async._batch.folder import IMAGES
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.record import BatchOutcome
@@ -84,11 +84,11 @@ class FollowCommand(ShownRun):
     async def _record_of(self, key: str) -> str | None:
         return self._batch.record(key)
 
-    async def _left(self) -> tuple[int | None, dict[str, DoneItems]]:
-        return await self._batch.left()
-
-    def _expect(self, left: int, done: dict[str, DoneItems]) -> Expectation:
+    async def _expected(self) -> Expectation | None:
         """The credits. The time depends on the workers."""
+        left, done = await self._batch.left()
+        if not left:
+            return None
         found = expect_alike(left, done, price=self._args.price, room=1, submits_per_second=None)
         return attrs.evolve(found, seconds=None)
 

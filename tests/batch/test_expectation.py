@@ -110,6 +110,13 @@ def test_items_of_unknown_models_are_like_the_done_ones():
     assert 70.0 == expect_alike(10, {}, price=7.0, room=10, submits_per_second=None).credits
 
 
+def test_a_missing_image_was_ordered():
+    """An item of two images that gave one cost as much as two."""
+    done = {GROK: items({**record(1, 10.0), "missing": 1})}
+
+    assert 50.0 == expected({GROK: Tally(10, 10)}, done).credits
+
+
 async def test_done_items_are_read_by_their_model(tmp_path, monkeypatch):
     """The model is that of the request, which the service may call otherwise; only so many items are read."""
     monkeypatch.setattr("foxapi_async._batch.expectation._MOST_READ", 3)

@@ -733,8 +733,20 @@ def test_a_run_says_what_it_will_cost_by_earlier_items(foxapi, service):
     assert [] == expected_in(foxapi("batch", name)[2])
 
 
+def test_a_run_and_a_check_expect_the_same(foxapi, service):
+    """The items that are left may make fewer images than the done ones, and be of another model."""
+    lines = [{**line, "num_outputs": 4 if n < 2 else 1} for n, line in enumerate(foxes(5))]
+    name = write("p.jsonl", *lines, {"id": "owl", "prompt": "an owl", "model": "other"})
+    words = ("batch", name, "--price", "7")
+    foxapi("batch", name, "--budget", "40")
+    told = "about 22 credits (from 8 earlier images)"
+
+    assert foxapi(*words, "--check")[1].endswith(f"in the next run: 4 submits, 4 images, {told}\n")
+    assert [told] == expected_in(foxapi(*words)[2])
+
+
 def test_a_run_of_another_file_says_nothing(foxapi, service):
-    """The ledger may have items of another file, so what is left is not known before the run."""
+    """It is read twice already, to check and to send it. A third time only to say this would take too long."""
     foxapi("batch", write("p.jsonl", *foxes(3)))
 
     assert [] == expected_in(foxapi("batch", write("q.jsonl", {"prompt": "an owl"}), "--price", "5")[2])

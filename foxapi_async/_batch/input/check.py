@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self
 
 import attrs
 
+from foxapi_async._batch.budget import Kind
 from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
@@ -37,10 +39,18 @@ class Count:
 
     models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
 
-    def add(self, request: GenerationRequest) -> None:
-        """Count a request."""
-        known = self.models.get(request.model, Tally())
-        self.models[request.model] = Tally(known.requests + 1, known.images + request.expected)
+    @classmethod
+    def of(cls, kinds: Mapping[Kind, int]) -> Self:
+        """The count of so many requests of each kind."""
+        count = cls()
+        for kind, number in kinds.items():
+            count.add(kind.model, kind.images, number)
+        return count
+
+    def add(self, model: str, images: int, number: int = 1) -> None:
+        """Count so many requests of a model, each for so many images."""
+        known = self.models.get(model, Tally())
+        self.models[model] = Tally(known.requests + number, known.images + number * images)
 
     @property
     def requests(self) -> int:
@@ -147,7 +157,7 @@ class _Checked:
                 if self._wrong <= _KEPT_WRONG:
                     self._problems.append(attrs.evolve(line, request=None, problems=problems))
             else:
-                self.count.add(request)
+                self.count.add(request.model, request.expected)
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))

@@ -7,7 +7,7 @@ import functools
 
 import attrs
 
-from foxapi_async._batch.input.check import Check, check
+from foxapi_async._batch.input.check import Check, Count, check
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import Numbering, fingerprint, id_conflict
@@ -23,9 +23,9 @@ VALIDATED = "validated"
 _FINISHED = "finished"
 
 
-async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
-    """How many items the file has, and whether it is that of the last run. It is validated first, unless the ledger
-    notes that it is valid.
+async def validated(file: InputFile, ledger: Ledger) -> tuple[int, Count | None]:
+    """How many items the file has, and the count of its requests. The file is validated first. If the ledger notes
+    that it is valid, it is not, and there is no count.
 
     The file is read once here. If it has the size of the validated file, only its checksum is read, else it
     is checked. A file with that size and other content is read twice.
@@ -42,7 +42,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
         await file.read_checksum()
         if known.startswith(f"{file.validation} "):
             warn_if_empty(file, count_in(known))
-            return count_in(known), True
+            return count_in(known), None
     with contextlib.closing(Numbering()) as numbering:
         found = await check(file, functools.partial(_compared, numbering, ledger))
     if not found.is_right:
@@ -54,7 +54,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, bool]:
         )
     warn_if_empty(file, found.good)
     await ledger.set_meta(VALIDATED, f"{file.validation} {size} {found.good}")
-    return found.good, False
+    return found.good, found.count
 
 
 def warn_if_empty(file: InputFile, count: int) -> None:
