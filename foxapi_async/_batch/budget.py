@@ -11,6 +11,7 @@ import enum
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import attrs
 
@@ -118,7 +119,7 @@ class Budget:
             return BudgetDecision.WAIT
         expected = self.expected_of(kind)
         spent = self._spent + self._unpriced * max(self._dearest, expected or 0.0) + self._held
-        if spent < self.limit if expected is None else self._allows(spent + expected):
+        if spent < self.limit if expected is None else self.allows(spent + expected):
             return BudgetDecision.GO
         return BudgetDecision.WAIT if self._under_way else BudgetDecision.REACHED
 
@@ -144,6 +145,16 @@ class Budget:
         self._prices[kind] = max(price, self._prices.get(kind, 0.0))
         self._image_prices[kind.model] = min(image, self._image_prices.get(kind.model, image))
         self._dearest = max(self._dearest, price)
+
+    def cost_of(self, requests: Mapping[Kind, int]) -> float | None:
+        """The expected credits of so many submits of each kind; None if one of them is unknown."""
+        costs = [(self.expected_of(kind), number) for kind, number in requests.items()]
+        known = [cost * number for cost, number in costs if cost is not None]
+        return math.fsum(known) if len(known) == len(costs) else None
+
+    def allows(self, total: float) -> bool:
+        """Whether so many credits in all are within the limit."""
+        return total <= self.limit * (1 + _EXACT)
 
     @property
     def stated(self) -> dict[Kind, float | None]:
@@ -189,13 +200,10 @@ class Budget:
     def _held(self) -> float:
         return math.fsum(count * (self.price_of(kind) or 0.0) for kind, count in self._under_way.items())
 
-    def _allows(self, total: float) -> bool:
-        return total <= self.limit * (1 + _EXACT)
-
     def _compare(self, kind: Kind, expected: float | None, stated: float) -> None:
         """Learn a stated price, which is part of the spent credits, and note if it is above what was expected."""
         is_given = kind not in self._prices and self._price is not None
         self.learn(kind, stated)
         is_above = expected is None or stated > expected * (1 + _EXACT)
-        if is_above and (is_given or not self._allows(self.spent + self._held)) and self.excess is None:
+        if is_above and (is_given or not self.allows(self.spent + self._held)) and self.excess is None:
             self.excess = Excess(kind, expected, stated, self.spent)

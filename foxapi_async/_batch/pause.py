@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 from foxapi_async import _errors
@@ -12,6 +13,7 @@ from foxapi_async._client.submission import Submission
 from foxapi_async._errors import FoxError
 from foxapi_async._hints import PYTHON_WORDS, Hint, with_hint
 from foxapi_async._ledger.entry import ItemState
+from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Reason
 from foxapi_async._wire.texts import counted
 
@@ -37,7 +39,8 @@ class Paused(str):
             have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
         what_happened: the text without the last advice, which depends on how the batch was started.
         hint: that advice; None if there is none.
-        least_budget: for a used budget, the credits that allow one more item; otherwise None.
+        least_budget: for a used budget, the budget that is expected to cover the rest, or one more item if the rest
+            or its prices are not known; otherwise None.
     """
 
     __slots__ = ("hint", "least_budget", "reason", "what_happened")
@@ -73,11 +76,11 @@ class Paused(str):
         if budget.ask(kind) is BudgetDecision.UNPRICED:
             why = f"the service does not report the price of {kind.model}, so the budget cannot be checked"
             return cls(why, "budget", Hint.GIVE_PRICE)
-        why = f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent"
         if price is None or spent >= limit:
             why = f"the budget of {limit:.10g} credits is used up: {spent:.10g} are spent"
-        least = spent + (price or 1.0)
-        return cls(f"{why}, and it needs {least:.10g}", "budget", None, least)
+        else:
+            why = f"the next item would pass the budget of {limit:.10g} credits: {spent:.10g} are spent, and it costs {price:.10g}"
+        return cls(why, "budget", None, spent + (price or 1.0))
 
     @classmethod
     def at_excess(cls, budget: Budget, excess: Excess) -> Self:
@@ -87,7 +90,30 @@ class Paused(str):
         spent = "" if math.isinf(limit) else f": {excess.spent:.10g} of the budget of {limit:.10g} are spent"
         cost = f"{counted(kind.images, 'image')} of {kind.model} cost {excess.credits:.10g} credits"
         least = budget.spent + excess.credits
-        return cls(f"{cost}{expected}{spent}", "budget", None, least if least > limit else None)
+        return cls(f"{cost}{expected}{spent}", "budget", None, None if budget.allows(least) else least)
+
+    def warn(self) -> None:
+        """Log what happened, because it ends nothing: a submit cost more than was expected."""
+        log.warning("%s", self.what_happened, extra=about("price_exceeded"))
+
+    def with_rest(self, budget: Budget, rest: Mapping[Kind, int] | None) -> Self:
+        """The pause at a budget with what the rest of the batch costs, if that is known, else one more item.
+
+        `rest` has the number of requests of each kind; None if it is not known.
+        """
+        if self.hint is not None:  # a price is not known, so no budget can be named
+            return self
+        why, least = self.what_happened, self.least_budget
+        cost = None if rest is None else budget.cost_of(rest)
+        if rest is None or cost is None:
+            more = None if least is None else f"a budget of {least:.10g} allows one more item"
+            return type(self)("; ".join(filter(None, (why, more))), "budget", None, least)
+        images = counted(sum(kind.images * number for kind, number in rest.items()), "image")
+        least = budget.spent + cost
+        least = None if budget.allows(least) else least
+        covers = "the budget" if least is None else f"a budget of {least:.10g}"
+        words = f"{why}; the rest ({images}) is expected to cost {cost:.10g} credits: {covers} covers it"
+        return type(self)(words, "budget", None, least)
 
 
 def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:

@@ -101,6 +101,21 @@ class WorkPlan:
         del state
         self._awaited -= item.task_id is not None
 
+    async def left(self) -> Counter[Kind] | None:
+        """How many requests of each kind are left to submit; None if that is not known.
+
+        So it is if the items can be read only once, or may have been sent before the ledger was lost.
+
+        Raises:
+            InvalidRequestError: the input cannot be read.
+            LedgerError: the ledger cannot be read.
+        """
+        given = self._given
+        is_repeatable = given.is_regular if isinstance(given, InputFile) else isinstance(given, list | tuple)
+        if not is_repeatable or self.mark_unproven is not None:
+            return None
+        return await left_in(given, self._ledger, self._again)
+
     async def unstarted(self) -> AsyncGenerator[WorkItem, None]:
         """The items to submit, and the items that cannot be submitted."""
         async with contextlib.aclosing(keyed_items(self._given)) as chunks:

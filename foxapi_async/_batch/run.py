@@ -16,7 +16,7 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.validation import is_finished, note_finished, validated, warn_if_empty
 from foxapi_async._batch.item import RunContext
 from foxapi_async._batch.pause import Paused
-from foxapi_async._batch.plan import BatchItems, WorkPlan, left_in
+from foxapi_async._batch.plan import BatchItems, WorkPlan
 from foxapi_async._batch.record import (
     BatchOutcome,
 )
@@ -211,19 +211,14 @@ class Run:
             self._plan.mark_unproven = folder.mark_unproven
         ended = await note_unanswered(context)
         self.tally.update((await ledger.totals()).counts)
-        if self._foresees:
-            self.left = await self._count_left(given, counted)
+        if self._foresees and self.expected is not None:
+            self.left = await self._count_left(counted)
         work.begin(self._plan, self._room, ended)
         return work
 
-    async def _count_left(self, given: BatchItems | InputFile, counted: Count | None) -> Count | None:
-        """What the run will submit; None if that is not known, or nothing could be expected of it.
-
-        `counted` is the content of a file that was just checked. It is not read once more only for this.
-        """
-        is_helpful = self._options.price is not None or self.experience.models
-        if self.expected is None or self._plan.mark_unproven is not None or not is_helpful:
-            return None
+    async def _count_left(self, counted: Count | None) -> Count | None:
+        """What the run will submit, if known. A file that was just `counted` is not read once more only for this."""
         if counted is None:
-            return Count.of(await left_in(given, self.ledger, self._options.again))
+            kinds = await self._plan.left()
+            return None if kinds is None else Count.of(kinds)
         return None if any(self.tally.values()) else counted

@@ -7,6 +7,7 @@ from.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import math
 from collections import Counter
@@ -31,12 +32,12 @@ from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
     FoxError,
     InsufficientQuotaError,
+    InvalidRequestError,
     LedgerError,
     NotFoundError,
     UncertainSubmitError,
 )
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
@@ -74,6 +75,15 @@ class WorkSource(Protocol):
         """
         ...
 
+    async def left(self) -> Counter[Kind] | None:
+        """How many requests of each kind are left to submit; None if that is not known.
+
+        Raises:
+            InvalidRequestError: the input cannot be read.
+            LedgerError: the ledger cannot be read.
+        """
+        ...
+
 
 @attrs.define(eq=False)
 class BatchWork:
@@ -107,6 +117,7 @@ class BatchWork:
     # The quota refusal of each model.
     _quotas: dict[str, FoxError] = attrs.field(factory=dict[str, FoxError], init=False)
     _has_noted_excess: bool = attrs.field(default=False, init=False)
+    _has_concluded: bool = attrs.field(default=False, init=False)
 
     def begin(self, source: WorkSource, room: int, ended: Iterable[BatchOutcome] = ()) -> None:
         """Begin to pull items, at most `room` of them started and not yet yielded. `ended` comes first."""
@@ -130,7 +141,9 @@ class BatchWork:
             self.pause("account", error)
         if (fault := await self._context.ledger.written()) is not None:
             self.pause("disk", fault)
-        self._resume_if_complete()
+        if self.paused is not None and self.paused.reason == "budget" and not self._has_concluded:
+            self._has_concluded = True  # the reader may ask again after the end
+            await self._conclude_at_budget(self.paused)
         return None
 
     async def _process(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
@@ -242,40 +255,38 @@ class BatchWork:
     def note_excess(self) -> None:
         """If a submit cost more than was expected, end early. Without a budget, or if it ends already, warn."""
         budget = self._context.budget
-        excess = budget.excess
-        if excess is None or self._has_noted_excess:
+        if budget.excess is None or self._has_noted_excess:
             return
         self._has_noted_excess = True
-        paused = Paused.at_excess(budget, excess)
-        if math.isinf(budget.limit) or not self._end_early(paused, None):
-            _warn_of_excess(paused)
+        paused = Paused.at_excess(budget, budget.excess)
+        if math.isinf(budget.limit) or not self._end_early(paused):
+            paused.warn()
 
-    def _resume_if_complete(self) -> None:
-        """If all items were sent before the work was ended for the budget, it was not ended early."""
-        is_complete = self._source.ended and not self.tally[ItemState.NEW]
-        if is_complete and self.paused is not None and self.paused.reason == "budget":
-            _warn_of_excess(self.paused)
-            self.paused = None
+    async def _conclude_at_budget(self, paused: Paused) -> None:
+        """Name what the rest needs. If there is none, because all items were sent before, nothing was ended early."""
+        rest = None
+        with contextlib.suppress(InvalidRequestError, LedgerError):  # it is not known
+            rest = await self._source.left()
+        is_complete = self._source.ended and not self.tally[ItemState.NEW] if rest is None else not rest
+        self.paused = None if is_complete else paused.with_rest(self._context.budget, rest)
+        if is_complete:
+            paused.warn()
 
     def stop_at_budget(self, kind: Kind, budget: Budget | None = None) -> None:
         """Pause, because the budget does not allow a submit of this kind. `budget` is that of all workers together."""
-        self._end_early(Paused.at_budget(budget or self._context.budget, kind), None)
+        self._end_early(Paused.at_budget(budget or self._context.budget, kind))
 
     def pause(self, reason: Reason, error: FoxError) -> None:
         """Pause, because of an error that concerns all items."""
         self._end_early(Paused.after(reason, error), error)
 
-    def _end_early(self, paused: Paused, error: FoxError | None) -> bool:
+    def _end_early(self, paused: Paused, error: FoxError | None = None) -> bool:
         """End, unless it ends already. The whole batch can be resumed. The reader gets the error at the end."""
         if self.paused is not None or self.pipeline.discarded.is_set():
             return False
         self.paused, self.error = paused, error
         self.pipeline.stop()
         return True
-
-
-def _warn_of_excess(paused: Paused) -> None:
-    log.warning("%s", paused.what_happened, extra=about("price_exceeded"))
 
 
 async def note_unanswered(context: RunContext) -> list[BatchOutcome]:

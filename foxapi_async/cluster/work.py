@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -155,6 +156,10 @@ class ClaimedItems:
             self._idle.set()
         if item.key is not None and state in {None, ItemState.NEW, ItemState.SUBMITTED, *PAID_TASK}:
             self._ledger.hand_back(item.key, ready=state is not None)
+
+    async def left(self) -> Counter[Kind] | None:
+        """See `WorkSource`. A worker knows only the items that it has claimed."""
+        return None
 
 
 async def _wait_for(event: asyncio.Event) -> None:

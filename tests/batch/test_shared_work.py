@@ -78,6 +78,9 @@ class OneKind:
         for outcome in ended:
             yield outcome
 
+    async def left(self):
+        return None
+
 
 async def test_the_budget_of_all_workers_ends_the_work(fox, tmp_path):
     """The words are about that budget, not about the one of this worker."""
@@ -86,4 +89,7 @@ async def test_the_budget_of_all_workers_ends_the_work(fox, tmp_path):
 
     assert None is await work.next()
     assert work.paused.reason == "budget"
-    assert "budget of 10 credits: 8 are spent" in work.paused
+    assert (
+        "budget of 10 credits: 8 are spent, and it costs 5; a budget of 13 allows one more item"
+        in work.paused
+    )

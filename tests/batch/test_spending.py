@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from helpers import fox_request, posts, session_at
 
-from foxapi_async import Batch
+from foxapi_async import Batch, RawRequest
 from foxapi_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.virtual
@@ -36,8 +36,7 @@ async def test_a_budget_is_never_passed(service, tmp_path):
     """
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=32, max_in_flight=50)
     assert (6, 6, 30) == (service.billed, len(outcomes), batch.spent)
-    assert "the next item would pass the budget of 32 credits: 30 are spent, and it needs 35" in batch.paused
-    assert 35 == batch.paused.least_budget
+    assert "the next item would pass the budget of 32 credits: 30 are spent, and it costs 5; " in batch.paused
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=40, price=5)
 
     assert (8, 2, 40) == (service.billed, len(outcomes), batch.spent)
@@ -90,6 +89,57 @@ async def test_prices_of_earlier_runs_are_known(service, tmp_path):
     assert "would pass the budget of 17 credits: 15 are spent" in batch.paused
 
 
+# What the rest needs.
+
+
+async def test_a_used_budget_names_what_covers_the_rest(service, tmp_path):
+    """A run with the named budget makes the rest, and no credit of it remains."""
+    requests = [*foxes(6), *foxes(2, num_outputs=2)]
+    batch, _ = await run(service, requests, tmp_path, budget=15)
+    assert batch.paused.endswith(
+        "; the rest (7 images) is expected to cost 35 credits: a budget of 50 covers it"
+    )
+    again, _ = await run(service, requests, tmp_path, budget=batch.paused.least_budget)
+
+    assert (50, None, 50) == (batch.paused.least_budget, again.paused, again.spent)
+
+
+@pytest.mark.parametrize("last", [fox_request("owl", num_outputs=2), RawRequest("other", "an owl")])
+async def test_what_is_not_known_of_the_rest_is_not_named(service, tmp_path, last):
+    """A generator is not read ahead, and the price of another model is not known. So only the next item is."""
+    requests = [*foxes(6), last]
+    given = iter(requests) if last.model != "other" else requests
+    batch, _ = await run(service, given, tmp_path, budget=15)
+
+    why = "the budget of 15 credits is used up: 15 are spent"
+    assert (f"{why}; a budget of 20 allows one more item", 20) == (batch.paused, batch.paused.least_budget)
+
+
+async def test_a_read_after_the_end_adds_nothing(service, tmp_path):
+    """What the rest needs is said once."""
+    batch = Batch(foxes(3), tmp_path, budget=5)
+    async with session_at(service) as fox:
+        outcomes = batch.run(fox)
+        assert 1 == len([outcome async for outcome in outcomes])
+        said = batch.paused
+        assert [] == [outcome async for outcome in outcomes]
+
+    assert said.endswith("a budget of 15 covers it")
+    assert said == batch.paused
+
+
+async def test_a_rest_that_cannot_be_read_is_not_named(service, tmp_path):
+    """The file has gone during the run."""
+    file = tmp_path / "p.txt"
+    file.write_text("a fox\nan owl\n")
+    batch = Batch.from_file(file, tmp_path / "out", budget=5)
+    async with session_at(service) as fox:
+        async for _ in batch.run(fox):
+            file.unlink()
+
+    assert batch.paused.endswith("5 are spent; a budget of 10 allows one more item")
+
+
 # Charges above the expectation.
 
 
@@ -101,6 +151,8 @@ async def test_a_price_of_the_caller_that_is_too_low_ends_the_run(service, tmp_p
     assert (
         "1 image of grok-imagine-image cost 5 credits, where 2 were expected: 5 of the budget" in batch.paused
     )
+    assert batch.paused.endswith(" credits: the budget covers it")
+    assert batch.paused.least_budget is None
     assert (service.billed, 5 * service.billed) == (len(outcomes), batch.spent)
     assert service.billed <= 8
     assert [] == caplog.records
@@ -126,12 +178,25 @@ async def test_a_price_that_is_too_low_without_a_budget_is_a_warning(service, tm
     assert "1 image of grok-imagine-image cost 5 credits, where 2 were expected" == caplog.messages[0]
 
 
+@pytest.mark.parametrize(
+    ("budget", "more"),
+    [(3, "; a budget of 10 allows one more item"), (1000, " of the budget of 1000 are spent")],
+)
+async def test_the_charge_of_a_generator_names_the_next_item(service, tmp_path, budget, more):
+    """Its rest is not known."""
+    batch, _ = await run(service, iter(foxes(20)), tmp_path, budget=budget, price=2, max_in_flight=1)
+
+    assert ("budget", 1) == (batch.paused.reason, service.billed)
+    assert batch.paused.endswith(more)
+
+
+@pytest.mark.parametrize("form", [list, iter])
 @pytest.mark.parametrize("budget", [3, 100])
 async def test_a_charge_above_the_expectation_of_the_last_item_is_a_warning(
-    service, tmp_path, caplog, budget
+    service, tmp_path, caplog, budget, form
 ):
     """There is nothing to stop, so the batch is complete. But it is said."""
-    batch, outcomes = await run(service, foxes(1), tmp_path, budget=budget, price=2)
+    batch, outcomes = await run(service, form(foxes(1)), tmp_path, budget=budget, price=2)
 
     assert (None, 1, ["price_exceeded"]) == (batch.paused, len(outcomes), events(caplog))
     assert f"where 2 were expected: 5 of the budget of {budget} are spent" in caplog.text

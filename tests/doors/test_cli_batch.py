@@ -311,14 +311,15 @@ def test_a_task_that_takes_too_long(foxapi, service):
 
 
 def test_a_budget_ends_a_batch_with_4(foxapi, service):
-    """The spending never exceeds the budget; the output has the command that continues."""
+    """The spending never exceeds the budget; the output has the command that makes the rest."""
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(9)), "--budget", "22")
 
     assert (4, 4) == (code, service.billed)
-    why = "the next item would pass the budget of 22 credits: 20 are spent, and it needs 25"
-    assert f"foxapi: stopped: {why}\n" in err
+    why = "the next item would pass the budget of 22 credits: 20 are spent, and it costs 5"
+    rest = "the rest (5 images) is expected to cost 25 credits: a budget of 45 covers it"
+    assert f"foxapi: stopped: {why}; {rest}\n" in err
     assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
-    assert err.endswith("foxapi: continue with a budget of that or more: foxapi batch p.jsonl --budget 25\n")
+    assert err.endswith("foxapi: continue with a budget of that or more: foxapi batch p.jsonl --budget 45\n")
 
 
 def test_a_budget_below_what_is_spent(foxapi, service):
@@ -328,7 +329,7 @@ def test_a_budget_below_what_is_spent(foxapi, service):
     code, _, err = foxapi("batch", name, "--budget=32", "--price", "5", "--max-in-flight", "2")
 
     assert (4, 8) == (code, service.billed)
-    assert "foxapi: stopped: the budget of 32 credits is used up: 40 are spent, and it needs 45\n" in err
+    assert "foxapi: stopped: the budget of 32 credits is used up: 40 are spent; the rest (1 image)" in err
     assert err.endswith(": foxapi batch p.jsonl --budget 45 --price 5 --max-in-flight 2\n")
 
 
