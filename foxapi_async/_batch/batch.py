@@ -108,6 +108,11 @@ class Batch:
         return 0.0 if self._run is None else self._run.budget.spent
 
     @property
+    def newly_spent(self) -> float:
+        """Credits that the submits of this run may have been billed. Those without a known price are not included."""
+        return 0.0 if self._run is None else self._run.budget.newly_spent
+
+    @property
     def paused(self) -> Paused | None:
         """Why the run ended early, and what to do; None if it did not. The whole batch can be resumed.
 

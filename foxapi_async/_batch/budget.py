@@ -82,6 +82,7 @@ class Budget:
         price: credits of one image, if the caller knows it; prices from the service replace it.
 
     Attributes:
+        newly_spent: credits of the submits of this run; those without a known price are not included.
         excess: the first submit that cost more than by the caller's price, or passed the limit because it cost
             more than was expected; None if there is none.
     """
@@ -90,6 +91,7 @@ class Budget:
     _spent: float = attrs.field(alias="spent", default=0.0, kw_only=True)
     _price: float | None = attrs.field(alias="price", default=None, kw_only=True)
     _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
+    newly_spent: float = attrs.field(default=0.0, init=False)
     excess: Excess | None = attrs.field(default=None, init=False)
     # What the service has stated: the highest price of each kind, and the lowest of an image of each model.
     _prices: dict[Kind, float] = attrs.field(factory=dict[Kind, float], init=False)
@@ -173,6 +175,7 @@ class Budget:
         self.release(kind)
         cost = self.price_of(kind) if stated is None else stated
         self._spent += cost or 0.0
+        self.newly_spent += cost or 0.0
         self._unpriced += cost is None
         if stated is not None:
             self._compare(kind, self.expected_of(kind), stated)
@@ -180,11 +183,19 @@ class Budget:
             self._unpriced_kinds.add(kind)
         return cost
 
-    def correct(self, kind: Kind | None, cost: float | None, final: float | None) -> None:
-        """Note that a settled submit cost `final` credits in the end, instead of `cost`. Its kind may be unknown."""
+    def correct(self, kind: Kind | None, cost: float | None, final: float | None, *, is_new: bool) -> None:
+        """Note that a settled submit cost `final` credits in the end, instead of `cost`.
+
+        Args:
+            kind: its kind, if known.
+            cost: the credits that it counted with, if known.
+            final: the credits that it cost in the end, if known.
+            is_new: whether it was sent in this run.
+        """
         if final is None or final == cost:
             return
         self._spent += final - (cost or 0.0)
+        self.newly_spent += (final - (cost or 0.0)) * is_new
         self._unpriced -= cost is None
         if kind is not None and final > (cost or 0.0):
             self._compare(kind, cost, final)

@@ -233,7 +233,8 @@ class ItemRun:
         if price is None:
             price = self._price
         elif self._is_counted:
-            self._context.budget.correct(self.item.kind, self._price, price)
+            is_new = self.submission is not None
+            self._context.budget.correct(self.item.kind, self._price, price, is_new=is_new)
         record = closing_record(
             self.item,
             state,
@@ -297,7 +298,7 @@ class ItemRun:
         stated = credits_of(reply.usage)
         self._settle(stated)
         if stated is not None:  # it may have been settled without its price, when its caller went away
-            self._context.budget.correct(self._kind, self._price, stated)
+            self._context.budget.correct(self._kind, self._price, stated, is_new=True)
             self._price = stated
         self.kept = self._context.ledger.submitted(self._key, reply.id, self._price)
 

@@ -6,6 +6,7 @@ import abc
 import asyncio
 import contextlib
 import json
+import math
 import shlex
 from argparse import Namespace
 from collections import Counter
@@ -49,6 +50,11 @@ class ShownBatch(MeasuredBatch, Protocol):
     """A batch of which a command shows the run."""
 
     out: Path
+
+    @property
+    def newly_spent(self) -> float:
+        """Credits that this run may have been billed."""
+        ...
 
     @property
     def paused(self) -> Paused | None:
@@ -249,7 +255,10 @@ class ShownRun(abc.ABC):
 
     def _state_words(self, status: BatchStatus) -> str:
         wrong = f", {counted(self._wrong, 'wrong line')}" if self._wrong else ""
-        return "; ".join(filter(None, [status.states + wrong, status.cost]))
+        cost, new = status.cost, self._shown.newly_spent
+        if cost is not None and not math.isclose(new, status.spent):
+            cost = f"{cost} in all, {grouped(new)} in this run"
+        return "; ".join(filter(None, [status.states + wrong, cost]))
 
     def _show_uncertain(self, status: BatchStatus) -> None:
         if status.unclear:

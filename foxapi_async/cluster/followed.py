@@ -115,6 +115,7 @@ class FollowedBatch:
         self._budget, self._price = budget, price
         self._again = {"retry_failed": retry_failed, "resubmit_uncertain": resubmit_uncertain}
         self._status: ClusterStatus | None = None
+        self._spent_before = 0.0
         self._identity = ""
         self._left_at_begin: tuple[int | None, dict[str, DoneItems]] = None, {}
         self._begun = asyncio.Event()
@@ -130,6 +131,11 @@ class FollowedBatch:
     def spent(self) -> float:
         """Credits that may have been billed."""
         return 0.0 if self._status is None else self._status.spent
+
+    @property
+    def newly_spent(self) -> float:
+        """Credits that may have been billed since `run` began."""
+        return max(0.0, self.spent - self._spent_before)
 
     @property
     def state(self) -> str | None:
@@ -190,6 +196,7 @@ class FollowedBatch:
         finally:
             await connection.close()
         self.batch_id = batch
+        self._spent_before = (await self._cluster.status(batch)).spent
         await self._enqueue(folder, batch)
         await self._refresh()
         counts = self.tally

@@ -183,9 +183,18 @@ def test_the_final_cost_replaces_the_first(cost, final, spent):
     """What the service says that a task used counts instead of what it reserved, and of an unknown cost."""
     budget = Budget()
     settled(budget, FOX, cost)
-    budget.correct(FOX, cost, final)
+    budget.correct(FOX, cost, final, is_new=True)
 
-    assert spent == budget.spent
+    assert (spent, spent) == (budget.spent, budget.newly_spent)
+
+
+def test_the_final_cost_of_an_earlier_run():
+    """It changes what was spent in all, and not what this run has spent."""
+    budget = Budget(spent=10)
+    settled(budget, FOX, 5)
+    budget.correct(FOX, 10, 8, is_new=False)
+
+    assert (13, 5) == (budget.spent, budget.newly_spent)
 
 
 # Charges above the expectation.
@@ -239,7 +248,7 @@ def test_a_final_cost_above_the_price_of_the_caller(kind, excess):
     """A service may state it only at the end. Of an item of an earlier run the kind may be unknown."""
     budget = Budget(100, price=5)
     assert 5 == settled(budget, FOX, None)
-    budget.correct(kind, 5, 8)
+    budget.correct(kind, 5, 8, is_new=True)
 
     assert (8, excess) == (budget.spent, budget.excess)
 

@@ -89,6 +89,17 @@ async def test_prices_of_earlier_runs_are_known(service, tmp_path):
     assert "would pass the budget of 17 credits: 15 are spent" in batch.paused
 
 
+async def test_what_a_run_spent(service, tmp_path):
+    """A run that continues has its own sum. One that finds everything done has spent nothing."""
+    spent = []
+    for budget in (10, 25, None):
+        batch, _ = await run(service, foxes(5), tmp_path, budget=budget)
+        spent.append((batch.newly_spent, batch.spent))
+
+    assert [(10, 10), (15, 25), (0, 25)] == spent
+    assert 0 == Batch([], tmp_path).newly_spent
+
+
 # What the rest needs.
 
 

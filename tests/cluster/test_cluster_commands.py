@@ -224,7 +224,7 @@ def test_the_same_command_again_does_nothing(place):
 
     assert (0, 3) == (code, place.service.billed)
     assert 3 == len(place.manifest())
-    assert "3 done; 15 credits" in err
+    assert "3 done; 15 credits in all, 0 in this run, in " in err
 
 
 def test_a_longer_input_adds_its_new_items(place):
@@ -292,7 +292,10 @@ def test_the_budget_is_that_of_the_batch(place):
     code, _, err = place.run("batch", place.write(5), "--dsn", "--budget", "12", "--price", "5")
 
     assert (4, 2) == (code, place.service.billed)
-    assert "the next item would pass the budget of 12 credits" in err
+    assert (
+        "the next item would pass the budget of 12 credits: 10 are spent, and it costs 5; a budget of 15 allows"
+        in err
+    )
     assert "a budget of that or more: foxapi batch p.jsonl --dsn --budget 15 --price 5\n" in err
 
 
@@ -308,13 +311,14 @@ def test_the_budget_of_an_earlier_command_counts(place):
 
 
 def test_a_larger_budget_continues(place):
-    """The same command with a larger budget sends the rest."""
+    """The same command with a larger budget sends the rest, and shows its own credits."""
     place.start("worker", "--out", "shared")
     words = ("batch", place.write(4), "--dsn", "--price", "5", "--budget")
     place.run(*words, "12")
-    code, _, _ = place.run(*words, "20")
+    code, _, err = place.run(*words, "20")
 
     assert (0, 4) == (code, place.service.billed)
+    assert "4 done; 20 credits in all, 10 in this run, in " in err
 
 
 def test_a_refused_key_pauses_the_batch(make_place):

@@ -89,13 +89,21 @@ def test_a_batch_is_made(foxapi):
 
 
 def test_the_same_command_again_does_nothing(foxapi, service):
-    """Finished items are not sent again, and the summary covers all runs."""
+    """Finished items are not sent again. The summary covers all runs, and says that this one cost nothing."""
     words = ("batch", write("p.jsonl", *foxes(3)))
     foxapi(*words)
     code, _, err = foxapi(*words)
 
     assert (0, 3) == (code, service.billed)
-    assert "3 done; 15 credits" in err
+    assert re.search(r"foxapi: 3 done; 15 credits in all, 0 in this run, in \d s\n", err)
+
+
+def test_a_run_that_continues_shows_its_own_credits(foxapi, service):
+    """Its summary has what it spent, and what was spent in all."""
+    name = write("p.jsonl", *foxes(3))
+    foxapi("batch", name, "--budget", "10")
+
+    assert "3 done; 15 credits in all, 5 in this run, in " in foxapi("batch", name)[2]
 
 
 def test_finished_items_as_json(foxapi, service):

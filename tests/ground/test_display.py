@@ -235,7 +235,7 @@ async def test_dir_of_a_batch(tmp_path):
         run = batch.run(fox)
         outcomes = [outcome async for outcome in run]
 
-    assert offers(batch) == {"expected", "from_file", "out", "paused", "run", "spent", "tally"}
+    assert offers(batch) == {"expected", "from_file", "newly_spent", "out", "paused", "run", "spent", "tally"}
     assert offers(run) == {"aclose"}
     assert offers(outcomes[0]) == {"error", "files", "index", "key", "request", "result", "task_id"}
     assert offers(outcomes[0].files[0]) == {"bytes", "path", "sha256"}
