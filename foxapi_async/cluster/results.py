@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async.cluster.database import Database
+from foxapi_async.cluster.database import Database, errors_of
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
@@ -73,34 +73,40 @@ async def ends(database: Database, batch: str, after: str | None) -> AsyncGenera
     place = _place_of(after)
     connection = await database.connect()
     try:
-        waits = 0
-        until = None
-        while True:
-            # Asked first: what ends or becomes visible between the questions is found by the last one.
-            if until is None and await _is_over(connection, batch):
-                until = await _next_transaction(connection)
-            is_last = until is not None and await _is_visible(connection, until)
-            cursor = await connection.execute(_ENDS, {"batch": batch, "ended": place[0], "number": place[1]})
-            rows = await cursor.fetchall()
-            for ended, number, key, state, task_id, price, record in rows:
-                place = ended, number
-                yield ItemEnd(
-                    key=key,
-                    state=state,
-                    task_id=task_id,
-                    credits=price,
-                    record=json.loads(record or "{}"),
-                    cursor=f"{ended}-{number}",
-                )
-            if rows:
-                waits = 0
-                continue
-            if is_last:
-                return
-            await asyncio.sleep(POLL_SECONDS[min(waits, len(POLL_SECONDS) - 1)])
-            waits += 1
+        async with errors_of(database):
+            async for end in _ends(connection, batch, place):
+                yield end
     finally:
         await connection.close()
+
+
+async def _ends(connection: Connection, batch: str, place: tuple[str, int]) -> AsyncGenerator[ItemEnd, None]:
+    waits = 0
+    until = None
+    while True:
+        # Asked first: what ends or becomes visible between the questions is found by the last one.
+        if until is None and await _is_over(connection, batch):
+            until = await _next_transaction(connection)
+        is_last = until is not None and await _is_visible(connection, until)
+        cursor = await connection.execute(_ENDS, {"batch": batch, "ended": place[0], "number": place[1]})
+        rows = await cursor.fetchall()
+        for ended, number, key, state, task_id, price, record in rows:
+            place = ended, number
+            yield ItemEnd(
+                key=key,
+                state=state,
+                task_id=task_id,
+                credits=price,
+                record=json.loads(record or "{}"),
+                cursor=f"{ended}-{number}",
+            )
+        if rows:
+            waits = 0
+            continue
+        if is_last:
+            return
+        await asyncio.sleep(POLL_SECONDS[min(waits, len(POLL_SECONDS) - 1)])
+        waits += 1
 
 
 def _place_of(cursor: str | None) -> tuple[str, int]:

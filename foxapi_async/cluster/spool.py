@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ class SpooledId:
     key: str
     task_id: str
     price: float | None = None
+
+
+def spool_path(folder: Path, worker: int) -> Path:
+    """The file of a worker that begins. Workers of other databases may have the same number and the same folder."""
+    return folder / f"unwritten-{worker}-{secrets.token_hex(4)}.jsonl"
 
 
 @attrs.define

@@ -37,7 +37,7 @@ from foxapi_async.cluster.queue import make_queue, summon
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
 from foxapi_async.cluster.shared_holds import account_of, hold_of_others, note_hold
 from foxapi_async.cluster.shared_rate import LeasedRate
-from foxapi_async.cluster.spool import Spool, SpooledId
+from foxapi_async.cluster.spool import Spool, SpooledId, spool_path
 from foxapi_async.cluster.work import WorkerBatch
 from foxapi_async.models import GenerationRequest
 
@@ -166,7 +166,7 @@ class Worker:
             self._database,
             extra=about("worker_started"),
         )
-        spool = Spool(options.out / f"unwritten-{self.number}.jsonl")
+        spool = Spool(spool_path(options.out, self.number))
         self._writer = RowWriter(
             self._database, known, spool, self._stop_on, self._held_ids, idle=idle_seconds(options.lease)
         )

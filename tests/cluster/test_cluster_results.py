@@ -8,8 +8,9 @@ import uuid
 
 import pytest
 from cluster_parts import LateStep, made_batch, opened_ledger, run
+from cut_proxy import CutProxy
 
-from foxapi_async import InvalidRequestError
+from foxapi_async import InvalidRequestError, LedgerError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
@@ -179,3 +180,19 @@ async def test_a_reader_that_stops_early_leaves_no_connection(database, batch):
     count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
 
     assert [(0,)] == await run(database, count, f"%{batch}%")
+
+
+async def test_a_reader_that_loses_the_database_continues_after_its_cursor(database, batch, shared_dsn):
+    """The error is ours. What it has read does not come again."""
+    for key in "ab":
+        await run(database, END, batch, key)
+    async with CutProxy(shared_dsn) as proxy:
+        results = Cluster(Database.at(proxy.dsn)).results(batch)
+        first = await anext(results)
+        await anext(results)
+        proxy.cut()
+        with pytest.raises(LedgerError, match="cannot be used"):
+            await anext(results)
+    await run(database, END, batch, "c")
+
+    assert ["b", "c"] == [end.key async for end in Cluster(database).results(batch, after=first.cursor)]

@@ -13,7 +13,7 @@ from cut_proxy import CutProxy
 from helpers import fox_request, posts, session_at
 from workers import until
 
-from foxapi_async import LedgerError
+from foxapi_async import ConfigurationError, LedgerError
 from foxapi_async.cluster import group_commit
 from foxapi_async.cluster import worker as worker_module
 from foxapi_async.cluster.cluster import Cluster
@@ -300,3 +300,42 @@ async def test_items_of_a_lost_worker_go_to_a_busy_one(cluster, database, tmp_pa
             "task_id = NULL FROM lost WHERE number = (SELECT min(number) FROM item)",
         )
         await until(lambda: len(service.tasks) == 3)
+
+
+async def test_a_partitioned_worker_loses_no_id(cluster, database, proxy, tmp_path):
+    """Its submits become uncertain. Its answers come meanwhile, and the ids are stored when it is back."""
+    faults = [Fault.slow("submit", seconds=2, times=None)]
+    async with Emulator(seconds=600, faults=faults) as slow:
+        with pytest.raises(LedgerError, match="was replaced"):
+            async with working(Database.at(proxy.dsn), slow, tmp_path / "1", lease=1) as first:
+                await cluster.submit(foxes(5), batch_id="b")
+                await until(lambda: len(posts(slow)) == 5)
+                proxy.refuse()
+                proxy.cut()
+                async with working(database, slow, tmp_path / "2", lease=1):
+
+                    async def is_uncertain():
+                        return {"uncertain": 5} == await counts(cluster)
+
+                    await until(is_uncertain)
+                    await until(lambda: list((tmp_path / "1").glob("unwritten-*")))
+                    await proxy.accept()
+                    await until(first._stopping.is_set)
+
+    ids = {task_id for (task_id,) in await run(database, "SELECT task_id FROM item")}
+    assert {"submitted": 5} == await counts(cluster)
+    assert set(slow.tasks) == ids
+    assert [] == list((tmp_path / "1").glob("unwritten-*"))
+
+
+async def test_a_worker_that_is_too_old_leaves(cluster, database, emulator, tmp_path):
+    """The tables have a newer version. It claims nothing, and others may continue with its tasks at once."""
+    with pytest.raises(ConfigurationError, match="start it with the new version"):
+        async with working(database, emulator, tmp_path) as worker:
+            await run(database, "UPDATE meta SET value = '99' WHERE name = 'version'")
+            await run(database, "INSERT INTO batch (id) VALUES ('b')")
+            await run(database, "INSERT INTO item (batch_id, key, fingerprint) VALUES ('b', 'a', 'fox')")
+            await until(worker._stopping.is_set)
+
+    assert [("left",)] == await run(database, "SELECT state FROM worker")
+    assert [] == posts(emulator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from cluster_parts import claimed, entry_of, made_batch, opened_ledger, run
 from cut_proxy import CutProxy
 
 from foxapi_async import InvalidRequestError, LedgerError
+from foxapi_async._http.exchange import Exchange, ExchangeFailed
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
@@ -105,6 +107,42 @@ async def test_of_two_workers_one_records_a_submit(database, batch, tmp_path):
 
     assert [type(None), LedgerError] == sorted(
         map(type, outcomes), key=lambda kind: kind.__name__ != "NoneType"
+    )
+
+
+async def test_a_submit_that_is_given_up_before_its_record_is_not_recorded(database, batch, proxy, tmp_path):
+    """Its caller has gone while the transaction waited, so the item is new, and free for others."""
+    async with opened_ledger(database, tmp_path, batch, through=Database.at(proxy.dsn)) as ledger:
+        await claimed(database, ledger)
+        proxy.stall()
+        waiting = ledger.totals()
+        first = asyncio.create_task(waiting)
+        await asyncio.sleep(0.05)
+        submit = asyncio.create_task(ledger.submitting("a", "fox", "key"))
+        await asyncio.sleep(0.05)
+        submit.cancel()
+        proxy.flow()
+        await first
+        await ledger.totals()
+
+    assert [("new", "")] == await run(
+        database, "SELECT state, idempotency_key FROM item WHERE batch_id = %s AND key = 'a'", batch
+    )
+
+
+async def test_a_submit_that_is_given_up_during_its_record_is_undone(database, batch, proxy, tmp_path):
+    """Its transaction had begun. Nothing was sent, so the item is new, and free for others."""
+    async with opened_ledger(database, tmp_path, batch, through=Database.at(proxy.dsn)) as ledger:
+        await claimed(database, ledger)
+        proxy.stall()
+        submit = asyncio.create_task(ledger.submitting("a", "fox", "key"))
+        await asyncio.sleep(0.1)
+        submit.cancel()
+        proxy.flow()
+        await ledger.written()
+
+    assert [("new", None)] == await run(
+        database, "SELECT state, owner FROM item WHERE batch_id = %s AND key = 'a'", batch
     )
 
 
@@ -377,3 +415,16 @@ def test_a_lease_that_was_ended_is_not_renewed():
     lease.renew(boot_time())
 
     assert not lease.is_valid()
+
+
+@pytest.mark.parametrize("may_send", [True, False])
+async def test_the_lease_is_asked_at_the_hand_over(may_send):
+    """A request whose lease has ended meanwhile does not leave."""
+    lease = Lease(10 if may_send else 0)
+    lease.renew(boot_time())
+    exchange = Exchange(1.0, 1.0, lease.is_valid)
+    refusal = contextlib.nullcontext() if may_send else pytest.raises(ExchangeFailed, match="permission")
+    with refusal:
+        exchange.hand_over()
+
+    assert may_send is exchange.sent

@@ -24,7 +24,7 @@ from foxapi_async.cluster import group_commit
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.migration import migrate
-from foxapi_async.cluster.spool import Spool, SpooledId, read_spool
+from foxapi_async.cluster.spool import Spool, SpooledId, read_spool, spool_path
 from foxapi_async.cluster.statements import keep_ids
 
 KEYS = ["a", "b", "c"]
@@ -333,3 +333,11 @@ async def test_without_space_submits_are_refused_and_ids_are_kept(small, tmp_pat
         assert all("is full" in str(outcome) for outcome in outcomes)
         assert KEYS == kept
         assert {key: f"task of {key}" for key in KEYS} == await task_ids(database, "b")
+
+
+async def test_workers_of_two_databases_have_files_of_their_own(database, tmp_path):
+    """They have the same number and the same folder."""
+    names = {spool_path(tmp_path, 1) for _ in range(2)}
+
+    assert 2 == len(names)
+    assert {tmp_path} == {name.parent for name in names}
