@@ -215,12 +215,12 @@ async def closed_on_error(connection: Connection) -> AsyncGenerator[None]:
 @contextlib.asynccontextmanager
 async def errors_of(database: Database) -> AsyncGenerator[None]:
     """Turn errors of the database into ours."""
-    import procrastinate  # noqa: PLC0415 - of an extra
     import psycopg  # noqa: PLC0415 - of an extra
+    from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above
 
     try:
         yield
-    except (psycopg.Error, procrastinate.exceptions.ConnectorException) as error:
+    except (psycopg.Error, ConnectorException) as error:
         problem = first_line(error)
     else:
         return

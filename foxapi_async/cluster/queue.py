@@ -41,6 +41,7 @@ def make_queue(
         sweep: returns the batches with items that have no worker.
     """
     import procrastinate  # noqa: PLC0415 - of an extra
+    from procrastinate.jobs import Status  # noqa: PLC0415 - of an extra
 
     connector = procrastinate.PsycopgConnector(
         conninfo="", kwargs=database.settings(), min_size=1, max_size=4, timeout=30
@@ -60,7 +61,7 @@ def make_queue(
         async def look(timestamp: int) -> None:  # noqa: ARG001 - the moment for which it was planned
             for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED_SECONDS):
                 await queue.job_manager.finish_job_by_id_async(
-                    job_id=job.id or 0, status=procrastinate.jobs.Status.FAILED, delete_job=True
+                    job_id=job.id or 0, status=Status.FAILED, delete_job=True
                 )
             await summon(queue, await run())
 

@@ -88,7 +88,9 @@ async def _ends(connection: Connection, batch: str, place: tuple[str, int]) -> A
         if until is None and await _is_over(connection, batch):
             until = await _next_transaction(connection)
         is_last = until is not None and await _is_visible(connection, until)
-        cursor = await connection.execute(_ENDS, {"batch": batch, "ended": place[0], "number": place[1]})
+        cursor = await connection.execute(
+            _ENDS.encode(), {"batch": batch, "ended": place[0], "number": place[1]}
+        )
         rows = await cursor.fetchall()
         for ended, number, key, state, task_id, price, record in rows:
             place = ended, number

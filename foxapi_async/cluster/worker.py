@@ -415,7 +415,7 @@ class Worker:
 
 def _away() -> tuple[type[Exception], ...]:
     """The errors of a database that cannot be reached."""
-    import procrastinate  # noqa: PLC0415 - of an extra
     import psycopg  # noqa: PLC0415 - of an extra
+    from procrastinate.exceptions import ProcrastinateException  # noqa: PLC0415 - as above
 
-    return psycopg.Error, procrastinate.exceptions.ProcrastinateException, LedgerError, OSError, TimeoutError
+    return psycopg.Error, ProcrastinateException, LedgerError, OSError, TimeoutError
