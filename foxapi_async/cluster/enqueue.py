@@ -199,7 +199,7 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
     files: dict[str, str] = {}
     async with connection.transaction(), connection.cursor() as cursor:
         await cursor.execute(_IMPORTED)
-        async for chunk in _in_chunks(ledger.entries()):
+        async for chunk in in_chunks(ledger.entries()):
             priced += sum(entry.price or 0.0 for entry in chunk)
             rows = [_imported_row(entry, await _stored_files(connection, entry, files)) for entry in chunk]
             async with cursor.copy("COPY imported FROM STDIN") as copy:
@@ -212,7 +212,8 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
     return added
 
 
-async def _in_chunks(entries: AsyncGenerator[LedgerEntry, None]) -> AsyncGenerator[list[LedgerEntry], None]:
+async def in_chunks(entries: AsyncGenerator[LedgerEntry, None]) -> AsyncGenerator[list[LedgerEntry], None]:
+    """The entries in larger groups: one COPY, or one statement, for each."""
     chunk: list[LedgerEntry] = []
     async with contextlib.aclosing(entries):
         async for entry in entries:

@@ -30,6 +30,7 @@ from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.cluster.cluster import Cluster, ClusterStatus
 from foxapi_async.cluster.database import Database, check_version, first_line, identity_of
 from foxapi_async.cluster.moving import connect_folder
+from foxapi_async.cluster.older_state import bring_back, is_older
 from foxapi_async.cluster.results import ItemEnd, ends
 
 if TYPE_CHECKING:
@@ -193,10 +194,15 @@ class FollowedBatch:
                 price=self._price,
                 other_origin=self._other_origin,
             )
+            if await is_older(connection, self._identity, await folder.ledger.meta(_CURSOR)):
+                await bring_back(connection, batch, folder)
+                for name in (_CURSOR, _ENQUEUED):
+                    await folder.ledger.set_meta(name, "")
         finally:
             await connection.close()
         self.batch_id = batch
-        self._spent_before = (await self._cluster.status(batch)).spent
+        self._status = await self._cluster.status(batch)
+        self._spent_before = self._status.spent
         await self._enqueue(folder, batch)
         await self._refresh()
         counts = self.tally
@@ -222,7 +228,9 @@ class FollowedBatch:
         """Submit the file, unless the database is known to have all of it."""
         file, ledger = self._file, folder.ledger
         mark = f"{self._identity} {file.validation}"
-        is_there = file.validation is not None and await ledger.meta(_ENQUEUED) == mark
+        # A restored copy of the database may lack the last items.
+        is_whole = self.expected is not None and sum(self.tally.values()) >= self.expected
+        is_there = file.validation is not None and is_whole and await ledger.meta(_ENQUEUED) == mark
         enqueued = await self._cluster.submit(
             [] if is_there else file, batch_id=batch, budget=self._budget, price=self._price, **self._again
         )

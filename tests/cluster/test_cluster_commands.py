@@ -680,6 +680,64 @@ def test_a_lost_batch_is_refused(followed):
     assert "an older copy" in err
 
 
+@pytest.fixture
+def older(followed):
+    """The database of a followed batch has an older state again: one item is missing, and two have no task."""
+    identity = followed.meta("cluster_cursor").partition(" ")[0]
+    followed.ask("DELETE FROM item WHERE key = 'fox-2'")
+    followed.ask("UPDATE item SET state = 'new', ready = true, task_id = NULL, ended = NULL, record = NULL")
+    followed.ask("DELETE FROM tally")
+    followed.ask("INSERT INTO tally SELECT batch_id, 0, state, count(*), sum(cost) FROM item GROUP BY 1, 3")
+
+    def read_until(cursor):
+        path = followed.folder / "out" / "ledger.sqlite"
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'cluster_cursor'", (cursor,))
+        return followed
+
+    return identity, read_until
+
+
+@pytest.mark.parametrize("cursor", ["{identity} 999999999999-1", "other/00000001 5-1"])
+def test_an_older_state_of_the_database_bills_nothing_again(older, cursor):
+    """The folder has read ends that this server has not had yet, or those of another one: their tasks are written."""
+    identity, read_until = older
+    place = read_until(cursor.format(identity=identity))
+    code, _, err = place.run("batch", "p.jsonl", "--dsn")
+
+    assert (0, 3) == (code, place.service.billed), err
+    assert "has an older state of batch out than out" in err
+    assert [("done", 3)] == place.ask("SELECT state, count(*) FROM item GROUP BY state")
+
+
+def test_an_uncertain_item_stays_so_in_an_older_state(older):
+    """It may have been billed, although the database takes it for new."""
+    identity, read_until = older
+    place = read_until(f"{identity} 999999999999-1")
+    with closing(sqlite3.connect(place.folder / "out/ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE item SET state = 'uncertain', task_id = NULL WHERE key = 'fox-0'")
+    code, _, _ = place.run("batch", "p.jsonl", "--dsn")
+
+    assert (1, 3) == (code, place.service.billed)
+    assert [("fox-0",)] == place.ask("SELECT key FROM item WHERE state = 'uncertain'")
+
+
+def test_items_that_a_copy_lacks_are_put_in_again(place):
+    """The folder has noted that its file is there, but has read no ends yet."""
+    command = place.start("batch", place.write(3), "--dsn")
+    wait_for(
+        lambda: place.ask("SELECT 1 FROM batch WHERE sealed") and place.meta("cluster_enqueued"), command
+    )
+    command.signal(signal.SIGINT)
+    end_of(command)
+    place.ask("DELETE FROM item WHERE key = 'fox-2'")
+    place.ask("UPDATE tally SET items = 2")
+    place.start("worker", "--out", "shared")
+
+    assert 0 == place.run("batch", "p.jsonl", "--dsn")[0]
+    assert 3 == place.service.billed
+
+
 def test_batch_needs_dsn(place):
     """--batch alone is a mistake."""
     code, _, err = place.run("batch", place.write(1), "--batch", "foxes")
