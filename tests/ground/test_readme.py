@@ -20,7 +20,13 @@ from foxapi_async.cli._parser import build_parser
 
 APPS = {path.name: path.read_text() for path in (ROOT / "tests/apps").glob("*.py")}
 IS_TEST = re.compile(r"^(async )?def test_", re.MULTILINE)
-SCRIPTS = [(name, text) for name, text in SNIPPETS if text not in APPS.values() and not IS_TEST.search(text)]
+# Pages whose examples need more than the emulator, and what runs them.
+RUN_ELSEWHERE = {"cluster.md": "tests/cluster/test_cluster_docs.py"}
+SCRIPTS = [
+    (name, text)
+    for name, text in SNIPPETS
+    if name not in RUN_ELSEWHERE and text not in APPS.values() and not IS_TEST.search(text)
+]
 TESTS = [(name, text) for name, text in SNIPPETS if IS_TEST.search(text)]
 (SETTINGS,) = [text for name, kind, text in BLOCKS if (name, kind) == ("testing.md", "toml")]
 COMMANDS = [
@@ -85,6 +91,13 @@ def test_a_script_runs(page, script, foxapi_emulator, tmp_path):
 
     assert 0 == done.returncode, done.stderr
     assert done.stdout or list((tmp_path / "out").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(("page", "test"), RUN_ELSEWHERE.items())
+def test_the_examples_of_a_page_are_run_elsewhere(page, test):
+    """The page is there, and the test that runs its examples names it."""
+    assert page in PAGES
+    assert f'"{page}"' in (ROOT / test).read_text()
 
 
 @pytest.mark.parametrize("name", ["readme_app.py", "small_app.py", "aiohttp_app.py", "prometheus_hook.py"])
@@ -178,7 +191,7 @@ def test_an_install_line_has_only_extras_that_exist():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "README.zh.md", "batches.md", "fastapi.md", "notebook.md", "page.md"]
+    "page", ["README.md", "README.zh.md", "batches.md", "cluster.md", "fastapi.md", "notebook.md", "page.md"]
 )
 def test_a_page_says_what_to_install(page):
     """A newcomer may begin with any of these pages."""
