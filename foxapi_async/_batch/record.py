@@ -89,11 +89,8 @@ class WorkItem:
         """The fields of its request, as the records show them; None if they are not known."""
         entry = self.entry
         recorded = entry and (entry.opening or entry.record)
-        if recorded or self.request is None:
-            fields: Mapping[str, Any] | None = json.loads(recorded or "{}").get("request")
-            if fields is not None or self.request is None:
-                return fields
-        return self.request.to_dict()
+        fields: Mapping[str, Any] | None = json.loads(recorded).get("request") if recorded else None
+        return self.request.to_dict() if fields is None and self.request is not None else fields
 
     @property
     def idempotency_key(self) -> str | None:
