@@ -183,7 +183,7 @@ async def version_of(connection: Connection) -> int:
         return int(row[0]) if row else 0
     raise ConfigurationError(
         f"the database refuses: {problem}. A worker needs USAGE on the schema {SCHEMA}, and SELECT, INSERT, UPDATE "
-        "and DELETE on its tables"
+        "and DELETE on its tables, and USAGE on its sequences"
     )
 
 

@@ -149,10 +149,13 @@ class RowWriter:
         self._closing = True
         self._wake.set()
         if self._task is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(CLOSING_SECONDS, self._give_up.set)
-            await self._task
-            timer.cancel()
+            _, late = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
+            self._give_up.set()
+            if late:  # it ends after this try, unless the database is silent
+                _, late = await asyncio.wait(late, timeout=CLOSING_SECONDS)
+            if late:
+                self._task.cancel()
+                await asyncio.wait(late)
         if self._connection is not None:
             await self._connection.close()
 
@@ -171,6 +174,10 @@ class RowWriter:
             except Exception as error:  # a bug of ours, or of the database: the waiters must get it
                 problem = f"the database {self._database} cannot be written: {first_line(error)}"
                 self._refuse(group, LedgerError(problem))
+            except asyncio.CancelledError:  # by `close`, and by nothing else
+                problem = f"cannot write to the database {self._database}: it does not answer"
+                self._refuse([*group, *self._pending], LedgerError(problem))
+                break
         self._spool.close()
         self._idle.set()
 

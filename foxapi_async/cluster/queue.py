@@ -6,6 +6,7 @@ lost, the sweep makes another, because it looks at the rows.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,6 +24,8 @@ SWEEP = "* * * * * */5"
 """When the sweep runs: every 5 seconds."""
 
 _STALLED_SECONDS = 60
+
+_ENDING_SECONDS = 5.0
 
 # It reports each job and each heartbeat. We report what they mean.
 logging.getLogger("procrastinate").addHandler(logging.NullHandler())
@@ -76,3 +79,48 @@ async def summon(queue: procrastinate.App, batches: Iterable[str]) -> None:
     for batch in batches:
         with contextlib.suppress(AlreadyEnqueued):
             await task.configure(queueing_lock=f"foxapi:{batch}").defer_async(batch=batch)
+
+
+async def take_summonses(
+    database: Database,
+    work: Callable[[str], Awaitable[bool]],
+    sweep: Callable[[], Awaitable[Iterable[str]]],
+    name: str,
+    stopping: asyncio.Event,
+) -> None:
+    """Take summonses until `stopping` is set; see `make_queue`.
+
+    Raises:
+        Exception: the database cannot be reached.
+    """
+    queue = make_queue(database, work, sweep)
+    async with queue.open_async():
+        await summon(queue, await sweep())
+        taking = asyncio.create_task(
+            queue.run_worker_async(
+                queues=[QUEUE],
+                wait=True,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=2.0,
+                shutdown_graceful_timeout=_ENDING_SECONDS,
+                name=name,
+            )
+        )
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        await _end(taking)
+
+
+async def _end(taking: asyncio.Task[None]) -> None:
+    """End the worker of the queue. Raises the error with which it has ended, if it has.
+
+    At the first request it waits for the database, which may be silent.
+    """
+    for _ in range(2):
+        taking.cancel()
+        if (await asyncio.wait([taking], timeout=_ENDING_SECONDS))[0]:
+            break
+    if taking.done() and not taking.cancelled():
+        taking.result()

@@ -33,7 +33,7 @@ from foxapi_async.cluster.input_files import request_with_files
 from foxapi_async.cluster.known_state import KnownState
 from foxapi_async.cluster.lease import BEATS, LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
-from foxapi_async.cluster.queue import make_queue, summon
+from foxapi_async.cluster.queue import take_summonses
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
 from foxapi_async.cluster.shared_holds import account_of, hold_of_others, note_hold
 from foxapi_async.cluster.shared_rate import LeasedRate
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
 RETRY_SECONDS = 2.0
+
+LEAVING_SECONDS = 30.0
+"""How long a worker that ends tries to say so."""
 
 _BIND = """
     UPDATE batch SET account = %(account)s, base_url = %(url)s
@@ -185,28 +188,10 @@ class Worker:
 
     async def _work_until_stopped(self) -> None:
         """Take summonses until the worker is stopped. If the queue fails, begin again."""
+        name = f"foxapi worker {self.number}"
         while not self._stopping.is_set():
-            queue = make_queue(self._database, self._begin, self._sweep)
             try:
-                async with queue.open_async():
-                    await summon(queue, await self._sweep())
-                    taking = asyncio.create_task(
-                        queue.run_worker_async(
-                            queues=["foxapi"],
-                            wait=True,
-                            install_signal_handlers=False,
-                            delete_jobs="always",
-                            fetch_job_polling_interval=2.0,
-                            name=f"foxapi worker {self.number}",
-                        )
-                    )
-                    stopping = asyncio.create_task(self._stopping.wait())
-                    await asyncio.wait([taking, stopping], return_when=asyncio.FIRST_COMPLETED)
-                    for task in (taking, stopping):
-                        task.cancel()
-                    await asyncio.wait([taking, stopping])
-                    if not taking.cancelled():
-                        taking.result()
+                await take_summonses(self._database, self._begin, self._sweep, name, self._stopping)
             except _away() as error:
                 log.warning(
                     "the queue cannot be reached: %s", first_line(error), extra=about("database_lost")
@@ -231,8 +216,8 @@ class Worker:
         assert self._writer is not None  # noqa: S101 - it was opened before
         await self._writer.close()
         if self.fault is None or isinstance(self.fault, OutdatedError):
-            with contextlib.suppress(psycopg.Error, LedgerError):
-                async with self._control.use() as connection:
+            with contextlib.suppress(psycopg.Error, LedgerError, TimeoutError):
+                async with asyncio.timeout(LEAVING_SECONDS), self._control.use() as connection:
                     await leave(connection, self.number)
                     self._has_left = True
 

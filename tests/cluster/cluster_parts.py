@@ -17,7 +17,7 @@ async def run(database, statement, *values):
     """Execute a statement on a connection of its own, and return the rows."""
     connection = await database.connect()
     try:
-        cursor = await connection.execute(statement, values)
+        cursor = await connection.execute(statement, values or None)
         return await cursor.fetchall() if cursor.description is not None else []
     finally:
         await connection.close()

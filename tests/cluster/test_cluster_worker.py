@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import uuid
 from types import SimpleNamespace
 
 import pytest
 from cluster_parts import run
 from cut_proxy import CutProxy
 from helpers import fox_request, posts, session_at
+from psycopg.conninfo import make_conninfo
 from workers import until
 
 from foxapi_async import ConfigurationError, LedgerError
@@ -258,6 +260,20 @@ async def test_a_quota_refusal_during_an_outage_ends_no_worker(cluster, database
         assert worker.fault is None
 
 
+async def test_a_worker_ends_although_the_database_is_silent(
+    cluster, database, proxy, emulator, tmp_path, monkeypatch
+):
+    """Its connections are open, and nothing is answered. It gives up after some time."""
+    monkeypatch.setattr(group_commit, "CLOSING_SECONDS", 0.3)
+    monkeypatch.setattr(worker_module, "LEAVING_SECONDS", 0.3)
+    async with asyncio.timeout(40), working(Database.at(proxy.dsn), emulator, tmp_path, lease=1) as worker:
+        await cluster.submit(foxes(2), batch_id="b")
+        await until(lambda: len(emulator.tasks) == 2)
+        proxy.stall()
+        await asyncio.sleep(0.5)
+        worker.stop()
+
+
 # Other workers.
 
 
@@ -339,3 +355,23 @@ async def test_a_worker_that_is_too_old_leaves(cluster, database, emulator, tmp_
 
     assert [("left",)] == await run(database, "SELECT state FROM worker")
     assert [] == posts(emulator)
+
+
+async def test_a_worker_needs_no_right_to_make_tables(cluster, database, cluster_dsn, emulator, tmp_path):
+    """Those to read and to change the rows are enough."""
+    user = f"worker_{uuid.uuid4().hex}"
+    rights = f"""
+        CREATE ROLE {user} LOGIN PASSWORD 'secret';
+        GRANT USAGE ON SCHEMA foxapi TO {user};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA foxapi TO {user};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA foxapi TO {user};
+    """
+    await run(database, rights.encode())
+    try:
+        await cluster.submit(foxes(3), batch_id="b")
+        dsn = make_conninfo(cluster_dsn, user=user, password="secret")
+        async with working(Database.at(dsn), emulator, tmp_path):
+            assert ["done"] * 3 == await ended(cluster)
+    finally:
+        await run(database, f"DROP OWNED BY {user}".encode())
+        await run(database, f"DROP ROLE {user}".encode())

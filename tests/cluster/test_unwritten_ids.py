@@ -171,6 +171,24 @@ async def test_a_worker_that_ends_without_the_database_leaves_its_file(
     assert ["a"] == spooled()
 
 
+async def test_a_worker_that_ends_while_the_database_is_silent_leaves_its_file(
+    database, batch, proxy, tmp_path, spooled, monkeypatch
+):
+    """The connection is open, so there is no error to wait for."""
+    monkeypatch.setattr(group_commit, "CLOSING_SECONDS", 0.3)
+    async with (
+        asyncio.timeout(30),
+        opened_ledger(database, tmp_path, batch, through=Database.at(proxy.dsn)) as ledger,
+    ):
+        await ledger.submitting("a", "fox", "key")
+        proxy.stall()
+        wait = ledger.submitted("a", "task-1")
+    with pytest.raises(LedgerError, match="cannot write to the database"):
+        await wait
+
+    assert ["a"] == spooled()
+
+
 async def test_no_password_is_in_the_file_or_the_messages(
     database, batch, proxy, tmp_path, spooled, caplog, capsys
 ):
