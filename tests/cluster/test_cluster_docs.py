@@ -24,9 +24,11 @@ from pages import BLOCKS, PAGES, ROOT
 from postgres_server import with_database
 from workers import until
 
+from foxapi_async import RetryPolicy
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.cluster import Cluster
 from foxapi_async.cluster.database import Database
+from foxapi_async.cluster.group_commit import CLOSING_SECONDS
 from foxapi_async.cluster.migration import migrate
 from foxapi_async.cluster.spool import Spool, SpooledId
 
@@ -55,8 +57,8 @@ REPAIR = block("sh", "foxapi cluster forget")
 RESTORE = block("sh", "foxapi worker --out shared\nfoxapi cluster resume")
 REORDER = block("sql", "pg_current_xact_id")
 
-STOP_SECONDS = 40
-"""The longest end of a worker: its submits take ten seconds, and a database that is away thirty."""
+STOP_SECONDS = RetryPolicy().grace + 2 * CLOSING_SECONDS
+"""The longest end of a worker: its submits have a grace, and then it tries to write to a database that is away."""
 
 
 class Shell:
@@ -317,7 +319,7 @@ async def test_unwritten_ids_and_uncertain_items(followed):
         "UPDATE foxapi.item SET state = 'uncertain', sender = 7, task_id = NULL, ended = NULL "
         "WHERE key IN ('fox-0', 'fox-1')",
     )
-    Spool(shell.folder / "shared/unwritten-7.jsonl").keep(
+    Spool(shell.folder / "shared/unwritten-7-3f9a1c0e.jsonl").keep(
         [SpooledId("foxes", "fox-1", task_of["a red fox 1"])]
     )
     for line in REPAIR.splitlines():
@@ -345,7 +347,7 @@ async def test_a_restored_copy(own_postgres, followed):
     own_postgres.start()
     shell.write(7)
     task_id = await shell.generate("a red fox 6")
-    Spool(shell.folder / "shared/unwritten-7.jsonl").keep([SpooledId("foxes", "fox-6", task_id)])
+    Spool(shell.folder / "shared/unwritten-7-3f9a1c0e.jsonl").keep([SpooledId("foxes", "fox-6", task_id)])
 
     put_in, write_ids, work, resume = RESTORE.splitlines()
     command = shell.start(put_in)
