@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
+# A batch that is paused because the database is another one waits for a person, who calls `resume`.
 _MAKE = """
     INSERT INTO batch (id, budget, price) VALUES (%(batch)s, %(budget)s, %(price)s)
     ON CONFLICT (id) DO UPDATE SET
-        state = 'open', reason = NULL, problem = NULL, hint = NULL, stopped_models = '{}', sealed = false,
+        state = CASE WHEN batch.reason = 'database' THEN batch.state ELSE 'open' END,
+        reason = CASE WHEN batch.reason = 'database' THEN batch.reason END,
+        problem = CASE WHEN batch.reason = 'database' THEN batch.problem END,
+        hint = NULL, stopped_models = '{}', sealed = false,
         budget = coalesce(excluded.budget, batch.budget), price = coalesce(excluded.price, batch.price)
     WHERE batch.state <> 'cancelled'
 """
@@ -141,7 +145,8 @@ class Cluster:
     ) -> Enqueued:
         """Put a batch into the database; workers begin at once.
 
-        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch goes on.
+        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch goes on, unless
+        it was paused because the database is another one than before: then check what was lost, and call `resume`.
 
         Args:
             requests: as for `Batch`. A list is put in as a whole; a generator is put in while it runs.

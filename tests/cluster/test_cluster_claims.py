@@ -309,3 +309,16 @@ async def test_two_requests_with_one_id_at_the_same_time(database, frozen, batch
 
     with pytest.raises(InvalidRequestError, match="nothing was enqueued"):
         await submit
+
+
+async def test_a_batch_that_another_database_has_paused_waits_for_a_person(database, batch, cluster_dsn):
+    """Submitting it again adds items, and sends nothing before `resume`."""
+    await run(database, "UPDATE batch SET state = 'paused', reason = 'database' WHERE id = %s", batch)
+    async with Cluster.open(cluster_dsn) as cluster:
+        await cluster.submit([("new", fox_request())], batch_id=batch)
+        waiting = await cluster.status(batch)
+        await cluster.resume(batch)
+        resumed = await cluster.status(batch)
+
+    assert ("paused", "database") == (waiting.state, waiting.reason)
+    assert ("open", None) == (resumed.state, resumed.reason)
