@@ -112,7 +112,7 @@ class PostgresLedger:
             self._writer.put(self.batch, None, key=key, ready=True, epoch=epoch)
 
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Awaitable[None]:
-        """Record the id from the service; see `Ledger`. It is stored whoever owns the item now."""
+        """Record the id from the service; see `Ledger`. It is stored even if another worker owns the item now."""
         credit = read_price(price)
         self.accepted[key] = SpooledId(self.batch, key, task_id, credit)
         if len(self.accepted) > IDS_KEPT:

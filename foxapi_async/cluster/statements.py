@@ -1,7 +1,7 @@
 """The statements of a ledger in PostgreSQL: each moves many items at once, and returns the keys that moved.
 
 The conditions are those of `COMES_FROM`. Besides, a worker changes only rows that it owns, or that have no
-owner. The exception is the id of a task: it is stored whoever owns the row.
+owner. The exception is the id of a task: it is stored even if another worker owns the row.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ _KEEP_SECONDS = """
 
 
 async def keep_ids(connection: Connection, ids: Sequence[SpooledId]) -> list[SpooledId]:
-    """Store these ids of billed tasks, whoever owns the rows. Returns those whose item has another id: they are
+    """Store these ids of billed tasks, even if other workers own the rows. Returns those whose item has another id: they are
     noted beside it.
     """
     columns = {

@@ -186,7 +186,7 @@ class OwnServer:
     def _initialize(self, password: str) -> None:
         secret = self.folder / "password"
         secret.write_text(password)
-        secret.chmod(0o644)  # nobody else may enter the folder
+        secret.chmod(0o644)  # no other user may enter the folder
         words = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-locale"]
         wal = [] if self._wal is None else [f"--waldir={self._wal}"]
         small = [] if self.disk is None else ["--wal-segsize=1"]

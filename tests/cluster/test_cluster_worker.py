@@ -217,7 +217,7 @@ async def test_unsent_items_are_handed_back(cluster, database, tmp_path):
 
 
 async def test_a_worker_outlives_an_outage_of_the_database(cluster, database, proxy, emulator, tmp_path):
-    """It is shorter than two leases, so nobody has taken over."""
+    """It is shorter than two leases, so no other worker has taken over."""
     async with working(Database.at(proxy.dsn), emulator, tmp_path, lease=20) as worker:
         await cluster.submit(foxes(1), batch_id="a")
         await ended(cluster, "a")
