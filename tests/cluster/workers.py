@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds to wait for anything."""
 
 FOXAPI = [sys.executable, "-W", "error", "-m", "foxapi_async"]
