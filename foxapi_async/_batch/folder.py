@@ -23,6 +23,7 @@ from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedLog, known_part, mark_of
 from foxapi_async._listener import about, log
+from foxapi_async._threads import to_its_end
 from foxapi_async._wire.texts import counted
 
 LEDGER = "ledger.sqlite"
@@ -154,7 +155,8 @@ class BatchFolder:
         await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
 
     async def keep_ends(self, records: Sequence[str], former: Iterable[str]) -> None:
-        """Add ends that workers have recorded to the manifest, and then to the ledger.
+        """Add ends that workers have recorded to the manifest, and then to the ledger. A cancel waits for both: a line
+        of which the ledger knows nothing would be added again.
 
         Args:
             records: their lines of the manifest.
@@ -163,6 +165,9 @@ class BatchFolder:
         Raises:
             LedgerError: the manifest or the ledger cannot be written.
         """
+        await to_its_end(asyncio.create_task(self._keep_ends(records, former)))
+
+    async def _keep_ends(self, records: Sequence[str], former: Iterable[str]) -> None:
         await self.manifest.append(*records)
         lines = [line.encode() for line in (*former, *records)]
         await _note_ends(self.ledger, lambda: lines)

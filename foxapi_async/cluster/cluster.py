@@ -5,6 +5,7 @@ The rows of the database are the truth: which item was sent, by whom, and how it
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import secrets
@@ -19,10 +20,11 @@ from foxapi_async._batch.plan import BatchItems
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import is_number
+from foxapi_async._threads import to_its_end
 from foxapi_async.cluster import statements
 from foxapi_async.cluster.database import Database, check_version, errors_of
 from foxapi_async.cluster.enqueue import Enqueued, enqueue
-from foxapi_async.cluster.queue import make_queue, summon
+from foxapi_async.cluster.queue import make_queue, opened, summon
 from foxapi_async.cluster.registration import forget
 from foxapi_async.cluster.results import ItemEnd, ends
 
@@ -306,10 +308,10 @@ class Cluster:
                 raise _cancelled(batch)
 
     async def _summon(self, batch: str) -> None:
-        async with errors_of(self._database):
-            queue = make_queue(self._database)
-            async with queue.open_async():
-                await summon(queue, [batch])
+        queue = make_queue(self._database)
+        async with errors_of(self._database), opened(queue):
+            # The pool may swallow a cancel, so it gets none.
+            await to_its_end(asyncio.create_task(summon(queue, [batch])))
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Connection]:

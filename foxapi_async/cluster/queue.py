@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from foxapi_async._threads import to_its_end
 from foxapi_async.cluster.database import Database
 
 if TYPE_CHECKING:
@@ -71,6 +72,21 @@ def make_queue(
     return queue
 
 
+@contextlib.asynccontextmanager
+async def opened(queue: procrastinate.App) -> AsyncGenerator[None]:
+    """The queue with its connections, which are closed at the end, also if opening it is cancelled: else the pool's
+    tasks would hold up the end of the program.
+
+    Raises:
+        Exception: the database cannot be reached.
+    """
+    try:
+        await queue.open_async()
+        yield
+    finally:
+        await to_its_end(asyncio.create_task(queue.close_async()))
+
+
 async def summon(queue: procrastinate.App, batches: Iterable[str]) -> None:
     """Summon a worker to each of these batches, unless a summons waits already."""
     from procrastinate.exceptions import AlreadyEnqueued  # noqa: PLC0415 - of an extra
@@ -94,7 +110,7 @@ async def take_summonses(
         Exception: the database cannot be reached.
     """
     queue = make_queue(database, work, sweep)
-    async with queue.open_async():
+    async with opened(queue):
         await summon(queue, await sweep())
         taking = asyncio.create_task(
             queue.run_worker_async(

@@ -636,6 +636,22 @@ async def test_the_ends_of_workers_are_kept(folder):
     assert [json.loads(line)] == folder.manifest()
 
 
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_a_cancelled_follower_keeps_an_end_in_both_files(folder, turns):
+    """Whenever `keep_ends` is cancelled, the manifest and the ledger have the same."""
+    line = ended("failed", task_id="a")
+    await move(folder)
+    async with BatchFolder.opened(folder.path, FOLLOWED) as opened:
+        keeping = asyncio.create_task(opened.keep_ends([line], []))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        found = await opened.ledger.look_up(["fox"])
+
+    assert [json.loads(line) for _ in found] == folder.manifest()
+
+
 async def test_a_later_end_takes_the_place_of_an_earlier_one(folder):
     """An item that was sent again has its last end in the ledger."""
     first, second = ended("failed", task_id="a"), ended("failed", task_id="b")
