@@ -308,10 +308,14 @@ class Cluster:
                 raise _cancelled(batch)
 
     async def _summon(self, batch: str) -> None:
-        queue = make_queue(self._database)
-        async with errors_of(self._database), opened(queue):
-            # The pool may swallow a cancel, so it gets none.
-            await to_its_end(asyncio.create_task(summon(queue, [batch])))
+        async def summon_one() -> None:
+            queue = make_queue(self._database)
+            async with opened(queue):
+                await summon(queue, [batch])
+
+        # It gets no cancel, because the pool may swallow it, on Python 3.11.
+        async with errors_of(self._database):
+            await to_its_end(asyncio.create_task(summon_one()))
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Connection]:

@@ -13,7 +13,7 @@ from foxapi_async.cluster.database import Database
 async def has_more_tasks():
     """Wait until another task has begun some of its own."""
     known = len(asyncio.all_tasks())
-    while len(asyncio.all_tasks()) <= known:
+    while len(asyncio.all_tasks()) <= known:  # noqa: ASYNC110 - the tasks of the pool set no event
         await asyncio.sleep(0)
 
 
