@@ -16,6 +16,7 @@ import aiohttp
 import foxapi_async
 from foxapi_async import (
     UNSET,
+    AccountCredits,
     APIError,
     Batch,
     BatchOutcome,
@@ -90,6 +91,15 @@ async def other_verbs(fox: FoxSession, file: BinaryIO) -> None:
     assert_type(await fox.upload(b"bytes", filename="a.png"), UploadedFile)
     assert_type(await fox.upload(Path("a.png")), UploadedFile)
     assert_type((await fox.upload(file)).url, str)
+
+
+async def the_account(fox: FoxSession) -> None:
+    credits_ = await fox.credits()
+    assert_type(credits_, AccountCredits)
+    assert_type(credits_.remaining, float | None)
+    assert_type(credits_.raw, Mapping[str, Any])
+    assert_type(await fox.models(), tuple[str, ...])
+    credits_.remaining = 5  # type: ignore[misc]
 
 
 async def many(fox: FoxSession, source: AsyncIterator[GenerationRequest]) -> None:

@@ -1,4 +1,4 @@
-"""The calls of the API: submit, read, fetch, upload. Each takes values and returns values.
+"""The calls of the API: submit, read, fetch, credits, models, upload. Each takes values and returns values.
 
 They combine wire format, verdict, retry and transport. This module does not know handles or sessions.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
@@ -26,6 +26,7 @@ from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._retry.protocol import Rate, RateLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import requests
+from foxapi_async._wire.account_replies import AccountCredits, read_credits, read_models
 from foxapi_async._wire.json_values import read_object
 from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
 from foxapi_async._wire.requests import Failure, Reply
@@ -37,6 +38,7 @@ T = TypeVar("T")
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
 
 MODELS_PATH = "/v1/models"
+CREDITS_PATH = "/v1/account/credits"
 
 
 class Api:
@@ -128,10 +130,28 @@ class Api:
         Raises:
             FoxError: it cannot be read after a few tries; `charged` is "no", because a read generates nothing.
         """
-        path = requests.task_path(task_id)
         read = functools.partial(read_status, task_id=task_id)
+        reply = await self._fetch(requests.task_path(task_id), read, task_id)
+        return snapshot_of(reply, self.downloads)
 
-        async def attempt() -> TaskReply:
+    async def credits(self) -> AccountCredits:
+        """The credits of the key and of its account.
+
+        Raises:
+            FoxError: as for `fetch`.
+        """
+        return await self._fetch(CREDITS_PATH, read_credits)
+
+    async def models(self) -> tuple[str, ...]:
+        """The ids of the models that the key may call.
+
+        Raises:
+            FoxError: as for `fetch`.
+        """
+        return await self._fetch(MODELS_PATH, read_models)
+
+    async def _fetch(self, path: str, read: Callable[[Reply], T], task_id: str | None = None) -> T:
+        async def attempt() -> T:
             if refusal := await self.polls.acquire():
                 raise RetrySignal(Verdict(refusal))
             outcome = await self._transport.read(path)
@@ -141,8 +161,7 @@ class Api:
             return _unless_refused(judged)
 
         rule = a_few_tries(self._retry.tries, self.polls)
-        reply = await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
-        return snapshot_of(reply, self.downloads)
+        return await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
         """The stored file. `by` is the number of the submit that needs it, if any.

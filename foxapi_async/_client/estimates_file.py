@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._files.disk import in_thread, part_file
 from foxapi_async._listener import about, log
+
+
+def check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:
+    """The given estimates, new ones, or the path of a file.
+
+    Raises:
+        ConfigurationError: the value is neither an `Estimates` nor a path.
+    """
+    if given is None:
+        return Estimates()
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, Estimates):
+        return given
+    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file")
 
 
 async def load_estimates(path: Path) -> Estimates:

@@ -149,7 +149,7 @@ class Retried(Notice):
     """A request failed and will be repeated.
 
     Attributes:
-        what: submit, poll, fetch, upload or download.
+        what: submit, poll, fetch (of a task, the credits or the models), upload or download.
         call: the number of the submit, also for the uploads that it needs; else None.
         seconds: until the next try.
         error: its error.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from foxapi_async._cadence.cadence import Cadence
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._client.api import Api
-from foxapi_async._client.estimates_file import load_estimates, save_estimates
+from foxapi_async._client.estimates_file import check_estimates, load_estimates, save_estimates
 from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
@@ -28,6 +28,7 @@ from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
 from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
 from foxapi_async._wire import requests
+from foxapi_async._wire.account_replies import AccountCredits
 from foxapi_async._wire.replies import UploadedFile
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -117,7 +118,7 @@ class FoxSession:
         self._cadence = cadence
         self._retry = retry
         self._limits = limits
-        self._estimates = _check_estimates(estimates)
+        self._estimates = check_estimates(estimates)
         self._task_timeout = check_timeout(task_timeout)
         self._http = http
         self._hooks = Hooks(hooks)
@@ -342,6 +343,24 @@ class FoxSession:
         engine = self._open_engine()
         return await engine.api.upload(Source(file), filename)
 
+    async def credits(self) -> AccountCredits:
+        """The credits of the key and of its account. It is a read: it bills nothing, and is tried again like `fetch`.
+
+        Raises:
+            AuthenticationError: the service does not accept the key.
+            FoxError: they could not be read.
+        """
+        return await self._open_engine().api.credits()
+
+    async def models(self) -> tuple[str, ...]:
+        """The ids of the models that the key may call, in the order of the service. It is a read, like `credits`.
+
+        Raises:
+            AuthenticationError: the service does not accept the key.
+            FoxError: they could not be read.
+        """
+        return await self._open_engine().api.models()
+
     def resume(self) -> None:
         """Send submits again at once, after you repaired the key or bought credits.
 
@@ -376,18 +395,3 @@ class FoxSession:
         if asyncio.get_running_loop() is not engine.loop:
             raise ConfigurationError("the session belongs to another event loop: make one for each loop")
         return engine
-
-
-def _check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:
-    """The given estimates, new ones, or the path of a file.
-
-    Raises:
-        ConfigurationError: the value is neither an `Estimates` nor a path.
-    """
-    if given is None:
-        return Estimates()
-    if isinstance(given, str | os.PathLike):
-        return Path(given)
-    if isinstance(given, Estimates):
-        return given
-    raise ConfigurationError(f"estimates={given!r}: give an Estimates or the path of a file")

@@ -24,5 +24,6 @@ from foxapi_async._handles.result import Outcome as Outcome
 from foxapi_async._handles.result import TaskResult as TaskResult
 from foxapi_async._handles.snapshot import TaskEvent as TaskEvent
 from foxapi_async._handles.snapshot import TaskSnapshot as TaskSnapshot
+from foxapi_async._wire.account_replies import AccountCredits as AccountCredits
 from foxapi_async._wire.replies import TaskProblem as TaskProblem
 from foxapi_async._wire.replies import UploadedFile as UploadedFile

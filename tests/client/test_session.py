@@ -496,7 +496,14 @@ async def test_a_session_that_is_not_open_says_so(emulator):
         await fox.submit(fox_request())
     async with fox:
         assert "open" in repr(fox)
-    for use in (fox.submit(fox_request()), fox.fetch("task-1"), fox.upload(b"x"), fox.__aenter__()):
+    for use in (
+        fox.submit(fox_request()),
+        fox.fetch("task-1"),
+        fox.upload(b"x"),
+        fox.credits(),
+        fox.models(),
+        fox.__aenter__(),
+    ):
         with pytest.raises(ConfigurationError):
             await use
     for call in (fox.events, lambda: fox.as_completed([]), lambda: fox.attach("task-1")):

@@ -188,7 +188,8 @@ EVENT = {"elapsed", "final", "model", "progress", "remaining", "snapshot", "stat
 SESSION = {
     "aclose",
     "open",
-    *("as_completed", "attach", "events", "fetch", "generate", "resume", "submit", "unfinished", "upload"),
+    *("as_completed", "attach", "credits", "events", "fetch", "generate", "models", "resume", "submit"),
+    *("unfinished", "upload"),
 }
 
 
@@ -211,6 +212,7 @@ async def test_dir_of_a_session_and_its_handles(tmp_path):
             "result": offers(result),
             "image": offers(result.images[0]),
             "upload": offers(uploaded),
+            "credits": offers(await fox.credits()),
         }
 
     assert isinstance(uploaded, UploadedFile)
@@ -225,6 +227,7 @@ async def test_dir_of_a_session_and_its_handles(tmp_path):
         "result": RESULT,
         "image": IMAGE,
         "upload": {"created", "filename", "id", "raw", "size", "url"},
+        "credits": {"raw", "remaining"},
     }
 
 

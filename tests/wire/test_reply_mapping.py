@@ -14,6 +14,7 @@ import pytest
 from aioresponses import aioresponses
 
 from foxapi_async import (
+    AccountCredits,
     APIError,
     AuthenticationError,
     BadRequestError,
@@ -40,6 +41,8 @@ BASE = "https://api.foxapi.test"
 TASK = f"{BASE}/v1/tasks/task-1"
 SUBMIT = f"{BASE}/v1/images/generations"
 UPLOAD = f"{BASE}/v1/files/upload/stream"
+CREDITS = f"{BASE}/v1/account/credits"
+MODELS = f"{BASE}/v1/models"
 
 REFUSALS = {
     301: APIError,
@@ -263,6 +266,123 @@ async def test_upload_refused(http, fox, status):
 
     assert type(error) is {**REFUSALS, **FAULTS}[status]
     assert (error.charged, error.task_id) == ("no", None)
+    assert_shows_no_key(error)
+
+
+SISTER = {
+    "data": {
+        "token": {"remaining_credits": 99416.4, "unlimited_credits": False, "used_credits": 583.6},
+        "user": {"remaining_credits": 1095.4, "used_credits": 135.9},
+    },
+    "message": "",
+    "success": True,
+}
+"""The documented reply of the sister gateway (docs.evolink.ai, get-credits)."""
+
+
+@pytest.mark.parametrize(
+    ("payload", "remaining"),
+    [
+        ({"remaining": 5}, 5),
+        ({"credits_used": 3, "credits_remaining": 7.5}, 7.5),
+        ({"balance": "12.5"}, 12.5),
+        ({"data": {"credits": 0}}, 0),
+        ({"remaining_credits": None, "balance": 4}, 4),
+        ({"remaining_credits": True}, None),
+        ({"used": 3, "user_group": "default"}, None),
+        ({"data": [{"remaining": 5}]}, None),
+        (SISTER, 1095.4),
+        ({"data": {"token": {"remaining_credits": 5}, "user": {"remaining_credits": 9}}}, 5),
+        ({"token": {"remaining_credits": 0, "unlimited_credits": True}, "user": {"balance": 9}}, 9),
+        ({"remaining": 100, "unlimited": True}, None),
+    ],
+    ids=str,
+)
+async def test_the_remaining_credits(http, fox, payload, remaining):
+    """A number under a usual name is what remains: the lower one of key and account, without one that has no limit."""
+    http.get(CREDITS, payload=payload)
+    credits_ = await fox.credits()
+
+    assert type(credits_) is AccountCredits
+    assert (credits_.remaining, credits_.raw) == (remaining, payload)
+
+
+async def test_the_credits_show_what_came(http, fox):
+    """The `repr` has the number and the reply, which is shortened if it is long."""
+    http.get(CREDITS, payload={"balance": 5, "plan": "x" * 1000})
+    shown = repr(await fox.credits())
+
+    assert shown.startswith("AccountCredits(remaining=5, raw={'balance': 5, 'plan': 'xxx")
+    assert len(shown) < 400
+
+
+async def test_the_credits_show_no_key(http, fox):
+    """A key in the reply is replaced, in the kept reply as well."""
+    http.get(CREDITS, payload={"balance": 5, "token": {"name": KEY}})
+    credits_ = await fox.credits()
+
+    assert credits_.raw["token"] == {"name": "***"}
+    assert KEY not in f"{credits_!r} {credits_.raw}"
+
+
+async def test_the_credits_are_a_frozen_value(http, fox):
+    """They cannot be changed, and are equal to others of the same content."""
+    http.get(CREDITS, payload={"balance": 5}, repeat=True)
+    first, second = await fox.credits(), await fox.credits()
+
+    assert (first, hash(first)) == (second, hash(second))
+    with pytest.raises(AttributeError):
+        first.remaining = 6
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "5", "{}", '{"error": "no"}', '{"success": false, "message": "no"}']
+)
+async def test_credits_unreadable(http, fox, body):
+    """A 200 that states no credits is unusable: not billed, and safe to repeat."""
+    http.get(CREDITS, body=body)
+    error = await error_of(fox.credits())
+
+    assert type(error) is (ResponseDecodeError if body else APIError)
+    assert (error.charged, error.retryable, error.task_id) == ("no", True, None)
+    assert_shows_no_key(error)
+
+
+async def test_models(http, fox):
+    """The ids are in the order of the service; an entry without one is left out."""
+    rows = [{"id": "b", "owned_by": "x"}, {"owned_by": "x"}, {"id": ""}, {"id": None}, "c", {"id": "a"}]
+    http.get(MODELS, payload={"data": rows})
+
+    assert await fox.models() == ("b", "a")
+
+
+async def test_no_models(http, fox):
+    """A key may call no model."""
+    http.get(MODELS, payload={"data": []})
+
+    assert await fox.models() == ()
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"data": null}', '{"data": {"id": "a"}}', '{"error": "no"}'])
+async def test_models_unreadable(http, fox, body):
+    """A 200 without a list is unusable: not billed, and safe to repeat."""
+    http.get(MODELS, body=body)
+    error = await error_of(fox.models())
+
+    assert type(error) is ResponseDecodeError
+    assert (error.charged, error.retryable, error.task_id) == ("no", True, None)
+    assert_shows_no_key(error)
+
+
+@pytest.mark.parametrize(("url", "call"), [(CREDITS, FoxSession.credits), (MODELS, FoxSession.models)])
+@pytest.mark.parametrize(("status", "cls"), {**REFUSALS, **FAULTS}.items())
+async def test_a_read_of_the_account_is_refused(http, fox, url, call, status, cls):
+    """Credits and models raise the class of the status, as a fetch does; nothing is billed."""
+    http.get(url, status=status, payload=ENVELOPE)
+    error = await error_of(call(fox))
+
+    assert type(error) is cls
+    assert (error.status, error.request_id, error.charged) == (status, "req-12345", "no")
     assert_shows_no_key(error)
 
 
