@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from foxapi_async.models import GenerationRequest
 if TYPE_CHECKING:
     from foxapi_async._client.session import FoxSession
     from foxapi_async._handles.snapshot import TaskSnapshot
+    from foxapi_async._wire.account_replies import AccountCredits
     from foxapi_async.cli._job import TaskCommand, Work
 
 # A command checks what it can, says what it does, and only then imports aiohttp: that may take seconds.
@@ -198,6 +199,20 @@ def models(_args: Namespace, screen: Screen) -> int:
     return _exits.DONE
 
 
+def account_credits(args: Namespace, screen: Screen) -> int:
+    """Show the credits of the key."""
+    screen.note(f"asking {_requests.read_service(args)} for the credits of the key")
+
+    async def work(_: TaskCommand, fox: FoxSession) -> int:
+        stated = await fox.credits()
+        for line in _credit_lines(stated):
+            screen.line(line)
+        screen.data({"remaining": stated.remaining, "raw": stated.raw})
+        return _exits.DONE
+
+    return _run_tasks(args, screen, work)
+
+
 def serve(args: Namespace, screen: Screen) -> int:
     """Serve the page."""
     screen.note(f"starting the page, which sends to {_requests.read_service(args)}")
@@ -250,11 +265,19 @@ COMMANDS: Mapping[str, Callable[[Namespace, Screen], int]] = {
     "wait": wait,
     "upload": upload,
     "models": models,
+    "credits": account_credits,
     "serve": serve,
     "emulator": emulator,
     "doctor": doctor,
     "completion": completion,
 }
+
+
+def _credit_lines(stated: AccountCredits) -> Iterator[str]:
+    """What remains, if it is known, and then each field of the reply. A field with other fields in it is JSON."""
+    known = [] if stated.remaining is None else [("remaining", stated.remaining)]
+    for name, value in (*known, *(item for item in stated.raw.items() if item not in known)):
+        yield plain(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
 def _snapshot_line(snapshot: TaskSnapshot) -> str:

@@ -377,7 +377,7 @@ ACCOUNTS = {
 
 @pytest.mark.parametrize(("settings", "text"), ACCOUNTS.values(), ids=ACCOUNTS)
 @pytest.mark.parametrize(
-    "words", [("generate", FOX), ("wait", "t-1"), ("status", "task-1"), ("upload", "fox.png")]
+    "words", [("generate", FOX), ("wait", "t-1"), ("status", "task-1"), ("upload", "fox.png"), ("credits",)]
 )
 def test_an_unusable_account_exits_3(foxapi, monkeypatch, no_sending, settings, text, words):
     """An unusable key or address is reported in one line, and no folder is made."""
@@ -679,7 +679,7 @@ def test_a_bug_is_one_line(foxapi, monkeypatch):
     assert "Traceback" in err
 
 
-# status, wait, upload, models, emulator
+# status, wait, upload, models, credits, emulator
 
 
 def test_status_reads_the_task_once(foxapi, service):
@@ -819,6 +819,61 @@ def test_models_as_json(foxapi):
     told = [json.loads(line) for line in out.splitlines()]
     assert set(MODELS) == {item["model"] for item in told}
     assert [f["name"] for f in told[0]["fields"] if f["maximum"] == 4] == ["num_outputs"]
+
+
+def test_credits_are_shown(foxapi, service):
+    """`credits` prints what remains, and then each field of the reply."""
+    foxapi("generate", FOX)
+    code, out, err = foxapi("credits")
+
+    assert (0, f"foxapi: asking {service.url} for the credits of the key\n") == (code, err)
+    assert out == "remaining: 999995\ncredits_used: 5\ncredits_remaining: 999995\n"
+
+
+def test_credits_as_json(foxapi, service):
+    """With --json it is one object with the whole reply."""
+    code, out, _ = foxapi("credits", "--json")
+
+    reply = {"credits_used": 0, "credits_remaining": 1000000}
+    assert (0, {"remaining": 1000000, "raw": reply}) == (code, json.loads(out))
+
+
+def test_credits_of_the_emulator(foxapi):
+    """With --emulator no key is needed."""
+    code, out, _ = foxapi("credits", "--emulator")
+
+    assert (0, "remaining: 1000000") == (code, out.splitlines()[0])
+
+
+CREDIT_LINES = {
+    "an unknown number": ({"plan": "free"}, ["plan: free"]),
+    "the same name": ({"remaining": 5}, ["remaining: 5"]),
+    "the same name with another number": (
+        {"remaining": 9, "user": {"balance": 5}},
+        ["remaining: 5", "remaining: 9", 'user: {"balance": 5}'],
+    ),
+    "words of JSON": ({"vip": True, "ends": None, "ids": ["ü"]}, ["vip: true", "ends: null", 'ids: ["ü"]']),
+    "control characters": ({"plan": "a\nb\x1b"}, ["plan: a\\nb\\x1b"]),
+}
+
+
+@pytest.mark.parametrize(("reply", "lines"), CREDIT_LINES.values(), ids=CREDIT_LINES)
+def test_each_field_of_the_credits_is_one_line(foxapi, service, reply, lines):
+    """A text stands as it is, and every other value as JSON."""
+    service.add_fault(Fault.status("other", 200, body=json.dumps(reply).encode()))
+    code, out, _ = foxapi("credits")
+
+    assert (0, lines) == (code, out.splitlines())
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 3), (402, 3), (404, 1), (422, 2)])
+def test_credits_that_are_refused(foxapi, service, status, code):
+    """The exit status is that of the error, which is one line."""
+    service.add_fault(Fault.status("other", status))
+    got, out, err = foxapi("credits")
+
+    assert (code, "", 2) == (got, out, err.count("\n"))
+    assert f"foxapi: HTTP {status}" in err
 
 
 def test_no_arguments_print_help(foxapi):

@@ -24,6 +24,7 @@ COMMANDS = (
     "wait",
     "upload",
     "models",
+    "credits",
     "serve",
     "emulator",
     "doctor",
@@ -94,6 +95,7 @@ def bash_script():
     ("words", "found"),
     [
         (["foxapi", "gen"], ["generate"]),
+        (["foxapi", "cr"], ["credits"]),
         (["foxapi", "batch", "--resub"], ["--resubmit-uncertain"]),
         (["foxapi", "generate", "--model", "grok"], ["grok-imagine-image"]),
         (["foxapi", "generate", "--resolution", "4"], ["4K"]),
@@ -347,6 +349,7 @@ FIRST_WORDS = {
     "status": (["status", "task-1"], "asking {}"),
     "status of another name": (["status", "t-1"], "asking {} for a task: there is no folder 't-1' here"),
     "upload": (["upload", "fox.png"], "uploading fox.png to {}"),
+    "credits": (["credits"], "asking {} for the credits of the key"),
     "batch": (["batch", "p.txt"], "reading p.txt, to send its items to {}"),
     "check": (["batch", "p.txt", "--check"], "reading p.txt"),
     "emulator": (["generate", "a", "--emulator"], "sending to an emulator in this command"),

@@ -79,6 +79,7 @@ COMMANDS = {
     "wait": (["wait", "ID", "--out", "x"], 0, lambda _: len(list(Path("x").iterdir())) == 1),
     "upload": (["upload", "fox.png"], 0, lambda service: "upload" in service.requests[-1].path),
     "models": (["models", "--json"], 0, lambda _: True),
+    "credits": (["credits"], 0, lambda service: service.requests[-1].path == "/v1/account/credits"),
     "completion": (["completion", "bash"], 0, lambda _: True),
 }
 # Of those that print, that are refused, that read and that send, the quick suite has one or two each.
