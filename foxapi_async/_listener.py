@@ -14,6 +14,7 @@ comment_prompts      lines of a batch that may be comments are sent as prompts
 database_back        the database of a cluster can be written again
 database_changed     the database of a cluster is another one, or an older copy: all batches are paused
 database_lost        the database of a cluster cannot be written, and nothing is sent
+doubtful_field       a field of a request may be wrong, by facts that are not sure
 edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
 emulator_ended       tasks of the folder ended with the emulator of an earlier command
@@ -68,6 +69,7 @@ LogEvent = Literal[
     "database_back",
     "database_changed",
     "database_lost",
+    "doubtful_field",
     "edge_polls",
     "empty_input",
     "emulator_ended",

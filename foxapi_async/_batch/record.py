@@ -21,7 +21,7 @@ from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.models import GenerationRequest, parse_request
-from foxapi_async.models._parse import request_class
+from foxapi_async.models._input_files import map_files
 
 ACCOUNT_ERRORS = (
     _errors.AuthenticationError,
@@ -138,7 +138,7 @@ def resubmission_of(item: WorkItem) -> WorkItem | None:
 def request_in(record: Mapping[str, Any]) -> GenerationRequest | None:
     """The request in a record of the ledger; None if it has not all of one."""
     fields = read_mapping(record.get("request")) or {}
-    fields = request_class(fields).map_files(fields, _as_given)
+    fields = map_files(fields, _as_given)
     try:
         return parse_request(fields)
     except InvalidRequestError:

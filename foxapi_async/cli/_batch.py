@@ -38,6 +38,7 @@ from foxapi_async.cli._requests import open_folder, read_defaults
 from foxapi_async.cli._running import open_service
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import MODELS
+from foxapi_async.models._catalogue import is_known
 
 
 def start_batch(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:
@@ -151,7 +152,7 @@ def _show_count(
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
     screen.line(f"{file.name}: {counted(found.items, 'item')}{wrong}")
     for model, tally in sorted(found.count.models.items()):
-        unknown = "" if model in MODELS else " (not known here: sent unchecked)"
+        unknown = "" if model in MODELS or is_known(model) else " (not known here: sent unchecked)"
         made = f"{counted(tally.requests, 'submit')}, {counted(tally.images, 'image')}"
         screen.line(f"  {model}: {made}{unknown}")
     if before is not None:

@@ -15,8 +15,8 @@ from foxapi_async._http.account import DEFAULT_BASE_URL
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits, _requests
-from foxapi_async.cli._fields import model_lines, model_objects
 from foxapi_async.cli._messages import report as report_error
+from foxapi_async.cli._models import show_models
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import GenerationRequest
 
@@ -190,13 +190,9 @@ def upload(args: Namespace, screen: Screen) -> int:
     return _run_tasks(args, screen, work)
 
 
-def models(_args: Namespace, screen: Screen) -> int:
-    """List the models."""
-    for item in model_objects():
-        screen.data(item)
-    for line in model_lines():
-        screen.line(line)
-    return _exits.DONE
+def models(args: Namespace, screen: Screen) -> int:
+    """List the models, or show one."""
+    return show_models(args, screen)
 
 
 def account_credits(args: Namespace, screen: Screen) -> int:

@@ -9,6 +9,7 @@ import shtab
 from foxapi_async.cli._fields import fields_by_name
 from foxapi_async.cli._parser import COMMANDS, build_parser
 from foxapi_async.models import MODELS
+from foxapi_async.models._catalogue import names
 
 _PLACES = {
     "FILE": shtab.FILE,
@@ -37,7 +38,7 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         elif action.metavar in _PLACES:
             vars(action)["complete"] = _PLACES[action.metavar]
         elif action.dest == "model":
-            action.choices = tuple(MODELS)
+            action.choices = (*MODELS, *names())
         elif specs := fields.get(action.dest):
             choices = dict.fromkeys(choice for spec in specs.values() for choice in spec.choices)
             action.choices = tuple(choices) or None

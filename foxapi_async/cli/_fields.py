@@ -1,20 +1,14 @@
-"""Makes the options and the list of `foxapi models` from the fields of the models, also of new ones."""
+"""Makes the options of a request from the fields of the models, also of new ones."""
 
 from __future__ import annotations
 
 import argparse
-import textwrap
-from collections.abc import Iterator
-from typing import Any
-
-import attrs
+from collections.abc import Callable, Iterator
 
 from foxapi_async.models import DEFAULT_MODEL, MODELS, FieldSpec, ModelRequest
 
 # Options with another name than their field. The prompt is not an option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
-_WIDTH = 100
-_COLUMN = 20
 _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
 
 
@@ -71,42 +65,44 @@ def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
 
 def allowed(spec: FieldSpec) -> str:
     """The allowed values of a field, as they are typed on a command line."""
-    match spec.kind:
-        case "text":
-            words = f"at most {spec.maximum} characters" if spec.maximum else "any text"
-        case "choice":
-            words = ", ".join(spec.choices)
-        case "integer":
-            words = f"{spec.minimum} to {spec.maximum}"
-        case "flag":
-            words = "yes or no"
-        case _:
-            words = f"at most {spec.maximum}" if spec.maximum else "any number of them"
+    words = _WORDS[spec.kind](spec)
     return f"{words} (default {spec.default})" if spec.default else words
 
 
-def model_objects() -> Iterator[dict[str, Any]]:
-    """One object for each model."""
-    for model, cls in default_first():
-        yield {
-            "model": model,
-            "class": cls.__name__,
-            "default": model == DEFAULT_MODEL,
-            "fields": [attrs.asdict(spec) for spec in cls.fields()],
-        }
+def _numbers(spec: FieldSpec) -> str:
+    if spec.values:
+        return ", ".join(map(str, spec.values))
+    if spec.minimum is not None and spec.maximum is not None:
+        return f"{spec.minimum} to {spec.maximum}"
+    kind = "a whole number" if spec.kind == "integer" else "a number"
+    return kind if spec.minimum is None else f"{kind}, {spec.minimum} or more"
 
 
-def model_lines() -> Iterator[str]:
-    """A section for each model, with its options in a column."""
-    for place, (model, cls) in enumerate(default_first()):
-        default = " (default)" if model == DEFAULT_MODEL else ""
-        yield from ["", f"{model}{default}"] if place else [f"{model}{default}"]
-        for spec in cls.fields():
-            yield from _field_lines(spec)
+def _sizes(spec: FieldSpec) -> str:
+    rule = "" if spec.pixels is None else f", {spec.pixels}"
+    return f'{", ".join(spec.choices)}, or {{"width": W, "height": H}} in pixels{rule}'
 
 
-def _field_lines(spec: FieldSpec) -> Iterator[str]:
-    advice = " Best left out." if spec.advanced else ""
-    indent = " " * (_COLUMN + 2)
-    yield f"  {options_of(spec.name)[0]:<{_COLUMN}}{spec.help}{advice}"
-    yield from textwrap.wrap(allowed(spec), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+def _list(spec: FieldSpec) -> str:
+    items = ", ".join(spec.choices) or "values"
+    return f"a JSON list of {items}" + (f", at most {spec.maximum}" if spec.maximum else "")
+
+
+def _files(spec: FieldSpec) -> str:
+    return f"at most {spec.maximum}" if spec.maximum else "any number of them"
+
+
+_WORDS: dict[str, Callable[[FieldSpec], str]] = {
+    "text": lambda spec: f"at most {spec.maximum} characters" if spec.maximum else "any text",
+    "choice": lambda spec: ", ".join(spec.choices),
+    "integer": _numbers,
+    "number": _numbers,
+    "flag": lambda _: "yes or no",
+    "size": _sizes,
+    "list": _list,
+    "object": lambda _: "a JSON object",
+    "any": lambda _: "not documented",
+    "file": lambda _: "a local file or a URL",
+    "images": _files,
+    "files": _files,
+}

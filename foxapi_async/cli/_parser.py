@@ -56,7 +56,7 @@ EXAMPLES = {
     "export": ("out --to results.xlsx", "out --csv"),
     "wait": ("task-unified-1757165031-uyujaw3d", "task-unified-1757165031-uyujaw3d --out late --overwrite"),
     "upload": ("fox.jpg", "fox.jpg --json"),
-    "models": ("", "--json"),
+    "models": ("--type video", "gpt-image-2"),
     "credits": ("", "--json"),
     "serve": ("--emulator", "--port 9000 --out pictures"),
     "emulator": ("--port 8765", "--port 8765 --fault-rate 0.05"),
@@ -108,7 +108,10 @@ def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
     for name, specs in fields_by_name().items():
         if name != "prompt":
             add_field(fields, name, specs)
-    raw = parser.add_argument_group("other models and fields", "These are sent without being checked.")
+    raw = parser.add_argument_group(
+        "other models and fields",
+        "`foxapi models NAME` shows the fields of a model. With --path nothing is checked.",
+    )
     raw.add_argument(
         "--param",
         metavar="KEY=VALUE",
@@ -296,6 +299,16 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    from foxapi_async.models._catalogue import MEDIA  # noqa: PLC0415 - with all models
+
+    parser.add_argument("name", metavar="NAME", nargs="?", help="show the fields of this model")
+    parser.add_argument("--type", choices=MEDIA, help="only models that make this")
+    parser.add_argument(
+        "--search", metavar="WORDS", help="only models with these words in their id or fields"
+    )
+
+
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "generate": ("make images from a prompt, wait for them and save them", _add_generate),
     "batch": ("make images from many prompts; the same command again continues", _add_batch),
@@ -306,7 +319,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "export": ("give the items of a batch, with their results, to a spreadsheet or a program", _add_export),
     "wait": ("wait for tasks of an earlier run, and save their images", _add_wait),
     "upload": ("store an input image for 72 hours and print its URL", _add_upload),
-    "models": ("list the known models and their fields", lambda _: None),
+    "models": ("list the known models, or show the fields of one", _add_models),
     "credits": ("show the credits of the key and its account; nothing is billed", _add_service),
     "serve": ("make images on a page in your browser", _add_serve),
     "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),

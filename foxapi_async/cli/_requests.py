@@ -10,6 +10,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from foxapi_async._http.account import resolve_account
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import short
 from foxapi_async.cli._fields import fields_by_name, options_of
-from foxapi_async.models import MODELS, GenerationRequest, RawRequest
+from foxapi_async.models import MODELS, GenerationRequest, RawRequest, model_definition, parse_request
+from foxapi_async.models._catalogue import definition_of, is_known
+from foxapi_async.models._input_files import map_files
 from foxapi_async.models._parse import near_miss
 from foxapi_async.models._raw import DEFAULT_PATH
 from foxapi_async.models._values import FieldValue
@@ -44,19 +47,66 @@ def read_requests(args: Namespace) -> list[GenerationRequest]:
         InvalidRequestError: one would be refused, there is no prompt, or an input image cannot be read.
     """
     prompts = [*([] if args.prompt is None else [args.prompt]), *args.prompts]
+    given = _given_fields(args)
+    if not prompts and _needs_no_prompt(args):
+        return [_make_request(args, given)]
     if not prompts:
         raise InvalidRequestError("give a PROMPT, or several with --prompt")
-    given = _given_fields(args)
     return [_make_request(args, {**given, "prompt": read_prompt(prompt)}) for prompt in prompts]
 
 
+def _needs_no_prompt(args: Namespace) -> bool:
+    if args.path is not None or not is_known(args.model):
+        return False
+    return not any(spec.name == "prompt" and spec.required for spec in definition_of(args.model).fields)
+
+
 def _make_request(args: Namespace, given: dict[str, Any]) -> GenerationRequest:
+    if args.path is None and is_known(args.model):
+        return _make_checked(args.model, given | _params(args))
     if args.param or args.path is not None:
         return _make_raw(args, given)
     if args.model in MODELS:
-        return _make_typed(args.model, given)
+        return _make_checked(args.model, given)
     _refuse_typo(args.model)
     return _make_raw(args, given)
+
+
+def _make_checked(model: str, given: dict[str, Any]) -> GenerationRequest:
+    """A request for a known model. The errors name options."""
+    definition = model_definition(model)
+    unknown = [name for name in given if definition.is_whole and not definition.has(name)]
+    its_options = ", ".join(_in_option(spec.name) for spec in definition.fields)
+    problems = [f"{_in_option(name)}: {model} has no {name}; it takes {its_options}" for name in unknown]
+    hint = Hint.SEND_RAW if problems else None
+    request = None
+    try:
+        request = parse_request(
+            {"model": model, **{name: given[name] for name in given if name not in unknown}}
+        )
+    except InvalidRequestError as error:
+        problems += [_in_options(line) for line in error.problems]
+        hint = hint or error.hint
+    if request is not None and not problems:
+        return request
+    raise InvalidRequestError(problems=problems, hint=hint)
+
+
+def _params(args: Namespace) -> dict[str, Any]:
+    """The fields from --param, with local files as paths."""
+    return {
+        key: map_files({key: value}, partial(_read_file, f"--param {key}"))[key]
+        for key, value in _values(args).items()
+    }
+
+
+def _values(args: Namespace) -> dict[str, Any]:
+    """The fields from --param as they are."""
+    return {key: _value(text) for key, text in args.param or ()}
+
+
+def _read_file(option: str, file: Any) -> Any:
+    return read_image(option, file) if isinstance(file, str) else file
 
 
 def read_defaults(args: Namespace) -> dict[str, Any]:
@@ -67,8 +117,11 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
     """
     given = _given_fields(args)
     if args.param or args.path is not None:
-        params = {key: _value(text) for key, text in args.param or ()}
-        return {"model": args.model, **given, **params, "path": args.path or DEFAULT_PATH}
+        if args.path is None and is_known(args.model):
+            return {"model": args.model, **given, **_params(args)}
+        return {"model": args.model, **given, **_values(args), "path": args.path or DEFAULT_PATH}
+    if is_known(args.model):
+        return {"model": args.model, **given}
     if args.model not in MODELS:
         _refuse_typo(args.model)
     problems = [_in_options(line) for name, value in given.items() for line in _misfits(name, value)]
@@ -93,36 +146,21 @@ def _misfits(name: str, value: FieldValue) -> list[str]:
     return found[0] if all(found) else []
 
 
-def _make_typed(model: str, given: dict[str, Any]) -> GenerationRequest:
-    cls = MODELS[model]
-    names = [spec.name for spec in cls.fields()]
-    its_options = ", ".join(options_of(name)[0] for name in names)
-    problems = [
-        f"{options_of(name)[0]}: {model} has no {name}; it takes {its_options}"
-        for name in given
-        if name not in names
-    ]
-    hint = Hint.SEND_RAW if problems else None
-    request = None
-    try:
-        request = cls.from_fields({name: value for name, value in given.items() if name in names})
-    except InvalidRequestError as error:
-        problems += [_in_options(line) for line in error.problems]
-        hint = hint or error.hint
-    if request is not None and not problems:
-        return request
-    raise InvalidRequestError(problems=problems, hint=hint)
-
-
 def _in_options(problem: str) -> str:
     """A line of `InvalidRequestError.problems` with options in place of fields; the value stays as it is."""
     parts = enumerate(parts_of(problem))
-    return "".join(options_of(part)[-1] if part and place % 2 == 0 else part for place, part in parts)
+    return "".join(_in_option(part, -1) if part and place % 2 == 0 else part for place, part in parts)
+
+
+def _in_option(name: str, place: int = 0) -> str:
+    """How a field is given: its short option (or the last one, with `place` -1), or --param."""
+    has_option = name in ("prompt", "params", "model", "path") or name in fields_by_name()
+    return options_of(name)[place] if has_option else f"--param {name}"
 
 
 def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
     prompt = given.pop("prompt") or None
-    params = given | {key: _value(text) for key, text in args.param or ()}
+    params = given | _values(args)
     try:
         return RawRequest(args.model, prompt, params=params, path=args.path or DEFAULT_PATH)
     except InvalidRequestError as error:

@@ -15,7 +15,7 @@ from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._files.disk import in_thread
 from foxapi_async.models import GenerationRequest, parse_request
-from foxapi_async.models._parse import request_class
+from foxapi_async.models._input_files import map_files
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
@@ -77,7 +77,7 @@ async def request_with_files(
     def place_of(file: Any) -> Any:
         return places.get(file, file)
 
-    return parse_request(request_class(fields).map_files(fields, place_of))
+    return parse_request(map_files(fields, place_of))
 
 
 async def _fetched(connection: Connection, path: str, digest: str, out: Path) -> Path:

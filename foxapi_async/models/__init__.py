@@ -1,8 +1,13 @@
-"""Requests: one class for each known model, `RawRequest` for all others, and the conversion from and to mappings."""
+"""Requests: a class for some models, the catalogue for the others, `RawRequest` for unknown ones, and the conversion from
+and to mappings.
+"""
 
 from foxapi_async._display import show_under
 from foxapi_async.models._base import GenerationRequest
+from foxapi_async.models._catalogue import ModelDefinition
+from foxapi_async.models._catalogue_request import CatalogueRequest
 from foxapi_async.models._describe import describe
+from foxapi_async.models._discovery import find_models, model_definition
 from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._model import MODELS, ModelRequest
 from foxapi_async.models._parse import parse_request
@@ -16,15 +21,19 @@ DEFAULT_MODEL = GrokImagineImage.model
 
 __all__ = [
     "MODELS",
+    "CatalogueRequest",
     "FieldSpec",
     "Gemini3ProImage",
     "Gemini31FlashImage",
     "GenerationRequest",
     "GrokImagineImage",
     "ImageInput",
+    "ModelDefinition",
     "ModelRequest",
     "RawRequest",
     "describe",
+    "find_models",
+    "model_definition",
     "parse_request",
 ]
 

@@ -7,12 +7,11 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async.models._input_files import is_file, is_file_list, map_files
 from foxapi_async.models._values import FieldValue, ImageInput, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from foxapi_async.models._fields import FieldKind
+    from collections.abc import Collection, Mapping
 
 
 class GenerationRequest(abc.ABC):
@@ -47,28 +46,19 @@ class GenerationRequest(abc.ABC):
         A local file stays an `os.PathLike`: a string in a list of input files is always a URL.
         """
 
-    @classmethod
-    @abc.abstractmethod
-    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
-        """The names of the fields of this kind (see `FieldSpec.kind`): "images" are lists of input files."""
-
     @abc.abstractmethod
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         """The same request with other values in these fields."""
 
-    @classmethod
-    def map_files(cls, fields: Mapping[str, FieldValue], convert: Callable[[Any], Any]) -> dict[str, Any]:
-        """Fields of such a request, with `convert` applied to each input file in them."""
-        files = cls.fields_of_kind("images")
-        return {
-            name: [convert(item) for item in value] if name in files and isinstance(value, list) else value
-            for name, value in fields.items()
-        }
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What may be wrong, by facts that are not sure: one line for each field. The request is sent all the same."""
+        return ()
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
         """The local files among the input files, each once, in order. They must be uploaded before the request is sent."""
         found: list[ImageInput] = []
-        self.map_files(self.to_dict(), found.append)
+        map_files(self.to_dict(), found.append)
         return tuple(dict.fromkeys(item for item in found if isinstance(item, os.PathLike)))
 
     def with_files(self, urls: Mapping[os.PathLike[str], str]) -> Self:
@@ -84,10 +74,8 @@ class GenerationRequest(abc.ABC):
             return urls.get(item, item) if isinstance(item, os.PathLike) else item
 
         given = self.to_dict()
-        replaced = self.map_files(given, url_of)
-        return self._with_fields(
-            {name: replaced[name] for name in self.fields_of_kind("images") if name in given}
-        )
+        replaced = map_files(given, url_of)
+        return self._with_fields({name: replaced[name] for name in given if replaced[name] != given[name]})
 
     @property
     def expected(self) -> int:
@@ -97,13 +85,17 @@ class GenerationRequest(abc.ABC):
 
     def price_fields(self) -> dict[str, Any]:
         """The fields that may decide the price: all except texts. Only the number of input files counts."""
-        texts, files = self.fields_of_kind("text"), self.fields_of_kind("images")
+        texts = self._texts()
         fields: dict[str, FieldValue] = self.to_dict()
         return {
-            name: len(value) if name in files and isinstance(value, list) else value
+            name: len(value) if is_file_list(name) and isinstance(value, list) else value
             for name, value in fields.items()
-            if name not in texts
+            if name not in texts and not is_file(name)
         }
+
+    def _texts(self) -> Collection[str]:
+        """The names of the fields that hold texts for the model."""
+        return ("prompt",)
 
     def wire(self) -> dict[str, Any]:
         """The body of the POST to `path`: a new JSON-ready dictionary, without defaults.

@@ -7,6 +7,7 @@ time always agree. `option`, the field's attrs metadata, holds the facts that a 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,12 +15,16 @@ import attrs
 
 from foxapi_async._errors import FieldProblem
 from foxapi_async._hints import Hint
-from foxapi_async.models._values import NOT_UTF8, image_fault, image_hint, is_sendable, shown
+from foxapi_async.models._kinds import KINDS, PixelRule, fits
+from foxapi_async.models._values import NOT_UTF8, FieldValue, image_fault, image_hint, is_sendable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FieldKind = Literal["text", "choice", "integer", "flag", "images"]
+FieldKind = Literal[
+    "text", "choice", "integer", "number", "flag", "size", "images", "file", "files", "list", "object", "any"
+]
+Level = Literal["page", "text", "extract"]
 
 _OPTION = "foxapi_async"
 _PLAIN_KINDS: dict[Any, FieldKind] = {str: "text", int: "integer", bool: "flag"}
@@ -58,51 +63,70 @@ class FieldSpec:
 
     Attributes:
         name: the field's name, in Python and on the wire.
-        kind: "text", "choice" (one of `choices`), "integer", "flag" (a bool) or "images" (a list).
-        help: one sentence.
-        choices: the allowed texts of a "choice", in the order of the page; else empty.
-        minimum: the least value of an "integer"; None for no limit.
-        maximum: the largest value of an "integer", the most items of "images", the most characters of a
-            "text"; None for no limit.
+        kind: "text", "choice" (one of `choices`), "integer", "number", "flag" (a bool), "size" (one of `choices`, or a
+            mapping with "width" and "height" in pixels), "images" (a list of input images), "file" (one input file),
+            "files" (a list of them), "list", "object" (a mapping) or "any" (the type is not known).
+        help: one sentence; empty if the meaning is not known.
+        choices: the allowed texts of a "choice" or "size", or of the items of a "list", in the order of the page.
+        values: the allowed numbers of an "integer"; empty for all.
+        minimum: the least value of a number; None for no limit.
+        maximum: the largest value of a number, the most items of a list, the most characters of a "text"; None for no
+            limit.
+        medium: what an input file holds: "image", "video", "audio", "archive" or "document"; None if not known.
+        bytes: the most bytes of one input file; None for no limit.
+        formats: the allowed formats of input files; empty for all.
+        pixels: the rule for the mappings of a "size"; None if any goes.
         default: the value that the service uses if the field is left out; None if undocumented. It is never sent.
         required: whether the field must be given.
         advanced: whether the page says not to pass it unless necessary.
+        level: how sure this is: "page" (the service's own page), "text" (a summary of its pages) or "extract" (its
+            OpenAPI file alone). By an "extract" nothing is refused: a doubt is logged.
     """
 
     name: str
     kind: FieldKind
     help: str = ""
     choices: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
+    medium: str | None = None
+    bytes: int | None = None
+    formats: tuple[str, ...] = ()
+    pixels: PixelRule | None = None
     default: str | None = None
     required: bool = False
     advanced: bool = False
+    level: Level = "page"
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> FieldSpec:
+        """A field as the file of the catalogue has it."""
+        items: Mapping[str, FieldValue] = entry
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in items.items()
+        }
+        if "pixels" in given:
+            given["pixels"] = PixelRule(**given["pixels"])
+        return cls(**given)
 
     @property
     def allowed(self) -> str:
         """The allowed values in words, such as "whole numbers from 1 to 4"."""
-        match self.kind:
-            case "text":
-                return "non-blank texts" + (f" up to {self.maximum} characters" if self.maximum else "")
-            case "choice":
-                return ", ".join(map(repr, self.choices))
-            case "integer":
-                return "whole numbers" + _span(self.minimum, self.maximum)
-            case "flag":
-                return "True, False"
-            case _:
-                count = f"1 to {self.maximum}" if self.maximum else "1 or more"
-                return f"lists of {count} URLs or local files"
+        return KINDS[self.kind].words(self)
 
     def problems(self, value: Any) -> Iterator[str]:
         """One line for each fault of the value; None means that it is not given."""
         if value is None:
             if self.required:
                 yield FieldProblem(self.name, f": missing; {self._allowed_values}")
-        elif self.kind == "images":
-            yield from self._image_problems(value)
-        elif not self._is_valid(value):
+        elif self.kind in ("images", "files"):
+            files: FieldValue = value
+            yield from self._file_problems(tuple(files) if isinstance(files, list) else value)
+        elif self.kind == "file":
+            if fault := image_fault(value):
+                yield FieldProblem(self.name, f"={shown(value)}: {fault}", hint=image_hint(value))
+        elif not KINDS[self.kind].accepts(self, value):
             # A choice that is not known may be one that the service has added since.
             is_newer = self.kind == "choice" and isinstance(value, str) and bool(value.strip())
             hint = Hint.SEND_RAW if is_newer else None
@@ -114,22 +138,7 @@ class FieldSpec:
     def _allowed_values(self) -> str:
         return f"allowed values are {self.allowed}{'' if self.required else ', or leave it out'}"
 
-    def _is_valid(self, value: object) -> bool:
-        match self.kind:
-            case "text":
-                return isinstance(value, str) and bool(value.strip()) and self._fits(len(value))
-            case "choice":
-                return isinstance(value, str) and value in self.choices
-            case "integer":  # Python counts True as an integer; users do not
-                return isinstance(value, int) and not isinstance(value, bool) and self._fits(value)
-            case _:
-                return isinstance(value, bool)
-
-    def _fits(self, size: int) -> bool:
-        too_small = self.minimum is not None and size < self.minimum
-        return not too_small and (self.maximum is None or size <= self.maximum)
-
-    def _image_problems(self, value: tuple[object, ...] | str | os.PathLike[str]) -> Iterator[str]:
+    def _file_problems(self, value: tuple[object, ...] | str | os.PathLike[str]) -> Iterator[str]:
         if isinstance(value, str | os.PathLike):
             fault = image_fault(value)
             more, hint = (f"; {fault}", image_hint(value)) if fault else ("", None)
@@ -139,7 +148,7 @@ class FieldSpec:
         elif not isinstance(value, tuple) or not value:
             yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
         else:
-            if not self._fits(len(value)):
+            if not fits(self, len(value)):
                 yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")
             for place, image in enumerate(value):
                 if fault := image_fault(image):
@@ -160,8 +169,3 @@ def _read_spec(field: attrs.Attribute[Any], hint: Any) -> FieldSpec:
     kind = "choice" if choices else "images" if get_origin(bare) is tuple else _PLAIN_KINDS[bare]
     needed = field.default is attrs.NOTHING
     return FieldSpec(name=field.name, kind=kind, choices=choices, required=needed, **field.metadata[_OPTION])
-
-
-def _span(minimum: int | None, maximum: int | None) -> str:
-    bounds = (("from", minimum), ("to", maximum))
-    return "".join(f" {word} {bound}" for word, bound in bounds if bound is not None)

@@ -15,7 +15,7 @@ import attrs
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async._hints import Hint
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._fields import FieldKind, FieldSpec, option, read_specs
+from foxapi_async.models._fields import FieldSpec, option, read_specs
 from foxapi_async.models._values import FieldValue, shown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class ModelRequest(GenerationRequest):
         problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
         problems += self._check()
         if problems:
-            raise InvalidRequestError(problems=problems, hint=_hint_of(problems))
+            raise InvalidRequestError(problems=problems, hint=hint_of(problems))
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -77,7 +77,7 @@ class ModelRequest(GenerationRequest):
         except InvalidRequestError as error:
             problems += error.problems
         if problems or request is None:
-            raise InvalidRequestError(problems=problems, hint=_hint_of(problems))
+            raise InvalidRequestError(problems=problems, hint=hint_of(problems))
         return request
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,16 +92,14 @@ class ModelRequest(GenerationRequest):
         """One line for each broken rule between fields. The fields may still hold wrong values here."""
         return ()
 
-    @classmethod
-    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
-        """The names of the fields of this kind, in the order of the definition."""
-        return tuple(spec.name for spec in cls.fields() if spec.kind == kind)
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.fields() if spec.kind == "text")
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, **changes)
 
 
-def _hint_of(problems: Iterable[str]) -> Hint | None:
+def hint_of(problems: Iterable[str]) -> Hint | None:
     """What can be done about the problems: the first advice of one of them."""
     hints = (problem.hint for problem in problems if isinstance(problem, FieldProblem))
     return next(filter(None, hints), None)

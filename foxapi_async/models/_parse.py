@@ -9,6 +9,8 @@ from typing import Any
 
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
+from foxapi_async.models._catalogue import is_known, names
+from foxapi_async.models._catalogue_request import CatalogueRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
 from foxapi_async.models._values import shown
@@ -25,9 +27,10 @@ _EXAMPLES = (
 def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     """The request from a JSON line, an HTTP body or a database row.
 
-    `model` chooses the class. A model that is not in `MODELS` gives a `RawRequest`, and so does any mapping
-    with a "path". None means not set. In a mapping with a "path", None in other fields is sent as null, as
-    with `RawRequest.params`. A string in "image_urls" is a URL, never a path.
+    `model` chooses the class. A model without a class is checked by the catalogue (see `foxapi models`), and one that
+    is not there gives a `RawRequest`. So does any mapping with a "path". None means not set. In a mapping with a
+    "path", None in other fields is sent as null, as with `RawRequest.params`. A string in "image_urls" is a URL, never
+    a path.
 
     Raises:
         InvalidRequestError: `.problems` has a line for each field that is wrong, missing or unknown.
@@ -43,8 +46,11 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     if path is not None:
         return _make_raw(model, path, given)
     given = {name: value for name, value in given.items() if value is not None}
-    if isinstance(model, str) and model in MODELS:
-        return MODELS[model].from_fields(given)
+    if isinstance(model, str):
+        if model in MODELS:
+            return MODELS[model].from_fields(given)
+        if is_known(model):
+            return CatalogueRequest(model, given)
     if isinstance(model, str) and (meant := near_miss(model)):
         words = f'={shown(model)}: did you mean {meant!r}? With "path": "{DEFAULT_PATH}" any model is sent unchecked'
         raise InvalidRequestError(problems=[FieldProblem("model", words)])
@@ -60,17 +66,12 @@ def near_miss(model: str) -> str | None:
     """
     import difflib  # noqa: PLC0415 - only an unknown model needs it
 
+    known = [*MODELS, *names()]
+    if any(name in model for name in known):
+        return None
     numbers = _NUMBERS.findall(model)
-    close = difflib.get_close_matches(model[:100], MODELS, n=3, cutoff=_CLOSE)
-    return next((name for name in close if name not in model and _NUMBERS.findall(name) == numbers), None)
-
-
-def request_class(mapping: Mapping[str, Any]) -> type[GenerationRequest]:
-    """The class that `parse_request` chooses for a mapping."""
-    model = mapping.get("model")
-    if mapping.get("path") is None and isinstance(model, str) and model in MODELS:
-        return MODELS[model]
-    return RawRequest
+    close = difflib.get_close_matches(model[:100], known, n=3, cutoff=_CLOSE)
+    return next((name for name in close if _NUMBERS.findall(name) == numbers), None)
 
 
 def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,19 +10,15 @@ import attrs
 
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._fields import FieldKind
-from foxapi_async.models._values import NOT_UTF8, FieldValue, is_sendable, shown
+from foxapi_async.models._json import copy_fields
+from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
 
 # Every documented submit path, from /v1/images/generations to /v1/run/generations. No host, dot, query or
 # escape: a path from a database row must not lead to another address.
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+/generations")
-# Every model has these: a prompt is a text, and input images are URLs or local files.
-_KINDS: dict[FieldKind, tuple[str, ...]] = {"text": ("prompt",), "images": ("image_urls",)}
 _OWN = ("model", "prompt", "path")
-# Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
-_DEEPEST = 100
 
 
 @attrs.frozen
@@ -35,7 +29,8 @@ class RawRequest(GenerationRequest):
         model: the model id.
         prompt: the prompt; left out for a model that takes no prompt.
         params: the other fields, as JSON values; copied. A None in it is sent as null, because you set it.
-            `params["image_urls"]` may list local files as paths; they are uploaded first.
+            A field such as "image_url", or a list such as "image_urls", may hold local files as paths; they are
+            uploaded first.
         path: the endpoint, which ends in "/generations".
 
     Raises:
@@ -76,17 +71,8 @@ class RawRequest(GenerationRequest):
         counts = (self.params.get(name) for name in ("num_outputs", "n"))
         return next((count for count in counts if isinstance(count, int) and count > 1), 1)
 
-    @classmethod
-    def fields_of_kind(cls, kind: FieldKind) -> tuple[str, ...]:
-        """The names of the fields of this kind that every model has."""
-        return _KINDS.get(kind, ())
-
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, params={**self.params, **changes})
-
-
-# The names and numbers that lead to a value.
-_Place = tuple[object, ...]
 
 
 def _prompt_problems(prompt: object) -> list[str]:
@@ -106,55 +92,4 @@ def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, An
     problems += [
         FieldProblem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
     ]
-    copied: dict[str, Any] = {}
-    for key, value in params.items():
-        if _check_name(key, (), problems):
-            copied[key] = _copy(value, (key,), problems, files=key in _KINDS["images"])
-    return copied
-
-
-def _copy(value: FieldValue, place: _Place, problems: list[str], *, files: bool = False) -> Any:
-    """A deep copy in JSON's own types, with a line in `problems` for each value that JSON cannot hold."""
-    kind = type(value)
-    if value is None or kind is int or kind is bool or (isinstance(value, str) and is_sendable(value)):
-        return value
-    if len(place) > _DEEPEST + 1:
-        problems.append(FieldProblem("params", f"{_where(place)}: nested too deeply"))
-    elif isinstance(value, Mapping):
-        return {
-            key: _copy(item, (*place, key), problems)
-            for key, item in value.items()
-            if _check_name(key, place, problems)
-        }
-    elif isinstance(value, list | tuple):
-        return [
-            item if files and isinstance(item, os.PathLike) else _copy(item, (*place, number), problems)
-            for number, item in enumerate(value)
-        ]
-    elif fault := _fault(value):
-        problems.append(FieldProblem("params", f"{_where(place)}={shown(value)}: {fault}"))
-    return value
-
-
-def _where(place: _Place) -> str:
-    """The place in words. It is made only for a fault: most values have none."""
-    return "".join(f"[{shown(key)}]" for key in place)
-
-
-def _check_name(key: object, place: _Place, problems: list[str]) -> bool:
-    good = isinstance(key, str) and is_sendable(key)
-    if not good:
-        problems.append(
-            FieldProblem("params", f"{_where(place)}: the field name {shown(key)} must be a text")
-        )
-    return good
-
-
-def _fault(value: object) -> str | None:
-    if isinstance(value, os.PathLike):
-        return 'a local file can only be an item of params["image_urls"]'
-    if isinstance(value, float) and not math.isfinite(value):
-        return "JSON has no such number"
-    if isinstance(value, str) and not is_sendable(value):
-        return NOT_UTF8
-    return None if value is None or isinstance(value, str | int | float) else "not a JSON value"
+    return copy_fields(params, "params", problems)

@@ -44,6 +44,8 @@ def has_scheme(text: str) -> bool:
 
 def is_sendable(text: str) -> bool:
     """Whether UTF-8 can encode the text. It cannot encode a lone surrogate (from a file name, for example)."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -97,7 +97,7 @@ def bash_script():
         (["foxapi", "gen"], ["generate"]),
         (["foxapi", "cr"], ["credits"]),
         (["foxapi", "batch", "--resub"], ["--resubmit-uncertain"]),
-        (["foxapi", "generate", "--model", "grok"], ["grok-imagine-image"]),
+        (["foxapi", "generate", "--model", "gpt-image-2"], ["gpt-image-2", "gpt-image-2-limit"]),
         (["foxapi", "generate", "--resolution", "4"], ["4K"]),
         (["foxapi", "emulator", "--fault"], ["--fault-rate"]),
         (["foxapi", "completion", "f"], ["fish"]),

@@ -24,7 +24,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._hints import Hint
 from foxapi_async._listener import about, log
-from foxapi_async.models._parse import request_class
+from foxapi_async.models._input_files import is_file_list, map_files
 from foxapi_async.models._values import as_images
 
 T = TypeVar("T")
@@ -184,16 +184,18 @@ def warn_of_comments(file: InputFile, count: int, first: InputRow) -> None:
 
 
 def _with_absolute_files(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, which mean the same in every working folder."""
-    names = request_class(fields).fields_of_kind("images")
-    return {name: _with_absolute_paths(value) if name in names else value for name, value in fields.items()}
+    """The fields, which mean the same in every working folder. Other iterables than lists are made lists."""
+    given = {name: _as_list(value) if is_file_list(name) else value for name, value in fields.items()}
+    return map_files(given, _as_absolute)
 
 
-def _with_absolute_paths(images: Any) -> Any:
-    found = as_images(images)
-    if not isinstance(found, tuple):  # the check of each line names it
-        return images
-    return [Path(image).absolute() if isinstance(image, os.PathLike) else image for image in found]
+def _as_absolute(file: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    return Path(file).absolute() if isinstance(file, os.PathLike) else file
+
+
+def _as_list(files: Any) -> Any:
+    found = as_images(files)
+    return list(found) if isinstance(found, tuple) else files  # the check of each line names another value
 
 
 def _is_regular(path: Path) -> bool:

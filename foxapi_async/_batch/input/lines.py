@@ -24,7 +24,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._hints import Hint
 from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import GenerationRequest, parse_request
-from foxapi_async.models._parse import request_class
+from foxapi_async.models._input_files import map_files
 from foxapi_async.models._values import shown
 
 Form = Literal["jsonl", "json", "csv", "tsv", "xlsx", "text"]
@@ -195,9 +195,7 @@ class LineReader:
     ) -> InputRow:
         item_id, problems = _read_id(given.pop("id", None))
         outside: list[Path] = []
-        given = request_class({**self.defaults, **given}).map_files(
-            given, functools.partial(self._located, outside=outside)
-        )
+        given = map_files(given, functools.partial(self._located, outside=outside))
         if outside and self.is_confined:
             where = f"the input file {shown(str(outside[0]))} is not below {shown(str(self.folder))}"
             problems += (f"{where}: a line from a pipe may name no other file; give the lines as a file",)

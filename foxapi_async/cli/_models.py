@@ -1,0 +1,123 @@
+"""`foxapi models`: the known models, or the fields of one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from foxapi_async.cli import _exits
+from foxapi_async.cli._fields import allowed, options_of
+from foxapi_async.cli._screen import Screen
+from foxapi_async.models import DEFAULT_MODEL, MODELS, ModelDefinition, find_models, model_definition
+
+_WIDTH = 100
+_COLUMN = 20
+_ID_COLUMN = 38
+_SOURCES = {
+    "page": "the service's own page. What it does not allow is refused before it is sent",
+    "text": "a summary of the service's pages. What it does not allow is refused before it is sent",
+    "extract": "the service's OpenAPI file alone. What it does not allow is sent, with a warning",
+}
+
+
+def show_models(args: Namespace, screen: Screen) -> int:
+    """The work of `foxapi models`. Returns the exit status.
+
+    Raises:
+        InvalidRequestError: no known model has this name.
+    """
+    if args.name is not None:
+        definition = model_definition(args.name)
+        screen.data(_object_of(definition))
+        for line in _page_of(definition):
+            screen.line(line)
+        return _exits.DONE
+    found = sorted(
+        find_models(returns=args.type, search=args.search), key=lambda item: item.model != DEFAULT_MODEL
+    )
+    for definition in found:
+        screen.data(_object_of(definition))
+    for line in _list_of(found):
+        screen.line(line)
+    if not found:
+        screen.note("no known model is like that")
+    return _exits.DONE
+
+
+def _object_of(definition: ModelDefinition) -> dict[str, Any]:
+    cls = MODELS.get(definition.model)
+    return {
+        "model": definition.model,
+        "class": None if cls is None else cls.__name__,
+        "default": definition.model == DEFAULT_MODEL,
+        "path": definition.path,
+        "returns": definition.returns,
+        "level": definition.level,
+        "source": definition.source,
+        "fields": [attrs.asdict(spec) for spec in definition.fields],
+        "example": {"model": definition.model, **definition.example},
+    }
+
+
+def _list_of(found: Iterable[ModelDefinition]) -> Iterator[str]:
+    """The models with a class, each with its fields, then a line for each other model."""
+    others: list[ModelDefinition] = []
+    for definition in found:
+        if definition.model not in MODELS:
+            others.append(definition)
+            continue
+        default = " (default)" if definition.model == DEFAULT_MODEL else ""
+        yield f"{definition.model}{default}"
+        yield from _fields_of(definition)
+        yield ""
+    if others:
+        yield "other models; `foxapi models NAME` shows the fields of one"
+    for definition in others:
+        needed = ", ".join(spec.name for spec in definition.fields if spec.required)
+        yield f"  {definition.model:<{_ID_COLUMN}}{definition.returns:<11}{f'from {needed}' if needed else ''}".rstrip()
+
+
+def _page_of(definition: ModelDefinition) -> Iterator[str]:
+    """All that is known about a model."""
+    cls = MODELS.get(definition.model)
+    yield f"{definition.model}: makes {definition.returns}" + (f"; in Python {cls.__name__}" if cls else "")
+    yield f"known from {_SOURCES[definition.level]}."
+    yield f"source: {definition.source}"
+    yield from _fields_of(definition)
+    for one, other in definition.exclude:
+        yield f"  {one} and {other}: only one of the two"
+    for field, maximum, other in definition.at_most:
+        yield f"  {field}: at most {maximum} with {other}"
+    yield f"example: {_command_of(definition)}"
+    yield f"in a batch: {json.dumps({'model': definition.model, **definition.example})}"
+
+
+def _fields_of(definition: ModelDefinition) -> Iterator[str]:
+    """The fields in a column: as options if the model has a class, else by name."""
+    has_options = definition.model in MODELS
+    indent = " " * (_COLUMN + 2)
+    for spec in definition.fields:
+        name = options_of(spec.name)[0] if has_options or spec.name == "prompt" else spec.name
+        words = (
+            spec.help,
+            "Best left out." if spec.advanced else "",
+            "Required." if spec.required and not has_options else "",
+            "(not sure)" if spec.level == "extract" else "",
+        )
+        yield f"  {name:<{_COLUMN}}{' '.join(filter(None, words))}".rstrip()
+        yield from textwrap.wrap(allowed(spec), _WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _command_of(definition: ModelDefinition) -> str:
+    """A command line that makes the example."""
+    example = dict(definition.example)
+    words = ["foxapi", "generate", *([str(example.pop("prompt"))] if "prompt" in example else [])]
+    for name, value in example.items():
+        words += ["--param", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join([*words, "--model", definition.model])

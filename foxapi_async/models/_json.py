@@ -1,0 +1,91 @@
+"""Copies the fields of a request in JSON's own types, and names what JSON cannot hold."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from foxapi_async._errors import FieldProblem
+from foxapi_async.models._input_files import is_file, is_file_list
+from foxapi_async.models._values import NOT_UTF8, FieldValue, is_sendable, shown
+
+# Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.
+_DEEPEST = 100
+
+_PLAIN = (int, bool)
+
+# The names and numbers that lead to a value.
+_Place = tuple[object, ...]
+
+
+def copy_fields(fields: Mapping[Any, Any], within: str, problems: list[str]) -> dict[str, Any]:
+    """A deep copy of the fields, with a line in `problems` for each value that JSON cannot hold. Input files may be
+    local ones.
+
+    Args:
+        fields: the fields.
+        within: the name of the mapping in messages; empty if the fields stand alone.
+        problems: gets the lines.
+    """
+    copied: dict[str, Any] = {}
+    given: Mapping[Any, FieldValue] = fields
+    for key, value in given.items():
+        if _is_plain(value) and type(key) is str and key.isascii():
+            copied[key] = value
+            continue
+        place = (within, key) if within else (key,)
+        if not _is_name(key):
+            problems.append(_problem(place[:-1], f": the field name {shown(key)} must be a text"))
+        elif is_file(key) and isinstance(value, os.PathLike):
+            copied[key] = value
+        elif is_file_list(key) and isinstance(value, list | tuple):
+            copied[key] = [
+                item if isinstance(item, os.PathLike) else _copy(item, (*place, number), problems)
+                for number, item in enumerate(value)
+            ]
+        else:
+            copied[key] = _copy(value, place, problems)
+    return copied
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON holds a value as it is. Most values are so."""
+    return type(value) in _PLAIN or (isinstance(value, str) and value.isascii())
+
+
+def _copy(value: FieldValue, place: _Place, problems: list[str]) -> Any:
+    if value is None or type(value) in _PLAIN or (isinstance(value, str) and is_sendable(value)):
+        return value
+    if len(place) > _DEEPEST + 2:
+        problems.append(_problem(place, ": nested too deeply"))
+    elif isinstance(value, Mapping):
+        unnamed = [key for key in value if not _is_name(key)]
+        problems += [_problem(place, f": the field name {shown(key)} must be a text") for key in unnamed]
+        return {key: _copy(item, (*place, key), problems) for key, item in value.items() if _is_name(key)}
+    elif isinstance(value, list | tuple):
+        return [_copy(item, (*place, number), problems) for number, item in enumerate(value)]
+    elif fault := _fault(value):
+        problems.append(_problem(place, f"={shown(value)}: {fault}"))
+    return value
+
+
+def _problem(place: _Place, text: str) -> FieldProblem:
+    """The words are made only for a fault: most values have none."""
+    first, rest = (str(place[0]), place[1:]) if place else ("", ())
+    return FieldProblem(first, "".join(f"[{shown(key)}]" for key in rest) + text)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and is_sendable(key)
+
+
+def _fault(value: object) -> str | None:
+    if isinstance(value, os.PathLike):
+        return 'a local file can only be in a field such as "image_url", or in a list such as "image_urls"'
+    if isinstance(value, float) and not math.isfinite(value):
+        return "JSON has no such number"
+    if isinstance(value, str) and not is_sendable(value):
+        return NOT_UTF8
+    return None if value is None or isinstance(value, str | int | float) else "not a JSON value"

@@ -1,0 +1,195 @@
+"""`foxapi models`, and requests for models without a class on the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from foxapi_async.cli import _requests
+from foxapi_async.cli._parser import build_parser
+from foxapi_async.models import MODELS, find_models, model_definition
+
+pytestmark = pytest.mark.usefixtures("clean_place")
+URL = "https://example.com/fox.png"
+FAST = ("--emulator", "--emulator-seconds", "0.1")
+
+
+def given(*words):
+    """The requests that these words of `generate` describe."""
+    return _requests.read_requests(build_parser(("generate",)).parse_args(["generate", *words]))
+
+
+def test_models_without_a_class_are_listed(foxapi):
+    """Each has a line, after those with a class."""
+    _, out, _ = foxapi("models")
+    lines = [line.split() for line in out.splitlines()]
+
+    assert {definition.model for definition in find_models()} <= {words[0] for words in lines if words}
+    assert ["sora-2", "video", "from", "prompt"] in lines
+
+
+def test_the_list_may_be_of_one_type(foxapi):
+    """Only models that make this."""
+    _, out, _ = foxapi("models", "--type", "profile", "--json")
+
+    assert ["phota-create-profile"] == [json.loads(line)["model"] for line in out.splitlines()]
+
+
+def test_the_list_may_be_searched(foxapi):
+    """The words are in the id or the fields."""
+    _, out, _ = foxapi("models", "--search", "tiling")
+
+    assert [["patina-material", "image", "from", "prompt,", "maps"]] == [
+        line.split() for line in out.splitlines()[1:]
+    ]
+
+
+def test_an_empty_list_says_so(foxapi):
+    """On standard error, and the exit status is 0."""
+    code, out, err = foxapi("models", "--search", "walrus")
+
+    assert (0, "") == (code, out)
+    assert "no known model is like that" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gpt-image-2", "mask_url and background: only one of the two"),
+        ("gpt-image-2", "multiples of 16 from 256 to 3840"),
+        ("wan-2.7-image", "num_outputs: at most 4 with image_urls"),
+        ("wan-2.7-image", 'or {"width": W, "height": H} in pixels'),
+        ("phota-image", "a whole number, 1 or more (default 1)"),
+        ("sora-2", "4, 8, 12, 16, 20"),
+        ("sora-2", "a JSON list of values, at most 2"),
+        ("patina-material", "a JSON list of basecolor, normal, roughness, metalness, height"),
+        ("patina-material", "Required."),
+        ("veo-3.1", "(not sure)"),
+        ("veo-3.1", "known from the service's OpenAPI file alone"),
+        ("z-image-turbo", "a JSON object"),
+        ("grok-imagine-image", "in Python GrokImagineImage"),
+        ("grok-imagine-image", "--aspect-ratio"),
+    ],
+)
+def test_a_model_is_shown(foxapi, model, words):
+    """Its fields, their limits, the rules between them, and how sure all this is."""
+    code, out, _ = foxapi("models", model)
+
+    assert 0 == code
+    assert words in out
+
+
+def test_an_unknown_model_is_no_model(foxapi):
+    """The error suggests a near one."""
+    code, _, err = foxapi("models", "sora2")
+
+    assert 2 == code
+    assert "'sora2' is no known model: did you mean sora-2 or sora-2-pro?" in err
+
+
+@pytest.mark.parametrize("model", ["gpt-image-2", "phota-image-enhance", "doc2x-v3", "grok-imagine-image"])
+def test_the_example_of_a_model_runs(foxapi, model):
+    """The command line that `models NAME` shows makes the request of the example."""
+    _, out, _ = foxapi("models", model)
+    example = next(line for line in out.splitlines() if line.startswith("example: "))
+    [request] = given(*shlex.split(example)[3:])
+    expected = {"model": model, **model_definition(model).example}
+
+    assert expected == request.to_dict()
+
+
+def test_params_of_a_known_model_are_checked():
+    """A model without a class gets its fields by --param, and its own endpoint."""
+    [request] = given("a fox", "-m", "sora-2", "--param", "duration=8")
+
+    assert {"model": "sora-2", "prompt": "a fox", "duration": 8} == request.to_dict()
+    assert "/v1/videos/generations" == request.path
+
+
+def test_a_wrong_param_is_named_as_it_was_given(foxapi):
+    """The error has the option."""
+    code, _, err = foxapi("generate", "a fox", "-m", "sora-2", "--param", "duration=5")
+
+    assert 2 == code
+    assert "--param duration=5: allowed values are 4, 8, 12, 16, 20" in err
+
+
+def test_a_local_file_of_a_param_is_uploaded(tmp_path):
+    """A field for input files takes a path."""
+    (tmp_path / "fox.png").write_bytes(b"\x89PNG")
+    path = str(tmp_path / "fox.png")
+    [request] = given("-m", "phota-image-enhance", "--param", f"image_url={path}")
+
+    assert (tmp_path / "fox.png",) == request.local_files()
+
+
+def test_a_missing_file_of_a_param_is_refused(foxapi):
+    """Before anything is sent."""
+    code, _, err = foxapi("generate", "-m", "phota-image-enhance", "--param", "image_url=no.png")
+
+    assert 2 == code
+    assert "--param image_url no.png: " in err
+
+
+def test_a_model_with_a_prompt_needs_one(foxapi):
+    """As those with a class do."""
+    code, _, err = foxapi("generate", "-m", "sora-2")
+
+    assert 2 == code
+    assert "give a PROMPT" in err
+
+
+def test_with_a_path_nothing_is_checked():
+    """The request is raw."""
+    [request] = given("a fox", "-m", "sora-2", "--param", "duration=5", "--path", "/v1/videos/generations")
+
+    assert "/v1/videos/generations" == request.to_dict()["path"]
+
+
+def test_a_doubt_is_said_once(foxapi):
+    """Two requests with the same wrong field are sent, with one warning."""
+    code, _, err = foxapi(
+        *("generate", "a fox", "--prompt", "an owl", "-m", "kling-v2-6-video", "--param", "sed=5", *FAST)
+    )
+
+    assert 0 == code
+    assert 1 == err.count("'sed': no field of kling-v2-6-video")
+
+
+def test_options_of_a_batch_are_fields_of_its_model(foxapi, tmp_path):
+    """A model without a class takes those that fit no class, too."""
+    (tmp_path / "p.txt").write_text("a fox\n")
+    code, out, _ = foxapi(
+        *(
+            "batch",
+            str(tmp_path / "p.txt"),
+            "-m",
+            "phota-image",
+            "--resolution",
+            "4K",
+            "--param",
+            "num_outputs=2",
+        ),
+        "--check",
+    )
+
+    assert 0 == code
+    assert "phota-image: 1 submit, 2 images\n" in out
+
+
+def test_a_batch_of_a_known_model_needs_no_param(foxapi, tmp_path):
+    """The check does not call it unknown."""
+    (tmp_path / "p.txt").write_text("a fox\n")
+    _, out, _ = foxapi("batch", str(tmp_path / "p.txt"), "-m", "phota-image", "--check")
+
+    assert "phota-image: 1 submit, 1 image\n" in out
+
+
+def test_each_class_is_in_the_list_once():
+    """The list has the classes and the catalogue."""
+    found = [definition.model for definition in find_models()]
+
+    assert len(found) == len(set(found))
+    assert set(MODELS) <= set(found)
