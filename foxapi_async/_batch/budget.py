@@ -20,6 +20,8 @@ from foxapi_async.models import GenerationRequest
 # Sums of decimal fractions are not exact.
 _EXACT = 1e-9
 
+_features = json.JSONEncoder(sort_keys=True, default=str).encode
+
 
 @attrs.frozen
 class Kind:
@@ -38,8 +40,7 @@ class Kind:
 
 def kind_of(request: GenerationRequest) -> Kind:
     """The kind of a request."""
-    features = json.dumps(request.price_fields(), sort_keys=True, default=str)
-    return Kind(request.model, request.expected, features)
+    return Kind(request.model, request.expected, _features(request.price_fields()))
 
 
 class BudgetDecision(enum.Enum):

@@ -6,6 +6,7 @@ locked, so that one worker at a time reserves credits. The rules of the budget a
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -248,6 +249,7 @@ def _claimed(row: Sequence[Any]) -> ClaimedItem:
     return ClaimedItem(entry_of(columns), place, read_kind(kind), epoch)
 
 
+@functools.lru_cache(maxsize=1024)
 def kind_text(kind: Kind) -> str:
     """The kind as a text, for the column `kind`."""
     return json.dumps(attrs.astuple(kind))

@@ -10,7 +10,7 @@ import attrs
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._catalogue import definition_of
-from foxapi_async.models._json import copy_fields
+from foxapi_async.models._json import copy_checked, copy_fields
 from foxapi_async.models._model import hint_of
 from foxapi_async.models._values import shown
 
@@ -61,7 +61,7 @@ class CatalogueRequest(GenerationRequest):
 
     def to_dict(self) -> dict[str, Any]:
         """The request as a mapping."""
-        return {"model": self.model, **copy_fields(self.fields, "", [])}
+        return {"model": self.model, **copy_checked(self.fields)}
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, fields={**self.fields, **changes})

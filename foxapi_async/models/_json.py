@@ -50,6 +50,17 @@ def copy_fields(fields: Mapping[Any, Any], within: str, problems: list[str]) -> 
     return copied
 
 
+def copy_checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy of what `copy_fields` has made."""
+    return {name: _copy_checked(value) for name, value in fields.items()}
+
+
+def _copy_checked(value: FieldValue) -> Any:
+    if isinstance(value, dict):
+        return copy_checked(value)
+    return list(map(_copy_checked, value)) if isinstance(value, list) else value
+
+
 def _is_plain(value: object) -> bool:
     """Whether JSON holds a value as it is. Most values are so."""
     return type(value) in _PLAIN or (isinstance(value, str) and value.isascii())

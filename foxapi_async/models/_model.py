@@ -81,19 +81,19 @@ class ModelRequest(GenerationRequest):
         return request
 
     def to_dict(self) -> dict[str, Any]:
-        values: dict[str, FieldValue] = {spec.name: getattr(self, spec.name) for spec in self.fields()}
-        given = {name: value for name, value in values.items() if value is not None}
-        return {
-            "model": self.model,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in given.items()},
-        }
+        fields: dict[str, Any] = {"model": self.model}
+        for spec in self.fields():
+            value: FieldValue = getattr(self, spec.name)
+            if value is not None:
+                fields[spec.name] = list(value) if isinstance(value, tuple) else value
+        return fields
 
     def _check(self) -> Iterable[str]:
         """One line for each broken rule between fields. The fields may still hold wrong values here."""
         return ()
 
     def _texts(self) -> tuple[str, ...]:
-        return tuple(spec.name for spec in self.fields() if spec.kind == "text")
+        return _texts_of(type(self))
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, **changes)
@@ -108,6 +108,11 @@ def hint_of(problems: Iterable[str]) -> Hint | None:
 @functools.cache
 def _read_once(cls: type[ModelRequest]) -> tuple[FieldSpec, ...]:
     return read_specs(cls)
+
+
+@functools.cache
+def _texts_of(cls: type[ModelRequest]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in cls.fields() if spec.kind == "text")
 
 
 def _suggesting(cls: type[ModelRequest], init: Callable[..., None]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ import attrs
 
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._json import copy_fields
+from foxapi_async.models._json import copy_checked, copy_fields
 from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
 
 DEFAULT_PATH = "/v1/images/generations"
@@ -63,7 +63,7 @@ class RawRequest(GenerationRequest):
     def to_dict(self) -> dict[str, Any]:
         """The request as a mapping. Its key "path" marks it as raw for `parse_request`."""
         prompt = {} if self.prompt is None else {"prompt": self.prompt}
-        return {"model": self.model, "path": self.path, **prompt, **_copy_params(self.params, [])}
+        return {"model": self.model, "path": self.path, **prompt, **copy_checked(self.params)}
 
     @property
     def expected(self) -> int:
