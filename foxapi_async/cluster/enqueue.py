@@ -90,6 +90,7 @@ async def enqueue(connection: Connection, batch: str, given: BatchItems | InputF
 
 
 async def _put_all(connection: Connection, batch: str, given: BatchItems | InputFile) -> Enqueued:
+    is_whole = isinstance(given, list | tuple | InputFile)
     added = count = 0
     problems: list[str] = []
     files: dict[str, str] = {}
@@ -101,7 +102,9 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
             count += len(items)
             if not problems:
                 added += await _put(connection, batch, items, files)
-            elif not isinstance(given, list | tuple | InputFile) or len(problems) >= SHOWN_PROBLEMS:
+                if is_whole:  # else the end of the transaction has emptied it
+                    await connection.execute("TRUNCATE incoming")
+            elif not is_whole or len(problems) >= SHOWN_PROBLEMS:
                 break
     if problems:
         rest = "" if added == 0 else f" {added:,} items before them are in the batch already."
@@ -140,12 +143,14 @@ async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], fi
                     await copy.write_row(row)
             await cursor.execute(_INSERT, {"batch": batch})
             added = cursor.rowcount
-            # Asked afterwards: another program may have put in the same ids meanwhile.
-            await cursor.execute(_CONFLICTS, (batch,))
-            conflicts = [id_conflict(key, used=False, known=True) or "" for (key,) in await cursor.fetchall()]
-            if conflicts:
-                raise InvalidRequestError("nothing was enqueued", problems=tuple(conflicts))
-            await cursor.execute("DELETE FROM incoming")
+            if added < len(items):
+                # Asked afterwards: another program may have put in the same ids meanwhile.
+                await cursor.execute(_CONFLICTS, (batch,))
+                conflicts = [
+                    id_conflict(key, used=False, known=True) or "" for (key,) in await cursor.fetchall()
+                ]
+                if conflicts:
+                    raise InvalidRequestError("nothing was enqueued", problems=tuple(conflicts))
     return added
 
 
