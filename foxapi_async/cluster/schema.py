@@ -89,13 +89,13 @@ CREATE INDEX item_ended ON item (batch_id, ended, number) WHERE ended IS NOT NUL
 CREATE INDEX item_number ON item (batch_id, number);
 CREATE INDEX item_unpriced ON item (batch_id) WHERE price IS NULL AND sunk = 0 AND state <> 'new';
 
--- The requests have their own table because they are long and never change.
+-- The requests have their own table because they are long and never change. A trigger removes those of removed
+-- items: a foreign key would check and lock each row of a new batch.
 CREATE TABLE request (
     batch_id text NOT NULL,
     key text NOT NULL,
     opening text NOT NULL,
-    PRIMARY KEY (batch_id, key),
-    FOREIGN KEY (batch_id, key) REFERENCES item ON DELETE CASCADE
+    PRIMARY KEY (batch_id, key)
 );
 
 -- The contents of local input files, each once.
@@ -173,10 +173,18 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION remove_requests() RETURNS trigger LANGUAGE plpgsql SET search_path = foxapi AS $$
+BEGIN
+    DELETE FROM request USING old_rows WHERE (request.batch_id, request.key) = (old_rows.batch_id, old_rows.key);
+    RETURN NULL;
+END $$;
+
 CREATE TRIGGER item_inserted AFTER INSERT ON item REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION count_new();
 CREATE TRIGGER item_updated AFTER UPDATE ON item REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION count_changed();
+CREATE TRIGGER item_removed AFTER DELETE ON item REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION remove_requests();
 """,
 )
 
