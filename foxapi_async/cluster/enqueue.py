@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Sequence
@@ -94,8 +95,9 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
     added = count = 0
     problems: list[str] = []
     files: dict[str, str] = {}
-    async with contextlib.aclosing(_groups(given)) as groups:
-        async for group in groups:
+    groups = _groups(given)
+    async with contextlib.aclosing(_ahead(groups) if is_whole else groups) as ready:
+        async for group in ready:
             wrong = [_problem(item, item.error) for item in group if item.error is not None]
             problems += wrong[: SHOWN_PROBLEMS - len(problems)]
             items = [item for item in group if item.key is not None]
@@ -131,6 +133,19 @@ async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem
                 group = []
     if group:
         yield group
+
+
+async def _ahead(groups: AsyncGenerator[list[WorkItem], None]) -> AsyncGenerator[list[WorkItem], None]:
+    """The same groups. While the database puts one in, the next one is read."""
+    async with contextlib.aclosing(groups):
+        following = asyncio.ensure_future(anext(groups, None))
+        try:
+            while group := await following:
+                following = asyncio.ensure_future(anext(groups, None))
+                yield group
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], files: dict[str, str]) -> int:
