@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import attrs
 
@@ -56,6 +57,17 @@ _INSERT = """
 """
 
 
+class _Row(NamedTuple):
+    """An item in the database: its columns of `incoming`, of which `opening` does not have its local files yet."""
+
+    columns: tuple[object, ...]
+    opening: str
+    files: tuple[os.PathLike[str], ...]
+
+
+_Group: TypeAlias = list[tuple[WorkItem, _Row | None]]
+
+
 @attrs.frozen(kw_only=True)
 class Enqueued:
     """What `Cluster.submit` has put into the database.
@@ -98,12 +110,12 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
     groups = _groups(given)
     async with contextlib.aclosing(_ahead(groups) if is_whole else groups) as ready:
         async for group in ready:
-            wrong = [_problem(item, item.error) for item in group if item.error is not None]
+            wrong = [_problem(item, item.error) for item, _ in group if item.error is not None]
             problems += wrong[: SHOWN_PROBLEMS - len(problems)]
-            items = [item for item in group if item.key is not None]
-            count += len(items)
+            rows = [row for _, row in group if row is not None]
+            count += len(rows)
             if not problems:
-                added += await _put(connection, batch, items, files)
+                added += await _put(connection, batch, rows, files)
                 if is_whole:  # else the end of the transaction has emptied it
                     await connection.execute("TRUNCATE incoming")
             elif not is_whole or len(problems) >= SHOWN_PROBLEMS:
@@ -121,13 +133,13 @@ def _problem(item: WorkItem, error: Exception) -> str:
     return text if text.startswith("line ") else f"item {item.index + 1}: {text}"
 
 
-async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem], None]:
-    """The items in larger groups: one COPY for each."""
-    group: list[WorkItem] = []
+async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[_Group, None]:
+    """The items in larger groups: one COPY for each. An item without a key has no row."""
+    group: _Group = []
     is_live = not isinstance(given, list | tuple | InputFile)
     async with contextlib.aclosing(keyed_items(given)) as chunks:
         async for chunk in chunks:
-            group += chunk
+            group += [(item, None if item.key is None else _row(item)) for item in chunk]
             if len(group) >= (_AT_ONCE if not is_live else 1):
                 yield group
                 group = []
@@ -135,8 +147,8 @@ async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem
         yield group
 
 
-async def _ahead(groups: AsyncGenerator[list[WorkItem], None]) -> AsyncGenerator[list[WorkItem], None]:
-    """The same groups. While the database puts one in, the next one is read."""
+async def _ahead(groups: AsyncGenerator[_Group, None]) -> AsyncGenerator[_Group, None]:
+    """The same groups. While the database puts one in, the next one is made."""
     async with contextlib.aclosing(groups):
         following = asyncio.ensure_future(anext(groups, None))
         try:
@@ -148,17 +160,17 @@ async def _ahead(groups: AsyncGenerator[list[WorkItem], None]) -> AsyncGenerator
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], files: dict[str, str]) -> int:
+async def _put(connection: Connection, batch: str, rows: Sequence[_Row], files: dict[str, str]) -> int:
     """Put in items that are valid. Returns how many are new."""
     async with connection.transaction():
-        rows = [await _row(connection, item, files) for item in items]
+        openings = [await _opening(connection, row, files) for row in rows]
         async with connection.cursor() as cursor:
             async with cursor.copy(_COPY) as copy:
-                for row in rows:
-                    await copy.write_row(row)
+                for row, opening in zip(rows, openings, strict=True):
+                    await copy.write_row((*row.columns, opening))
             await cursor.execute(_INSERT, {"batch": batch})
             added = cursor.rowcount
-            if added < len(items):
+            if added < len(rows):
                 # Asked afterwards: another program may have put in the same ids meanwhile.
                 await cursor.execute(_CONFLICTS, (batch,))
                 conflicts = [
@@ -169,20 +181,19 @@ async def _put(connection: Connection, batch: str, items: Sequence[WorkItem], fi
     return added
 
 
-async def _row(connection: Connection, item: WorkItem, files: dict[str, str]) -> tuple[object, ...]:
-    assert item.request is not None  # noqa: S101 - an item with a key has a request
-    opening = opening_record(item)
-    if local := item.request.local_files():
-        stored = await store_files(connection, local, files)
-        opening = json.dumps({**json.loads(opening), "files": stored})
-    return (
-        item.index,
-        item.key,
-        item.fingerprint,
-        kind_text(kind_of(item.request)),
-        item.request.model,
-        opening,
-    )
+def _row(item: WorkItem) -> _Row:
+    request = item.request
+    assert request is not None  # noqa: S101 - an item with a key has a request
+    columns = (item.index, item.key, item.fingerprint, kind_text(kind_of(request)), request.model)
+    return _Row(columns, opening_record(item), request.local_files())
+
+
+async def _opening(connection: Connection, row: _Row, files: dict[str, str]) -> str:
+    """The column `opening`. Local files are stored before."""
+    if not row.files:
+        return row.opening
+    stored = await store_files(connection, row.files, files)
+    return json.dumps({**json.loads(row.opening), "files": stored})
 
 
 _IMPORTED = """
