@@ -76,8 +76,8 @@ class WorkerCommand:
             self._worker.stop()
 
     def _on_event(self, event: HookEvent) -> None:
-        if self._worker is not None:
-            self._worker.take(event)
+        assert self._worker is not None  # noqa: S101 - it sends the requests
+        self._worker.take(event)
 
 
 def start_recovery(args: Namespace, screen: Screen) -> Coroutine[Any, Any, int]:

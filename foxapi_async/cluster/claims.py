@@ -190,11 +190,7 @@ async def claim(
                     budget.take(kind)
                 allowed += 1
             candidates = candidates[:allowed]
-        if candidates:
-            cursor = await connection.execute(
-                _CLAIM.encode(), {**values, "keys": [key for key, _ in candidates]}
-            )
-            items += [_claimed(row) for row in await cursor.fetchall()]
+        items += await _take(connection, values, [key for key, _ in candidates])
     return Claim(
         items,
         state,
@@ -203,6 +199,14 @@ async def claim(
         is_limited=limit is not None,
         prices=prices,
     )
+
+
+async def _take(connection: Connection, values: Mapping[str, Any], keys: list[str]) -> list[ClaimedItem]:
+    """Make the worker the owner of these items."""
+    if not keys:
+        return []
+    cursor = await connection.execute(_CLAIM.encode(), {**values, "keys": keys})
+    return [_claimed(row) for row in await cursor.fetchall()]
 
 
 async def _check(connection: Connection, worker: int) -> None:

@@ -303,9 +303,10 @@ class Cluster:
                 f"UPDATE batch {assignment} WHERE id = %(batch)s AND state <> 'cancelled'".encode(),
                 {"batch": batch, **values},
             )
-            if not cursor.rowcount:
-                await _check_batch(connection, batch)
-                raise _cancelled(batch)
+            if cursor.rowcount:
+                return
+            await _check_batch(connection, batch)
+            raise _cancelled(batch)
 
     async def _summon(self, batch: str) -> None:
         async def summon_one() -> None:
@@ -333,20 +334,17 @@ class Opening:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cluster: Cluster | None = None
 
     def __await__(self) -> Generator[Any, None, Cluster]:
         return self._open().__await__()
 
     async def __aenter__(self) -> Cluster:
-        self._cluster = await self._open()
-        return self._cluster
+        return await self._open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._cluster is not None:
-            await self._cluster.aclose()
+        """Nothing is kept open; see `Cluster.aclose`."""
 
     async def _open(self) -> Cluster:
         cluster = Cluster(self._database)

@@ -70,9 +70,12 @@ class ControlConnection:
         """A new connection, if it is to the same database."""
         connection = await self._database.connect(idle=idle_seconds(self._lease), lock=self._lease / BEATS)
         async with closed_on_error(connection):
-            problem = None if self.known is None else await self.known.difference(connection)
-            if problem is not None:
-                fault = LedgerError(problem)
-                self._on_other(fault)
-                raise fault
+            await self._check(connection)
         return connection
+
+    async def _check(self, connection: Connection) -> None:
+        problem = None if self.known is None else await self.known.difference(connection)
+        if problem is not None:
+            fault = LedgerError(problem)
+            self._on_other(fault)
+            raise fault

@@ -148,14 +148,14 @@ class RowWriter:
         """Write everything, then disconnect. After `CLOSING_SECONDS` without the database, it gives up."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            _, late = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
-            self._give_up.set()
-            if late:  # it ends after this try, unless the database is silent
-                _, late = await asyncio.wait(late, timeout=CLOSING_SECONDS)
-            if late:
-                self._task.cancel()
-                await asyncio.wait(late)
+        assert self._task is not None  # noqa: S101 - it was opened before
+        _, late = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
+        self._give_up.set()
+        if late:  # it ends after this try, unless the database is silent
+            _, late = await asyncio.wait(late, timeout=CLOSING_SECONDS)
+        if late:
+            self._task.cancel()
+            await asyncio.wait(late)
         if self._connection is not None:
             await self._connection.close()
 
@@ -283,13 +283,17 @@ class RowWriter:
         """The database is not the one that it was: write the ids that we hold, and pause all batches."""
         async with connection.transaction():
             seconds = await statements.keep_ids(connection, self._held())
-            is_first = await note_identity(connection) is not None
-            if is_first or await identity_of(connection) == self._known.identity:
-                await pause_all(connection, problem)
+            await self._pause_batches(connection, problem)
         self._is_other = True
         for spooled in seconds:
             report_second(spooled)
         self._stop(LedgerError(f"{problem}. All batches are paused: check what was lost, then resume them"))
+
+    async def _pause_batches(self, connection: Connection, problem: str) -> None:
+        """Pause all batches, unless another worker has done so for this server: someone may have resumed them since."""
+        is_first = await note_identity(connection) is not None
+        if is_first or await identity_of(connection) == self._known.identity:
+            await pause_all(connection, problem)
 
     async def _was_committed(self, xid: int) -> bool:
         """Whether a transaction was committed whose answer was lost."""

@@ -20,7 +20,7 @@ def boot_time() -> float:
     """Seconds on a clock that also counts while the machine sleeps, as far as the system has one."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.monotonic()  # pragma: no cover - on other systems
 
 
 @attrs.define

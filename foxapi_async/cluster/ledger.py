@@ -125,8 +125,6 @@ class PostgresLedger:
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Awaitable[None]:
         """Record how the item ended, and give it up; see `Ledger`."""
-        if not isinstance(record, str):
-            raise TypeError(f"{record!r} is not a text")
         return self._writer.put(
             self.batch, state, key=key, record=record, price=read_price(price), epoch=self.epochs.pop(key, 0)
         )

@@ -9,7 +9,7 @@ import pytest
 from cluster_parts import LateStep, claimed, made_batch, opened_ledger, run
 from helpers import fox_request
 
-from foxapi_async import InvalidRequestError
+from foxapi_async import InvalidRequestError, LedgerError
 from foxapi_async._batch.budget import kind_of
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async.cluster.claims import claim, kind_text
@@ -51,11 +51,9 @@ async def answer_of(database, ledger, room=10, price=None):
     """What a claim of the worker of this ledger gets, and whether it should ask again. With a price, the worker has
     learned that of its items.
     """
-    connection = await database.connect()
     learned = {} if price is None else {kind_of(fox_request()): price}
-    answer = await claim(connection, ledger._writer.worker, ledger.batch, room, learned=learned)
-    await connection.close()
-    return answer
+    async with await database.connect() as connection:
+        return await claim(connection, ledger._writer.worker, ledger.batch, room, learned=learned)
 
 
 async def priced(database, batch, price, budget):
@@ -322,3 +320,39 @@ async def test_a_batch_that_another_database_has_paused_waits_for_a_person(datab
 
     assert ("paused", "database") == (waiting.state, waiting.reason)
     assert ("open", None) == (resumed.state, resumed.reason)
+
+
+# What is refused, and what has no price.
+
+
+async def test_an_unknown_batch_has_no_items(database, tmp_path):
+    """It was deleted after the summons."""
+    async with opened_ledger(database, tmp_path, "unknown") as ledger:
+        with pytest.raises(LedgerError, match="there is no batch 'unknown'"):
+            await answer_of(database, ledger)
+
+
+async def test_a_replaced_worker_claims_nothing(database, batch, tmp_path):
+    """Others work on its items."""
+    async with opened_ledger(database, tmp_path, batch) as ledger:
+        await run(database, "UPDATE worker SET state = 'lost'")
+        with pytest.raises(LedgerError, match="was replaced"):
+            await answer_of(database, ledger)
+
+
+async def test_nothing_is_claimed_from_a_database_with_another_identity(database, batch, tmp_path):
+    """Its tables were made, or copied, elsewhere."""
+    async with opened_ledger(database, tmp_path, batch) as ledger:
+        await run(database, "UPDATE meta SET value = '1/00000001' WHERE name = 'identity'")
+        with pytest.raises(LedgerError, match="another one than before"):
+            await answer_of(database, ledger)
+
+
+async def test_an_item_without_a_kind_needs_no_credits(database, batch, tmp_path):
+    """Its request cannot be read here, so it is not sent either. It holds up no others."""
+    await priced(database, batch, 2, 5)
+    await run(database, "UPDATE item SET kind = NULL WHERE batch_id = %s AND key IN ('a', 'd')", batch)
+    async with opened_ledger(database, tmp_path, batch) as ledger:
+        answer = await answer_of(database, ledger)
+
+    assert ["a", "b", "c", "d"] == [item.entry.key for item in answer.items]
