@@ -273,9 +273,9 @@ class Worker:
             cursor = await connection.execute(
                 "SELECT id FROM batch WHERE id = ANY(%s) AND state = 'paused'", (list(self._batches),)
             )
-            for (batch,) in await cursor.fetchall():
-                if batch in self._batches:
-                    self._batches[batch][0].stop()
+            paused = {batch for (batch,) in await cursor.fetchall()}
+            for batch in paused & self._batches.keys():
+                self._batches[batch][0].stop()
 
     async def _share_holds(self, connection: Connection) -> None:
         """Report the holds of this worker, and obey those of the others."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import uuid
 from types import SimpleNamespace
@@ -11,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from cluster_parts import run
 from cut_proxy import CutProxy
-from helpers import fox_request, posts, session_at
+from helpers import posts, session_at
 from psycopg.conninfo import make_conninfo
+from worker_parts import counts, ended, foxes, working
 from workers import until
 
 from foxapi_async import ConfigurationError, LedgerError
@@ -57,45 +57,6 @@ def _prompt(monkeypatch):
     """Try again soon."""
     monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.2)
     monkeypatch.setattr(group_commit, "RETRY_SECONDS", (0.05,))
-
-
-@contextlib.asynccontextmanager
-async def working(database, emulator, folder, **options):
-    """A worker that runs meanwhile, and then leaves."""
-    async with session_at(emulator) as fox:
-        worker = Worker(database, fox, WorkerOptions(out=folder, **options))
-        running = asyncio.create_task(worker.run())
-        try:
-            await until(lambda: worker._lease.is_valid() or running.done())
-            yield worker
-        finally:
-            worker.stop()
-            await running
-
-
-def foxes(count):
-    """Different requests."""
-    return [fox_request(f"fox {n}") for n in range(count)]
-
-
-async def states(database):
-    """The state of each item, by its prompt."""
-    rows = await run(
-        database,
-        "SELECT opening::json->'request'->>'prompt', state FROM item JOIN request USING (batch_id, key) ORDER BY 1",
-    )
-    return dict(rows)
-
-
-async def counts(cluster, batch="b"):
-    """The states of the batch that are not empty."""
-    return {state: count for state, count in (await cluster.status(batch)).counts.items() if count}
-
-
-async def ended(cluster, batch="b"):
-    """Wait for all ends of the batch."""
-    async with asyncio.timeout(60):
-        return [end.state async for end in cluster.results(batch)]
 
 
 # Requests.
@@ -156,7 +117,51 @@ async def test_two_batches_run_at_the_same_time(cluster, database, emulator, tmp
     assert 6 == len(emulator.tasks)
 
 
+async def test_a_worker_keeps_to_its_part_of_the_rate(cluster, database, tmp_path):
+    """It is alone, so this is the whole rate."""
+
+    async def has_all():
+        return [(50.0,)] == await run(database, "SELECT granted FROM rate_lease WHERE kind = 'submit'")
+
+    await cluster.submit(foxes(1), batch_id="b")
+    async with Emulator(seconds=600) as service, working(database, service, tmp_path, rate=50, lease=1):
+        await until(has_all)
+        await until(lambda: service.tasks)
+
+
+async def test_a_worker_counts_its_transactions(cluster, database, emulator, tmp_path):
+    """It has none before it begins."""
+    async with session_at(emulator) as fox:
+        idle = Worker(database, fox, WorkerOptions(out=tmp_path))
+    await cluster.submit(foxes(1), batch_id="b")
+    async with working(database, emulator, tmp_path) as worker:
+        await ended(cluster)
+
+    assert 0 == idle.transactions < worker.transactions
+
+
 # The end of a worker.
+
+
+async def test_a_worker_that_has_left_sends_no_heartbeat(database, emulator, tmp_path):
+    """One was waiting for the connection while the worker left."""
+    async with working(database, emulator, tmp_path) as worker:
+        pass
+    seen = "SELECT state, seen FROM worker"
+    before = await run(database, seen)
+    await worker._send_heartbeat()
+    await worker._control.close()
+
+    assert before == await run(database, seen)
+    assert "left" == before[0][0]
+
+
+async def test_a_worker_needs_its_database(database, proxy, emulator, tmp_path):
+    """It ends with an error if it cannot begin."""
+    proxy.refuse()
+    async with session_at(emulator) as fox:
+        with pytest.raises(LedgerError, match="cannot connect to the database"):
+            await Worker(Database.at(proxy.dsn), fox, WorkerOptions(out=tmp_path)).run()
 
 
 async def test_a_stopped_worker_waits_for_its_answer(cluster, database, tmp_path):
@@ -294,6 +299,46 @@ async def test_a_frozen_worker_that_reserves_credits_holds_up_no_heartbeats(
 
     assert ["done"] * 2 == found
     assert [None, None] == [one.fault, two.fault]
+
+
+async def test_a_claim_does_not_wait_for_a_frozen_worker(cluster, database, tmp_path):
+    """The batch has a budget, and another worker stands still while it reserves credits. The claim is made later."""
+
+    async def waits():
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        return 0 < (await run(database, waiting))[0][0]
+
+    async def waits_no_more():
+        return not await waits()
+
+    await cluster.submit(foxes(1), batch_id="b", budget=100, price=5)
+    async with (
+        Emulator(seconds=600) as service,
+        working(database, service, tmp_path, lease=3),
+        await database.connect() as frozen,
+    ):
+        await until(lambda: 1 == len(service.tasks))
+        async with frozen.transaction():
+            await frozen.execute("SELECT id FROM batch FOR NO KEY UPDATE")
+            await until(waits)
+            await until(waits_no_more)
+        await cluster.submit(foxes(2), batch_id="b")
+        await until(lambda: 2 == len(service.tasks))
+
+
+async def test_a_claim_that_fails_ends_no_worker(cluster, database, emulator, tmp_path, caplog):
+    """The log says why the work on the batch has ended. The next summons begins it again."""
+    ((identity,),) = await run(database, "SELECT value FROM meta WHERE name = 'identity'")
+    note = "UPDATE meta SET value = %s WHERE name = 'identity'"
+    async with working(database, emulator, tmp_path) as worker:
+        await run(database, note, "1/00000001")
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(lambda: "the work on batch b was interrupted: the database is another one" in caplog.text)
+        await run(database, note, identity)
+        await cluster.submit([], batch_id="b")
+        assert ["done"] == await ended(cluster)
+
+    assert worker.fault is None
 
 
 async def test_a_replaced_worker_stops(cluster, database, emulator, tmp_path):

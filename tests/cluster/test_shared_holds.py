@@ -1,0 +1,67 @@
+"""Workers of one account hold their submits back together."""
+
+from __future__ import annotations
+
+import pytest
+from cluster_parts import run
+from helpers import now, posts
+from worker_parts import foxes, working
+from workers import until
+
+from foxapi_async.cluster.cluster import Cluster
+from foxapi_async.cluster.database import Database
+from foxapi_async.emulator import Emulator, Fault
+
+LEASE = 1.0
+
+
+@pytest.fixture
+def database(cluster_dsn):
+    """A database with the tables."""
+    return Database.at(cluster_dsn)
+
+
+@pytest.fixture
+def cluster(database):
+    """The same, for a user."""
+    return Cluster(database)
+
+
+def held(worker):
+    """For how many seconds a worker holds its submits back."""
+    return worker._engine.api.submits.next_allowed(now()) - now()
+
+
+async def test_a_refusal_holds_all_workers_back(cluster, database, tmp_path):
+    """One of them was refused for ten minutes. The other one sends nothing."""
+    refusal = Fault.status("submit", 429, retry_after=600)
+    async with (
+        Emulator(faults=[refusal]) as service,
+        working(database, service, tmp_path / "1", lease=LEASE) as first,
+    ):
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(lambda: held(first) > 100)
+        async with working(database, service, tmp_path / "2", lease=LEASE) as second:
+            await until(lambda: held(second) > 100)
+            before = len(posts(service))
+            await cluster.submit(foxes(3), batch_id="c")
+            beat = second._known.beat
+            await until(lambda: second._known.beat > beat + 2)
+
+    assert 1 == before == len(posts(service))
+
+
+async def test_an_outage_of_the_service_is_shared(cluster, database, tmp_path):
+    """The others need not find it out by submits of their own."""
+
+    async def is_noted():
+        return await run(database, "SELECT problem FROM account WHERE held_until > now()")
+
+    async with (
+        Emulator(faults=[Fault.edge("submit", times=None)]) as service,
+        working(database, service, tmp_path, lease=LEASE),
+    ):
+        await cluster.submit(foxes(3), batch_id="b")
+        ((problem,),) = await until(is_noted)
+
+    assert "503" in problem
