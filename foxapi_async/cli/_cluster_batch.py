@@ -93,8 +93,12 @@ class FollowCommand(ShownRun):
         return attrs.evolve(found, seconds=None)
 
     async def _status(self) -> BatchStatus:
-        """The states and credits of the database, and the uncertain items as the folder names them."""
+        """The states and credits of the database, and the uncertain items as the folder names them. Before the batch is
+        in the database, all are those of the folder.
+        """
         status = await super()._status()
+        if not self._batch.tally:
+            return status
         counts = {state: self._batch.tally[state] for state in ItemState}
         return attrs.evolve(status, counts=counts, spent=self._batch.spent, run="its workers")
 

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,9 @@ from workers import FOXAPI, PATIENCE, text_of
 
 from foxapi_async.cli import main
 from foxapi_async.cli._cluster import command_for, words_of
+from foxapi_async.cli._cluster_worker import WorkerCommand
 from foxapi_async.cli._parser import build_parser
+from foxapi_async.cli._screen import Screen
 from foxapi_async.cluster.database import Database, identity_of
 from foxapi_async.cluster.migration import migrate, printed
 from foxapi_async.cluster.spool import Spool, SpooledId
@@ -437,6 +440,20 @@ def test_an_interrupted_command_leaves_the_batch_running(make_place):
     assert following.err.endswith("continue with: foxapi batch p.jsonl --dsn\n")
 
 
+def test_a_command_that_is_interrupted_at_its_begin_names_no_batch(place):
+    """The database does not answer, so there is none yet."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        address = f"postgresql://fox@127.0.0.1:{silent.getsockname()[1]}/foxes"
+        command = place.start("batch", place.write(1), f"--dsn={address}")
+        connection, _ = silent.accept()
+        with connection:
+            command.signal(signal.SIGINT)
+            assert 130 == end_of(command)
+
+    assert "interrupted before the whole input was in the database" in command.err
+
+
 def test_the_same_command_continues_an_interrupted_one(make_place):
     """Each end has one line, and nothing is billed twice."""
     place = make_place(seconds=0.3)
@@ -684,6 +701,8 @@ def test_a_lost_batch_is_refused(followed):
 def older(followed):
     """The database of a followed batch has an older state again: one item is missing, and two have no task."""
     identity = followed.meta("cluster_cursor").partition(" ")[0]
+    # The worker must not send them before the command has brought them back. The command ends the pause.
+    followed.ask("UPDATE batch SET state = 'paused', reason = 'user'")
     followed.ask("DELETE FROM item WHERE key = 'fox-2'")
     followed.ask("UPDATE item SET state = 'new', ready = true, task_id = NULL, ended = NULL, record = NULL")
     followed.ask("DELETE FROM tally")
@@ -789,6 +808,18 @@ def test_a_second_signal_ends_a_worker_at_once(make_place):
     assert 143 == end_of(worker)
     assert 0 == place.work()
     assert 1 == place.service.billed
+
+
+def test_a_worker_that_is_stopped_before_it_begins_ends(place, monkeypatch):
+    """The signal comes while its session opens."""
+    for name, text in place.env.items():
+        monkeypatch.setenv(name, text)
+    words = ["worker", "--out", str(place.folder / "shared")]
+    command = WorkerCommand(build_parser(words).parse_args(words), Screen(as_json=False, quiet=True))
+    command.stop()
+
+    assert 0 == asyncio.run(command.work())
+    assert [("left",)] == place.ask("SELECT state FROM worker")
 
 
 def test_a_worker_says_what_it_does(place):

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 from cluster_parts import made_batch, opened_ledger, run
+from cut_proxy import CutProxy
 from helpers import fox_request, session_at
 from postgres_server import OwnServer, check_owned, fresh_database
 from workers import until
@@ -34,12 +35,18 @@ def server(postgres):
 
 
 @pytest.fixture
-async def database(server):
-    """A database with the tables, whose server the tests may stop."""
-    with fresh_database(server) as dsn:
-        made = Database.at(dsn)
-        await migrate(made)
+def dsn(server):
+    """The address of a new database, whose server the tests may stop."""
+    with fresh_database(server) as made:
         yield made
+
+
+@pytest.fixture
+async def database(dsn):
+    """The same with the tables."""
+    made = Database.at(dsn)
+    await migrate(made)
+    return made
 
 
 def copied(server):
@@ -150,6 +157,39 @@ async def test_the_id_of_a_batch_that_the_copy_lacks_is_kept(database, server, t
     assert [("b", "a", "task")] == await run(database, "SELECT batch_id, key, task_id FROM second_task")
 
 
+async def test_a_lost_answer_of_another_database_is_not_asked_for(database, dsn, server, tmp_path):
+    """The number of the transaction is that of another one there. The submit is refused."""
+    await made_batch(database, "b", ["a"])
+    async with CutProxy(dsn) as proxy:
+        through = Database.at(proxy.dsn)
+        async with opened_ledger(database, tmp_path, through=through) as ledger:
+            copy = copied(server)
+            cut = proxy.cut_after("COMMIT")
+            submit = asyncio.create_task(ledger.submitting("a", "fox", "key"))
+            await until(cut.happened.is_set)
+            proxy.refuse()
+            restored(server, copy, recovers=True)
+            await proxy.accept()
+            with pytest.raises(LedgerError, match="check what was lost"):
+                await submit
+
+    assert [("a", "new", None)] == await run(database, ITEMS)
+
+
+async def test_a_batch_that_was_resumed_is_not_paused_again(database, server, tmp_path):
+    """Another worker has paused it for this server, and someone has checked what was lost."""
+    await made_batch(database, "b", ["a"])
+    async with holding(database, tmp_path) as first, holding(database, tmp_path) as second:
+        restored(server, copied(server), recovers=True)
+        await first.totals()
+        paused = await run(database, STATES)
+        await Cluster(database).resume("b")
+        await second.totals()
+
+    assert [("b", "paused", "database")] == paused
+    assert [("b", "open", None)] == await run(database, STATES)
+
+
 @pytest.mark.parametrize("way", ["restart", "crash"])
 async def test_a_restart_is_no_other_database(database, server, tmp_path, way):
     """The work continues."""
@@ -181,6 +221,22 @@ async def test_a_running_worker_stops(database, server, tmp_path, emulator):
 
 
 # A worker that begins then.
+
+
+async def test_a_standby_is_refused(database, server):
+    """It only reads. The message says which address is wanted."""
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    connection = await database.connect()
+    try:
+        with pytest.raises(LedgerError, match="give the address of the primary"):
+            await register(connection, 30)
+    finally:
+        await connection.close()
+        server.stop()
+        (server.data / "standby.signal").unlink()
+        server.start()
 
 
 async def test_a_new_worker_pauses_all_batches(database, server):
