@@ -78,7 +78,7 @@ def cluster(session: nox.Session) -> None:
     suite = ["-m", "pytest", "-q", "-n", "auto", "tests/cluster", *session.posargs]
     session.run("coverage", "run", *measured, *suite, env={"FOXAPI_TEST_CLUSTER": "1"})
     session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report", f"--include={files}", "--fail-under=85")
+    session.run("coverage", "report", f"--include={files}", "--fail-under=100")
 
 
 @nox.session

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from cluster_parts import run
+from helpers import fox_request
 
+from foxapi_async.cluster import queue
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database
 
@@ -29,3 +32,23 @@ async def test_a_submit_that_is_cancelled_while_the_queue_opens_leaves_no_task(c
 
     assert submit.cancelled()
     assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+async def test_a_job_of_a_killed_worker_is_removed(cluster_dsn, monkeypatch):
+    """Else its lock would hold up all later jobs of its kind."""
+    monkeypatch.setattr(queue, "_STALLED_SECONDS", 0)
+    database = Database.at(cluster_dsn)
+    await Cluster(database).submit([fox_request()], batch_id="b")
+    await run(
+        database,
+        "WITH dead AS (INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 day') RETURNING id) "
+        "UPDATE procrastinate_jobs SET status = 'doing', worker_id = dead.id FROM dead",
+    )
+
+    async def has_no_work():
+        return []
+
+    async with queue.opened(made := queue.make_queue(database, sweep=has_no_work)):
+        await made.tasks["foxapi.sweep"](timestamp=0)
+
+    assert [] == await run(database, "SELECT id FROM procrastinate_jobs")
