@@ -41,6 +41,12 @@ IDENTITY = """
 """
 
 
+_RIGHTS = (
+    f"A worker needs USAGE on the schema {SCHEMA}, and SELECT, INSERT, UPDATE and DELETE on its tables, and USAGE on "
+    "its sequences"
+)
+
+
 class OutdatedError(ConfigurationError):
     """The tables have another version than this package knows."""
 
@@ -140,15 +146,24 @@ def _is_ambiguous(dsn: str) -> bool:
     return server.count("@") > 1 or "@" in name
 
 
+def check_server(connection: Connection) -> None:
+    """Check that the server is new enough.
+
+    Raises:
+        ConfigurationError: it is older than `OLDEST`.
+    """
+    found = connection.info.server_version // 10_000
+    if found < OLDEST:
+        raise ConfigurationError(f"the database is PostgreSQL {found}: {OLDEST} or newer is needed")
+
+
 async def check_version(connection: Connection) -> None:
     """Check that the tables are those that this package knows.
 
     Raises:
         ConfigurationError: the server is too old, there are no tables yet, or they are of another version.
     """
-    if connection.info.server_version < OLDEST * 10_000:
-        found = connection.info.server_version // 10_000
-        raise ConfigurationError(f"the database is PostgreSQL {found}: {OLDEST} or newer is needed")
+    check_server(connection)
     version = await version_of(connection)
     if version < VERSION:
         state = (
@@ -178,13 +193,10 @@ async def version_of(connection: Connection) -> int:
         cursor = await connection.execute("SELECT value FROM foxapi.meta WHERE name = 'version'")
         row = await cursor.fetchone()
     except psycopg.errors.InsufficientPrivilege as error:
-        problem = first_line(error)
+        problem = problem_of(error)
     else:
         return int(row[0]) if row else 0
-    raise ConfigurationError(
-        f"the database refuses: {problem}. A worker needs USAGE on the schema {SCHEMA}, and SELECT, INSERT, UPDATE "
-        "and DELETE on its tables, and USAGE on its sequences"
-    )
+    raise ConfigurationError(f"the database refuses: {problem}")
 
 
 async def identity_of(connection: Connection) -> str:
@@ -221,7 +233,7 @@ async def errors_of(database: Database) -> AsyncGenerator[None]:
     try:
         yield
     except (psycopg.Error, ConnectorException) as error:
-        problem = first_line(error)
+        problem = problem_of(error)
     else:
         return
     raise LedgerError(f"the database {database} cannot be used: {problem}")
@@ -239,6 +251,18 @@ def passes(error: Exception) -> bool:
     # 25: only reads, or has ended an idle transaction; 54: a text is too long.
     is_of_server = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return kind == "25" or (is_of_server and kind != "54")
+
+
+def problem_of(error: BaseException) -> str:
+    """What went wrong, in words. The queue hides the error of the database behind one without words of its own. If a right is
+    missing, all rights of a worker are named.
+    """
+    import psycopg  # noqa: PLC0415 - of an extra
+    from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above
+
+    cause = (error.__cause__ or error) if isinstance(error, ConnectorException) else error
+    problem = first_line(cause)
+    return f"{problem}. {_RIGHTS}" if isinstance(cause, psycopg.errors.InsufficientPrivilege) else problem
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foxapi_async._errors import ConfigurationError
-from foxapi_async.cluster.database import IDENTITY, Database, first_line, identity_of, version_of
+from foxapi_async.cluster.database import (
+    IDENTITY,
+    Database,
+    check_server,
+    first_line,
+    identity_of,
+    version_of,
+)
 from foxapi_async.cluster.schema import LOCK, MIGRATIONS, SCHEMA, VERSION
 
 if TYPE_CHECKING:
@@ -19,13 +26,15 @@ async def migrate(database: Database) -> tuple[int, int]:
     """Bring the tables up to date, in one transaction. Returns the version before and now.
 
     Raises:
-        ConfigurationError: the tables are of a newer version, or the user of the database may not make tables.
+        ConfigurationError: the server is too old, the tables are of a newer version, or the user of the database may
+            not make tables.
         LedgerError: the database cannot be reached.
     """
     import psycopg  # noqa: PLC0415 - of an extra
 
     connection = await database.connect()
     try:
+        check_server(connection)
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             before = await version_of(connection)

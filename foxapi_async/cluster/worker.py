@@ -27,6 +27,7 @@ from foxapi_async.cluster.database import (
     check_version,
     errors_of,
     first_line,
+    problem_of,
 )
 from foxapi_async.cluster.group_commit import RowWriter
 from foxapi_async.cluster.input_files import request_with_files
@@ -194,7 +195,7 @@ class Worker:
                 await take_summonses(self._database, self._begin, self._sweep, name, self._stopping)
             except _away() as error:
                 log.warning(
-                    "the queue cannot be reached: %s", first_line(error), extra=about("database_lost")
+                    "the queue cannot be reached: %s", problem_of(error), extra=about("database_lost")
                 )
             if not self._stopping.is_set():
                 await self._pause(RETRY_SECONDS)
