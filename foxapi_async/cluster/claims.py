@@ -17,7 +17,7 @@ import attrs
 from foxapi_async._batch.budget import Budget, BudgetDecision, Kind
 from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import LedgerEntry
-from foxapi_async.cluster.database import OutdatedError, identity_of
+from foxapi_async.cluster.database import OtherDatabaseError, OutdatedError, identities
 from foxapi_async.cluster.schema import VERSION
 from foxapi_async.cluster.statements import entry_of
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _CHECK = """
     SELECT (SELECT value FROM meta WHERE name = 'version')::integer,
-        (SELECT value FROM meta WHERE name = 'identity'),
         (SELECT state FROM worker WHERE id = %s FOR KEY SHARE)
 """
 _BATCH = "SELECT state, budget::float8, price::float8, stopped_models, account FROM batch WHERE id = %s"
@@ -153,7 +152,8 @@ async def claim(
 
     Raises:
         OutdatedError: the tables have another version than this worker knows.
-        LedgerError: this worker was replaced, the database is another one, or the batch is not there.
+        OtherDatabaseError: the database is another one than before.
+        LedgerError: this worker was replaced, or the batch is not there.
     """
     async with connection.transaction():
         await _check(connection, worker)
@@ -211,7 +211,7 @@ async def _take(connection: Connection, values: Mapping[str, Any], keys: list[st
 
 async def _check(connection: Connection, worker: int) -> None:
     cursor = await connection.execute(_CHECK, (worker,))
-    version, identity, state = await cursor.fetchone() or (0, "", None)
+    version, state = await cursor.fetchone() or (0, None)
     if version != VERSION:
         raise OutdatedError(
             f"the tables of the database have version {version} now, and this worker knows {VERSION}: start it "
@@ -221,8 +221,9 @@ async def _check(connection: Connection, worker: int) -> None:
         raise LedgerError(
             f"worker {worker} was replaced, because the database did not hear of it for too long"
         )
-    if identity is not None and identity != await identity_of(connection):
-        raise LedgerError("the database is another one than before")
+    identity, noted = await identities(connection)
+    if identity != noted:
+        raise OtherDatabaseError("the database is another one than before")
 
 
 async def _budget(

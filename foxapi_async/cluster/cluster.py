@@ -24,6 +24,7 @@ from foxapi_async._threads import to_its_end
 from foxapi_async.cluster import statements
 from foxapi_async.cluster.database import Database, check_version, errors_of
 from foxapi_async.cluster.enqueue import Enqueued, enqueue
+from foxapi_async.cluster.known_state import check_identity
 from foxapi_async.cluster.queue import make_queue, opened, summon
 from foxapi_async.cluster.registration import forget
 from foxapi_async.cluster.results import ItemEnd, ends
@@ -324,6 +325,7 @@ class Cluster:
         try:
             async with errors_of(self._database):
                 await check_version(connection)
+                await check_identity(connection)
                 yield connection
         finally:
             await connection.close()

@@ -34,10 +34,22 @@ IDLE_SECONDS = 60.0
 OLDEST = 15
 """The oldest version of PostgreSQL that is supported."""
 
-IDENTITY = """
+_PLACE = """
     SELECT (SELECT system_identifier FROM pg_control_system())::text AS system,
         CASE WHEN pg_is_in_recovery() THEN 'standby'
-        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
+        (SELECT oid FROM pg_database WHERE datname = current_database())::text AS database
+"""
+# `xmin` is the transaction that wrote the row. A dump does not have it: what loads the dump writes the row anew.
+_IDENTITY = f"""
+    SELECT system, timeline, database, coalesce(meta.xmin::text, ''), meta.value
+    FROM ({_PLACE}) AS place LEFT JOIN {SCHEMA}.meta ON name = 'identity'
+"""  # noqa: S608 - of constants
+NEW_IDENTITY = f"""
+    SELECT 'identity', concat_ws('/', system, timeline, database, pg_current_xact_id()::xid) FROM ({_PLACE}) AS place
+"""  # noqa: S608 - as above
+"""The row of `meta` with the identity that these tables get now. It must be written in a transaction without savepoints:
+behind one, `xmin` would be another number.
 """
 
 
@@ -49,6 +61,10 @@ _RIGHTS = (
 
 class OutdatedError(ConfigurationError):
     """The tables have another version than this package knows."""
+
+
+class OtherDatabaseError(LedgerError):
+    """The database is another one than before, or has an older state."""
 
 
 @attrs.frozen(repr=False)
@@ -200,18 +216,27 @@ async def version_of(connection: Connection) -> int:
 
 
 async def identity_of(connection: Connection) -> str:
-    """The identity of the server: it changes when a copy takes over, or a backup is restored.
+    """The identity of the tables: it changes when a copy of the server takes over, or a backup or a dump is restored.
 
     Raises:
         LedgerError: this server is a standby, which cannot be written.
     """
-    cursor = await connection.execute(IDENTITY)
-    system, timeline = await cursor.fetchone() or ("", "")
-    if timeline == "standby":
+    return (await identities(connection))[0]
+
+
+async def identities(connection: Connection) -> tuple[str, str | None]:
+    """The identity of the tables, and the one that is noted in them; None if none is.
+
+    Raises:
+        LedgerError: this server is a standby, which cannot be written.
+    """
+    cursor = await connection.execute(_IDENTITY.encode())
+    *parts, noted = await cursor.fetchone() or ("", None)
+    if "standby" in parts:
         raise LedgerError(
             "the database is a standby server, which only reads: give the address of the primary"
         )
-    return f"{system}/{timeline}"
+    return "/".join(parts), noted
 
 
 @contextlib.asynccontextmanager

@@ -28,7 +28,8 @@ from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Reason
 from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.cluster.cluster import Cluster, ClusterStatus
-from foxapi_async.cluster.database import Database, check_version, first_line, identity_of
+from foxapi_async.cluster.database import Database, check_version, first_line
+from foxapi_async.cluster.known_state import check_identity
 from foxapi_async.cluster.moving import connect_folder
 from foxapi_async.cluster.older_state import bring_back, is_older
 from foxapi_async.cluster.results import ItemEnd, ends
@@ -185,7 +186,7 @@ class FollowedBatch:
         connection = await self._database.connect()
         try:
             await check_version(connection)
-            self._identity = await identity_of(connection)
+            self._identity = await check_identity(connection)
             batch = await connect_folder(
                 connection,
                 folder,

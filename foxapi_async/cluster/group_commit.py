@@ -24,7 +24,6 @@ from foxapi_async.cluster.database import (
     Database,
     closed_on_error,
     first_line,
-    identity_of,
     passes,
 )
 from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
@@ -283,17 +282,12 @@ class RowWriter:
         """The database is not the one that it was: write the ids that we hold, and pause all batches."""
         async with connection.transaction():
             seconds = await statements.keep_ids(connection, self._held())
-            await self._pause_batches(connection, problem)
+            if await note_identity(connection, outdated=self._known.identity) is not None:
+                await pause_all(connection, problem)
         self._is_other = True
         for spooled in seconds:
             report_second(spooled)
         self._stop(LedgerError(f"{problem}. All batches are paused: check what was lost, then resume them"))
-
-    async def _pause_batches(self, connection: Connection, problem: str) -> None:
-        """Pause all batches, unless another worker has done so for this server: someone may have resumed them since."""
-        is_first = await note_identity(connection) is not None
-        if is_first or await identity_of(connection) == self._known.identity:
-            await pause_all(connection, problem)
 
     async def _was_committed(self, xid: int) -> bool:
         """Whether a transaction was committed whose answer was lost."""

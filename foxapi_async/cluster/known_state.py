@@ -1,7 +1,7 @@
 """What a worker knows that the database has: if it lacks any of it, the database is not the one that it was.
 
-A failover or the recovery of a backup gives the server another identity. A copy of its files has the same one,
-but lacks the last heartbeats and transactions.
+A failover, the recovery of a backup and a restored dump give the tables another identity. A copy of the server's files
+has the same one, but lacks the last heartbeats and transactions.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from foxapi_async.cluster.database import identity_of
+from foxapi_async._listener import about, log
+from foxapi_async.cluster.database import NEW_IDENTITY, identities, identity_of
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
-_NOTE = """
-    INSERT INTO meta VALUES ('identity', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-    WHERE meta.value <> excluded.value RETURNING xmax = 0
-"""
+_NOTE = f"INSERT INTO meta {NEW_IDENTITY} ON CONFLICT (name) DO "
 _KNOWN = """
     SELECT started::text = %s AND beat >= %s AND %s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
     FROM worker WHERE id = %s
@@ -31,7 +29,7 @@ class KnownState:
 
     Args:
         worker: the number of the worker.
-        identity: of the server.
+        identity: of the tables.
         started: when the worker was registered, as the database says it.
 
     Attributes:
@@ -62,17 +60,42 @@ class KnownState:
         return "the database has an older state than before: a copy of it was restored"
 
 
-async def note_identity(connection: Connection) -> str | None:
-    """Note the identity of the server. Returns why it is another one than before, to the first caller; else None.
+async def check_identity(connection: Connection) -> str:
+    """The identity of the tables. If it is another one than before, all batches are paused.
 
     Raises:
         LedgerError: the server is a standby, which cannot be written.
     """
-    identity = await identity_of(connection)
-    cursor = await connection.execute(_NOTE, (identity,))
-    if await cursor.fetchone() == (False,):
-        return f"the database is another one than before: its identity is {identity} now"
-    return None
+    identity, noted = await identities(connection)
+    if identity == noted:
+        return identity
+    async with connection.transaction():
+        if (problem := await note_identity(connection)) is not None:
+            await pause_all(connection, problem)
+            log.error("%s: all batches are paused", problem, extra=about("database_changed"))
+    return await identity_of(connection)
+
+
+async def note_identity(connection: Connection, outdated: str | None = None) -> str | None:
+    """Note the identity of the tables, in a transaction of the caller, without savepoints. Returns why it is another one
+    than before, to the first caller; else None.
+
+    Args:
+        connection: to the database.
+        outdated: an identity whose state the database has lost. It gets another one.
+
+    Raises:
+        LedgerError: the server is a standby, which cannot be written.
+    """
+    made = await connection.execute(f"{_NOTE} NOTHING".encode())
+    if made.rowcount:
+        return None
+    await connection.execute("SELECT 1 FROM meta WHERE name = 'identity' FOR UPDATE")  # one at a time
+    identity, noted = await identities(connection)
+    if identity == noted != outdated:
+        return None
+    await connection.execute(f"{_NOTE} UPDATE SET value = excluded.value".encode())
+    return f"the database is another one than before: its identity is {await identity_of(connection)} now"
 
 
 async def pause_all(connection: Connection, problem: str) -> None:

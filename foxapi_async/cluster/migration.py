@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from foxapi_async._errors import ConfigurationError
 from foxapi_async.cluster.database import (
-    IDENTITY,
+    NEW_IDENTITY,
     Database,
     check_server,
     first_line,
-    identity_of,
     version_of,
 )
 from foxapi_async.cluster.schema import LOCK, MIGRATIONS, SCHEMA, VERSION
@@ -46,11 +45,13 @@ async def migrate(database: Database) -> tuple[int, int]:
             known = await _queue_migrations(connection) if before else ""
             for script in scripts(before, known):
                 await connection.execute(script.encode())
-            identity = await identity_of(connection)
             await connection.execute(
-                "INSERT INTO foxapi.meta VALUES ('version', %s), ('identity', %s), (%s, %s) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.name <> 'identity'",
-                (str(VERSION), identity, _QUEUE, _queue_files()[-1]),
+                "INSERT INTO foxapi.meta VALUES ('version', %s), (%s, %s) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (str(VERSION), _QUEUE, _queue_files()[-1]),
+            )
+            await connection.execute(
+                f"INSERT INTO foxapi.meta {NEW_IDENTITY} ON CONFLICT DO NOTHING".encode()
             )
     except psycopg.errors.InsufficientPrivilege as error:
         problem = first_line(error)
@@ -83,7 +84,7 @@ def scripts(before: int = 0, known: str = "") -> list[str]:
 def printed() -> str:
     """All scripts as one, for `psql`, which makes the tables in an empty database."""
     meta = f"INSERT INTO meta VALUES ('version', '{VERSION}'), ('{_QUEUE}', '{_queue_files()[-1]}');"  # noqa: S608 - of constants
-    identity = f"INSERT INTO meta SELECT 'identity', concat_ws('/', system, timeline) FROM ({IDENTITY.strip()}) AS server;"  # noqa: S608 - as above
+    identity = f"INSERT INTO meta {NEW_IDENTITY.strip()};"
     return "\n".join(["BEGIN;", *scripts(), meta, identity, "COMMIT;"])
 
 

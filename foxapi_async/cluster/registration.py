@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from foxapi_async._batch.record import closing_record, item_of, unanswered
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._listener import about, log
 from foxapi_async._version import __version__
-from foxapi_async.cluster.database import identity_of
-from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
+from foxapi_async.cluster.database import OtherDatabaseError
+from foxapi_async.cluster.known_state import KnownState, check_identity
 from foxapi_async.cluster.lease import TAKEOVER
 from foxapi_async.cluster.statements import ENTRIES, entry_of
 
@@ -64,25 +63,23 @@ _UNCERTAIN = """
 async def register(connection: Connection, lease: float) -> KnownState:
     """Register this process as a worker. Returns what it knows of the database from now on.
 
-    If the server is another one than before, all batches are paused.
+    If the database is another one than before, all batches are paused.
     """
-    async with connection.transaction():
-        if (problem := await note_identity(connection)) is not None:
-            await pause_all(connection, problem)
-            log.error("%s: all batches are paused", problem, extra=about("database_changed"))
-        cursor = await connection.execute(
-            "INSERT INTO worker (host, pid, version, lease) VALUES (%s, %s, %s, %s) RETURNING id, started::text",
-            (platform.node(), os.getpid(), __version__, lease),
-        )
-        worker, started = await cursor.fetchone() or (0, "")
-    return KnownState(worker, await identity_of(connection), started)
+    identity = await check_identity(connection)
+    cursor = await connection.execute(
+        "INSERT INTO worker (host, pid, version, lease) VALUES (%s, %s, %s, %s) RETURNING id, started::text",
+        (platform.node(), os.getpid(), __version__, lease),
+    )
+    worker, started = await cursor.fetchone() or (0, "")
+    return KnownState(worker, identity, started)
 
 
 async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None:
     """Send the heartbeat with this number.
 
     Raises:
-        LedgerError: this worker was replaced, or the database has an older state than this worker knows.
+        LedgerError: this worker was replaced.
+        OtherDatabaseError: the database has an older state than this worker knows.
     """
     cursor = await connection.execute(
         # The answer to the last one may have been lost.
@@ -97,7 +94,7 @@ async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None
         raise LedgerError(
             f"worker {worker} was replaced, because the database did not hear of it for too long"
         )
-    raise LedgerError(
+    raise OtherDatabaseError(
         "the database has lost what it knew about this worker: it has an older state than before"
     )
 

@@ -23,6 +23,7 @@ from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
 from foxapi_async.cluster.control import ControlConnection, idle_seconds
 from foxapi_async.cluster.database import (
     Database,
+    OtherDatabaseError,
     OutdatedError,
     check_version,
     errors_of,
@@ -251,6 +252,8 @@ class Worker:
                 await self._send_heartbeat()
             except (psycopg.Error, OSError) as error:
                 log.warning("a heartbeat failed: %s", first_line(error), extra=about("database_lost"))
+            except OtherDatabaseError as error:
+                self._stop_on_other(error)
             except LedgerError as error:
                 if self._control.is_open:  # else it could not be reached
                     self._stop_on(error)
@@ -361,6 +364,8 @@ class Worker:
             log.info("the work on batch %s has ended: %s", batch, why, extra=about("batch_ended"))
         except OutdatedError as error:
             self._stop_on(error)
+        except OtherDatabaseError as error:
+            self._stop_on_other(error)
         except (FoxError, psycopg.Error, OSError) as error:
             log.warning(
                 "the work on batch %s was interrupted: %s",

@@ -46,7 +46,8 @@ def database(postgres):
 
 @pytest.fixture(scope="session")
 def tables(postgres):
-    """The name of a database with the tables of a cluster. It is only copied."""
+    """The name of a database with the tables of a cluster. It is only copied: each copy gets an identity of its own."""
+    from cluster_parts import run
     from postgres_server import fresh_database
 
     from foxapi_async.cluster.database import Database
@@ -54,6 +55,7 @@ def tables(postgres):
 
     with fresh_database(postgres) as dsn:
         asyncio.run(migrate(Database.at(dsn)))
+        asyncio.run(run(Database.at(dsn), "DELETE FROM meta WHERE name = 'identity'"))
         yield dsn.rpartition("/")[2]
 
 

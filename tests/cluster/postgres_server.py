@@ -276,6 +276,22 @@ class OwnServer:
         shutil.rmtree(self.data)
         self._run("cp", "-a", copy, self.data)
 
+    def dump(self, dsn: str) -> Path:
+        """A dump of the tables of a database, for `load`."""
+        target = self.folder / f"dump-{uuid.uuid4().hex}"
+        self._run(self.tool("pg_dump"), "-Fc", "-n", "foxapi", "-f", target, "-d", dsn)
+        return target
+
+    def load(self, dump: Path, dsn: str, *words: str) -> None:
+        """Load a dump into a database, as a whole."""
+        self._run(self.tool("pg_restore"), "--single-transaction", *words, "-d", dsn, dump)
+
+    def tool(self, name: str) -> Path:
+        """A program that is beside the server. The test is skipped if it is not there."""
+        if not (self._binaries / name).exists():
+            pytest.skip(f"the binaries of this server have no {name}")
+        return self._binaries / name
+
     def _check_copies(self) -> None:
         if self.running or self.disk is not None:
             raise RuntimeError("stop the server before it is copied; a server on a small disk has no copies")

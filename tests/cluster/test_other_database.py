@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import psycopg
 import pytest
 from cluster_parts import made_batch, opened_ledger, run
 from cut_proxy import CutProxy
@@ -36,7 +37,7 @@ def server(postgres):
 
 @pytest.fixture
 def dsn(server):
-    """The address of a new database, whose server the tests may stop."""
+    """The address of an empty database, whose server the tests may stop."""
     with fresh_database(server) as made:
         yield made
 
@@ -220,6 +221,25 @@ async def test_a_running_worker_stops(database, server, tmp_path, emulator):
     assert set(emulator.tasks) == ids
 
 
+async def test_a_running_worker_notices_a_dump(database, dsn, server, tmp_path, emulator):
+    """Its connections stay open. It writes what it holds, pauses all batches, and raises."""
+    await made_batch(database, "a")
+    async with session_at(emulator) as fox:
+        dump = server.dump(dsn)
+        await Cluster(database).submit([fox_request(f"fox {n}") for n in range(3)], batch_id="b")
+        worker = Worker(database, fox, WorkerOptions(out=tmp_path, lease=2))
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(emulator.tasks) == 3)
+        await asyncio.sleep(0.1)
+        server.load(dump, dsn, "--clean")
+        with pytest.raises(LedgerError, match="the database"):
+            await running
+
+    ids = {task_id for _, _, task_id in await run(database, "SELECT batch_id, key, task_id FROM second_task")}
+    assert set(emulator.tasks) == ids
+    assert [("a", "paused", "database")] == await run(database, STATES)
+
+
 # A worker that begins then.
 
 
@@ -263,6 +283,73 @@ async def test_a_resumed_batch_goes_on_with_a_new_worker(database, server):
     await connection.close()
 
     assert ["a"] == [item.entry.key for item in answer.items]
+
+
+def load_anew(server, dump, dsn):
+    """Load a dump in the place of the tables."""
+    server.load(dump, dsn, "--clean")
+
+
+def load_rows(server, dump, dsn):
+    """Load only the rows of a dump, into tables that stay."""
+    with psycopg.connect(dsn, autocommit=True, options="-c search_path=foxapi") as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'foxapi'")
+        ]
+        connection.execute(f"TRUNCATE {', '.join(names)}".encode())
+    server.load(dump, dsn, "--data-only", "--disable-triggers")
+
+
+@pytest.mark.parametrize("load", [load_anew, load_rows])
+async def test_a_dump_in_the_same_database_pauses_all_batches(database, dsn, server, load):
+    """No worker is left that knows a later state, and the server is the same."""
+    await made_batch(database, "b", ["a"])
+    load(server, server.dump(dsn), dsn)
+    connection = await database.connect()
+    known = await register(connection, 30)
+    answer = await claim(connection, known.worker, "b", 1)
+    await connection.close()
+
+    assert ("paused", []) == (answer.state, answer.items)
+
+
+async def test_a_copy_of_the_database_pauses_all_batches(database, dsn, server):
+    """`CREATE DATABASE ... TEMPLATE` copies the files of its tables."""
+    await made_batch(database, "b", ["a"])
+    with fresh_database(server, dsn.rpartition("/")[2]) as copy:
+        async with Cluster.open(copy) as cluster:
+            status = await cluster.status("b")
+
+    assert ("paused", "database") == (status.state, status.reason)
+
+
+@pytest.mark.parametrize("care", ["VACUUM FULL meta", "VACUUM FREEZE meta", "CLUSTER meta USING meta_pkey"])
+async def test_care_for_the_tables_makes_no_other_database(database, care):
+    """The rows are the same, although they may have moved."""
+    await made_batch(database, "b", ["a"])
+    await run(database, care)
+
+    assert "open" == (await Cluster(database).status("b")).state
+
+
+async def test_another_identity_is_noted_once(database):
+    """Of several programs that notice it at a time, one pauses the batches: a person may have resumed them already."""
+    await made_batch(database, "b", ["a"])
+    await run(database, "UPDATE meta SET value = 'other' WHERE name = 'identity'")
+    known = await asyncio.gather(*(registered(database) for _ in range(5)))
+
+    assert 1 == len({each.identity for each in known})
+    assert [(known[0].identity,)] == await run(database, "SELECT value FROM meta WHERE name = 'identity'")
+
+
+async def registered(database):
+    """What a new worker knows."""
+    connection = await database.connect()
+    try:
+        return await register(connection, 30)
+    finally:
+        await connection.close()
 
 
 async def test_tables_without_an_identity_get_one(database):
