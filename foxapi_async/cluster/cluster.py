@@ -199,7 +199,8 @@ class Cluster:
 
         Args:
             batch_id: the batch.
-            after: the `cursor` of the last item that was read; None to begin.
+            after: the `cursor` of the last item that was read; None to begin. After a restore of the database it
+                begins again too, with a warning.
 
         Raises:
             InvalidRequestError: (when iterating) there is no such batch.

@@ -16,6 +16,10 @@ from foxapi_async.cluster.database import NEW_IDENTITY, identities, identity_of
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
+# A dump from another server has ends with numbers that this server has not reached: readers would wait until it has.
+# They get the number of this transaction. So they come after the ends with smaller numbers, before all new ones, and
+# among themselves in the order of the input. Readers begin again, because a cursor has the identity.
+_REACH = "UPDATE item SET ended = pg_current_xact_id() WHERE ended > pg_current_xact_id()"
 _NOTE = f"INSERT INTO meta {NEW_IDENTITY} ON CONFLICT (name) DO "
 _KNOWN = """
     SELECT started::text = %s AND beat >= %s AND %s::xid8 < pg_snapshot_xmax(pg_current_snapshot())
@@ -78,7 +82,7 @@ async def check_identity(connection: Connection) -> str:
 
 async def note_identity(connection: Connection, outdated: str | None = None) -> str | None:
     """Note the identity of the tables, in a transaction of the caller, without savepoints. Returns why it is another one
-    than before, to the first caller; else None.
+    than before, to the first caller; else None. Then all ends in the tables can be read.
 
     Args:
         connection: to the database.
@@ -95,6 +99,7 @@ async def note_identity(connection: Connection, outdated: str | None = None) -> 
     if identity == noted != outdated:
         return None
     await connection.execute(f"{_NOTE} UPDATE SET value = excluded.value".encode())
+    await connection.execute(_REACH)
     return f"the database is another one than before: its identity is {await identity_of(connection)} now"
 
 

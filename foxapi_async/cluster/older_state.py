@@ -13,13 +13,13 @@ from foxapi_async._batch.folder import BatchFolder
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._listener import about, log
 from foxapi_async.cluster.enqueue import import_ledger, in_chunks
+from foxapi_async.cluster.results import is_ahead
 from foxapi_async.cluster.spool import SpooledId
 from foxapi_async.cluster.statements import keep_ids
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
-_IS_AHEAD = "SELECT %s::xid8 >= pg_snapshot_xmax(pg_current_snapshot())"
 _UNCERTAIN = """
     UPDATE item SET state = 'uncertain', ready = false, record = given.record, changed = clock_timestamp(),
         ended = pg_current_xact_id()
@@ -41,9 +41,7 @@ async def is_older(connection: Connection, identity: str, cursor: str | None) ->
         return False
     if server != identity:
         return True
-    rows = await connection.execute(_IS_AHEAD, (place.partition("-")[0],))
-    (is_ahead,) = await rows.fetchone() or (False,)
-    return bool(is_ahead)
+    return await is_ahead(connection, place.partition("-")[0])
 
 
 async def bring_back(connection: Connection, batch: str, folder: BatchFolder) -> None:

@@ -2,24 +2,34 @@
 
 Transactions become visible in another order than they began. So each end has the number of its transaction,
 and only ends of transactions before the oldest running one are read: no other can still come before them.
+
+The numbers are those of one server. So a cursor has the identity of the tables too. In another database, or in an older
+state of it, its reader begins again: some ends come twice, and none is skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from foxapi_async._errors import InvalidRequestError
+from foxapi_async._listener import about, log
 from foxapi_async.cluster.database import Database, errors_of
+from foxapi_async.cluster.known_state import check_identity
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
 _AT_ONCE = 1000
+
+_BEGIN = "0", 0
+_CURSOR = re.compile(r"([0-9]+)-([0-9]+)@(\S+)")
+_IS_AHEAD = "SELECT %s::xid8 >= pg_snapshot_xmax(pg_current_snapshot())"
 
 POLL_SECONDS = (0.2, 0.5, 1.0)
 """Seconds between two reads while nothing new comes; the last one repeats."""
@@ -52,7 +62,8 @@ class ItemEnd:
         task_id: its task; None if there is none.
         credits: what it cost; None if unknown.
         record: its line of the manifest, with its files, its request and its error.
-        cursor: continues after this item, as `after` of `Cluster.results`.
+        cursor: continues after this item, as `after` of `Cluster.results`. In a database that was restored meanwhile
+            it begins again.
     """
 
     key: str
@@ -70,17 +81,21 @@ async def ends(database: Database, batch: str, after: str | None) -> AsyncGenera
         InvalidRequestError: there is no such batch, or the cursor is not one.
         LedgerError: the database cannot be reached.
     """
-    place = _place_of(after)
+    read = None if after is None else _read_cursor(after)
     connection = await database.connect()
     try:
         async with errors_of(database):
-            async for end in _ends(connection, batch, place):
+            identity = await check_identity(connection)
+            place = await _place_of(connection, identity, read)
+            async for end in _ends(connection, batch, identity, place):
                 yield end
     finally:
         await connection.close()
 
 
-async def _ends(connection: Connection, batch: str, place: tuple[str, int]) -> AsyncGenerator[ItemEnd, None]:
+async def _ends(
+    connection: Connection, batch: str, identity: str, place: tuple[str, int]
+) -> AsyncGenerator[ItemEnd, None]:
     waits = 0
     until = None
     while True:
@@ -100,7 +115,7 @@ async def _ends(connection: Connection, batch: str, place: tuple[str, int]) -> A
                 task_id=task_id,
                 credits=price,
                 record=json.loads(record or "{}"),
-                cursor=f"{ended}-{number}",
+                cursor=f"{ended}-{number}@{identity}",
             )
         if rows:
             waits = 0
@@ -111,13 +126,36 @@ async def _ends(connection: Connection, batch: str, place: tuple[str, int]) -> A
         waits += 1
 
 
-def _place_of(cursor: str | None) -> tuple[str, int]:
-    if cursor is None:
-        return "0", 0
-    ended, _, number = cursor.partition("-")
-    if ended.isdecimal() and number.isdecimal():
-        return ended, int(number)
-    raise InvalidRequestError(f"after={cursor!r}: give the `cursor` of an item, or None")
+def _read_cursor(cursor: str) -> tuple[tuple[str, int], str]:
+    """The place in the order of the ends, and the identity of the tables."""
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise InvalidRequestError(f"after={cursor!r}: give the `cursor` of an item, or None")
+    ended, number, identity = found.groups()
+    return (ended, int(number)), identity
+
+
+async def _place_of(
+    connection: Connection, identity: str, read: tuple[tuple[str, int], str] | None
+) -> tuple[str, int]:
+    """The place after which a reader continues."""
+    if read is None:
+        return _BEGIN
+    place, known = read
+    if known == identity and not await is_ahead(connection, place[0]):
+        return place
+    log.warning(
+        "the database is another one than that of the cursor, or has an older state: all ends are read again",
+        extra=about("database_changed"),
+    )
+    return _BEGIN
+
+
+async def is_ahead(connection: Connection, ended: str) -> bool:
+    """Whether an end has the number of a transaction that the server has not reached."""
+    cursor = await connection.execute(_IS_AHEAD, (ended,))
+    (found,) = await cursor.fetchone() or (False,)
+    return bool(found)
 
 
 async def _is_over(connection: Connection, batch: str) -> bool:

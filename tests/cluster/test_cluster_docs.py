@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import configparser
 import json
 import os
@@ -55,7 +54,6 @@ IMAGE = block("dockerfile", "ENTRYPOINT")
 WATCH = block("sql", "second_task")
 REPAIR = block("sh", "foxapi cluster forget")
 RESTORE = block("sh", "foxapi worker --out shared\nfoxapi cluster resume")
-REORDER = block("sql", "pg_current_xact_id")
 
 STOP_SECONDS = RetryPolicy().grace + 2 * CLOSING_SECONDS
 """The longest end of a worker: its submits have a grace, and then it tries to write to a database that is away."""
@@ -362,23 +360,6 @@ async def test_a_restored_copy(own_postgres, followed):
     assert 7 == shell.service.billed
     dsn = shell.env["FOXAPI_DSN"]
     assert [("done", 7)] == execute(dsn, "SELECT state, count(*) FROM foxapi.item GROUP BY state")[0]
-
-
-async def test_ends_of_another_server(followed):
-    """A dump has the numbers of another server's transactions. With new ones, the ends are seen again."""
-    shell, _ = followed
-    dsn = shell.env["FOXAPI_DSN"]
-
-    async def ends():
-        async with Cluster.open(dsn) as cluster:
-            return [end.key async for end in cluster.results("foxes")]
-
-    execute(dsn, "UPDATE foxapi.item SET ended = '999999999'")
-    before = await asyncio.wait_for(ends(), 60)
-    execute(dsn, REORDER)
-
-    assert [] == before
-    assert {"fox-0", "fox-1", "fox-2"} == set(await asyncio.wait_for(ends(), 60))
 
 
 def test_every_block_is_tried():

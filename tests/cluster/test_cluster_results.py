@@ -165,11 +165,23 @@ async def test_an_unknown_batch_has_no_results(database):
         await anext(Cluster(database).results("unknown"))
 
 
-@pytest.mark.parametrize("cursor", ["", "x-1", "1", "1-"])
+@pytest.mark.parametrize("cursor", ["", "x-1@s", "1", "1-", "1-1", "1-1@"])
 async def test_a_text_that_is_no_cursor_is_refused(database, batch, cursor):
     """The message shows it."""
     with pytest.raises(InvalidRequestError, match="after="):
         await anext(Cluster(database).results(batch, after=cursor))
+
+
+@pytest.mark.parametrize("other", ["999999999999-1@{identity}", "999999999999-1@other", "3-1@other"])
+async def test_a_cursor_of_another_database_begins_again(database, batch, caplog, other):
+    """Also one of a later state of this database. The numbers say nothing here, so no end is skipped."""
+    await run(database, "UPDATE item SET ready = false WHERE batch_id = %s", batch)
+    await run(database, END, batch, "a")
+    (end,) = [end async for end in Cluster(database).results(batch)]
+    cursor = other.format(identity=end.cursor.partition("@")[2])
+
+    assert ["a"] == [end.key async for end in Cluster(database).results(batch, after=cursor)]
+    assert "all ends are read again" in caplog.text
 
 
 async def test_a_reader_that_stops_early_leaves_no_connection(database, batch):

@@ -314,6 +314,25 @@ async def test_a_dump_in_the_same_database_pauses_all_batches(database, dsn, ser
     assert ("paused", []) == (answer.state, answer.items)
 
 
+END = """
+    UPDATE item SET state = 'done', ready = false, ended = %s::xid8, record = '{}' WHERE batch_id = 'b' AND key = %s
+"""
+
+
+async def test_the_ends_of_another_server_are_read(database, dsn, server):
+    """Its numbers were larger. Its ends come first, and the later ones follow them."""
+    await made_batch(database, "b", ["a", "b", "c", "d"])
+    await run(database, "UPDATE item SET ready = false")
+    for number, key in [("999999999992", "a"), ("999999999991", "b"), ("3", "c")]:
+        await run(database, END, number, key)
+    server.load(server.dump(dsn), dsn, "--clean")
+    before = [end async for end in Cluster(database).results("b")]
+    await run(database, "UPDATE item SET ended = pg_current_xact_id() WHERE key = 'd'")
+    later = [end.key async for end in Cluster(database).results("b", after=before[-1].cursor)]
+
+    assert (["c", "a", "b"], ["d"]) == ([end.key for end in before], later)
+
+
 async def test_a_copy_of_the_database_pauses_all_batches(database, dsn, server):
     """`CREATE DATABASE ... TEMPLATE` copies the files of its tables."""
     await made_batch(database, "b", ["a"])
