@@ -208,11 +208,12 @@ class WorkerBatch:
             series=series,
         )
         self._work = BatchWork(self._context, series, frozenset())
+        self._is_stopped = False
 
     @property
     def paused(self) -> Paused | None:
-        """Why the work ended early; None if it did not."""
-        return self._work.paused
+        """Why the work ended early by itself; None if it did not. The submits that `stop` ended are no reason."""
+        return None if self._is_stopped else self._work.paused
 
     async def run(
         self,
@@ -247,5 +248,6 @@ class WorkerBatch:
             self._work.note_excess()
 
     def stop(self) -> None:
-        """Send nothing more. Submitted tasks continue to their ends."""
+        """Send nothing more, because the batch is paused. Submitted tasks continue to their ends."""
+        self._is_stopped = True
         self._work.pipeline.stop()

@@ -19,7 +19,7 @@ from foxapi_async._client.hooks import HookEvent, Throttled
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, LedgerError, RateLimitError
 from foxapi_async._listener import about, log
-from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
+from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work, why_paused
 from foxapi_async.cluster.control import ControlConnection, idle_seconds
 from foxapi_async.cluster.database import (
     Database,
@@ -360,7 +360,7 @@ class Worker:
                 if paused.least_budget is not None:
                     await self._write(_LEAST_BUDGET, batch, str(paused.least_budget))
                 await self._write(_PAUSE, paused.reason, paused.what_happened, hint, batch)
-            why = "it has nothing more to claim" if work.paused is None else work.paused.what_happened
+            why = await self._why_ended(batch) if work.paused is None else work.paused.what_happened
             log.info("the work on batch %s has ended: %s", batch, why, extra=about("batch_ended"))
         except OutdatedError as error:
             self._stop_on(error)
@@ -373,6 +373,10 @@ class Worker:
                 first_line(error),
                 extra=about("database_lost"),
             )
+
+    async def _why_ended(self, batch: str) -> str:
+        async with self._control.use() as connection:
+            return await why_paused(connection, batch) or "it has nothing more to claim"
 
     async def _claim(self, batch: str, room: int, learned: Mapping[Kind, float | None]) -> Claim:
         import psycopg  # noqa: PLC0415 - of an extra

@@ -389,6 +389,47 @@ async def test_a_partitioned_worker_loses_no_id(cluster, database, proxy, tmp_pa
     assert [] == list((tmp_path / "1").glob("unwritten-*"))
 
 
+async def test_a_pause_by_a_person_is_named(cluster, database, emulator, tmp_path, caplog):
+    """The submits that wait for their turn end then, which is no fault of the service. The pause stays as it was."""
+    caplog.set_level("INFO")
+    await cluster.submit(foxes(5), batch_id="b")
+    async with working(database, emulator, tmp_path, lease=1, rate=1):
+        await until(lambda: posts(emulator))
+        await cluster.pause("b")
+        await until(lambda: "the work on batch b has ended" in caplog.text)
+
+    assert (
+        "the work on batch b has ended: a person has paused it: `foxapi cluster resume b` continues"
+        in caplog.text
+    )
+    assert [("paused", "user")] == await run(database, "SELECT state, reason FROM batch")
+
+
+async def test_a_batch_that_was_resumed_meanwhile_is_not_paused_again(cluster, database, emulator, tmp_path):
+    """The worker has only ended the submits that waited for their turn."""
+    await cluster.submit(foxes(3), batch_id="b")
+    async with working(database, emulator, tmp_path, lease=1, rate=1) as worker:
+        await until(lambda: posts(emulator))
+        work, task = worker._batches["b"]
+        work.stop()
+        await asyncio.wait([task])
+        assert ["done"] * 3 == await ended(cluster)
+
+
+async def test_the_pause_of_another_worker_is_named(cluster, database, emulator, tmp_path, caplog):
+    """It has a reason."""
+    caplog.set_level("INFO")
+    await cluster.submit(foxes(5), batch_id="b")
+    async with working(database, emulator, tmp_path, lease=1, rate=1):
+        await until(lambda: posts(emulator))
+        await run(
+            database, "UPDATE batch SET state = 'paused', reason = 'account', problem = 'the key is refused'"
+        )
+        await until(lambda: "the work on batch b has ended" in caplog.text)
+
+    assert "the work on batch b has ended: it is paused, because the key is refused" in caplog.text
+
+
 async def test_a_worker_that_is_too_old_leaves(cluster, database, emulator, tmp_path):
     """The tables have a newer version. It claims nothing, and others may continue with its tasks at once."""
     with pytest.raises(ConfigurationError, match="start it with the new version"):
