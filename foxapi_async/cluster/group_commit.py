@@ -84,9 +84,11 @@ class RowWriter:
         self._held = held
         self._idle_seconds = idle
         self._pending: list[RowChange] = []
+        self._group: list[RowChange] = []  # is being written
         # The ids that are in the file, and perhaps not in the database.
         self._kept: set[RowChange] = set()
         self._is_away = False
+        self._is_interrupted = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -125,7 +127,7 @@ class RowWriter:
             self._refuse([change], LedgerError(f"the connection to the database {self._database} is closed"))
             return change.future
         self._pending.append(change)
-        if self._is_away:
+        if self._is_away or self._is_interrupted:
             self._keep([change])
         self._idle.clear()
         self._wake.set()
@@ -142,6 +144,13 @@ class RowWriter:
     async def written(self) -> None:
         """Wait until everything that is queued is written, or can no longer be written."""
         await self._idle.wait()
+
+    def keep_unwritten(self) -> None:
+        """Keep all ids that are not written, and those that still come, in the file at once, because the process may end at
+        any moment. They are written too, if there is time.
+        """
+        self._is_interrupted = True
+        self._keep([*self._group, *self._pending])
 
     async def close(self) -> None:
         """Write everything, then disconnect. After `CLOSING_SECONDS` without the database, it gives up."""
@@ -161,6 +170,14 @@ class RowWriter:
     # In its own asyncio task.
 
     async def _run(self) -> None:
+        try:
+            await self._write_groups()
+        finally:
+            self._closing = True  # if it was cancelled: what still comes is refused, and ids go to the file
+            self._spool.close()
+            self._idle.set()
+
+    async def _write_groups(self) -> None:
         while self._pending or not self._closing:
             if not self._pending:
                 self._idle.set()
@@ -168,17 +185,17 @@ class RowWriter:
                 await self._wake.wait()
                 continue
             group, self._pending = self._pending, []
+            self._group = group[:]  # a commit takes refused submits out
             try:
                 await self._commit(group)
             except Exception as error:  # a bug of ours, or of the database: the waiters must get it
                 problem = f"the database {self._database} cannot be written: {first_line(error)}"
                 self._refuse(group, LedgerError(problem))
-            except asyncio.CancelledError:  # by `close`, and by nothing else
+            except asyncio.CancelledError:  # by `close`, or at the end of the program
                 problem = f"cannot write to the database {self._database}: it does not answer"
                 self._refuse([*group, *self._pending], LedgerError(problem))
                 break
-        self._spool.close()
-        self._idle.set()
+            self._group = []
 
     async def _commit(self, group: list[RowChange]) -> None:
         """Make the changes of a group, however often the connection is lost, and resolve their futures."""

@@ -138,11 +138,22 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop`.
+        """Work until `stop`. If this is cancelled, ids that are not written yet are in the file at once.
 
         Raises:
             FoxError: the worker cannot begin, was replaced, or its package is too old for the tables.
         """
+        running = asyncio.create_task(self._run(), name="foxapi worker")
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:  # a silent database can hold up the end for long
+            if self._writer is not None:
+                self._writer.keep_unwritten()
+            running.cancel()
+            await running
+            raise
+
+    async def _run(self) -> None:
         try:
             async with errors_of(self._database):
                 await self._register()

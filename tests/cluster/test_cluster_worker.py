@@ -389,6 +389,28 @@ async def test_a_partitioned_worker_loses_no_id(cluster, database, proxy, tmp_pa
     assert [] == list((tmp_path / "1").glob("unwritten-*"))
 
 
+async def test_an_id_that_is_being_written_is_kept_at_a_second_signal(cluster, proxy, tmp_path, monkeypatch):
+    """It is in the file at once: the process may be killed before the database answers."""
+    monkeypatch.setattr(group_commit, "SILENT_SECONDS", 600)
+    await cluster.submit(foxes(1), batch_id="b")
+    async with Emulator(faults=[Fault.slow("submit", 1.0)]) as slow, session_at(slow) as fox:
+        worker = Worker(Database.at(proxy.dsn), fox, WorkerOptions(out=tmp_path))
+        running = asyncio.create_task(worker.run())
+        await until(lambda: posts(slow))
+        proxy.stall()
+        await until(lambda: worker._writer._group)
+        worker.stop()
+        running.cancel()
+        try:
+            kept = await until(lambda: [path.read_text() for path in tmp_path.glob("unwritten-*")], seconds=3)
+        finally:
+            proxy.flow()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    assert all(task_id in kept[0] for task_id in slow.tasks)
+
+
 async def test_a_pause_by_a_person_is_named(cluster, database, emulator, tmp_path, caplog):
     """The submits that wait for their turn end then, which is no fault of the service. The pause stays as it was."""
     caplog.set_level("INFO")

@@ -189,6 +189,31 @@ async def test_a_worker_that_ends_while_the_database_is_silent_leaves_its_file(
     assert ["a"] == spooled()
 
 
+async def test_an_id_that_comes_after_an_interruption_is_in_the_file_at_once(ledger, proxy, spooled):
+    """The process may end at any moment."""
+    proxy.stall()
+    ledger.submitted("a", "task-1")
+    await asyncio.sleep(0)
+    ledger._writer.keep_unwritten()
+    ledger.submitted("b", "task-2")
+
+    assert ["a", "b"] == spooled()
+    proxy.flow()
+    await ledger.written()
+    assert [] == spooled()
+
+
+async def test_an_id_that_comes_after_the_writer_has_ended_is_in_the_file(ledger, spooled):
+    """At the end of a program, its tasks are cancelled in any order."""
+    task = ledger._writer._task
+    task.cancel()
+    await asyncio.wait([task])
+    with pytest.raises(LedgerError, match="is closed"):
+        await ledger.submitted("a", "task-1")
+
+    assert ["a"] == spooled()
+
+
 async def test_no_password_is_in_the_file_or_the_messages(
     database, batch, proxy, tmp_path, spooled, caplog, capsys
 ):
