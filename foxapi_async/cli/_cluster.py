@@ -112,11 +112,17 @@ async def _cancel(args: Namespace, cluster: Cluster) -> str:
     )
 
 
+async def _remove(args: Namespace, cluster: Cluster) -> str:
+    count = await cluster.remove(args.batch)
+    return f"batch {args.batch} is removed, with {counted(count, 'item')}"
+
+
 ACTIONS: Mapping[str, Callable[[Namespace, Cluster], Awaitable[str]]] = {
     "forget": _forget,
     "pause": _pause,
     "resume": _resume,
     "cancel": _cancel,
+    "remove": _remove,
 }
 
 

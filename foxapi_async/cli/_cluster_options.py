@@ -74,6 +74,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         ("pause", "send nothing more of a batch until it is resumed"),
         ("resume", "continue with a paused batch"),
         ("cancel", "end a batch for good"),
+        ("remove", "remove a batch that is over, with all that the database knows of it"),
     ):
         description = f"{meaning[0].upper()}{meaning[1:]}."
         made[name] = action = actions.add_parser(name, help=meaning, description=description)
@@ -85,7 +86,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     made["forget"].add_argument(
         "worker", metavar="WORKER", type=count_option, help="its number, by `foxapi status`"
     )
-    for name in ("pause", "resume", "cancel"):
+    for name in ("pause", "resume", "cancel", "remove"):
         made[name].add_argument("batch", metavar="BATCH", help="name of the batch")
     made["resume"].add_argument(
         "--budget", metavar="CREDITS", type=credits_option, help="a new limit for the whole batch"

@@ -313,7 +313,10 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "generate": ("make images from a prompt, wait for them and save them", _add_generate),
     "batch": ("make images from many prompts; the same command again continues", _add_batch),
     "worker": ("work on the batches of a database, together with other machines", add_worker),
-    "cluster": ("set up the database of workers, and pause, resume or cancel its batches", add_cluster),
+    "cluster": (
+        "set up the database of workers, and pause, resume, cancel or remove its batches",
+        add_cluster,
+    ),
     "status": ("show a task once, or a batch", _add_status),
     "report": ("make a page with the results of a batch", _add_report),
     "export": ("give the items of a batch, with their results, to a spreadsheet or a program", _add_export),

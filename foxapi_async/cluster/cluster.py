@@ -27,6 +27,7 @@ from foxapi_async.cluster.enqueue import Enqueued, enqueue
 from foxapi_async.cluster.known_state import check_identity
 from foxapi_async.cluster.queue import make_queue, opened, summon
 from foxapi_async.cluster.registration import forget
+from foxapi_async.cluster.removal import remove
 from foxapi_async.cluster.results import ItemEnd, ends
 
 if TYPE_CHECKING:
@@ -274,6 +275,18 @@ class Cluster:
             left = cursor.rowcount
             await _check_batch(connection, batch_id)
         return left
+
+    async def remove(self, batch_id: str) -> int:
+        """Remove a batch that is over from the database, with all that is known of it: then its items could be billed
+        again. It is over if no worker has an item of it, and all items have ended, or it was cancelled. Returns how many
+        items it had.
+
+        Raises:
+            InvalidRequestError: there is no such batch, or it is not over.
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            return await remove(connection, batch_id)
 
     async def forget(self, worker: int) -> None:
         """Declare a worker dead whose process has ended without leaving. Then uncertain items of it may be submitted

@@ -185,7 +185,7 @@ async def test_the_five_commands(owner, shell):
 async def test_the_commands_for_a_batch(ready):
     """Each does what its remark says."""
     ready.write(3)
-    show, pause, resume, cancel = ACT.splitlines()
+    show, pause, resume, cancel, remove = ACT.splitlines()
     async with Cluster.open(ready.env["FOXAPI_DSN"]) as cluster:
         await cluster.submit([{"prompt": "a fox", "model": "grok-imagine-image"}], batch_id="foxes")
         assert "foxes: 0 done, 1 not begun" in await ready.type(show)
@@ -198,6 +198,8 @@ async def test_the_commands_for_a_batch(ready):
         )
         await ready.type(cancel)
         assert "cancelled" == (await cluster.status("foxes")).state
+        await ready.type(remove)
+        assert [] == await cluster.batches()
 
 
 async def test_the_script(ready):
