@@ -95,6 +95,8 @@ async def _forget(args: Namespace, cluster: Cluster) -> str:
 
 
 async def _pause(args: Namespace, cluster: Cluster) -> str:
+    if args.all:
+        return f"batches paused: {await cluster.pause_all()}; each waits until it is resumed"
     await cluster.pause(args.batch)
     return f"batch {args.batch} is paused: nothing more is sent, and tasks that run are brought to their ends"
 

@@ -86,7 +86,10 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     made["forget"].add_argument(
         "worker", metavar="WORKER", type=count_option, help="its number, by `foxapi status`"
     )
-    for name in ("pause", "resume", "cancel", "remove"):
+    given = made["pause"].add_mutually_exclusive_group(required=True)
+    given.add_argument("batch", metavar="BATCH", nargs="?", help="name of the batch")
+    given.add_argument("--all", action="store_true", help="all batches, after a restore of the database")
+    for name in ("resume", "cancel", "remove"):
         made[name].add_argument("batch", metavar="BATCH", help="name of the batch")
     made["resume"].add_argument(
         "--budget", metavar="CREDITS", type=credits_option, help="a new limit for the whole batch"

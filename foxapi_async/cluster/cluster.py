@@ -24,7 +24,7 @@ from foxapi_async._threads import to_its_end
 from foxapi_async.cluster import statements
 from foxapi_async.cluster.database import Database, check_version, errors_of
 from foxapi_async.cluster.enqueue import Enqueued, enqueue
-from foxapi_async.cluster.known_state import check_identity
+from foxapi_async.cluster.known_state import check_identity, pause_all
 from foxapi_async.cluster.queue import make_queue, opened, summon
 from foxapi_async.cluster.registration import forget
 from foxapi_async.cluster.removal import remove
@@ -237,6 +237,16 @@ class Cluster:
             LedgerError: the database cannot be reached.
         """
         await self._change(batch_id, "SET state = 'paused', reason = 'user', problem = 'it was paused'")
+
+    async def pause_all(self) -> int:
+        """Pause all open batches, before a worker starts on a database that was restored. Only `resume` continues one:
+        `submit` does not. Returns how many.
+
+        Raises:
+            LedgerError: the database cannot be reached.
+        """
+        async with self._connected() as connection:
+            return await pause_all(connection, "all batches were paused, to check what the database has lost")
 
     async def resume(self, batch_id: str, *, budget: float | None = None) -> None:
         """Continue with a paused batch.

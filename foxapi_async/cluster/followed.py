@@ -264,10 +264,13 @@ class FollowedBatch:
 
     def _warn_without_worker(self) -> None:
         status = self._status
-        if self._has_warned or status is None or status.state != "open":
+        if self._has_warned or status is None:
             return
+        waiting = status.counts[ItemState.SUBMITTED]  # their images are saved, also in a pause
+        if status.state == "open":
+            waiting += status.counts[ItemState.NEW]
         is_alive = any(each.state == "alive" and each.silent < SILENT_SECONDS for each in status.workers)
-        if not is_alive and status.counts[ItemState.NEW] + status.counts[ItemState.SUBMITTED]:
+        if not is_alive and waiting:
             self._has_warned = True
             log.warning(
                 "no worker is alive: start one with `foxapi worker --dsn`, on any machine that reaches the database",

@@ -103,9 +103,10 @@ async def note_identity(connection: Connection, outdated: str | None = None) -> 
     return f"the database is another one than before: its identity is {await identity_of(connection)} now"
 
 
-async def pause_all(connection: Connection, problem: str) -> None:
-    """Pause all batches, until someone has checked what the database has lost."""
-    await connection.execute(
+async def pause_all(connection: Connection, problem: str) -> int:
+    """Pause all open batches, until someone has checked what the database has lost. Returns how many."""
+    cursor = await connection.execute(
         "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'",
         (problem,),
     )
+    return cursor.rowcount

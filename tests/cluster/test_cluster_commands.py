@@ -990,6 +990,22 @@ def test_a_paused_batch_is_not_sent(waiting):
     assert "state: paused, because it was paused\n" in waiting.run("status", "out", "--dsn")[1]
 
 
+def test_all_batches_are_paused_until_they_are_resumed(waiting):
+    """The command of a batch does not resume it: it may have been restored."""
+    code, out, _ = waiting.run("cluster", "pause", "--all")
+    again, _, _ = waiting.run("batch", "p.jsonl", "--dsn")
+    waiting.work()
+
+    assert (0, 3, 0) == (code, again, waiting.service.billed)
+    assert "batches paused: 1; each waits until it is resumed\n" == out
+
+
+def test_a_pause_needs_a_batch_or_all(place):
+    """One of them, and not both."""
+    for words in [[], ["out", "--all"]]:
+        assert 2 == place.run("cluster", "pause", *words)[0]
+
+
 def test_a_resumed_batch_is_sent(waiting):
     """It goes on where it was, with the new budget."""
     waiting.run("cluster", "pause", "out")

@@ -45,7 +45,7 @@ def block(kind, part):
 
 MAKE_DATABASE = block("sql", "CREATE DATABASE")
 SET_UP = block("sh", "foxapi cluster migrate")
-ACT = block("sh", "foxapi cluster pause")
+ACT = block("sh", "foxapi cluster cancel")
 SCRIPT = block("python", "Cluster.open")
 MOVE = block("sh", "shared/owls")
 GRANTS = block("sql", "GRANT")
@@ -349,11 +349,10 @@ async def test_a_restored_copy(own_postgres, followed):
     task_id = await shell.generate("a red fox 6")
     Spool(shell.folder / "shared/unwritten-7-3f9a1c0e.jsonl").keep([SpooledId("foxes", "fox-6", task_id)])
 
-    put_in, write_ids, work, resume = RESTORE.splitlines()
+    pause, put_in, write_ids, work, resume = RESTORE.splitlines()
+    await shell.type(pause)
     command = shell.start(put_in)
-    await until(lambda: "no worker is alive" in command.err, command)
-    command.signal(signal.SIGINT)
-    await command.end()
+    assert 3 == await command.end()
     await shell.type(write_ids)
     shell.start(work)
     await shell.type(resume)
