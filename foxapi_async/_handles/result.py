@@ -19,6 +19,7 @@ from foxapi_async._files.downloads import Downloads, standalone
 from foxapi_async._files.names import DEFAULT_NAME, has_ending, image_stem
 from foxapi_async._files.values import FileRequest, Position, SavedFile, Target
 from foxapi_async._wire.replies import credits_of
+from foxapi_async._wire.results import results_in, texts_in, values_in
 from foxapi_async._wire.texts import elided
 
 
@@ -125,6 +126,19 @@ class TaskResult:
     def credits(self) -> float | None:
         """The credits that the task cost: what the service says was used, else what it reserved; None if unknown."""
         return credits_of(self.usage)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The results that are not files, each as the service gave it: a voice, a profile, a character, a transcript
+        or a language model's answer. A voice with a spoken example is in `images`, too.
+        """
+        raw = dict(self.raw)
+        return tuple(values_in(results_in(raw), raw.get("type")))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The words of the transcripts or answers among the `values`."""
+        return tuple(texts_in(list(self.values)))
 
     def _repr_html_(self) -> str:
         """The images in a notebook, side by side."""

@@ -40,7 +40,7 @@ class TaskSnapshot:
         usage: the `usage` object, or None.
         raw: the whole reply, with fields that this package does not know. Pass a mapping, or JSON as bytes.
         has_results: whether the reply had any results, also such that cannot be read.
-        has_values: whether some results are not files: a voice, a profile, a text (see `raw`).
+        has_values: whether some results are not files: a voice, a profile, a character, a text (see `raw`).
     """
 
     id: str

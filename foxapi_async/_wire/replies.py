@@ -37,7 +37,7 @@ from foxapi_async._wire.json_values import (
     read_whole,
 )
 from foxapi_async._wire.requests import MAX_ID, Reply, is_task_id
-from foxapi_async._wire.results import ResultFile, files_in, has_values, results_in
+from foxapi_async._wire.results import ResultFile, files_in, results_in, values_in
 from foxapi_async._wire.texts import short
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _read_task(given: tuple[Raw, bytes | None, Reply], _: object) -> TaskReply:
         usage=usage if isinstance(usage, dict) else None,
         raw=body if body and not results else raw,
         has_results=bool(results),
-        has_values=has_values(results, get("type")),
+        has_values=bool(values_in(results, get("type"))),
         date=reply.headers.get("Date"),
     )
 

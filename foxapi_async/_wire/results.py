@@ -24,8 +24,9 @@ from foxapi_async._wire.json_values import JsonValue, Raw, read_text
 MOST_FILES = 1000
 
 _ADDRESSES = "urls", "url", "image_url", "video_url", "audio_url"
-# Results that are not files: a voice, a profile, a text (docs.foxapi.cc get-task-detail, special results).
-_VALUES = "voice_id", "profile_id", "choices", "text"
+# Results that are not files: a voice, a profile, a character, a text (docs.foxapi.cc get-task-detail, special
+# results).
+_VALUES = "voice_id", "profile_id", "character_id", "choices", "text"
 _TEXT_TYPES = "llm", "text"
 
 # All lengths are limited: a reply may hold a text of 32 MB, and the loop waits while it is read.
@@ -76,11 +77,26 @@ def files_in(results: list[JsonValue], origin: str) -> tuple[ResultFile, ...]:
     return tuple(itertools.islice(found, MOST_FILES))
 
 
-def has_values(results: list[JsonValue], kind: JsonValue) -> bool:
-    """Whether some of the results are voices, profiles or texts, which have no file. `kind` is the task's type."""
+def values_in(results: list[JsonValue], kind: JsonValue) -> list[JsonValue]:
+    """The results that are voices, profiles, characters or texts, as they are. `kind` is the task's type."""
     if kind in _TEXT_TYPES:
-        return bool(results)
-    return any(isinstance(item, dict) and any(item.get(name) for name in _VALUES) for item in results)
+        return results
+    return [item for item in results if isinstance(item, dict) and any(item.get(name) for name in _VALUES)]
+
+
+def texts_in(values: list[JsonValue]) -> Iterator[str]:
+    """The words of transcripts and of answers of language models."""
+    for value in values:
+        inside = _texts_of(value) if isinstance(value, dict) else [value]
+        yield from (text for text in inside if isinstance(text, str))
+
+
+def _texts_of(value: Raw) -> Iterator[JsonValue]:
+    yield value.get("text")
+    choices: JsonValue = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        message: JsonValue = choice.get("message") if isinstance(choice, dict) else None
+        yield message.get("content") if isinstance(message, dict) else None
 
 
 def _files_of(value: JsonValue, origin: str, result: JsonValue) -> Iterator[ResultFile]:

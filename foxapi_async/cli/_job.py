@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -16,7 +17,7 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult, save_as
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._options import UNSET, Timeout
-from foxapi_async._wire.results import is_inside
+from foxapi_async._wire.results import is_inside, texts_in
 from foxapi_async._wire.texts import counted, duration, elided, grouped
 from foxapi_async.cli import _exits
 from foxapi_async.cli._messages import report, resume_command
@@ -28,6 +29,8 @@ from foxapi_async.models import GenerationRequest
 Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 
 _PROMPT_ROOM = 40
+# What the files of a task are, by its type.
+_NOUNS = {"video": "video", "audio": "recording", "document": "document"}
 # So many submits wait for their answers at a time, as a session begins a series of them.
 _SUBMITS_AT_ONCE = 8
 
@@ -171,6 +174,8 @@ class TaskCommand:
     def _deliver(self, result: TaskResult, paths: list[Path]) -> None:
         for path in paths:
             self._screen.line(str(path))
+        for line in _value_lines(result):
+            self._screen.line(line)
         pairs = zip(paths, result.images, strict=True)
         job = self._job_of.get(result.task_id)
         self._screen.data(
@@ -182,6 +187,7 @@ class TaskCommand:
                     {"path": str(path), "url": None if is_inside(image.url) else image.url}
                     for path, image in pairs
                 ],
+                **({"values": list(result.values)} if result.values else {}),
                 "usage": dict(result.usage),
                 "elapsed": round(result.elapsed, 3),
                 **({"prompt": job.request.prompt} if job is not None else {}),
@@ -190,8 +196,7 @@ class TaskCommand:
         cost = "" if result.credits is None else f", {grouped(result.credits)} credits"
         if self._args.emulator:
             cost = ", made by the emulator: nothing is billed"
-        made = counted(len(paths), "image")
-        self._screen.note(f"{made} in {duration(result.elapsed)}{cost}")
+        self._screen.note(f"{_made(result)} in {duration(result.elapsed)}{cost}")
 
     def _report(self, error: FoxError, job: PromptJob | None) -> int:
         """Report an error. The refusal of the account is shown once: the command sends nothing more."""
@@ -234,6 +239,20 @@ class TaskCommand:
         name = None if self._args.name is None else self._name_of(task_id)
         command = resume_command(task_id, self._args.out, overwrite=overwrite, name=name)
         self._screen.error(f"{what}: {task_id}  resume: {command}")
+
+
+def _value_lines(result: TaskResult) -> Iterator[str]:
+    """The results that are not files: a text as it is, and any other as JSON."""
+    for value in result.values:
+        for text in [*texts_in([value])] or [json.dumps(value, ensure_ascii=False)]:
+            yield from text.split("\n")
+
+
+def _made(result: TaskResult) -> str:
+    """How many results of which kind a task has."""
+    if not result.images and result.values:
+        return counted(len(result.values), "result")
+    return counted(len(result.images), _NOUNS.get(str(result.raw.get("type")), "image"))
 
 
 def _label(request: GenerationRequest) -> str:

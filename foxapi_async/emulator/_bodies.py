@@ -132,7 +132,7 @@ def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()
     if model in _STRICT:
         _check_strictly(body, _STRICT[model] if media.type == "image" else _no_model(model))
     elif model in extra_models or _is_known(model, media):
-        _check_leniently(body, _bare(model), media)
+        _check_leniently(body, bare(model), media)
     else:
         _no_model(model)
     return media
@@ -160,14 +160,14 @@ def _no_model(model: str) -> NoReturn:
     )
 
 
-def _bare(model: str) -> str:
-    # Live ids have a vendor before and a variant after the name: google/veo-3.1[fast].
+def bare(model: str) -> str:
+    """The name in a model's id. Live ids may have a vendor before it and a variant after it: google/veo-3.1[fast]."""
     return re.sub(r"^[\w.-]+/|\[[^]]*\]$", "", model)
 
 
 def _is_known(model: str, media: Media) -> bool:
-    bare = _bare(model)
-    return bare in IMAGE_MODELS if media.type == "image" else bare.startswith(media.prefixes)
+    name = bare(model)
+    return name in IMAGE_MODELS if media.type == "image" else name.startswith(media.prefixes)
 
 
 def _check_strictly(body: Mapping[str, Any], fields: Mapping[str, Check]) -> None:

@@ -8,7 +8,6 @@ from typing import Literal
 import attrs
 
 Format = Literal["png", "jpg", "webp"]
-CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 Colour = tuple[int, int, int]
 

@@ -11,10 +11,10 @@ from aiohttp import BodyPartReader, web
 
 from . import _bodies, _uploads
 from ._faults import Fault
+from ._media import CONTENT_TYPES, FILES
 from ._occasions import Request
 from ._refusal import RefusalError, envelope
 from ._replies import Make, cut, file_reply, http_date, json_reply, play, spoil
-from ._scene import CONTENT_TYPES
 from ._script import NOTHING_KNOWN, About
 from ._service import RequestRecord, Service
 from ._tasks import CREDITS_PER_OUTPUT, Task, submit_reply
@@ -229,12 +229,13 @@ class Routes:
         return await self._play(self._take_fault(request, "upload"), request, store)
 
     async def _result_file(self, request: web.Request) -> web.StreamResponse:
-        task = self._task(request)
-        picture = self._service.picture(task, request.match_info["name"])
-        if picture is None:
+        service, task = self._service, self._task(request)
+        index = service.find_file(task, request.match_info["name"])
+        if index is None:
             raise RefusalError(404, "no such file, or it has expired")
-        data = await self._service.gallery.get(picture)
-        return await self._send(request, data, CONTENT_TYPES[picture.format], task)
+        make = FILES.get(task.extension)
+        data = await service.gallery.get(service.picture(task, index)) if make is None else make()
+        return await self._send(request, data, CONTENT_TYPES[task.extension], task)
 
     async def _uploaded_file(self, request: web.Request) -> web.StreamResponse:
         upload = self._service.uploads.find(request.match_info["id"], self._service.clock.now())

@@ -14,6 +14,7 @@ from . import _bodies, _tasks
 from ._clock import Clock
 from ._faults import Fault
 from ._images import Gallery, usable_format
+from ._media import EXTENSIONS
 from ._refusal import RefusalError
 from ._scene import Format, Picture
 from ._script import About, Script
@@ -154,7 +155,7 @@ class Service:
             duration=_tasks.draw_duration(options.seconds, options.seed, number),
             estimated_time=_tasks.estimate(options.seconds),
             num_outputs=_bodies.outputs(body),
-            extension=_format(body),
+            extension=_extension(_bodies.MEDIA[path].type, body),
             fault=self.script.take("task", About(body["model"], _bodies.prompt_of(body))),
             idempotency_key=key,
         )
@@ -168,8 +169,8 @@ class Service:
         fault = self.script.take("result", About(task.model, task.prompt))
         return reply if fault is None else fault.apply_to(reply, _tasks.file_names(task, origin))
 
-    def picture(self, task: Task, name: str) -> Picture | None:
-        """The picture behind a result's file name, if it exists and has not expired."""
+    def find_file(self, task: Task, name: str) -> int | None:
+        """The index of the result with this file name, if it exists and has not expired."""
         stem, _, extension = name.partition(".")
         now = self.clock.now()
         known = extension == task.extension and stem in {str(n) for n in range(task.num_outputs)}
@@ -177,9 +178,10 @@ class Service:
             return None
         if now - task.accepted - task.duration >= _RESULT_SECONDS:
             return None
-        return self._picture(task, int(stem))
+        return int(stem)
 
-    def _picture(self, task: Task, index: int) -> Picture:
+    def picture(self, task: Task, index: int) -> Picture:
+        """The picture with this index of an image task."""
         width, height = asked_size(task.body, lambda url: self.uploads.measure(url, self.clock.now()))
         return Picture(
             prompt=task.prompt,
@@ -187,7 +189,7 @@ class Service:
             index=index,
             width=width,
             height=height,
-            format=task.extension,
+            format=_format(task.body),
             edited=bool(task.body.get("image_urls")),
         )
 
@@ -195,6 +197,10 @@ class Service:
 def _request_text(path: str, body: Mapping[str, Any]) -> str:
     """A text that is equal for equal requests to the same endpoint."""
     return path + json.dumps(body, sort_keys=True)
+
+
+def _extension(kind: str, body: Mapping[str, Any]) -> str:
+    return EXTENSIONS.get(kind) or _format(body)
 
 
 def _format(body: Mapping[str, Any]) -> Format:

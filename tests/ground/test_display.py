@@ -167,7 +167,10 @@ def offers(value: object) -> set[str]:
 
 
 IMAGE = {"content_type", "download", "raw", "read", "save", "task_id", "url"}
-RESULT = {"credits", "download", "elapsed", "images", "missing", "model", "raw", "save", "task_id", "usage"}
+RESULT = {
+    *("credits", "download", "elapsed", "images", "missing", "model"),
+    *("raw", "save", "task_id", "texts", "usage", "values"),
+}
 SNAPSHOT = {
     *(
         "created",

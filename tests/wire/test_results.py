@@ -6,7 +6,7 @@ import pytest
 
 from foxapi_async._wire.replies import credits_of, read_status
 from foxapi_async._wire.requests import Reply
-from foxapi_async._wire.results import decode, has_values, is_inside
+from foxapi_async._wire.results import decode, is_inside, texts_in, values_in
 
 URL = "https://files.example.com/a.png"
 ORIGIN = "https://api.test"
@@ -78,6 +78,7 @@ def test_a_relative_address_needs_the_origin_of_the_api():
     [
         ([{"voice_id": "v"}], None, True),
         ([{"result_type": "profile", "profile_id": "p"}], "image", True),
+        ([{"character_id": "c", "name": "Fox"}], "video", True),
         ([{"text": ""}], None, False),
         (["some words"], "text", True),
         (["some words"], "image", False),
@@ -85,8 +86,23 @@ def test_a_relative_address_needs_the_origin_of_the_api():
     ],
 )
 def test_values_are_results_of_their_own_kind(results, kind, expected):
-    """A voice, a profile or a text is a result without a file."""
-    assert expected is has_values(results, kind)
+    """A voice, a profile, a character or a text is a result without a file."""
+    assert expected is bool(values_in(results, kind))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["some words"], ["some words"]),
+        ([{"text": "the fox"}, {"text": "sleeps"}], ["the fox", "sleeps"]),
+        ([{"choices": [{"message": {"content": "one"}}, {"message": {"content": "two"}}]}], ["one", "two"]),
+        ([{"choices": [{"message": {"content": [{"type": "text"}]}}, {"message": None}, "x"]}], []),
+        ([{"choices": "x"}, {"voice_id": "v"}, 3], []),
+    ],
+)
+def test_texts_are_the_words_of_values(values, expected):
+    """Those of transcripts and answers; a value of another form has none."""
+    assert expected == list(texts_in(values))
 
 
 @pytest.mark.parametrize(
