@@ -197,7 +197,9 @@ def closing_record(
     timings: Mapping[str, float],
     error: FoxError | None = None,
 ) -> str:
-    """An item's line of the manifest, as JSON. Only the line of an UNSAVED item has the `results` as they came."""
+    """An item's line of the manifest, as JSON. Results that are not files are its `values`. Only the line of an UNSAVED
+    item has the `results` as they came.
+    """
     results = [dict(image.raw) for image in result.images] if result else getattr(error, "results", None)
     problem = error and {
         "code": getattr(error, "code", None) or type(error).__name__,
@@ -220,6 +222,7 @@ def closing_record(
         "credits": price,
         "usage": None if usage is None else dict(usage),
         "missing": result.missing if result else 0,
+        **({"values": list(result.values)} if result and result.values else {}),
         **({"results": results} if status is ItemState.UNSAVED else {}),
         "timings": {name: round(value, 3) for name, value in timings.items()},
         "error": problem,

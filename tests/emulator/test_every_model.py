@@ -9,7 +9,7 @@ import pytest
 from helpers import session_at
 from PIL import Image
 
-from foxapi_async import RawRequest, parse_request
+from foxapi_async import Batch, RawRequest, parse_request
 from foxapi_async.cli import main
 from foxapi_async.emulator import Emulator
 from foxapi_async.models import find_models, model_definition
@@ -98,6 +98,17 @@ async def test_a_transcript_is_a_text():
 
     assert ("the fox sleeps",) == result.texts
     assert ["the", "fox", "sleeps"] == [word["text"] for word in result.values[0]["words"]]
+
+
+async def test_the_manifest_of_a_batch_keeps_a_text(tmp_path):
+    """It has no file, and is paid for all the same."""
+    request = parse_request({"model": "cohere-transcribe", "audio_url": "https://example.com/fox.wav"})
+    async with Emulator(seconds=0.05) as emulator, session_at(emulator) as fox:
+        errors = [outcome.error async for outcome in Batch([("fox", request)], tmp_path).run(fox)]
+    line = json.loads((tmp_path / "manifest.jsonl").read_text())
+
+    assert [None] == errors
+    assert ("done", [], [{"text": "the fox sleeps"}]) == (line["status"], line["files"], line["values"])
 
 
 async def test_the_answer_of_a_language_model_is_a_text():
