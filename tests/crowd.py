@@ -32,6 +32,7 @@ class Remote:
     duration: float
     estimate: float | None
     model: str = "fox"
+    type: str = "image"
     progress: Callable[[float], float | None] = lambda _: None
     polls: list[float] = attrs.Factory(list)
 
@@ -44,6 +45,7 @@ class Remote:
         return TaskReply(
             id=self.id,
             model=self.model,
+            type=self.type,
             status="processing",
             progress=self.progress(age / self.duration),
             estimated_time=self.estimate,

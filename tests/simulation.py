@@ -33,8 +33,9 @@ class Simulated:
         estimate: Any,
         progress: Progress | None = None,
         cadence: Cadence = USUAL,
+        kind: str = "",
     ) -> None:
-        self.task_forecast = TaskForecast(model, estimate)
+        self.task_forecast = TaskForecast(model, estimate, kind=kind)
         self.poll_ages = 0
         self.first = math.nan
         self.lag = math.nan
@@ -74,6 +75,7 @@ def simulate(
     estimate: Any,
     every: float = math.inf,
     progress: Progress | None = None,
+    kind: str = "",
 ) -> list[Simulated]:
     """Submit `count` tasks, one every `every` seconds (infinity: one after the other), and poll them to their
     end.
@@ -83,14 +85,14 @@ def simulate(
     tasks: list[Simulated] = []
     if every == math.inf:
         for duration in itertools.islice(durations, count):
-            tasks.append(Simulated(model, duration, estimate, progress))
+            tasks.append(Simulated(model, duration, estimate, progress, kind=kind))
             tasks[-1].watch()
         return tasks
     turns: list[tuple[float, int, float]] = []
     for i in range(count):
         created = i * every
         _poll_until(created, turns, tasks)
-        tasks.append(Simulated(model, next(durations), estimate, progress))
+        tasks.append(Simulated(model, next(durations), estimate, progress, kind=kind))
         heapq.heappush(turns, (created + tasks[-1].next_age(), i, created))
     _poll_until(math.inf, turns, tasks)
     return tasks

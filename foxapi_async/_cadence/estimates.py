@@ -15,7 +15,15 @@ from typing import Any, Self
 from foxapi_async._cadence.durations import Durations, LogNormal, log_sum
 from foxapi_async._cadence.life_table import LifeTable
 from foxapi_async._cadence.mixture import Moments, Prior, expect, fit, predictive
-from foxapi_async._cadence.priors import BY_PROGRESS, TIMED, UNTIMED, EstimatorPrior
+from foxapi_async._cadence.priors import (
+    BY_PROGRESS,
+    NO_ESTIMATE_SECONDS,
+    TIMED,
+    UNTIMED,
+    EstimatorPrior,
+    is_usable,
+    usual_seconds,
+)
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 
@@ -176,13 +184,25 @@ def _before_the_first_end(prior: Prior) -> tuple[tuple[LogNormal, ...], Duration
 
 
 class ModelEstimates:
-    """The estimates of one model: for tasks with the service's estimate, for tasks without it, and by progress."""
+    """The estimates of one model: for tasks with the service's estimate, for tasks without it, and by progress.
+
+    Attributes:
+        usual_seconds: the unit of `untimed`, in which the model's tasks without an estimate are learned; None before
+            the first of them.
+    """
 
     def __init__(self) -> None:
         self.timed = Estimator(TIMED)
         self.untimed = Estimator(UNTIMED)
+        self.usual_seconds: float | None = None
         self.by_progress = tuple(Estimator(prior) for prior in BY_PROGRESS)
         self._trust = [0.0] * len(BY_PROGRESS)
+
+    def usual_seconds_of(self, kind: str) -> float:
+        """The unit of `untimed`. The type of the model's first task without an estimate decides it, for good."""
+        if self.usual_seconds is None:
+            self.usual_seconds = usual_seconds(kind)
+        return self.usual_seconds
 
     def trusts(self, group: int) -> bool:
         """Whether progress has been a better guide than time: beyond doubt on the whole, and at least as good
@@ -207,6 +227,7 @@ class ModelEstimates:
         return {
             "timed": self.timed.to_dict(),
             "untimed": self.untimed.to_dict(),
+            "usual_seconds": self.usual_seconds,
             "by_progress": [estimator.to_dict() for estimator in self.by_progress],
             "trust": self._trust,
         }
@@ -219,12 +240,23 @@ class ModelEstimates:
         """
         self.timed.load(saved["timed"])
         self.untimed.load(saved["untimed"])
+        self.usual_seconds = _saved_unit(saved, learned=self.untimed.learned)
         for estimator, table in zip(self.by_progress, saved["by_progress"], strict=True):
             estimator.load(table)
         for group, trust in enumerate(saved["trust"]):
             if not is_number(trust):
                 raise ValueError(f"a trust of {trust!r}")
             self.score(group, trust)
+
+
+def _saved_unit(saved: Mapping[str, Any], *, learned: bool) -> float | None:
+    """The unit of a saved `untimed`. A state that was saved before there were several units has the first one."""
+    unit = saved.get("usual_seconds", NO_ESTIMATE_SECONDS if learned else None)
+    if unit is None and not learned:
+        return None
+    if not is_usable(unit):
+        raise ValueError(f"usual seconds of {unit!r}")
+    return float(unit)
 
 
 class Estimates:

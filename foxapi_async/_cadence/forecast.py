@@ -13,7 +13,7 @@ import attrs
 
 from foxapi_async._cadence.durations import Durations
 from foxapi_async._cadence.estimates import Estimator, ModelEstimates
-from foxapi_async._cadence.priors import NO_ESTIMATE_SECONDS, is_usable, progress_group
+from foxapi_async._cadence.priors import is_usable, progress_group, usual_seconds
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ def forecast_by_time(model: ModelEstimates, estimated_time: float | None) -> For
     """The forecast for a new task: from the service's estimate if that is usable."""
     if is_usable(estimated_time):
         return Forecast(estimated_time, model.timed.durations)
-    return Forecast(NO_ESTIMATE_SECONDS, model.untimed.durations)
+    return Forecast(model.usual_seconds or usual_seconds(""), model.untimed.durations)
 
 
 @attrs.define(eq=False)
@@ -77,6 +77,8 @@ class TaskForecast:
     Args:
         model: the estimates of its model.
         estimated_time: the service's estimate in seconds as given; None if there was none.
+        kind: its type at the service, such as "video"; "" if unknown. Without an estimate, the first tasks of a model
+            are expected to take as long as others of this type.
         learned_from: False for a task that was not observed from its beginning. It is observed only because
             it has lasted until now, so learning from it would add a bias (left truncation).
 
@@ -87,11 +89,17 @@ class TaskForecast:
     __slots__ = ("_by_progress", "_by_time", "_model", "_progress", "age")
 
     def __init__(
-        self, model: ModelEstimates, estimated_time: float | None, *, learned_from: bool = True
+        self,
+        model: ModelEstimates,
+        estimated_time: float | None,
+        *,
+        kind: str = "",
+        learned_from: bool = True,
     ) -> None:
-        estimator, scale = model.untimed, NO_ESTIMATE_SECONDS
         if is_usable(estimated_time):
             estimator, scale = model.timed, estimated_time
+        else:
+            estimator, scale = model.untimed, model.usual_seconds_of(kind)
         self._model = model
         self._by_time = _Record(estimator, scale, estimator.add_task() if learned_from else None)
         # By the group of the progress, the newest last. None until there is one: some services give no progress.

@@ -16,8 +16,10 @@ from foxapi_async._cadence.mixture import Prior, PriorPart
 # An estimate outside these bounds is a default value, has the wrong unit, or is a fault.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
 
-# Without a usable estimate: image models take 10 to 60 s, and the SDK cannot know which.
+# Without a usable estimate: image models take 10 to 60 s, and so do those of audio and documents. Video models take
+# one to five minutes. The SDK cannot know more before it has seen a model's tasks.
 NO_ESTIMATE_SECONDS = 20.0
+_VIDEO_SECONDS = 120.0
 
 # Progress below the first of these, in per cent, is too coarse to divide by. Each value starts a group that
 # is learned separately.
@@ -65,7 +67,7 @@ def _by_progress(spread: float) -> EstimatorPrior:
     return EstimatorPrior(prior, _PROGRESS_GRID)
 
 
-# The ratio to the estimate; to `NO_ESTIMATE_SECONDS`; to the total that linear progress forecasts.
+# The ratio to the estimate; to `usual_seconds`; to the total that linear progress forecasts.
 TIMED = _by_time(0.25, 0.32)
 UNTIMED = _by_time(0.5, 0.6)
 BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))
@@ -76,6 +78,11 @@ def is_usable(estimated_time: object) -> TypeGuard[float]:
     if not isinstance(estimated_time, int | float) or isinstance(estimated_time, bool):
         return False
     return USABLE_SECONDS[0] <= estimated_time <= USABLE_SECONDS[1]
+
+
+def usual_seconds(kind: str) -> float:
+    """The seconds that a task without a usable estimate is expected to take, by its type at the service."""
+    return _VIDEO_SECONDS if kind == "video" else NO_ESTIMATE_SECONDS
 
 
 def progress_group(progress: float | None) -> int | None:

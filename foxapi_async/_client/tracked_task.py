@@ -131,7 +131,9 @@ class TrackedTask:
                 if forecast is not None:
                     forecast.close()
                 model = model_estimates(estimates, snapshot.model)
-                self.forecast = forecast = TaskForecast(model, estimate, learned_from=self.from_start)
+                self.forecast = forecast = TaskForecast(
+                    model, estimate, kind=snapshot.type, learned_from=self.from_start
+                )
                 forecast.runs(seen_running, None)
         if final:
             forecast.ended(max(0.0, ended - self.created))

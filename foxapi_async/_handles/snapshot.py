@@ -31,6 +31,8 @@ class TaskSnapshot:
     Attributes:
         id: the task's id, opaque.
         model: the model used; "" if the reply did not name it.
+        type: the kind of its results as the service names it: "image", "video", "audio", "document" or "llm"; "" if the
+            reply did not name it.
         status: pending, processing, completed, failed, cancelled, or a newer word as the service writes it.
         progress: 0–100 as the service gives it, or None.
         estimated_time: seconds that the service expects the task to take, as it gives them, or None.
@@ -45,6 +47,7 @@ class TaskSnapshot:
 
     id: str
     model: str = ""
+    type: str = ""
     status: str = "pending"
     progress: float | None = None
     estimated_time: float | None = None
@@ -92,6 +95,7 @@ def snapshot_of(reply: TaskReply, downloads: Downloads | None = None) -> TaskSna
     return TaskSnapshot(
         id=reply.id,
         model=reply.model,
+        type=reply.type,
         status=reply.status,
         progress=reply.progress,
         estimated_time=reply.estimated_time,

@@ -79,6 +79,7 @@ class TaskReply(NamedTuple):
     has_results: bool = False
     has_values: bool = False
     date: str | None = None
+    type: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -271,7 +272,14 @@ def _read_task(given: tuple[Raw, bytes | None, Reply], _: object) -> TaskReply:
         has_results=bool(results),
         has_values=bool(values_in(results, get("type"))),
         date=reply.headers.get("Date"),
+        type=_read_word(get("type")) or _type_in(get("object")),
     )
+
+
+def _type_in(value: JsonValue) -> str:
+    """The type of a task by its `object`, such as "video.generation.task"; "" if it has none."""
+    kind, dot, _ = (_read_word(value) or "").partition(".")
+    return kind if dot else ""
 
 
 def _read_upload(raw: Raw) -> UploadedFile:

@@ -354,6 +354,43 @@ def test_nothing_learned_is_saved_as_nothing():
     assert Cadence().explain(45) == Cadence().explain(45, estimates=after)
 
 
+def saved_and_loaded(model: ModelEstimates, change=lambda state: None) -> ModelEstimates:
+    """The estimates of a model in the next session."""
+    state = json.loads(json.dumps(model.to_dict()))
+    change(state)
+    loaded = ModelEstimates()
+    loaded.load(state)
+    return loaded
+
+
+def test_the_unit_of_videos_is_saved():
+    """So the next session expects them after as many seconds, also if a reply does not name the type."""
+    model = ModelEstimates()
+    simulate(model, iter([200.0] * 20), 20, estimate=None, kind="video")
+    loaded = saved_and_loaded(model)
+
+    assert 200 == pytest.approx(TaskForecast(loaded, None).remaining(0.0), rel=0.2)
+    assert 200 == pytest.approx(forecast_by_time(loaded, None).remaining(0.0), rel=0.2)
+
+
+def test_a_state_without_a_unit_has_that_of_images():
+    """It was saved before videos had one, and what it learned stays."""
+    model = ModelEstimates()
+    simulate(model, iter([70.0] * 20), 20, estimate=None)
+    loaded = saved_and_loaded(model, lambda state: state.pop("usual_seconds"))
+
+    assert 70 == pytest.approx(TaskForecast(loaded, None, kind="video").remaining(0.0), rel=0.2)
+
+
+def test_without_tasks_a_saved_state_has_no_unit():
+    """The first task of the next session decides."""
+    loaded = saved_and_loaded(ModelEstimates(), lambda state: state.pop("usual_seconds"))
+
+    assert TaskForecast(ModelEstimates(), None, kind="video").forecasts == (
+        TaskForecast(loaded, None, kind="video").forecasts
+    )
+
+
 def damaged(change) -> dict:
     """A saved state with one fault."""
     saved = json.loads(json.dumps(taught_once()))
@@ -388,6 +425,10 @@ DAMAGE = {
     "too few progresses": lambda saved, fox: fox["by_progress"].pop(),
     "too many trusts": lambda saved, fox: fox.update(trust=[0.0] * 7),
     "a trust that is none": lambda saved, fox: fox.update(trust=[math.nan] * 6),
+    "a unit that is none": lambda saved, fox: fox.update(usual_seconds="many"),
+    "a unit of nothing": lambda saved, fox: fox.update(usual_seconds=0),
+    "a huge unit": lambda saved, fox: fox.update(usual_seconds=10**400),
+    "no unit for what was learned": lambda saved, fox: fox.update(untimed=fox["timed"], usual_seconds=None),
     "trust in words": lambda saved, fox: fox.update(trust=["much"] * 6),
 }
 
@@ -420,6 +461,7 @@ def test_no_json_value_raises_anything_else(value):
         damaged(lambda _, fox: fox["timed"].update(ended=value)),
         damaged(lambda _, fox: fox.update(by_progress=value)),
         damaged(lambda _, fox: fox.update(trust=value)),
+        damaged(lambda _, fox: fox.update(usual_seconds=value)),
     ):
         try:
             estimates = Estimates.from_dict(saved)

@@ -12,7 +12,7 @@ from simulation import Progress, Simulated, simulate
 
 from foxapi_async import Cadence
 from foxapi_async._cadence.estimates import ModelEstimates
-from foxapi_async._cadence.forecast import TaskForecast
+from foxapi_async._cadence.forecast import TaskForecast, forecast_by_time
 from foxapi_async._cadence.priors import PROGRESS_FROM, progress_group
 
 PRICE = Cadence().poll_price
@@ -222,3 +222,62 @@ def test_the_expected_end_never_moves_back(estimate, ratio, other):
     remaining = TaskForecast(ModelEstimates(), estimate).remaining
 
     assert first + remaining(first) <= second + remaining(second) + 1e-6 * estimate
+
+
+# The type of a task without an estimate.
+
+
+def polls_of(duration, estimate, kind=""):
+    """The ages at which a task of an unknown model is polled until it ends."""
+    forecast = TaskForecast(ModelEstimates(), estimate, kind=kind)
+    ages = [0.0]
+    while ages[-1] < duration:
+        ages.append(min(Cadence()._next_poll(ages[-1], each) for each in forecast.forecasts))
+        if ages[-1] < duration:
+            forecast.runs(ages[-1], None)
+    return ages[1:]
+
+
+def test_a_video_is_polled_later_than_an_image():
+    """In its first half minute it is polled half as often, because so few videos end then."""
+    video, image = (polls_of(30.0, None, kind) for kind in ("video", "image"))
+
+    assert video[0] > 2 * image[0]
+    assert 2 * len(video) < len(image)
+
+
+@pytest.mark.parametrize("seconds", [45.0, 120.0, 300.0])
+def test_the_end_of_a_video_is_noticed_soon(seconds):
+    """Within ten seconds, with a poll for each five seconds at most."""
+    ages = polls_of(seconds, None, "video")
+
+    assert ages[-1] - seconds < 10
+    assert len(ages) <= seconds / 5
+
+
+@pytest.mark.parametrize("kind", ["", "image", "audio", "document", "llm", "hologram"])
+def test_other_types_are_polled_alike(kind):
+    """They are expected after tens of seconds."""
+    assert polls_of(60.0, None) == polls_of(60.0, None, kind)
+
+
+def test_the_type_changes_nothing_beside_an_estimate():
+    """The service knows better."""
+    assert polls_of(60.0, 45.0) == polls_of(60.0, 45.0, "video")
+
+
+@pytest.mark.parametrize("seconds", [15.0, 600.0])
+def test_videos_are_learned(seconds):
+    """After thirty tasks of a model, only what they took counts."""
+    model = ModelEstimates()
+    simulate(model, iter([seconds] * 30), 30, estimate=None, kind="video")
+
+    assert seconds == pytest.approx(TaskForecast(model, None, kind="video").remaining(0.0), rel=0.2)
+
+
+def test_the_first_type_of_a_model_stays():
+    """A reply without a type does not change the unit in which its tasks are learned."""
+    model = ModelEstimates()
+    before = TaskForecast(model, None, kind="video").forecasts
+
+    assert before == TaskForecast(model, None).forecasts == [forecast_by_time(model, None)]

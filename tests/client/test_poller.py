@@ -421,6 +421,21 @@ async def test_completed_without_results_is_asked_soon_and_ever_less():
     assert at_rest
 
 
+async def test_the_type_says_when_to_poll_without_an_estimate():
+    """A video is polled less often than an image, unless the service estimates both."""
+    polls = {}
+    for estimate in (None, 200.0):
+        service = Service()
+        async with room(service) as crowd:
+            handles = [crowd.submit(1000.0, estimate, model=kind, type=kind) for kind in ("image", "video")]
+            await asyncio.sleep(30)
+            polls[estimate] = [len(service.tasks[handle.id].polls) for handle in handles]
+
+    image, video = polls[None]
+    assert 2 * video < image
+    assert polls[200.0][0] == pytest.approx(polls[200.0][1], abs=1)
+
+
 async def test_an_estimate_that_comes_late_is_taken():
     """From the reply that has an estimate on, it is used for polling and for learning."""
     service = Service()

@@ -185,7 +185,7 @@ SNAPSHOT = {
         "progress",
         "raw",
     ),
-    *("status", "usage"),
+    *("status", "type", "usage"),
 }
 EVENT = {"elapsed", "final", "model", "progress", "remaining", "snapshot", "status", "task_id"}
 SESSION = {

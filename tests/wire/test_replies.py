@@ -26,6 +26,7 @@ def test_a_submit_reply():
     assert snapshot == TaskSnapshot(
         id=ID,
         model="grok-imagine-image",
+        type="image",
         status="pending",
         progress=0,
         estimated_time=45,
@@ -137,6 +138,21 @@ def test_estimates_and_progress(value, seconds):
     assert seconds == snapshot.estimated_time
     assert seconds == snapshot.progress
     assert seconds == snapshot.created
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole", "expected"),
+    [
+        ("video", "image.generation.task", "video"),
+        (None, "video.generation.task", "video"),
+        ("", "audio.generation.task", "audio"),
+        ([5], "task", ""),
+        (None, ["x"], ""),
+    ],
+)
+def test_the_type_of_a_task(kind, whole, expected):
+    """It is in `type`, else in `object`; without either it is unknown."""
+    assert expected == task(type=kind, object=whole).type
 
 
 @pytest.mark.parametrize("info", [None, [], "x", 5, {}, {"estimated_time": None}], ids=repr)
