@@ -132,7 +132,11 @@ def _alone(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "level": "extract",
         "source": entry["source"],
         "fields": fields,
-        "example": {field["name"]: _sample(field) for field in fields if field.get("required")},
+        "example": {
+            field["name"]: _sample(field)
+            for field in fields
+            if field.get("required") or field["name"] == "prompt"
+        },
     }
 
 
@@ -156,7 +160,8 @@ def _with_facts(
             continue
         base = _extracted(extracted[field]) if field in extracted else {"name": field}
         more = said.get(field, {})
-        fields.append({**base, **more, **({"level": level} if more else {})})
+        medium = {"medium": "image"} if more.get("kind") == "images" else {}
+        fields.append({**base, **medium, **more, **({"level": level} if more else {})})
         if "kind" not in fields[-1]:
             raise DisagreementError(f"{name}.{field}: no source gives its kind")
     fields.sort(
@@ -236,6 +241,8 @@ def _sample(field: Mapping[str, Any]) -> Any:
         "text": "a red fox", "integer": 1, "number": 1.0, "flag": True, "object": {}, "list": [{}], "any": "a red fox",
         "file": address, "images": [address], "files": [address],
     }  # fmt: skip
+    if field["name"] == "resolution":
+        return "720p"
     return field["choices"][0] if field["kind"] == "choice" else samples[field["kind"]]
 
 
@@ -293,6 +300,15 @@ from foxapi_async.models import find_models, model_definition
 
 print([definition.model for definition in find_models(returns="video", search="lip sync")])
 print([field.name for field in model_definition("gpt-image-2").fields])
+```
+
+Each model has its own fields and values for the size. `size_fields` knows them:
+
+```python
+from foxapi_async.models import size_fields
+
+print(size_fields("gemini-3-pro-image-preview", "16:9", 2))
+print(size_fields("gpt-image-2", "16:9", 2))
 ```
 
 Types for these mappings are in `foxapi_async.models.fields`, for a type checker alone: `Sora2Fields` is the mapping of

@@ -10,8 +10,8 @@ from pathlib import Path
 from foxapi_async._client.api import Api
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files import disk
-from foxapi_async._files.source import Source, image_problem
-from foxapi_async.models import GenerationRequest
+from foxapi_async._files.source import Source, input_problem
+from foxapi_async.models import FieldSpec, GenerationRequest
 
 # The service keeps uploads for 72 hours (file-management/upload-stream). After the time here, which is shorter,
 # a file is stored again.
@@ -36,14 +36,17 @@ class Uploads:
         """The request with URLs in place of its local files. `call` is the number of its submit.
 
         Raises:
-            InvalidRequestError: a file cannot be read.
+            InvalidRequestError: a file cannot be read, or its field does not take it; nothing was stored.
             FoxError: a file could not be stored; nothing is billed.
         """
-        urls = {file: await self._url_of(file, call) for file in request.local_files()}
+        found = {
+            file: await disk.in_thread(_identify, file, request.field(name))
+            for name, file in request.local_files_by_field()
+        }
+        urls = {file: await self._url_of(file, identity, call) for file, identity in found.items()}
         return request.with_files(urls)
 
-    async def _url_of(self, file: os.PathLike[str], call: int) -> str:
-        identity = await disk.in_thread(_identify, file)
+    async def _url_of(self, file: os.PathLike[str], identity: Identity, call: int) -> str:
         now = asyncio.get_running_loop().time()
         # Requests that name one file at the same time wait for the one that stores it.
         async with self._turns.setdefault(identity, asyncio.Lock()):
@@ -62,9 +65,9 @@ class Uploads:
             del self._stored[oldest]
 
 
-def _identify(file: os.PathLike[str]) -> Identity:
+def _identify(file: os.PathLike[str], field: FieldSpec | None) -> Identity:
     """Facts that change if the file does: its path, time and size."""
-    problem = image_problem(file)
+    problem = input_problem(file, field)
     try:
         if problem is None:
             path = Path(file).resolve(strict=True)
@@ -72,4 +75,4 @@ def _identify(file: os.PathLike[str]) -> Identity:
             return (str(path), facts.st_mtime_ns, facts.st_size)
     except OSError as error:  # it has gone since
         problem = error.strerror or str(error)
-    raise InvalidRequestError(f"cannot read the image {os.fspath(file)}: {problem}")
+    raise InvalidRequestError(f"cannot use the input file {os.fspath(file)}: {problem}")

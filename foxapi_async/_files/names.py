@@ -6,7 +6,7 @@ import base64
 import codecs
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 COUNTED_KEY = re.compile(r"([0-9a-f]{24})#([0-9]+)")
@@ -145,6 +145,26 @@ _OTHER_ENDINGS = (
     ".jpeg .jpe .jfif .tif .heif .apng .ico .mov .m4v .m4a .mkv .aac .opus .glb .gltf .obj .json .txt"
 )
 _KNOWN = frozenset({*ENDINGS, *_OTHER_ENDINGS.split()})
+
+
+# What a file with this ending may hold. A container of MPEG-4, WebM or Ogg may hold sound alone.
+_MEDIA = {
+    **dict.fromkeys((".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff", ".avif", ".heic", ".svg"), ("image",)),
+    **dict.fromkeys((".mp4", ".webm", ".ogg"), ("video", "audio")),
+    **dict.fromkeys((".mp3", ".wav", ".flac"), ("audio",)),
+    ".pdf": ("document",),
+    ".zip": ("archive", "document"),
+}
+
+
+def media_of(file_ending: str | None) -> Collection[str]:
+    """What a file with this ending may hold, such as "image" or "audio"; nothing if that is not known."""
+    return _MEDIA.get(file_ending or "", ())
+
+
+def ending_of(file_format: str) -> str:
+    """The ending of the files of a format, such as "jpeg"."""
+    return _TYPES.get(f"image/{file_format}", f".{file_format}")
 
 
 def has_ending(path: Path) -> bool:

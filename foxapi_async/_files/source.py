@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from foxapi_async._files import names
 from foxapi_async._files.disk import BUFFER_BYTES, HEAD_BYTES, in_thread
+from foxapi_async.models import FieldSpec
 
 
 def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
@@ -29,14 +30,18 @@ def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
     return facts
 
 
-def image_problem(path: str | os.PathLike[str]) -> str | None:
-    """Why a local file cannot be an input image; None if it can. Blocks.
+def input_problem(path: str | os.PathLike[str], field: FieldSpec | None = None) -> str | None:
+    """Why a local file cannot be the input file of a field; None if it can. Blocks.
 
     A text is refused, except a drawing: input files may come from others, and must not send what only this machine
     may read.
+
+    Args:
+        path: the file.
+        field: what is known about the field; None if nothing is.
     """
     try:
-        facts_of(path)
+        size = facts_of(path).st_size
         with Path(path).open("rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:
@@ -45,7 +50,22 @@ def image_problem(path: str | os.PathLike[str]) -> str | None:
         return "embedded null byte in the name"
     if not head:
         return "the file is empty"
-    return "the file is a text, not an image" if names.is_words(head) else None
+    if names.is_words(head):
+        return "the file is a text, not an image"
+    return None if field is None or field.level == "extract" else _misfit(size, head, field)
+
+
+def _misfit(size: int, head: bytes, field: FieldSpec) -> str | None:
+    """What a field does not take of a file that begins with `head`; None if it takes the file."""
+    if field.bytes is not None and size > field.bytes:
+        return f"it has {size:,} bytes, and {field.name} takes at most {field.bytes:,}"
+    found = str(names.ending(head, None))
+    media = names.media_of(found)
+    if media and field.medium and field.medium not in media:
+        return f"it is a {found} file, and {field.name} takes {field.medium} files"
+    if media and field.formats and found not in map(names.ending_of, field.formats):
+        return f"it is a {found} file, and {field.name} takes {', '.join(field.formats)}"
+    return None
 
 
 class Source:

@@ -23,7 +23,7 @@ from foxapi_async._files.names import (
     name_problem,
     with_prompt,
 )
-from foxapi_async._files.source import image_problem
+from foxapi_async._files.source import input_problem
 from foxapi_async._hints import Hint
 from foxapi_async._http.account import resolve_account
 from foxapi_async._wire.requests import check_task_id
@@ -212,7 +212,7 @@ def read_image(option: str, text: str) -> str | Path:
         return text
     if _SCHEME.match(text):
         raise InvalidRequestError(f"{option} {text}: give a local file, an http(s) URL or a data URI")
-    if problem := image_problem(text):
+    if problem := input_problem(text):
         raise InvalidRequestError(f"{option} {text}: {problem}")
     return Path(text)
 

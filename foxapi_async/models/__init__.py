@@ -12,6 +12,7 @@ from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._model import MODELS, ModelRequest
 from foxapi_async.models._parse import parse_request
 from foxapi_async.models._raw import RawRequest
+from foxapi_async.models._sizes import size_fields
 from foxapi_async.models._values import ImageInput
 from foxapi_async.models.gemini import Gemini3ProImage, Gemini31FlashImage
 from foxapi_async.models.grok import GrokImagineImage
@@ -35,6 +36,7 @@ __all__ = [
     "find_models",
     "model_definition",
     "parse_request",
+    "size_fields",
 ]
 
 show_under(__name__, [globals()[name] for name in __all__])

@@ -11,7 +11,9 @@ from foxapi_async.models._input_files import is_file, is_file_list, map_files
 from foxapi_async.models._values import FieldValue, ImageInput, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+    from foxapi_async.models._fields import FieldSpec
 
 
 class GenerationRequest(abc.ABC):
@@ -57,9 +59,18 @@ class GenerationRequest(abc.ABC):
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
         """The local files among the input files, each once, in order. They must be uploaded before the request is sent."""
-        found: list[ImageInput] = []
-        map_files(self.to_dict(), found.append)
-        return tuple(dict.fromkeys(item for item in found if isinstance(item, os.PathLike)))
+        return tuple(dict.fromkeys(file for _, file in self.local_files_by_field()))
+
+    def local_files_by_field(self) -> Iterator[tuple[str, os.PathLike[str]]]:
+        """The name of a field and a local file in it, for each."""
+        for name, value in self.to_dict().items():
+            found: list[ImageInput] = []
+            map_files({name: value}, found.append)
+            yield from ((name, item) for item in found if isinstance(item, os.PathLike))
+
+    def field(self, name: str) -> FieldSpec | None:  # noqa: ARG002 - others need it
+        """What is known about a field of this request; None if nothing is."""
+        return None
 
     def with_files(self, urls: Mapping[os.PathLike[str], str]) -> Self:
         """The request with each local file replaced by its URL in `urls`, if it has one.

@@ -87,6 +87,10 @@ class ModelDefinition:
         """Whether the model has this field."""
         return name in self._specs
 
+    def field(self, name: str) -> FieldSpec | None:
+        """The field of this name; None if there is none."""
+        return self._specs.get(name)
+
     def _unknown(self, name: str) -> FieldProblem:
         from foxapi_async.models._model import unknown_field  # noqa: PLC0415 - only a mistake needs it
 

@@ -10,6 +10,7 @@ import attrs
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._catalogue import definition_of
+from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._json import copy_checked, copy_fields
 from foxapi_async.models._model import hint_of
 from foxapi_async.models._values import shown
@@ -62,6 +63,10 @@ class CatalogueRequest(GenerationRequest):
     def to_dict(self) -> dict[str, Any]:
         """The request as a mapping."""
         return {"model": self.model, **copy_checked(self.fields)}
+
+    def field(self, name: str) -> FieldSpec | None:
+        """What is known about a field of this request; None if nothing is."""
+        return definition_of(self.model).field(name)
 
     def _with_fields(self, changes: dict[str, Any]) -> Self:
         return attrs.evolve(self, fields={**self.fields, **changes})

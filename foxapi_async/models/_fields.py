@@ -168,4 +168,12 @@ def _read_spec(field: attrs.Attribute[Any], hint: Any) -> FieldSpec:
     choices = get_args(bare) if get_origin(bare) is Literal else ()
     kind = "choice" if choices else "images" if get_origin(bare) is tuple else _PLAIN_KINDS[bare]
     needed = field.default is attrs.NOTHING
-    return FieldSpec(name=field.name, kind=kind, choices=choices, required=needed, **field.metadata[_OPTION])
+    medium = "image" if kind == "images" else None
+    return FieldSpec(
+        name=field.name,
+        kind=kind,
+        choices=choices,
+        medium=medium,
+        required=needed,
+        **field.metadata[_OPTION],
+    )

@@ -92,6 +92,10 @@ class ModelRequest(GenerationRequest):
         """One line for each broken rule between fields. The fields may still hold wrong values here."""
         return ()
 
+    def field(self, name: str) -> FieldSpec | None:
+        """What is known about a field of this request; None if it has no such field."""
+        return next((spec for spec in self.fields() if spec.name == name), None)
+
     def _texts(self) -> tuple[str, ...]:
         return _texts_of(type(self))
 

@@ -41,13 +41,14 @@ class MinimaxMusicV26Fields(TypedDict):
     lyrics_optimizer: NotRequired[Any]
 
 class MinimaxVoiceCloneFields(TypedDict):
-    model: Literal["minimax-voice-clone"]
+    model: Literal["minimax-voice-clone", "voice-clone"]
     audio_url: str | os.PathLike[str]
     accuracy: NotRequired[Any]
-    need_volume_normalization: NotRequired[Any]
-    noise_reduction: NotRequired[Any]
+    need_volume_normalization: NotRequired[bool]
+    noise_reduction: NotRequired[bool]
     preview_model: NotRequired[Any]
     text: NotRequired[Any]
+    preview_text: NotRequired[Any]
 
 class ParaformerV2Fields(TypedDict):
     model: Literal["paraformer-v2"]
@@ -73,15 +74,6 @@ class Speech28HdFields(TypedDict):
     pronunciation_dict: NotRequired[Any]
     voice_modify: NotRequired[Any]
     voice_setting: NotRequired[Any]
-
-class VoiceCloneFields(TypedDict):
-    model: Literal["voice-clone"]
-    audio_url: str | os.PathLike[str]
-    accuracy: NotRequired[Any]
-    need_volume_normalization: NotRequired[bool]
-    noise_reduction: NotRequired[bool]
-    preview_model: NotRequired[Any]
-    preview_text: NotRequired[Any]
 
 class Gemini31FlashImagePreviewDevFields(TypedDict):
     model: Literal["gemini-3.1-flash-image-preview-dev"]

@@ -14,14 +14,7 @@ from foxapi_async.cli import main
 from foxapi_async.emulator import Emulator
 from foxapi_async.models import find_models, model_definition
 
-# The service's page gives their result as a voice, with a file only if the request has a text to read.
-CLONES = {"minimax-voice-clone", "voice-clone"}
 VALUES = {"profile_id": "profile", "character_id": "character", "voice_id": "voice", "text": "text"}
-
-
-def returned(model):
-    """What a model returns for its example."""
-    return "voice" if model in CLONES else model_definition(model).returns
 
 
 def kind_of_file(path):
@@ -67,7 +60,7 @@ async def test_each_example_gives_a_result_of_its_kind(tmp_path):
         async for outcome in fox.as_completed(requests):
             kinds[models[outcome.index].model] = await kinds_of(outcome, tmp_path)
 
-    assert {each.model: [returned(each.model)] for each in models} == kinds
+    assert {each.model: [each.returns] for each in models} == kinds
 
 
 async def result_of(request):
@@ -168,7 +161,7 @@ def test_the_command_saves_a_file(model, made, tmp_path, capfd):
 
     assert (0, f"{path}\n") == (code, out)
     assert made in err
-    assert returned(model) == kind_of_file(path)
+    assert model_definition(model).returns == kind_of_file(path)
 
 
 @pytest.mark.parametrize(

@@ -441,8 +441,8 @@ async def test_a_text_is_no_input_file(emulator, fox, tmp_path, text):
 
 async def test_a_file_that_disappears_before_it_is_sent(emulator, fox, tmp_path, monkeypatch):
     """A file that was good a moment ago and is gone is an error of the request, and nothing is billed."""
-    monkeypatch.setattr("foxapi_async._client.uploads.image_problem", lambda _: None)
-    with pytest.raises(InvalidRequestError, match=r"cannot read the image .*gone\.png: No such file"):
+    monkeypatch.setattr("foxapi_async._client.uploads.input_problem", lambda *_: None)
+    with pytest.raises(InvalidRequestError, match=r"cannot use the input file .*gone\.png: No such file"):
         await fox.submit(fox_request(image_urls=[tmp_path / "gone.png"]))
 
     assert ([], 0) == (emulator.requests, emulator.billed)
@@ -458,7 +458,7 @@ async def test_a_drawing_is_an_input_file(emulator, fox, tmp_path):
 
 async def test_a_missing_input_file_bills_nothing(emulator, fox, tmp_path):
     """A path that cannot be read, or whose upload fails, ends the submit before the POST."""
-    with pytest.raises(InvalidRequestError, match=r"cannot read the image .*no\.png"):
+    with pytest.raises(InvalidRequestError, match=r"cannot use the input file .*no\.png"):
         await fox.submit(fox_request(image_urls=[tmp_path / "no.png"]))
     (tmp_path / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     emulator.add_fault(Fault.status("upload", 403))

@@ -14,7 +14,7 @@ from foxapi_async._batch.budget import Kind
 from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
-from foxapi_async._files.source import image_problem
+from foxapi_async._files.source import input_problem
 from foxapi_async._listener import about, log
 from foxapi_async._wire.texts import counted
 from foxapi_async.models import GenerationRequest
@@ -136,7 +136,7 @@ class _Checked:
         self._comments = 0
         self._first_comment: InputRow | None = None
         self.count = Count()
-        self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(image_problem)
+        self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(input_problem)
 
     def add(self, chunk: list[InputRow]) -> None:
         """Count the items of a chunk."""
@@ -160,8 +160,9 @@ class _Checked:
                 self.count.add(request.model, request.expected)
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
-        faults = ((name, self._find_problem(name)) for name in map(os.fspath, request.local_files()))
-        return tuple(f"the input file {shown(name)}: {fault}" for name, fault in faults if fault)
+        found = ((os.fspath(file), request.field(name)) for name, file in request.local_files_by_field())
+        faults = dict.fromkeys((file, self._find_problem(file, field)) for file, field in found)
+        return tuple(f"the input file {shown(file)}: {fault}" for file, fault in faults if fault)
 
     def summary(self, file: InputFile) -> Check:
         """The result of the check. The log names files from other folders, because they are sent to the service, and
