@@ -20,6 +20,7 @@ SOURCES = Path(__file__).parent / "catalogue"
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "foxapi_async" / "models" / "catalogue.json"
 TYPES = ROOT / "foxapi_async" / "models" / "fields.pyi"
+CLASSES = ROOT / "foxapi_async" / "models" / "images.py"
 PAGE = ROOT / "docs" / "models.md"
 
 # What an endpoint makes, unless a fact says otherwise.
@@ -176,6 +177,7 @@ def _with_facts(
         "level": level,
         "source": facts["source"],
         **({"whole": True} if whole else {}),
+        **({word: facts[word] for word in ("class", "makes") if word in facts}),
         "fields": fields,
         **({"rules": rules} if rules else {}),
         "example": facts["example"],
@@ -264,6 +266,80 @@ def types_of(entries: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def classes_of(entries: Iterable[Mapping[str, Any]]) -> str:
+    """The module with a class for each entry that names one."""
+    lines = [
+        '"""Image models with a class. Made by docs/catalogue.py, and not changed by hand."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from collections.abc import Mapping, Sequence",
+        "from typing import Any, Literal",
+        "",
+        "from foxapi_async.models._catalogue_request import TypedRequest",
+        "from foxapi_async.models._values import ImageInput",
+    ]
+    for entry in entries:
+        if "class" in entry:
+            lines += ["", "", *_class_of(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _class_of(entry: Mapping[str, Any]) -> Iterator[str]:
+    ids, fields = entry["ids"], entry["fields"]
+    required = [field for field in fields if field.get("required")]
+    named = [field for field in fields if not field.get("required")]
+    yield f"class {entry['class']}(TypedRequest):"
+    yield f'    """{", ".join(f"`{model}`" for model in ids[:2])}{" and others" if ids[2:] else ""}: {entry["makes"]}.'
+    yield ""
+    yield "    Args:"
+    for field in required:
+        yield f"        {field['name']}: {_meaning(field)}"
+    if ids[1:]:
+        yield f"        model: which of them{'' if ids[2:] else f'; `{ids[0]}` if left out'}."
+    for field in named:
+        yield f"        {field['name']}: {_meaning(field)}"
+    yield from (
+        "",
+        "    Raises:",
+        "        InvalidRequestError: `.problems` has a line for each wrong field.",
+        '    """',
+    )
+    yield from ("", "    def __init__(", "        self,")
+    for field in required:
+        yield f"        {field['name']}: {_argument(field)},"
+    if named or ids[1:]:
+        yield "        *,"
+    if ids[1:]:
+        yield f"        model: Literal[{', '.join(map(_quoted, ids))}]{'' if ids[2:] else f' = {_quoted(ids[0])}'},"
+    for field in named:
+        yield f"        {field['name']}: {_argument(field)} | None = None,"
+    yield "    ) -> None:"
+    model = "model" if ids[1:] else _quoted(ids[0])
+    given = ", ".join(f"{field['name']}={field['name']}" for field in fields)
+    yield f"        super().__init__({model}, {given})"
+
+
+def _meaning(field: Mapping[str, Any]) -> str:
+    text = field["help"][0].lower() + field["help"][1:]
+    default = f"; `{field['default']}` if left out" if "default" in field else ""
+    return text.removesuffix(".") + default + "."
+
+
+def _argument(field: Mapping[str, Any]) -> str:
+    choices = ", ".join(map(_quoted, field.get("choices", ())))
+    words = {
+        **TYPED,
+        "choice": f"Literal[{choices}]",
+        "size": f"Literal[{choices}] | Mapping[str, int]",
+        "list": f"Sequence[Literal[{choices}]]" if choices else "Sequence[str]",
+        "file": "ImageInput",
+        "images": "Sequence[ImageInput]",
+        "object": "Mapping[str, Any]",
+    }
+    return words[field["kind"]]
+
+
 def _quoted(text: str) -> str:
     return json.dumps(text)
 
@@ -289,9 +365,10 @@ def _annotation(field: Mapping[str, Any]) -> str:
 
 HEAD = """# Models
 
-The service has many models behind one interface. Three of them have a class in Python, with its own types and
-completion in an editor: `GrokImagineImage`, `Gemini3ProImage` and `Gemini31FlashImage`. All others are mappings: give
-`{"model": "sora-2", "prompt": "a red fox runs"}` to `fox.submit`, a line of a batch, or `foxapi generate --model`.
+The service has many models behind one interface. The image models have a class in Python, with its own types and
+completion in an editor, such as `GrokImagineImage` or `GptImage2` of `foxapi_async.models`. All others are mappings: give
+`{"model": "sora-2", "prompt": "a red fox runs"}` to `fox.submit`, a line of a batch, or `foxapi generate --model`. A
+mapping works for every model.
 
 `foxapi models NAME` shows the fields of a model, their limits and an example. In Python:
 
@@ -311,8 +388,7 @@ print(size_fields("gemini-3-pro-image-preview", "16:9", 2))
 print(size_fields("gpt-image-2", "16:9", 2))
 ```
 
-Types for these mappings are in `foxapi_async.models.fields`, for a type checker alone: `Sora2Fields` is the mapping of
-`sora-2`.
+Types for these mappings are in `foxapi_async.models.fields`: `Sora2Fields` is the mapping of `sora-2`.
 
 The column "known from" says how sure the fields are:
 
@@ -338,7 +414,9 @@ def rows_of(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, st
     for entry in entries:
         takes = ", ".join(f"`{field['name']}`" for field in entry["fields"])
         for model in entry["ids"] or [f"any model of {entry['path']} ({entry['name']})"]:
-            yield f"`{model}`" if entry["ids"] else model, takes, entry["returns"], entry["level"]
+            name = f"`{model}`" if entry["ids"] else model
+            name += f", `{entry['class']}`" if "class" in entry else ""
+            yield name, takes, entry["returns"], entry["level"]
 
 
 def rows_of_classes() -> Iterator[tuple[str, str, str, str]]:
@@ -372,6 +450,7 @@ def main(arguments: list[str]) -> None:
     entries = merge(*read_sources())
     CATALOGUE.write_text(text_of(entries), "utf-8")
     TYPES.write_text(types_of(entries), "utf-8")
+    CLASSES.write_text(classes_of(entries), "utf-8")
     PAGE.write_text(page_of([*rows_of_classes(), *rows_of(entries)]), "utf-8")
 
 

@@ -44,6 +44,8 @@ from foxapi_async import (
     __version__,
     parse_request,
 )
+from foxapi_async.models import ClassicImage, GptImage2, size_fields
+from foxapi_async.models.fields import Sora2Fields
 
 
 async def one_image(fox: FoxSession) -> None:
@@ -175,6 +177,18 @@ async def errors(handle: TaskHandle) -> None:
         assert_type(error.task_id, str | None)
         if error.charged == "maybe":  # type: ignore[comparison-overlap]
             raise
+
+
+def image_classes() -> None:
+    request = GptImage2("a fox", quality="low", resolution={"width": 1024, "height": 1024})
+    assert_type(request.model, str)
+    GptImage2("a fox", quality="best")  # type: ignore[arg-type]
+    ClassicImage("a fox")  # type: ignore[call-arg]
+    mapping: Sora2Fields = {"model": "sora-2", "prompt": "a fox", "duration": 8}
+    assert_type(parse_request(mapping), GenerationRequest)
+    wrong: Sora2Fields = {"model": "sora-2", "prompt": "a fox", "colour": 8}  # type: ignore[typeddict-unknown-key]
+    del wrong
+    assert_type(size_fields("gpt-image-2", "16:9", 2), dict[str, Any])
 
 
 def version() -> str:

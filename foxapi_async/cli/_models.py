@@ -51,10 +51,9 @@ def show_models(args: Namespace, screen: Screen) -> int:
 
 
 def _object_of(definition: ModelDefinition) -> dict[str, Any]:
-    cls = MODELS.get(definition.model)
     return {
         "model": definition.model,
-        "class": None if cls is None else cls.__name__,
+        "class": definition.class_name,
         "default": definition.model == DEFAULT_MODEL,
         "path": definition.path,
         "returns": definition.returns,
@@ -85,8 +84,8 @@ def _list_of(found: Iterable[ModelDefinition]) -> Iterator[str]:
 
 def _page_of(definition: ModelDefinition) -> Iterator[str]:
     """All that is known about a model."""
-    cls = MODELS.get(definition.model)
-    yield f"{definition.model}: makes {definition.returns}" + (f"; in Python {cls.__name__}" if cls else "")
+    name = definition.class_name
+    yield f"{definition.model}: makes {definition.returns}" + (f"; in Python {name}" if name else "")
     yield f"known from {_SOURCES[definition.level]}."
     yield f"source: {definition.source}"
     yield from _fields_of(definition)

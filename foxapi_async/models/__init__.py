@@ -2,6 +2,8 @@
 and to mappings.
 """
 
+from typing import TYPE_CHECKING
+
 from foxapi_async._display import show_under
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._catalogue import ModelDefinition
@@ -17,21 +19,45 @@ from foxapi_async.models._values import ImageInput
 from foxapi_async.models.gemini import Gemini3ProImage, Gemini31FlashImage
 from foxapi_async.models.grok import GrokImagineImage
 
+if TYPE_CHECKING:
+    from foxapi_async.models.images import (
+        ClassicImage,
+        GptImage2,
+        PatinaMaterial,
+        PatinaMaterialExtract,
+        PatinaPbrMaps,
+        PhotaCreateProfile,
+        PhotaImage,
+        PhotaImageEdit,
+        PhotaImageEnhance,
+        Wan27Image,
+    )
+
 DEFAULT_MODEL = GrokImagineImage.model
 """The model of a request that names none, on the command line and in a batch's file."""
 
 __all__ = [
     "MODELS",
     "CatalogueRequest",
+    "ClassicImage",
     "FieldSpec",
     "Gemini3ProImage",
     "Gemini31FlashImage",
     "GenerationRequest",
+    "GptImage2",
     "GrokImagineImage",
     "ImageInput",
     "ModelDefinition",
     "ModelRequest",
+    "PatinaMaterial",
+    "PatinaMaterialExtract",
+    "PatinaPbrMaps",
+    "PhotaCreateProfile",
+    "PhotaImage",
+    "PhotaImageEdit",
+    "PhotaImageEnhance",
     "RawRequest",
+    "Wan27Image",
     "describe",
     "find_models",
     "model_definition",
@@ -39,4 +65,14 @@ __all__ = [
     "size_fields",
 ]
 
-show_under(__name__, [globals()[name] for name in __all__])
+show_under(__name__, [globals()[name] for name in __all__ if name in globals()])
+
+
+def __getattr__(name: str) -> object:
+    """A class of `images`, which is imported at its first use."""
+    if name in __all__:
+        from foxapi_async.models import images  # noqa: PLC0415 - rarely needed
+
+        show_under(__name__, [getattr(images, name)])
+        return getattr(images, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

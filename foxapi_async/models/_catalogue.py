@@ -35,6 +35,7 @@ class ModelDefinition:
             for later requests.
         level: how sure the facts are: "page", "text" or "extract"; see `FieldSpec.level`.
         source: where they are from.
+        class_name: its class in Python, of `foxapi_async.models`; None if it has none.
         is_whole: whether it has no other fields than these.
         fields: its fields, the required ones first.
         exclude: pairs of fields of which only one may be given.
@@ -47,6 +48,7 @@ class ModelDefinition:
     returns: Medium
     level: Level
     source: str
+    class_name: str | None = None
     is_whole: bool = False
     fields: tuple[FieldSpec, ...]
     exclude: tuple[tuple[str, str], ...] = ()
@@ -140,6 +142,7 @@ def definition_of(model: str) -> ModelDefinition:
         returns=entry["returns"],
         level=entry["level"],
         source=entry["source"],
+        class_name=entry.get("class"),
         is_whole=entry.get("whole", False),
         fields=tuple(FieldSpec.read(field) for field in entry["fields"]),
         exclude=tuple((one, other) for one, other in rules.get("exclude", ())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._catalogue import definition_of
 from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._json import copy_checked, copy_fields
-from foxapi_async.models._model import hint_of
+from foxapi_async.models._model import hint_of, suggesting
 from foxapi_async.models._values import shown
 
 
@@ -68,5 +69,37 @@ class CatalogueRequest(GenerationRequest):
         """What is known about a field of this request; None if nothing is."""
         return definition_of(self.model).field(name)
 
+    @classmethod
+    def of(cls, model: str, fields: Mapping[str, Any]) -> Self:
+        """The request for this model with these fields."""
+        request = cls.__new__(cls)
+        CatalogueRequest.__init__(request, model, fields)
+        return request
+
     def _with_fields(self, changes: dict[str, Any]) -> Self:
-        return attrs.evolve(self, fields={**self.fields, **changes})
+        return self.of(self.model, {**self.fields, **changes})
+
+
+class TypedRequest(CatalogueRequest):
+    """The base of the classes in `images`: a request whose fields are arguments, and attributes."""
+
+    def __init_subclass__(cls) -> None:
+        """Let the class name the right argument for an unknown one."""
+        _, *names = inspect.signature(cls.__init__).parameters
+        cls.__init__ = suggesting(cls, cls.__init__, lambda: names, cls.__name__)  # type: ignore[method-assign]
+
+    def __init__(self, model: str, /, **fields: Any) -> None:
+        super().__init__(model, {name: value for name, value in fields.items() if value is not None})
+
+    def __getattr__(self, name: str) -> Any:
+        """The value of a field; None if it was not set."""
+        if name.startswith("_") or not definition_of(self.model).has(name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.fields.get(name)
+
+    def __repr__(self) -> str:
+        has_model = "model" in inspect.signature(type(self).__init__).parameters
+        given = {**({"model": self.model} if has_model else {}), **self.fields}
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={shown(value)}' for name, value in given.items())})"
+        )

@@ -61,6 +61,7 @@ def _of_class(cls: type[ModelRequest]) -> ModelDefinition:
         returns="image",
         level="page",
         source=f"the service's page, see {cls.__name__}",
+        class_name=cls.__name__,
         is_whole=True,
         fields=cls.fields(),
         example={"prompt": "a red fox in the snow"},

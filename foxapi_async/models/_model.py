@@ -19,7 +19,7 @@ from foxapi_async.models._fields import FieldSpec, option, read_specs
 from foxapi_async.models._values import FieldValue, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _models: dict[str, type[ModelRequest]] = {}
 MODELS: Mapping[str, type[ModelRequest]] = MappingProxyType(_models)
@@ -54,7 +54,9 @@ class ModelRequest(GenerationRequest):
         """Add a class with its own model id to `MODELS`, and let it name the right field for an unknown argument."""
         if isinstance(model := cls.__dict__.get("model"), str):
             _models[model] = cls
-            cls.__init__ = _suggesting(cls, cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = suggesting(  # type: ignore[method-assign]
+                cls, cls.__init__, lambda: [spec.name for spec in cls.fields()], model
+            )
 
     @classmethod
     def fields(cls) -> tuple[FieldSpec, ...]:
@@ -119,16 +121,18 @@ def _texts_of(cls: type[ModelRequest]) -> tuple[str, ...]:
     return tuple(spec.name for spec in cls.fields() if spec.kind == "text")
 
 
-def _suggesting(cls: type[ModelRequest], init: Callable[..., None]) -> Callable[..., None]:
-    """The constructor, whose error about an unknown argument names the right one."""
+def suggesting(
+    cls: type[GenerationRequest], init: Callable[..., None], names: Callable[[], Sequence[str]], model: str
+) -> Callable[..., None]:
+    """The constructor, whose error about an unknown argument names the right one of these names."""
 
     @functools.wraps(init)
-    def checked(self: ModelRequest, *args: Any, **kwargs: Any) -> None:
+    def checked(self: GenerationRequest, *args: Any, **kwargs: Any) -> None:
         try:
             init(self, *args, **kwargs)
         except TypeError:
-            names = [spec.name for spec in cls.fields()]
-            unknown = [unknown_field(name, names, cls.model) for name in kwargs if name not in names]
+            known = names()
+            unknown = [unknown_field(name, known, model) for name in kwargs if name not in known]
             if not unknown:
                 raise
             problem = "; ".join(unknown)

@@ -9,8 +9,8 @@ from typing import Any
 
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
-from foxapi_async.models._catalogue import is_known, names
-from foxapi_async.models._catalogue_request import CatalogueRequest
+from foxapi_async.models._catalogue import definition_of, is_known, names
+from foxapi_async.models._catalogue_request import CatalogueRequest, TypedRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
 from foxapi_async.models._values import shown
@@ -50,11 +50,22 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
         if model in MODELS:
             return MODELS[model].from_fields(given)
         if is_known(model):
-            return CatalogueRequest(model, given)
+            return _of_catalogue(model, given)
     if isinstance(model, str) and (meant := near_miss(model)):
         words = f'={shown(model)}: did you mean {meant!r}? With "path": "{DEFAULT_PATH}" any model is sent unchecked'
         raise InvalidRequestError(problems=[FieldProblem("model", words)])
     return _make_raw(model, DEFAULT_PATH, given)
+
+
+def _of_catalogue(model: str, given: Mapping[str, Any]) -> CatalogueRequest:
+    """The request for a model of the catalogue: of its own class, if it has one."""
+    name = definition_of(model).class_name
+    if name is None:
+        return CatalogueRequest(model, given)
+    from foxapi_async.models import images  # noqa: PLC0415 - rarely needed
+
+    cls: type[TypedRequest] = getattr(images, name)
+    return cls.of(model, given)
 
 
 @functools.lru_cache(256)

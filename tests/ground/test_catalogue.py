@@ -265,3 +265,16 @@ def test_a_strange_name_gets_no_suggestion():
     """The error says where the known ones are."""
     with pytest.raises(InvalidRequestError, match="lists the known ones"):
         model_definition("@")
+
+
+def test_the_types_of_mappings_are_dictionaries_at_run_time():
+    """A program may import them, and has no class more for it."""
+    from foxapi_async.models.fields import Sora2Fields
+
+    assert {"model": "sora-2"} == Sora2Fields(model="sora-2")
+
+
+def test_the_module_of_types_has_no_other_names():
+    """As any module."""
+    with pytest.raises(ImportError, match="Sora2"):
+        from foxapi_async.models.fields import Sora2  # noqa: F401
