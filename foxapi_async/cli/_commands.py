@@ -192,7 +192,14 @@ def upload(args: Namespace, screen: Screen) -> int:
 
 def models(args: Namespace, screen: Screen) -> int:
     """List the models, or show one."""
-    return show_models(args, screen)
+    if not args.mine:
+        return show_models(args, screen)
+    screen.note(f"asking {_requests.read_service(args)} which models the key may call")
+
+    async def work(_: TaskCommand, fox: FoxSession) -> int:
+        return show_models(args, screen, mine=await fox.models())
+
+    return _run_tasks(args, screen, work)
 
 
 def account_credits(args: Namespace, screen: Screen) -> int:

@@ -6,11 +6,12 @@ import json
 import shlex
 import textwrap
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
+from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._fields import allowed, options_of
 from foxapi_async.cli._screen import Screen
@@ -26,8 +27,13 @@ _SOURCES = {
 }
 
 
-def show_models(args: Namespace, screen: Screen) -> int:
+def show_models(args: Namespace, screen: Screen, mine: Sequence[str] | None = None) -> int:
     """The work of `foxapi models`. Returns the exit status.
+
+    Args:
+        args: the parsed options.
+        screen: where it is shown.
+        mine: the models that the key may call; None to show all that are known.
 
     Raises:
         InvalidRequestError: no known model has this name.
@@ -38,15 +44,19 @@ def show_models(args: Namespace, screen: Screen) -> int:
         for line in _page_of(definition):
             screen.line(line)
         return _exits.DONE
-    found = sorted(
-        find_models(returns=args.type, search=args.search), key=lambda item: item.model != DEFAULT_MODEL
-    )
+    known = find_models(returns=args.type, search=args.search)
+    found = [definition for definition in known if mine is None or definition.model in mine]
+    found.sort(key=lambda definition: definition.model != DEFAULT_MODEL)
     for definition in found:
         screen.data(_object_of(definition))
     for line in _list_of(found):
         screen.line(line)
     if not found:
         screen.note("no known model is like that")
+    all_known = {definition.model for definition in find_models()}
+    if others := [model for model in mine or () if model not in all_known]:
+        count = counted(len(others), "model")
+        screen.note(f"the key may also call {count} not known here: {', '.join(others)}")
     return _exits.DONE
 
 

@@ -307,6 +307,10 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search", metavar="WORDS", help="only models with these words in their id or fields"
     )
+    parser.add_argument(
+        "--mine", action="store_true", help="only models that the key may call; asks the service"
+    )
+    _add_service(parser)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {

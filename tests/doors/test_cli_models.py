@@ -6,9 +6,11 @@ import json
 import shlex
 
 import pytest
+from shell import point_to
 
 from foxapi_async.cli import _requests
 from foxapi_async.cli._parser import build_parser
+from foxapi_async.emulator import ThreadedEmulator
 from foxapi_async.models import MODELS, find_models, model_definition
 
 pytestmark = pytest.mark.usefixtures("clean_place")
@@ -79,6 +81,26 @@ def test_a_model_is_shown(foxapi, model, words):
 
     assert 0 == code
     assert words in out
+
+
+def test_the_list_may_be_of_the_models_of_the_key(foxapi, service):
+    """The service says which they are."""
+    code, out, err = foxapi("models", "--mine", "--type", "image", "--json")
+    models = {json.loads(line)["model"] for line in out.splitlines()}
+
+    assert 0 == code
+    assert "gpt-image-2" in models
+    assert models <= {definition.model for definition in find_models(returns="image")}
+    assert "which models the key may call" in err
+
+
+def test_models_of_the_key_that_are_not_known_are_named(foxapi, monkeypatch):
+    """They can be sent, unchecked."""
+    with ThreadedEmulator(models=("fox-9",)) as emulator:
+        point_to(emulator, monkeypatch)
+        _, _, err = foxapi("models", "--mine")
+
+    assert "the key may also call 1 model not known here: fox-9" in err
 
 
 def test_an_unknown_model_is_no_model(foxapi):
