@@ -26,6 +26,7 @@ from foxapi_async._cadence.priors import (
 )
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
+from foxapi_async._policy.prices import PriceBook
 
 # How many tasks are remembered, besides those in flight. The remaining noise costs 1 to 2 % above the optimum.
 MEMORY = 150.0
@@ -260,7 +261,7 @@ def _saved_unit(saved: Mapping[str, Any], *, learned: bool) -> float | None:
 
 
 class Estimates:
-    """The learned durations of each model's tasks, for use in the next session.
+    """The learned durations of each model's tasks, and the prices of its results, for use in the next session.
 
     `FoxSession(estimates=...)` takes one, or the path of a file that keeps one. Sessions on one event loop may
     share it.
@@ -268,6 +269,7 @@ class Estimates:
 
     def __init__(self) -> None:
         self._models: dict[str, ModelEstimates] = {}
+        self._prices = PriceBook()
 
     def __repr__(self) -> str:
         return f"<Estimates of {', '.join(sorted(self._models)) or 'nothing yet'}>"
@@ -275,7 +277,7 @@ class Estimates:
     def to_dict(self) -> dict[str, Any]:
         """The estimates as JSON values, a few kilobytes for each model."""
         models = {name: estimates.to_dict() for name, estimates in self._models.items()}
-        return {"format": FORMAT, "models": models}
+        return {"format": FORMAT, "models": models, "prices": self._prices.to_list()}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
@@ -292,6 +294,7 @@ class Estimates:
                 problem = f"format {saved['format']!r} instead of {FORMAT}"
             for name, state in saved["models"].items():
                 model_estimates(estimates, str(name)).load(state)
+            price_book(estimates).load(saved.get("prices", []))  # older files have none
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
             problem = problem or f"{type(error).__name__}: {error}"
         if problem:
@@ -307,3 +310,8 @@ def model_estimates(estimates: Estimates, model: str) -> ModelEstimates:
     if len(models) > MOST_MODELS:
         del models[next(iter(models))]
     return known
+
+
+def price_book(estimates: Estimates) -> PriceBook:
+    """The learned prices."""
+    return estimates._prices  # noqa: SLF001 - as above

@@ -2,8 +2,7 @@
 
 One timer serves all tasks. Its turn ends the handles whose deadline has passed, starts the polls that are due, and
 sets the timer to the next moment. At most as many polls run at the same time as there are connections; other
-due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its
-polls.
+due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its polls.
 
 Every failure of a task is recorded in its handles. Only a bug of this package raises in the task group.
 
@@ -33,6 +32,7 @@ from foxapi_async._handles.handle import DetachedHandles, TaskHandle, end_handle
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, snapshot_of
 from foxapi_async._handles.state import Signal
 from foxapi_async._listener import RareWarnings
+from foxapi_async._policy.prices import Priced
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import backoff_seconds, wait_seconds
 
@@ -62,7 +62,7 @@ class Poller:
     Args:
         reader: reads the state of tasks.
         cadence: decides when to poll.
-        estimates: the known durations of tasks; learns from every reply.
+        estimates: the known durations and prices of tasks; learns from every reply.
         connections: the most polls at the same time.
         streams: get every event, once.
         notify: gets every event and a notice of every poll; None without hooks.
@@ -100,13 +100,14 @@ class Poller:
         timeout: float | None,
         notice: Submitted | None = None,
         expected: int = 1,
+        priced: Priced | None = None,
     ) -> TaskHandle:
         """Track a task that was just submitted. Hooks get the `notice` after its id is safe."""
         now = self._loop.time()
         task = self._tasks.get(snapshot.id) or TrackedTask(
             snapshot.id, now, None, now + FRESH_AFTER_SUBMIT, from_start=True
         )
-        task.expected = expected
+        task.expected, task.priced = expected, priced
         handle = self._join(task, deadline, timeout, kept=True)
         try:
             if notice is not None and self._notify is not None:

@@ -53,8 +53,8 @@ class FoxSession:
         cadence: how eagerly tasks are polled.
         retry: the bounds of one exchange.
         limits: how much of the service is used at once.
-        estimates: task durations that earlier sessions learned, so that the first polls are not guesses. It is
-            an `Estimates`, which continues to learn, or the path of a file. The file is read on entering, if it
+        estimates: task durations and prices that earlier sessions learned, so that the first polls are not guesses.
+            It is an `Estimates`, which continues to learn, or the path of a file. The file is read on entering, if it
             exists, and written on exit.
         task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
             For an item of `as_completed` or of a batch this time is paused while the item waits for its turn

@@ -26,6 +26,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.brake import LONGEST_HOLD, PostOutcome
 from foxapi_async._policy.breaker import PROBE_SECONDS
+from foxapi_async._policy.prices import priced_as
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_seconds
 from foxapi_async._wire.replies import TaskReply
@@ -186,7 +187,9 @@ class Submitter:
             )
         snapshot = snapshot_of(reply, self._api.downloads)
         deadline = submission.deadline
-        handle = self._poller.adopt(snapshot, deadline.when, deadline.timeout, notice, request.expected)
+        handle = self._poller.adopt(
+            snapshot, deadline.when, deadline.timeout, notice, request.expected, priced_as(request)
+        )
         breaker = self._admission.breaker
         if breaker.refuses and breaker.accepted(request.model, submission.epochs):
             log.info("a submit was accepted: all submits are sent again", extra=about("submits_released"))

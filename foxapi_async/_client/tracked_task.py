@@ -9,7 +9,7 @@ import math
 import attrs
 
 from foxapi_async._cadence.cadence import Cadence
-from foxapi_async._cadence.estimates import Estimates, model_estimates
+from foxapi_async._cadence.estimates import Estimates, model_estimates, price_book
 from foxapi_async._cadence.forecast import TaskForecast
 from foxapi_async._cadence.priors import is_usable
 from foxapi_async._errors import (
@@ -25,8 +25,10 @@ from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, ending_of, m
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
 from foxapi_async._hints import Hint
 from foxapi_async._listener import about, log
+from foxapi_async._policy.prices import Priced
 from foxapi_async._policy.verdict import Verdict
 from foxapi_async._wire.headers import age_at_reply
+from foxapi_async._wire.replies import credits_of
 from foxapi_async._wire.texts import shorten
 
 # If the service itself has never answered, this many replies from an edge, over at least this many seconds,
@@ -63,6 +65,8 @@ class TrackedTask:
         demand: polls per second that it would take if polls were not scarce.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         expected: how many results were requested.
+        priced: their kind, which decides the price; None if the request is not known.
+        stated: the credits that the service last stated; None if it stated none.
         empties: replies in a row of "completed" without results, or with too few.
         completed: since when it is "completed" with too few results, or with results that cannot be read; else None.
         failures: failed polls in a row.
@@ -89,6 +93,8 @@ class TrackedTask:
     demand: float = 0.0
     confirmed: bool = False
     expected: int = 1
+    priced: Priced | None = None
+    stated: float | None = None
     empties: int = 0
     completed: float | None = None
     failures: int = 0
@@ -106,7 +112,7 @@ class TrackedTask:
         Args:
             snapshot: the reply.
             date: its `Date` header.
-            estimates: the known durations of tasks; learns from it.
+            estimates: the known durations and prices of tasks; learns from it.
             now: when it came.
         """
         signal = signal_of(snapshot)
@@ -118,6 +124,7 @@ class TrackedTask:
         else:
             self.completed = None
         final = signal in REMOTELY_OVER
+        self._note_price(snapshot, signal, estimates)
         if self.event is None and not self.from_start:
             self.created = now - age_at_reply(snapshot.created, date)
         age = max(0.0, now - self.created)
@@ -154,6 +161,18 @@ class TrackedTask:
             snapshot=snapshot,
         )
         return event
+
+    def _note_price(self, snapshot: TaskSnapshot, signal: Signal, estimates: Estimates) -> None:
+        """Keep the credits that a reply states. Learn the price of a task that gave all its results: then they are
+        what it cost, or if the last reply has none, what was reserved for it.
+        """
+        stated = credits_of(snapshot.usage)
+        if stated is not None:
+            self.stated = stated
+        if signal is not Signal.COMPLETED or self.priced is None or self.stated is None:
+            return
+        if not missing_of(snapshot, self.expected):
+            price_book(estimates).learn(self.priced, self.stated / self.expected)
 
     def oddity(self, snapshot: TaskSnapshot) -> str | None:
         """What to log about a reply that looks like an end, but has a status that is not documented."""

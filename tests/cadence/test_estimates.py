@@ -21,9 +21,11 @@ from foxapi_async._cadence.estimates import (
     Estimator,
     ModelEstimates,
     model_estimates,
+    price_book,
 )
 from foxapi_async._cadence.forecast import Forecast, TaskForecast, forecast_by_time
 from foxapi_async._cadence.priors import TIMED, is_usable
+from foxapi_async._policy.prices import Price, Priced
 
 
 def median(estimator: Estimator) -> float:
@@ -531,3 +533,30 @@ def test_the_forecast_counts_in_seconds():
     assert 45 * one.remaining(0.7) == pytest.approx(many.remaining(0.7 * 45))
     assert one.running(0.7) == pytest.approx(many.running(0.7 * 45))
     assert one.hazard(0.7) / 45 == pytest.approx(many.hazard(0.7 * 45))
+
+
+# Prices.
+
+
+def test_prices_are_saved_with_the_durations():
+    """The next session knows them."""
+    estimates = Estimates()
+    price_book(estimates).learn(Priced("fox"), 5)
+    again = Estimates.from_dict(json.loads(json.dumps(estimates.to_dict())))
+
+    assert Price(5, 1) == price_book(again).price_of(Priced("fox"))
+
+
+def test_a_file_without_prices_is_read():
+    """Older versions wrote none."""
+    saved = Estimates().to_dict()
+    del saved["prices"]
+
+    assert [] == price_book(Estimates.from_dict(saved)).to_list()
+
+
+@pytest.mark.parametrize("prices", [None, 5, [{"model": "fox"}]], ids=str)
+def test_broken_prices_are_refused(prices):
+    """As broken durations are."""
+    with pytest.raises(ConfigurationError, match="not saved estimates"):
+        Estimates.from_dict(Estimates().to_dict() | {"prices": prices})

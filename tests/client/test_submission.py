@@ -155,7 +155,7 @@ class Scene:
     async def replace_in(self, request, _call):
         return request
 
-    def adopt(self, snapshot, _deadline, _timeout, _notice, _expected):
+    def adopt(self, snapshot, _deadline, _timeout, _notice, _expected, _priced):
         handle = TaskHandle(snapshot.id, lambda _: None)
         self.handles.append(handle)
         return handle
