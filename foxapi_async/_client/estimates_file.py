@@ -28,6 +28,11 @@ def check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimat
 
 
 async def load_estimates(path: Path) -> Estimates:
+    """The same as `read_estimates`, in a thread."""
+    return await in_thread(read_estimates, path)
+
+
+def read_estimates(path: Path) -> Estimates:
     """The estimates in the file; empty ones if there is no file.
 
     Raises:
@@ -35,17 +40,13 @@ async def load_estimates(path: Path) -> Estimates:
     """
     problem = ""
     try:
-        text = await in_thread(_read, path)
+        text = path.read_text("utf-8") if path.exists() else None
         return Estimates() if text is None else Estimates.from_dict(json.loads(text))
     except (OSError, ValueError, RecursionError) as error:
         problem = getattr(error, "strerror", None) or type(error).__name__
     except ConfigurationError as error:
         problem = error.what_happened
     raise ConfigurationError(f"estimates={str(path)!r}: {problem}")
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text("utf-8") if path.exists() else None
 
 
 async def save_estimates(estimates: Estimates, path: Path) -> None:

@@ -7,11 +7,13 @@ import shlex
 import textwrap
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from foxapi_async._wire.texts import counted
+from foxapi_async._policy.prices import Price
+from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits
 from foxapi_async.cli._fields import allowed, options_of
 from foxapi_async.cli._screen import Screen
@@ -20,6 +22,7 @@ from foxapi_async.models import DEFAULT_MODEL, MODELS, ModelDefinition, find_mod
 _WIDTH = 100
 _COLUMN = 20
 _ID_COLUMN = 38
+_Prices = list[tuple[dict[str, Any], Price]]
 _SOURCES = {
     "page": "the service's own page. What it does not allow is refused before it is sent",
     "text": "a summary of the service's pages. What it does not allow is refused before it is sent",
@@ -37,11 +40,13 @@ def show_models(args: Namespace, screen: Screen, mine: Sequence[str] | None = No
 
     Raises:
         InvalidRequestError: no known model has this name.
+        ConfigurationError: the file of learned prices has other content.
     """
     if args.name is not None:
         definition = model_definition(args.name)
-        screen.data(_object_of(definition))
-        for line in _page_of(definition):
+        prices = _prices_of(definition.model, args.estimates)
+        screen.data(_object_of(definition) | {"prices": [_price_object(*each) for each in prices]})
+        for line in (*_page_of(definition), *(_price_words(definition, *each) for each in prices)):
             screen.line(line)
         return _exits.DONE
     known = find_models(returns=args.type, search=args.search)
@@ -72,6 +77,31 @@ def _object_of(definition: ModelDefinition) -> dict[str, Any]:
         "fields": [attrs.asdict(spec) for spec in definition.fields],
         "example": {"model": definition.model, **definition.example},
     }
+
+
+def _prices_of(model: str, file: str | None) -> _Prices:
+    """The learned prices of a model, the oldest first; none without a file of them."""
+    if file is None:
+        return []
+    from foxapi_async._cadence.estimates import price_book  # noqa: PLC0415 - rarely needed
+    from foxapi_async._client.estimates_file import read_estimates  # noqa: PLC0415 - as above
+
+    return list(price_book(read_estimates(Path(file))).of_model(model))
+
+
+def _price_object(fields: dict[str, Any], price: Price) -> dict[str, Any]:
+    return {"credits": price.credits, "fields": fields, "seen": price.seen}
+
+
+def _price_words(definition: ModelDefinition, fields: dict[str, Any], price: Price) -> str:
+    """A price with the fields that decide it: "price: 5 credits for one image with resolution 2K (seen 12 times)"."""
+    result = definition.returns if definition.returns in ("image", "video") else "result"
+    values = ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in fields.items()
+    )
+    amount = counted(price.credits, "credit")
+    of_kind = f" with {values}" if values else ""
+    return plain(f"price: {amount} for one {result}{of_kind} (seen {counted(price.seen, 'time')})")
 
 
 def _list_of(found: Iterable[ModelDefinition]) -> Iterator[str]:

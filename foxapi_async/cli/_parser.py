@@ -12,6 +12,7 @@ from foxapi_async.cli._one_line_parser import OneLineParser
 from foxapi_async.cli._shared_options import (
     add_common,
     add_dsn,
+    add_estimates,
     add_out,
     add_timeout,
     count_option,
@@ -22,6 +23,7 @@ from foxapi_async.cli._shared_options import (
 )
 
 EMULATOR_SECONDS = 4.0
+_LEARNS = "file that keeps what is learned of durations and prices; an emulator teaches nothing"
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -95,6 +97,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_name(parser, "{prompt} (with _ in place of blanks and signs), ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     add_timeout(parser)
+    add_estimates(parser, _LEARNS)
     _add_service(parser)
 
 
@@ -160,6 +163,7 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     add_database(parser.add_argument_group("with workers on several machines"))
     _add_ledger(parser)
     add_timeout(parser)
+    add_estimates(parser, _LEARNS)
     _add_service(parser)
     _add_request(parser, "For fields that a line does not set; `foxapi models` lists them by model.")
 
@@ -239,6 +243,7 @@ def _add_wait(parser: argparse.ArgumentParser) -> None:
     _add_name(parser, "")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     add_timeout(parser)
+    add_estimates(parser, _LEARNS)
     _add_service(parser)
 
 
@@ -264,6 +269,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add_out(parser, meaning, default="foxapi-page")
     _add_ledger(parser)
     add_timeout(parser)
+    add_estimates(parser, _LEARNS)
     _add_service(parser)
 
 
@@ -311,6 +317,7 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         "--mine", action="store_true", help="only models that the key may call; asks the service"
     )
     _add_service(parser)
+    add_estimates(parser, "file of the learned prices")
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {

@@ -108,7 +108,8 @@ def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManage
     if args.emulator:
         return _emulated(args.emulator_seconds, settings)
     # Made before anything else, because it reports a wrong key. It needs no loop.
-    return contextlib.nullcontext(FoxSession(**settings))
+    # Commands that submit nothing and wait for nothing have no option for estimates.
+    return contextlib.nullcontext(FoxSession(estimates=getattr(args, "estimates", None), **settings))
 
 
 @contextlib.asynccontextmanager

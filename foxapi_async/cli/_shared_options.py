@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
 DEFAULT_OUT = "out"
+ESTIMATES = "FOXAPI_ESTIMATES"
 # Each function reads the text of an option. Its error names the allowed values.
 
 
@@ -73,6 +75,15 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=positive,
         help="stop waiting for a task after this time; the task itself continues (default: 3600)",
+    )
+
+
+def add_estimates(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument(
+        "--estimates",
+        metavar="FILE",
+        default=os.environ.get(ESTIMATES) or None,
+        help=f"{meaning} (default: that of {ESTIMATES}, if it is set)",
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 from shell import point_to
 
+from foxapi_async import Estimates
+from foxapi_async._cadence.estimates import price_book
+from foxapi_async._policy.prices import priced_as
 from foxapi_async.cli import _requests
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.emulator import ThreadedEmulator
-from foxapi_async.models import MODELS, find_models, model_definition
+from foxapi_async.models import MODELS, find_models, model_definition, parse_request
 
 pytestmark = pytest.mark.usefixtures("clean_place")
 URL = "https://example.com/fox.png"
@@ -215,3 +219,90 @@ def test_each_class_is_in_the_list_once():
 
     assert len(found) == len(set(found))
     assert set(MODELS) <= set(found)
+
+
+# Learned prices.
+
+
+def prices_of(foxapi, model, *words):
+    """The lines about prices that `foxapi models` prints."""
+    _, out, _ = foxapi("models", model, *words)
+    return [line for line in out.splitlines() if line.startswith("price")]
+
+
+def save_prices(*learned):
+    """A file with the prices of these requests, each with the credits of one result."""
+    estimates = Estimates()
+    for fields, credits_of_one in learned:
+        price_book(estimates).learn(priced_as(parse_request(fields)), credits_of_one)
+    Path("e.json").write_text(json.dumps(estimates.to_dict()))
+
+
+GROK = {"model": "grok-imagine-image", "prompt": "a fox"}
+SORA = {"model": "sora-2", "prompt": "a fox", "duration": 8}
+
+
+def test_a_model_is_shown_with_its_learned_prices(foxapi):
+    """Each kind has a line, with how often its price was seen."""
+    save_prices((GROK, 5), (GROK | {"num_outputs": 2}, 5), (GROK | {"aspect_ratio": "16:9"}, 6.5))
+
+    assert [
+        "price: 5 credits for one image (seen 2 times)",
+        "price: 6.5 credits for one image with aspect_ratio 16:9 (seen 1 time)",
+    ] == prices_of(foxapi, "grok-imagine-image", "--estimates", "e.json")
+
+
+def test_the_price_of_a_video(foxapi, monkeypatch):
+    """It is named as one. The file may be named in the environment."""
+    save_prices((SORA, 1))
+    monkeypatch.setenv("FOXAPI_ESTIMATES", "e.json")
+
+    assert ["price: 1 credit for one video with duration 8 (seen 1 time)"] == prices_of(foxapi, "sora-2")
+
+
+def test_the_price_of_another_result(foxapi):
+    """Not everything that a model returns can be counted."""
+    save_prices(({"model": "phota-create-profile", "image_archive_url": URL}, 9))
+    words = ("phota-create-profile", "--estimates", "e.json")
+
+    assert ["price: 9 credits for one result (seen 1 time)"] == prices_of(foxapi, *words)
+
+
+@pytest.mark.parametrize("words", [(), ("--estimates", "e.json")])
+def test_an_unknown_price_is_not_shown(foxapi, words):
+    """Nothing is guessed."""
+    assert [] == prices_of(foxapi, "sora-2", *words)
+
+
+def test_learned_prices_as_json(foxapi):
+    """A program gets the fields as values."""
+    save_prices((SORA, 40))
+    _, out, _ = foxapi("models", "sora-2", "--estimates", "e.json", "--json")
+
+    assert [{"credits": 40, "fields": {"duration": 8}, "seen": 1}] == json.loads(out)["prices"]
+
+
+def test_a_file_of_other_content_has_no_prices(foxapi):
+    """The error names the file."""
+    Path("e.json").write_text("{}")
+    code, _, err = foxapi("models", "sora-2", "--estimates", "e.json")
+
+    assert 3 == code
+    assert "e.json" in err
+
+
+def test_a_command_learns_prices(foxapi, service):
+    """`generate` keeps them for `models`."""
+    foxapi("generate", "a fox", "--estimates", "e.json")
+
+    assert ["price: 5 credits for one image (seen 1 time)"] == prices_of(
+        foxapi, "grok-imagine-image", "--estimates", "e.json"
+    )
+
+
+def test_an_emulator_teaches_no_price(foxapi):
+    """Its prices are not those of the service."""
+    code, _, _ = foxapi("generate", "a fox", "--estimates", "e.json", *FAST)
+
+    assert 0 == code
+    assert not Path("e.json").exists()
