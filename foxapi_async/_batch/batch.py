@@ -185,12 +185,14 @@ class Batch:
         assert self._run is not None  # noqa: S101 - it gave this key
         return (await self._run.ledger.look_up([key]))[key]
 
-    async def _left(self) -> tuple[Count | None, dict[str, DoneItems]]:
-        """What the run that begins will submit, and the done items of earlier runs, for the command line."""
+    async def _left(self) -> tuple[Count | None, dict[str, DoneItems], dict[str, float]]:
+        """What the run that begins will submit, the done items of earlier runs, and the credits by learned prices, for
+        the command line.
+        """
         assert self._run is not None  # noqa: S101 - it is being iterated over
         if not await self._run.begun():
-            return None, {}
-        return self._run.left, self._run.experience.models
+            return None, {}, {}
+        return self._run.left, self._run.experience.models, self._run.learned
 
     def run(self, fox: FoxSession) -> BatchIterator:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the

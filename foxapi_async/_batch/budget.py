@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from foxapi_async._policy.prices import Priced, priced_by
 from foxapi_async.models import GenerationRequest
 
 # Sums of decimal fractions are not exact.
@@ -41,6 +42,11 @@ class Kind:
 def kind_of(request: GenerationRequest) -> Kind:
     """The kind of a request."""
     return Kind(request.model, request.expected, _features(request.price_fields()))
+
+
+def result_of(kind: Kind) -> Priced:
+    """The kind of each of its results, whose price earlier runs may have learned."""
+    return priced_by(kind.model, kind.images, json.loads(kind.features))
 
 
 class BudgetDecision(enum.Enum):

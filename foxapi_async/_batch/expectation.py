@@ -10,10 +10,11 @@ from typing import Any, cast
 import attrs
 
 from foxapi_async._batch.budget import Kind, kind_of
-from foxapi_async._batch.input.check import Tally
+from foxapi_async._batch.input.check import Count, Tally
 from foxapi_async._batch.record import request_in
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._policy.prices import PriceBook
 from foxapi_async._wire.json_values import read_mapping, read_number, read_price, read_whole
 from foxapi_async._wire.replies import credits_of
 
@@ -81,11 +82,13 @@ class Expectation:
         credits: what they will cost; None if that is not known.
         seconds: how long a run of them will take; None if that is not known.
         images: by how many earlier images that is known; 0 if the credits are those of a given price.
+        learned: whether some of the credits are known from earlier runs of any folder.
     """
 
     credits: float | None
     seconds: float | None
     images: int
+    learned: bool = False
 
 
 def expect(
@@ -95,6 +98,7 @@ def expect(
     price: float | None,
     room: int,
     submits_per_second: float | None,
+    learned: Mapping[str, float] | None = None,
 ) -> Expectation:
     """The credits and the time of the items that are left.
 
@@ -104,9 +108,16 @@ def expect(
         price: credits of one image, for models of which no item is done.
         room: how many items run at a time.
         submits_per_second: the most submits per second; None for no limit.
+        learned: what `learned_costs` gives, for models of which no item is done, if there is no price.
     """
     known = {model: done.get(model, DoneItems()) for model in left}
-    costs = _all_known([known[model].cost_of(tally, price) for model, tally in left.items()])
+    by_run = {model: known[model].cost_of(tally, price) for model, tally in left.items()}
+    by_book = {
+        model: learned[model]
+        for model, cost in by_run.items()
+        if cost is None and learned and model in learned
+    }
+    costs = _all_known(list((by_run | by_book).values()))
     medians = _all_known([each.median for each in known.values()])
     seconds = None
     if medians:
@@ -119,7 +130,17 @@ def expect(
         credits=sum(costs) if costs else None,
         seconds=seconds,
         images=sum(each.images for each in known.values()),
+        learned=bool(costs and by_book),
     )
+
+
+def learned_costs(left: Count, book: PriceBook) -> dict[str, float]:
+    """The credits of all items of a model, by the last known prices. A model with an unknown price is left out."""
+    costs: dict[str, float | None] = {}
+    for kind, images in (left.kinds or {}).items():
+        before, price = costs.get(kind.model, 0.0), book.price_of(kind)
+        costs[kind.model] = None if before is None or price is None else before + price.credits * images
+    return {model: cost for model, cost in costs.items() if cost is not None}
 
 
 def expect_alike(

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from foxapi_async._batch.budget import Budget
-from foxapi_async._batch.expectation import Experience, experience_of
+from foxapi_async._batch.expectation import Experience, experience_of, learned_costs
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.input.check import Count
 from foxapi_async._batch.input.file import InputFile
@@ -21,6 +21,7 @@ from foxapi_async._batch.record import (
     BatchOutcome,
 )
 from foxapi_async._batch.work import BatchWork, note_unanswered
+from foxapi_async._cadence.estimates import price_book
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.submission import Series
 from foxapi_async._errors import (
@@ -66,6 +67,7 @@ class Run:
         budget: the credits that may be spent.
         expected: how many items there are, if known.
         left: what is submitted in this run, if known.
+        learned: what that costs for each model, by the prices that the session knew when the run began.
         experience: what the done items of earlier runs show; empty before the ledger is open.
     """
 
@@ -79,6 +81,7 @@ class Run:
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
     left: Count | None = attrs.field(default=None, init=False)
+    learned: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     experience: Experience = attrs.field(factory=Experience, init=False)
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
     _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or cannot be opened
@@ -185,7 +188,7 @@ class Run:
         ledger, options, given = folder.ledger, self._options, self._options.given
         counted: Count | None = None
         if isinstance(given, InputFile) and given.is_regular:
-            self.expected, counted = await validated(given, ledger)
+            self.expected, counted = await validated(given, ledger, by_kind=self._has_prices)
             if await is_finished(given, ledger, *options.again):
                 given = ()
         totals = await ledger.totals()
@@ -213,12 +216,19 @@ class Run:
         self.tally.update((await ledger.totals()).counts)
         if self._foresees and self.expected is not None:
             self.left = await self._count_left(counted)
+            if self.left is not None:
+                self.learned = learned_costs(self.left, price_book(self._engine.poller.estimates))
         work.begin(self._plan, self._room, ended)
         return work
+
+    @property
+    def _has_prices(self) -> bool:
+        """Whether learned prices are of use."""
+        return self._foresees and len(price_book(self._engine.poller.estimates)) > 0
 
     async def _count_left(self, counted: Count | None) -> Count | None:
         """What the run will submit, if known. A file that was just `counted` is not read once more only for this."""
         if counted is None:
             kinds = await self._plan.left()
-            return None if kinds is None else Count.of(kinds)
+            return None if kinds is None else Count.of(kinds, by_kind=self._has_prices)
         return None if any(self.tally.values()) else counted

@@ -75,6 +75,9 @@ class PriceBook:
     def __init__(self) -> None:
         self._prices: dict[Priced, Price] = {}
 
+    def __len__(self) -> int:
+        return len(self._prices)
+
     def learn(self, kind: Priced, credits_of_one: float) -> None:
         """Note what one result cost. A new price replaces the old one."""
         if len(kind.fields) > LONGEST_FIELDS:

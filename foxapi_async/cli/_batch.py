@@ -15,6 +15,7 @@ from foxapi_async._batch.expectation import (
     Experience,
     expect,
     experience_of,
+    learned_costs,
 )
 from foxapi_async._batch.folder import BatchFolder
 from foxapi_async._batch.input.check import Check, Count
@@ -23,12 +24,15 @@ from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.input.validation import checked
 from foxapi_async._batch.plan import left_in
 from foxapi_async._batch.record import BatchOutcome
+from foxapi_async._cadence.estimates import price_book
+from foxapi_async._client.estimates_file import load_estimates
 from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import DEFAULT_IN_FLIGHT
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async._hints import with_hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._options import Limits
+from foxapi_async._policy.prices import PriceBook
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._batch_run import ShownRun, expectation_words
@@ -73,9 +77,12 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
     Raises:
         InvalidRequestError: it cannot be read.
         LedgerError: the ledger of the output folder was lost, or cannot be read.
+        ConfigurationError: the file of estimates has other content.
     """
+    book = await _learned_prices(args)
+    by_kind = len(book) > 0
     async with BatchFolder.peek(Path(args.out)) as ledger:
-        found = await checked(file, ledger)
+        found = await checked(file, ledger, by_kind=by_kind)
         left = (
             found.count
             if ledger is None
@@ -84,24 +91,36 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
                     file,
                     ledger,
                     states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args)),
-                )
+                ),
+                by_kind=by_kind,
             )
         )
         before = None if ledger is None else await read_status(Path(args.out))
         done = Experience() if ledger is None else await experience_of(ledger)
     _show_problems(found, screen)
-    _show_count(args, file, found, left, _expectation(args, left, done.models), before, screen)
+    expectation = _expectation(args, left, done.models, learned_costs(left, book))
+    _show_count(args, file, found, left, expectation, before, screen)
     return _exits.DONE if found.is_right else _exits.USAGE
 
 
-def _expectation(args: Namespace, left: Count, done: Mapping[str, DoneItems]) -> Expectation:
-    """What is expected of the rest of a batch, by its done items and the options."""
+async def _learned_prices(args: Namespace) -> PriceBook:
+    """The prices of earlier runs; an emulator has its own."""
+    if args.estimates is None or args.emulator:
+        return PriceBook()
+    return price_book(await load_estimates(Path(args.estimates)))
+
+
+def _expectation(
+    args: Namespace, left: Count, done: Mapping[str, DoneItems], learned: Mapping[str, float]
+) -> Expectation:
+    """What is expected of the rest of a batch, by its done items, the options, and the credits by learned prices."""
     return expect(
         left.models,
         done,
         price=args.price,
         room=args.max_in_flight or DEFAULT_IN_FLIGHT,
         submits_per_second=args.submits_per_second,
+        learned=learned,
     )
 
 
@@ -225,5 +244,5 @@ class BatchCommand(ShownRun):
         return None if entry.state is ItemState.SUBMITTED else entry.record
 
     async def _expected(self) -> Expectation | None:
-        left, done = await self._batch._left()  # noqa: SLF001 - as above
-        return _expectation(self._args, left, done) if left is not None and left.requests else None
+        left, done, learned = await self._batch._left()  # noqa: SLF001 - as above
+        return _expectation(self._args, left, done, learned) if left is not None and left.requests else None

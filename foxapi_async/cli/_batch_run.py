@@ -37,8 +37,11 @@ _PROMPT_ROOM = 40
 
 def expectation_words(expectation: Expectation) -> str:
     """What is expected, in words; empty if nothing is known. Credits of a given price are exact."""
-    about = "about " if expectation.images else ""
-    source = f" (from {counted(expectation.images, 'earlier image')})" if expectation.images else ""
+    sources = [
+        *([counted(expectation.images, "earlier image")] if expectation.images else []),
+        *(["earlier runs"] if expectation.learned else []),
+    ]
+    about, source = ("about ", f" (from {' and '.join(sources)})") if sources else ("", "")
     parts = [
         *([] if expectation.credits is None else [f"{about}{grouped(expectation.credits)} credits"]),
         *([] if expectation.seconds is None else [f"about {rough_duration(expectation.seconds)}"]),

@@ -13,10 +13,13 @@ from foxapi_async._batch.expectation import (
     expect,
     expect_alike,
     experience_of,
+    learned_costs,
 )
-from foxapi_async._batch.input.check import Tally
+from foxapi_async._batch.input.check import Count, Tally
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.sqlite import SqliteLedger
+from foxapi_async._policy.prices import PriceBook, Priced, priced_as
+from foxapi_async.models import parse_request
 
 GROK, PRO = "grok-imagine-image", "gemini-3-pro-image-preview"
 
@@ -34,8 +37,8 @@ def items(*records):
     return found
 
 
-def expected(left, done, *, price=None, room=100, submits_per_second=None):
-    return expect(left, done, price=price, room=room, submits_per_second=submits_per_second)
+def expected(left, done, *, price=None, room=100, submits_per_second=None, learned=None):
+    return expect(left, done, price=price, room=room, submits_per_second=submits_per_second, learned=learned)
 
 
 def test_credits_by_images_and_time_by_the_median():
@@ -150,3 +153,85 @@ def test_the_prices_that_the_service_stated(usage, price):
     found.add({**record(), "usage": {"credits_reserved": 5}})  # its request has no prompt
 
     assert ({} if price is None else {kind_of(request): price}) == found.prices
+
+
+# Learned prices.
+
+
+def count_of(*requests):
+    """What a check counts of these requests."""
+    count = Count.of({}, by_kind=True)
+    for fields in requests:
+        count.add_request(parse_request({"model": GROK, "prompt": "a fox", **fields}))
+    return count
+
+
+def book_of(**prices):
+    """A book with the prices of these aspect ratios."""
+    book = PriceBook()
+    for side, price in prices.items():
+        ratio = {"wide": "16:9", "square": "1:1"}[side]
+        book.learn(priced_as(GrokImagineImage("a fox", aspect_ratio=ratio)), price)
+    return book
+
+
+WIDE, SQUARE = {"aspect_ratio": "16:9"}, {"aspect_ratio": "1:1"}
+
+
+def test_each_kind_of_a_model_has_its_learned_price():
+    """A request costs so much for each of its images."""
+    left = count_of(WIDE, SQUARE | {"num_outputs": 2}, WIDE)
+
+    assert {GROK: 20.0} == learned_costs(left, book_of(wide=5, square=5))
+    assert {GROK: 16.0} == learned_costs(left, book_of(wide=5, square=3))
+
+
+@pytest.mark.parametrize("order", [(WIDE, SQUARE), (SQUARE, WIDE)], ids=["known first", "unknown first"])
+def test_one_unknown_kind_leaves_its_model_unknown(order):
+    """Other models are known all the same."""
+    left = count_of(*order, {"model": PRO})
+    book = book_of(wide=5)
+    book.learn(Priced(PRO), 50)
+
+    assert {PRO: 50.0} == learned_costs(left, book)
+
+
+def test_a_count_of_models_has_no_learned_price():
+    """It does not say which kinds they are of."""
+    assert {} == learned_costs(Count.of({kind_of(GrokImagineImage("a fox")): 3}), book_of(wide=5))
+
+
+def test_kinds_of_the_budget_have_learned_prices():
+    """A batch that continues counts its items by them."""
+    kinds = {kind_of(GrokImagineImage("a fox", num_outputs=2, **WIDE)): 3}
+
+    assert {GROK: 30.0} == learned_costs(Count.of(kinds, by_kind=True), book_of(wide=5))
+
+
+def test_learned_prices_are_used_for_a_model_without_done_items():
+    """The expectation says so, and gives no time."""
+    wanted = Expectation(credits=10.0, seconds=None, images=0, learned=True)
+
+    assert wanted == expected({GROK: Tally(2, 2)}, {}, learned={GROK: 10.0})
+
+
+@pytest.mark.parametrize(("done", "price"), [({GROK: items(record())}, None), ({}, 5.0)])
+def test_done_items_and_a_given_price_go_before_learned_prices(done, price):
+    """They belong to this batch."""
+    found = expected({GROK: Tally(2, 2)}, done, price=price, learned={GROK: 99.0})
+
+    assert (10.0, False) == (found.credits, found.learned)
+
+
+def test_a_learned_price_of_one_of_two_models_is_no_sum():
+    """The other is unknown, so the whole is."""
+    found = expected({GROK: Tally(2, 2), PRO: Tally(1, 1)}, {}, learned={GROK: 10.0})
+
+    assert (None, False) == (found.credits, found.learned)
+
+
+def test_models_with_done_items_and_with_learned_prices_are_added():
+    """Each is known from its own source."""
+    found = expected({GROK: Tally(2, 2), PRO: Tally(1, 1)}, {GROK: items(record())}, learned={PRO: 50.0})
+
+    assert (60.0, 1, True) == (found.credits, found.images, found.learned)

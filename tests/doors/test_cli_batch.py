@@ -761,6 +761,63 @@ def test_a_run_of_another_file_says_nothing(foxapi, service):
     assert [] == expected_in(foxapi("batch", write("q.jsonl", {"prompt": "an owl"}), "--price", "5")[2])
 
 
+def test_a_check_knows_the_prices_of_earlier_runs(foxapi, service):
+    """They come from the file of estimates, and the words say so."""
+    foxapi("generate", "an owl", "--estimates", "e.json")
+    words = ("batch", write("p.jsonl", *foxes(3)), "--check")
+
+    assert foxapi(*words, "--estimates", "e.json")[1].endswith(
+        ": 3 submits, 3 images, about 15 credits (from earlier runs)\n"
+    )
+    assert foxapi(*words)[1].endswith(": 3 submits, 3 images\n")
+
+
+def test_the_check_of_a_begun_batch_knows_the_prices_of_earlier_runs(foxapi, service):
+    """For a model of which no item is done."""
+    foxapi("generate", "an owl", "--estimates", "e.json")
+    owl = {"id": "owl", "prompt": "an owl", "model": "gemini-3-pro-image-preview"}
+    foxapi("batch", write("p.jsonl", owl, *foxes(2)), "--budget", "1")
+    _, out, _ = foxapi("batch", "p.jsonl", "--check", "--estimates", "e.json")
+
+    assert out.endswith(": 2 submits, 2 images, about 10 credits (from earlier runs)\n")
+
+
+def test_a_check_with_an_emulator_knows_no_earlier_prices(foxapi, service):
+    """The emulator bills nothing, and has its own prices."""
+    foxapi("generate", "an owl", "--estimates", "e.json")
+    words = ("batch", write("p.jsonl", *foxes(3)), "--check", "--emulator")
+
+    assert foxapi(*words, "--estimates", "e.json")[1].endswith(": 3 submits, 3 images\n")
+
+
+def test_a_check_names_a_broken_file_of_estimates(foxapi):
+    """It is an error, as for a run."""
+    Path("e.json").write_text("{}")
+    code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--check", "--estimates", "e.json")
+
+    assert 3 == code
+    assert "e.json" in err
+
+
+def test_a_run_says_what_it_will_cost_by_the_prices_of_earlier_runs(foxapi, service):
+    """Of any folder: also when it continues."""
+    foxapi("generate", "an owl", "--estimates", "e.json")
+    words = ("batch", write("p.jsonl", *foxes(3)), "--estimates", "e.json")
+    service.add_fault(Fault.status("submit", 400, times=3))
+    said = expected_in(foxapi(*words)[2]), expected_in(foxapi(*words, "--retry-failed")[2])
+
+    assert (["about 15 credits (from earlier runs)"],) * 2 == said
+
+
+def test_a_learned_price_does_not_change_the_budget(foxapi, service):
+    """While the price is unknown in this folder, one item goes alone, as without the file."""
+    foxapi("generate", "an owl", "--estimates", "e.json")
+    before = service.billed
+    foxapi("batch", write("p.jsonl", *foxes(3)), "--estimates", "e.json", "--budget", "4")
+
+    assert 1 == service.billed - before
+
+
 def test_a_run_that_cannot_begin_expects_nothing(foxapi, service):
     """Its input is wrong."""
     assert [] == expected_in(foxapi("batch", write("p.jsonl", {"prompt": ""}), "--price", "5")[2])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
 import attrs
 
-from foxapi_async._batch.budget import Kind
+from foxapi_async._batch.budget import Kind, result_of
 from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.source import input_problem
 from foxapi_async._listener import about, log
+from foxapi_async._policy.prices import Priced, priced_as
 from foxapi_async._wire.texts import counted
 from foxapi_async.models import GenerationRequest
 from foxapi_async.models._values import shown
@@ -35,17 +37,32 @@ class Tally:
 
 @attrs.define
 class Count:
-    """Counts the requests and images of each model."""
+    """Counts the requests and images of each model.
+
+    Attributes:
+        models: the requests of each model.
+        kinds: how many images there are of each kind with a price of its own; None if they are not counted, which
+            takes a tenth of the time of a check.
+    """
 
     models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
+    kinds: Counter[Priced] | None = None
 
     @classmethod
-    def of(cls, kinds: Mapping[Kind, int]) -> Self:
+    def of(cls, kinds: Mapping[Kind, int], *, by_kind: bool = False) -> Self:
         """The count of so many requests of each kind."""
-        count = cls()
+        count = cls(Counter() if by_kind else None)
         for kind, number in kinds.items():
             count.add(kind.model, kind.images, number)
+            if count.kinds is not None:
+                count.kinds[result_of(kind)] += kind.images * number
         return count
+
+    def add_request(self, request: GenerationRequest) -> None:
+        """Count a request."""
+        self.add(request.model, request.expected)
+        if self.kinds is not None:
+            self.kinds[priced_as(request)] += request.expected
 
     def add(self, model: str, images: int, number: int = 1) -> None:
         """Count so many requests of a model, each for so many images."""
@@ -108,18 +125,22 @@ class Check:
 
 
 async def check(
-    file: InputFile, compared: Callable[[list[InputRow]], Awaitable[list[InputRow]]] | None = None
+    file: InputFile,
+    compared: Callable[[list[InputRow]], Awaitable[list[InputRow]]] | None = None,
+    *,
+    by_kind: bool = False,
 ) -> Check:
     """Read the whole input, check its local files, and send nothing.
 
     Args:
         file: the input.
         compared: returns the lines of a chunk, with problems if they conflict with known items.
+        by_kind: whether to count the images by their price, too.
 
     Raises:
         InvalidRequestError: the input cannot be read.
     """
-    found = _Checked()
+    found = _Checked(Count(Counter() if by_kind else None))
     async with contextlib.aclosing(file.chunks()) as chunks:
         async for chunk in chunks:
             await in_thread(found.add, chunk if compared is None else await compared(chunk))
@@ -127,7 +148,7 @@ async def check(
 
 
 class _Checked:
-    def __init__(self) -> None:
+    def __init__(self, count: Count) -> None:
         self._wrong = 0
         self._problems: list[InputRow] = []
         self._broken: InputRow | None = None
@@ -135,7 +156,7 @@ class _Checked:
         self._first_outside: InputRow | None = None
         self._comments = 0
         self._first_comment: InputRow | None = None
-        self.count = Count()
+        self.count = count
         self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(input_problem)
 
     def add(self, chunk: list[InputRow]) -> None:
@@ -157,7 +178,7 @@ class _Checked:
                 if self._wrong <= _KEPT_WRONG:
                     self._problems.append(attrs.evolve(line, request=None, problems=problems))
             else:
-                self.count.add(request.model, request.expected)
+                self.count.add_request(request)
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         found = ((os.fspath(file), request.field(name)) for name, file in request.local_files_by_field())

@@ -23,7 +23,7 @@ VALIDATED = "validated"
 _FINISHED = "finished"
 
 
-async def validated(file: InputFile, ledger: Ledger) -> tuple[int, Count | None]:
+async def validated(file: InputFile, ledger: Ledger, *, by_kind: bool = False) -> tuple[int, Count | None]:
     """How many items the file has, and the count of its requests. The file is validated first. If the ledger notes
     that it is valid, it is not, and there is no count.
 
@@ -44,7 +44,7 @@ async def validated(file: InputFile, ledger: Ledger) -> tuple[int, Count | None]
             warn_if_empty(file, count_in(known))
             return count_in(known), None
     with contextlib.closing(Numbering()) as numbering:
-        found = await check(file, functools.partial(_compared, numbering, ledger))
+        found = await check(file, functools.partial(_compared, numbering, ledger), by_kind=by_kind)
     if not found.is_right:
         rows = [*found.problems, *([] if found.broken is None else [found.broken])]
         raise InvalidRequestError(
@@ -74,7 +74,7 @@ def count_in(known: str) -> int:
     return int(known.rpartition(" ")[2])
 
 
-async def checked(file: InputFile, ledger: LedgerView | None) -> Check:
+async def checked(file: InputFile, ledger: LedgerView | None, *, by_kind: bool = False) -> Check:
     """The result of `check`. An id that names another request, in the file or in the ledger, is a problem too.
 
     Raises:
@@ -82,7 +82,7 @@ async def checked(file: InputFile, ledger: LedgerView | None) -> Check:
         LedgerError: there is no room for temporary files, or the ledger cannot be read.
     """
     with contextlib.closing(Numbering()) as numbering:
-        found = await check(file, functools.partial(_compared, numbering, ledger))
+        found = await check(file, functools.partial(_compared, numbering, ledger), by_kind=by_kind)
     if found.broken is None:
         warn_if_empty(file, found.items)
     return found
