@@ -184,6 +184,19 @@ def test_a_doubt_is_said_once(foxapi):
     assert 1 == err.count("'sed': no field of kling-v2-6-video")
 
 
+def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
+    """Once for each field, with the first line, before money is spent."""
+    lines = [json.dumps({"model": "veo-3.1", "prompt": f"fox {n}", "sed": n}) for n in range(3)]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    code, _, err = foxapi("batch", str(tmp_path / "p.jsonl"), "--check")
+
+    assert 0 == code
+    assert 1 == err.count(
+        "line 1: veo-3.1: 'sed': no field of veo-3.1; did you mean seed?; it is sent all the same"
+    )
+    assert "line 2" not in err
+
+
 def test_options_of_a_batch_are_fields_of_its_model(foxapi, tmp_path):
     """A model without a class takes those that fit no class, too."""
     (tmp_path / "p.txt").write_text("a fox\n")
