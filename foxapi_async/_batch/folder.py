@@ -207,7 +207,7 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
     return closing_record(
         item,
         ItemState.UNCERTAIN,
-        request=None if item.request is None else item.request.to_dict(),
+        request=None if item.request is None else item.request.identity(),
         task_id=None,
         folder=out,
         timings={},

@@ -29,7 +29,7 @@ def fingerprint(request: GenerationRequest) -> str:
     They come from the canonical JSON of the fields that were set. A local file counts by its path, not its
     content. The numbers 1 and 1.0 are sent differently, so they differ here too.
     """
-    return fingerprint_of(request.to_dict())
+    return fingerprint_of(request.identity())
 
 
 def fingerprint_of(fields: Any) -> str:

@@ -90,7 +90,7 @@ class WorkItem:
         entry = self.entry
         recorded = entry and (entry.opening or entry.record)
         fields: Mapping[str, Any] | None = json.loads(recorded).get("request") if recorded else None
-        return self.request.to_dict() if fields is None and self.request is not None else fields
+        return self.request.identity() if fields is None and self.request is not None else fields
 
     @property
     def idempotency_key(self) -> str | None:
@@ -178,7 +178,7 @@ def is_temporary(error: FoxError) -> bool:
 
 def opening_record(item: WorkItem) -> str:
     """The ledger's record of an item while its task runs, so that another run can continue without the input."""
-    request = item.request and item.request.to_dict()
+    request = item.request and item.request.identity()
     extra = {"extra": dict(item.extra)} if item.extra else {}
     return _encode({"id": item.key, "index": item.index, "request": request, **extra})
 

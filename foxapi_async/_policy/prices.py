@@ -19,7 +19,7 @@ LONGEST_FIELDS = 500
 # They say how many results are wanted, if their value is that number.
 _COUNTS = ("num_outputs", "n")
 # They never decide a price, and often differ from one request to the next.
-_NO_PRICE = frozenset({"model", "seed", "callback_url"})
+_NO_PRICE = frozenset({"model", "path", "seed", "callback_url"})
 
 _text_of = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 

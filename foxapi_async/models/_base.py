@@ -94,10 +94,14 @@ class GenerationRequest(abc.ABC):
         count = getattr(self, "num_outputs", None)
         return count if isinstance(count, int) and count > 1 else 1
 
+    def identity(self) -> dict[str, Any]:
+        """The fields that tell the request from others, now and in every later version."""
+        return self.to_dict()
+
     def price_fields(self) -> dict[str, Any]:
         """The fields that may decide the price: all except texts. Only the number of input files counts."""
         texts = self._texts()
-        fields: dict[str, FieldValue] = self.to_dict()
+        fields: dict[str, FieldValue] = self.identity()
         return {
             name: len(value) if is_file_list(name) and isinstance(value, list) else value
             for name, value in fields.items()

@@ -65,6 +65,10 @@ class CatalogueRequest(GenerationRequest):
         """The request as a mapping."""
         return {"model": self.model, **copy_checked(self.fields)}
 
+    def identity(self) -> dict[str, Any]:
+        """As that of a `RawRequest` with the same path and fields: before the catalogue knew the model, it was one."""
+        return {"path": self.path, **self.to_dict()}
+
     def field(self, name: str) -> FieldSpec | None:
         """What is known about a field of this request; None if nothing is."""
         return definition_of(self.model).field(name)

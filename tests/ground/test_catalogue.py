@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from foxapi_async import InvalidRequestError, RawRequest, parse_request
+from foxapi_async._batch.budget import kind_of
+from foxapi_async._batch.keys import fingerprint
 from foxapi_async._hints import Hint
 from foxapi_async.models import MODELS, CatalogueRequest, find_models, model_definition
 from foxapi_async.models._catalogue import definitions
@@ -214,7 +216,8 @@ def test_the_price_does_not_depend_on_texts_and_addresses():
     """Only the number of input images counts."""
     request = made("gpt-image-2", prompt="a fox", quality="low", image_urls=[URL, URL])
 
-    assert {"model": "gpt-image-2", "quality": "low", "image_urls": 2} == request.price_fields()
+    expected = {"model": "gpt-image-2", "path": "/v1/images/generations", "quality": "low", "image_urls": 2}
+    assert expected == request.price_fields()
 
 
 @pytest.mark.parametrize(("fields", "count"), [({}, 1), ({"num_outputs": 3}, 3)])
@@ -226,6 +229,14 @@ def test_a_request_knows_how_many_results_it_asks_for(fields, count):
 def test_a_model_without_a_prompt_has_none():
     """Its request is shown without one."""
     assert made("phota-create-profile", image_archive_url=URL).prompt is None
+
+
+def test_a_request_is_the_same_as_a_raw_one():
+    """Before the catalogue knew its model, a batch sent it as one: its item must not be billed again."""
+    raw = RawRequest("sora-2", "a fox", params={"duration": 8}, path="/v1/videos/generations")
+    known = made("sora-2", prompt="a fox", duration=8)
+
+    assert (fingerprint(raw), kind_of(raw)) == (fingerprint(known), kind_of(known))
 
 
 def test_a_request_keeps_a_copy():
