@@ -328,13 +328,11 @@ async def test_a_claim_does_not_wait_for_a_frozen_worker(cluster, database, tmp_
 
 async def test_a_claim_that_fails_ends_no_worker(cluster, database, emulator, tmp_path, caplog):
     """The log says why the work on the batch has ended. The next summons begins it again."""
-    ((identity,),) = await run(database, "SELECT value FROM meta WHERE name = 'identity'")
-    note = "UPDATE meta SET value = %s WHERE name = 'identity'"
+    await cluster.submit(foxes(1), batch_id="b", budget=100)
+    await run(database, "ALTER TABLE price RENAME TO hidden")
     async with working(database, emulator, tmp_path) as worker:
-        await run(database, note, "1/00000001")
-        await cluster.submit(foxes(1), batch_id="b")
-        await until(lambda: "the work on batch b was interrupted: the database is another one" in caplog.text)
-        await run(database, note, identity)
+        await until(lambda: 'the work on batch b was interrupted: relation "price" does not' in caplog.text)
+        await run(database, "ALTER TABLE hidden RENAME TO price")
         await cluster.submit([], batch_id="b")
         assert ["done"] == await ended(cluster)
 
