@@ -197,6 +197,15 @@ def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
     assert "line 2" not in err
 
 
+def test_not_all_doubts_of_a_batch_are_said(foxapi, tmp_path):
+    """Twenty fields are enough to see that the file is of another kind."""
+    strange = {f"field_{n}": n for n in range(30)}
+    (tmp_path / "p.jsonl").write_text(json.dumps({"model": "veo-3.1", "prompt": "a fox", **strange}))
+    _, _, err = foxapi("batch", str(tmp_path / "p.jsonl"), "--check")
+
+    assert 20 == err.count("it is sent all the same")
+
+
 def test_options_of_a_batch_are_fields_of_its_model(foxapi, tmp_path):
     """A model without a class takes those that fit no class, too."""
     (tmp_path / "p.txt").write_text("a fox\n")

@@ -289,3 +289,13 @@ def test_the_module_of_types_has_no_other_names():
     """As any module."""
     with pytest.raises(ImportError, match="Sora2"):
         from foxapi_async.models.fields import Sora2  # noqa: F401
+
+
+def test_nothing_is_known_about_the_fields_of_a_raw_request():
+    """So its input files are not limited."""
+    assert RawRequest("flux", params={"image_url": Path("fox.png")}).field("image_url") is None
+
+
+def test_a_right_input_file_has_no_fault():
+    """A URL is one."""
+    assert [] == list(model_definition("gpt-image-2").field("mask_url").problems(URL))
