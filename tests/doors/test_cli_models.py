@@ -200,10 +200,10 @@ def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
 def test_not_all_doubts_of_a_batch_are_said(foxapi, tmp_path):
     """Twenty fields are enough to see that the file is of another kind."""
     strange = {f"field_{n}": n for n in range(30)}
-    (tmp_path / "p.jsonl").write_text(json.dumps({"model": "veo-3.1", "prompt": "a fox", **strange}))
+    (tmp_path / "p.jsonl").write_text(json.dumps({"model": "kling-v2-6-video", "prompt": "a fox", **strange}))
     _, _, err = foxapi("batch", str(tmp_path / "p.jsonl"), "--check")
 
-    assert 20 == err.count("no field of veo-3.1")
+    assert 20 == err.count("no field of kling-v2-6-video")
 
 
 def test_options_of_a_batch_are_fields_of_its_model(foxapi, tmp_path):
