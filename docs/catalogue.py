@@ -1,6 +1,6 @@
 """Makes the catalogue of models from its two sources, and what depends on it.
 
-    python docs/catalogue.py                    the catalogue, the types of its fields, and the table of docs/models.md
+    python docs/catalogue.py                    the catalogue, the classes, the types of fields, and docs/models.md
     python docs/catalogue.py extract FOLDER     docs/catalogue/extract.json from OpenAPI files
 
 `docs/catalogue/extract.json` holds what the service's OpenAPI files say, `facts.toml` beside it what they do not. A fact
@@ -155,16 +155,11 @@ def _with_facts(
     whole, level = facts.get("whole", False), facts["level"]
     if whole and (unknown := extracted.keys() - said.keys() - set(facts.get("omit", ()))):
         raise DisagreementError(f"{name}: the extract also has {', '.join(sorted(unknown))}")
-    fields = []
-    for field in {**extracted, **said}:
-        if field in facts.get("omit", ()):
-            continue
-        base = _extracted(extracted[field]) if field in extracted else {"name": field}
-        more = said.get(field, {})
-        medium = {"medium": "image"} if more.get("kind") == "images" else {}
-        fields.append({**base, **medium, **more, **({"level": level} if more else {})})
-        if "kind" not in fields[-1]:
-            raise DisagreementError(f"{name}.{field}: no source gives its kind")
+    fields = [
+        _merged(name, field, extracted.get(field), said.get(field, {}), level)
+        for field in {**extracted, **said}
+        if field not in facts.get("omit", ())
+    ]
     fields.sort(
         key=lambda field: (not field.get("required"), list({**said, **extracted}).index(field["name"]))
     )
@@ -182,6 +177,18 @@ def _with_facts(
         **({"rules": rules} if rules else {}),
         "example": facts["example"],
     }
+
+
+def _merged(
+    model: str, name: str, extracted: Mapping[str, Any] | None, said: Mapping[str, Any], level: str
+) -> dict[str, Any]:
+    """A field of both sources; those by hand say more."""
+    base = {"name": name} if extracted is None else _extracted(extracted)
+    medium = {"medium": "image"} if said.get("kind") == "images" else {}
+    field = {**base, **medium, **said, **({"level": level} if said else {})}
+    if "kind" not in field:
+        raise DisagreementError(f"{model}.{name}: no source gives its kind")
+    return field
 
 
 def _extracted(field: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,11 +112,8 @@ def expect(
     """
     known = {model: done.get(model, DoneItems()) for model in left}
     by_run = {model: known[model].cost_of(tally, price) for model, tally in left.items()}
-    by_book = {
-        model: learned[model]
-        for model, cost in by_run.items()
-        if cost is None and learned and model in learned
-    }
+    unknown = [model for model, cost in by_run.items() if cost is None]
+    by_book = {model: cost for model, cost in (learned or {}).items() if model in unknown}
     costs = _all_known(list((by_run | by_book).values()))
     medians = _all_known([each.median for each in known.values()])
     seconds = None

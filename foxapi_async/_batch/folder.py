@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from foxapi_async._batch.evidence import UNPROVEN, Evidence, Marks
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
@@ -37,9 +38,6 @@ OWN_FILES = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING)
 _EMULATED = "emulated"  # the emulator made the images of this folder
 _ORIGIN = "base_url"  # the service that knows the ids
 _PAGE = "page"  # people use this folder on the page of `foxapi serve`
-_UNPROVEN = (
-    "unproven"  # the ledger was rebuilt without logs: an item that it does not know may have been sent
-)
 _CLUSTER = "cluster"  # the batch in a database whose workers send the items of this folder
 _MARKS = "marks"  # how much of the files was read, and whether the manifest has all lines up to there
 
@@ -94,7 +92,7 @@ class BatchFolder:
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
                 its items are in a database now; or a file of it is a link; or the disk is full.
         """
-        files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
+        files = Evidence(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         await in_thread(_refuse_links, out)
         log, has_files = files.log, files.exist
         before_making = files.refuse_if_begun if has_files and not terms.rebuild else None
@@ -105,7 +103,7 @@ class BatchFolder:
             counts = (await ledger.totals()).counts
             is_new = not has_files and not any(counts.values())
             await _check_service(out, ledger, counts, terms)
-            marks = _Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
+            marks = Marks(**json.loads(await ledger.meta(_MARKS) or "{}"))
             is_whole = is_new or (marks.is_whole and mark_of(files.manifest) == marks.manifest)
             if terms.rebuild:
                 await files.rebuild(ledger)
@@ -120,7 +118,7 @@ class BatchFolder:
                 await ledger.keep_log(log, agrees=agrees)
             async with Manifest.opened(files.manifest, ledger, is_whole=is_whole) as manifest:
                 await ledger.set_meta(_MARKS, functools.partial(files.marks, is_whole=False))
-                is_unproven = await ledger.meta(_UNPROVEN) == "yes"
+                is_unproven = await ledger.meta(UNPROVEN) == "yes"
                 try:
                     yield cls(out=out, ledger=ledger, manifest=manifest, is_unproven=is_unproven)
                 finally:
@@ -135,7 +133,7 @@ class BatchFolder:
         Raises:
             LedgerError: its ledger was lost, or cannot be read.
         """
-        files = _Files(out / LEDGER, SubmittedLog(out), out / MANIFEST)
+        files = Evidence(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         if files.ledger.exists():
             async with SqliteLedger.peek(files.ledger) as ledger:
                 yield ledger
@@ -196,7 +194,7 @@ class BatchFolder:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        await self.ledger.set_meta(_UNPROVEN, "no")
+        await self.ledger.set_meta(UNPROVEN, "no")
 
 
 def _unproven_record(item: WorkItem, out: Path) -> str:
@@ -340,68 +338,3 @@ def origin_of(base_url: str) -> str:
 
 
 # The files beside the ledger.
-
-
-@attrs.frozen
-class _Marks:
-    submitted: str = ""
-    manifest: str = ""
-    is_whole: bool = False
-
-
-@attrs.frozen
-class _Files:
-    """A ledger's path, and the files beside it."""
-
-    ledger: Path
-    log: SubmittedLog
-    manifest: Path
-
-    @property
-    def exist(self) -> bool:
-        """Whether any file beside the ledger exists."""
-        return any(path.exists() for path in (self.log.submitted, self.log.submitting, self.manifest))
-
-    def refuse_if_begun(self) -> None:
-        """Refuse to make a ledger if the files name items, because then the folder had a ledger."""
-        for file in (self.log.accepted_ids, self.log.moves, lambda: proven_ends(whole_lines(self.manifest))):
-            proofs: Iterable[object] = file()
-            if next(iter(proofs), None) is not None:
-                text = f"the ledger {self.ledger} is missing, but its batch has begun"
-                raise LedgerError(f"{text}. {_NOTHING_SENT}", hint=Hint.REBUILD_LEDGER)
-
-    async def compare(self, ledger: SqliteLedger, marks: _Marks) -> None:
-        """Refuse a ledger that lacks items of the files. Add ids that a killed run logged but did not commit."""
-        log = self.log
-        start = known_part(log.submitted, marks.submitted) or 0
-        # Without the log, the whole manifest is the only evidence.
-        start_of_manifest = (known_part(self.manifest, marks.manifest) or 0) if start else 0
-        found = await ledger.compare(
-            lambda: log.accepted_ids(start),
-            lambda: proven_ends(whole_lines(self.manifest, start_of_manifest)),
-            log.moves,
-        )
-        if found.lost:
-            keys = ", ".join(found.keys) + (" …" if found.lost > len(found.keys) else "")
-            raise LedgerError(
-                f"the ledger {self.ledger} has lost {found.lost:,} items that were sent ({keys}): "
-                f"it is an older copy, or belongs to another batch. {_NOTHING_SENT}",
-                hint=Hint.REBUILD_LEDGER,
-            )
-        for late in found.late:
-            await ledger.submitted(late.key, late.task_id or "", late.price)
-
-    async def rebuild(self, ledger: SqliteLedger) -> None:
-        """Write the facts that the files prove into the ledger."""
-        meta = {} if self.log.is_complete else {_UNPROVEN: "yes"}
-        await ledger.rebuild(
-            self.log.accepted_ids, lambda: proven_ends(whole_lines(self.manifest)), self.log.moves, **meta
-        )
-
-    def marks(self, *, is_whole: bool) -> str:
-        """The present marks of the files."""
-        marks = _Marks(mark_of(self.log.submitted), mark_of(self.manifest), is_whole)
-        return json.dumps(attrs.asdict(marks))
-
-
-_NOTHING_SENT = "Nothing was sent: a new ledger would bill everything again"

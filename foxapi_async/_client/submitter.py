@@ -19,7 +19,7 @@ from foxapi_async._client.hooks import Hooks, SubmitFailed, Submitted, Submittin
 from foxapi_async._client.poller import Poller
 from foxapi_async._client.submission import Barrier, Submission, SubmitState
 from foxapi_async._client.uploads import Uploads
-from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError, parts_of
+from foxapi_async._errors import ConnectionFailedError, FoxError, RateLimitError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._listener import about, log
@@ -31,11 +31,10 @@ from foxapi_async._policy.verdict import Verdict
 from foxapi_async._retry.retry import CAP_SECONDS, RetrySignal, retried, wait_seconds
 from foxapi_async._wire.replies import TaskReply
 from foxapi_async.models import GenerationRequest
+from foxapi_async.models._doubts import NewDoubts
 
 LONGEST_SILENCE = 60.0
 """A batch ends after this many seconds if the service has never answered."""
-
-_MOST_DOUBTS = 100
 
 Answered = TaskHandle | Exception
 
@@ -72,7 +71,7 @@ class Submitter:
         self._admission = Admission(api, hooks)
         self._group: asyncio.TaskGroup | None = None
         self._closed_by: FoxError | None = None
-        self._doubted: set[tuple[str, str]] = set()
+        self._new_doubts = NewDoubts()
 
     @property
     def hold(self) -> FoxError | None:
@@ -133,13 +132,10 @@ class Submitter:
 
     def _say_doubts(self, request: GenerationRequest) -> None:
         """Say once for each field of a model that its value may be wrong."""
-        for doubt in request.doubts:
-            place = request.model, parts_of(doubt)[0] or doubt
-            if place not in self._doubted and len(self._doubted) < _MOST_DOUBTS:
-                self._doubted.add(place)
-                log.warning(
-                    "%s: %s; it is sent all the same", request.model, doubt, extra=about("doubtful_field")
-                )
+        for doubt in self._new_doubts.of(request):
+            log.warning(
+                "%s: %s; it is sent all the same", request.model, doubt, extra=about("doubtful_field")
+            )
 
     # One submit, in its own asyncio task.
 

@@ -51,7 +51,8 @@ def input_problem(path: str | os.PathLike[str], field: FieldSpec | None = None) 
     if not head:
         return "the file is empty"
     if names.is_words(head):
-        return "the file is a text, not an image"
+        medium = "image" if field is None or field.medium in (None, "file") else field.medium
+        return f"the file is a text, not {'an' if medium[0] in 'aeiou' else 'a'} {medium}"
     return None if field is None or field.level == "extract" else _misfit(size, head, field)
 
 

@@ -118,7 +118,7 @@ def worker(args: Namespace, screen: Screen) -> int:
     from foxapi_async.cli._running import run_until_stopped  # noqa: PLC0415 - with aiohttp
 
     command = _cluster_worker.WorkerCommand(args, screen)
-    return run_until_stopped(command.work(), command.stop)  # pragma: no cover - by the cluster's tests
+    return run_until_stopped(command.work(), command.stop)  # pragma: no cover - needs PostgreSQL
 
 
 def cluster(args: Namespace, screen: Screen) -> int:

@@ -36,7 +36,7 @@ SHELL_WORDS: dict[Hint, str] = {
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with --rebuild-ledger",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again without --resubmit-uncertain",
     Hint.RUN_AGAIN: "then run the same command again: it continues where it stopped",
-    Hint.SEND_RAW: "to send a field unchecked, use --param KEY=VALUE with --path /v1/images/generations",
+    Hint.SEND_RAW: "to send a field unchecked, use --param KEY=VALUE with the model's endpoint as --path",
     Hint.SERVICE_MOVED: f"check the network; if that works, try FOXAPI_BASE_URL={NEWER_ADDRESS}, the service's newer address",
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
     Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",

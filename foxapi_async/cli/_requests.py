@@ -75,7 +75,7 @@ def _make_request(args: Namespace, given: dict[str, Any]) -> GenerationRequest:
 def _make_checked(model: str, given: dict[str, Any]) -> GenerationRequest:
     """A request for a known model. The errors name options."""
     definition = model_definition(model)
-    unknown = [name for name in given if definition.is_whole and not definition.has(name)]
+    unknown = [name for name in given if definition.is_whole and definition.field(name) is None]
     its_options = ", ".join(_in_option(spec.name) for spec in definition.fields)
     problems = [f"{_in_option(name)}: {model} has no {name}; it takes {its_options}" for name in unknown]
     hint = Hint.SEND_RAW if problems else None
@@ -179,7 +179,7 @@ def _value(text: str) -> Any:
 def _refuse_typo(model: str) -> None:
     if meant := near_miss(model):
         raise InvalidRequestError(
-            f"--model {model}: did you mean {meant}? (--path {DEFAULT_PATH} sends any model unchecked)"
+            f"--model {model}: did you mean {meant}? (--path {model_definition(meant).path} sends any model unchecked)"
         )
 
 

@@ -12,9 +12,10 @@ Needs the extra `cluster`. Without it, these names can be imported, and `Cluster
 """
 
 from foxapi_async._display import show_under
-from foxapi_async.cluster.cluster import Cluster, ClusterStatus, WorkerStatus
+from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.enqueue import Enqueued
 from foxapi_async.cluster.results import ItemEnd
+from foxapi_async.cluster.status import ClusterStatus, WorkerStatus
 
 __all__ = ["Cluster", "ClusterStatus", "Enqueued", "ItemEnd", "WorkerStatus"]
 

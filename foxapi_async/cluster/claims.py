@@ -265,17 +265,6 @@ def read_kind(text: str | None) -> Kind | None:
     return None if text is None else Kind(*json.loads(text))
 
 
-async def why_paused(connection: Connection, batch: str) -> str | None:
-    """Why the batch is paused, in words; None if it is not."""
-    cursor = await connection.execute(
-        "SELECT reason, coalesce(problem, reason) FROM batch WHERE id = %s AND state = 'paused'", (batch,)
-    )
-    reason, problem = await cursor.fetchone() or (None, None)
-    if reason == "user":
-        return f"a person has paused it: `foxapi cluster resume {batch}` continues"
-    return f"it is paused, because {problem}" if reason else None
-
-
 async def has_work(connection: Connection, batches: Collection[str] = ()) -> list[str]:
     """The batches with items that a worker may claim; all, or those of `batches`."""
     cursor = await connection.execute(

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from foxapi_async._batch.expectation import DoneItems, experience_of
 from foxapi_async._batch.folder import BatchFolder, Terms
@@ -22,20 +22,20 @@ from foxapi_async._batch.plan import keyed_items
 from foxapi_async._batch.record import BatchOutcome, request_in
 from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._files.values import SavedFile
-from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._listener import about, log
-from foxapi_async._policy.brake import Reason
 from foxapi_async._wire.json_values import read_mapping
-from foxapi_async.cluster.cluster import Cluster, ClusterStatus
+from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database, check_version, first_line
 from foxapi_async.cluster.known_state import check_identity
 from foxapi_async.cluster.moving import connect_folder
 from foxapi_async.cluster.older_state import bring_back, is_older
+from foxapi_async.cluster.pauses import hint_of, pause_of
 from foxapi_async.cluster.results import ItemEnd, ends
+from foxapi_async.cluster.status import ClusterStatus
 
 if TYPE_CHECKING:
-    from foxapi_async.cluster.database import Connection
+    pass
 
 # Names of texts in the folder's ledger.
 _CURSOR = "cluster_cursor"  # the server, and how far its results are in the manifest
@@ -50,12 +50,6 @@ SILENT_SECONDS = 90.0
 """A worker that was not heard of for longer does not count."""
 
 _AT_ONCE = 1000
-
-_PAUSE = """
-    SELECT state, reason, problem, hint,
-        (SELECT value FROM batch_meta WHERE batch_id = batch.id AND name = 'least_budget')::float8
-    FROM batch WHERE id = %s
-"""
 
 
 class RecordedError(FoxError):
@@ -361,7 +355,7 @@ class FollowedBatch:
         """
         connection = await self._database.connect()
         try:
-            return await _pause_of(connection, batch)
+            return await pause_of(connection, batch)
         finally:
             await connection.close()
 
@@ -375,23 +369,5 @@ def _error_of(end: ItemEnd) -> FoxError | None:
         code=problem.get("code"),
         task_id=end.task_id,
         charged=problem.get("charged"),
-        hint=_hint_of(problem.get("hint")),
-    )
-
-
-def _hint_of(value: object) -> Hint | None:
-    """The hint with this value; None for none, and for one of a newer version."""
-    return next((hint for hint in Hint if hint.value == value), None)
-
-
-async def _pause_of(connection: Connection, batch: str) -> Paused | None:
-    cursor = await connection.execute(_PAUSE, (batch,))
-    state, reason, problem, hint, least = await cursor.fetchone() or (None, None, None, None, None)
-    if state != "paused":
-        return None
-    return Paused(
-        str(problem or reason),
-        cast(Reason, reason),
-        _hint_of(hint),
-        least if reason == "budget" else None,
+        hint=hint_of(problem.get("hint")),
     )

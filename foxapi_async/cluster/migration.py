@@ -45,14 +45,7 @@ async def migrate(database: Database) -> tuple[int, int]:
             known = await _queue_migrations(connection) if before else ""
             for script in scripts(before, known):
                 await connection.execute(script.encode())
-            await connection.execute(
-                "INSERT INTO foxapi.meta VALUES ('version', %s), (%s, %s) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (str(VERSION), _QUEUE, _queue_files()[-1]),
-            )
-            await connection.execute(
-                f"INSERT INTO foxapi.meta {NEW_IDENTITY} ON CONFLICT DO NOTHING".encode()
-            )
+            await _note_versions(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         problem = first_line(error)
     else:
@@ -86,6 +79,16 @@ def printed() -> str:
     meta = f"INSERT INTO meta VALUES ('version', '{VERSION}'), ('{_QUEUE}', '{_queue_files()[-1]}');"  # noqa: S608 - of constants
     identity = f"INSERT INTO meta {NEW_IDENTITY.strip()};"
     return "\n".join(["BEGIN;", *scripts(), meta, identity, "COMMIT;"])
+
+
+async def _note_versions(connection: Connection) -> None:
+    """Note what the tables are now. New ones get their identity."""
+    await connection.execute(
+        "INSERT INTO foxapi.meta VALUES ('version', %s), (%s, %s) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (str(VERSION), _QUEUE, _queue_files()[-1]),
+    )
+    await connection.execute(f"INSERT INTO foxapi.meta {NEW_IDENTITY} ON CONFLICT DO NOTHING".encode())
 
 
 async def _queue_migrations(connection: Connection) -> str:

@@ -19,7 +19,7 @@ from foxapi_async._client.hooks import HookEvent, Throttled
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, LedgerError, RateLimitError
 from foxapi_async._listener import about, log
-from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work, why_paused
+from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
 from foxapi_async.cluster.control import ControlConnection, idle_seconds
 from foxapi_async.cluster.database import (
     Database,
@@ -35,6 +35,7 @@ from foxapi_async.cluster.input_files import request_with_files
 from foxapi_async.cluster.known_state import KnownState
 from foxapi_async.cluster.lease import BEATS, LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
+from foxapi_async.cluster.pauses import pausing, why_paused
 from foxapi_async.cluster.queue import take_summonses
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
 from foxapi_async.cluster.shared_holds import account_of, hold_of_others, note_hold
@@ -56,13 +57,6 @@ _BIND = """
     WHERE id = %(batch)s AND (account = %(account)s OR (
         account IS NULL AND (base_url IS NULL OR lower(%(url)s) || '/' ^@ (base_url || '/'))
     )) RETURNING price::float8
-"""
-_PAUSE = """
-    UPDATE batch SET state = 'paused', reason = %s, problem = %s, hint = %s WHERE id = %s AND state = 'open'
-"""
-_LEAST_BUDGET = """
-    INSERT INTO batch_meta VALUES (%s, 'least_budget', %s)
-    ON CONFLICT (batch_id, name) DO UPDATE SET value = excluded.value
 """
 _STOP_MODEL = """
     UPDATE batch SET stopped_models = array_append(stopped_models, %s)
@@ -366,11 +360,8 @@ class Worker:
                 partial(self._claim, batch), partial(self._request, batch), partial(self._stop_model, batch)
             )
             if work.paused is not None and self.fault is None:
-                paused = work.paused
-                hint = None if paused.hint is None else paused.hint.value
-                if paused.least_budget is not None:
-                    await self._write(_LEAST_BUDGET, batch, str(paused.least_budget))
-                await self._write(_PAUSE, paused.reason, paused.what_happened, hint, batch)
+                for statement, values in pausing(batch, work.paused):
+                    await self._write(statement, *values)
             why = await self._why_ended(batch) if work.paused is None else work.paused.what_happened
             log.info("the work on batch %s has ended: %s", batch, why, extra=about("batch_ended"))
         except OutdatedError as error:

@@ -79,31 +79,15 @@ class ModelDefinition:
         for name, value in given.items():
             known = self._specs.get(name)
             if known is None:
-                (faults if self.is_whole else doubts).append(self._unknown(name))
+                (faults if self.is_whole else doubts).append(_unknown(self.model, name))
             elif not KINDS[known.kind].accepts(known, value):
                 (doubts if known.level == "extract" else faults).extend(known.problems(value))
         faults += self._broken_rules(given)
         return faults, doubts
 
-    def has(self, name: str) -> bool:
-        """Whether the model has this field."""
-        return name in self._specs
-
     def field(self, name: str) -> FieldSpec | None:
         """The field of this name; None if there is none."""
         return self._specs.get(name)
-
-    def _unknown(self, name: str) -> FieldProblem:
-        from foxapi_async.models._model import unknown_field  # noqa: PLC0415 - only a mistake needs it
-
-        problem = unknown_field(name, self._specs, self.model)
-        others = [known.model for known in definitions() if known.level != "extract" and known.has(name)]
-        if not others:
-            return problem
-        more = f", and {len(others) - 3} more" if len(others) > 3 else ""
-        return FieldProblem(
-            *parts_of(problem), "", f"; models that have it: {', '.join(others[:3])}{more}", hint=problem.hint
-        )
 
     def _broken_rules(self, given: Mapping[str, Any]) -> Iterator[FieldProblem]:
         for one, other in self.exclude:
@@ -113,6 +97,22 @@ class ModelDefinition:
             count = given.get(name)
             if other in given and isinstance(count, int) and count > maximum:
                 yield FieldProblem(name, f"={shown(count)}: at most {maximum} with ", other)
+
+
+# A file may have the same wrong field in each of its lines.
+@functools.lru_cache(1024)
+def _unknown(model: str, name: str) -> FieldProblem:
+    """The problem of a field that a model of the catalogue does not have."""
+    from foxapi_async.models._model import unknown_field  # noqa: PLC0415 - only a mistake needs it
+
+    problem = unknown_field(name, [spec.name for spec in definition_of(model).fields], model)
+    others = [known.model for known in definitions() if known.level != "extract" and known.field(name)]
+    if not others:
+        return problem
+    more = f", and {len(others) - 3} more" if len(others) > 3 else ""
+    return FieldProblem(
+        *parts_of(problem), "", f"; models that have it: {', '.join(others[:3])}{more}", hint=problem.hint
+    )
 
 
 @functools.cache

@@ -97,7 +97,8 @@ class TypedRequest(CatalogueRequest):
 
     def __getattr__(self, name: str) -> Any:
         """The value of a field; None if it was not set."""
-        if name.startswith("_") or not definition_of(self.model).has(name):
+        # An object that is being copied has no model yet.
+        if name in ("model", "fields", "doubts") or definition_of(self.model).field(name) is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return self.fields.get(name)
 

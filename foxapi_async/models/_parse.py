@@ -52,7 +52,8 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
         if is_known(model):
             return _of_catalogue(model, given)
     if isinstance(model, str) and (meant := near_miss(model)):
-        words = f'={shown(model)}: did you mean {meant!r}? With "path": "{DEFAULT_PATH}" any model is sent unchecked'
+        path = DEFAULT_PATH if meant in MODELS else definition_of(meant).path
+        words = f'={shown(model)}: did you mean {meant!r}? With "path": "{path}" any model is sent unchecked'
         raise InvalidRequestError(problems=[FieldProblem("model", words)])
     return _make_raw(model, DEFAULT_PATH, given)
 

@@ -275,7 +275,7 @@ async def test_a_worker_ends_although_the_database_is_silent(
         await cluster.submit(foxes(2), batch_id="b")
         await until(lambda: len(emulator.tasks) == 2)
         proxy.stall()
-        await asyncio.sleep(0.5)
+        await until(lambda: not worker._lease.is_valid())
         worker.stop()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import psycopg
 import pytest
@@ -67,6 +68,9 @@ def restored(server, copy, *, recovers=False):
         with (server.data / "postgresql.auto.conf").open("a") as settings:
             settings.write("restore_command = 'false'\n")
     server.start()
+    with psycopg.connect(server.dsn, autocommit=True) as connection:  # it may answer before it has recovered
+        while connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+            time.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -204,6 +208,11 @@ async def test_a_restart_is_no_other_database(database, server, tmp_path, way):
     assert [("a", "submitted", "task")] == await run(database, ITEMS)
 
 
+async def has_ids(database, count):
+    """Whether so many ids are in the database."""
+    return [(count,)] == await run(database, "SELECT count(task_id) FROM item")
+
+
 async def test_a_running_worker_stops(database, server, tmp_path, emulator):
     """It notices it by itself, writes what it holds, and raises."""
     async with session_at(emulator) as fox:
@@ -211,8 +220,7 @@ async def test_a_running_worker_stops(database, server, tmp_path, emulator):
         await Cluster(database).submit([fox_request(f"fox {n}") for n in range(3)], batch_id="b")
         worker = Worker(database, fox, WorkerOptions(out=tmp_path, lease=2))
         running = asyncio.create_task(worker.run())
-        await until(lambda: len(emulator.tasks) == 3)
-        await asyncio.sleep(0.1)
+        await until(lambda: has_ids(database, 3))
         restored(server, copy)
         with pytest.raises(LedgerError, match="older state"):
             await running
@@ -229,8 +237,7 @@ async def test_a_running_worker_notices_a_dump(database, dsn, server, tmp_path, 
         await Cluster(database).submit([fox_request(f"fox {n}") for n in range(3)], batch_id="b")
         worker = Worker(database, fox, WorkerOptions(out=tmp_path, lease=2))
         running = asyncio.create_task(worker.run())
-        await until(lambda: len(emulator.tasks) == 3)
-        await asyncio.sleep(0.1)
+        await until(lambda: has_ids(database, 3))
         server.load(dump, dsn, "--clean")
         with pytest.raises(LedgerError, match="the database"):
             await running

@@ -628,7 +628,7 @@ def test_a_model_that_is_not_named_is_null(foxapi, service, words):
         (FoxError(), "FoxError"),
         (
             InvalidRequestError(problems=["a", "b"], hint=Hint.SEND_RAW),
-            "2 problems: a; b; to send a field unchecked, use --param KEY=VALUE with --path /v1/images/generations",
+            "2 problems: a; b; to send a field unchecked, use --param KEY=VALUE with the model's endpoint as --path",
         ),
     ],
 )

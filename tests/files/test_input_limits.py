@@ -84,6 +84,15 @@ async def test_what_fits_or_is_not_known_is_uploaded(emulator, fox, tmp_path, co
     assert 1 == emulator.billed
 
 
+async def test_a_text_is_no_recording(emulator, fox, tmp_path):
+    """The error says what the field takes."""
+    (tmp_path / "fox.wav").write_text("a text")
+    with pytest.raises(InvalidRequestError, match=r"fox\.wav: the file is a text, not an audio"):
+        await fox.submit(parse_request({"model": "scribe-v2", "audio_url": tmp_path / "fox.wav"}))
+
+    assert [] == emulator.requests
+
+
 def test_the_check_of_a_batch_names_such_files(tmp_path, capsys, monkeypatch):
     """With the line, before anything is sent."""
     monkeypatch.chdir(tmp_path)

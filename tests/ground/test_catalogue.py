@@ -170,7 +170,7 @@ def test_a_refusal_says_how_to_send_it_all_the_same():
     ],
 )
 def test_what_only_the_extract_says_is_doubted(fields, doubt):
-    """The request is made and sent, and its doubts are told."""
+    """The request is made, and says what may be wrong."""
     request = made("veo-3.1", prompt="a fox", **fields)
 
     assert (doubt,) == request.doubts
@@ -299,3 +299,12 @@ def test_nothing_is_known_about_the_fields_of_a_raw_request():
 def test_a_right_input_file_has_no_fault():
     """A URL is one."""
     assert [] == list(model_definition("gpt-image-2").field("mask_url").problems(URL))
+
+
+def test_a_near_miss_names_the_endpoint_of_the_model_that_was_meant():
+    """With it, the model is sent unchecked."""
+    [line] = problems("lipsnyc-2", prompt="a fox")
+
+    assert line.endswith(
+        'did you mean \'lipsync-2\'? With "path": "/v1/videos/generations" any model is sent unchecked'
+    )

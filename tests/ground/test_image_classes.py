@@ -104,3 +104,9 @@ def test_a_class_is_named_in_the_definition():
     assert ("GptImage2", "GrokImagineImage", None) == tuple(
         model_definition(model).class_name for model in ("gpt-image-2", "grok-imagine-image", "sora-2")
     )
+
+
+def test_an_unfinished_object_has_no_fields():
+    """What copies objects may ask one before it has a model. This is an error, and no endless loop."""
+    with pytest.raises(AttributeError):
+        GptImage2.__new__(GptImage2).quality  # noqa: B018

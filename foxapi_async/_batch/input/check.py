@@ -14,18 +14,17 @@ import attrs
 from foxapi_async._batch.budget import Kind, result_of
 from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._errors import parts_of
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.source import input_problem
 from foxapi_async._listener import about, log
 from foxapi_async._policy.prices import Priced, priced_as
 from foxapi_async._wire.texts import counted
 from foxapi_async.models import GenerationRequest
+from foxapi_async.models._doubts import NewDoubts
 from foxapi_async.models._values import shown
 
 _KEPT_WRONG = 1000
 # The number of checked local files that are remembered: often every line has the same reference image.
-_MOST_DOUBTS = 20
 _REMEMBERED_FILES = 4096
 
 
@@ -158,7 +157,8 @@ class _Checked:
         self._first_outside: InputRow | None = None
         self._comments = 0
         self._first_comment: InputRow | None = None
-        self._doubts: dict[tuple[str, str], tuple[int, str]] = {}
+        self._new_doubts = NewDoubts()
+        self._doubts: list[tuple[int, str, str]] = []
         self.count = count
         self._find_problem = functools.lru_cache(_REMEMBERED_FILES)(input_problem)
 
@@ -182,10 +182,8 @@ class _Checked:
                     self._problems.append(attrs.evolve(line, request=None, problems=problems))
             else:
                 self.count.add_request(request)
-                for doubt in request.doubts:
-                    place = request.model, parts_of(doubt)[0] or doubt
-                    if len(self._doubts) < _MOST_DOUBTS:
-                        self._doubts.setdefault(place, (line.number, doubt))
+                doubts = self._new_doubts.of(request)
+                self._doubts += [(line.number, request.model, doubt) for doubt in doubts]
 
     def _file_problems(self, request: GenerationRequest) -> tuple[str, ...]:
         found = ((os.fspath(file), request.field(name)) for name, file in request.local_files_by_field())
@@ -207,7 +205,7 @@ class _Checked:
                 first.outside,
                 extra=about("files_outside"),
             )
-        for (model, _), (number, doubt) in self._doubts.items():
+        for number, model, doubt in self._doubts:
             text = "%s: line %d: %s: %s; it is sent all the same"
             log.warning(text, file.name, number, model, doubt, extra=about("doubtful_field"))
         return Check(
