@@ -144,7 +144,7 @@ class Worker:
             if self._writer is not None:
                 self._writer.keep_unwritten()
             running.cancel()
-            await running
+            await asyncio.gather(running, return_exceptions=True)
             raise
 
     async def _run(self) -> None:

@@ -339,6 +339,30 @@ async def test_a_claim_that_fails_ends_no_worker(cluster, database, emulator, tm
     assert worker.fault is None
 
 
+async def test_a_claim_in_another_database_stops_the_worker(cluster, database, tmp_path):
+    """It claims nothing there, and says why it stops."""
+    async with Emulator(seconds=0.5) as service:
+        with pytest.raises(LedgerError, match="the database is another one than before"):
+            async with working(database, service, tmp_path, concurrency=1) as worker:
+                await cluster.submit(foxes(2), batch_id="b")
+                await until(lambda: service.tasks)
+                await run(database, "UPDATE meta SET value = 'other' WHERE name = 'identity'")
+                await until(worker._stopping.is_set)
+
+    assert 1 == len(service.tasks)
+
+
+async def test_a_worker_that_is_interrupted_at_once_ends(database, emulator, tmp_path):
+    """It has no ids to keep yet."""
+    async with session_at(emulator) as fox:
+        running = asyncio.create_task(Worker(database, fox, WorkerOptions(out=tmp_path)).run())
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    assert running.cancelled()
+
+
 async def test_a_replaced_worker_stops(cluster, database, emulator, tmp_path):
     """It hears it from its next heartbeat, and says why."""
     with pytest.raises(LedgerError, match="was replaced"):
