@@ -6,9 +6,9 @@ import argparse
 
 import shtab
 
-from foxapi_async.cli._fields import fields_by_name
+from foxapi_async.cli._fields import option_fields
 from foxapi_async.cli._parser import COMMANDS, build_parser
-from foxapi_async.models import MODELS
+from foxapi_async.models import DEFAULT_MODEL, MODELS
 from foxapi_async.models._catalogue import names
 
 _PLACES = {
@@ -29,7 +29,7 @@ def completion_script(shell: str) -> str:
 
 def _add_words(parser: argparse.ArgumentParser) -> None:
     """Add the words that may follow an option. This parser reads no command line, so they refuse no other word."""
-    fields = fields_by_name()
+    fields = option_fields(DEFAULT_MODEL)
     for action in parser._actions:  # noqa: SLF001 - shtab reads the parser in the same way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             commands: dict[str, argparse.ArgumentParser] = vars(action)["choices"]

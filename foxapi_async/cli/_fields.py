@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from foxapi_async.models import DEFAULT_MODEL, MODELS, FieldSpec, ModelRequest
+from foxapi_async.models import DEFAULT_MODEL, MODELS, FieldSpec, model_definition
+from foxapi_async.models._catalogue import is_known
 
 # Options with another name than their field. The prompt is not an option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
 _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
+# `--name` is that of the saved files. This field of one model is a --param.
+_WITHOUT_OPTION = {"name"}
+_MODEL_OPTIONS = ("-m", "--model")
 
 
-def fields_by_name() -> dict[str, dict[str, FieldSpec]]:
-    """Each field of the known models, with its definition in each model that has it."""
-    found: dict[str, dict[str, FieldSpec]] = {}
-    for model, cls in default_first():
-        for spec in cls.fields():
-            found.setdefault(spec.name, {})[model] = spec
+def model_in(words: Sequence[str]) -> str:
+    """The model that a command line names, before it is parsed: its fields are options."""
+    found = DEFAULT_MODEL
+    for word, value in itertools.pairwise((*words, "")):
+        name, sign, rest = word.partition("=")
+        if name in _MODEL_OPTIONS:
+            found = rest if sign else value
     return found
 
 
-def default_first() -> list[tuple[str, type[ModelRequest]]]:
-    """The known models, the default one first."""
-    return sorted(MODELS.items(), key=lambda item: item[0] != DEFAULT_MODEL)
+def option_fields(model: str) -> dict[str, dict[str, FieldSpec]]:
+    """Each field that is an option, or the prompt, with its definition in each model that has it.
+
+    They are the fields of `model`, and those of all models with a class: a batch may have lines of any model.
+    """
+    others = sorted(MODELS, key=lambda name: name != DEFAULT_MODEL)
+    found: dict[str, dict[str, FieldSpec]] = {}
+    for each in (*([model] if is_known(model) else []), *others):
+        for spec in model_definition(each).fields:
+            if spec.name not in _WITHOUT_OPTION:
+                found.setdefault(spec.name, {})[each] = spec
+    return found
 
 
 def options_of(name: str) -> tuple[str, ...]:
     """The option that sets a field, short form first; the prompt has none."""
+    if name in _WITHOUT_OPTION:
+        return (f"--param {name}",)
     return ("PROMPT",) if name == "prompt" else _NAMES.get(name, (f"--{name.replace('_', '-')}",))
+
+
+def words_of(name: str, text: str) -> list[str]:
+    """The words of a command line that set a field to this value."""
+    if name == "prompt":
+        return [text]
+    return ["--param", f"{name}={text}"] if name in _WITHOUT_OPTION else [options_of(name)[-1], text]
 
 
 def add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldSpec]) -> None:
@@ -40,12 +66,28 @@ def add_field(group: argparse._ArgumentGroup, name: str, specs: dict[str, FieldS
     match spec.kind:
         case "flag":
             group.add_argument(*options, dest=name, action=argparse.BooleanOptionalAction, help=meaning)
-        case "images":
+        case "images" | "files":
             group.add_argument(*options, dest=name, action="append", metavar="PATH_OR_URL", help=meaning)
+        case "file":
+            group.add_argument(*options, dest=name, metavar="PATH_OR_URL", help=meaning)
+        case "list":
+            group.add_argument(
+                *options, dest=name, action="append", type=json_or_text, metavar=metavar, help=meaning
+            )
         case "integer":
             group.add_argument(*options, dest=name, type=int, metavar=metavar, help=meaning)
+        case "number" | "size" | "object" | "any":
+            group.add_argument(*options, dest=name, type=json_or_text, metavar=metavar, help=meaning)
         case _:
             group.add_argument(*options, dest=name, metavar=metavar, help=meaning)
+
+
+def json_or_text(text: str) -> Any:
+    """The value of the text as JSON; the text itself if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
@@ -59,7 +101,7 @@ def _help_lines(specs: dict[str, FieldSpec]) -> Iterator[str]:
         return
     for model, each in specs.items():
         yield f"{model}: {allowed(each)}{f'. {each.help}' if len(meanings) > 1 else ''}"
-    if spec.kind == "images":
+    if spec.kind in ("images", "files", "list"):
         yield "(repeatable)"
 
 
@@ -85,7 +127,7 @@ def _sizes(spec: FieldSpec) -> str:
 
 def _list(spec: FieldSpec) -> str:
     items = ", ".join(spec.choices) or "values"
-    return f"a JSON list of {items}" + (f", at most {spec.maximum}" if spec.maximum else "")
+    return f"one or more of {items}" + (f", at most {spec.maximum}" if spec.maximum else "")
 
 
 def _files(spec: FieldSpec) -> str:

@@ -15,7 +15,7 @@ import attrs
 from foxapi_async._policy.prices import Price
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits
-from foxapi_async.cli._fields import allowed, options_of
+from foxapi_async.cli._fields import allowed, options_of, words_of
 from foxapi_async.cli._screen import Screen
 from foxapi_async.models import DEFAULT_MODEL, MODELS, ModelDefinition, find_models, model_definition
 
@@ -138,25 +138,25 @@ def _page_of(definition: ModelDefinition) -> Iterator[str]:
 
 
 def _fields_of(definition: ModelDefinition) -> Iterator[str]:
-    """The fields in a column: as options if the model has a class, else by name."""
-    has_options = definition.model in MODELS
+    """The fields in a column, by their options."""
     indent = " " * (_COLUMN + 2)
     for spec in definition.fields:
-        name = options_of(spec.name)[0] if has_options or spec.name == "prompt" else spec.name
         words = (
             spec.help,
             "Best left out." if spec.advanced else "",
-            "Required." if spec.required and not has_options else "",
+            "Required." if spec.required else "",
             "(not sure)" if spec.level == "extract" else "",
         )
-        yield f"  {name:<{_COLUMN}}{' '.join(filter(None, words))}".rstrip()
+        yield f"  {options_of(spec.name)[0]:<{_COLUMN}}{' '.join(filter(None, words))}".rstrip()
         yield from textwrap.wrap(allowed(spec), _WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _command_of(definition: ModelDefinition) -> str:
     """A command line that makes the example."""
-    example = dict(definition.example)
-    words = ["foxapi", "generate", *([str(example.pop("prompt"))] if "prompt" in example else [])]
-    for name, value in example.items():
-        words += ["--param", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join([*words, "--model", definition.model])
+    words = ["foxapi", "generate", "--model", definition.model]
+    for name, value in definition.example.items():
+        spec = definition.field(name)
+        is_repeated = spec is not None and spec.kind in ("images", "files", "list")
+        for each in value if is_repeated else [value]:
+            words += words_of(name, each if isinstance(each, str) else json.dumps(each))
+    return shlex.join(words)

@@ -26,6 +26,13 @@ EMULATOR_SECONDS = 4.0
 _LEARNS = "file that keeps what is learned of durations and prices; an emulator teaches nothing"
 
 
+_FIELDS = {
+    "generate": "Only the given fields are sent. With --model NAME and --help, those of the model are shown, too.",
+    "batch": "For fields that a line does not set. With --model NAME and --help, those of the model are shown, too.",
+}
+"""What the fields of a request are for, in each command that takes them."""
+
+
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of `foxapi`.
 
@@ -45,6 +52,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name in words:
             add_common(command, top=False)
             add_options(command)
+            if name in _FIELDS:
+                _add_request(command, words, _FIELDS[name])
     return parser
 
 
@@ -92,7 +101,6 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the request and a curl command; send nothing"
     )
-    _add_request(parser, "Only the given fields are sent; `foxapi models` lists them by model.")
     add_out(parser)
     _add_name(parser, "{prompt} (with _ in place of blanks and signs), ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
@@ -101,19 +109,19 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     _add_service(parser)
 
 
-def _add_request(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """The options of a request, without the prompt."""
-    from foxapi_async.cli._fields import add_field, fields_by_name  # noqa: PLC0415 - with all models
+def _add_request(parser: argparse.ArgumentParser, words: Sequence[str], meaning: str) -> None:
+    """The options of a request, without the prompt. The model that `words` name adds its fields."""
+    from foxapi_async.cli._fields import add_field, model_in, option_fields  # noqa: PLC0415 - with all models
     from foxapi_async.models import DEFAULT_MODEL  # noqa: PLC0415 - as above
 
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="model id (default: %(default)s)")
     fields = parser.add_argument_group("the model's fields", meaning)
-    for name, specs in fields_by_name().items():
+    for name, specs in option_fields(model_in(words)).items():
         if name != "prompt":
             add_field(fields, name, specs)
     raw = parser.add_argument_group(
         "other models and fields",
-        "`foxapi models NAME` shows the fields of a model. With --path nothing is checked.",
+        "`foxapi models NAME` shows the options of a model. With --path nothing is checked.",
     )
     raw.add_argument(
         "--param",
@@ -165,7 +173,6 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     add_timeout(parser)
     add_estimates(parser, _LEARNS)
     _add_service(parser)
-    _add_request(parser, "For fields that a line does not set; `foxapi models` lists them by model.")
 
 
 def _add_flow(group: argparse._ArgumentGroup) -> None:

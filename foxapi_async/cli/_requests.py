@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import sys
@@ -28,8 +27,15 @@ from foxapi_async._hints import Hint
 from foxapi_async._http.account import resolve_account
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import short
-from foxapi_async.cli._fields import fields_by_name, options_of
-from foxapi_async.models import MODELS, GenerationRequest, RawRequest, model_definition, parse_request
+from foxapi_async.cli._fields import json_or_text, option_fields, options_of
+from foxapi_async.models import (
+    DEFAULT_MODEL,
+    MODELS,
+    GenerationRequest,
+    RawRequest,
+    model_definition,
+    parse_request,
+)
 from foxapi_async.models._catalogue import definition_of, is_known
 from foxapi_async.models._input_files import map_files
 from foxapi_async.models._parse import near_miss
@@ -76,8 +82,8 @@ def _make_checked(model: str, given: dict[str, Any]) -> GenerationRequest:
     """A request for a known model. The errors name options."""
     definition = model_definition(model)
     unknown = [name for name in given if definition.is_whole and definition.field(name) is None]
-    its_options = ", ".join(_in_option(spec.name) for spec in definition.fields)
-    problems = [f"{_in_option(name)}: {model} has no {name}; it takes {its_options}" for name in unknown]
+    its_options = ", ".join(options_of(spec.name)[0] for spec in definition.fields)
+    problems = [f"{options_of(name)[0]}: {model} has no {name}; it takes {its_options}" for name in unknown]
     hint = Hint.SEND_RAW if problems else None
     request = None
     try:
@@ -85,7 +91,7 @@ def _make_checked(model: str, given: dict[str, Any]) -> GenerationRequest:
             {"model": model, **{name: given[name] for name in given if name not in unknown}}
         )
     except InvalidRequestError as error:
-        problems += [_in_options(line) for line in error.problems]
+        problems += [_in_options(line, model) for line in error.problems]
         hint = hint or error.hint
     if request is not None and not problems:
         return request
@@ -102,7 +108,7 @@ def _params(args: Namespace) -> dict[str, Any]:
 
 def _values(args: Namespace) -> dict[str, Any]:
     """The fields from --param as they are."""
-    return {key: _value(text) for key, text in args.param or ()}
+    return {key: json_or_text(text) for key, text in args.param or ()}
 
 
 def _read_file(option: str, file: Any) -> Any:
@@ -124,7 +130,9 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
         return {"model": args.model, **given}
     if args.model not in MODELS:
         _refuse_typo(args.model)
-    problems = [_in_options(line) for name, value in given.items() for line in _misfits(name, value)]
+    problems = [
+        _in_options(line, args.model) for name, value in given.items() for line in _misfits(name, value)
+    ]
     if problems:
         raise InvalidRequestError(problems=problems)
     return {"model": args.model, **given}
@@ -132,30 +140,31 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
 
 def _given_fields(args: Namespace) -> dict[str, Any]:
     """The fields that the options set, without the prompt."""
-    given = {name: value for name in fields_by_name() if (value := getattr(args, name, None)) is not None}
-    given.pop("prompt", None)
-    if images := given.get("image_urls"):
-        given["image_urls"] = [read_image("--image", image) for image in images]
-    return given
+    given = {
+        name: value
+        for name in option_fields(args.model)
+        if name != "prompt" and (value := getattr(args, name, None)) is not None
+    }
+    return {
+        name: map_files({name: value}, partial(read_image, options_of(name)[-1]))[name]
+        for name, value in given.items()
+    }
 
 
 def _misfits(name: str, value: FieldValue) -> list[str]:
     """The faults of a value that no model with this field accepts, else none: a line may name any model."""
     value = tuple(value) if isinstance(value, list) else value
-    found = [list(spec.problems(value)) for spec in fields_by_name()[name].values()]
+    found = [list(spec.problems(value)) for spec in option_fields(DEFAULT_MODEL)[name].values()]
     return found[0] if all(found) else []
 
 
-def _in_options(problem: str) -> str:
+def _in_options(problem: str, model: str) -> str:
     """A line of `InvalidRequestError.problems` with options in place of fields; the value stays as it is."""
-    parts = enumerate(parts_of(problem))
-    return "".join(_in_option(part, -1) if part and place % 2 == 0 else part for place, part in parts)
-
-
-def _in_option(name: str, place: int = 0) -> str:
-    """How a field is given: its short option (or the last one, with `place` -1), or --param."""
-    has_option = name in ("prompt", "params", "model", "path") or name in fields_by_name()
-    return options_of(name)[place] if has_option else f"--param {name}"
+    known = ("params", "model", "path", *option_fields(model))
+    return "".join(
+        part if not part or place % 2 else options_of(part)[-1] if part in known else f"--param {part}"
+        for place, part in enumerate(parts_of(problem))
+    )
 
 
 def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
@@ -164,16 +173,8 @@ def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
     try:
         return RawRequest(args.model, prompt, params=params, path=args.path or DEFAULT_PATH)
     except InvalidRequestError as error:
-        problems = list(map(_in_options, error.problems))
+        problems = [_in_options(line, args.model) for line in error.problems]
     raise InvalidRequestError(problems=problems)
-
-
-def _value(text: str) -> Any:
-    """The value of the text as JSON; the text itself if it is not JSON."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _refuse_typo(model: str) -> None:

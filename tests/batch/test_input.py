@@ -31,10 +31,10 @@ unhurried = settings(deadline=None)
 def read(tmp_path):
     """The items of a file with this name and content."""
 
-    async def read(name, content, *, defaults=GROK, size=500, form=None):
+    async def read(name, content, *, defaults=GROK, size=500, form=None, keeps_extra=False):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        file = InputFile(path, defaults=defaults, form=form)
+        file = InputFile(path, defaults=defaults, form=form, keeps_extra=keeps_extra)
         return [line async for chunk in file.chunks(size) for line in chunk]
 
     return read
@@ -142,6 +142,53 @@ async def test_a_cell_of_the_wrong_kind(read, cells, problem):
 
     assert item.request is None
     assert item.problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "cell", "value"),
+    [
+        ("gpt-image-2", "Quality", "high", "high"),
+        ("gpt-image-2", "prompt", "42", "42"),
+        ("wan-2.7-image", "image_size", "square_hd", "square_hd"),
+        (
+            "wan-2.7-image",
+            "image_size",
+            '"{""width"": 1280, ""height"": 720}"',
+            {"width": 1280, "height": 720},
+        ),
+        ("patina-material", "maps", "basecolor | height", ["basecolor", "height"]),
+        ("patina-material", "maps", '"[""height""]"', ["height"]),
+        ("gpt-image-2", "mask_url", " https://a/b ", "https://a/b"),
+        ("doubao-seedream-4.5", "seed", "7", 7),
+    ],
+)
+async def test_a_cell_has_the_kind_of_its_field_in_the_catalogue(read, model, column, cell, value):
+    """The column of a model without a class by hand is read as its field is defined."""
+    cells = {"prompt": "a fox", column: cell}
+    (item,) = await read(
+        "a.csv", f"{','.join(cells)}\n{','.join(cells.values())}\n", defaults={"model": model}
+    )
+
+    assert not item.problems
+    assert value == item.request.to_dict()[column.lower()]
+
+
+async def test_the_columns_of_a_whole_definition_are_checked(read):
+    """A column that the model of the catalogue does not have is a problem of the header."""
+    (row,) = await read("a.csv", "prompt,colour\na,red\n", defaults={"model": "gpt-image-2"})
+
+    assert "header" == row.part
+    assert row.problems[0].startswith("'colour': no field of gpt-image-2; its fields are prompt")
+
+
+async def test_other_columns_of_a_model_that_is_known_in_part_can_be_kept(read):
+    """Kept columns are not sent."""
+    (row,) = await read(
+        "a.csv", "prompt,colour\na,red\n", defaults={"model": "doubao-seedream-4.5"}, keeps_extra=True
+    )
+
+    assert {"colour": "red"} == row.extra
+    assert "colour" not in row.request.to_dict()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from foxapi_async._policy.prices import priced_as
 from foxapi_async.cli import _requests
 from foxapi_async.cli._parser import build_parser
 from foxapi_async.emulator import ThreadedEmulator
-from foxapi_async.models import MODELS, find_models, model_definition, parse_request
+from foxapi_async.models import MODELS, find_models, parse_request
 
 pytestmark = pytest.mark.usefixtures("clean_place")
 URL = "https://example.com/fox.png"
@@ -24,7 +24,8 @@ FAST = ("--emulator", "--emulator-seconds", "0.1")
 
 def given(*words):
     """The requests that these words of `generate` describe."""
-    return _requests.read_requests(build_parser(("generate",)).parse_args(["generate", *words]))
+    line = ["generate", *words]
+    return _requests.read_requests(build_parser(line).parse_args(line))
 
 
 def test_models_without_a_class_are_listed(foxapi):
@@ -69,8 +70,8 @@ def test_an_empty_list_says_so(foxapi):
         ("wan-2.7-image", 'or {"width": W, "height": H} in pixels'),
         ("phota-image", "a whole number, 1 or more (default 1)"),
         ("sora-2", "4, 8, 12, 16, 20"),
-        ("sora-2", "a JSON list of values, at most 2"),
-        ("patina-material", "a JSON list of basecolor, normal, roughness, metalness, height"),
+        ("sora-2", "one or more of values, at most 2"),
+        ("patina-material", "one or more of basecolor, normal, roughness, metalness, height"),
         ("patina-material", "Required."),
         ("veo-3.1", "(not sure)"),
         ("veo-3.1", "known from the service's OpenAPI file alone"),
@@ -115,15 +116,78 @@ def test_an_unknown_model_is_no_model(foxapi):
     assert "'sora2' is no known model: did you mean sora-2 or sora-2-pro?" in err
 
 
-@pytest.mark.parametrize("model", ["gpt-image-2", "phota-image-enhance", "doc2x-v3", "grok-imagine-image"])
-def test_the_example_of_a_model_runs(foxapi, model):
-    """The command line that `models NAME` shows makes the request of the example."""
-    _, out, _ = foxapi("models", model)
-    example = next(line for line in out.splitlines() if line.startswith("example: "))
-    [request] = given(*shlex.split(example)[3:])
-    expected = {"model": model, **model_definition(model).example}
+def test_the_example_of_each_model_runs(foxapi):
+    """The command line that `models NAME` shows makes the request of the example, by the options of its fields."""
+    made = {}
+    for definition in find_models():
+        _, out, _ = foxapi("models", definition.model)
+        example = next(line for line in out.splitlines() if line.startswith("example: "))
+        [request] = given(*shlex.split(example)[3:])
+        made[definition.model] = request.to_dict()
 
-    assert expected == request.to_dict()
+    assert {each.model: {"model": each.model, **each.example} for each in find_models()} == made
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (("sora-2", "--duration", "8"), "duration", 8),
+        (("gpt-image-2", "--quality", "high"), "quality", "high"),
+        (("patina-material", "--maps", "height", "--maps", "normal"), "maps", ["height", "normal"]),
+        (
+            ("wan-2.7-image", "--image-size", '{"width": 1280, "height": 720}'),
+            "image_size",
+            {"width": 1280, "height": 720},
+        ),
+        (("wan-2.7-image", "--image-size", "square_hd"), "image_size", "square_hd"),
+        (("veo-3.1", "--generate-audio"), "generate_audio", True),
+        (("veo-3.1", "--seed", "7"), "seed", 7),
+    ],
+)
+def test_the_fields_of_a_model_are_options(words, field, value):
+    """A model of the catalogue has them where it is named."""
+    [request] = given("a fox", "--model", *words)
+
+    assert value == request.to_dict()[field]
+
+
+@pytest.mark.parametrize("words", [("-m", "sora-2"), ("--model=sora-2",), ("-m", "veo-3.1", "-m", "sora-2")])
+def test_the_help_shows_the_options_of_the_named_model(foxapi, words):
+    """In each way to name it; the last one counts."""
+    _, out, _ = foxapi("generate", *words, "--help")
+
+    assert "sora-2: 4, 8, 12, 16, 20" in out
+
+
+def test_without_the_model_its_options_are_none(foxapi):
+    """The list of all would be too long to read."""
+    code, _, err = foxapi("generate", "a fox", "--maps", "height")
+
+    assert 2 == code
+    assert "no such option: --maps" in err
+
+
+def test_each_model_can_be_named():
+    """No field has the option of something else: `argparse` refuses the same option twice."""
+    for definition in find_models():
+        for command in ("generate", "batch"):
+            build_parser((command, "-m", definition.model))
+
+
+def test_a_field_without_an_option_is_a_param(foxapi):
+    """`--name` is that of the saved files."""
+    _, out, _ = foxapi("models", "sora-2-character")
+
+    assert "--param name" in out
+
+
+def test_a_local_file_of_an_option_is_uploaded(tmp_path):
+    """A field for an input file takes a path."""
+    (tmp_path / "fox.png").write_bytes(b"\x89PNG")
+    path = str(tmp_path / "fox.png")
+    [request] = given("-m", "phota-image-enhance", "--image-url", path)
+
+    assert (tmp_path / "fox.png",) == request.local_files()
 
 
 def test_params_of_a_known_model_are_checked():
@@ -139,7 +203,7 @@ def test_a_wrong_param_is_named_as_it_was_given(foxapi):
     code, _, err = foxapi("generate", "a fox", "-m", "sora-2", "--param", "duration=5")
 
     assert 2 == code
-    assert "--param duration=5: allowed values are 4, 8, 12, 16, 20" in err
+    assert "--duration=5: allowed values are 4, 8, 12, 16, 20" in err
 
 
 def test_a_local_file_of_a_param_is_uploaded(tmp_path):

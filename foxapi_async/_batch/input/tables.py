@@ -17,7 +17,8 @@ import attrs
 
 from foxapi_async._batch.input.text import LONGEST_LINE, STRICT_JSON, TextLine
 from foxapi_async._hints import Hint
-from foxapi_async.models import MODELS
+from foxapi_async.models import MODELS, model_definition
+from foxapi_async.models._catalogue import is_known
 from foxapi_async.models._model import unknown_field
 
 # The first of several that occur equally often in the header.
@@ -154,19 +155,19 @@ class _Header:
             given.pop()
         if not all(given):
             return cls(given, fault="the header has a field without a name")
-        own = _fields_of(None)
+        model = str(defaults.get("model", ""))
+        own = _kinds(None) | _kinds(model)
         names = [_plain(name) if _plain(name) in own else name for name in given]
         if twice := next((name for name in names if names.count(name) > 1), None):
             return cls(names, fault=f"the header has the field {twice!r} twice")
-        model = str(defaults.get("model", ""))
-        if model not in MODELS or "path" in defaults or {"model", "path"} & set(names):
+        if not _is_known(model) or "path" in defaults or {"model", "path"} & set(names):
             return cls(names, keeps_extra)  # a row may be of any model, and have any field
-        known = _fields_of(model)
+        known = tuple(_kinds(model))
         unknown = [name for name in names if name not in known]
         if len(unknown) == len(names):
             text = "the first line names no column such as prompt; give the names there, or a list of prompts as .txt"
             return cls(names, fault=text)
-        if unknown and not keeps_extra:
+        if unknown and not keeps_extra and model_definition(model).is_whole:
             faults = dict.fromkeys(unknown_field(name, known, model) for name in unknown[:-1])
             text = "; ".join(
                 [*(fault.partition(";")[0] for fault in faults), unknown_field(unknown[-1], known, model)]
@@ -178,18 +179,17 @@ class _Header:
         """The cells that are not empty, each with the type of its field. An unknown model may have any field."""
         filled = {name: cell for name, cell in zip(self.names, cells, strict=False) if cell.strip()}
         model = filled.get("model", str(defaults.get("model", ""))).strip()
-        is_raw = model not in MODELS or "path" in filled or "path" in defaults
+        is_raw = not _is_known(model) or "path" in filled or "path" in defaults
         kinds = _kinds(None if is_raw else model)
         unknown = [] if is_raw else [name for name in filled if name not in kinds]
         extra = {name: filled.pop(name) for name in unknown} if self.keeps_extra else {}
-        other = "json" if is_raw else "text"
+        other = "any" if is_raw or not model_definition(model).is_whole else "text"
         fields = {name: _READERS[kinds.get(name, other)](cell) for name, cell in filled.items()}
         return TableRow(number, fields, extra, hint=Hint.KEEP_EXTRA if unknown and not extra else None)
 
 
-def _fields_of(model: str | None) -> tuple[str, ...]:
-    """The columns of a model; of all models for None."""
-    return tuple(_kinds(model))
+def _is_known(model: str) -> bool:
+    return model in MODELS or is_known(model)
 
 
 class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and `_records` catches it
@@ -244,11 +244,13 @@ def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[Record]:
                 yield csv_lines.number, row, None
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _kinds(model: str | None) -> dict[str, str]:
-    """The kind of each field of a model; for an unknown model, the kinds of all known models."""
-    classes = [MODELS[model]] if model is not None else MODELS.values()
-    kinds: dict[str, str] = {spec.name: spec.kind for cls in classes for spec in cls.fields()}
+    """The kind of each column of a model; for None and an unknown model, those that all models with a class have."""
+    models = [model] if model is not None and _is_known(model) else MODELS
+    kinds: dict[str, str] = {
+        spec.name: spec.kind for each in models for spec in model_definition(each).fields
+    }
     # These also hold for a row that is sent unchecked.
     return kinds | dict.fromkeys(_OWN, "name")
 
@@ -268,9 +270,19 @@ def _read_choice(cell: str) -> str:
     return f"{clock[1]}:{clock[2]}" if clock else text
 
 
-def _read_images(cell: str) -> Any:
+def _read_files(cell: str) -> Any:
     """White space or `|` separates several addresses. A name that contains one of them needs a JSON array."""
     return _read_any(cell) if cell.lstrip().startswith("[") else cell.replace("|", " ").split()
+
+
+def _read_list(cell: str) -> Any:
+    """A JSON array, or texts with `|` between them."""
+    return _read_any(cell) if cell.lstrip().startswith("[") else [text.strip() for text in cell.split("|")]
+
+
+def _read_size(cell: str) -> Any:
+    """A JSON object with width and height in pixels, or the name of a size."""
+    return _read_any(cell) if cell.lstrip().startswith("{") else _read_choice(cell)
 
 
 def _read_any(cell: str) -> Any:
@@ -287,9 +299,15 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "name": str.strip,
     "choice": _read_choice,
     "integer": _read_integer,
+    "number": _read_any,
     "flag": _read_flag,
-    "images": _read_images,
-    "json": _read_any,
+    "size": _read_size,
+    "file": str.strip,
+    "files": _read_files,
+    "images": _read_files,
+    "list": _read_list,
+    "object": _read_any,
+    "any": _read_any,
 }
 
 
@@ -301,9 +319,9 @@ def cell_of(name: str, value: Any, *, is_raw: bool) -> Cell:
         value: a JSON value.
         is_raw: whether the request is sent unchecked.
     """
-    kind = _kinds(None).get(name, "json" if is_raw else "text")
+    kind = _kinds(None).get(name, "any" if is_raw else "text")
     if kind == "images" and isinstance(value, list):
         texts = list(map(str, cast(list[object], value)))
-        return " ".join(texts) if texts == _read_images(" ".join(texts)) else json.dumps(value)
-    is_text = isinstance(value, str) and (kind != "json" or _read_any(value) == value)
+        return " ".join(texts) if texts == _read_files(" ".join(texts)) else json.dumps(value)
+    is_text = isinstance(value, str) and (kind != "any" or _read_any(value) == value)
     return value if is_text or isinstance(value, bool | int | float) else json.dumps(value)
