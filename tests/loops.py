@@ -10,6 +10,7 @@ import asyncio
 import os
 import selectors
 
+import pytest
 import pytest_asyncio
 from helpers import WHOLE
 
@@ -77,10 +78,16 @@ def pytest_asyncio_loop_factories(config, item):
     return {"uvloop" if wants_uvloop() else "asyncio": make_loop}
 
 
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(config, items):
     """Put the longest tests first, so that no worker is left with one at the end. A run on uvloop leaves out tests
     that prove nothing about it: virtual time, and tests without a loop. The whole suite leaves out none.
     """
+    for item in items:
+        if getattr(item.obj, "is_hypothesis_test", False):
+            item.add_marker("wide")
+        if runs_on_uvloop(item):
+            item.add_marker("looped")
     items.sort(key=lambda item: item.get_closest_marker("thorough") is None)
     if wants_uvloop() and not WHOLE:
         config.hook.pytest_deselected(items=[item for item in items if not runs_on_uvloop(item)])

@@ -9,7 +9,7 @@ from helpers import session_at as session
 from foxapi_async import Batch, DownloadError
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.virtual
+pytestmark = [pytest.mark.virtual, pytest.mark.wide]
 
 COUNT = 100 if WHOLE else 30
 DRIP = Fault.trickle("file", 5.0, prompt="slow", times=None)

@@ -31,6 +31,8 @@ from foxapi_async import (
 from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
+pytestmark = pytest.mark.wide
+
 # How many moments are between those that are used, times the test's own step.
 PACE = 1 if WHOLE else 7
 

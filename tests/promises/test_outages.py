@@ -10,7 +10,7 @@ from helpers import WHOLE, now, polls, posts, session_at
 from foxapi_async import ConnectionFailedError, Limits, RetryPolicy
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.virtual
+pytestmark = [pytest.mark.virtual, pytest.mark.wide]
 
 ITEMS = 300 if WHOLE else 60
 AT_THE_START = 8

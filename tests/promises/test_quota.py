@@ -7,7 +7,7 @@ from helpers import WHOLE, now, posts, session_at
 from foxapi_async import InsufficientQuotaError, TaskHandle, TaskResult
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.virtual
+pytestmark = [pytest.mark.virtual, pytest.mark.wide]
 
 ITEMS = 300 if WHOLE else 60
 CODES = ("insufficient_quota", "insufficient_user_quota")

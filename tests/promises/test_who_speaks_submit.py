@@ -16,7 +16,7 @@ from foxapi_async import (
 )
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.virtual
+pytestmark = [pytest.mark.virtual, pytest.mark.wide]
 
 ITEMS = 300 if WHOLE else 60
 PAGE = b"<html><title>The house is closed</title></html>"
