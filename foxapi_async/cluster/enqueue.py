@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -28,7 +27,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async.cluster.claims import kind_text
-from foxapi_async.cluster.input_files import store_files
+from foxapi_async.cluster.input_files import Inputs, Stored, inputs_of, store_files
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
@@ -62,7 +61,7 @@ class _Row(NamedTuple):
 
     columns: tuple[object, ...]
     opening: str
-    files: tuple[os.PathLike[str], ...]
+    files: Inputs
 
 
 _Group: TypeAlias = list[tuple[WorkItem, _Row | None]]
@@ -106,7 +105,7 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
     is_whole = isinstance(given, list | tuple | InputFile)
     added = count = 0
     problems: list[str] = []
-    files: dict[str, str] = {}
+    files: Stored = {}
     groups = _groups(given)
     async with contextlib.aclosing(_ahead(groups) if is_whole else groups) as ready:
         async for group in ready:
@@ -160,7 +159,7 @@ async def _ahead(groups: AsyncGenerator[_Group, None]) -> AsyncGenerator[_Group,
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def _put(connection: Connection, batch: str, rows: Sequence[_Row], files: dict[str, str]) -> int:
+async def _put(connection: Connection, batch: str, rows: Sequence[_Row], files: Stored) -> int:
     """Put in items that are valid. Returns how many are new."""
     async with connection.transaction():
         openings = [await _opening(connection, row, files) for row in rows]
@@ -185,10 +184,10 @@ def _row(item: WorkItem) -> _Row:
     request = item.request
     assert request is not None  # noqa: S101 - an item with a key has a request
     columns = (item.index, item.key, item.fingerprint, kind_text(kind_of(request)), request.model)
-    return _Row(columns, opening_record(item), request.local_files())
+    return _Row(columns, opening_record(item), inputs_of(request))
 
 
-async def _opening(connection: Connection, row: _Row, files: dict[str, str]) -> str:
+async def _opening(connection: Connection, row: _Row, files: Stored) -> str:
     """The column `opening`. Local files are stored before."""
     if not row.files:
         return row.opening
@@ -227,7 +226,7 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
     """
     totals = await ledger.totals()
     priced = 0.0
-    files: dict[str, str] = {}
+    files: Stored = {}
     async with connection.transaction(), connection.cursor() as cursor:
         await cursor.execute(_IMPORTED)
         async for chunk in in_chunks(ledger.entries()):
@@ -255,13 +254,13 @@ async def in_chunks(entries: AsyncGenerator[LedgerEntry, None]) -> AsyncGenerato
     yield chunk
 
 
-async def _stored_files(connection: Connection, entry: LedgerEntry, known: dict[str, str]) -> dict[str, str]:
+async def _stored_files(connection: Connection, entry: LedgerEntry, known: Stored) -> dict[str, str]:
     """The SHA-256 of the local input files of an item that may be submitted again. A file that is gone is left out."""
     if entry.state not in {*COMES_FROM[ItemState.SUBMITTING], ItemState.SUBMITTING}:
         return {}
     request = request_in(json.loads(entry.opening or entry.record or "{}"))
     with contextlib.suppress(InvalidRequestError):
-        return {} if request is None else await store_files(connection, request.local_files(), known)
+        return {} if request is None else await store_files(connection, inputs_of(request), known)
     return {}
 
 

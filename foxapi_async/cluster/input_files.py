@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._files.disk import in_thread
-from foxapi_async.models import GenerationRequest, parse_request
+from foxapi_async._files.source import input_problem
+from foxapi_async.models import FieldSpec, GenerationRequest, parse_request
 from foxapi_async.models._input_files import map_files
 
 if TYPE_CHECKING:
@@ -23,44 +24,54 @@ if TYPE_CHECKING:
 _FOLDER = ".inputs"
 
 
-async def store_files(
-    connection: Connection, files: Iterable[os.PathLike[str]], known: dict[str, str]
-) -> dict[str, str]:
-    """Store the contents of these files. Returns their SHA-256, by path.
+Inputs: TypeAlias = list[tuple[FieldSpec | None, os.PathLike[str]]]
+"""Local files of a request, each with what is known about its field."""
+
+Stored: TypeAlias = dict[tuple[str, FieldSpec | None], str]
+"""The SHA-256 of files that were stored already, by path and field."""
+
+
+def inputs_of(request: GenerationRequest) -> Inputs:
+    """The local files of a request."""
+    return [(request.field(name), file) for name, file in request.local_files_by_field()]
+
+
+async def store_files(connection: Connection, inputs: Inputs, known: Stored) -> dict[str, str]:
+    """Store the contents of local files. Returns their SHA-256, by path.
 
     Args:
         connection: to the database.
-        files: the files.
-        known: the SHA-256 of files that were stored already, by path; new ones are added.
+        inputs: the files.
+        known: files that were stored already; new ones are added.
 
     Raises:
-        InvalidRequestError: a file cannot be read, or is larger than an upload may be.
+        InvalidRequestError: a file cannot be read, its field does not take it, or it is larger than an upload may be.
     """
     found: dict[str, str] = {}
-    for file in files:
+    for field, file in inputs:
         path = os.fspath(file)
-        if path not in known:
-            content = await in_thread(_content, Path(path))
+        if (path, field) not in known:
+            content = await in_thread(_content, Path(path), field)
             digest = hashlib.sha256(content)
             await connection.execute(
                 "INSERT INTO input_file VALUES (%s, %s) ON CONFLICT DO NOTHING", (digest.digest(), content)
             )
-            known[path] = digest.hexdigest()
-        found[path] = known[path]
+            known[path, field] = digest.hexdigest()
+        found[path] = known[path, field]
     return found
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, field: FieldSpec | None) -> bytes:
+    problem = input_problem(path, field)
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MAX_UPLOAD_BYTES else None
-    except OSError as error:
-        problem = f"cannot read {path}: {error.strerror or error}"
-    else:
-        if content is not None:
-            return content
-        problem = f"{path} has {size:,} bytes, and an upload has at most {MAX_UPLOAD_BYTES:,}"
-    raise InvalidRequestError(problem)
+        if problem is None:
+            size = path.stat().st_size
+            if size <= MAX_UPLOAD_BYTES:
+                return path.read_bytes()
+            problem = f"it has {size:,} bytes, and an upload has at most {MAX_UPLOAD_BYTES:,}"
+    except OSError as error:  # it has gone since
+        problem = error.strerror or str(error)
+    raise InvalidRequestError(f"cannot use the input file {path}: {problem}")
 
 
 async def request_with_files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 from cluster_parts import run
@@ -11,7 +12,7 @@ from helpers import fox_request
 from foxapi_async import InvalidRequestError, LedgerError
 from foxapi_async.cluster import input_files
 from foxapi_async.cluster.database import Database
-from foxapi_async.cluster.input_files import request_with_files, store_files
+from foxapi_async.cluster.input_files import inputs_of, request_with_files, store_files
 
 CONTENT = b"\xff\xd8\xff a fox"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -42,9 +43,9 @@ def picture(tmp_path):
 async def test_a_file_of_many_items_is_stored_once(connection, database, picture):
     """It is read once too: it is gone when the next item needs it."""
     known = {}
-    first = await store_files(connection, [picture], known)
+    first = await store_files(connection, [(None, picture)], known)
     picture.unlink()
-    second = await store_files(connection, [picture], known)
+    second = await store_files(connection, [(None, picture)], known)
 
     assert {str(picture): DIGEST} == first == second
     stored = "SELECT content FROM input_file WHERE sha256 = decode(%s, 'hex')"
@@ -53,21 +54,36 @@ async def test_a_file_of_many_items_is_stored_once(connection, database, picture
 
 async def test_a_missing_file_is_refused(connection, tmp_path):
     """The message has its path and the reason."""
-    with pytest.raises(InvalidRequestError, match=r"cannot read .*gone\.jpg: No such file"):
-        await store_files(connection, [tmp_path / "gone.jpg"], {})
+    with pytest.raises(InvalidRequestError, match=r"cannot use the input file .*gone\.jpg: No such file"):
+        await store_files(connection, [(None, tmp_path / "gone.jpg")], {})
 
 
 async def test_a_file_that_is_too_large_is_refused(connection, picture, monkeypatch):
     """It could not be uploaded."""
     monkeypatch.setattr(input_files, "MAX_UPLOAD_BYTES", 5)
-    with pytest.raises(InvalidRequestError, match="has 9 bytes, and an upload has at most 5"):
-        await store_files(connection, [picture], {})
+    with pytest.raises(InvalidRequestError, match="it has 9 bytes, and an upload has at most 5"):
+        await store_files(connection, [(None, picture)], {})
+
+
+async def test_a_file_that_its_field_does_not_take_is_refused(connection, tmp_path):
+    """A text may be a secret of this machine: its content does not get into the database."""
+    (tmp_path / "notes.png").write_text("a secret of this machine")
+    request = fox_request(image_urls=[tmp_path / "notes.png"])
+    with pytest.raises(InvalidRequestError, match=r"notes\.png: the file is a text, not an image"):
+        await store_files(connection, inputs_of(request), {})
+
+
+async def test_a_file_that_goes_while_it_is_read_is_refused(connection, picture, monkeypatch):
+    """The check has seen it."""
+    monkeypatch.setattr(input_files, "input_problem", lambda path, _: Path(path).unlink())
+    with pytest.raises(InvalidRequestError, match=r"cannot use the input file .*fox\.jpg: No such file"):
+        await store_files(connection, [(None, picture)], {})
 
 
 @pytest.fixture
 async def fields(connection, picture):
     """The fields of a request with a file, which the database has, and the disk no more."""
-    await store_files(connection, [picture], {})
+    await store_files(connection, [(None, picture)], {})
     picture.unlink()
     return {**fox_request().to_dict(), "image_urls": [str(picture), "https://example.com/a.jpg"]}
 
