@@ -4,16 +4,28 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = {
-    path.name: path.read_text()
-    for path in (ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCS = ROOT / "docs"
+FILES = {
+    **{name: ROOT / name for name in ("README.md", "README.zh.md")},
+    **{path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))},
 }
-BLOCKS = [
-    (name, kind, text)
+"""The file of each page. A page of the docs has the name of its file below `docs`."""
+
+TRANSLATIONS = {"README.zh.md": "README.md", "zh/quickstart.md": "quickstart.md"}
+"""The English page of each Chinese one. Both have the same code, so only that of the English page is run."""
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = {name: path.read_text() for name, path in FILES.items()}
+BLOCKS = [(name, kind, text) for name, page in PAGES.items() for kind, text in BLOCK.findall(page)]
+LINK = re.compile(r"\]\(([^):#]*)(?:#([^)]*))?\)")
+LINKS = [
+    (name, target, heading)
     for name, page in PAGES.items()
-    for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    for target, heading in LINK.findall(BLOCK.sub("", page))
 ]
-SNIPPETS = [(name, text) for name, kind, text in BLOCKS if kind == "python"]
+"""The page, the file and the heading of each link to a file of the project. Both are empty if it has none."""
+
+SNIPPETS = [(name, text) for name, kind, text in BLOCKS if kind == "python" and name not in TRANSLATIONS]
 
 
 # The examples of tests import the app of the README as `app`.

@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from pages import APP, BLOCKS, PAGES, ROOT, SNIPPETS
+from pages import APP, BLOCKS, FILES, LINKS, PAGES, ROOT, SNIPPETS
 
 from foxapi_async._handles import state
 from foxapi_async.cli._parser import build_parser
@@ -42,11 +42,6 @@ INSTALLS = [
     for words in re.findall(r"pip install (?:-\S+ )*'([^']+)'", page)
 ]
 EXTRAS = re.compile(r"\[([\w,]+)\]")
-LINKS = [
-    (name, target)
-    for name, page in PAGES.items()
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page)
-]
 
 
 def test_the_first_block_holds_two_commands():
@@ -198,12 +193,16 @@ def test_a_page_says_what_to_install(page):
     assert page in {name for name, _ in INSTALLS}
 
 
-@pytest.mark.parametrize(("page", "target"), LINKS)
-def test_a_link_leads_to_a_file(page, target):
-    """Every link to a file of the project leads to one."""
-    folder = ROOT if page.startswith("README") else ROOT / "docs"
+@pytest.mark.parametrize(("page", "target", "heading"), LINKS)
+def test_a_link_leads_to_a_file_and_a_heading(page, target, heading):
+    """Every link to a file of the project leads to one, and to a heading in it."""
+    path = FILES[page].parent / target if target else FILES[page]
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE) if heading else []
+    # GitHub keeps letters of any script, digits, `_` and `-`, and writes `-` for a blank.
+    anchors = {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
-    assert (folder / target).exists()
+    assert path.exists()
+    assert {heading} - {""} <= anchors
 
 
 def test_every_public_name_and_setting_of_a_session_is_written_down():
