@@ -16,7 +16,7 @@ import foxapi_async
 ROOT = Path(foxapi_async.__file__).parent
 
 # The only list, from top to bottom. A package imports from those further down. `.` is the root itself.
-DOORS = ["__main__", "cli", "pytest_plugin", "cluster", "page", "report", "fastapi", "telemetry"]
+DOORS = ["__main__", "cli", "pytest_plugin", "cluster", "page", "report", "fastapi", "telemetry", "_lightbox"]
 CORE = [
     ".",
     "_public",
@@ -41,7 +41,8 @@ OPENS = {
     "__main__": {"cli"},
     "cli": {"cluster", "page", "report", "emulator"},
     "pytest_plugin": {"emulator"},
-    "page": {"fastapi"},
+    "page": {"fastapi", "_lightbox"},
+    "report": {"_lightbox"},
 }
 # Where each library is imported at run time. attrs is everywhere.
 LIBRARIES = {

@@ -1,0 +1,8 @@
+"""The viewer that the page and the report share: one result at a time, large. Its script says how it is used."""
+
+from importlib.resources import files
+
+
+def read_asset(name: str) -> str:
+    """The text of "lightbox.js" or "lightbox.css"."""
+    return files(__name__).joinpath(name).read_text("utf-8")
