@@ -9,12 +9,13 @@ from helpers import session_at as session
 from foxapi_async import Batch, DownloadError
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = [pytest.mark.virtual, pytest.mark.wide]
+pytestmark = pytest.mark.virtual
 
 COUNT = 100 if WHOLE else 30
 DRIP = Fault.trickle("file", 5.0, prompt="slow", times=None)
 
 
+@pytest.mark.wide
 async def test_slow_files_delay_no_other_file(tmp_path):
     """Sixteen files drip a byte every 5 s beside good ones, of a hundred in all. The good ones are there soon, the others are not saved."""
     requests = [fox_request(f"slow {n}" if n < 16 else f"fox {n}") for n in range(COUNT)]

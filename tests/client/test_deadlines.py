@@ -382,9 +382,9 @@ SHORT = 0.25
 
 
 async def least_overshoot(use):
-    """The least time by which `use` ends too late."""
+    """The least time by which `use` ends too late. A busy machine delays some tries, and not ten."""
     late = []
-    while len(late) < 3 and min(late, default=BOUND) >= BOUND:
+    while len(late) < 10 and min(late, default=BOUND) >= BOUND:
         began = time.monotonic()
         with pytest.raises(FoxError):
             await use()

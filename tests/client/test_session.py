@@ -42,6 +42,19 @@ async def test_a_session_without_a_block(emulator):
         await fox.open()
 
 
+@pytest.mark.parametrize("turns", range(3))
+async def test_an_entry_that_is_cancelled_leaves_nothing(emulator, turns):
+    """In each of its turns of the loop, no task of the session stays."""
+    entering = asyncio.create_task(session_at(emulator).open())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    entering.cancel()
+    await asyncio.wait([entering])
+
+    assert entering.cancelled()
+    assert not [task for task in asyncio.all_tasks() if "foxapi" in task.get_name()]
+
+
 async def test_a_session_that_was_never_opened_is_closed(emulator):
     """Its `aclose` does nothing."""
     await session_at(emulator).aclose()

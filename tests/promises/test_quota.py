@@ -7,7 +7,7 @@ from helpers import WHOLE, now, posts, session_at
 from foxapi_async import InsufficientQuotaError, TaskHandle, TaskResult
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = [pytest.mark.virtual, pytest.mark.wide]
+pytestmark = pytest.mark.virtual
 
 ITEMS = 300 if WHOLE else 60
 CODES = ("insufficient_quota", "insufficient_user_quota")
@@ -52,14 +52,8 @@ async def test_a_quota_with_retry_after_is_a_rate_limit(status):
     assert 7 <= seconds <= 9
 
 
-@pytest.mark.parametrize(
-    "status",
-    [
-        402,
-        403,
-        429,
-    ],
-)
+@pytest.mark.wide
+@pytest.mark.parametrize("status", [402, 403, 429])
 async def test_a_quota_stops_a_batch(status, tmp_path):
     """A batch whose quota is used up pauses within seconds, after few POSTs, and every item can be done later."""
     async with Emulator(seconds=5, faults=[Fault.quota(status=status, times=None)]) as emulator:
@@ -73,6 +67,7 @@ async def test_a_quota_stops_a_batch(status, tmp_path):
     assert "quota is used up" in (seen.paused or "")
 
 
+@pytest.mark.wide
 async def test_a_quota_that_ends_in_the_middle(tmp_path):
     """A quota that is used up during a batch stops it; a later run does the rest, each item once."""
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, after=ITEMS // 3)]) as emulator:
