@@ -75,11 +75,6 @@ def state_of(status: str) -> str:
     return status if status in STATES else "other"
 
 
-def name_of(status: str) -> str:
-    """The status in words."""
-    return "made, not saved" if status == "unsaved" else status
-
-
 def timeline_of(items: Iterable[ReportItem]) -> Timeline | None:
     """When the items ended; None if no time is known."""
     ends = [(item.finished, state_of(item.status)) for item in items if item.finished is not None]
@@ -128,12 +123,3 @@ def spend_of(items: Iterable[ReportItem], totals: Totals | None) -> Spend:
     if totals is None:
         return Spend(by_status, 0.0, unknown)
     return Spend(by_status, round(totals.spent - math.fsum(by_status.values()), 6), totals.unpriced)
-
-
-def failures_of(items: Iterable[ReportItem]) -> list[tuple[str, list[ReportItem]]]:
-    """The items with an error, grouped by its code, the most frequent first."""
-    groups: dict[str, list[ReportItem]] = {}
-    for item in items:
-        if item.code or state_of(item.status) in {"unsaved", "failed", "uncertain"}:
-            groups.setdefault(item.code or "no code", []).append(item)
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
