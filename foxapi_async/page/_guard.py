@@ -26,8 +26,8 @@ from foxapi_async.fastapi._body import MAX_BODY_BYTES
 UPLOADS = "/uploads"
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -39,6 +39,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _READS = {"GET", "HEAD"}
+# No form of another site can send one of these.
+_UPLOADED = ("image/", "video/", "audio/", "application/pdf", "application/zip", "application/octet-stream")
 
 
 @attrs.frozen(kw_only=True)
@@ -168,8 +170,8 @@ def _refuse_body(request: Request) -> Response | None:
     """Refuse a body that is too large or of unknown length, or of a type that any site's form can send."""
     upload = request.url.path == UPLOADS
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not (kind.startswith("image/") if upload else kind == "application/json"):
-        wanted = "an image" if upload else "JSON"
+    if not (kind.startswith(_UPLOADED) if upload else kind == "application/json"):
+        wanted = "an image or another input file" if upload else "JSON"
         return _error(415, "content_type", f"Send {wanted}, with its Content-Type.")
     length = request.headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()):

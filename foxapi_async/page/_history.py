@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -15,14 +15,19 @@ from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._wire.json_values import JsonValue, read_mapping
 
-# Types that a browser shows as a picture.
-IMAGE_TYPES = {
+# Types that a browser shows or plays.
+SHOWN_TYPES = {
     ".avif": "image/avif",
     ".gif": "image/gif",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
+    ".mp3": "audio/mpeg",
+    ".mp4": "video/mp4",
+    ".ogg": "audio/ogg",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".wav": "audio/wav",
+    ".webm": "video/webm",
     ".webp": "image/webp",
 }
 ANY_TYPE = "application/octet-stream"
@@ -53,7 +58,8 @@ class History:
             LedgerError: it cannot be read.
         """
         async for entry in self._ledger.entries():
-            self.add(entry.key)
+            if entry.state is not ItemState.NEW:  # nothing was sent: the same press may be sent again
+                self.add(entry.key)
             if entry.task_id is not None:
                 self.name(entry.key, entry.task_id)
 
@@ -62,6 +68,10 @@ class History:
         self._places[key] = len(self._keys)
         self._keys.append(key)
         return self._places[key]
+
+    def knows(self, key: str) -> bool:
+        """Whether there is an item with this key."""
+        return key in self._places
 
     def name(self, key: str, task_id: str) -> None:
         """Note the id of an item's task."""
@@ -84,6 +94,15 @@ class History:
         """
         entry = (await self._ledger.look_up([key])).get(key)
         return None if entry is None else read_mapping(_record(entry).get("request")) or {}
+
+    async def entries(self, keys: Sequence[str]) -> list[LedgerEntry]:
+        """The ledger's entries with these keys, in this order. Unknown keys are left out.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        known = await self._ledger.look_up(keys)
+        return [known[key] for key in keys if key in known]
 
     async def card(self, key: str) -> dict[str, Any] | None:
         """An item as a page shows it; None if it was not sent.
@@ -146,22 +165,29 @@ def card_of(entry: LedgerEntry, *, place: int, fault: str | None = None) -> dict
         "changed": entry.changed,
         "elapsed": (read_mapping(record.get("timings")) or {}).get("elapsed"),
         "credits": entry.price,
-        "images": [
+        "files": [
             {
                 "url": address(entry, n),
                 "name": name.name,
-                "type": IMAGE_TYPES.get(name.suffix.lower(), ANY_TYPE),
+                "type": SHOWN_TYPES.get(name.suffix.lower(), ANY_TYPE),
             }
             for n, name in enumerate(_names(record), 1)
         ],
+        "values": record.get("values") or [],
         "error": _error(record),
         "fault": fault,
     }
 
 
 def address(entry: LedgerEntry, number: int) -> str:
-    """The address of an image of the item; `number` counts from 1."""
+    """The address of a file of the item; `number` counts from 1."""
     return f"/files/{quote(entry.task_id or '', safe='')}/{number}"
+
+
+def files_of(entry: LedgerEntry, folder: Path) -> list[Path]:
+    """The paths of all files of the item that are in the folder of the images."""
+    found = (file_of(entry, number, folder) for number in range(1, len(_names(_record(entry))) + 1))
+    return [path for path, _ in filter(None, found)]
 
 
 def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
@@ -175,7 +201,7 @@ def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] |
         return None
     found = (folder / path).resolve()
     inside = found.is_relative_to((folder / IMAGES).resolve())
-    return (found, IMAGE_TYPES.get(path.suffix.lower(), ANY_TYPE)) if inside else None
+    return (found, SHOWN_TYPES.get(path.suffix.lower(), ANY_TYPE)) if inside else None
 
 
 def _record(entry: LedgerEntry) -> Mapping[str, Any]:
@@ -206,4 +232,4 @@ def _shortened(value: Any) -> Any:
 
 def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:
     error = read_mapping(record.get("error"))
-    return {name: error.get(name) for name in ("code", "message", "charged")} if error else None
+    return {name: error.get(name) for name in ("code", "message", "charged", "hint")} if error else None

@@ -1,43 +1,54 @@
-"""The page's own routes: its files, the models, the history, the images, uploads, and one stream of all changes."""
+"""The page's own routes: its files, the models, the history, the results, uploads, and one stream of all changes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import json
+import re
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO, cast
 
 import attrs
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
-from foxapi_async._errors import InvalidRequestError
+from foxapi_async._errors import InvalidRequestError, parts_of
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import safe_name
+from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import SubmittedImage
-from foxapi_async.models import MODELS, GrokImagineImage
+from foxapi_async.models import DEFAULT_MODEL, ModelDefinition, find_models, parse_request
+from foxapi_async.page._archive import archive_of
 from foxapi_async.page._broadcast import Change
 from foxapi_async.page._guard import UPLOADS
-from foxapi_async.page._history import ANY_TYPE, file_of
+from foxapi_async.page._history import ANY_TYPE, file_of, files_of
 from foxapi_async.page._service import PageService
 
 # Proxies close silent connections.
 HEARTBEAT_SECONDS = 15.0
 # A restarted server is available again in a moment.
 RECONNECT_MILLISECONDS = 1000
+# Their keys must fit into an address.
+MOST_ARCHIVED = 300
 
+_SCRIPTS = (
+    *("page.js", "texts.js", "names.js", "dom.js", "server.js", "changes.js"),
+    *("form.js", "fields.js", "inputs.js", "chooser.js", "sending.js", "queue.js"),
+    *("cards.js", "card.js", "filter.js"),
+)
 _ASSETS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/changes.js": ("changes.js", "text/javascript; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in _SCRIPTS},
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
     "/favicon.ico": ("favicon.svg", "image/svg+xml"),
 }
@@ -47,6 +58,8 @@ HEADERS_OF_FILES = {
     ANY_TYPE: {"Content-Disposition": "attachment"},
 }
 _IN_MEMORY_BYTES = 1024 * 1024
+# A page makes such a key for each press. It becomes the key of the item.
+_PRESS = re.compile(r"[0-9a-f]{16,32}")
 
 
 class PageRoutes:
@@ -67,18 +80,43 @@ class PageRoutes:
         for path in _ASSETS:
             router.add_api_route(path, _asset_route(path), methods=["GET", "HEAD"])
         router.post("/images", status_code=202)(self.submit)
+        router.post("/check")(self.check)
         router.get("/models")(models)
         router.get("/history")(self.history)
         router.get("/requests/{key}")(self.request)
         router.get("/changes")(self.changes)
         router.get("/files/{task_id}/{number}")(self.file)
+        router.get("/archive")(self.archive)
         router.post("/again/{task_id}")(self.again)
+        router.post("/references/{task_id}/{number}")(self.reference)
         router.post(UPLOADS)(self.upload)
         return router
 
-    async def submit(self, request: Request, response: Response) -> SubmittedImage:
-        """Start a generation, like the image routes, but through the ledger."""
-        return await submitted_by(self._service.submit, request, response)
+    async def submit(
+        self,
+        request: Request,
+        response: Response,
+        press: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
+    ) -> SubmittedImage:
+        """Start a generation, like the image routes, but through the ledger. A press is sent once, however often it comes."""
+        if press is not None and not _PRESS.fullmatch(press):
+            raise InvalidRequestError("Idempotency-Key: send 16 to 32 hexadecimal digits")
+        if press is not None and self._service.is_of_earlier_run(press):
+            return SubmittedImage(id="")
+        return await submitted_by(functools.partial(self._service.submit, press=press), request, response)
+
+    async def check(self, request: Request) -> dict[str, Any]:
+        """What a request would cost, if that is known, and what may be wrong with it. Nothing is sent."""
+        try:
+            checked = parse_request(await read_object(request))
+        except InvalidRequestError as error:
+            return {
+                "credits": None,
+                "problems": [parts_of(problem) for problem in error.problems],
+                "doubts": [],
+            }
+        doubts = [parts_of(doubt) for doubt in checked.doubts]
+        return {"credits": self._service.price_of(checked), "problems": [], "doubts": doubts}
 
     async def history(
         self,
@@ -94,7 +132,7 @@ class PageRoutes:
         return _not_found("There is no such request.") if request is None else JSONResponse(request)
 
     async def changes(self) -> Response:
-        """All changes as server-sent events `progress` and `card`, until the server ends.
+        """All changes as server-sent events `progress`, `card` and `spending`, until the server ends.
 
         The first event is `ready`. A client that requests the history after it misses no change. One stream
         serves all tasks and tabs, because a browser opens at most six connections to a server.
@@ -123,14 +161,20 @@ class PageRoutes:
                     yield None
 
     async def file(self, task_id: str, number: int) -> Response:
-        """A saved image. No part of the address is used as a path."""
-        entry = await self._service.history.entry(task_id)
-        found = entry and file_of(entry, number, self._service.out)
-        if not found or not await in_thread(found[0].is_file):
-            return _not_found("There is no such image.")
+        """A saved file. No part of the address is used as a path."""
+        found = await self._found(task_id, number)
+        if found is None:
+            return _not_found("There is no such file.")
         path, kind = found
         headers = {"Cache-Control": "private, max-age=31536000, immutable", **HEADERS_OF_FILES.get(kind, {})}
         return FileResponse(path, media_type=kind, headers=headers)
+
+    async def archive(self, key: Annotated[list[str], Query(max_length=MOST_ARCHIVED)]) -> Response:
+        """All files of the items with these keys, as one archive."""
+        entries = await self._service.history.entries(key)
+        paths = [path for entry in entries for path in files_of(entry, self._service.out)]
+        headers = {"Content-Disposition": 'attachment; filename="foxapi.zip"'}
+        return StreamingResponse(archive_of(paths), media_type="application/zip", headers=headers)
 
     async def again(self, task_id: str) -> JSONResponse:
         """Continue to poll a task for which the server stopped waiting. Nothing is submitted or billed."""
@@ -138,10 +182,23 @@ class PageRoutes:
             return _not_found("This task is not waiting.")
         return JSONResponse({"id": task_id}, 202)
 
+    async def reference(self, task_id: str, number: int) -> JSONResponse:
+        """Store a saved file at the service for 72 hours, as an input file of the next request."""
+        found = await self._found(task_id, number)
+        if found is None:
+            return _not_found("There is no such file.")
+        return JSONResponse({"url": (await self._service.fox.upload(found[0])).url}, 201)
+
+    async def _found(self, task_id: str, number: int) -> tuple[Path, str] | None:
+        """The path and the MIME type of a saved file; None if there is no such file."""
+        entry = await self._service.history.entry(task_id)
+        found = None if entry is None else file_of(entry, number, self._service.out)
+        return None if found is None or not await in_thread(found[0].is_file) else found
+
     async def upload(
         self, request: Request, name: Annotated[str, Query(max_length=1000)] = "image"
     ) -> JSONResponse:
-        """Store a reference image at the service for 72 hours; its URL goes into `image_urls`."""
+        """Store an input file at the service for 72 hours; its URL goes into a field of a request."""
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
             size = 0
             async for piece in request.stream():
@@ -149,17 +206,34 @@ class PageRoutes:
                 if (
                     size > MAX_UPLOAD_BYTES
                 ):  # pragma: no cover - a server lets no body exceed its Content-Length
-                    raise InvalidRequestError("the image is larger than 100 MB")
+                    raise InvalidRequestError("the file is larger than 100 MB")
                 await in_thread(file.write, piece)
             await in_thread(file.seek, 0)
             stored = await self._service.fox.upload(cast(BinaryIO, file), filename=safe_name(name))
         return JSONResponse({"url": stored.url}, 201)
 
 
-async def models() -> list[dict[str, Any]]:
-    """The known models and the allowed values of their fields, the usual model first."""
-    known = sorted(MODELS.items(), key=lambda item: item[0] != GrokImagineImage.model)
-    return [{"model": model, "fields": [attrs.asdict(spec) for spec in cls.fields()]} for model, cls in known]
+async def models() -> Response:
+    """The known models and their fields, the usual model first."""
+    return Response(await in_thread(_known_models), media_type="application/json")
+
+
+@functools.cache
+def _known_models() -> bytes:
+    """All definitions, without what is as by default: a page reads 122 of them."""
+    known = sorted(find_models(), key=lambda definition: definition.model != DEFAULT_MODEL)
+    return json.dumps([_shown(definition) for definition in known]).encode()
+
+
+def _shown(definition: ModelDefinition) -> dict[str, Any]:
+    return {
+        "model": definition.model,
+        "returns": definition.returns,
+        "fields": [
+            attrs.asdict(spec, filter=lambda attribute, value: value != attribute.default)
+            for spec in definition.fields
+        ],
+    }
 
 
 def _not_found(message: str) -> JSONResponse:

@@ -12,21 +12,28 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from foxapi_async._batch.budget import Budget, kind_of
+from foxapi_async._batch.expectation import experience_of
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async._batch.item import ItemRun, RunContext
 from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.record import WorkItem, item_of
 from foxapi_async._batch.work import note_unanswered
+from foxapi_async._cadence.estimates import price_book
+from foxapi_async._client.api import MODELS_PATH
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
+from foxapi_async._http.account import is_loopback
 from foxapi_async._ledger.entry import PAID_TASK
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._listener import about, log
+from foxapi_async._policy.prices import priced_as
+from foxapi_async._wire.requests import Reply
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._broadcast import Broadcaster, Change
@@ -43,9 +50,12 @@ class PageService:
         ledger: of the folder.
         context: the data that all items share.
         engine: the session's.
+        emulated: whether an emulator makes the results, and nothing is billed.
     """
 
-    def __init__(self, fox: FoxSession, ledger: Ledger, context: RunContext, engine: Engine) -> None:
+    def __init__(
+        self, fox: FoxSession, ledger: Ledger, context: RunContext, engine: Engine, *, emulated: bool
+    ) -> None:
         self.fox = fox
         self.out = context.out
         self.broadcaster = Broadcaster()
@@ -54,6 +64,9 @@ class PageService:
         self._ledger = ledger
         self._context = context
         self._engine = engine
+        self._emulated = emulated
+        self._spending = Change("spending", "", None)
+        self._presses: dict[str, Waiting] = {}
         self._latest: dict[str, TaskEvent] = {}
         self._watched: set[str] = set()
         self._closing = False
@@ -98,6 +111,8 @@ class PageService:
             ledger, manifest = folder.ledger, folder.manifest
             totals = await ledger.totals()
             budget = Budget(spent=totals.spent, unpriced=totals.unpriced)
+            for kind, price in (await experience_of(ledger)).prices.items():
+                budget.learn(kind, price)
             context = RunContext(
                 engine=engine,
                 ledger=ledger,
@@ -107,7 +122,8 @@ class PageService:
                 timeout=timeout,
                 series=None,  # a person waits for the answer
             )
-            service = cls(fox, ledger, context, engine)
+            is_emulator = bool(emulated) or await _is_emulator(terms.base_url or "", engine)
+            service = cls(fox, ledger, context, engine, emulated=is_emulator)
             listening = engine.spawn(service._listen())
             try:
                 await service._resume_all()
@@ -118,18 +134,24 @@ class PageService:
 
     # The calls of the routes.
 
-    async def submit(self, request: GenerationRequest) -> TaskHandle:
+    async def submit(self, request: GenerationRequest, press: str | None = None) -> TaskHandle:
         """Record a request in the ledger and submit it. It is completed even if the caller goes away.
+
+        Args:
+            request: the request.
+            press: the key of its item. A press that comes again gets the answer of the first one. None to make a key.
 
         Raises:
             FoxError: as `FoxSession.submit`.
             LedgerError: the ledger cannot be written; nothing was sent.
         """
+        if press in self._presses:
+            return await asyncio.shield(self._presses[press])
         if self._closing:
             raise ConfigurationError("the server is being stopped: nothing was sent")
         kind = kind_of(request)
         self._context.budget.take(kind)
-        key = secrets.token_hex(8)
+        key = press or secrets.token_hex(8)
         item = WorkItem(
             index=self.history.add(key),
             key=key,
@@ -139,8 +161,20 @@ class PageService:
         )
         waiting: Waiting = self._engine.loop.create_future()
         waiting.add_done_callback(_mark_read)
+        self._presses[key] = waiting
         self._begin(item, waiting)
         return await asyncio.shield(waiting)
+
+    def is_of_earlier_run(self, press: str) -> bool:
+        """Whether an earlier server on this folder has sent this press."""
+        return press not in self._presses and self.history.knows(press)
+
+    def price_of(self, request: GenerationRequest) -> float | None:
+        """The credits of a request, by the last known prices; None if they are not known."""
+        learned = price_book(self._engine.poller.estimates).price_of(priced_as(request))
+        if learned is not None:
+            return learned.credits * request.expected
+        return self._context.budget.price_of(kind_of(request))
 
     async def resume(self, task_id: str) -> bool:
         """Continue to poll a task for which the server stopped waiting; False if there is no such task.
@@ -156,8 +190,8 @@ class PageService:
         return True
 
     def current(self) -> list[Change]:
-        """The progress of each running task."""
-        return [_progress(event) for event in self._latest.values()]
+        """The spent credits, and the progress of each running task."""
+        return [self._spending, *(_progress(event) for event in self._latest.values())]
 
     # The life of an item.
 
@@ -203,6 +237,13 @@ class PageService:
         with contextlib.suppress(LedgerError):  # the next writer gets the error
             if card := await self.history.card(key):
                 self.broadcaster.put(Change("card", key, card))
+            await self._count_spent()
+
+    async def _count_spent(self) -> None:
+        totals = await self._ledger.totals()
+        spent = {"emulated": self._emulated, "spent": totals.spent, "unpriced": totals.unpriced}
+        self._spending = Change("spending", "", spent)
+        self.broadcaster.put(self._spending)
 
     async def _listen(self) -> None:
         async for event in self.fox.events():
@@ -216,12 +257,21 @@ class PageService:
     async def _resume_all(self) -> None:
         await note_unanswered(self._context)
         await self.history.load()
+        await self._count_spent()
         async for entry in self._ledger.entries(*PAID_TASK):
             self._begin(item_of(entry), None)
 
     async def _close(self) -> None:
         self._closing = True
         await self._context.close()
+
+
+async def _is_emulator(base_url: str, engine: Engine) -> bool:
+    """Whether the service is on this machine and says that it is the emulator. If in doubt, it bills."""
+    if not is_loopback(urlsplit(base_url).hostname or ""):
+        return False
+    reply = await engine._transport.read(MODELS_PATH)  # noqa: SLF001 - a part of the same package
+    return isinstance(reply, Reply) and reply.headers.get("Server") == "foxapi-emulator"
 
 
 def _progress(event: TaskEvent) -> Change:

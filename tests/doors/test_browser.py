@@ -94,11 +94,29 @@ def page(server, browser, complaints):
             "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
         )
         tab.goto(server.url)
-        expect(tab.locator("#model option")).not_to_have_count(0)
-        tab.wait_for_function("() => cards.loaded")  # images of earlier tests are there
+        loaded(tab)  # images of earlier tests are there
         yield tab
         said = [text for text in complaints if "net::ERR_ABORTED" not in text]
     assert [] == said
+
+
+def loaded(page):
+    """The page has its models and its cards."""
+    expect(page.locator("#model-name")).not_to_be_empty()
+    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
+
+
+def inside(page, module, code):
+    """The value of an expression of the page's own code, with the names of one of its modules."""
+    return page.evaluate(f"async () => {{ const m = await import('/{module}.js'); return {code}; }}")
+
+
+def choose(page, model):
+    """Choose a model by its whole name."""
+    page.click("#model")
+    page.fill("#model-search", model)
+    page.locator(f"#chooser button[value='{model}']").click()
+    expect(page.locator("#model-name")).to_have_text(model)
 
 
 def send(page, prompt):
@@ -137,7 +155,7 @@ def test_a_prompt_becomes_an_image(page, emulator):
     assert billed + 1 == emulator.billed
     assert card.locator("img").get_attribute("src").startswith("/files/")
     expect(card.locator(".prompt")).to_have_text("a red fox in fresh snow")
-    expect(page.locator("#announcer")).to_have_text(re.compile("Ready: 1 image"))
+    expect(page.locator("#announcer")).to_have_text(re.compile("Ready: 1 result"))
 
 
 def test_the_remaining_time_is_in_words(page, emulator):
@@ -145,7 +163,7 @@ def test_the_remaining_time_is_in_words(page, emulator):
     emulator.add_fault(Fault.never_finishes(prompt="how long"))
     card = send(page, "how long")
 
-    expect(card.locator(".words")).to_have_text(re.compile(r"about \d+ seconds? left|any moment now"))
+    expect(card.locator(".state")).to_have_text(re.compile(r"about \d+ seconds? left|any moment now"))
     let_end(emulator)
     expect(card).to_have_attribute("data-state", "done")
 
@@ -166,7 +184,7 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(first.url)
-        expect(page.locator("#model option")).not_to_have_count(0)
+        loaded(page)
         send(page, "through a restart")
         first.end()
         expect(page.locator("#link")).to_have_text(re.compile("No connection"))
@@ -184,7 +202,7 @@ def test_an_older_history_takes_nothing_back(page, emulator):
     card = send(page, "held back")
     held = []
     page.route("**/history*", lambda route: held.append((route, route.fetch())))
-    page.evaluate("() => { window.refreshed = refresh(); }")
+    inside(page, "cards", "{ done: (window.refreshed = m.refresh()) && null }")
     while not held:
         page.wait_for_timeout(10)
     let_end(emulator)
@@ -209,12 +227,13 @@ def sent_by_others(page, count):
 
 def cut(page):
     """The stream delivers nothing any more."""
-    page.evaluate("() => leave()")
+    inside(page, "page", "m.leave()")
 
 
 def back(page):
     """The stream is there again, and the missed changes have been read."""
-    page.evaluate("() => { showLink(LOST); listen(); }")
+    page.evaluate("() => { document.querySelector('#link').textContent = 'away'; }")
+    inside(page, "page", "m.listen()")
     expect(page.locator("#link")).to_have_text("")
 
 
@@ -230,7 +249,7 @@ def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
     card = send(page, "overtaken")
     held = []
     page.route("**/history*", lambda route: held.append((route, route.fetch())), times=1)
-    page.evaluate("() => { window.refreshed = refresh(); }")
+    inside(page, "cards", "{ done: (window.refreshed = m.refresh()) && null }")
     while not held:
         page.wait_for_timeout(10)
     cut(page)
@@ -294,10 +313,13 @@ def test_what_is_no_item_any_more_is_taken_off_the_page(page):
     """
     expect(send(page, "one that is made")).to_have_attribute("data-state", "done")
     count = page.locator(".card").count()
-    page.evaluate(
-        "() => take({ ...[...cards.byKey.values()][0].item, key: 'refused', state: 'submitting', id: null, images: [] }, 0)"
+    inside(
+        page,
+        "cards",
+        "m.take({ ...m.cards.order[0].item, key: 'refused', state: 'submitting', id: null, files: [] }, 0)",
     )
     expect(page.locator(".card")).to_have_count(count + 1)
+    cut(page)
     back(page)
 
     expect(page.locator(".card")).to_have_count(count)
@@ -307,14 +329,16 @@ def test_a_card_without_a_waiter_is_read_again(page):
     """A card that the server had stopped waiting for before a gap, and that continued in it, is shown correctly."""
     for prompt in sent_by_others(page, 33):
         expect(page.locator(".card", has_text=prompt)).to_have_attribute("data-state", "done")
-    page.evaluate("() => refresh()")  # none of these is missing
-    oldest = "[...cards.byKey.values()].reduce((a, b) => (a.item.place < b.item.place ? a : b))"
-    given_up = f"() => {{ const {{ item }} = {oldest}; take({{ ...item, state: 'submitted', fault: 'waited an hour', images: [] }}); }}"
-    page.evaluate(given_up)
+    inside(page, "cards", "m.refresh()")  # none of these is missing
+    inside(
+        page,
+        "cards",
+        "m.take({ ...m.cards.order.at(-1).item, state: 'submitted', fault: 'waited an hour', files: [] })",
+    )
     cut(page)
     back(page)
 
-    expect(page.locator(".card[data-state=submitted]")).to_have_count(0)
+    expect(page.locator(".card[data-state=fault]")).to_have_count(0)
 
 
 def test_a_history_that_failed_is_asked_for_again(browser, server):
@@ -327,44 +351,64 @@ def test_a_history_that_failed_is_asked_for_again(browser, server):
         page.unroute("**/history*")
         expect(page.locator("#link")).to_have_text("")
 
-        assert page.evaluate("() => cards.loaded")
+        loaded(page)
 
 
-def test_any_number_of_tabs(browser, server):
-    """Eight tabs of one browser all load, and each shows an image that another one asked for."""
+@pytest.mark.parametrize("has_workers", [True, False])
+def test_any_number_of_tabs(browser, server, has_workers):
+    """Eight tabs of one browser all load, and each shows an image that another one asked for, also in a browser
+    without shared workers, such as Chrome on Android. If the tab that reads the stream is closed, another one does.
+    """
+    first, second = f"a fox for all tabs {uuid4()}", f"a fox for the other tabs {uuid4()}"
     with browser.new_context() as context:
+        if not has_workers:
+            context.add_init_script("delete window.SharedWorker")
         tabs = [context.new_page() for _ in range(8)]
         for tab in tabs:
             tab.goto(server.url)
-            tab.wait_for_function("() => cards.loaded")
-        tabs[0].locator("#prompt").fill("a fox for all tabs")
+            loaded(tab)
+        tabs[0].locator("#prompt").fill(first)
         tabs[0].locator("#send").click()
         for tab in tabs:
-            card = tab.locator(".card", has_text="a fox for all tabs")
+            card = tab.locator(".card", has_text=first)
             expect(card).to_have_attribute("data-state", "done")
-        tabs.pop().close()
+        tabs.pop(0).close()
         tabs[0].reload()
-        tabs[0].wait_for_function("() => cards.loaded")
+        loaded(tabs[0])
+        expect(send(tabs[0], second)).to_have_attribute("data-state", "done")
+        for tab in tabs:
+            card = tab.locator(".card", has_text=second)
+            expect(card).to_have_attribute("data-state", "done")
 
 
-def test_without_shared_workers(browser, server):
-    """A browser that has none, such as Chrome on Android, gets a stream for each tab."""
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_without_workers_and_locks(browser, server, is_seen):
+    """A browser that has neither, such as Chrome on Android over http, gets a stream for each tab that is seen."""
     with browser.new_context() as context:
         tab = context.new_page()
-        tab.add_init_script("delete window.SharedWorker")
+        tab.add_init_script(
+            "delete window.SharedWorker; Object.defineProperty(navigator, 'locks', { value: undefined });"
+            f"Object.defineProperty(document, 'hidden', {{ get: () => window.isHidden ?? {str(not is_seen).lower()} }})"
+        )
         tab.goto(server.url)
-        tab.wait_for_function("() => cards.loaded")
+        if not is_seen:
+            expect(tab.locator("#model-name")).not_to_be_empty()
+            expect(tab.locator("#cards")).to_have_attribute("aria-busy", "true")
+            tab.evaluate(
+                "() => { window.isHidden = false; document.dispatchEvent(new Event('visibilitychange')); }"
+            )
+        loaded(tab)
         expect(send(tab, "a fox without a worker")).to_have_attribute("data-state", "done")
-        tab.evaluate("() => leave()")
+        inside(tab, "page", "m.leave()")
 
 
 def test_options_are_those_of_the_model(page):
     """The form has a model's own fields and no others, and keeps a choice that the next model has too."""
-    page.select_option("#model", "grok-imagine-image")
+    choose(page, "grok-imagine-image")
     expect(page.locator("#field-num_outputs")).to_be_visible()
     expect(page.locator("#field-resolution")).to_have_count(0)
     page.select_option("#field-aspect_ratio", "16:9")
-    page.select_option("#model", "gemini-3-pro-image-preview")
+    choose(page, "gemini-3-pro-image-preview")
     expect(page.locator("#field-num_outputs")).to_have_count(0)
     expect(page.locator("#field-resolution")).to_be_visible()
     expect(page.locator("#field-aspect_ratio")).to_have_value("16:9")
@@ -377,7 +421,7 @@ def test_several_images(page):
     card = send(page, "three foxes")
 
     expect(card.locator("img")).to_have_count(3)
-    expect(card.get_by_text("Save 3")).to_be_visible()
+    expect(card.get_by_text("Save all")).to_be_visible()
 
 
 def test_a_hostile_prompt_is_text(page):
@@ -409,14 +453,14 @@ def picture(folder, name="fox.png"):
 
 def test_a_reference_image_is_chosen(page, emulator, tmp_path):
     """A chosen file is shown, uploaded, and sent with the request; and it can be removed."""
-    page.set_input_files("#files", [picture(tmp_path), picture(tmp_path, "other.png")])
-    expect(page.locator("#references li[data-state=ready]")).to_have_count(2)
+    page.set_input_files("#field-image_urls", [picture(tmp_path), picture(tmp_path, "other.png")])
+    expect(page.locator(".references li[data-state=ready]")).to_have_count(2)
     page.get_by_label("Remove other.png").click()
-    expect(page.locator("#references li")).to_have_count(1)
+    expect(page.locator(".references li")).to_have_count(1)
     card = send(page, "the same at night")
 
     expect(card).to_have_attribute("data-state", "done")
-    expect(card.locator(".meta")).to_contain_text("1 reference image")
+    expect(card.locator(".meta")).to_contain_text("1 input file")
 
 
 DROP = """([kind, name]) => {
@@ -436,7 +480,7 @@ def test_a_reference_image_is_dropped_or_pasted(page, way):
     """An image that is dropped anywhere on the page, or pasted, becomes a reference image."""
     page.evaluate(DROP, [way, DOT])
 
-    expect(page.locator("#references li[data-state=ready]")).to_have_count(1)
+    expect(page.locator(".references li[data-state=ready]")).to_have_count(1)
 
 
 def test_the_keyboard_is_enough(page):
@@ -444,12 +488,18 @@ def test_the_keyboard_is_enough(page):
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.locator("#model")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#model-search")).to_be_focused()
+    page.keyboard.type("gemini pro")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#field-resolution")).to_be_visible()
+    expect(page.locator("#model")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
     expect(page.locator("#prompt")).to_be_focused()
     page.keyboard.type("by keyboard")
-    page.keyboard.press("Tab")
-    expect(page.locator("#model")).to_be_focused()
-    page.keyboard.press("ArrowDown")
-    expect(page.locator("#field-resolution")).to_be_visible()
     before = page.locator(".card").count()
     for _ in range(10):
         page.keyboard.press("Tab")
@@ -466,10 +516,10 @@ def test_the_keyboard_is_enough(page):
 
 def test_use_again_fills_the_form(page):
     """The button "Use again" fills the form with the request of a card."""
-    page.select_option("#model", "gemini-3-pro-image-preview")
+    choose(page, "gemini-3-pro-image-preview")
     page.select_option("#field-resolution", "2K")
     card = send(page, "once more")
-    page.select_option("#model", "grok-imagine-image")
+    choose(page, "grok-imagine-image")
     page.fill("#prompt", "")
     card.get_by_text("Use again").click()
 
@@ -480,8 +530,8 @@ def test_use_again_fills_the_form(page):
 
 def test_every_control_has_a_name(page):
     """With each model, every control has a name for screen readers."""
-    for model in page.locator("#model option").all_text_contents():
-        page.select_option("#model", model)
+    for model in inside(page, "form", "m.form.models.map((each) => each.model)"):
+        inside(page, "form", f"m.chooseModel(m.modelNamed('{model}'))")
         unnamed = page.evaluate(
             "() => [...document.querySelectorAll('input, select, textarea, button')]"
             ".filter((e) => !(e.labels?.length || e.textContent || e.ariaLabel)).map((e) => e.id)"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,13 +27,13 @@ from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async.cli import main
 from foxapi_async.cli._messages import message_of
 from foxapi_async.emulator import Emulator, Fault, ThreadedEmulator
-from foxapi_async.models import MODELS
+from foxapi_async.models import find_models
 from foxapi_async.report import write_report
 
 pytest.importorskip("fastapi.sse", reason="the extra `web` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 
-from foxapi_async.page import _routes
+from foxapi_async.page import _routes, _service
 from foxapi_async.page._app import Page
 from foxapi_async.page._broadcast import Broadcaster, Change
 from foxapi_async.page._guard import HEADERS, MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Gate, Guard
@@ -148,10 +150,10 @@ async def test_images_are_saved_without_an_onlooker(page):
     task_id = await submit(page, num_outputs=2)
     card = await card_when(page, "done")
 
-    assert [task_id, 2, 10.0] == [card["id"], len(card["images"]), card["credits"]]
-    for n, image in enumerate(card["images"], 1):
-        assert f"/files/{task_id}/{n}" == image["url"]
-        async with page.web.get(image["url"]) as response:
+    assert [task_id, 2, 10.0] == [card["id"], len(card["files"]), card["credits"]]
+    for n, file in enumerate(card["files"], 1):
+        assert f"/files/{task_id}/{n}" == file["url"]
+        async with page.web.get(file["url"]) as response:
             assert "image/jpeg" == response.headers["Content-Type"]
             assert "immutable" in response.headers["Cache-Control"]
             assert (await response.read()).startswith(b"\xff\xd8")
@@ -190,11 +192,11 @@ async def test_the_routers_routes_work(page):
 
 
 async def test_models_are_the_definitions(page):
-    """The page gets each model with exactly its own fields, the usual model first."""
+    """The page gets each known model with exactly its own fields, the usual model first."""
     async with page.web.get("/models") as response:
         told = await response.json()
 
-    assert {model: [spec.name for spec in cls.fields()] for model, cls in MODELS.items()} == {
+    assert {known.model: [spec.name for spec in known.fields] for known in find_models()} == {
         each["model"]: [spec["name"] for spec in each["fields"]] for each in told
     }
     assert "grok-imagine-image" == told[0]["model"]
@@ -417,6 +419,154 @@ async def test_a_server_interrupted_twice_waits_for_no_answer(tmp_path):
     assert serving.cancelled()
 
 
+# A press of the button.
+
+
+PRESS = {"Idempotency-Key": "0123456789abcdef"}
+
+
+async def test_a_press_that_comes_again_is_sent_once(page, quick):
+    """The same press gets the same id again, at the same time or later, and is billed once."""
+
+    async def press():
+        async with page.web.post("/images", json=FOX, headers=PRESS) as response:
+            return (await response.json())["id"]
+
+    ids = {*await asyncio.gather(press(), press()), await press()}
+    card = await card_when(page, "done")
+
+    assert ({card["id"]}, 1) == (ids, quick.billed)
+    assert PRESS["Idempotency-Key"] == card["key"]
+
+
+async def test_a_press_of_an_earlier_server_is_not_sent_again(quick, tmp_path):
+    """A press that an earlier server on the folder has sent is answered, and nothing is billed again."""
+    for _ in range(2):
+        async with (
+            page_at(quick, tmp_path / "page") as page,
+            page.web.post("/images", json=FOX, headers=PRESS) as response,
+        ):
+            assert 202 == response.status
+    assert 1 == quick.billed
+
+
+async def test_a_press_that_was_refused_before_it_was_sent_may_come_again(quick, tmp_path):
+    """A press that an account refused costs nothing; the next server sends it."""
+    quick.add_fault(Fault.status("submit", 402, times=1))
+    statuses = []
+    for _ in range(2):
+        async with (
+            page_at(quick, tmp_path / "page") as page,
+            page.web.post("/images", json=FOX, headers=PRESS) as response,
+        ):
+            statuses.append(response.status)
+    assert ([503, 202], 1) == (statuses, quick.billed)
+
+
+async def test_a_key_of_another_form_is_refused(page, quick):
+    """The key of a press becomes part of a file name, so it has digits alone."""
+    async with page.web.post("/images", json=FOX, headers={"Idempotency-Key": "../x"}) as response:
+        assert (422, "invalid_request") == await error_of(response)
+    assert 0 == quick.billed
+
+
+async def checked(page, **fields):
+    async with page.web.post("/check", json={**FOX, **fields}) as response:
+        return await response.json()
+
+
+async def test_the_price_of_a_press_is_the_last_one_of_its_kind(page, quick):
+    """A price is unknown before a result of the kind was paid for; then it is that of so many results."""
+    assert None is (await checked(page))["credits"]
+    await submit(page)
+    await card_when(page, "done")
+
+    assert [5.0, 15.0, None] == [
+        (await checked(page, **fields))["credits"]
+        for fields in ({}, {"num_outputs": 3}, {"aspect_ratio": "16:9"})
+    ]
+    assert 1 == quick.billed
+
+
+async def test_a_new_server_knows_the_prices_of_its_folder(quick, tmp_path):
+    """The prices that the folder has seen are known after a restart."""
+    async with page_at(quick, tmp_path / "page") as page:
+        await submit(page)
+        await card_when(page, "done")
+    async with page_at(quick, tmp_path / "page") as page:
+        assert 5.0 == (await checked(page))["credits"]
+
+
+async def test_a_check_reports_problems_and_doubts(page):
+    """A wrong field is a problem. What is not allowed by facts that are not sure is a doubt."""
+    wrong = await checked(page, num_outputs=9)
+    unsure = await checked(page, model="veo-3.1-text-to-video", duration="long")
+
+    assert (["num_outputs"], []) == ([parts[0] for parts in wrong["problems"]], wrong["doubts"])
+    assert ([], ["duration"]) == (unsure["problems"], [parts[0] for parts in unsure["doubts"]])
+
+
+async def first_spending(page):
+    async with page.web.get("/changes") as response, asyncio.timeout(20):
+        async for name, data in events_of(response):
+            if name == "spending":
+                return data
+
+
+async def test_the_page_says_what_was_spent(page):
+    """The stream has the credits of the folder, and says that an emulator of this machine bills nothing."""
+    assert {"emulated": True, "spent": 0.0, "unpriced": 0} == await first_spending(page)
+    await submit(page, num_outputs=2)
+
+    assert 10.0 == (await first_spending(page))["spent"]
+
+
+class Silent:
+    """A service that answers no read."""
+
+    class _transport:
+        @staticmethod
+        async def read(_path):
+            return None
+
+
+@pytest.mark.parametrize("url", ["https://api.foxapi.cc", "http://127.0.0.1:9", "http://localhost:9/v1"])
+async def test_a_service_that_is_not_known_to_be_the_emulator_costs_credits(url):
+    """Without the emulator's own word, the page says that a press costs credits."""
+    assert not await _service._is_emulator(url, Silent)
+
+
+async def test_a_result_becomes_an_input_image(page):
+    """A saved image is stored at the service, and its address goes into the next request."""
+    task_id = await submit(page)
+    await card_when(page, "done")
+    async with page.web.post(f"/references/{task_id}/1", json={}) as response:
+        assert 201 == response.status
+        url = (await response.json())["url"]
+    async with page.web.post(f"/references/{task_id}/2", json={}) as response:
+        assert 404 == response.status
+    await submit(page, image_urls=[url])
+
+    assert [url] == (await card_when(page, "done"))["request"]["image_urls"]
+
+
+async def test_all_files_are_saved_as_one_archive(page):
+    """An archive has the files of all wanted items. A file that is not there any more is left out."""
+    await submit(page, num_outputs=2)
+    first = await card_when(page, "done")
+    await submit(page)
+    second = await card_when(page, "done")
+    gone = next(page.service.out.rglob(first["files"][1]["name"]))
+    gone.unlink()
+    query = [("key", first["key"]), ("key", second["key"]), ("key", "unknown")]
+    async with page.web.get("/archive", params=query) as response:
+        assert 'attachment; filename="foxapi.zip"' == response.headers["Content-Disposition"]
+        archive = zipfile.ZipFile(io.BytesIO(await response.read()))
+
+    assert [first["files"][0]["name"], second["files"][0]["name"]] == archive.namelist()
+    assert None is archive.testzip()
+
+
 # Uploads.
 
 
@@ -438,14 +588,16 @@ async def test_an_upload_gives_the_url_for_a_request(page, quick):
     [
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": "application/json"}, 415),
+        ({"Content-Type": "multipart/form-data", "Content-Length": "2"}, 415),
+        ({"Content-Type": "video/mp4", "Content-Length": "2"}, 200),
         ({"Content-Type": "image/png", "Content-Length": str(MAX_UPLOAD_BYTES + 1)}, 413),
         ({"Content-Type": "image/png", "Content-Length": "9" * 5000}, 413),
         ({"Content-Type": "image/png", "Content-Length": "-1"}, 411),
         ({"Content-Type": "image/png"}, 411),
     ],
 )
-def test_uploads_are_images_of_a_known_size(headers, status):
-    """An upload that is not an image, too large, or of unknown length is refused before it is read."""
+def test_uploads_are_files_of_a_known_size(headers, status):
+    """An upload that a form of another site could send, too large, or of unknown length is refused before it is read."""
     assert status == asked("POST", "/uploads", headers)
 
 
@@ -537,6 +689,8 @@ async def test_changes_report_progress_and_the_end(page):
         task_id = await submit(page)
         seen = []
         async for name, data in events:
+            if name == "spending":
+                continue
             seen.append((name, data.get("final", data.get("state"))))
             assert task_id == data["id"]
             if seen[-1] == ("card", "done"):
@@ -554,6 +708,7 @@ async def test_changes_begin_with_what_runs(page, quick):
     async with page.web.get("/changes") as response, asyncio.timeout(20):
         events = events_of(response)
         await anext(events)  # it is ready
+        assert ("spending", 5.0) == ((told := await anext(events))[0], told[1]["spent"])
         name, data = await anext(events)
 
     assert ("progress", task_id) == (name, data["id"])
@@ -563,7 +718,7 @@ async def test_a_silent_stream_is_kept_alive(page, monkeypatch):
     """A stream without news has a comment from time to time."""
     monkeypatch.setattr(_routes, "HEARTBEAT_SECONDS", 0.01)
     async with page.web.get("/changes") as response, asyncio.timeout(20):
-        lines = [await response.content.readline() for _ in range(11)]
+        lines = [await response.content.readline() for _ in range(14)]
 
     assert 3 == lines.count(b": ping\n")
 
@@ -655,7 +810,7 @@ def test_a_record_of_another_form_makes_a_card(record):
     card = card_of(LedgerEntry("k", "f", ItemState.FAILED, "i", None, None, record, 1.0), place=3)
 
     assert ["failed", {}, [], None, 3] == [
-        card[name] for name in ("state", "request", "images", "error", "place")
+        card[name] for name in ("state", "request", "files", "error", "place")
     ]
 
 
@@ -663,18 +818,19 @@ def test_an_id_is_quoted_in_an_address():
     """A task's id is one segment of an address, whatever it contains."""
     assert [{"url": "/files/t%2F1/1", "name": "a.png", "type": "image/png"}] == card_of(
         entry_with("images/a.png"), place=0
-    )["images"]
+    )["files"]
 
 
 @pytest.mark.parametrize(
     ("name", "header", "value"),
     [
         ("a.svg", "Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
-        ("a.mp4", "Content-Disposition", "attachment"),
+        ("a.mp4", "Content-Type", "video/mp4"),
+        ("a.pdf", "Content-Disposition", "attachment"),
     ],
 )
 async def test_a_file_that_is_no_plain_picture(page, name, header, value):
-    """A drawing is shown, and runs no script if it is opened alone. Any other file is only saved."""
+    """A drawing is shown, and runs no script if it is opened alone. A video is played. Any other file is only saved."""
     task_id = await submit(page)
     card = await card_when(page, "done")
     (record,) = [await page.service._ledger.look_up([card["key"]])]
@@ -955,7 +1111,7 @@ async def test_the_policy_allows_our_own_origin_alone(page):
     assert "unsafe" not in response.headers["Content-Security-Policy"]
     assert "nosniff" == response.headers["X-Content-Type-Options"]
     assert all(word not in html for word in ("<style", "style=", "onclick", "http://", "https://"))
-    for path in ("/page.css", "/page.js", "/favicon.svg", "/favicon.ico"):
+    for path in _routes._ASSETS:
         async with page.web.get(path) as response:
             assert 200 == response.status
             assert "innerHTML" not in await response.text()
@@ -1115,7 +1271,7 @@ def test_the_emulator_needs_no_key(clean):
     models = asyncio.run(fetched(server.url, "models?token=of-somebody"))
     code, told = server.end(signal.SIGINT)
 
-    assert len(MODELS) == len(models)
+    assert len(find_models()) == len(models)
     assert 130 == code
     assert "nothing was billed" in told
     assert "GET /models 200" in told
@@ -1161,6 +1317,6 @@ def test_beyond_this_machine_there_is_a_token(clean):
 
     assert 43 == len(token)
     assert "token" == refused["error"]["type"]
-    assert len(MODELS) == len(told)
+    assert len(find_models()) == len(told)
     assert token not in errors
     assert "not encrypted" in errors

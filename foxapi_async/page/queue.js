@@ -1,0 +1,80 @@
+// The presses that are not answered yet. They are sent one after the other, in their order. Each has a key by which the
+// server sends it once, so that a press whose answer is lost can be sent again.
+import { narrow, recall, remember } from "/dom.js";
+import { drop, hasCard, newest, take } from "/cards.js";
+import { post } from "/server.js";
+
+const PAUSE = 2000;
+const queue = { presses: [], isSending: false };
+
+// A card before the server has one.
+function show(press, state, error = null) {
+  const { key, request, at } = press;
+  take({ key, place: at, isLocal: true, state, request, error, model: request.model, changed: at / 1000, id: null, files: [], values: [], fault: null });
+}
+
+function save() {
+  remember("sessionStorage", "presses", queue.presses.map(({ key, request, at }) => ({ key, request, at })));
+}
+
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// Adds a press. If it is refused before anything is kept, `isShown` gets the error, and says whether the form shows it.
+export function enqueue(request, isShown) {
+  const press = { key: newKey(), request, at: Date.now() + queue.presses.length, isShown };
+  queue.presses.push(press);
+  save();
+  show(press, "waiting");
+  if (narrow.matches) newest().scrollIntoView({ block: "start", behavior: "smooth" });
+  sendAll();
+}
+
+export function withdraw(key) {
+  if (queue.presses[0]?.key === key && queue.isSending) return;
+  end(key);
+  drop(key);
+}
+
+function end(key) {
+  queue.presses = queue.presses.filter((press) => press.key !== key);
+  save();
+}
+
+async function sendAll() {
+  if (queue.isSending) return;
+  queue.isSending = true;
+  while (queue.presses.length) await sendOne(queue.presses[0]);
+  queue.isSending = false;
+}
+
+async function sendOne(press) {
+  show(press, "sending");
+  let refusal = null;
+  try {
+    await post("/images", press.request, { headers: { "Idempotency-Key": press.key } });
+  } catch (error) {
+    if (error.isLost) {
+      show(press, "waiting");
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      return;
+    }
+    refusal = error;
+  }
+  end(press.key);
+  // The server has a card of all that may be billed. Any other refusal cost nothing.
+  if ((await hasCard(press.key)) || !refusal) return;
+  if (press.isShown?.(refusal)) drop(press.key);
+  else show(press, "refused", { message: refusal.message, code: refusal.type, charged: "no", problems: refusal.problems });
+}
+
+// Continues with the presses that a reload interrupted, and sends those of a tab that is closed.
+export function continuePresses() {
+  queue.presses = recall("sessionStorage", "presses") ?? [];
+  for (const press of queue.presses) show(press, "waiting");
+  addEventListener("pagehide", () => {
+    for (const { key, request } of queue.presses) post("/images", request, { keepalive: true, headers: { "Idempotency-Key": key } }).catch(() => {});
+  });
+  sendAll();
+}
