@@ -161,13 +161,13 @@ function metaOf(item) {
     request.aspect_ratio ?? request.size ?? request.image_size,
     request.resolution,
     item.elapsed == null ? null : text("meta.seconds", { count: Math.max(1, Math.round(item.elapsed)) }),
-    item.credits == null || item.isLocal ? null : creditsOf(item.credits),
-    dateOf(item.changed),
+    !item.credits ? null : creditsOf(item.credits),
   ];
   const inputs = (modelNamed(item.model)?.fields ?? []).filter(isInput).flatMap(({ name }) => request[name] ?? []);
   if (inputs.length) parts.splice(2, 0, text("meta.inputs", { count: inputs.length }));
   const facts = parts.filter((part) => typeof part === "string").join(" · ");
-  return make("p", { class: "meta" }, make("b", {}, item.model ?? request.model ?? ""), make("span", {}, facts));
+  const origin = make("span", { class: "origin" }, make("b", {}, item.model ?? request.model ?? ""), make("time", {}, dateOf(item.changed)));
+  return make("p", { class: "meta" }, origin, make("span", {}, facts));
 }
 
 function actionsOf(item) {

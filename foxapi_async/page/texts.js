@@ -47,7 +47,7 @@ export const TEXTS = {
   "input.images": ["Choose images", "选择图片"],
   "input.image": ["Choose an image", "选择一张图片"],
   "input.file": ["Choose a file", "选择文件"],
-  "input.drop": ["or drop or paste here", "，或拖放、粘贴到这里"],
+  "input.drop": ["or drop or paste here", "或拖放、粘贴到这里"],
   "input.most": ["At most {most}.", "最多 {most} 个。"],
   "input.chosen": ["{field}: chosen files", "{field}：已选文件"],
   "input.number": ["file {n}", "文件 {n}"],
@@ -67,10 +67,10 @@ export const TEXTS = {
 
   "price.one": ["This press costs {credits}", "本次消耗 {credits}"],
   "price.several": ["This press costs {credits} for {count} requests", "本次 {count} 个请求共消耗 {credits}"],
-  "price.partly": ["This press costs {credits}, and {count} price is not known yet|This press costs {credits}, and {count} prices are not known yet", "本次消耗 {credits}，另有 {count} 个价格尚未知晓"],
-  "price.unknown": ["The price is not known yet", "价格尚未知晓"],
-  "price.unknown.several": ["The {count} prices are not known yet", "{count} 个价格均尚未知晓"],
-  "price.row.unknown": ["not known yet", "尚未知晓"],
+  "price.partly": ["This press costs {credits}, and {count} price is not known yet|This press costs {credits}, and {count} prices are not known yet", "本次消耗 {credits}，另有 {count} 个价格未知"],
+  "price.unknown": ["The price is not known yet", "价格未知"],
+  "price.unknown.several": ["The {count} prices are not known yet", "{count} 个价格均未知"],
+  "price.row.unknown": ["not known yet", "未知"],
   "confirm.title": ["Send {count} requests?", "发送 {count} 个请求？"],
   "confirm.send": ["Send {count} requests", "发送 {count} 个请求"],
   "confirm.cancel": ["Cancel", "取消"],
@@ -208,7 +208,9 @@ export function creditsOf(amount) {
 }
 
 export function dateOf(seconds) {
-  return new Date(seconds * 1000).toLocaleString(navigator.languages[0], { dateStyle: "medium", timeStyle: "short" });
+  const date = new Date(seconds * 1000);
+  const year = date.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return date.toLocaleString(language, { year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
 // The name of a field. One that is in no table has its own name, which is English.

@@ -506,19 +506,17 @@ async def test_a_check_reports_problems_and_doubts(page):
     assert ([], ["duration"]) == (unsure["problems"], [parts[0] for parts in unsure["doubts"]])
 
 
-async def first_spending(page):
+async def spending_of(page):
     async with page.web.get("/changes") as response, asyncio.timeout(20):
-        async for name, data in events_of(response):
-            if name == "spending":
-                return data
+        return await anext(data async for name, data in events_of(response) if name == "spending")
 
 
 async def test_the_page_says_what_was_spent(page):
     """The stream has the credits of the folder, and says that an emulator of this machine bills nothing."""
-    assert {"emulated": True, "spent": 0.0, "unpriced": 0} == await first_spending(page)
+    assert {"emulated": True, "spent": 0.0, "unpriced": 0} == await spending_of(page)
     await submit(page, num_outputs=2)
 
-    assert 10.0 == (await first_spending(page))["spent"]
+    assert 10.0 == (await spending_of(page))["spent"]
 
 
 class Silent:

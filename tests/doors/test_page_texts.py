@@ -1,0 +1,111 @@
+"""The texts of the page of `foxapi serve`: one table, in English and in Chinese."""
+
+import json
+import re
+
+import pytest
+from pages import ROOT
+
+from foxapi_async.models import find_models
+
+PAGE = ROOT / "foxapi_async" / "page"
+SCRIPTS = {path.name: path.read_text() for path in sorted(PAGE.glob("*.js"))}
+HTML = (PAGE / "page.html").read_text()
+TABLES = {"texts.js", "names.js"}
+ROW = re.compile(r'^  "?([\w.]+)"?: \["(.+)", "(.+)"\],$', re.MULTILINE)
+TEXTS = {key: (english, chinese) for key, english, chinese in ROW.findall(SCRIPTS["texts.js"])}
+NAMES = {key: (english, chinese) for key, english, chinese in ROW.findall(SCRIPTS["names.js"])}
+CHINESE = re.compile("[\u3400-\u9fff]")
+FIELD = re.compile(r"\{(\w+)\}")
+# These literals begin like a text, and are names of the browser's interface.
+CODE_LITERALS = {"ArrowDown", "ArrowUp", "Content-Type", "Enter", "Files", "Idempotency-Key", "Infinity"}
+
+
+def table(name, script):
+    """The lines of a table that is an object of its own."""
+    return re.search(rf"^export const {name} = \{{\n(.*?)^\}};", SCRIPTS[script], re.DOTALL | re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "rows"), [("TEXTS", "texts.js", TEXTS), ("NAMES", "names.js", NAMES)]
+)
+def test_each_row_has_both_languages(name, script, rows):
+    """Each line of a table is a key with an English and a Chinese text, and no key comes twice."""
+    lines = [line for line in table(name, script).splitlines() if line]
+
+    assert len(lines) == len(rows)
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_both_texts_say_the_same_values(key):
+    """The Chinese text has the values of the English one."""
+    english, chinese = TEXTS[key]
+
+    assert set(FIELD.findall(english)) == set(FIELD.findall(chinese))
+
+
+def test_the_languages_are_not_mixed_up():
+    """No English text has a Chinese letter, and each Chinese text with words has some."""
+    rows = {**TEXTS, **NAMES}
+    without_letters = {key for key, (_, chinese) in rows.items() if not CHINESE.search(chinese)}
+
+    assert {key for key, (english, _) in rows.items() if CHINESE.search(english)} == set()
+    assert without_letters == {"problem.field"}
+
+
+def code_of(script):
+    """A script without its comments."""
+    return re.sub(r"^\s*(//.*|/\*.*\*/)$", "", script, flags=re.MULTILINE)
+
+
+def test_no_script_has_a_text_of_its_own():
+    """Outside the tables no literal begins like a text, and none is Chinese."""
+    code = {name: code_of(script) for name, script in SCRIPTS.items() if name not in TABLES}
+    literals = [
+        literal for each in code.values() for literal in re.findall(r'["`]([A-Z][a-z][^"`\n]*)["`]', each)
+    ]
+
+    assert set(literals) <= CODE_LITERALS
+    assert [name for name, each in code.items() if CHINESE.search(each)] == []
+
+
+def test_the_document_has_no_text_of_its_own():
+    """The document gets its texts from the table, but for its title before that, and for a browser without scripts."""
+    body = re.sub(r"<noscript>.*?</noscript>|<title>.*?</title>", "", HTML)
+
+    assert re.findall(r">([^<\n]*\w[^<\n]*)<", body) == []
+    assert re.findall(r' (?:aria-label|placeholder|title)="', body) == []
+
+
+def test_every_text_that_is_used_is_in_the_table():
+    """Each key in the document and in a script is in the table."""
+    used = set(re.findall(r'data-(?:text|label|placeholder)="([\w.]+)"', HTML))
+    for script in SCRIPTS.values():
+        used |= set(re.findall(r'\b(?:text|counted)\("([\w.]+)"', script))
+
+    assert used - TEXTS.keys() == set()
+
+
+def test_no_text_of_the_table_is_unused():
+    """Each key of the table is in the document or in a script, whole, or with an end that is made."""
+    code = HTML + "".join(code_of(script) for name, script in SCRIPTS.items() if name not in TABLES)
+    code += code_of(SCRIPTS["texts.js"].partition("\n};")[2])
+    beginnings = set(re.findall(r"`(\w+)\.\$\{", code))
+
+    assert [key for key in TEXTS if f'"{key}"' not in code and key.partition(".")[0] not in beginnings] == []
+
+
+def test_the_help_of_every_image_model_is_in_chinese():
+    """The help of each field of an image model has a Chinese text, and no other has one."""
+    known = {spec.help for model in find_models(returns="image") for spec in model.fields if spec.help}
+    rows = dict(re.findall(r'^  ("(?:.+?)"): ("(?:.+)"),$', table("HELP", "names.js"), re.MULTILINE))
+
+    assert {json.loads(english) for english in rows} == known
+    assert all(CHINESE.search(chinese) for chinese in rows.values())
+
+
+def test_no_script_is_longer_than_a_reader_can_hold():
+    """A file is one concept, of at most 400 lines."""
+    assert {
+        name: len(script.splitlines()) for name, script in SCRIPTS.items() if script.count("\n") > 400
+    } == {}
