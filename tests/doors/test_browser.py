@@ -1,170 +1,56 @@
-"""The page of `foxapi serve` in a browser: the system's Chromium, without a screen."""
+"""The page of `foxapi serve` in a browser: submits, the history, several tabs, and the form."""
 
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from browsing import (
+    Server,
+    choose,
+    expect,
+    inside,
+    loaded,
+    needs_chromium,
+    send,
+    sent,
+    shot,
+)
 from helpers import let_end
 from PIL import Image
 
-from foxapi_async.emulator import Fault, ThreadedEmulator
+from foxapi_async.emulator import Fault
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
-pytest.importorskip("fastapi.sse", reason="the extra `web` is not installed")
-pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)")
-
-expect = playwright.expect
-# For a busy machine. On an idle one nothing waits so long.
-PATIENCE = 20_000
-expect.set_options(timeout=PATIENCE)
-# The folder for screenshots, if someone wants to see them.
-SHOTS = os.environ.get("FOXAPI_TEST_SHOTS")
+pytestmark = needs_chromium
 
 HOSTILE = "<img src=x onerror=\"document.title='caught'\"></p></script><script>document.title='caught'</script> \u202etxet\u202c a\u200bb \u2067rtl\u2069"
 
 
-class Server:
-    """`foxapi serve` at an emulator, on a port that stays the same."""
-
-    def __init__(self, emulator, folder, port="0"):
-        env = {**os.environ, "FOXAPI_API_KEY": emulator.key, "FOXAPI_BASE_URL": emulator.url}
-        command = [sys.executable, "-m", "foxapi_async", "serve", "-q", "--port", port, "--out", str(folder)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-        self.url = self._process.stdout.readline().strip()
-        self.port = self.url.rpartition(":")[2].strip("/")
-
-    def end(self):
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
-        self._process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    with ThreadedEmulator(seconds=0.8) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server(emulator, tmp_path_factory):
-    running = Server(emulator, tmp_path_factory.mktemp("page"))
-    yield running
-    running.end()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def complaints():
-    """The messages in a browser's console against the page."""
-    return []
-
-
-@pytest.fixture
-def page(server, browser, complaints):
-    """The open page. At the end its console must be empty."""
-    with browser.new_context(base_url=server.url, viewport={"width": 1360, "height": 900}) as context:
-        tab = context.new_page()
-        tab.set_default_timeout(PATIENCE)
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
-        tab.on(
-            "response", lambda response: complaints.append(response.url) if response.status == 404 else None
-        )
-        # A violation of the policy is an event, even if the console is silent.
-        tab.add_init_script(
-            "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))"
-        )
-        tab.goto(server.url)
-        loaded(tab)  # images of earlier tests are there
-        yield tab
-        said = [text for text in complaints if "net::ERR_ABORTED" not in text]
-    assert [] == said
-
-
-def loaded(page):
-    """The page has its models and its cards."""
-    expect(page.locator("#model-name")).not_to_be_empty()
-    expect(page.locator("#cards")).to_have_attribute("aria-busy", "false")
-
-
-def inside(page, module, code):
-    """The value of an expression of the page's own code, with the names of one of its modules."""
-    return page.evaluate(f"async () => {{ const m = await import('/{module}.js'); return {code}; }}")
-
-
-def choose(page, model):
-    """Choose a model by its whole name."""
-    page.click("#model")
-    page.fill("#model-search", model)
-    page.locator(f"#chooser button[value='{model}']").click()
-    expect(page.locator("#model-name")).to_have_text(model)
-
-
-def send(page, prompt):
-    """The card of the new submit."""
-    page.fill("#prompt", prompt)
-    before = page.locator(".card").count()
-    page.click("#send")
-    sent(page, before + 1)
-    return page.locator(".card").first
-
-
-def sent(page, cards):
-    """The new card is there, perhaps before the answer, and the form is ready for the next submit."""
-    expect(page.locator(".card")).to_have_count(cards)
-    expect(page.locator("#send")).to_have_text("Generate")
-
-
-def shot(page, name, **options):
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", **options)
-
-
-def test_a_prompt_becomes_an_image(page, emulator):
+def test_a_prompt_becomes_an_image(page, page_service):
     """A prompt is typed and sent; progress moves, the remaining time is shown, and the image appears."""
-    billed = emulator.billed
-    emulator.add_fault(Fault.never_finishes(prompt="fresh snow"))
+    billed = page_service.billed
+    page_service.add_fault(Fault.never_finishes(prompt="fresh snow"))
     card = send(page, "a red fox in fresh snow")
     bar = card.locator("progress")
     expect(bar).to_have_attribute("value", re.compile("^[1-9]"))
-    let_end(emulator)
+    let_end(page_service)
     expect(card.locator("img")).to_have_count(1)
     expect(card).to_have_attribute("data-state", "done")
     card.locator("img").scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('.card img').naturalWidth > 0")
 
-    assert billed + 1 == emulator.billed
+    assert billed + 1 == page_service.billed
     assert card.locator("img").get_attribute("src").startswith("/files/")
     expect(card.locator(".prompt")).to_have_text("a red fox in fresh snow")
     expect(page.locator("#announcer")).to_have_text(re.compile("Ready: 1 result"))
 
 
-def test_the_remaining_time_is_in_words(page, emulator):
+def test_the_remaining_time_is_in_words(page, page_service):
     """A running task's card shows in words how much time is left."""
-    emulator.add_fault(Fault.never_finishes(prompt="how long"))
+    page_service.add_fault(Fault.never_finishes(prompt="how long"))
     card = send(page, "how long")
 
     expect(card.locator(".state")).to_have_text(re.compile(r"about \d+ seconds? left|any moment now"))
-    let_end(emulator)
+    let_end(page_service)
     expect(card).to_have_attribute("data-state", "done")
 
 
@@ -178,9 +64,9 @@ def test_the_history_survives_a_reload(page):
     expect(card).to_have_attribute("data-state", "done")
 
 
-def test_the_history_survives_the_server(browser, emulator, tmp_path):
+def test_the_history_survives_the_server(browser, page_service, tmp_path):
     """A page that stays open while its server is restarted finds it again, and shows the new state of its tasks."""
-    first = Server(emulator, tmp_path / "page")
+    first = Server(page_service, tmp_path / "page")
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(first.url)
@@ -188,7 +74,7 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
         send(page, "through a restart")
         first.end()
         expect(page.locator("#link")).to_have_text(re.compile("No connection"))
-        second = Server(emulator, tmp_path / "page", first.port)
+        second = Server(page_service, tmp_path / "page", first.port)
         try:
             expect(page.locator(".card")).to_have_attribute("data-state", "done")
             expect(page.locator("#link")).to_have_text("")
@@ -196,16 +82,16 @@ def test_the_history_survives_the_server(browser, emulator, tmp_path):
             second.end()
 
 
-def test_an_older_history_takes_nothing_back(page, emulator):
+def test_an_older_history_takes_nothing_back(page, page_service):
     """A page of the history that arrives after a newer change from the stream does not undo it."""
-    emulator.add_fault(Fault.never_finishes(prompt="held back"))
+    page_service.add_fault(Fault.never_finishes(prompt="held back"))
     card = send(page, "held back")
     held = []
     page.route("**/history*", lambda route: held.append((route, route.fetch())))
     inside(page, "cards", "{ done: (window.refreshed = m.refresh()) && null }")
     while not held:
         page.wait_for_timeout(10)
-    let_end(emulator)
+    let_end(page_service)
     expect(card).to_have_attribute("data-state", "done")
     [(route, response)] = held
     with page.expect_response("**/history*") as answered:
@@ -243,9 +129,9 @@ def done_at(page, prompt):
     return ["done"] == [card["state"] for card in cards if card["request"]["prompt"] == prompt]
 
 
-def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
+def test_a_history_asked_for_earlier_takes_nothing_back(page, page_service):
     """Of two pages of the history the one that was requested later counts, whichever arrives first."""
-    emulator.add_fault(Fault.never_finishes(prompt="overtaken"))
+    page_service.add_fault(Fault.never_finishes(prompt="overtaken"))
     card = send(page, "overtaken")
     held = []
     page.route("**/history*", lambda route: held.append((route, route.fetch())), times=1)
@@ -253,7 +139,7 @@ def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
     while not held:
         page.wait_for_timeout(10)
     cut(page)
-    let_end(emulator)
+    let_end(page_service)
     while not done_at(page, "overtaken"):
         page.wait_for_timeout(100)
     back(page)
@@ -265,15 +151,15 @@ def test_a_history_asked_for_earlier_takes_nothing_back(page, emulator):
     assert "done" == card.get_attribute("data-state")
 
 
-def test_what_was_missed_is_read_to_its_end(page, emulator, complaints):
+def test_what_was_missed_is_read_to_its_end(page, page_service, complaints):
     """After a gap nothing is missing, even if the first read failed half-way, and all ended tasks are shown
     as ended.
     """
-    emulator.add_fault(Fault.never_finishes(prompt="ends in the gap"))
+    page_service.add_fault(Fault.never_finishes(prompt="ends in the gap"))
     send(page, "ends in the gap")
     cut(page)
     prompts = sent_by_others(page, 35)
-    let_end(emulator)
+    let_end(page_service)
     while not done_at(page, "ends in the gap"):
         page.wait_for_timeout(100)
     failing = []
@@ -341,12 +227,12 @@ def test_a_card_without_a_waiter_is_read_again(page):
     expect(page.locator(".card[data-state=fault]")).to_have_count(0)
 
 
-def test_a_history_that_failed_is_asked_for_again(browser, server):
+def test_a_history_that_failed_is_asked_for_again(browser, page_server):
     """If the history cannot be read, the page says so and tries again."""
     with browser.new_context() as context:
         page = context.new_page()
         page.route("**/history*", lambda route: route.fulfill(status=503))
-        page.goto(server.url)
+        page.goto(page_server.url)
         expect(page.locator("#link")).to_have_text(re.compile("No connection"))
         page.unroute("**/history*")
         expect(page.locator("#link")).to_have_text("")
@@ -355,7 +241,7 @@ def test_a_history_that_failed_is_asked_for_again(browser, server):
 
 
 @pytest.mark.parametrize("has_workers", [True, False])
-def test_any_number_of_tabs(browser, server, has_workers):
+def test_any_number_of_tabs(browser, page_server, has_workers):
     """Eight tabs of one browser all load, and each shows an image that another one asked for, also in a browser
     without shared workers, such as Chrome on Android. If the tab that reads the stream is closed, another one does.
     """
@@ -365,7 +251,7 @@ def test_any_number_of_tabs(browser, server, has_workers):
             context.add_init_script("delete window.SharedWorker")
         tabs = [context.new_page() for _ in range(8)]
         for tab in tabs:
-            tab.goto(server.url)
+            tab.goto(page_server.url)
             loaded(tab)
         tabs[0].locator("#prompt").fill(first)
         tabs[0].locator("#send").click()
@@ -382,7 +268,7 @@ def test_any_number_of_tabs(browser, server, has_workers):
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
-def test_without_workers_and_locks(browser, server, is_seen):
+def test_without_workers_and_locks(browser, page_server, is_seen):
     """A browser that has neither, such as Chrome on Android over http, gets a stream for each tab that is seen."""
     with browser.new_context() as context:
         tab = context.new_page()
@@ -390,7 +276,7 @@ def test_without_workers_and_locks(browser, server, is_seen):
             "delete window.SharedWorker; Object.defineProperty(navigator, 'locks', { value: undefined });"
             f"Object.defineProperty(document, 'hidden', {{ get: () => window.isHidden ?? {str(not is_seen).lower()} }})"
         )
-        tab.goto(server.url)
+        tab.goto(page_server.url)
         if not is_seen:
             expect(tab.locator("#model-name")).not_to_be_empty()
             expect(tab.locator("#cards")).to_have_attribute("aria-busy", "true")
@@ -435,9 +321,9 @@ def test_a_hostile_prompt_is_text(page):
     assert "caught" != page.title()
 
 
-def test_a_failure_is_reported_in_words(page, emulator):
+def test_a_failure_is_reported_in_words(page, page_service):
     """A failed task's card says so, with the service's words and what may be billed."""
-    emulator.add_fault(Fault.fails(message="<b>Not</b> that."))
+    page_service.add_fault(Fault.fails(message="<b>Not</b> that."))
     card = send(page, "something refused")
 
     expect(card).to_have_attribute("data-state", "failed")
@@ -451,7 +337,7 @@ def picture(folder, name="fox.png"):
     return path
 
 
-def test_a_reference_image_is_chosen(page, emulator, tmp_path):
+def test_a_reference_image_is_chosen(page, page_service, tmp_path):
     """A chosen file is shown, uploaded, and sent with the request; and it can be removed."""
     page.set_input_files("#field-image_urls", [picture(tmp_path), picture(tmp_path, "other.png")])
     expect(page.locator(".references li[data-state=ready]")).to_have_count(2)
