@@ -60,7 +60,8 @@ def coverage(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
-    session.run("pytest", "-q", "-n", "auto", "tests/doors/test_browser.py", *session.posargs)
+    files = ["tests/doors/test_browser.py", "tests/doors/test_browser_playground.py"]
+    session.run("pytest", "-q", "-n", "auto", "-m", "", *files, *session.posargs)
 
 
 @nox.session

@@ -51,7 +51,7 @@ def draw_page(folder: str) -> None:
         browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(address)
-        page.wait_for_function("() => cards.loaded")
+        page.locator("#cards[aria-busy=false]").wait_for(state="attached")
         for prompt in PROMPTS:
             page.locator("#prompt").fill(prompt)
             page.locator("#send").click()

@@ -23,6 +23,7 @@ from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError, parts_of
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import safe_name
+from foxapi_async._lightbox import read_asset
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import SubmittedImage
@@ -43,11 +44,14 @@ MOST_ARCHIVED = 300
 _SCRIPTS = (
     *("page.js", "texts.js", "names.js", "dom.js", "server.js", "changes.js"),
     *("form.js", "fields.js", "inputs.js", "chooser.js", "sending.js", "queue.js"),
-    *("cards.js", "card.js", "filter.js"),
+    *("cards.js", "card.js", "filter.js", "view.js"),
 )
+_SHARED = ("lightbox.css", "lightbox.js")
 _ASSETS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/lightbox.css": ("lightbox.css", "text/css; charset=utf-8"),
+    "/lightbox.js": ("lightbox.js", "text/javascript; charset=utf-8"),
     **{f"/{name}": (name, "text/javascript; charset=utf-8") for name in _SCRIPTS},
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
     "/favicon.ico": ("favicon.svg", "image/svg+xml"),
@@ -251,4 +255,6 @@ def _asset_route(path: str) -> Callable[[], Any]:
 
 @functools.cache
 def _asset(name: str) -> bytes:
+    if name in _SHARED:
+        return read_asset(name).encode()
     return files("foxapi_async.page").joinpath(name).read_bytes()

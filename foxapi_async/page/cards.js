@@ -8,8 +8,8 @@ import { counted, text } from "/texts.js";
 const OLDER = 30;
 const MOST = 100;
 
-// `order` has the cards, the newest first. `whole`: every card older than this place, and not before `oldest`, is loaded.
-export const cards = { byKey: new Map(), byTask: new Map(), order: [], progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0 };
+// `order` has the cards, the newest first. `whenChanged` is called after each change. `whole`: every card older than this place, and not before `oldest`, is loaded.
+export const cards = { byKey: new Map(), byTask: new Map(), order: [], progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0, whenChanged: () => {} };
 
 // The later state counts: an event of the stream counts from its arrival, a page of the history from its request.
 export function take(given, said = ++cards.clock) {
@@ -76,6 +76,7 @@ function showCounts() {
   const isAll = shown === cards.order.length && cards.oldest === null;
   $("found").textContent = isAll ? counted("results", shown) : text("filter.found", { shown, loaded: cards.order.length });
   $("nothing").hidden = shown > 0 || !cards.order.length;
+  cards.whenChanged();
 }
 
 // Shows what fits, and reads older items until there are enough of them.

@@ -10,12 +10,16 @@ import { continuePresses, withdraw } from "/queue.js";
 import { Refusal, ask, post } from "/server.js";
 import { send, showPriceSoon, showSpending } from "/sending.js";
 import { showTexts, text } from "/texts.js";
+import { lightbox } from "/view.js";
 
 const MOST_ARCHIVED = 300;
 
 /* The acts of a card. */
 
+const show = lightbox(act);
+
 const acts = {
+  open: ({ item }, n) => show(item.files[n].url),
   expand: ({ element }) => showAll(element, !element.querySelector(".prompt").classList.contains("open")),
   async use({ item }) {
     const request = item.shortened ? await ask(`/requests/${encodeURIComponent(item.key)}`) : item.request;
@@ -39,15 +43,20 @@ const acts = {
   },
 };
 
-async function act(event) {
-  const control = event.target.closest("[data-act]");
-  const card = control && cards.order.find(({ element }) => element.contains(control));
-  if (!card || !acts[control.dataset.act] || event.ctrlKey || event.metaKey) return;
+async function act(name, card, n) {
   try {
-    await acts[control.dataset.act](card, Number(control.dataset.n), event);
+    await acts[name](card, n);
   } catch (error) {
     showRefusal(error);
   }
+}
+
+function clicked(event) {
+  const control = event.target.closest("[data-act]");
+  if (!control || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const card = cards.order.find(({ element }) => element.contains(control));
+  act(control.dataset.act, card, Number(control.dataset.n));
 }
 
 function saveAll() {
@@ -106,7 +115,7 @@ async function begin() {
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
   });
-  $("cards").addEventListener("click", act);
+  $("cards").addEventListener("click", clicked);
   $("older").addEventListener("click", () => showOlder().catch(showRefusal));
   $("save-all").addEventListener("click", saveAll);
   for (const example of document.querySelectorAll("#empty button")) {

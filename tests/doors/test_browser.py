@@ -20,7 +20,7 @@ from PIL import Image
 
 from foxapi_async.emulator import Fault
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.thorough]
 
 HOSTILE = "<img src=x onerror=\"document.title='caught'\"></p></script><script>document.title='caught'</script> \u202etxet\u202c a\u200bb \u2067rtl\u2069"
 
