@@ -121,14 +121,15 @@ export async function refresh() {
   if (cards.oldest !== null && (page.before ?? 0) < cards.oldest) setOldest(page.before);
   // A refused submit has no item any more.
   for (const card of waiting) if (card.said < began && card.item.place >= (page.before ?? 0)) drop(card.item.key);
-  $("cards").ariaBusy = "false";
+  $("cards").setAttribute("aria-busy", "false");
   showCounts();
 }
 
-// Whether the server has a card for this press. The newest page of the history is read if the stream did not bring it.
+// Whether the server has a card for this press. The newest page of the history is read if the stream did not bring it;
+// that may fail.
 export async function hasCard(key) {
   const isThere = () => cards.byKey.get(key)?.item.isLocal === false;
-  if (!isThere()) await historyPage(null).catch(() => {});
+  if (!isThere()) await historyPage(null);
   return isThere();
 }
 

@@ -2,14 +2,22 @@
 import { $, make } from "/dom.js";
 import { text } from "/texts.js";
 
+const FIRST = ["image", "video", "audio"];
+
+function inOrder(models) {
+  const rank = ({ returns }) => (FIRST.includes(returns) ? FIRST.indexOf(returns) : FIRST.length);
+  return [...models].sort((one, other) => rank(one) - rank(other) || (rank(one) === FIRST.length ? one.returns.localeCompare(other.returns) : 0));
+}
+
 // Calls `whenChosen(names)` with the chosen models.
 export function chooseModels(models, chosen, { isSeveral, whenChosen }) {
   const dialog = $("chooser");
   const search = make("input", { type: "search", id: "model-search", placeholder: text("chooser.search"), "aria-label": text("chooser.search"), autocomplete: "off" });
   const list = make("div", { class: "models" });
   const none = make("p", { class: "hint", role: "status" });
-  const rows = models.map((definition) => rowOf(definition, chosen, isSeveral, (names) => finish(names)));
-  const groups = [...new Set(models.map((definition) => definition.returns))].map((medium) => groupOf(medium, rows));
+  const ordered = inOrder(models);
+  const rows = ordered.map((definition) => rowOf(definition, chosen, isSeveral, (names) => finish(names)));
+  const groups = [...new Set(ordered.map((definition) => definition.returns))].map((medium) => groupOf(medium, rows));
   list.append(...groups.map(({ element }) => element));
 
   const finish = (names) => {

@@ -1,5 +1,5 @@
 // The form: the model, the fields that it has, and a draft that a reload does not lose.
-import { $, announce, button, make, recall, remember } from "/dom.js";
+import { $, announce, button, make, narrow, recall, remember } from "/dom.js";
 import { chooseModels } from "/chooser.js";
 import { fieldOf, isAdvanced, isRequired } from "/fields.js";
 import { addResult, anyFiles, filesToKeep, inputsOf, isInput, mainOf, restoreFiles, storedFiles, useFilesOf } from "/inputs.js";
@@ -34,6 +34,7 @@ export function showForm(models, whenChanged) {
 
 export function chooseModel(definition) {
   keepValues();
+  showProblems();
   form.others = form.others.filter((other) => other !== definition && other.returns === definition.returns);
   showModel(definition);
   $("model").focus();
@@ -189,8 +190,8 @@ export function editResult(file, model, storing) {
 function toForm() {
   const control = $("prompt-field").hidden ? $("model") : $("prompt");
   control.focus({ preventScroll: true });
-  $("form").scrollIntoView({ block: "start", behavior: "smooth" });
-  $("form").scrollTo({ top: 0 });
+  $("form").scrollIntoView({ block: narrow.matches ? "start" : "nearest", behavior: "smooth" });
+  document.querySelector("#form .scroll").scrollTo({ top: 0 });
 }
 
 /* Problems. */

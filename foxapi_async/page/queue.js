@@ -5,6 +5,8 @@ import { drop, hasCard, newest, take } from "/cards.js";
 import { post } from "/server.js";
 
 const PAUSE = 2000;
+// After these refusals the service may have got the press. The server has a card of it soon, which replaces that of the page.
+const UNSURE = ["uncertain_submit", "not_kept", "internal", ""];
 const queue = { presses: [], isSending: false };
 
 // A card before the server has one.
@@ -55,18 +57,21 @@ async function sendOne(press) {
   try {
     await post("/images", press.request, { headers: { "Idempotency-Key": press.key } });
   } catch (error) {
-    if (error.isLost) {
-      show(press, "waiting");
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
-      return;
-    }
+    if (error.isLost) return pause();
     refusal = error;
   }
+  const isKept = await hasCard(press.key).catch(() => null);
+  if (refusal && isKept === null) return pause();
   end(press.key);
-  // The server has a card of all that may be billed. Any other refusal cost nothing.
-  if ((await hasCard(press.key)) || !refusal) return;
+  if (isKept || !refusal) return;
   if (press.isShown?.(refusal)) drop(press.key);
+  else if (UNSURE.includes(refusal.type)) show(press, "uncertain", { message: refusal.message, code: refusal.type, charged: "unknown" });
   else show(press, "refused", { message: refusal.message, code: refusal.type, charged: "no", problems: refusal.problems });
+}
+
+// The server sends the press once, so it may be asked again.
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE));
 }
 
 // Continues with the presses that a reload interrupted, and sends those of a tab that is closed.

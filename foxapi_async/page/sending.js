@@ -6,18 +6,18 @@ import { creditsOf, text } from "/texts.js";
 
 const CALM = 250;
 
-const price = { timer: null, asked: 0, spending: null };
+const press = { timer: null, asked: 0, spending: null, isPressed: false };
 
 // Asks soon for the price of the next press. The last question counts.
 export function showPriceSoon() {
-  clearTimeout(price.timer);
-  price.timer = setTimeout(showPrice, CALM);
+  clearTimeout(press.timer);
+  press.timer = setTimeout(showPrice, CALM);
 }
 
 async function showPrice() {
-  const asked = ++price.asked;
+  const asked = ++press.asked;
   const answers = await checked().catch(() => []);
-  if (asked !== price.asked) return;
+  if (asked !== press.asked) return;
   $("price").textContent = answers.length ? priceInWords(answers) : "";
   const doubts = answers.flatMap((answer) => answer.doubts).map(inWords);
   $("doubts").replaceChildren(...doubts.map((line) => make("li", {}, line)));
@@ -39,7 +39,7 @@ function priceInWords(answers) {
 
 // The badge, and what was spent in this folder.
 export function showSpending(spending) {
-  price.spending = spending;
+  press.spending = spending;
   const { emulated, spent, unpriced } = spending;
   $("badge").textContent = text(emulated ? "badge.emulator" : "badge.live");
   $("badge").dataset.kind = emulated ? "emulator" : "live";
@@ -50,20 +50,21 @@ export function showSpending(spending) {
 
 export async function send(event) {
   event.preventDefault();
-  if ($("send").ariaDisabled === "true") return; // this press is still being made: files are being stored
-  setBusy(true);
+  if (press.isPressed) return; // the files of this press are still being stored
+  setPressed(true);
   showProblems();
   try {
     const given = await requests();
+    setPressed(false);
     if (given.length === 1 || (await isConfirmed(given))) {
       // The last one comes first in the list of results.
-      for (const request of given.toReversed()) enqueue(request, (error) => showAtForm(request, error));
+      for (const request of [...given].reverse()) enqueue(request, (error) => showAtForm(request, error));
       announce(text("sent", { count: given.length }));
     }
   } catch (error) {
     showRefusal(error);
   } finally {
-    setBusy(false);
+    setPressed(false);
   }
 }
 
@@ -74,9 +75,10 @@ function showAtForm(request, error) {
   return true;
 }
 
-function setBusy(isBusy) {
-  $("send").ariaDisabled = String(isBusy);
-  $("send").textContent = text(isBusy ? "send.busy" : "send");
+function setPressed(isPressed) {
+  press.isPressed = isPressed;
+  $("send").setAttribute("aria-disabled", String(isPressed));
+  $("send").textContent = text(isPressed ? "send.busy" : "send");
 }
 
 // Several requests are sent only after a look at the total.
@@ -101,7 +103,7 @@ async function isConfirmed(given) {
       make("h2", { id: "confirm-title" }, text("confirm.title", { count: given.length })),
       make("table", {}, make("tbody", {}, ...rows)),
       make("p", { class: "total" }, isWrong ? text("confirm.wrong") : priceInWords(answers)),
-      price.spending?.emulated ? make("p", { class: "hint" }, text("confirm.emulator")) : "",
+      press.spending?.emulated ? make("p", { class: "hint" }, text("confirm.emulator")) : "",
       make("div", { class: "foot" }, no, isWrong ? null : yes),
     );
     dialog.onclose = () => resolve(false);

@@ -10,7 +10,7 @@ export const TEXTS = {
   "badge.live": ["Live: costs credits", "真实服务：消耗积分"],
   "spent.live": ["Spent in this folder: {credits}", "此文件夹已消耗：{credits}"],
   "spent.emulator": ["Counted in this folder: {credits}", "此文件夹累计：{credits}"],
-  "spent.unpriced": ["and {count} request at an unknown price|and {count} requests at an unknown price", "另有 {count} 个请求价格未知"],
+  "spent.unpriced": ["(and {count} request at an unknown price)|(and {count} requests at an unknown price)", "（另有 {count} 个请求价格未知）"],
   credits: ["{amount} credit|{amount} credits", "{amount} 积分"],
   results: ["{count} result|{count} results", "{count} 个结果"],
 
@@ -233,6 +233,6 @@ export function showTexts() {
   document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
   document.title = text("title");
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
-  for (const element of document.querySelectorAll("[data-label]")) element.ariaLabel = text(element.dataset.label);
+  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", text(element.dataset.label));
   for (const element of document.querySelectorAll("[data-placeholder]")) element.placeholder = text(element.dataset.placeholder);
 }

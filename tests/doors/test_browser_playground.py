@@ -167,6 +167,16 @@ def test_a_refused_press_is_a_card_until_it_is_put_away(page, page_service, comp
     complaints.clear()
 
 
+def test_a_press_that_may_have_been_sent_is_not_called_unsent(page, complaints):
+    """If the server breaks during a press, its card says that it may have been billed."""
+    prompt = named("broken")
+    page.route("**/images", lambda route: route.fulfill(status=500, body="broken"), times=1)
+    press(page, prompt)
+    expect(card_of(page, prompt)).to_have_attribute("data-state", "uncertain")
+    expect(card_of(page, prompt).locator(".message")).to_contain_text("It may have been billed.")
+    complaints.clear()
+
+
 def test_the_draft_survives_a_reload(page, tmp_path):
     """The model, the prompt, a value and an uploaded file are there after a reload."""
     choose(page, "gemini-3-pro-image-preview")

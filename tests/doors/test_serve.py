@@ -561,6 +561,9 @@ async def test_all_files_are_saved_as_one_archive(page):
         assert 'attachment; filename="foxapi.zip"' == response.headers["Content-Disposition"]
         archive = zipfile.ZipFile(io.BytesIO(await response.read()))
 
+    async with page.web.get("/archive", params=[("key", str(n)) for n in range(301)]) as response:
+        assert 422 == response.status
+
     assert [first["files"][0]["name"], second["files"][0]["name"]] == archive.namelist()
     assert None is archive.testzip()
 
