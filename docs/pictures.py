@@ -49,7 +49,7 @@ def draw_page(folder: str) -> None:
     with sync_playwright() as running:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page = browser.new_page(viewport={"width": 1440, "height": 860}, reduced_motion="reduce")
         page.goto(address)
         page.locator("#cards[aria-busy=false]").wait_for(state="attached")
         for prompt in PROMPTS:
@@ -64,7 +64,7 @@ def draw_page(folder: str) -> None:
         browser.close()
     server.send_signal(signal.SIGTERM)
     server.wait()
-    shot.convert("RGB").quantize(128).save(PICTURES / "page.png", optimize=True)
+    shot.convert("RGB").quantize(256).save(PICTURES / "page.png", optimize=True)
 
 
 def draw_terminal(folder: str) -> None:

@@ -232,4 +232,4 @@ def _shortened(value: Any) -> Any:
 
 def _error(record: Mapping[str, Any]) -> dict[str, Any] | None:
     error = read_mapping(record.get("error"))
-    return {name: error.get(name) for name in ("code", "message", "charged", "hint")} if error else None
+    return {name: error.get(name) for name in ("code", "message", "charged")} if error else None

@@ -1,5 +1,5 @@
 // The cards: the state of each item, and the history that the server has. A press has a card before the server has one.
-import { $, announce } from "/dom.js";
+import { $, announce, state } from "/dom.js";
 import { draw, hasEnded, isRunning, newElement, tell } from "/card.js";
 import { filter, fits, offerModel } from "/filter.js";
 import { ask } from "/server.js";
@@ -74,7 +74,7 @@ function showCounts() {
   $("tools").hidden = !cards.order.length;
   const shown = cards.order.filter((card) => !card.element.hidden).length;
   const isAll = shown === cards.order.length && cards.oldest === null;
-  $("found").textContent = isAll ? counted("results", shown) : text("filter.found", { shown, loaded: cards.order.length });
+  state("found", isAll ? counted("results", shown) : text("filter.found", { shown, loaded: cards.order.length }));
   $("nothing").hidden = shown > 0 || !cards.order.length;
   cards.whenChanged();
 }

@@ -23,6 +23,17 @@ export function announce(words) {
   $("announcer").textContent = words;
 }
 
+// Changes the text of a status. A screen reader reads it only if it is another one.
+export function state(id, words) {
+  if ($(id).textContent !== words) $(id).textContent = words;
+}
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+export function reveal(element, block) {
+  element.scrollIntoView({ block, behavior: still.matches ? "auto" : "smooth" });
+}
+
 // Whether the form is above the results and not beside them.
 export const narrow = matchMedia("(max-width: 60rem)");
 

@@ -1,5 +1,5 @@
 // The form: the model, the fields that it has, and a draft that a reload does not lose.
-import { $, announce, button, make, narrow, recall, remember } from "/dom.js";
+import { $, announce, button, make, narrow, recall, remember, reveal } from "/dom.js";
 import { chooseModels } from "/chooser.js";
 import { fieldOf, isAdvanced, isRequired } from "/fields.js";
 import { addResult, anyFiles, filesToKeep, inputsOf, isInput, mainOf, restoreFiles, storedFiles, useFilesOf } from "/inputs.js";
@@ -190,7 +190,7 @@ export function editResult(file, model, storing) {
 function toForm() {
   const control = $("prompt-field").hidden ? $("model") : $("prompt");
   control.focus({ preventScroll: true });
-  $("form").scrollIntoView({ block: narrow.matches ? "start" : "nearest", behavior: "smooth" });
+  reveal($("form"), narrow.matches ? "start" : "nearest");
   document.querySelector("#form .scroll").scrollTo({ top: 0 });
 }
 

@@ -1,6 +1,6 @@
 // The presses that are not answered yet. They are sent one after the other, in their order. Each has a key by which the
 // server sends it once, so that a press whose answer is lost can be sent again.
-import { narrow, recall, remember } from "/dom.js";
+import { narrow, recall, remember, reveal } from "/dom.js";
 import { drop, hasCard, newest, take } from "/cards.js";
 import { post } from "/server.js";
 
@@ -29,7 +29,7 @@ export function enqueue(request, isShown) {
   queue.presses.push(press);
   save();
   show(press, "waiting");
-  if (narrow.matches) newest().scrollIntoView({ block: "start", behavior: "smooth" });
+  if (narrow.matches) reveal(newest(), "start");
   sendAll();
 }
 

@@ -1,5 +1,5 @@
 // A press of the button: what it will cost, the question before several requests, and the queue.
-import { $, announce, make } from "/dom.js";
+import { $, announce, make, state } from "/dom.js";
 import { checked, inWords, isShown, requests, showProblems, showRefusal } from "/form.js";
 import { enqueue } from "/queue.js";
 import { creditsOf, text } from "/texts.js";
@@ -18,7 +18,7 @@ async function showPrice() {
   const asked = ++press.asked;
   const answers = await checked().catch(() => []);
   if (asked !== press.asked) return;
-  $("price").textContent = answers.length ? priceInWords(answers) : "";
+  state("price", answers.length ? priceInWords(answers) : "");
   const doubts = answers.flatMap((answer) => answer.doubts).map(inWords);
   $("doubts").replaceChildren(...doubts.map((line) => make("li", {}, line)));
   $("doubts-box").hidden = !doubts.length;
