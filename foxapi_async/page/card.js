@@ -36,6 +36,7 @@ export function draw(card, seen) {
   const areDetailsOpen = element.querySelector("details")?.open;
   card.live = null;
   const top = isRunning(item) ? waiting(card, seen) : item.state === "done" ? results(item) : message(item);
+  top.style.setProperty("--ratio", ratioOf(item));
   const about = make("div", { class: "about" }, promptOf(item), metaOf(item), actionsOf(item));
   element.dataset.state = item.fault ? "fault" : item.state;
   element.classList.toggle("local", item.isLocal);
@@ -44,6 +45,12 @@ export function draw(card, seen) {
   if (isOpen) showAll(element, true);
   if (areDetailsOpen && element.querySelector("details")) element.querySelector("details").open = true;
   if (isFocused) element.focus();
+}
+
+// The ratio of the image that was asked for, for a box that needs no bars. Few screens show a very tall one.
+function ratioOf({ request }) {
+  const [, width, height] = /^(\d+):(\d+)$/.exec(request.aspect_ratio ?? request.size) ?? [null, 1, 1];
+  return (request.num_outputs ?? 1) > 1 ? 1 : Math.max(width / height, 0.75);
 }
 
 function promptOf(item) {

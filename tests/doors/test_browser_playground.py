@@ -385,6 +385,9 @@ def test_the_page_speaks_chinese(page_server, browser, page_service):
         card = page.locator(".card", has_text="一只红狐").first
         expect(card).to_have_attribute("data-state", "done")
         expect(card.get_by_text("再次使用")).to_be_visible()
+        shot(page, "chinese")
+
+        assert violations(page) == []
 
 
 def violations(page):
