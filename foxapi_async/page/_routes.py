@@ -105,8 +105,8 @@ class PageRoutes:
         """Start a generation, like the image routes, but through the ledger. A press is sent once, however often it comes."""
         if press is not None and not _PRESS.fullmatch(press):
             raise InvalidRequestError("Idempotency-Key: send 16 to 32 hexadecimal digits")
-        if press is not None and self._service.is_of_earlier_run(press):
-            return SubmittedImage(id="")
+        if press is not None and (sent := await self._service.sent_before(press)) is not None:
+            return SubmittedImage(id=sent)
         return await submitted_by(functools.partial(self._service.submit, press=press), request, response)
 
     async def check(self, request: Request) -> dict[str, Any]:

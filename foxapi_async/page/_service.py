@@ -160,14 +160,21 @@ class PageService:
             kind=kind,
         )
         waiting: Waiting = self._engine.loop.create_future()
-        waiting.add_done_callback(_mark_read)
         self._presses[key] = waiting
+        waiting.add_done_callback(lambda _: self._forget(key))
         self._begin(item, waiting)
         return await asyncio.shield(waiting)
 
-    def is_of_earlier_run(self, press: str) -> bool:
-        """Whether an earlier server on this folder has sent this press."""
-        return press not in self._presses and self.history.knows(press)
+    async def sent_before(self, press: str) -> str | None:
+        """The task of a press that was sent before, by this server or an earlier one; empty if its id is not known. None if
+        it was not sent, or is being sent, or was refused.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        if press in self._presses or not self.history.knows(press):
+            return None
+        return next((entry.task_id for entry in await self.history.entries([press])), None) or ""
 
     def price_of(self, request: GenerationRequest) -> float | None:
         """The credits of a request, by the last known prices; None if they are not known."""
@@ -203,6 +210,11 @@ class PageService:
         self._context.add(task, run)
         if waiting is not None:
             task.add_done_callback(lambda _: _fail_unanswered(waiting))
+
+    def _forget(self, press: str) -> None:
+        """Forget a press that was accepted: the ledger has it. A refused one keeps its answer for a press that comes again."""
+        if self._presses[press].exception() is None:  # this marks it as read, too: its caller may have gone
+            del self._presses[press]
 
     async def _complete(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
         try:
@@ -281,8 +293,3 @@ def _progress(event: TaskEvent) -> Change:
 def _fail_unanswered(waiting: Waiting) -> None:
     if not waiting.done():
         waiting.set_exception(ConfigurationError("the server was stopped before there was an answer"))
-
-
-def _mark_read(waiting: Waiting) -> None:
-    """Mark the error as read: the caller may have gone, and the ledger has the outcome."""
-    waiting.exception()

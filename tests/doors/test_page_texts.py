@@ -2,12 +2,15 @@
 
 import json
 import re
+from typing import get_args
 
 import pytest
 from pages import ROOT
 
+from foxapi_async._errors import Charged
 from foxapi_async._lightbox import read_asset
 from foxapi_async.models import find_models
+from foxapi_async.models._catalogue import MEDIA
 
 PAGE = ROOT / "foxapi_async" / "page"
 SCRIPTS = {path.name: path.read_text() for path in sorted(PAGE.glob("*.js"))}
@@ -94,6 +97,21 @@ def test_every_text_of_the_lightbox_is_in_the_table():
     assert {f"view.{name}" for name in re.findall(r"^  (\w+):", named, re.MULTILINE)} == {
         key for key in TEXTS if key.startswith("view.")
     }
+
+
+def test_every_state_of_a_card_has_its_texts():
+    """Keys that are put together at run time are in the table: for each medium, state, fault and bill."""
+    faults = ("failed", "uncertain", "unsaved", "fault", "refused")
+    wanted = {f"{kind}.{fault}" for kind in ("error", "advice") for fault in faults}
+    wanted |= {f"medium.{medium}" for medium in MEDIA}
+    wanted |= {f"bill.{charged}" for charged in get_args(Charged)}
+    wanted |= {
+        f"state.{state}"
+        for state in ("waiting", "sending", "submitting", "running", "queued", "processing", "saving")
+    }
+    wanted |= {f"input.{state}" for state in ("failed", "uploading", "ready", "unused")}
+
+    assert wanted - TEXTS.keys() == set()
 
 
 def test_no_text_of_the_table_is_unused():

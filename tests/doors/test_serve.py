@@ -440,14 +440,24 @@ async def test_a_press_that_comes_again_is_sent_once(page, quick):
 
 
 async def test_a_press_of_an_earlier_server_is_not_sent_again(quick, tmp_path):
-    """A press that an earlier server on the folder has sent is answered, and nothing is billed again."""
+    """A press that an earlier server on the folder has sent is answered with its id, and nothing is billed again."""
+    ids = set()
     for _ in range(2):
         async with (
             page_at(quick, tmp_path / "page") as page,
             page.web.post("/images", json=FOX, headers=PRESS) as response,
         ):
-            assert 202 == response.status
-    assert 1 == quick.billed
+            ids.add((await response.json())["id"])
+    assert (1, 1) == (quick.billed, len(ids))
+
+
+async def test_a_refused_press_that_comes_again_gets_the_same_answer(page, quick):
+    """A press that was refused is not sent when it comes again, as after a reload of the page."""
+    quick.add_fault(Fault.status("submit", 402, times=1))
+    for _ in range(2):
+        async with page.web.post("/images", json=FOX, headers=PRESS) as response:
+            assert (503, "unavailable") == await error_of(response)
+    assert 0 == quick.billed
 
 
 async def test_a_press_that_was_refused_before_it_was_sent_may_come_again(quick, tmp_path):
