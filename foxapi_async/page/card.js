@@ -110,9 +110,16 @@ function results(item) {
   const { files, values } = item;
   const size = files.length <= 1 ? "one" : files.length === 2 ? "two" : "many";
   const shown = files.map((file, n) => fileOf(file, n, item));
-  const texts = values.map((value) => make("pre", { class: "value", dir: "auto" }, typeof value === "string" ? value : JSON.stringify(value, null, 2)));
+  const texts = values.map((value) => make("pre", { class: "value", dir: "auto" }, wordsOf(value)));
   const isPlain = !files.length || files.some((file) => !/^(image|video)/.test(file.type));
-  return make("div", { class: `pictures ${size} ${isPlain ? "plain" : ""}` }, ...shown, ...texts);
+  // A long text scrolls, also by the keyboard.
+  const scrolls = texts.length ? { tabindex: "0", role: "group", "aria-label": text("card.result") } : {};
+  return make("div", { class: `pictures ${size} ${isPlain ? "plain" : ""}`, ...scrolls }, ...shown, ...texts);
+}
+
+function wordsOf(value) {
+  if (typeof value === "string") return value;
+  return typeof value?.text === "string" ? value.text : JSON.stringify(value, null, 2);
 }
 
 export function altOf(item, n) {

@@ -23,7 +23,7 @@ export function fits(item) {
 }
 
 function hasWords(item) {
-  const words = [item.request.prompt, item.model, item.id, ...item.values].join("\n").toLowerCase();
+  const words = [item.request.prompt, item.model, item.id, JSON.stringify(item.values)].join("\n").toLowerCase();
   return filter.words.every((word) => words.includes(word));
 }
 

@@ -47,6 +47,16 @@ def test_the_badge_and_the_price(page):
     expect(page.locator("#price")).to_have_text(re.compile(r"This press costs \d+ credits?"))
 
 
+def test_the_badge_of_the_service(page):
+    """Without an emulator the badge says that presses cost credits, and how many requests have no known price."""
+    inside(page, "sending", "m.showSpending({ emulated: false, spent: 12.5, unpriced: 1 })")
+
+    expect(page.locator("#badge")).to_have_text("Live: costs credits")
+    expect(page.locator("#spent")).to_have_text(
+        "Spent in this folder: 12.5 credits (and 1 request at an unknown price)"
+    )
+
+
 def test_several_models_show_the_total_first(page, page_service):
     """Before a press sends one prompt to several models, their prices and the total are shown. Cancel sends nothing."""
     prompt = named("compared")
@@ -225,6 +235,16 @@ def test_a_video_is_played(page):
     page.wait_for_function("() => document.querySelector('.card video').readyState > 0")
 
     assert video.evaluate("(element) => element.controls")
+
+
+def test_a_text_is_shown(page):
+    """A result that is a text, and no file, is on its card."""
+    fields = {"model": "scribe-v2", "audio_url": "https://a.example/a.mp3"}
+    assert page.request.post("/images", data=fields).status == 202
+    card = page.locator(".card", has_text="scribe-v2")
+
+    expect(card).to_have_attribute("data-state", "done")
+    expect(card.locator(".value")).to_have_text("the fox sleeps")
 
 
 def test_edit_this_makes_a_result_an_input_image(page, page_service):
