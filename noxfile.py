@@ -58,9 +58,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The page of `foxapi serve` in the machine's own Chromium; no other is fetched."""
+    """The page of `foxapi serve` and the report in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
-    files = ["tests/doors/test_browser.py", "tests/doors/test_browser_playground.py"]
+    files = sorted(map(str, Path("tests/doors").glob("test_browser*.py")))
     session.run("pytest", "-q", "-n", "auto", "-m", "", *files, *session.posargs)
 
 

@@ -45,9 +45,9 @@ def page_of(manifest: ReportData, name: str, ledger: Totals | LedgerError | None
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">\n',
-            f"<title{title}</title>\n<style>{style}</style></head>\n<body><h1{title}</h1>\n",
+            f"<title{title}</title>\n<style>{style}</style></head>\n<body><main><h1{title}</h1>\n",
             *_body(manifest, ledger),
-            f"<script>{script}</script></body></html>\n",
+            f"</main><script>{script}</script></body></html>\n",
         ]
     )
 
@@ -64,9 +64,9 @@ def _body(manifest: ReportData, ledger: Totals | LedgerError | None) -> Iterator
     yield from failures_part(items)
     yield f"<h2{said('list')}</h2>\n"
     yield tools(items)
-    yield '<main class="cards">\n'
+    yield '<div class="cards">\n'
     yield from cards(items[-_MOST_CARDS:])
-    yield f'</main>\n<p class="nothing" id="nothing" hidden{said("nothing")}</p>\n'
+    yield f'</div>\n<p class="nothing" id="nothing" hidden{said("nothing")}</p>\n'
 
 
 def _remarks(manifest: ReportData, ledger: Totals | LedgerError | None) -> Iterator[str]:
