@@ -31,9 +31,11 @@ const cards = Array.from(document.querySelectorAll(".card"), (card) => ({
   ...card.dataset,
 }));
 let asked = 0;
+let listed = null; // the files for the lightbox
 
 function filter() {
   asked = 0;
+  listed = null;
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const one of cards) {
@@ -101,16 +103,22 @@ addEventListener("afterprint", () => {
 
 function itemsOf({ card, id }) {
   const prompt = card.querySelector(".prompt")?.textContent ?? "";
-  const about = card.querySelector(".meta").textContent;
+  const about = Array.from(card.querySelector(".meta").children, (part) => part.textContent).join(" · ");
   return Array.from(card.querySelectorAll("a[data-type]"), (link) => {
     const url = link.getAttribute("href");
     return { url, name: decodeURIComponent(url.split("/").pop()), type: link.dataset.type, prompt, id, about };
   });
 }
 
+// Made once for each search: the lightbox asks at each step. A file that two items have is shown once.
+function items() {
+  listed ??= [...new Map(cards.filter(({ card }) => !card.hidden).flatMap(itemsOf).map((item) => [item.url, item])).values()];
+  return listed;
+}
+
 const view = (name) => [name, text(`view.${name}`)];
 const box = new Lightbox({
-  items: () => cards.filter(({ card }) => !card.hidden).flatMap(itemsOf),
+  items,
   texts: Object.fromEntries(["label", "close", "previous", "next", "save", "copyPrompt", "copyId", "copied", "notCopied", "broken", "place"].map(view)),
 });
 document.querySelector(".cards").addEventListener("click", (event) => {
