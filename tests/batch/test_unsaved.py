@@ -35,9 +35,7 @@ def manifest(out):
 
 def facts(out):
     """The facts of the report, as it shows them."""
-    pairs = re.findall(
-        r"<dt>(.*?)</dt><dd[^>]*>(.*?)(?:<small>.*?</small>)?</dd>", write_report(out).read_text()
-    )
+    pairs = re.findall(r"<dt[^>]*>(.*?)</dt><dd[^>]*><span[^>]*>(.*?)</span>", write_report(out).read_text())
     return dict(pairs)
 
 
