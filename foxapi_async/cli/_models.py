@@ -129,10 +129,13 @@ def _page_of(definition: ModelDefinition) -> Iterator[str]:
     yield f"known from {_SOURCES[definition.level]}."
     yield f"source: {definition.source}"
     yield from _fields_of(definition)
+    shown = {spec.name: options_of(spec.name)[0] for spec in definition.fields}
     for one, other in definition.exclude:
-        yield f"  {one} and {other}: only one of the two"
+        yield f"  {shown[one]} and {shown[other]}: only one of the two"
+    for field, value, other in definition.needs:
+        yield f"  {shown[field]} {value}: only with {shown[other]}"
     for field, maximum, other in definition.at_most:
-        yield f"  {field}: at most {maximum} with {other}"
+        yield f"  {shown[field]}: at most {maximum} with {shown[other]}"
     yield f"example: {_command_of(definition)}"
     yield f"in a batch: {json.dumps({'model': definition.model, **definition.example})}"
 

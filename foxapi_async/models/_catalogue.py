@@ -39,6 +39,7 @@ class ModelDefinition:
         is_whole: whether it has no other fields than these.
         fields: its fields, the required ones first.
         exclude: pairs of fields of which only one may be given.
+        needs: values that need another field: a field, its value, and the other field.
         at_most: limits that hold beside another field: a field, its maximum, and the other field.
         example: the fields of a request that it accepts.
     """
@@ -52,6 +53,7 @@ class ModelDefinition:
     is_whole: bool = False
     fields: tuple[FieldSpec, ...]
     exclude: tuple[tuple[str, str], ...] = ()
+    needs: tuple[tuple[str, str, str], ...] = ()
     at_most: tuple[tuple[str, int, str], ...] = ()
     example: Mapping[str, Any]
     _specs: dict[str, FieldSpec] = attrs.field(

@@ -64,6 +64,8 @@ def _of_class(cls: type[ModelRequest]) -> ModelDefinition:
         class_name=cls.__name__,
         is_whole=True,
         fields=cls.fields(),
+        exclude=cls.exclude,
+        needs=cls.needs,
         example={"prompt": "a red fox in the snow"},
     )
 

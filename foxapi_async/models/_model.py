@@ -1,6 +1,6 @@
 """The base of the model classes. It derives everything from the fields of a model.
 
-A model is one small file: its id, its fields, and the rules between fields as `_check`. From this definition
+A model is one small file: its id, its fields, and the rules between fields as `exclude` and `needs`. From this definition
 come the check when an object is made, the wire form, the command line's options and the documentation.
 """
 
@@ -39,13 +39,16 @@ class ModelRequest(GenerationRequest):
     """
 
     path: ClassVar[str] = "/v1/images/generations"
+    # Rules between fields; see `ModelDefinition`.
+    exclude: ClassVar[tuple[tuple[str, str], ...]] = ()
+    needs: ClassVar[tuple[tuple[str, str, str], ...]] = ()
 
     prompt: str = attrs.field(metadata=option("What to generate, or how to edit the input images."))
 
     def __attrs_post_init__(self) -> None:
         """Collect the faults of all fields and of their combination, and raise them together."""
         problems = [line for spec in self.fields() for line in spec.problems(getattr(self, spec.name))]
-        problems += self._check()
+        problems += self._broken_rules()
         if problems:
             raise InvalidRequestError(problems=problems, hint=hint_of(problems))
 
@@ -90,9 +93,17 @@ class ModelRequest(GenerationRequest):
                 fields[spec.name] = list(value) if isinstance(value, tuple) else value
         return fields
 
-    def _check(self) -> Iterable[str]:
+    def _broken_rules(self) -> Iterable[str]:
         """One line for each broken rule between fields. The fields may still hold wrong values here."""
-        return ()
+        for one, other in self.exclude:
+            value = getattr(self, one)
+            if value is not None and getattr(self, other) is not None:
+                words = f"={shown(value)}: only allowed without "
+                yield FieldProblem(one, words, other, "; leave one of the two out")
+        for name, value, other in self.needs:
+            if getattr(self, name) == value and getattr(self, other) is None:
+                words = f"={shown(value)}: only allowed with "
+                yield FieldProblem(name, words, other, "; give ", other, " or another ", name)
 
     def field(self, name: str) -> FieldSpec | None:
         """What is known about a field of this request; None if it has no such field."""

@@ -6,17 +6,13 @@ number of input images, so the SDK enforces none. The limit of 14 in some client
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import attrs
 
-from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
 from foxapi_async.models._values import ImageInput, as_images, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Gemini3ProAspectRatio = Literal[
     "1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9", "match_input_image"
@@ -42,6 +38,9 @@ Gemini31FlashAspectRatio = Literal[
 Gemini31FlashResolution = Literal["512", "0.5K", "1K", "2K", "4K"]
 # The page calls these the common values. It names no others.
 GeminiOutputFormat = Literal["jpg", "png", "webp"]
+
+# The page says: "the output will try to match the input image's aspect ratio". So an input image is needed.
+_MATCH_NEEDS_IMAGES = (("aspect_ratio", "match_input_image", "image_urls"),)
 
 _RATIO = option(
     "Width to height of the image; match_input_image takes that of the input image.", default="1:1"
@@ -73,6 +72,7 @@ class Gemini3ProImage(ModelRequest):
     """
 
     model: ClassVar[str] = "gemini-3-pro-image-preview"
+    needs: ClassVar[tuple[tuple[str, str, str], ...]] = _MATCH_NEEDS_IMAGES
 
     aspect_ratio: Gemini3ProAspectRatio | None = attrs.field(default=None, kw_only=True, metadata=_RATIO)
     resolution: Gemini3ProResolution | None = attrs.field(default=None, kw_only=True, metadata=_RESOLUTION)
@@ -81,9 +81,6 @@ class Gemini3ProImage(ModelRequest):
     )
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
-
-    def _check(self) -> Iterable[str]:
-        return _match_needs_images(self.aspect_ratio, self.image_urls)
 
 
 @attrs.frozen
@@ -105,6 +102,7 @@ class Gemini31FlashImage(ModelRequest):
     """
 
     model: ClassVar[str] = "gemini-3.1-flash-image-preview"
+    needs: ClassVar[tuple[tuple[str, str, str], ...]] = _MATCH_NEEDS_IMAGES
 
     aspect_ratio: Gemini31FlashAspectRatio | None = attrs.field(default=None, kw_only=True, metadata=_RATIO)
     resolution: Gemini31FlashResolution | None = attrs.field(
@@ -116,19 +114,3 @@ class Gemini31FlashImage(ModelRequest):
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
     image_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_IMAGE_SEARCH)
-
-    def _check(self) -> Iterable[str]:
-        return _match_needs_images(self.aspect_ratio, self.image_urls)
-
-
-def _match_needs_images(aspect_ratio: str | None, images: object) -> Iterable[str]:
-    # The page says: "the output will try to match the input image's aspect ratio". So an input image is needed.
-    if aspect_ratio == "match_input_image" and images is None:
-        yield FieldProblem(
-            "aspect_ratio",
-            "='match_input_image': only allowed with ",
-            "image_urls",
-            "; give ",
-            "image_urls",
-            " or another ratio",
-        )

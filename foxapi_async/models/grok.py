@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import attrs
 
-from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
 from foxapi_async.models._values import ImageInput, as_images, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 GrokAspectRatio = Literal[
     "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5", "9:20", "1:2"
@@ -36,6 +32,8 @@ class GrokImagineImage(ModelRequest):
     """
 
     model: ClassVar[str] = "grok-imagine-image"
+    # The page says about aspect_ratio: "for text-to-image only".
+    exclude: ClassVar[tuple[tuple[str, str], ...]] = (("aspect_ratio", "image_urls"),)
 
     num_outputs: int | None = attrs.field(
         default=None,
@@ -59,13 +57,3 @@ class GrokImagineImage(ModelRequest):
         repr=shown,
         metadata=option("The images to edit.", maximum=3),
     )
-
-    def _check(self) -> Iterable[str]:
-        # The page says about aspect_ratio: "for text-to-image only".
-        if self.aspect_ratio is not None and self.image_urls is not None:
-            yield FieldProblem(
-                "aspect_ratio",
-                f"={shown(self.aspect_ratio)}: only allowed without ",
-                "image_urls",
-                "; leave one of the two out",
-            )

@@ -324,7 +324,7 @@ REFUSALS = {
     ),
     "a ratio without its image": (
         ["generate", FOX, "-m", PRO, "--aspect-ratio", "match_input_image"],
-        "--aspect-ratio='match_input_image': only allowed with --image; give --image or another ratio",
+        "--aspect-ratio='match_input_image': only allowed with --image; give --image or another --aspect-ratio",
     ),
     "a raw model": (["generate", FOX, "-m", "", "--param", "a=1"], "--model='': must be a model id"),
     "a raw path": (["generate", FOX, "--path", "x"], "--path='x': must be an endpoint"),
