@@ -64,12 +64,14 @@ class PartFile:
         path: the path of the part file.
         size: the number of bytes so far.
         head: the first bytes, which show the type of the content.
+        content_type: as the server declares it.
         is_committed: whether the file has its name.
     """
 
     path: Path
     size: int = attrs.field(default=0, init=False)
     head: bytes = attrs.field(default=b"", init=False)
+    content_type: str | None = attrs.field(default=None, init=False)
     is_committed: bool = attrs.field(default=False, init=False)
     _file: BinaryIO = attrs.field(init=False)  # set by `open`
     _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
@@ -149,6 +151,7 @@ class MemoryFile:
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.content_type: str | None = None
 
     @property
     def size(self) -> int:

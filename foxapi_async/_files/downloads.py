@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
@@ -17,6 +17,7 @@ import attrs
 from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import PartialFile, RangeReply
+from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import ExchangeFailed
@@ -69,7 +70,13 @@ class UrlRefresh:
 
 
 class Sink(Protocol):
-    """The destination of a file's pieces."""
+    """The destination of a file's pieces.
+
+    Attributes:
+        content_type: as the server declares it; known before the first piece.
+    """
+
+    content_type: str | None
 
     @property
     def size(self) -> int:
@@ -170,6 +177,31 @@ class Downloads:
         await self._fetch(file, memory, None)
         return bytes(memory.data)
 
+    @contextlib.asynccontextmanager
+    async def stream(self, file: FileRequest) -> AsyncGenerator[tuple[StreamedFile, str]]:
+        """The file while it comes, and the ending for its content. It is fetched as fast as it is read.
+
+        Raises:
+            DownloadError: see `GeneratedImage.read`. The file's `pieces` raise it, too, if it breaks off later.
+        """
+        streamed = StreamedFile()
+
+        async def fetch() -> None:
+            failure = None
+            try:
+                await self._fetch(file, streamed, None)
+            except Exception as error:  # the reader raises it
+                failure = error
+            await streamed.end(failure)
+
+        fetching = asyncio.ensure_future(fetch())
+        try:
+            await streamed.begin()
+            yield streamed, _ending(file, streamed)
+        finally:
+            fetching.cancel()
+            await asyncio.wait([fetching])
+
     async def _fetch(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
         """Download the whole file into `sink`, and return the ending for its content.
 
@@ -195,12 +227,12 @@ class Downloads:
     async def _decode(self, file: FileRequest, sink: Sink) -> str:
         """Write the file that its address holds into `sink`, and return the ending for its content."""
         try:
-            data, content_type = await disk.in_thread(results.decode, file.url)
+            data, sink.content_type = await disk.in_thread(results.decode, file.url)
         except ValueError as error:
             problem = str(error)
         else:
             await sink.write(data)
-            return _ending(file, sink, content_type)
+            return _ending(file, sink)
         raise _error(file, f"the data in the reply cannot be decoded: {problem}")
 
     async def _fresh(self, file: FileRequest, url_refresh: UrlRefresh) -> FileRequest | str:
@@ -231,7 +263,7 @@ class Downloads:
         rule = a_few_tries(self._retry.tries)
         listener = self._listener if asyncio.get_running_loop() is self._loop else None
         await retried(attempt, rule, listener, "download", task_id=file.task_id)
-        return _ending(file, sink, known.content_type)
+        return _ending(file, sink)
 
     def _session_client(self) -> FileClient | None:
         """The open session's connections; None on another loop than the session's, where they do not work."""
@@ -248,6 +280,7 @@ class Downloads:
                 _refuse(file, stream)
             if step is RangeReply.BEGIN and sink.size:
                 await sink.restart()
+            sink.content_type = known.content_type
             too_large = f"the file is larger than {MAX_FILE_BYTES} bytes"
             if (known.total or 0) > MAX_FILE_BYTES:
                 raise _error(file, too_large)
@@ -305,7 +338,7 @@ def _refuse(file: FileRequest, stream: FileStream) -> NoReturn:
     raise error
 
 
-def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
+def _ending(file: FileRequest, sink: Sink) -> str:
     """The ending for the content.
 
     Raises:
@@ -313,9 +346,9 @@ def _ending(file: FileRequest, sink: Sink, content_type: str | None) -> str:
     """
     if sink.size == 0:
         raise _error(file, "the address gives an empty file instead of an image")
-    ending = names.ending(sink.head, content_type)
+    ending = names.ending(sink.head, sink.content_type)
     if ending is None:
-        shown = content_type or "of unknown type"
+        shown = sink.content_type or "of unknown type"
         raise _error(file, f"the address gives a text or web page ({shown}) instead of an image")
     return ending
 

@@ -138,6 +138,16 @@ _TYPES = {
     "application/zip": ".zip",
 }
 
+_OTHER_TYPES = {
+    "image/bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "video/webm": ".webm",
+    "audio/wav": ".wav",
+    "audio/flac": ".flac",
+    "application/ogg": ".ogg",
+    "application/pdf": ".pdf",
+}
+
 ENDINGS = tuple(sorted({ending for _, _, ending in _SIGNATURES} | set(_TYPES.values()) | {".bin"}))
 """Every ending that `ending` may return."""
 
@@ -160,6 +170,12 @@ _MEDIA = {
 def media_of(file_ending: str | None) -> Collection[str]:
     """What a file with this ending may hold, such as "image" or "audio"; nothing if that is not known."""
     return _MEDIA.get(file_ending or "", ())
+
+
+def media_type(file_ending: str) -> str:
+    """The media type of files with this ending."""
+    found = (kind for kind, name in (*_TYPES.items(), *_OTHER_TYPES.items()) if name == file_ending)
+    return next(found, "application/octet-stream")
 
 
 def ending_of(file_format: str) -> str:

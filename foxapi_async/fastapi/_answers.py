@@ -29,6 +29,10 @@ _LONGEST = 24 * 3600.0
 _SHOWN_PROBLEMS = 20
 
 
+class NoSuchFileError(FoxError):
+    """The task has no file with this number."""
+
+
 @attrs.frozen
 class ErrorAnswer:
     """An error as a client sees it.
@@ -110,13 +114,23 @@ _UNCERTAIN = ErrorAnswer(
     "It is not known whether the request was accepted. It may be billed: check before you repeat it.",
     level=logging.ERROR,
 )
+_NO_FILE = ErrorAnswer(
+    502,
+    "no_file",
+    "The file cannot be fetched. The image service keeps files for 24 hours.",
+    level=logging.WARNING,
+)
 _INTERNAL = ErrorAnswer(500, "internal", "The server is not set up for this.", level=logging.ERROR)
 
 _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
-    (BodyTooLargeError, lambda error: ErrorAnswer(413, "too_large", str(error))),
+    (BodyTooLargeError, lambda error: ErrorAnswer(413, "too_large", error.what_happened)),
+    (NoSuchFileError, lambda error: ErrorAnswer(404, "not_found", error.what_happened)),
     (_errors.InvalidRequestError, lambda error: ErrorAnswer(422, "invalid_request", _listed(error.problems))),
-    (_errors.TaskFailedError, lambda error: ErrorAnswer(502, "task_failed", str(error), code=error.code)),
-    (_errors.TaskCancelledError, lambda error: ErrorAnswer(502, "task_cancelled", str(error))),
+    (
+        _errors.TaskFailedError,
+        lambda error: ErrorAnswer(502, "task_failed", error.what_happened, code=error.code),
+    ),
+    (_errors.TaskCancelledError, lambda error: ErrorAnswer(502, "task_cancelled", error.what_happened)),
     (_errors.UnreadableResultError, lambda _: _UNREADABLE),
     (_errors.TaskError, lambda _: _NOT_READY),
     (_errors.UncertainSubmitError, lambda _: _UNCERTAIN),
@@ -128,6 +142,7 @@ _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (_errors.ServiceUnavailableError, _unavailable),
     (_errors.ConnectionFailedError, _unavailable),
     (APIError, _refused),
+    (_errors.DownloadError, lambda _: _NO_FILE),
     (_errors.ConfigurationError, lambda _: _INTERNAL),
     (_errors.LedgerError, _unkept),
     (FoxError, lambda _: _UNUSABLE),
@@ -184,6 +199,7 @@ def add_error_handlers(app: Starlette) -> None:
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed
     - `LedgerError` of a task that is billed: 507 of type "not_kept", with its `id`
+    - `DownloadError` of a file: 502 of type "no_file"
     - `NotFoundError` of a task: 404; anything else: 502, or 500 for a wrong configuration; both logged and not shown
     """
     app.add_exception_handler(FoxError, _handle)

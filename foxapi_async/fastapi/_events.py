@@ -35,11 +35,12 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 def event_response(handle: TaskHandle) -> Response:
     """The progress of a task as server-sent events, for return from a handler of FastAPI or Starlette.
 
-    Each event has the name `progress`, the last one `final`. `data` is JSON with id, model, status, progress,
-    elapsed, remaining, final, images and error. If a handle ends without a final event (timeout, refused,
-    session closed), the stream ends with an event `error` whose data is the error's body. A browser that
-    returns with Last-Event-ID does not get the same event again. After the end it gets 204, and then does not
-    return. A comment every 15 s keeps the connection open. If the client disconnects, only its stream ends.
+    An event `progress` has the present state of the task, and `final` its last state: completed, failed or
+    cancelled. Their `data` is JSON with id, model, status, progress, elapsed, remaining, final, images and error. If a
+    handle ends without a final event (timeout, refused, session closed), the stream ends with an event `failed`, whose
+    data is the error's body. A browser that returns with Last-Event-ID does not get the same event again. After the end
+    it gets 204, and then does not return. A comment every 15 s keeps the connection open. If the client disconnects,
+    only its stream ends.
 
     Do not give the handler `response_class=EventSourceResponse`: FastAPI would then expect the handler to
     yield the events itself.
@@ -126,7 +127,7 @@ async def _failure(handle: TaskHandle) -> bytes | None:
     except FoxError as error:
         # The service would refuse again, so a browser does not need to return.
         over = final_id(handle.id) if isinstance(error, APIError) else None
-        return format_sse_event(data_str=_dump(error_body(error)), event="error", id=over)
+        return format_sse_event(data_str=_dump(error_body(error)), event="failed", id=over)
     return None  # pragma: no cover - a result comes with a final event
 
 

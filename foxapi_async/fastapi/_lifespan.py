@@ -15,6 +15,12 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
 from foxapi_async.fastapi._stopping import STATE_KEY, noticed
 
+_NO_SESSION = (
+    "no session is open for this app, because no fox_lifespan() has run: give it to the outermost app, "
+    "FastAPI(lifespan=fox_lifespan()), because the lifespan of a mounted app does not run; in a test, enter the client, "
+    "`with TestClient(app) as client`"
+)
+
 State = dict[str, Any]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[State]]
 
@@ -70,11 +76,11 @@ async def session_of(connection: HTTPConnection) -> FoxSession:
     """The session of the app, for a request or a websocket.
 
     Raises:
-        ConfigurationError: the app was started without `fox_lifespan`.
+        ConfigurationError: no session is open for this app.
     """
     fox = getattr(connection.state, "fox", None)
     if not isinstance(fox, FoxSession):
-        raise ConfigurationError("the app has no session: FastAPI(lifespan=fox_lifespan())")
+        raise ConfigurationError(_NO_SESSION)
     return fox
 
 

@@ -1,4 +1,4 @@
-"""Routes for a front end that never sees the key: submit, state, events and result.
+"""Routes for a front end that never sees the key: submit, state, events, result and files.
 
 Each needs only the task's id and stores nothing. So every replica answers for every id, also after a restart.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, params
+from fastapi import APIRouter, Depends, Path, Query, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
@@ -21,12 +21,14 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, InvalidRequestError, TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
-from foxapi_async._wire import requests
+from foxapi_async.fastapi import _documents as documents
+from foxapi_async.fastapi._allowed import AllowedModels, ModelName
 from foxapi_async.fastapi._answers import error_response
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._events import EventResponse
+from foxapi_async.fastapi._files import FileResponse, client_left
 from foxapi_async.fastapi._lifespan import Fox
-from foxapi_async.fastapi._shapes import ErrorBody, ImageResult, ImageState, SubmittedImage
+from foxapi_async.fastapi._shapes import ImageResult, ImageState, SubmittedImage
 from foxapi_async.fastapi._stopping import stopping_of
 from foxapi_async.models import GenerationRequest, parse_request
 
@@ -37,45 +39,6 @@ LONGEST_WAIT = 300.0
 
 GONE = Response(status_code=499)
 """The answer to a client that left. Its number is the one that proxies log."""
-
-_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["model"],
-                "properties": {
-                    "model": {"type": "string"},
-                    "prompt": {"type": "string"},
-                    "image_urls": {"type": "array", "items": {"type": "string", "format": "uri"}},
-                },
-                "additionalProperties": True,
-                "example": {"model": "grok-imagine-image", "prompt": "a red fox", "num_outputs": 2},
-            }
-        }
-    },
-}
-
-_EVENTS = {
-    "type": "object",
-    "properties": {"event": {"type": "string"}, "id": {"type": "string"}, "data": {"type": "string"}},
-}
-
-_DESCRIPTIONS = {
-    404: "The service does not know the id",
-    413: "The body is too large",
-    422: "The request is wrong; `problems` lists each fault",
-    429: "Too many requests; see Retry-After",
-    502: "The task failed, or the service gave no usable answer",
-    503: "Images cannot be made at the moment",
-    504: "Not ready in time; the task continues",
-}
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for the documentation."""
-    return {status: {"model": ErrorBody, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 class _ImageRoute(APIRoute):
@@ -101,22 +64,15 @@ def _problems(error: RequestValidationError) -> tuple[str, ...]:
     return tuple(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
 
 
-# `async` although it awaits nothing: FastAPI calls a plain function in a thread.
-async def task_id_of(task_id: str) -> str:
-    """The id in the path, checked before any request to the service.
-
-    Raises:
-        InvalidRequestError: see `check_task_id`.
-    """
-    return requests.check_task_id(task_id)
-
-
 Submit = Callable[[GenerationRequest], Awaitable[TaskHandle]]
+Parse = Callable[[Mapping[str, Any]], GenerationRequest]
 
-TaskId = Annotated[str, Depends(task_id_of)]
+TaskId = Annotated[str, Depends(documents.task_id_of)]
 
 
-def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
+def image_router(
+    *, dependencies: Sequence[params.Depends], models: Sequence[ModelName] | None = None
+) -> APIRouter:
     """Routes to submit a generation and to follow it:
     `app.include_router(image_router(dependencies=[Depends(check)]))`.
 
@@ -124,52 +80,48 @@ def image_router(*, dependencies: Sequence[params.Depends]) -> APIRouter:
     - `GET /images/{task_id}`: the present state of the task
     - `GET /images/{task_id}/events`: its progress as server-sent events
     - `GET /images/{task_id}/result?wait=30`: its images; waits for them up to this many seconds
+    - `GET /images/{task_id}/files/{n}`: its n-th file, from 1, streamed from the service
 
-    Errors are answered as by `add_error_handlers`. The app needs `fox_lifespan`.
+    Errors are answered as by `add_error_handlers`. The app needs `fox_lifespan`. The app's OpenAPI document has a
+    schema for each set of fields, from the same definitions that check a request.
 
     Args:
         dependencies: decide who may use the routes; checked before anything else. Required, because
             submitting spends money; `[]` allows every client. A client that knows a task's id can read the
             task.
+        models: the models that a client may use. None allows all known image models (`foxapi models`). An id names
+            a known model of any kind. A pair of an id and a path, such as `("new-model", "/v1/images/generations")`,
+            names one that the SDK need not know: its fields are sent unchecked, as by `RawRequest`. If a model in the
+            list is such a pair, or does not make images, the routes are at `/generations` instead of `/images`. A
+            client that asks for another model gets 422, with the allowed ones.
+
+    Raises:
+        InvalidRequestError: a name in `models` is not a known model, or a path is wrong, or there is no name.
     """
-    router = APIRouter(dependencies=list(dependencies), route_class=_ImageRoute, tags=["images"])
-    router.post(
-        "/images",
-        status_code=202,
-        summary="Start a generation",
-        responses=_errors(413, 422, 429, 502, 503),
-        openapi_extra={"requestBody": _BODY},
-    )(submit_image)
-    router.get(
-        "/images/{task_id}", summary="The state of a task", responses=_errors(404, 422, 429, 502, 503)
-    )(image_state)
-    router.get(
-        "/images/{task_id}/events",
-        summary="Progress as server-sent events",
-        # Not EventSourceResponse: with it FastAPI expects a handler that generates events.
-        response_class=Response,
-        responses={
-            200: {"description": "The events", "content": {"text/event-stream": {"schema": _EVENTS}}},
-            204: {"description": "The final event was seen already"},
-            **_errors(422),
-        },
-    )(image_events)
-    router.get(
-        "/images/{task_id}/result",
-        summary="The images, when they are ready",
-        responses=_errors(404, 422, 502, 503, 504),
-    )(image_result)
+    allowed = AllowedModels.of(models)
+    name = "images" if allowed.make_images else "generations"
+    router = APIRouter(
+        prefix=f"/{name}", dependencies=list(dependencies), route_class=_ImageRoute, tags=[name]
+    )
+
+    async def submit_image(request: Request, response: Response, fox: Fox) -> SubmittedImage:
+        return await submitted_by(fox.submit, request, response, allowed.parse)
+
+    router.add_api_route("", submit_image, methods=["POST"], status_code=202, include_in_schema=False)
+    documents.add_submit(router, allowed)
+    router.get("/{task_id}", **documents.STATE)(image_state)
+    router.get("/{task_id}/events", include_in_schema=False)(image_events)
+    documents.add_events(router)
+    router.get("/{task_id}/result", **documents.RESULT)(image_result)
+    router.get("/{task_id}/files/{n}", **documents.FILE)(image_file)
     return router
 
 
-async def submit_image(request: Request, response: Response, fox: Fox) -> SubmittedImage:
-    """Send the request: one billed POST. Its task continues, even if no client asks for it."""
-    return await submitted_by(fox.submit, request, response)
-
-
-async def submitted_by(submit: Submit, request: Request, response: Response) -> SubmittedImage:
+async def submitted_by(
+    submit: Submit, request: Request, response: Response, parse: Parse = parse_request
+) -> SubmittedImage:
     """Submit the request with `submit`, and answer with the task's id."""
-    handle = await submit(parse_request(await read_object(request)))
+    handle = await submit(parse(await read_object(request)))
     response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
     return SubmittedImage(id=handle.id)
 
@@ -180,27 +132,47 @@ async def image_state(task_id: TaskId, fox: Fox) -> ImageState:
 
 
 async def image_events(task_id: TaskId, fox: Fox) -> Response:
-    """Send `progress` events, then one `final`; or one `error` if the SDK cannot learn how the task ended.
-
-    A browser's EventSource reconnects by itself, to any replica, and does not get the same event again.
-    """
+    """The events of the task."""
     return EventResponse(task_id, watching(fox, task_id))
 
 
 async def image_result(
     request: Request, task_id: TaskId, fox: Fox, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30.0
 ) -> ImageResult:
-    """Wait for the task up to `wait` seconds; 504 with its id if it takes longer."""
+    """Wait for the task up to `wait` seconds; 504 with its id if it takes longer.
+
+    `images` are its files, also if they are videos. `values` are results without a file, such as a transcript.
+    """
+    return ImageResult.of(await _result_of(request, task_id, fox, wait))
+
+
+async def image_file(
+    request: Request, task_id: TaskId, fox: Fox, n: Annotated[int, Path(ge=1, description="From 1.")]
+) -> Response:
+    """The n-th file of the task, streamed from the service, which keeps it for 24 hours; 504 if the task has not ended.
+
+    An image, video or sound is shown by a browser, any other file is saved. No script in it runs.
+    """
+    return FileResponse(await _result_of(request, task_id, fox, 0), n)
+
+
+async def _result_of(request: Request, task_id: str, fox: FoxSession, wait: float) -> TaskResult:
+    """The result, within `wait` seconds, while the client and the server are there.
+
+    Raises:
+        TaskTimeoutError: it is not there yet, or the client left, or the server stops.
+    """
     with watching(fox, task_id) as handle:
         work = asyncio.ensure_future(_result_within(handle, wait))
         ends = [
-            asyncio.ensure_future(end) for end in (stopping_of(request.scope).wait(), _disconnected(request))
+            asyncio.ensure_future(end)
+            for end in (stopping_of(request.scope).wait(), client_left(request.receive))
         ]
         try:
             await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise TaskTimeoutError("the client or the server has gone", task_id=task_id)
-            return ImageResult.of(work.result())
+            return work.result()
         finally:
             for future in (work, *ends):
                 future.cancel()
@@ -225,9 +197,3 @@ async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
             await anext(aiter(handle), None)
     # If the task is over, this returns at once, even without time left.
     return await handle.wait(max(deadline - loop.time(), 1e-3))
-
-
-async def _disconnected(request: Request) -> None:
-    """Wait until the client disconnects."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -93,11 +93,15 @@ def _facts(snapshot: TaskSnapshot) -> dict[str, Any]:
 
 
 class ImageResult(BaseModel):
-    """A task that completed. `elapsed` is in seconds since its creation."""
+    """A task that completed. `elapsed` is in seconds since its creation.
+
+    `images` are its files, also if they are videos. `values` are results without a file, such as a transcript.
+    """
 
     id: str
     model: str
     images: list[Image]
+    values: list[Any]
     elapsed: float
     usage: dict[str, Any]
 
@@ -108,6 +112,7 @@ class ImageResult(BaseModel):
             id=result.task_id,
             model=result.model,
             images=Image.all_of(result.images),
+            values=list(result.values),
             elapsed=result.elapsed,
             usage=dict(result.usage),
         )

@@ -36,7 +36,7 @@ class CatalogueRequest(GenerationRequest):
     def __attrs_post_init__(self) -> None:
         """Check the fields, and keep a copy of them."""
         problems: list[str] = []
-        fields = copy_fields(self.fields, "", problems)
+        fields = copy_fields(self.fields, problems)
         faults, doubts = definition_of(self.model).check(fields)
         problems += faults
         if problems:

@@ -113,6 +113,12 @@ class FieldSpec:
     @property
     def allowed(self) -> str:
         """The allowed values in words, such as "whole numbers from 1 to 4"."""
+        local = {"file": " or a local file", "images": " or local files", "files": " or local files"}
+        return self.allowed_as_json + local.get(self.kind, "")
+
+    @property
+    def allowed_as_json(self) -> str:
+        """The same for a request that comes as JSON, which cannot hold a local file."""
         return KINDS[self.kind].words(self)
 
     def problems(self, value: Any) -> Iterator[str]:
@@ -136,7 +142,7 @@ class FieldSpec:
 
     @property
     def _allowed_values(self) -> str:
-        return f"allowed values are {self.allowed}{'' if self.required else ', or leave it out'}"
+        return f"allowed values are {self.allowed_as_json}{'' if self.required else ', or leave it out'}"
 
     def _file_problems(self, value: tuple[object, ...] | str | os.PathLike[str]) -> Iterator[str]:
         if isinstance(value, str | os.PathLike):

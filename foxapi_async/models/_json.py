@@ -20,13 +20,12 @@ _PLAIN = (int, bool)
 _Place = tuple[object, ...]
 
 
-def copy_fields(fields: Mapping[Any, Any], within: str, problems: list[str]) -> dict[str, Any]:
+def copy_fields(fields: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
     """A deep copy of the fields, with a line in `problems` for each value that JSON cannot hold. Input files may be
     local ones.
 
     Args:
         fields: the fields.
-        within: the name of the mapping in messages; empty if the fields stand alone.
         problems: gets the lines.
     """
     copied: dict[str, Any] = {}
@@ -35,18 +34,17 @@ def copy_fields(fields: Mapping[Any, Any], within: str, problems: list[str]) -> 
         if _is_plain(value) and type(key) is str and key.isascii():
             copied[key] = value
             continue
-        place = (within, key) if within else (key,)
         if not _is_name(key):
-            problems.append(_problem(place[:-1], f": the field name {shown(key)} must be a text"))
+            problems.append(_problem((), f"the field name {shown(key)} must be a text"))
         elif is_file(key) and isinstance(value, os.PathLike):
             copied[key] = value
         elif is_file_list(key) and isinstance(value, list | tuple):
             copied[key] = [
-                item if isinstance(item, os.PathLike) else _copy(item, (*place, number), problems)
+                item if isinstance(item, os.PathLike) else _copy(item, (key, number), problems)
                 for number, item in enumerate(value)
             ]
         else:
-            copied[key] = _copy(value, place, problems)
+            copied[key] = _copy(value, (key,), problems)
     return copied
 
 

@@ -115,7 +115,7 @@ def _text_words(spec: FieldLimits) -> str:
 
 def _size_words(spec: FieldLimits) -> str:
     rule = "" if spec.pixels is None else f" ({spec.pixels})"
-    return f"{', '.join(map(repr, spec.choices))}, a mapping with width and height in pixels{rule}"
+    return f"{', '.join(map(repr, spec.choices))}, an object with width and height in pixels{rule}"
 
 
 def _list_words(spec: FieldLimits) -> str:
@@ -124,7 +124,7 @@ def _list_words(spec: FieldLimits) -> str:
 
 
 def _files_words(spec: FieldLimits) -> str:
-    return f"lists of {f'1 to {spec.maximum}' if spec.maximum else '1 or more'} URLs or local files"
+    return f"lists of {f'1 to {spec.maximum}' if spec.maximum else '1 or more'} URLs"
 
 
 KINDS: Mapping[str, KindRule] = {
@@ -146,12 +146,12 @@ KINDS: Mapping[str, KindRule] = {
         lambda spec: f"numbers{_span(spec)}",
         lambda spec, value: (isinstance(value, float) or _is_whole(value)) and fits(spec, value),
     ),
-    "flag": KindRule(lambda _: "True, False", lambda _, value: isinstance(value, bool)),
+    "flag": KindRule(lambda _: "true or false", lambda _, value: isinstance(value, bool)),
     "size": KindRule(_size_words, _is_size),
     "list": KindRule(_list_words, _is_list),
-    "object": KindRule(lambda _: "mappings", lambda _, value: isinstance(value, Mapping)),
+    "object": KindRule(lambda _: "objects with named values", lambda _, value: isinstance(value, Mapping)),
     "any": KindRule(lambda _: "any values", lambda _, value: True),  # noqa: ARG005 - as the others
-    "file": KindRule(lambda _: "a URL or a local file", lambda _, value: image_fault(value) is None),
+    "file": KindRule(lambda _: "a URL", lambda _, value: image_fault(value) is None),
     "images": KindRule(_files_words, _are_files),
     "files": KindRule(_files_words, _are_files),
 }

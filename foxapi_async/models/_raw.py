@@ -92,4 +92,4 @@ def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, An
     problems += [
         FieldProblem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
     ]
-    return copy_fields(params, "params", problems)
+    return copy_fields(params, problems)

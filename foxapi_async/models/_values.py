@@ -69,7 +69,7 @@ def image_fault(item: object) -> str | None:
     if isinstance(item, os.PathLike):
         return None
     if not isinstance(item, str):
-        return "an image is a URL as text, or a local file"
+        return "an image is a URL as text"
     if not is_sendable(item):
         return NOT_UTF8
     if _WEB_ADDRESS.fullmatch(item) or _DATA_URI.match(item):

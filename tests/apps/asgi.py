@@ -5,6 +5,17 @@ import json
 from urllib.parse import urlsplit
 
 import attrs
+from fastapi import FastAPI
+
+from foxapi_async.fastapi import add_error_handlers, fox_lifespan, image_router
+
+
+def make_app(emulator, dependencies=(), models=None, **options):
+    """An app with everything from `foxapi_async.fastapi`."""
+    app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url, **options))
+    add_error_handlers(app)
+    app.include_router(image_router(dependencies=dependencies, models=models))
+    return app
 
 
 @attrs.frozen

@@ -22,7 +22,7 @@ from foxapi_async.emulator import Emulator, Fault
 
 pytest.importorskip("fastapi.sse", reason="needs the extra fastapi")
 
-from apps.asgi import Client, events_in
+from apps.asgi import Client, events_in, make_app
 from fastapi import Depends, FastAPI, HTTPException, WebSocket
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -38,14 +38,6 @@ from foxapi_async.fastapi._stopping import STATE_KEY
 pytestmark = pytest.mark.virtual
 
 A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
-
-
-def make_app(emulator, dependencies=(), **options):
-    """An app with everything from this package."""
-    app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url, **options))
-    add_error_handlers(app)
-    app.include_router(image_router(dependencies=dependencies))
-    return app
 
 
 @pytest.fixture
@@ -134,6 +126,31 @@ async def test_an_app_without_the_lifespan(caplog):
     assert any("fox_lifespan()" in text for text in logged(caplog, logging.ERROR))
 
 
+def no_session(caplog):
+    """What the log says about a missing session."""
+    (text,) = [text for text in logged(caplog, logging.ERROR) if "no session is open" in text]
+    return text
+
+
+async def test_the_lifespan_of_a_mounted_app(emulator, caplog):
+    """The lifespan of a mounted app never runs. The client gets 500, and the log says so and what to do."""
+    app = FastAPI()
+    app.mount("/api", make_app(emulator))
+    async with Client(app) as client:
+        answer = await client.post("/api/images", A_FOX)
+
+    assert (500, "internal") == (answer.status, answer.error["type"])
+    assert "the lifespan of a mounted app does not run" in no_session(caplog)
+
+
+def test_a_test_client_that_is_not_entered(foxapi_emulator, caplog):
+    """Without `with`, no lifespan runs. The client gets 500, and the log says so and what to do."""
+    answer = TestClient(make_app(foxapi_emulator)).get("/images/task-1/result")
+
+    assert (500, "internal") == (answer.status_code, answer.json()["error"]["type"])
+    assert "with TestClient(app) as client" in no_session(caplog)
+
+
 async def test_no_traceback_shows_the_key():
     """An app that cannot start says why, and no frame of the traceback shows the key."""
     lifespan = fox_lifespan(api_key=KEY, base_url="ftp://wrong")
@@ -187,7 +204,7 @@ ANSWERS = [
     (_errors.ServerError(SECRET, status=500, type="x"), 502, "upstream", None, "WARNING"),
     (_errors.APIError(SECRET, status=302, type="x"), 502, "upstream", None, "WARNING"),
     (_errors.ResponseDecodeError(SECRET), 502, "upstream", None, "WARNING"),
-    (_errors.DownloadError(SECRET), 502, "upstream", None, "WARNING"),
+    (_errors.DownloadError(SECRET), 502, "no_file", None, "WARNING"),
     (_errors.ConfigurationError(SECRET), 500, "internal", None, "ERROR"),
     (_errors.LedgerError(SECRET), 500, "internal", None, "ERROR"),
     (_errors.FoxError(SECRET), 502, "upstream", None, "WARNING"),
@@ -397,7 +414,7 @@ async def test_an_unknown_id_as_events(client):
     answer = await client.get("/images/nope/events")
     (event,) = answer.events
 
-    assert ("error", "not_found", "nope") == (
+    assert ("failed", "not_found", "nope") == (
         event.kind,
         event.data["error"]["type"],
         event.data["error"]["id"],
@@ -428,7 +445,7 @@ async def test_a_handle_that_ends_without_the_task(emulator, end):
         await request.finished
 
     last = request.answer.events[-1]
-    assert ("error", "not_ready", "") == (last.kind, last.data["error"]["type"], last.id)
+    assert ("failed", "not_ready", "") == (last.kind, last.data["error"]["type"], last.id)
     assert handle.id == last.data["error"]["id"]
 
 
@@ -439,7 +456,7 @@ async def test_a_stream_when_the_session_is_closed(emulator):
         await request.until(1)
     await request.finished
 
-    assert "error" == request.answer.events[-1].kind
+    assert "failed" == request.answer.events[-1].kind
 
 
 # A signal to the server.
@@ -543,9 +560,10 @@ async def test_dependencies_come_first(emulator):
             await client.get("/images/task-1"),
             await client.get("/images/task-1/events"),
             await client.get("/images/task-1/result"),
+            await client.get("/images/task-1/files/1"),
         ]
 
-    assert [401] * 4 == [answer.status for answer in answers]
+    assert [401] * 5 == [answer.status for answer in answers]
     assert [] == emulator.requests
 
 
@@ -584,7 +602,7 @@ async def test_the_route_waits_for_the_result(client):
     when = now()
     second = await client.get(f"{path}/result?wait=0")
 
-    assert {"id", "model", "images", "elapsed", "usage"} == set(first.json)
+    assert {"id", "model", "images", "values", "elapsed", "usage"} == set(first.json)
     assert first.json["images"] == second.json["images"]
     assert when == pytest.approx(now(), abs=0.5)
 
@@ -658,7 +676,7 @@ async def test_a_wait_that_is_invalid(emulator, client, wait):
 
 
 @pytest.mark.parametrize("task_id", ["..", ".", "a?b", "a%b", "a\nb", "a\\b", " ", "x" * 600])
-@pytest.mark.parametrize("what", ["", "/events", "/result"])
+@pytest.mark.parametrize("what", ["", "/events", "/result", "/files/1"])
 async def test_what_cannot_be_an_id(emulator, client, task_id, what):
     """An invalid id is 422, and the service gets no request."""
     answer = await client.ask("GET", "/", path=f"/images/{task_id}{what}")
@@ -667,7 +685,7 @@ async def test_what_cannot_be_an_id(emulator, client, task_id, what):
     assert [] == emulator.requests
 
 
-@pytest.mark.parametrize("what", ["", "/result"])
+@pytest.mark.parametrize("what", ["", "/result", "/files/1"])
 async def test_an_id_that_is_unknown(client, what):
     """An id that the service does not know is 404."""
     answer = await client.get(f"/images/nope{what}")
@@ -686,7 +704,11 @@ BODIES = [
     (b'{"model": NaN}', "application/json", "not a JSON object"),
     (DEEP, "application/json", "not a JSON object"),
     (b'{"a":' * 500 + b"1" + b"}" * 500, "application/json", "model: missing"),
-    (b'{"model": "x", "n": ' + b"[" * 300 + b"]" * 300 + b"}", "application/json", "nested too deeply"),
+    (
+        b'{"model": "z-image-turbo", "prompt": "x", "n": ' + b"[" * 300 + b"]" * 300 + b"}",
+        "application/json",
+        "nested too deeply",
+    ),
     (b'{"model": "x", "n": [' + b"1," * MAX_COMMAS + b"1]}", "application/json", "too many values"),
     (b"{}", "application/json; charset=utf-8", "model: missing"),
     (b'{"model": "grok-imagine-image"}', "application/json", "prompt: missing"),
@@ -778,14 +800,19 @@ async def test_the_documentation_of_the_routes(client):
     statuses = {path: set(next(iter(methods.values()))["responses"]) for path, methods in paths.items()}
 
     assert {
-        "/images": {"202", "413", "422", "429", "502", "503"},
-        "/images/{task_id}": {"200", "404", "422", "429", "502", "503"},
-        "/images/{task_id}/events": {"200", "204", "422"},
-        "/images/{task_id}/result": {"200", "404", "422", "502", "503", "504"},
+        "/images": {"202", "400", "413", "422", "429", "500", "502", "503", "507"},
+        "/images/{task_id}": {"200", "404", "422", "429", "500", "502", "503"},
+        "/images/{task_id}/events": {"200", "204", "422", "500"},
+        "/images/{task_id}/result": {"200", "404", "422", "500", "502", "503", "504"},
+        "/images/{task_id}/files/{n}": {"200", "404", "422", "500", "502", "503", "504"},
     } == statuses
     assert "application/json" in paths["/images"]["post"]["requestBody"]["content"]
-    events = paths["/images/{task_id}/events"]["get"]["responses"]["200"]["content"]
-    assert ["text/event-stream"] == list(events)
+    events = paths["/images/{task_id}/events"]["get"]["responses"]
+    assert ["text/event-stream"] == list(events["200"]["content"])
+    assert ["progress", "final", "failed"] == events["200"]["content"]["text/event-stream"]["itemSchema"][
+        "properties"
+    ]["event"]["enum"]
+    assert ["application/json"] == list(events["422"]["content"])
 
 
 async def test_ids_that_were_only_read_are_not_kept(emulator, caplog):

@@ -73,7 +73,7 @@ def test_each_known_id_is_a_model():
     [
         ("gpt-image-2", {"num_outputs": 11}, "num_outputs=11: allowed values are whole numbers from 1 to 10"),
         ("gpt-image-2", {"quality": "best"}, "quality='best': allowed values are 'low', 'medium', 'high'"),
-        ("gpt-image-2", {"resolution": "1K"}, "a mapping with width and height in pixels (multiples of 16"),
+        ("gpt-image-2", {"resolution": "1K"}, "an object with width and height in pixels (multiples of 16"),
         ("gpt-image-2", {"resolution": {"width": 1000, "height": 1024}}, "resolution="),
         ("gpt-image-2", {"resolution": {"width": 3840, "height": 256}}, "resolution="),
         ("gpt-image-2", {"resolution": {"width": 256, "height": 256}}, "resolution="),
@@ -96,7 +96,11 @@ def test_each_known_id_is_a_model():
         ("patina-material", {"maps": ["colour"]}, "non-empty lists of 'basecolor'"),
         ("patina-material", {"maps": []}, "maps=[]"),
         ("sora-2", {"duration": 5}, "duration=5: allowed values are 4, 8, 12, 16, 20"),
-        ("z-image-turbo", {"model_params": 3}, "model_params=3: allowed values are mappings"),
+        (
+            "z-image-turbo",
+            {"model_params": 3},
+            "model_params=3: allowed values are objects with named values",
+        ),
         ("z-image-turbo", {"quality": float("nan")}, "JSON has no such number"),
     ],
 )
@@ -129,9 +133,7 @@ def test_a_size_without_a_rule_is_any_mapping_of_two_numbers():
 
 def test_a_missing_field_is_named():
     """A model without a prompt needs none."""
-    assert ("image_url: missing; allowed values are a URL or a local file",) == problems(
-        "phota-image-enhance"
-    )
+    assert ("image_url: missing; allowed values are a URL",) == problems("phota-image-enhance")
 
 
 def test_a_field_of_other_models_names_them():

@@ -1,0 +1,72 @@
+"""A result file that is passed on while it comes, and is not kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from foxapi_async._files.disk import HEAD_BYTES
+from foxapi_async._http.exchange import ExchangeFailed
+
+
+class StreamedFile:
+    """A file on its way from a download, which writes it, to a reader of its `pieces`.
+
+    It holds the first pieces until the type of the content is known, and then one piece at a time: the download waits
+    until the reader has taken it.
+
+    Attributes:
+        size: the number of bytes so far.
+        head: the first bytes, which show the type of the content.
+        content_type: as the server declares it.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.head = b""
+        self.content_type: str | None = None
+        self._first: list[bytes] = []
+        self._next: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(1)
+
+    async def write(self, piece: bytes) -> None:
+        """Pass `piece` on, when the reader has taken the one before."""
+        self.size += len(piece)
+        if len(self.head) < HEAD_BYTES:
+            self.head += piece[: HEAD_BYTES - len(self.head)]
+        await self._next.put(piece)
+
+    async def restart(self) -> None:
+        """Break the download off: a reader cannot give bytes back."""
+        raise ExchangeFailed("it broke off, and its server cannot send the rest alone", final=True)
+
+    async def end(self, error: Exception | None) -> None:
+        """Let the reader see the end of the file, or the error that ended it."""
+        await self._next.put(error)
+
+    async def begin(self) -> None:
+        """Wait until the type of the content can be seen.
+
+        Raises:
+            FoxError: the download ended before that.
+        """
+        while len(self.head) < HEAD_BYTES and (piece := await self._taken()) is not None:
+            self._first.append(piece)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes, after `begin`.
+
+        Raises:
+            FoxError: the download broke off.
+        """
+        is_short = len(self.head) < HEAD_BYTES  # `begin` has seen the end
+        for piece in self._first:
+            yield piece
+        self._first = []
+        while not is_short and (piece := await self._taken()) is not None:
+            yield piece
+
+    async def _taken(self) -> bytes | None:
+        item = await self._next.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
