@@ -59,8 +59,8 @@ class StreamedFile:
             FoxError: the download broke off.
         """
         is_short = len(self.head) < HEAD_BYTES  # `begin` has seen the end
-        for piece in self._first:
-            yield piece
+        for first in self._first:
+            yield first
         self._first = []
         while not is_short and (piece := await self._taken()) is not None:
             yield piece

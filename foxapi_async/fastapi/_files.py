@@ -62,14 +62,11 @@ class FileResponse(Response):
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            failure = None
+            stream = downloads_of(self._image).stream(file_of(self._image))
             try:
-                stream = downloads_of(self._image).stream(file_of(self._image))
                 file, ending = await stack.enter_async_context(stream)
             except FoxError as error:
-                failure = error
-            if failure is not None:
-                await error_response(failure)(scope, receive, send)
+                await error_response(error)(scope, receive, send)
                 return
             self.init_headers(self._headers_of(ending))
             await self._pass_on(file, send)

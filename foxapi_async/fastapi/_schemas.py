@@ -5,20 +5,20 @@ They only describe. `parse_request` checks a body, by the same definitions.
 
 from __future__ import annotations
 
-import functools
-import operator
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, create_model
-from pydantic_core import CoreSchema
 
 from foxapi_async.fastapi._allowed import AllowedModels
 from foxapi_async.models import FieldSpec, ModelDefinition
 
 Schema = dict[str, Any]
 
+# The words of an id: "sora-2" becomes "Sora2".
+_WORD = re.compile(r"[A-Za-z0-9]+")
 # A text that has more than spaces.
 _TEXT = r"\S"
 # As `image_fault` reads an address.
@@ -39,14 +39,16 @@ def body_type(allowed: AllowedModels) -> Any:
         )
         groups.setdefault(key, []).append(definition)
     for first, *others in groups.values():
-        name = first.class_name or _class_name(first.model)
+        names = (first.class_name or first.model, first.model)
         ids = tuple(definition.model for definition in (first, *others))
-        _add(classes, name if name not in classes else _class_name(first.model), ids, _schema_of(first, ids))
+        _add(classes, names, ids, _schema_of(first, ids))
     for model, path in allowed.raw.items():
-        _add(classes, _class_name(model), (model,), _raw_schema(model, path))
+        _add(classes, (model,), (model,), _raw_schema(model, path))
     if len(classes) == 1:
         return next(iter(classes.values()))
-    return Annotated[functools.reduce(operator.or_, classes.values()), Field(discriminator="model")]
+    # `A | B | C` of classes that are made at run time.
+    either: Any = Union[tuple(classes.values())]  # noqa: UP007
+    return Annotated[either, Field(discriminator="model")]
 
 
 class _Described(BaseModel):
@@ -55,20 +57,24 @@ class _Described(BaseModel):
     schema_of_body: ClassVar[Schema]
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> Schema:
+    def __get_pydantic_json_schema__(cls, _: Any, __: GetJsonSchemaHandler) -> Schema:
         return cls.schema_of_body
 
 
-def _add(classes: dict[str, type[BaseModel]], name: str, ids: tuple[str, ...], schema: Schema) -> None:
-    cls = create_model(name, __base__=_Described, model=(Literal[ids], ...))
+def _add(
+    classes: dict[str, type[BaseModel]], names: tuple[str, ...], ids: tuple[str, ...], schema: Schema
+) -> None:
+    """Add a class, under the first of the names that is free, or else with a number."""
+    wanted = [
+        "".join(word[0].upper() + word[1:] for word in _WORD.findall(name)) or "Model" for name in names
+    ]
+    numbered = (f"{wanted[-1]}_{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain(wanted, numbered) if name not in classes)
+    # A type checker cannot know a type that is made of values.
+    model: Any = Literal[ids]
+    cls = create_model(name, __base__=_Described, model=(model, ...))
     cls.schema_of_body = {"title": name, "type": "object", **schema}
     classes[name] = cls
-
-
-def _class_name(model: str) -> str:
-    """A name for a schema, from an id: "Sora2" from "sora-2"."""
-    words = re.findall(r"[A-Za-z0-9]+", model)
-    return "".join(word[0].upper() + word[1:] for word in words) or "Model"
 
 
 def _schema_of(definition: ModelDefinition, ids: tuple[str, ...]) -> Schema:

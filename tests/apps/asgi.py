@@ -104,9 +104,9 @@ class Client:
         """The session of the app."""
         return self.state["fox"]
 
-    def start(self, method, url, *, pieces=(), headers=(), path=None):
-        """A running request; `path` is one that the server has decoded."""
-        return Request(self, method, url, pieces, headers, path)
+    def start(self, method, url, *, pieces=(), headers=(), path=None, send=None):
+        """A running request; `path` is one that the server has decoded. `send` gets the answer in place of `answer`."""
+        return Request(self, method, url, pieces, headers, path, send)
 
     async def ask(self, method, url, **options):
         """The whole answer."""
@@ -127,7 +127,7 @@ class Client:
 class Request:
     """One request. Its answer grows while it runs; `leave` means that the client goes away."""
 
-    def __init__(self, client, method, url, pieces, headers, path):
+    def __init__(self, client, method, url, pieces, headers, path, send):
         self._client = client
         self._pieces = iter([*pieces] if isinstance(pieces, list) else pieces)
         self._sent = False
@@ -148,7 +148,7 @@ class Request:
             "server": ("testserver", 80),
             "state": dict(client.state),
         }
-        self.finished = asyncio.ensure_future(client._app(scope, self._receive, self._send))
+        self.finished = asyncio.ensure_future(client._app(scope, self._receive, send or self._send))
 
     async def _receive(self):
         if not self._sent:
