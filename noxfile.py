@@ -1,4 +1,4 @@
-"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `notebook`, `cluster`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
+"""One command per intention: `nox -s tests`, `whole`, `uvloop`, `browser`, `schemathesis`, `nginx`, `notebook`, `cluster`, `coverage`, `lint`, `types`, `docs`, `pictures`, `bench`."""
 
 from __future__ import annotations
 
@@ -58,10 +58,24 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The page of `foxapi serve` and the report in the machine's own Chromium; no other is fetched."""
+    """The page, the report, and what the docs show for a browser, in the machine's own Chromium; no other is fetched."""
     install(session, "dev", "browser")
-    files = sorted(map(str, Path("tests/doors").glob("test_browser*.py")))
+    files = sorted(map(str, Path("tests/doors").glob("test_*browser*.py")))
     session.run("pytest", "-q", "-n", "auto", "-m", "", *files, *session.posargs)
+
+
+@nox.session
+def schemathesis(session: nox.Session) -> None:
+    """The image routes, by requests that schemathesis makes from their OpenAPI document."""
+    install(session, "dev", "schemathesis")
+    session.run("pytest", "-q", "-n", "2", "tests/doors/test_schemathesis.py", *session.posargs)
+
+
+@nox.session
+def nginx(session: nox.Session) -> None:
+    """The streams of the routes behind the machine's own nginx, also over HTTP/2."""
+    install(session, "dev", "nginx")
+    session.run("pytest", "-q", "tests/doors/test_nginx.py", *session.posargs)
 
 
 @nox.session

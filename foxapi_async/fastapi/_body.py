@@ -16,6 +16,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 # A request has about ten fields. Millions of small values in a body would block every other request.
 MAX_COMMAS = 10_000
 
+# Up to here, a float holds every whole number.
+MOST_EXACT = 2**53
+
 
 class BodyTooLargeError(InvalidRequestError):
     """The body is larger than any request."""
@@ -53,10 +56,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def _number(text: str) -> int | float:
+    """A number. JSON makes no difference between 2.0 and 2, and Python does."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < MOST_EXACT else number
+
+
 def _parsed(body: bytes) -> JsonValue:
     """The value; None if it is not JSON, or too deeply nested."""
     try:
-        value: JsonValue = json.loads(body, parse_constant=_refuse_constant)
+        value: JsonValue = json.loads(body, parse_constant=_refuse_constant, parse_float=_number)
         return value
     except (ValueError, RecursionError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -68,8 +69,7 @@ class FileResponse(Response):
             except FoxError as error:
                 await error_response(error)(scope, receive, send)
                 return
-            self.init_headers(self._headers_of(ending))
-            await self._pass_on(file, send)
+            await self._pass_on(file, Headers(self._headers_of(ending)), send)
 
     def _headers_of(self, ending: str) -> dict[str, str]:
         kind = media_type(ending)
@@ -77,9 +77,9 @@ class FileResponse(Response):
         name = f'{way}; filename="{self._stem}{ending}"'
         return {**_HEADERS, "Content-Type": kind, "Content-Disposition": name}
 
-    async def _pass_on(self, file: StreamedFile, send: Send) -> None:
+    async def _pass_on(self, file: StreamedFile, headers: Headers, send: Send) -> None:
         """Send the file. If it breaks off, the error reaches the server, which breaks the connection off, too."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.start", "status": 200, "headers": headers.raw})
         async for piece in file.pieces():
             async with asyncio.timeout(SLOWEST_CLIENT):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -45,6 +45,7 @@ async def test_a_file_comes_as_it_is_and_without_the_key():
     assert "image/png" == answer.headers["content-type"]
     assert f'inline; filename="{TASK}-1.png"' == answer.headers["content-disposition"]
     assert "private, max-age=86400" == answer.headers["cache-control"]
+    assert "content-length" not in answer.headers  # it is not known before the end
     assert ["/fox"] == host.paths
     assert KEY not in str(host.asked[0].headers)
 

@@ -3,12 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -20,12 +14,11 @@ pytest.importorskip("fastapi.sse", reason="needs the extra fastapi")
 pytest.importorskip("uvicorn", reason="needs uvicorn")
 
 from apps.asgi import Event
+from apps.served import PATIENCE, serving
 
 # Here the app runs in its own processes. Other tests run it in theirs, and reach the same lines.
 pytestmark = pytest.mark.thorough
 
-PATIENCE = 60.0
-TESTS = Path(__file__).parents[1]
 A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
 
 
@@ -33,50 +26,6 @@ A_FOX = {"model": "grok-imagine-image", "prompt": "a red fox"}
 def quick_painting(monkeypatch):
     """The service answers with few bytes: painting would take more time than all else here."""
     monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode())
-
-
-class Server:
-    """An app in its own process, on a port that is open from the beginning."""
-
-    def __init__(self, service):
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        words = "apps.live_app:app", "--app-dir", str(TESTS), "--fd", str(self._socket.fileno())
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *words],
-            env={**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url},
-            pass_fds=[self._socket.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._socket.close()  # the process has it
-
-    def terminate(self):
-        self._process.send_signal(signal.SIGTERM)
-
-    async def ended(self):
-        """Wait for the end. Returns the output."""
-        _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE)
-        assert "Traceback" not in err, err
-        return err
-
-    def kill(self):
-        self._process.kill()
-        self._process.communicate()
-
-
-@contextlib.asynccontextmanager
-async def serving(service):
-    """A started server. At the end it is stopped and waited for, unless it was already."""
-    server = Server(service)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield server
-            if server._process.returncode is None:
-                server.terminate()
-                await server.ended()
-    finally:
-        server.kill()
 
 
 @pytest.fixture

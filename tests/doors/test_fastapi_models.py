@@ -75,6 +75,22 @@ async def test_a_model_that_is_not_allowed(emulator, client, body, words):
     assert [] == posts(emulator)
 
 
+async def test_a_whole_number_with_a_point(emulator, client):
+    """In JSON, 2.0 and 2 are one number."""
+    answer = await client.post("/images", {**A_FOX, "num_outputs": 2.0})
+
+    assert (202, 2) == (answer.status, emulator.billed_images)
+
+
+async def test_a_number_that_is_not_whole(client):
+    """Any other number is not whole."""
+    answer = await client.post("/images", {**A_FOX, "num_outputs": 2.5})
+
+    assert ["num_outputs=2.5: allowed values are whole numbers from 1 to 4, or leave it out"] == answer.error[
+        "problems"
+    ]
+
+
 async def test_models_that_make_other_things(emulator):
     """A video model has the same routes at `/generations`, from the submit to the file."""
     async with Client(make_app(emulator, models=["sora-2", "grok-imagine-image"])) as client:

@@ -1,0 +1,64 @@
+"""Apps of this folder in processes of their own, under uvicorn."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+PATIENCE = 60.0
+TESTS = Path(__file__).parents[1]
+
+
+class ServerProcess:
+    """An app in its own process, on a port that is open from the beginning.
+
+    Args:
+        service: the service that it uses.
+        app: the name of its file in this folder.
+        options: more options of uvicorn.
+        env: more variables of its environment.
+    """
+
+    def __init__(self, service, app="live_app", *options, **env):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        words = f"apps.{app}:app", "--app-dir", str(TESTS), "--fd", str(self._socket.fileno())
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *options, *words],
+            env={**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url, **env},
+            pass_fds=[self._socket.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._socket.close()  # the process has it
+
+    def terminate(self):
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self):
+        """Wait for the end. Returns the output."""
+        _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE)
+        assert "Traceback" not in err, err
+        return err
+
+    def kill(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextlib.asynccontextmanager
+async def serving(service, *words, **env):
+    """A started server. At the end it is stopped and waited for, unless it was already."""
+    server = ServerProcess(service, *words, **env)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield server
+            if server._process.returncode is None:
+                server.terminate()
+                await server.ended()
+    finally:
+        server.kill()
