@@ -31,7 +31,8 @@ class ServerProcess:
             [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *options, *words],
             env={**os.environ, "FOXAPI_API_KEY": service.key, "FOXAPI_BASE_URL": service.url, **env},
             pass_fds=[self._socket.fileno()],
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         self._socket.close()  # the process has it
@@ -39,11 +40,15 @@ class ServerProcess:
     def terminate(self):
         self._process.send_signal(signal.SIGTERM)
 
+    def output(self):
+        """Wait for the end. Returns what the process has written."""
+        return self._process.communicate(timeout=PATIENCE)[0]
+
     async def ended(self):
         """Wait for the end. Returns the output."""
-        _, err = await asyncio.to_thread(self._process.communicate, timeout=PATIENCE)
-        assert "Traceback" not in err, err
-        return err
+        output = await asyncio.to_thread(self.output)
+        assert "Traceback" not in output, output
+        return output
 
     def kill(self):
         self._process.kill()

@@ -64,9 +64,9 @@ def test_an_empty_list_says_so(foxapi):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("gpt-image-2", "mask_url and background: only one of the two"),
+        ("gpt-image-2", "--mask-url and --background: only one of the two"),
         ("gpt-image-2", "multiples of 16 from 256 to 3840"),
-        ("wan-2.7-image", "num_outputs: at most 4 with image_urls"),
+        ("wan-2.7-image", "-n: at most 4 with --image"),
         ("gemini-3-pro-image-preview", "--aspect-ratio match_input_image: only with --image"),
         ("grok-imagine-image", "--aspect-ratio and --image: only one of the two"),
         ("wan-2.7-image", 'or {"width": W, "height": H} in pixels'),

@@ -1,0 +1,133 @@
+"""The page of docs/fastapi.md in the machine's own Chromium: it reads events with fetch, and with an EventSource."""
+
+import http.client
+import json
+import shutil
+
+import pytest
+from apps.served import TESTS, ServerProcess
+from helpers import let_end
+from pages import BLOCKS
+
+from foxapi_async.emulator import Fault, ThreadedEmulator
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
+)
+pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)"),
+    pytest.mark.thorough,
+]
+
+TOKEN = {"APP_TOKEN": "a-long-secret", "APP_SECRET": "another-long-secret"}
+expect = playwright.expect
+expect.set_options(timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def service():
+    """A service whose tasks end only when a test lets them."""
+    with ThreadedEmulator(seconds=0.5, faults=[Fault.never_finishes(times=None)]) as running:
+        yield running
+
+
+@pytest.fixture
+def server(service):
+    running = ServerProcess(service, "browser_app", "--access-log", **TOKEN)
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def page(chromium, server):
+    page = chromium.new_page()
+    page.requested = []
+    page.on("request", lambda request: page.requested.append(request.url.removeprefix(server.url)))
+    page.goto(server.url)
+    yield page
+    page.close()
+
+
+def test_the_page_is_that_of_the_docs():
+    """The docs show the app and the page that these tests run."""
+    texts = [text for name, _, text in BLOCKS if name == "fastapi.md"]
+
+    assert (TESTS / "apps/browser_app.py").read_text() in texts
+    assert (TESTS / "apps/page.html").read_text() in texts
+
+
+@pytest.mark.parametrize("way", ["fetch", "EventSource"])
+def test_a_browser_sees_progress_and_then_the_picture(page, service, way):
+    """Progress is shown while the task runs; after `final` the stream is closed, and the picture is there."""
+    page.fill("#token", TOKEN["APP_TOKEN"])
+    page.get_by_role("button", name=way).click()
+    expect(page.locator("#state")).to_contain_text("progress: ")
+    let_end(service)
+    expect(page.locator("#state")).to_contain_text("final: completed")
+    expect(page.locator("#picture")).to_have_js_property("complete", True)
+    page.wait_for_function("document.getElementById('picture').naturalWidth > 0")
+    page.wait_for_timeout(3500)  # a browser would connect again after three seconds
+
+    assert 1 == len([path for path in page.requested if path.endswith("/events")])
+    assert 1 == service.billed
+
+
+@pytest.mark.parametrize("way", ["fetch", "EventSource"])
+def test_a_browser_without_the_token(page, service, way):
+    """Without the token the page says so, and nothing is billed."""
+    page.get_by_role("button", name=way).click()
+    expect(page.locator("#state")).to_have_text("who are you?")
+
+    assert 0 == service.billed
+
+
+def ask(server, path, method="GET", body=None, **headers):
+    """The status and the headers of an answer."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, named)
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.getheaders())
+    connection.close()
+    return found
+
+
+def test_a_ticket_is_for_one_stream_and_in_no_log(server, service):
+    """A ticket opens the events of its task, no other task and no other route; and no log shows it."""
+    mine = {"authorization": f"Bearer {TOKEN['APP_TOKEN']}"}
+    request = json.dumps({"model": "grok-imagine-image", "prompt": "x"})
+    paths = [
+        ask(server, "/images", "POST", request, content_type="application/json", **mine)[1]["location"]
+        for _ in range(2)
+    ]
+    status, headers = ask(server, f"{paths[0]}/ticket", "POST", **mine)
+    cookie, *attributes = headers["set-cookie"].split("; ")
+    forged = cookie.replace("=", "=9", 1)
+
+    assert (204, f"Path={paths[0]}/events") == (status, attributes[2])
+    assert {"HttpOnly", "SameSite=strict", "Max-Age=600"} <= set(attributes)
+    assert [200, 401, 401, 401, 401] == [
+        ask(server, path, cookie=given)[0]
+        for path, given in (
+            (f"{paths[0]}/events", cookie),
+            (f"{paths[1]}/events", cookie),
+            (f"{paths[0]}/result", cookie),
+            (f"{paths[0]}/events", forged),
+            (f"{paths[0]}/events", "ticket=x"),
+        )
+    ]
+    assert 401 == ask(server, f"{paths[0]}/ticket", "POST")[0]
+    server.terminate()
+    log = server.output()
+    assert f"{paths[0]}/events" in log
+    assert cookie.partition(".")[2] not in log
