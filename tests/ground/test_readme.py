@@ -107,7 +107,7 @@ def test_the_app_of_its_page_is_started_and_asked_as_the_page_says(
     foxapi_emulator, tmp_path, unused_tcp_port
 ):
     """The two commands work as they stand, but for the port: the second gets the events of a task."""
-    (block,) = [text for name, kind, text in BLOCKS if (name, kind) == ("fastapi.md", "sh")]
+    block = next(text for name, kind, text in BLOCKS if (name, kind) == ("fastapi.md", "sh"))
     start, ask = block.replace(":8000", f":{unused_tcp_port}").splitlines()
     (tmp_path / "app.py").write_text(APPS["readme_app.py"])
     places = {
