@@ -905,3 +905,31 @@ async def test_the_recipe_for_aiohttp(emulator, monkeypatch):
         state = await (await client.get(f"/images/{sent['id']}")).json()
 
     assert ("completed", 1) == (state["status"], len(state["images"]))
+
+
+@pytest.mark.parametrize(
+    ("faults", "path", "body", "status", "words"),
+    [
+        ((), "/images", b'{"model": "grok-imagine-image", "num_outputs": 9}', 422, "num_outputs=9"),
+        ((), "/images", b"fox", 422, "the body is not JSON"),
+        ((), "/images/unknown", None, 404, "There is no such task."),
+        ((Fault.quota(times=None),), "/images", json.dumps(A_FOX).encode(), 503, "cannot be made"),
+        ((Fault.cut_after("submit"),), "/images", json.dumps(A_FOX).encode(), 502, "may be billed"),
+    ],
+)
+async def test_the_recipe_for_aiohttp_answers_errors(faults, path, body, status, words, monkeypatch):
+    """The client learns what it can correct, and nothing about the account."""
+    from aiohttp.test_utils import TestClient as AiohttpClient
+    from aiohttp.test_utils import TestServer
+    from apps import aiohttp_app
+
+    aiohttp_app = importlib.reload(aiohttp_app)  # an app serves one loop
+    async with Emulator(seconds=20, faults=list(faults)) as emulator:
+        monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
+        monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
+        async with AiohttpClient(TestServer(aiohttp_app.app)) as client:
+            answer = await (client.get(path) if body is None else client.post(path, data=body))
+            text = await answer.text()
+
+    assert (status, True) == (answer.status, words in text)
+    assert "quota" not in text
