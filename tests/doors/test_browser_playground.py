@@ -5,13 +5,15 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from browsing import choose, expect, inside, loaded, needs_chromium, send, shot
 from helpers import let_end
 from PIL import Image
 
 from foxapi_async.emulator import Fault
 
+Axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe is not installed (nox -s browser)"
+).Axe
 pytestmark = [needs_chromium, pytest.mark.thorough]
 
 LONG = "A wide valley at dawn with thin fog over a river, pine trees, and a cabin with one lit window. " * 5
