@@ -104,7 +104,7 @@ def add_submit(router: APIRouter, allowed: AllowedModels) -> None:
 def add_events(router: APIRouter) -> None:
     """Describe the route of the events."""
 
-    async def image_events(
+    async def image_events(  # pragma: no cover - it is never called
         task_id: Annotated[str, Depends(task_id_of)],  # noqa: ARG001 - for the document
     ) -> AsyncIterable[ImageProgress | ErrorBody]:
         """Send `progress` events, then one `final`; or one `failed` if the SDK cannot learn how the task ended.
@@ -113,7 +113,7 @@ def add_events(router: APIRouter) -> None:
         not get the same event again.
         """
         no_events: tuple[ImageProgress, ...] = ()
-        for event in no_events:  # pragma: no cover - it is never called
+        for event in no_events:
             yield event
 
     router.get(
