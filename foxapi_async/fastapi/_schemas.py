@@ -19,10 +19,15 @@ Schema = dict[str, Any]
 
 # The words of an id: "sora-2" becomes "Sora2".
 _WORD = re.compile(r"[A-Za-z0-9]+")
+# No space, as Python sees it. The spaces of JSON Schema are those of JavaScript, which are a few less.
+_SEEN = r"[^\s\x1c-\x1f\x85]"
 # A text that has more than spaces.
-_TEXT = r"\S"
+_TEXT = _SEEN
 # As `image_fault` reads an address.
-_ADDRESS = r"^(?:[hH][tT][tT][pP][sS]?://[^\s/?#]\S*$|[dD][aA][tT][aA]:[^,\s]{0,1000},\S)"
+_ADDRESS = (
+    rf"^(?:[hH][tT][tT][pP][sS]?://[^\s\x1c-\x1f\x85/?#]{_SEEN}*$"
+    rf"|[dD][aA][tT][aA]:[^\s\x1c-\x1f\x85,]{{0,1000}},{_SEEN})"
+)
 
 
 def body_type(allowed: AllowedModels) -> Any:

@@ -56,11 +56,11 @@ class ServerProcess:
 
 
 @contextlib.asynccontextmanager
-async def serving(service, *words, **env):
-    """A started server. At the end it is stopped and waited for, unless it was already."""
+async def serving(service, *words, patience=PATIENCE, **env):
+    """A started server, for at most so many seconds. At the end it is stopped and waited for, unless it was already."""
     server = ServerProcess(service, *words, **env)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             yield server
             if server._process.returncode is None:
                 server.terminate()

@@ -181,7 +181,7 @@ def test_the_facts_of_a_field():
     fields = schema["properties"]
 
     assert ["model", "prompt"] == schema["required"]
-    assert ("string", r"\S") == (fields["prompt"]["type"], fields["prompt"]["pattern"])
+    assert ("string", r"[^\s\x1c-\x1f\x85]") == (fields["prompt"]["type"], fields["prompt"]["pattern"])
     assert (["integer", "null"], 1, 4) == tuple(
         fields["num_outputs"][name] for name in ("type", "minimum", "maximum")
     )

@@ -17,7 +17,7 @@ pytest.importorskip("schemathesis", reason="schemathesis is not installed (nox -
 FOLDER = Path(__file__).parent
 OPTIONS = "--checks=all --generation-deterministic --workers=8 --request-timeout=30"
 # Bounded in time: an id that is not known takes two seconds, because the service may know it a moment later.
-ALL = "--phases=examples,coverage,fuzzing,stateful --max-examples=10 --max-time=50"
+ALL = "--phases=examples,coverage,fuzzing,stateful --max-examples=10 --max-time=30"
 SUBMITS = "--phases=coverage --include-method=POST"
 
 
@@ -48,7 +48,7 @@ async def test_no_answer_is_undocumented(app, options, status, monkeypatch):
     """
     monkeypatch.setattr(_images, "render", lambda picture: b"\xff\xd8\xff" + picture.prompt.encode())
     with ThreadedEmulator(seconds=0.05) as service:
-        async with serving(service, app) as server:
+        async with serving(service, app, patience=300) as server:
             # In a thread: the test's loop may have work to do.
             done = await asyncio.to_thread(run, f"{server.url}/openapi.json", options)
 
