@@ -9,7 +9,7 @@ from foxapi_async.models import model_definition
 def filter_body(context, body):
     """Leave out what the service refuses although the schema allows it.
 
-    JSON Schema cannot say the ratio and the area of sizes in pixels, and takes 1024.0 for an integer. And the service makes ten images at most, also for
+    JSON Schema cannot say the ratio and the area of sizes in pixels. And the service makes ten images at most, also for
     models whose pages do not say so.
     """
     if not isinstance(body, dict):
@@ -22,6 +22,4 @@ def filter_body(context, body):
         return True
     rule = model_definition(body["model"]).field("resolution").pixels
     sides = [size.get("width"), size.get("height")]
-    if any(isinstance(side, float) for side in sides):
-        return False
-    return not all(isinstance(side, int) and side > 0 for side in sides) or rule.allows(*sides)
+    return not all(isinstance(side, int | float) and side > 0 for side in sides) or rule.allows(*sides)

@@ -23,7 +23,7 @@ pytestmark = [
 
 TOKEN = {"APP_TOKEN": "a-long-secret", "APP_SECRET": "another-long-secret"}
 expect = playwright.expect
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,7 @@ def server(service):
 @pytest.fixture
 def page(chromium, server):
     page = chromium.new_page()
+    page.set_default_timeout(60_000)
     page.requested = []
     page.on("request", lambda request: page.requested.append(request.url.removeprefix(server.url)))
     page.goto(server.url)

@@ -22,7 +22,7 @@ ALL = "--phases=examples,coverage,fuzzing --max-examples=10 --max-time=60"
 SUBMITS = "--phases=coverage --include-method=POST"
 
 
-def run(document, options):
+def run(document, options, folder):
     """Schemathesis as a command, with the options of these tests."""
     return subprocess.run(
         [
@@ -33,6 +33,7 @@ def run(document, options):
             *f"{OPTIONS} {options}".split(),
         ],
         env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(FOLDER)},
+        cwd=folder,  # it leaves its memory there
         capture_output=True,
         text=True,
         timeout=240,
@@ -42,7 +43,7 @@ def run(document, options):
 @pytest.mark.parametrize(
     ("app", "options", "status"), [("live_app", ALL, 0), ("undocumented_app", SUBMITS, 1)]
 )
-async def test_no_answer_is_undocumented(app, options, status, monkeypatch):
+async def test_no_answer_is_undocumented(app, options, status, monkeypatch, tmp_path):
     """No answer is undocumented or a server's error, what the schema allows is accepted, and what it forbids is not.
 
     An app whose document promises too much fails.
@@ -51,7 +52,7 @@ async def test_no_answer_is_undocumented(app, options, status, monkeypatch):
     with ThreadedEmulator(seconds=0.05) as service:
         async with serving(service, app, patience=300) as server:
             # In a thread: the test's loop may have work to do.
-            done = await asyncio.to_thread(run, f"{server.url}/openapi.json", options)
+            done = await asyncio.to_thread(run, f"{server.url}/openapi.json", options, tmp_path)
 
     assert status == done.returncode, done.stdout + done.stderr
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 50, done.stdout
