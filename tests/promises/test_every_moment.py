@@ -31,8 +31,6 @@ from foxapi_async import (
 from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
-pytestmark = pytest.mark.wide
-
 # How many moments are between those that are used, times the test's own step.
 PACE = 1 if WHOLE else 7
 
@@ -161,6 +159,7 @@ async def first_of_two(fox, known):
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 @pytest.mark.parametrize("use", [submit, generate, first_of_two], ids=lambda use: use.__name__)
+@pytest.mark.wide
 def test_no_moment_loses_a_paid_task(interruption, caplog, fault, how, use):
     """Interrupted after any callback: an id is with the caller, in `unfinished`, in an error or in the log."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
@@ -185,6 +184,7 @@ async def entered_and_left(emulator):
         await asyncio.sleep(1)
 
 
+@pytest.mark.wide
 def test_no_moment_of_entering_leaves_anything_behind(interruption):
     """A session whose entering is cancelled at any moment leaves no task and no connection."""
 
@@ -201,6 +201,7 @@ def test_no_moment_of_entering_leaves_anything_behind(interruption):
     assert at > 5
 
 
+@pytest.mark.wide
 def test_no_moment_of_saving_leaves_a_part(interruption, tmp_path):
     """A save that is cancelled at any moment leaves the whole file or nothing, and no open file."""
 
@@ -223,6 +224,7 @@ def test_no_moment_of_saving_leaves_a_part(interruption, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["answered", "answered late", "refused once"])
+@pytest.mark.wide
 def test_no_connect_timeout_bills_twice(interruption, fault):
     """A connect timeout in any turn of the loop, also during the writing, is retried only if nothing was sent."""
 
@@ -296,6 +298,7 @@ BESIDE = [iterate, wait, wait_for_a_while, read_events, attach, attach_and_stop,
 
 
 @pytest.mark.parametrize("use", BESIDE, ids=lambda use: use.__name__)
+@pytest.mark.wide
 def test_no_moment_of_giving_up_disturbs_a_neighbour(interruption, use):
     """If one user of a task is cancelled, all other waiters and readers still get its end, at the same
     instant.
@@ -337,6 +340,7 @@ def file_of(folder):
     return GrokImagineImage("a red fox", image_urls=[file])
 
 
+@pytest.mark.wide
 def test_no_moment_of_a_submit_with_a_file_loses_a_task(interruption, tmp_path, caplog):
     """Cancelled while its file is stored or later: a billed task is known, and the same request works afterwards."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
@@ -359,6 +363,7 @@ def test_no_moment_of_a_submit_with_a_file_loses_a_task(interruption, tmp_path, 
     every_moment(scenario)
 
 
+@pytest.mark.wide
 def test_no_moment_of_storing_a_file_holds_up_another_request(interruption, tmp_path):
     """Two submits share a file and one is cancelled at any moment: the other has its file and its handle."""
     request = file_of(tmp_path)
@@ -378,6 +383,7 @@ def test_no_moment_of_storing_a_file_holds_up_another_request(interruption, tmp_
     every_moment(scenario)
 
 
+@pytest.mark.wide
 def test_no_moment_of_saving_two_images_leaves_a_part(interruption, tmp_path):
     """A save of several images that is cancelled at any moment leaves whole files under their names, and nothing else."""
 
@@ -403,6 +409,7 @@ def test_no_moment_of_saving_two_images_leaves_a_part(interruption, tmp_path):
 
 
 @pytest.mark.parametrize("closing", [True, False])
+@pytest.mark.wide
 def test_no_moment_of_a_series_loses_one_of_its_tasks(interruption, caplog, closing):
     """A cancelled `as_completed` with several in flight: every billed id is yielded, unfinished or logged."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
@@ -562,6 +569,7 @@ def leaving(interruption, caplog, folder, under_way, gaps):
 
 
 @pytest.mark.parametrize("under_way", UNDER_WAY, ids=lambda state: state.__name__)
+@pytest.mark.wide
 def test_no_moment_of_closing_loses_or_leaves_anything(interruption, caplog, tmp_path, under_way):
     """A session whose exit is cancelled, once or twice, still closes: nothing hangs, every id is named."""
     caplog.set_level(logging.WARNING, logger="foxapi_async")
