@@ -16,9 +16,8 @@ pytest.importorskip("schemathesis", reason="schemathesis is not installed (nox -
 
 FOLDER = Path(__file__).parent
 OPTIONS = "--checks=all --generation-deterministic --workers=8 --request-timeout=30"
-# Without the stateful phase, which still finds something that is not understood. Bounded in time: an id that is not known takes two
-# seconds, because the service may know it a moment later.
-ALL = "--phases=examples,coverage,fuzzing --max-examples=10 --max-time=60"
+# Bounded in time: an id that is not known takes two seconds, because the service may know it a moment later.
+ALL = "--phases=examples,coverage,fuzzing,stateful --max-examples=10 --max-time=60"
 SUBMITS = "--phases=coverage --include-method=POST"
 
 
