@@ -611,11 +611,16 @@ def test_a_lost_connection_is_made_again(place):
     """The command goes on when the database can be read again, and says so once."""
     following = place.start("batch", place.write(3), "--dsn")
     wait_for(lambda: "no worker is alive" in following.err, following)
-    place.ask(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    wait_for(lambda: "the database cannot be read, and is tried again: " in following.err, following)
+
+    def is_noticed():
+        """A connection that is idle when it is lost may be noticed by the reading of the state, which says nothing."""
+        place.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return "the database cannot be read, and is tried again: " in following.err
+
+    wait_for(is_noticed, following)
     place.start("worker", "--out", "shared")
 
     assert (0, 3) == (end_of(following), place.service.billed)

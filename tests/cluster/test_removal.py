@@ -43,7 +43,7 @@ async def rows(database):
 def with_file(cluster, tmp_path):
     """Submits a batch with an item that has a local file."""
     path = tmp_path / "fox.png"
-    path.write_bytes(b"a picture")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
 
     async def submit(batch):
         await cluster.submit([GrokImagineImage("a fox", image_urls=[path])], batch_id=batch)
