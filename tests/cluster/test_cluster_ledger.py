@@ -56,3 +56,25 @@ async def test_a_refused_submit_without_a_caller_changes_nothing(database, batch
 
     asked = "SELECT state, owner = %s FROM item WHERE batch_id = %s AND key = 'a'"
     assert [("new", True)] == await run(database, asked, ledger._writer.worker, batch)
+
+
+async def test_a_submit_behind_others_is_withdrawn(database, batch, shared_dsn, tmp_path):
+    """Its caller has gone before its transaction began: it changes nothing, and those before it are recorded."""
+    async with (
+        CutProxy(shared_dsn) as proxy,
+        opened_ledger(database, tmp_path, batch, through=Database.at(proxy.dsn)) as ledger,
+    ):
+        await claimed(database, ledger, 3)
+        proxy.stall()
+        first = asyncio.create_task(ledger.submitting("a", "fox", "key"))
+        await asyncio.sleep(0)
+        await until(lambda: not ledger._writer._pending)
+        second, last = [asyncio.create_task(ledger.submitting(key, "fox", key)) for key in "bc"]
+        await asyncio.sleep(0)
+        last.cancel()
+        await asyncio.wait([last])
+        proxy.flow()
+        await asyncio.gather(first, second)
+
+    states = await run(database, "SELECT key, state FROM item WHERE batch_id = %s ORDER BY key", batch)
+    assert [("a", "submitting"), ("b", "submitting"), ("c", "new")] == states
