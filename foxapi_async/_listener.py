@@ -102,8 +102,8 @@ LogEvent = Literal[
     "worker_stopped",
 ]
 
+# Without a handler of its own: if an application sets up no logging, Python shows warnings and errors on stderr.
 log = logging.getLogger("foxapi_async")
-log.addHandler(logging.NullHandler())  # an application that wants to read it sets up logging
 
 
 def about(event: LogEvent, **fields: Any) -> dict[str, Any]:

@@ -192,12 +192,11 @@ def test_a_hook_that_was_not_made_is_refused():
         log_events(EVENT)
 
 
-def test_the_packages_logger_is_silent_by_itself():
-    """The package's logger has a handler that does nothing, and no level: the application decides what is shown."""
+def test_the_packages_logger_leaves_all_to_the_application():
+    """It has no handler and no level. So Python shows its warnings if the application sets up no logging, as under uvicorn."""
     log = logging.getLogger("foxapi_async")
 
-    assert any(isinstance(handler, logging.NullHandler) for handler in log.handlers)
-    assert logging.NOTSET == log.level
+    assert ([], logging.NOTSET) == (log.handlers, log.level)
 
 
 # OpenTelemetry.
