@@ -10,6 +10,7 @@ from typing import TextIO
 
 from ._emulator import Emulator
 from ._faults import Fault
+from ._tasks import CREDITS_PER_OUTPUT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +124,12 @@ async def _serve(emulator: Emulator) -> None:
             f"export FOXAPI_BASE_URL={emulator.url}\n",
         )
         await stop.wait()
+    if emulator.billed:
+        spent = emulator.billed_images * CREDITS_PER_OUTPUT
+        _write(
+            sys.stdout,
+            f"Submits: {emulator.billed}, results: {emulator.billed_images}, at the emulator's price {spent} credits.\n",
+        )
 
 
 if __name__ == "__main__":

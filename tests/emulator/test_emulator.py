@@ -1349,6 +1349,20 @@ def test_command(number):
     assert (status, process.returncode, rest) == (200, 0, ("", ""))
 
 
+async def test_the_command_says_at_its_end_what_it_has_billed(capsys):
+    """The numbers of submits and of results, and their price: an app on several processes cannot count them."""
+    running = __main__.Emulator(port=0)
+    serving = asyncio.create_task(__main__._serve(running))
+    while not capsys.readouterr().out:  # noqa: ASYNC110 - its only sign that it serves
+        await asyncio.sleep(0)
+    async with client(running) as http:
+        await submit(http)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+
+    assert "Submits: 1, results: 1, at the emulator's price 5 credits." in capsys.readouterr().out
+
+
 def test_command_in_this_process(monkeypatch, capsys):
     """The command is a function that returns its exit status, so that another command can offer it."""
 
