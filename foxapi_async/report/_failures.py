@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from foxapi_async.report._figures import state_of
 from foxapi_async.report._manifest import ReportItem
 from foxapi_async.report._problems import problems_of
 from foxapi_async.report._texts import escaped, said
@@ -20,8 +21,9 @@ def failures_part(items: Sequence[ReportItem]) -> Iterator[str]:
         return
     yield f'<section class="failures"><h2{said("failures")}</h2>\n'
     for kind, members in groups:
+        state = state_of(members[0].status)
         yield (
-            f'<div class="failure"><h3><b>{len(members):,}</b> <span{said(f"kind.{kind}")}</span></h3>'
+            f'<div class="failure {state}"><h3><b class="{state}">{len(members):,}</b> <span{said(f"kind.{kind}")}</span></h3>'
             f"<p{said(f'advice.{kind}')}</p>{_billed(members)}"
             f'<button type="button" class="show" value="{kind}" hidden{said("show")}</button>'
             f"<details><summary{said('details')}</summary><ul>{''.join(_reasons(members))}</ul></details></div>\n"

@@ -14,7 +14,7 @@ from foxapi_async._errors import LedgerError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._lightbox import read_asset
-from foxapi_async.report._cards import cards, tools
+from foxapi_async.report._cards import groups, tools
 from foxapi_async.report._charts import latency_chart, seconds_text, timeline_chart
 from foxapi_async.report._failures import failures_part
 from foxapi_async.report._figures import STATES, Spend, histogram_of, spend_of, state_of, timeline_of
@@ -62,10 +62,10 @@ def _body(manifest: ReportData, ledger: Totals | LedgerError | None) -> Iterator
     charts += [timeline_chart(timeline)] if timeline else []
     yield f'<div class="charts">{"".join(charts)}</div>\n'
     yield from failures_part(items)
-    yield f"<h2{said('list')}</h2>\n"
+    yield f"<h2{said('list')}</h2>\n" if items else ""
     yield tools(items)
     yield '<div class="cards">\n'
-    yield from cards(items[-_MOST_CARDS:])
+    yield from groups(items[-_MOST_CARDS:])
     yield f'</div>\n<p class="nothing" id="nothing" hidden{said("nothing")}</p>\n'
 
 
@@ -110,7 +110,7 @@ def _fact(name: str, value: str, *, css: str = "", more: str = "") -> str:
 
 
 def _spend_fact(spend: Spend, count: int) -> str:
-    if spend.unknown == count and not spend.total:
+    if count and spend.unknown == count and not spend.total:
         return _fact(said("credits"), said("unknown"))
     parts = [
         said(f"spend.{state}", f"{amount:,.6g}")

@@ -31,22 +31,19 @@ const cards = Array.from(document.querySelectorAll(".card"), (card) => ({
   ...card.dataset,
 }));
 let asked = 0;
-let listed = null; // the files for the lightbox
+let shown = cards; // those that fit
+let listed = null; // their files, for the lightbox
 
 function filter() {
   asked = 0;
   listed = null;
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
-  for (const one of cards) {
-    const fits = (!status_.value || one.status === status_.value) && (!model.value || one.model === model.value)
-      && (!kind.value || one.kind === kind.value) && words.every((word) => one.words.includes(word));
-    if (one.card.hidden === fits) one.card.hidden = !fits;
-    shown += fits;
-  }
-  const [some, all] = [shown, cards.length].map((count) => count.toLocaleString("en"));
-  byId("count").textContent = shown === cards.length ? text("count.all", all) : text("count.some", some, all);
-  byId("nothing").hidden = shown > 0 || cards.length === 0;
+  shown = cards.filter((one) => (!status_.value || one.status === status_.value) && (!model.value || one.model === model.value)
+    && (!kind.value || one.kind === kind.value) && words.every((word) => one.words.includes(word)));
+  const [some, all] = [shown, cards].map((list) => list.length.toLocaleString("en"));
+  byId("count").textContent = some === all ? text("count.all", all) : text("count.some", some, all);
+  byId("nothing").hidden = shown.length > 0 || cards.length === 0;
+  deal();
 }
 
 function ask() {
@@ -74,30 +71,75 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-/* Only the images near the window are held: a browser keeps the file of each image that it has loaded. */
+/* Only what is near the window is held: a browser keeps the layout of each card that it has shown, and the file of
+   each image that it has loaded. */
 
+const groups = Array.from(document.querySelectorAll(".group"));
+const size = groups[0]?.children.length; // of all but the last
+const held = new Set(); // cards
+let released = 0;
+const inSight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) for (const card of target.children) near.observe(card);
+    else leave(target);
+  }
+}, { rootMargin: "200% 0px" });
 const near = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) for (const image of target.querySelectorAll("img")) hold(image, isIntersecting);
+  for (const { target, isIntersecting } of entries) isIntersecting ? hold(target) : release(target);
 }, { rootMargin: "1200px 0px" });
 
-function hold(image, isNear) {
-  if (isNear && image.dataset.src) {
+// The cards that fit, from the first group on.
+function deal() {
+  inSight.disconnect();
+  near.disconnect();
+  groups.forEach((group, place) => {
+    const part = shown.slice(place * size, (place + 1) * size).map(({ card }) => card);
+    if (part.length !== group.children.length || part.some((card, at) => card !== group.children[at])) group.replaceChildren(...part);
+    group.hidden = part.length === 0;
+  });
+  for (const card of held) if (!card.isConnected) release(card);
+  for (const group of groups) inSight.observe(group);
+}
+
+function leave(group) {
+  for (const card of group.children) {
+    near.unobserve(card);
+    if (held.has(card)) release(card);
+  }
+  // A card that is put in again has no layout until it is shown.
+  if (!group.contains(document.activeElement)) group.replaceChildren(...group.children);
+}
+
+function hold(card) {
+  held.add(card);
+  for (const image of card.querySelectorAll("img[data-src]")) {
     image.src = image.dataset.src;
     delete image.dataset.src;
-  } else if (!isNear && image.hasAttribute("src")) {
-    image.dataset.src = image.getAttribute("src");
-    image.removeAttribute("src");
   }
 }
 
-for (const { card } of cards) near.observe(card);
+function release(card) {
+  held.delete(card);
+  for (const image of card.querySelectorAll("img[src]")) {
+    image.dataset.src = image.getAttribute("src");
+    image.removeAttribute("src");
+  }
+  collectSooner();
+}
+
+// A browser frees the files of images when it collects its garbage, but they do not count as garbage. A buffer counts, and
+// takes no memory until something is written into it.
+function collectSooner() {
+  released += 1;
+  if (released % 20 === 0) new ArrayBuffer(32 * 2 ** 20);
+}
+
 addEventListener("beforeprint", () => {
+  inSight.disconnect();
   near.disconnect();
-  for (const { card } of cards) if (!card.hidden) for (const image of card.querySelectorAll("img")) hold(image, true);
+  for (const { card } of shown) hold(card);
 });
-addEventListener("afterprint", () => {
-  for (const { card } of cards) near.observe(card);
-});
+addEventListener("afterprint", deal);
 
 /* The lightbox shows the files of the cards that the search leaves. */
 
@@ -112,7 +154,7 @@ function itemsOf({ card, id }) {
 
 // Made once for each search: the lightbox asks at each step. A file that two items have is shown once.
 function items() {
-  listed ??= [...new Map(cards.filter(({ card }) => !card.hidden).flatMap(itemsOf).map((item) => [item.url, item])).values()];
+  listed ??= [...new Map(shown.flatMap(itemsOf).map((item) => [item.url, item])).values()];
   return listed;
 }
 
@@ -128,5 +170,5 @@ document.querySelector(".cards").addEventListener("click", (event) => {
   box.open(link.getAttribute("href"));
 });
 
-byId("tools").hidden = false;
+byId("tools").hidden = cards.length === 0;
 filter();

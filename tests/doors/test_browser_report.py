@@ -182,6 +182,19 @@ def test_a_far_image_gives_its_memory_back(opened, tmp_path):
     expect(first).to_have_attribute("src", "images/0.png")
 
 
+def test_what_a_search_finds_stands_together(opened, tmp_path):
+    """Cards of different groups get into one, in their order, and all come back when the search is empty."""
+    page = opened(write_batch(tmp_path, 200).as_uri())
+    page.locator("#search").fill("fox-19")
+    prompts = page.locator(".group:visible").first.locator(".prompt")
+
+    expect(page.locator("#count")).to_have_text("11 of 204 shown")
+    expect(page.locator(".group:visible")).to_have_count(1)
+    assert [19, *range(190, 200)] == [int(text.rpartition(" ")[2]) for text in prompts.all_inner_texts()]
+    page.locator("#search").fill("")
+    expect(page.locator(".card")).to_have_count(204)
+
+
 def test_hostile_prompts_stay_text(page):
     """A prompt with a script does not run, and is shown as it is."""
     expect(page.locator(".prompt", has_text="onerror")).to_have_count(len(FAILURES))

@@ -368,6 +368,13 @@ def test_spend_counts_what_failed_too(report):
     assert "unknown" in report(record()).all("dd")
 
 
+def test_without_items_nothing_is_spent(report):
+    """The credits are 0, and there is no list."""
+    page = report("")
+
+    assert (["0"] * 4, []) == (page.all("dd"), page.all("h2"))
+
+
 def test_a_drawing_is_shown(report):
     """An SVG is a picture, as the others are."""
     page = report(record("a", files=[{"path": "images/a.svg"}]))
