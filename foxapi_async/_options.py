@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 import sys
 from typing import Final, Literal, TypeGuard
 
@@ -40,6 +41,17 @@ def check_timeout(seconds: float | None) -> float | None:
     if not is_number(seconds) or seconds <= 0:
         raise InvalidRequestError(f"timeout={seconds!r}: give positive seconds, or None for no limit")
     return float(seconds)
+
+
+def check_idempotency_key(key: str | None) -> str | None:
+    """The key as it was given: it goes into a header. The length is that of the sister gateway.
+
+    Raises:
+        InvalidRequestError: it has another form.
+    """
+    if key is not None and not re.fullmatch(r"[A-Za-z0-9._-]{16,96}", str(key)):
+        raise InvalidRequestError(f"idempotency_key={key!r}: use 16 to 96 of these: A-Z a-z 0-9 . _ -")
+    return key
 
 
 def _need(condition: bool, text: str) -> None:  # noqa: FBT001 - reads as an assertion

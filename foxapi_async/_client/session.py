@@ -26,7 +26,16 @@ from foxapi_async._http.preload import import_everything
 from foxapi_async._http.proxy import ENVIRONMENT, proxy_of, resolve_proxy
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
-from foxapi_async._options import UNSET, Limits, RetryPolicy, Timeout, check_count, check_timeout, is_number
+from foxapi_async._options import (
+    UNSET,
+    Limits,
+    RetryPolicy,
+    Timeout,
+    check_count,
+    check_idempotency_key,
+    check_timeout,
+    is_number,
+)
 from foxapi_async._wire import requests
 from foxapi_async._wire.account_replies import AccountCredits
 from foxapi_async._wire.replies import UploadedFile
@@ -197,7 +206,11 @@ class FoxSession:
                 await save_estimates(engine.poller.estimates, self._estimates)
 
     async def submit(
-        self, request: GenerationRequest | Mapping[str, Any], *, timeout: Timeout = UNSET
+        self,
+        request: GenerationRequest | Mapping[str, Any],
+        *,
+        timeout: Timeout = UNSET,
+        idempotency_key: str | None = None,
     ) -> TaskHandle:
         """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
 
@@ -209,6 +222,10 @@ class FoxSession:
             request: the generation request, or a mapping for `parse_request`.
             timeout: seconds for the whole life of the handle, counted from this call; None for no limit;
                 default the session's `task_timeout`.
+            idempotency_key: what the header `Idempotency-Key` has, in each try: 16 to 96 of `A-Z a-z 0-9 . _ -`; default
+                a random one. An application that keeps it before the call still knows it after a crash, and the
+                service's support can use it. The service does not document it: a second submit with the same key
+                may be billed again.
 
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.
@@ -219,7 +236,8 @@ class FoxSession:
         """
         engine = self._open_engine()
         given = request if isinstance(request, GenerationRequest) else parse_request(request)
-        return await engine.submitter.submit(given, engine.new_submission(self._seconds(timeout)))
+        submission = engine.new_submission(self._seconds(timeout), key=check_idempotency_key(idempotency_key))
+        return await engine.submitter.submit(given, submission)
 
     async def generate(
         self, request: GenerationRequest | Mapping[str, Any], *, timeout: Timeout = UNSET

@@ -12,6 +12,7 @@ from foxapi_async import (
     ConnectionFailedError,
     FoxSession,
     InsufficientQuotaError,
+    InvalidRequestError,
     RateLimitError,
     RetryPolicy,
     ServiceUnavailableError,
@@ -379,6 +380,22 @@ async def test_each_submit_has_a_key_of_its_own(emulator, fox):
     keys = {task.idempotency_key for task in emulator.tasks.values()}
     assert 2 == len(keys)
     assert all(16 <= len(key) <= 96 for key in keys)
+
+
+async def test_an_application_can_choose_the_key(emulator, fox):
+    """It can keep the key before the call, and knows it after a crash."""
+    await fox.submit(fox_request(), idempotency_key="row-42.of_the-shop")
+
+    assert ["row-42.of_the-shop"] == [task.idempotency_key for task in emulator.tasks.values()]
+
+
+@pytest.mark.parametrize("key", ["", "too short", "a" * 97, "a key with blanks", "schlüssel-des-fuchses"])
+async def test_a_key_that_fits_no_header_is_refused(emulator, fox, key):
+    """Nothing is sent."""
+    with pytest.raises(InvalidRequestError, match=r"idempotency_key=.*: use 16 to 96 of these"):
+        await fox.submit(fox_request(), idempotency_key=key)
+
+    assert [] == posts(emulator)
 
 
 async def test_concurrent_submits_each_bill_once(emulator, fox):

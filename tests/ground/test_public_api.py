@@ -178,7 +178,7 @@ SIGNATURES = {
             "proxy": "environment",
         },
     ),
-    FoxSession.submit: (["self", "request"], {"timeout": UNSET}),
+    FoxSession.submit: (["self", "request"], {"timeout": UNSET, "idempotency_key": None}),
     FoxSession.generate: (["self", "request"], {"timeout": UNSET}),
     FoxSession.attach: (["self", "task_id"], {"estimated_time": None, "timeout": UNSET}),
     FoxSession.fetch: (["self", "task_id"], {}),
