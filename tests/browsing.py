@@ -1,31 +1,16 @@
-"""The page of `foxapi serve` in a browser: the system's Chromium, without a screen. Tests skip without one."""
+"""The page of `foxapi serve` in a browser."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from chromium import SHOTS, expect
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
 pytest.importorskip("fastapi.sse", reason="the extra `web` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no chromium (apt-get install chromium)"
-)
-
-expect = playwright.expect
-# For a busy machine. On an idle one nothing waits so long.
-PATIENCE = 20_000
-expect.set_options(timeout=PATIENCE)
-# The folder for screenshots, if someone wants to see them.
-SHOTS = os.environ.get("FOXAPI_TEST_SHOTS")
 
 
 class Server:

@@ -72,7 +72,7 @@ def page_server(page_service, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """The machine's own Chromium."""
-    from browsing import CHROMIUM, playwright  # it may not be installed
+    from chromium import CHROMIUM, playwright  # it may not be installed
 
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -89,7 +89,8 @@ def complaints():
 @pytest.fixture
 def page(page_server, browser, complaints):
     """The open page. At the end its console must be empty."""
-    from browsing import PATIENCE, loaded
+    from browsing import loaded
+    from chromium import PATIENCE
 
     with browser.new_context(base_url=page_server.url, viewport={"width": 1360, "height": 900}) as context:
         tab = context.new_page()

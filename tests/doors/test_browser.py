@@ -4,17 +4,8 @@ import re
 from uuid import uuid4
 
 import pytest
-from browsing import (
-    Server,
-    choose,
-    expect,
-    inside,
-    loaded,
-    needs_chromium,
-    send,
-    sent,
-    shot,
-)
+from browsing import Server, choose, inside, loaded, send, sent, shot
+from chromium import expect, needs_chromium
 from helpers import let_end
 from PIL import Image
 

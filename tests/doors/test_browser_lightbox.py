@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install playwright)")
 
-from browsing import PATIENCE, expect, needs_chromium
+from chromium import PATIENCE, expect, needs_chromium
 
 from foxapi_async._lightbox import read_asset
 

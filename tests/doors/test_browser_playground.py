@@ -5,7 +5,8 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
-from browsing import choose, expect, inside, loaded, needs_chromium, send, shot
+from browsing import choose, inside, loaded, send, shot
+from chromium import expect, needs_chromium
 from helpers import let_end
 from PIL import Image
 

@@ -1,29 +1,19 @@
 """The report in a browser: the system's Chromium, without a screen."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
+from chromium import SHOTS, expect, needs_chromium
 from PIL import Image
 
 from foxapi_async.report import write_report
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe is not installed (pip install axe-playwright-python)"
 )
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)")
-
-expect = playwright.expect
-expect.set_options(timeout=20_000)
-# The folder for screenshots, if someone wants to see them.
-SHOTS = os.environ.get("FOXAPI_TEST_SHOTS")
+pytestmark = needs_chromium
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='caught'\"></p></script><script>document.title='caught'</script>"
@@ -76,14 +66,6 @@ def write_batch(folder, items=12):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     return write_batch(tmp_path_factory.mktemp("report")).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
