@@ -109,8 +109,8 @@ def add_events(router: APIRouter) -> None:
     ) -> AsyncIterable[ImageProgress | ErrorBody]:
         """Send `progress` events, then one `final`; or one `failed` if the SDK cannot learn how the task ended.
 
-        The data of `failed` is an error's body. A browser's EventSource reconnects by itself, to any replica, and does
-        not get the same event again.
+        The data of `failed` is an error's body. A browser's EventSource connects again if the connection breaks,
+        to any replica, and does not get the same event again. After an answer that is not 200 it does not.
         """
         no_events: tuple[ImageProgress, ...] = ()
         for event in no_events:

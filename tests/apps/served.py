@@ -20,12 +20,14 @@ class ServerProcess:
         service: the service that it uses.
         app: the name of its file in this folder.
         options: more options of uvicorn.
+        port: of the server; 0 for a free one.
         env: more variables of its environment.
     """
 
-    def __init__(self, service, app="live_app", *options, **env):
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+    def __init__(self, service, app="live_app", *options, port=0, **env):
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         words = f"apps.{app}:app", "--app-dir", str(TESTS), "--fd", str(self._socket.fileno())
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "uvicorn", "--no-access-log", *options, *words],

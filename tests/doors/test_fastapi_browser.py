@@ -1,8 +1,11 @@
 """The page of docs/fastapi.md in the machine's own Chromium: it reads events with fetch, and with an EventSource."""
 
+import contextlib
 import http.client
+import http.server
 import json
 import shutil
+import threading
 
 import pytest
 from apps.served import TESTS, ServerProcess
@@ -81,6 +84,95 @@ def test_a_browser_sees_progress_and_then_the_picture(page, service, way):
 
     assert 1 == len([path for path in page.requested if path.endswith("/events")])
     assert 1 == service.billed
+
+
+def begin(page, way):
+    """The page reads the events of a task that runs."""
+    page.fill("#token", TOKEN["APP_TOKEN"])
+    page.get_by_role("button", name=way).click()
+    expect(page.locator("#state")).to_contain_text("progress: ")
+
+
+@contextlib.contextmanager
+def started_again(service, port, **env):
+    """The server of the page, once more, on the same port."""
+    running = ServerProcess(service, "browser_app", port=port, **{**TOKEN, **env})
+    try:
+        yield
+    finally:
+        running.kill()
+
+
+def is_for_events(message):
+    return message.url.endswith("/events")
+
+
+@pytest.mark.parametrize("way", ["fetch", "EventSource"])
+def test_a_server_that_is_away_for_a_moment(page, service, server, way):
+    """If nothing listens in the middle of a task, the page asks again until it sees the end, and sends nothing twice."""
+    begin(page, way)
+    with page.expect_event("requestfailed", is_for_events):
+        server.terminate()
+        server.output()
+    with started_again(service, server.port):
+        let_end(service)
+        expect(page.locator("#state")).to_contain_text("final: completed")
+
+    assert 1 == service.billed
+
+
+class NoReplica(http.server.BaseHTTPRequestHandler):
+    """A proxy that has no replica: it answers every request with a web page."""
+
+    def do_GET(self):
+        self.send_error(502)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def proxy_without_replica(port):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), NoReplica) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=[0.05])
+        thread.start()
+        yield
+        proxy.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("way", ["fetch", "EventSource"])
+def test_a_proxy_that_has_no_replica_for_a_moment(page, service, server, way):
+    """If a proxy answers with its own page in the middle of a task, the page asks again until it sees the end."""
+    begin(page, way)
+    server.terminate()
+    server.output()
+    with proxy_without_replica(server.port):
+        with page.expect_response(lambda answer: 502 == answer.status and is_for_events(answer)):
+            pass
+        with page.expect_response(lambda answer: 502 == answer.status):  # the page's next request
+            pass
+    with started_again(service, server.port):
+        let_end(service)
+        expect(page.locator("#state")).to_contain_text("final: completed")
+
+    assert 1 == service.billed
+
+
+def test_an_old_ticket(page, service, server):
+    """If the events refuse the ticket of an EventSource, the page takes a new one, and sees the end."""
+    begin(page, "EventSource")
+    server.terminate()
+    server.output()
+    with started_again(service, server.port, APP_SECRET="a-new-secret"):
+        with page.expect_response(lambda answer: 401 == answer.status and is_for_events(answer)):
+            pass
+        let_end(service)
+        expect(page.locator("#state")).to_contain_text("final: completed")
+
+    assert 2 == len([path for path in page.requested if path.endswith("/ticket")])
 
 
 @pytest.mark.parametrize("way", ["fetch", "EventSource"])
