@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, params
 from fastapi.sse import EventSourceResponse
 from starlette.responses import Response
 
@@ -86,8 +86,8 @@ class _DocumentedEvents(EventSourceResponse):
     media_type = "application/json"
 
 
-def add_submit(router: APIRouter, allowed: AllowedModels) -> None:
-    """Describe the route that submits."""
+def add_submit(router: APIRouter, allowed: AllowedModels, submitting: params.Depends) -> None:
+    """Describe the route that submits, with the parameters of the dependency that sends."""
 
     async def submit_image(body: Any) -> SubmittedImage:  # type: ignore[empty-body]
         """Send the request: one billed POST. Its task continues, even if no client asks for it."""
@@ -97,6 +97,7 @@ def add_submit(router: APIRouter, allowed: AllowedModels) -> None:
         "",
         status_code=202,
         summary="Start a generation",
+        dependencies=[submitting],
         responses={202: {"headers": _LOCATION}, **_errors(400, 413, 422, 429, 500, 502, 503, 507)},
     )(submit_image)
 

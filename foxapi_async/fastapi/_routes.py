@@ -70,8 +70,17 @@ Parse = Callable[[Mapping[str, Any]], GenerationRequest]
 TaskId = Annotated[str, Depends(documents.task_id_of)]
 
 
+# `async` although it awaits nothing: FastAPI calls a plain function in a thread.
+async def submit_of(fox: Fox) -> Submit:
+    """How a request is sent by default."""
+    return fox.submit
+
+
 def image_router(
-    *, dependencies: Sequence[params.Depends], models: Sequence[ModelName] | None = None
+    *,
+    dependencies: Sequence[params.Depends],
+    models: Sequence[ModelName] | None = None,
+    submit: params.Depends | None = None,
 ) -> APIRouter:
     """Routes to submit a generation and to follow it:
     `app.include_router(image_router(dependencies=[Depends(check)]))`.
@@ -94,6 +103,9 @@ def image_router(
             names one that the SDK need not know: its fields are sent unchecked, as by `RawRequest`. If a model in the
             list is such a pair, or does not make images, the routes are at `/generations` instead of `/images`. A
             client that asks for another model gets 422, with the allowed ones.
+        submit: sends a request in place of `FoxSession.submit`, for example to record whose task it is, with
+            `submit=Depends(recorded)`. The dependency gives a callable. `POST /images` calls it with the checked
+            `GenerationRequest`, awaits it, and answers with the id of the `TaskHandle` that it returns.
 
     Raises:
         InvalidRequestError: a name in `models` is not a known model, or a path is wrong, or there is no name.
@@ -104,11 +116,13 @@ def image_router(
         prefix=f"/{name}", dependencies=list(dependencies), route_class=_ImageRoute, tags=[name]
     )
 
-    async def submit_image(request: Request, response: Response, fox: Fox) -> SubmittedImage:
-        return await submitted_by(fox.submit, request, response, allowed.parse)
+    submitting = Depends(submit_of) if submit is None else submit
+
+    async def submit_image(request: Request, response: Response, send: Any = submitting) -> SubmittedImage:
+        return await submitted_by(send, request, response, allowed.parse)
 
     router.add_api_route("", submit_image, methods=["POST"], status_code=202, include_in_schema=False)
-    documents.add_submit(router, allowed)
+    documents.add_submit(router, allowed, submitting)
     router.get("/{task_id}", **documents.STATE)(image_state)
     router.get("/{task_id}/events", include_in_schema=False)(image_events)
     documents.add_events(router)

@@ -578,6 +578,31 @@ async def test_submitting(emulator, client):
     assert () == client.fox.unfinished
 
 
+async def test_a_submit_of_ones_own(emulator):
+    """A dependency sends in place of the session: it gets the checked request, and its parameters are documented."""
+    app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url))
+    kept = []
+
+    def recorded(fox: Fox, user: str):
+        async def submit(request):
+            handle = await fox.submit(request)
+            kept.append((user, request.prompt, handle.id))
+            return handle
+
+        return submit
+
+    app.include_router(image_router(dependencies=[], submit=Depends(recorded)))
+    async with Client(app) as client:
+        refused = await client.post("/images?user=ann", {**A_FOX, "num_outputs": 9})
+        sent = await client.post("/images?user=ann", A_FOX)
+        post = (await client.get("/openapi.json")).json["paths"]["/images"]["post"]
+
+    assert [("ann", A_FOX["prompt"], sent.json["id"])] == kept
+    assert (422, 202, 1) == (refused.status, sent.status, emulator.billed)
+    assert f"/images/{sent.json['id']}" == sent.headers["location"]
+    assert (["user"], True) == ([each["name"] for each in post["parameters"]], "requestBody" in post)
+
+
 async def test_the_state_of_a_task(client):
     """The state is the service's at this moment: first without images, then with them."""
     path = await submitted(client)
