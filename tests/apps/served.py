@@ -54,7 +54,7 @@ class ServerProcess:
 
     def kill(self):
         self._process.kill()
-        self._process.communicate()
+        self.output()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,163 @@
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.responses import FileResponse
+
+from foxapi_async import FoxError, FoxSession, TaskCancelledError, TaskFailedError, TaskHandle
+from foxapi_async.fastapi import Fox, add_error_handlers, fox_lifespan, image_router
+from foxapi_async.models import GenerationRequest
+
+LEASE = 30.0  # after so many seconds without news of a replica, another one takes over its rows
+FILES_LAST = 24 * 3600.0  # the service keeps a file for so many seconds
+DATA = Path(os.environ.get("APP_DATA", "data"))
+held: set[int] = set()  # the rows that this replica works on
+log = logging.getLogger("app")
+
+
+def run_now(statement: str, *values: object) -> list[sqlite3.Row]:
+    connection = sqlite3.connect(DATA / "app.sqlite", timeout=30)
+    with contextlib.closing(connection), connection:  # a transaction of its own
+        connection.row_factory = sqlite3.Row
+        return connection.execute(statement, values).fetchall()
+
+
+async def run(statement: str, *values: object) -> list[sqlite3.Row]:
+    return await asyncio.to_thread(run_now, statement, *values)
+
+
+async def user_of(authorization: Annotated[str, Header()] = "") -> str:
+    for pair in os.environ["APP_USERS"].split():  # such as "ann:a-long-secret bob:another-long-secret"
+        user, _, token = pair.partition(":")
+        if secrets.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            return user
+    raise HTTPException(401, "who are you?")
+
+
+User = Annotated[str, Depends(user_of)]
+
+
+async def own_task(request: Request, user: User) -> None:
+    task_id = request.path_params.get("task_id")  # `POST /images` has none
+    if task_id and not await run("select 1 from images where task_id = ? and owner = ?", task_id, user):
+        raise HTTPException(404, "There is no such task.")  # the same for a task of another user
+
+
+class Recorded:
+    """Sends a request after its row is written. A row that never gets an id is uncertain: it may be billed."""
+
+    def __init__(self, user: User, fox: Fox, idempotency_key: Annotated[str, Header()] = "") -> None:
+        self.fox = fox
+        self.user = user
+        self.key = idempotency_key or uuid.uuid4().hex
+
+    async def __call__(self, request: GenerationRequest) -> TaskHandle:
+        now = time.time()
+        values = "values (?, ?, 'submitting', ?, ?) on conflict do nothing returning id"
+        insert = f"insert into images (owner, key, state, begun, leased) {values}"
+        if not (rows := await run(insert, self.user, self.key, now, now + LEASE)):
+            return await self.repeated()
+        ((row,),) = rows
+        held.add(row)
+        try:
+            handle = await self.fox.submit(request)
+        except FoxError as error:
+            if error.charged == "no":  # so the same key may be sent again
+                await run("delete from images where id = ?", row)
+            raise
+        finally:
+            held.discard(row)
+        log.info("task %s of %s, key %s", handle.id, self.user, self.key)
+        await run("update images set state = 'running', task_id = ?, leased = 0 where id = ?", handle.id, row)
+        return handle
+
+    async def repeated(self) -> TaskHandle:
+        select = "select state, task_id from images where owner = ? and key = ?"
+        ((state, task_id),) = await run(select, self.user, self.key)
+        if task_id is None:
+            raise HTTPException(409, f"The request with this key is {state}, and is not sent again.")
+        handle = self.fox.attach(task_id)
+        handle.stop()  # only its id is needed
+        return handle
+
+
+async def claimed() -> list[sqlite3.Row]:
+    """Renew the leases of this replica, and take the tasks whose replica is gone."""
+    now = time.time()
+    renew = "update images set leased = ? where leased > 0 and id in (select value from json_each(?))"
+    await run(renew, now + LEASE, json.dumps([*held]))
+    await run("update images set state = 'uncertain' where state = 'submitting' and leased < ?", now)
+    await run("update images set state = 'lost' where state = 'running' and begun < ?", now - 2 * FILES_LAST)
+    claim = "update images set leased = ? where state = 'running' and leased < ? returning id, task_id"
+    return await run(claim, now + LEASE, now)
+
+
+async def keep(fox: FoxSession, row: int, task_id: str) -> None:
+    """Save the files of a task when it ends. What fails is tried again after the lease."""
+    try:
+        try:
+            paths = await (await fox.attach(task_id)).save(DATA / "files", overwrite=True)
+            end = "kept", json.dumps([path.name for path in paths])
+        except (TaskFailedError, TaskCancelledError):
+            end = "failed", "[]"
+        await run("update images set state = ?, files = ? where id = ?", *end, row)
+    except Exception as error:
+        log.warning("task %s is not kept yet: %s", task_id, error)
+    finally:
+        held.discard(row)
+
+
+async def sweep(fox: FoxSession) -> None:
+    async with asyncio.TaskGroup() as keeping:
+        while True:
+            try:
+                for row, task_id in await claimed():
+                    if row not in held:
+                        held.add(row)
+                        keeping.create_task(keep(fox, row, task_id))
+            except sqlite3.Error as error:
+                log.warning("the rows cannot be read: %s", error)
+            await asyncio.sleep(1)
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any], None]:
+    await asyncio.to_thread(DATA.mkdir, parents=True, exist_ok=True)
+    await run("""create table if not exists images (id integer primary key, owner text, key text, state text,
+        task_id text unique, files text default '[]', begun real, leased real, unique (owner, key))""")
+    async with fox_lifespan()(app) as state:
+        sweeper = asyncio.create_task(sweep(state["fox"]))
+        yield state
+        sweeper.cancel()
+        await asyncio.wait([sweeper])
+
+
+app = FastAPI(lifespan=lifespan)
+add_error_handlers(app)
+app.include_router(image_router(dependencies=[Depends(own_task)], submit=Depends(Recorded)))
+
+
+@app.get("/images")
+async def own_images(user: User) -> list[dict[str, Any]]:
+    rows = await run("select key, state, task_id, files from images where owner = ? order by id desc", user)
+    return [{**dict(row), "files": len(json.loads(row["files"]))} for row in rows]
+
+
+@app.get("/images/{task_id}/kept/{n}", dependencies=[Depends(own_task)])
+async def kept_file(task_id: str, n: int) -> FileResponse:
+    ((files,),) = await run("select files from images where task_id = ?", task_id)
+    names: list[str] = json.loads(files)
+    if not 1 <= n <= len(names):
+        raise HTTPException(404, "This file is not kept.")
+    safe = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(DATA / "files" / names[n - 1], headers=safe)  # no script in a file runs
