@@ -32,9 +32,9 @@ except ImportError as error:
 from foxapi_async._display import show_under
 from foxapi_async.fastapi._answers import add_error_handlers
 from foxapi_async.fastapi._events import event_response
-from foxapi_async.fastapi._lifespan import Fox, fox_lifespan
+from foxapi_async.fastapi._lifespan import Fox, fox_lifespan, session_of
 from foxapi_async.fastapi._routes import image_router
 
-__all__ = ["Fox", "add_error_handlers", "event_response", "fox_lifespan", "image_router"]
+__all__ = ["Fox", "add_error_handlers", "event_response", "fox_lifespan", "image_router", "session_of"]
 
-show_under(__name__, [add_error_handlers, event_response, fox_lifespan, image_router])
+show_under(__name__, [add_error_handlers, event_response, fox_lifespan, image_router, session_of])

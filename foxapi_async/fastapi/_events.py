@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from foxapi_async._errors import APIError, FoxError
+from foxapi_async._errors import APIError, ConfigurationError, FoxError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
 from foxapi_async.fastapi._answers import error_body
@@ -44,7 +44,15 @@ def event_response(handle: TaskHandle) -> Response:
 
     Do not give the handler `response_class=EventSourceResponse`: FastAPI would then expect the handler to
     yield the events itself.
+
+    Raises:
+        ConfigurationError: `handle` is no `TaskHandle`, such as a submit that was not awaited.
     """
+    if not isinstance(handle, TaskHandle):
+        raise ConfigurationError(
+            f"event_response() got a {type(handle).__name__}: give a TaskHandle, as in "
+            "event_response(await fox.submit(request))"
+        )
     return EventResponse(handle.id, contextlib.nullcontext(handle))
 
 

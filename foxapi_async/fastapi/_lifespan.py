@@ -73,7 +73,9 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
 
 # `async` although it awaits nothing: FastAPI calls a plain function in a thread.
 async def session_of(connection: HTTPConnection) -> FoxSession:
-    """The session of the app, for a request or a websocket.
+    """The session of the app, for a request or a websocket. `Fox` depends on it.
+
+    A test can replace it: `app.dependency_overrides[session_of] = lambda: fake`.
 
     Raises:
         ConfigurationError: no session is open for this app.

@@ -1,6 +1,7 @@
 """The FastAPI and Starlette package: one session per app, errors as answers, events, and the routes."""
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import itertools
@@ -89,7 +90,6 @@ async def test_an_app_starts_again_with_a_new_session(emulator):
 
 async def test_a_lifespan_of_ones_own(emulator):
     """A user's lifespan enters this package's one, and adds its state to its own."""
-    import contextlib
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
@@ -447,6 +447,24 @@ async def test_a_handle_that_ends_without_the_task(emulator, end):
     last = request.answer.events[-1]
     assert ("failed", "not_ready", "") == (last.kind, last.data["error"]["type"], last.id)
     assert handle.id == last.data["error"]["id"]
+
+
+async def test_events_of_a_submit_that_was_not_awaited(emulator, caplog):
+    """The client gets 500, and the log says what to write. Nothing is sent."""
+    app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url))
+    add_error_handlers(app)
+
+    @app.get("/")
+    async def draw(fox: Fox):
+        with contextlib.closing(fox.submit(fox_request())) as forgotten:
+            return event_response(forgotten)
+
+    async with Client(app) as client:
+        answer = await client.get("/")
+
+    assert (500, "internal", 0) == (answer.status, answer.error["type"], emulator.billed)
+    (text,) = logged(caplog, logging.ERROR)
+    assert "got a coroutine: give a TaskHandle, as in event_response(await fox.submit(request))" in text
 
 
 async def test_a_stream_when_the_session_is_closed(emulator):
