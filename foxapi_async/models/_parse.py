@@ -30,7 +30,7 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     `model` chooses the class. A model without a class is checked by the catalogue (see `foxapi models`), and one that
     is not there gives a `RawRequest`. So does any mapping with a "path". None means not set. In a mapping with a
     "path", None in other fields is sent as null, as with `RawRequest.params`. A string in "image_urls" is a URL, never
-    a path.
+    a path. If a client sends the mapping, it decides the cost: first check its "model", and refuse a "path".
 
     Raises:
         InvalidRequestError: `.problems` has a line for each field that is wrong, missing or unknown.

@@ -934,15 +934,24 @@ def test_the_app_for_the_readme(foxapi_emulator, monkeypatch):
     assert 2 == foxapi_emulator.billed
 
 
-async def test_the_recipe_for_aiohttp(emulator, monkeypatch):
-    """With aiohttp.web the session is a cleanup context, and a task is followed by its id."""
+@contextlib.asynccontextmanager
+async def aiohttp_recipe(emulator, monkeypatch):
+    """A client of the recipe for aiohttp.web."""
     from aiohttp.test_utils import TestClient as AiohttpClient
     from aiohttp.test_utils import TestServer
-    from apps.aiohttp_app import app
+    from apps import aiohttp_app
 
     monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
     monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
-    async with AiohttpClient(TestServer(app)) as client:
+    monkeypatch.setenv("APP_TOKEN", "a-long-secret")
+    app = importlib.reload(aiohttp_app).app  # an app serves one loop
+    async with AiohttpClient(TestServer(app), headers={"Authorization": "Bearer a-long-secret"}) as client:
+        yield client
+
+
+async def test_the_recipe_for_aiohttp(emulator, monkeypatch):
+    """With aiohttp.web the session is a cleanup context, and a task is followed by its id."""
+    async with aiohttp_recipe(emulator, monkeypatch) as client:
         sent = await (await client.post("/images", json=A_FOX)).json()
         await asyncio.sleep(60)
         state = await (await client.get(f"/images/{sent['id']}")).json()
@@ -950,29 +959,48 @@ async def test_the_recipe_for_aiohttp(emulator, monkeypatch):
     assert ("completed", 1) == (state["status"], len(state["images"]))
 
 
+@pytest.mark.parametrize("token", ["", "Bearer fox", "Bearer füchse"])
+async def test_the_recipe_for_aiohttp_needs_a_token(emulator, monkeypatch, token):
+    """Without the token of the app, nothing is sent."""
+    async with aiohttp_recipe(emulator, monkeypatch) as client:
+        answer = await client.post("/images", json=A_FOX, headers={"Authorization": token})
+
+    assert (401, 0) == (answer.status, emulator.billed)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{**A_FOX, "model": "sora-2"}, {**A_FOX, "model": []}, {**A_FOX, "path": "/v1/videos"}, ["fox"], {}],
+)
+async def test_the_recipe_for_aiohttp_decides_the_cost(emulator, monkeypatch, body):
+    """A client can choose only among the models of the app, and no path."""
+    async with aiohttp_recipe(emulator, monkeypatch) as client:
+        answer = await client.post("/images", json=body)
+
+        assert (422, []) == (answer.status, posts(emulator))
+        assert "give one of the models grok-imagine-image, gpt-image-2, and no path" in await answer.text()
+
+
 @pytest.mark.parametrize(
     ("faults", "path", "body", "status", "words"),
     [
-        ((), "/images", b'{"model": "grok-imagine-image", "num_outputs": 9}', 422, "num_outputs=9"),
+        ((), "/images", json.dumps({**A_FOX, "num_outputs": 9}).encode(), 422, "num_outputs=9"),
         ((), "/images", b"fox", 422, "the body is not JSON"),
         ((), "/images/unknown", None, 404, "There is no such task."),
+        ((Fault.invalid_url("submit"),), "/images", json.dumps(A_FOX).encode(), 422, "The service refuses"),
+        ((Fault.status("submit", 400),), "/images", json.dumps(A_FOX).encode(), 422, "The service refuses"),
         ((Fault.quota(times=None),), "/images", json.dumps(A_FOX).encode(), 503, "cannot be made"),
         ((Fault.cut_after("submit"),), "/images", json.dumps(A_FOX).encode(), 502, "may be billed"),
     ],
 )
 async def test_the_recipe_for_aiohttp_answers_errors(faults, path, body, status, words, monkeypatch):
     """The client learns what it can correct, and nothing about the account."""
-    from aiohttp.test_utils import TestClient as AiohttpClient
-    from aiohttp.test_utils import TestServer
-    from apps import aiohttp_app
-
-    aiohttp_app = importlib.reload(aiohttp_app)  # an app serves one loop
-    async with Emulator(seconds=20, faults=list(faults)) as emulator:
-        monkeypatch.setenv("FOXAPI_API_KEY", emulator.key)
-        monkeypatch.setenv("FOXAPI_BASE_URL", emulator.url)
-        async with AiohttpClient(TestServer(aiohttp_app.app)) as client:
-            answer = await (client.get(path) if body is None else client.post(path, data=body))
-            text = await answer.text()
+    async with (
+        Emulator(seconds=20, faults=list(faults)) as emulator,
+        aiohttp_recipe(emulator, monkeypatch) as client,
+    ):
+        answer = await (client.get(path) if body is None else client.post(path, data=body))
+        text = await answer.text()
 
     assert (status, True) == (answer.status, words in text)
     assert "quota" not in text
