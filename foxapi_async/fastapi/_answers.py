@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from foxapi_async import _errors
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
 from foxapi_async._listener import about, log
+from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
 
@@ -86,6 +87,11 @@ def _unavailable(error: FoxError) -> ErrorAnswer:
     return attrs.evolve(_UNAVAILABLE, retry_after=_pause(error))
 
 
+def _account_refused(error: FoxError) -> ErrorAnswer:
+    """The session sends one submit every 30 s until the account is accepted."""
+    return attrs.evolve(_ACCOUNT, retry_after=PROBE_SECONDS if error.charged == "no" else None)
+
+
 def _unkept(error: FoxError) -> ErrorAnswer:
     if error.task_id is None:
         return _INTERNAL
@@ -134,8 +140,8 @@ _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (_errors.UnreadableResultError, lambda _: _UNREADABLE),
     (_errors.TaskError, lambda _: _NOT_READY),
     (_errors.UncertainSubmitError, lambda _: _UNCERTAIN),
-    (_errors.AuthenticationError, lambda _: _ACCOUNT),
-    (_errors.InsufficientQuotaError, lambda _: _ACCOUNT),
+    (_errors.AuthenticationError, _account_refused),
+    (_errors.InsufficientQuotaError, _account_refused),
     (_errors.PermissionDeniedError, lambda _: _ACCOUNT),
     (_errors.NotFoundError, _missing),
     (_errors.RateLimitError, _limited),
@@ -194,7 +200,7 @@ def add_error_handlers(app: Starlette) -> None:
 
     - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
     - `RateLimitError`: 429; service unavailable or not reached: 503; both with Retry-After in whole seconds
-    - 401, 402, 403 of our own account: 503, logged as an error and not shown
+    - 401, 402, 403 of our own account: 503, logged as an error and not shown; Retry-After if a submit was refused by 401 or 402
     - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`, `UnreadableResultError`: 502
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed
