@@ -4,37 +4,21 @@ import contextlib
 import http.client
 import http.server
 import json
-import shutil
 import threading
 
 import pytest
 from apps.served import TESTS, ServerProcess
+from chromium import expect, needs_chromium
 from helpers import let_end
 from pages import BLOCKS
 
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
 pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (apt-get install chromium)"),
-    pytest.mark.thorough,
-]
+pytestmark = [needs_chromium, pytest.mark.thorough]
 
 TOKEN = {"APP_TOKEN": "a-long-secret", "APP_SECRET": "another-long-secret"}
-expect = playwright.expect
-expect.set_options(timeout=60_000)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+expect.set_options(timeout=60_000)  # servers start meanwhile
 
 
 @pytest.fixture
@@ -52,8 +36,8 @@ def server(service):
 
 
 @pytest.fixture
-def page(chromium, server):
-    page = chromium.new_page()
+def page(browser, server):
+    page = browser.new_page()
     page.set_default_timeout(60_000)
     page.requested = []
     page.on("request", lambda request: page.requested.append(request.url.removeprefix(server.url)))
