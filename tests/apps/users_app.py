@@ -59,34 +59,33 @@ class Recorded:
     def __init__(self, user: User, fox: Fox, idempotency_key: Annotated[str, Header()] = "") -> None:
         self.fox = fox
         self.user = user
-        self.key = idempotency_key or uuid.uuid4().hex
+        self.sent_key = uuid.uuid4().hex  # for the service: another one for each row
+        self.key = idempotency_key or self.sent_key
 
     async def __call__(self, request: GenerationRequest) -> TaskHandle:
         now = time.time()
-        values = "values (?, ?, 'submitting', ?, ?) on conflict do nothing returning id"
-        insert = f"insert into images (owner, key, state, begun, leased) {values}"
-        if not (rows := await run(insert, self.user, self.key, now, now + LEASE)):
+        insert = """insert into images (owner, key, sent_key, state, begun, leased)
+            values (?, ?, ?, 'submitting', ?, ?) on conflict do nothing returning id"""
+        if not (rows := await run(insert, self.user, self.key, self.sent_key, now, now + LEASE)):
             return await self.repeated()
         ((row,),) = rows
         held.add(row)
         try:
-            handle = await self.fox.submit(request)
+            handle = await self.fox.submit(request, idempotency_key=self.sent_key)
         except FoxError as error:
             if error.charged == "no":  # so the same key may be sent again
                 await run("delete from images where id = ?", row)
             raise
         finally:
             held.discard(row)
-        log.info("task %s of %s, key %s", handle.id, self.user, self.key)
         await run("update images set state = 'running', task_id = ?, leased = 0 where id = ?", handle.id, row)
         return handle
 
     async def repeated(self) -> TaskHandle:
-        select = "select state, task_id from images where owner = ? and key = ?"
-        ((state, task_id),) = await run(select, self.user, self.key)
-        if task_id is None:
-            raise HTTPException(409, f"The request with this key is {state}, and is not sent again.")
-        handle = self.fox.attach(task_id)
+        select = "select task_id from images where owner = ? and key = ? and task_id is not null"
+        if not (rows := await run(select, self.user, self.key)):
+            raise HTTPException(409, "The first request with this key has no task yet, or is uncertain.")
+        handle = self.fox.attach(rows[0]["task_id"])
         handle.stop()  # only its id is needed
         return handle
 
@@ -133,8 +132,8 @@ async def sweep(fox: FoxSession) -> None:
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any], None]:
     await asyncio.to_thread(DATA.mkdir, parents=True, exist_ok=True)
-    await run("""create table if not exists images (id integer primary key, owner text, key text, state text,
-        task_id text unique, files text default '[]', begun real, leased real, unique (owner, key))""")
+    await run("""create table if not exists images (id integer primary key, owner text, key text, sent_key text,
+        state text, task_id text unique, files text default '[]', begun real, leased real, unique (owner, key))""")
     async with fox_lifespan()(app) as state:
         sweeper = asyncio.create_task(sweep(state["fox"]))
         yield state
@@ -149,7 +148,9 @@ app.include_router(image_router(dependencies=[Depends(own_task)], submit=Depends
 
 @app.get("/images")
 async def own_images(user: User) -> list[dict[str, Any]]:
-    rows = await run("select key, state, task_id, files from images where owner = ? order by id desc", user)
+    rows = await run(
+        "select key, sent_key, state, task_id, files from images where owner = ? order by id desc", user
+    )
     return [{**dict(row), "files": len(json.loads(row["files"]))} for row in rows]
 
 

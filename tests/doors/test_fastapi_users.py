@@ -162,7 +162,9 @@ def test_an_uncertain_submit_is_not_sent_again(client, foxapi_emulator, tmp_path
     until(tmp_path, "uncertain")
 
     assert [502, 409, 409] == [answer.status_code for answer in [*answers, draw(client)]]
-    assert "uncertain" == client.get("/images").json()[0]["state"]
+    (row,) = client.get("/images").json()
+    (task,) = foxapi_emulator.tasks.values()
+    assert ("uncertain", task.idempotency_key) == (row["state"], row["sent_key"])
     assert 1 == foxapi_emulator.billed
 
 
