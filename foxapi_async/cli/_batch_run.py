@@ -194,7 +194,10 @@ class ShownRun(abc.ABC):
             return _exits.status_of(error)
         status = await self._status()
         self._sum_up(status, seconds)
-        all_done = status.counts[ItemState.DONE] == sum(status.counts.values()) and not self._wrong
+        items = sum(status.counts.values())
+        if self._wrong and not items:
+            return _exits.USAGE  # as for a file, which is read before anything is sent
+        all_done = status.counts[ItemState.DONE] == items and not self._wrong
         return _exits.DONE if all_done else _exits.FAILED
 
     def _show_refusal(self, error: FoxError) -> int:

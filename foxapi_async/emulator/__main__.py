@@ -12,6 +12,9 @@ from ._emulator import Emulator
 from ._faults import Fault
 from ._tasks import CREDITS_PER_OUTPUT
 
+# Always the same, so that what a shell has exported is still right after a restart.
+_KEY = "sk-emulator-on-this-machine"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the emulator's options to a parser, so that another command can offer them too."""
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=_port, default=8765, help="port, 0 for any free one (default: %(default)s)"
     )
     parser.add_argument("--seconds", type=float, help="median duration of a task (default: about 12)")
-    parser.add_argument("--key", help="the required API key (default: a random one)")
+    parser.add_argument("--key", default=_KEY, help="the required API key (default: %(default)s)")
     parser.add_argument(
         "--idempotent", action="store_true", help="answer a repeated Idempotency-Key with the same task"
     )

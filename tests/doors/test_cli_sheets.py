@@ -74,11 +74,11 @@ def test_a_column_that_is_no_field_names_the_option(foxapi, service, more):
 
 
 def test_a_column_that_is_no_field_in_a_pipe(foxapi, service, feed):
-    """The error names the option there too."""
+    """The error names the option there too, and the exit status is that of a file."""
     feed("prompt,sku\na fox,S-1\n")
     code, _, err = foxapi("batch", "-", "--format", "csv")
 
-    assert (1, 0) == (code, service.billed)
+    assert (2, 0) == (code, service.billed)
     assert "line 1: 'sku': no field of grok-imagine-image" in err
     assert "use --extra keep" in err
 

@@ -1391,6 +1391,20 @@ def test_options_of_the_command(monkeypatch):
     assert [(options.results, options.idempotent) for options in made] == [("objects", False), ("urls", True)]
 
 
+def test_the_command_has_the_same_key_after_a_restart(monkeypatch):
+    """What a shell has exported is still right."""
+    keys = []
+
+    async def serve(emulator):
+        keys.append(emulator.key)
+
+    monkeypatch.setattr(__main__, "_serve", serve)
+    __main__.main(["--port", "0"])
+    __main__.main(["--port", "0"])
+
+    assert ["sk-emulator-on-this-machine"] * 2 == keys
+
+
 def test_command_on_a_taken_port(capsys):
     """A taken port gives one line and status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
