@@ -79,11 +79,12 @@ class Chromium:
             CHROMIUM, *options, f"--user-data-dir={self._profile}", self._page, stdout=DEVNULL, stderr=DEVNULL
         )
         port = self._profile / "DevToolsActivePort"
-        while not (port.exists() and port.read_text().strip()):  # noqa: ASYNC110 - the browser tells it in no other way
+        while not (port.exists() and port.read_text().strip()):
+            assert self._process.returncode is None, "Chromium has ended"
             await asyncio.sleep(0.05)
         address = f"http://127.0.0.1:{port.read_text().split()[0]}/json/list"
         self._http = aiohttp.ClientSession()
-        while not (page := await self._find(address)):  # noqa: ASYNC110 - the same
+        while not (page := await self._find(address)):  # noqa: ASYNC110 - the browser says it in no other way
             await asyncio.sleep(0.05)
         self._socket = await self._http.ws_connect(page)
         return self
@@ -159,7 +160,7 @@ async def measure(folder: Path) -> list[tuple[str, str]]:
     rows = [("written", f"{time.perf_counter() - begun:.2f} s, {report.stat().st_size / 1e6:.1f} MB")]
     begun = time.perf_counter()
     async with Chromium(report.as_uri(), folder / "profile") as browser:
-        while not await browser.run("document.getElementById('tools')?.hidden === false"):  # noqa: ASYNC110 - the same
+        while not await browser.run("document.getElementById('tools')?.hidden === false"):  # noqa: ASYNC110 - the browser says it in no other way
             await asyncio.sleep(0.02)
         rows.append(("browser started, and page opened", f"{time.perf_counter() - begun:.2f} s"))
         await asyncio.sleep(1.5)

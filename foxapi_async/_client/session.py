@@ -222,10 +222,10 @@ class FoxSession:
             request: the generation request, or a mapping for `parse_request`.
             timeout: seconds for the whole life of the handle, counted from this call; None for no limit;
                 default the session's `task_timeout`.
-            idempotency_key: what the header `Idempotency-Key` has, in each try: 16 to 96 of `A-Z a-z 0-9 . _ -`; default
-                a random one. An application that keeps it before the call still knows it after a crash, and the
-                service's support can use it. The service does not document it: a second submit with the same key
-                may be billed again.
+            idempotency_key: the value of the header `Idempotency-Key` in each try: 16 to 96 characters of
+                `A-Z a-z 0-9 . _ -`; default a random one. An application that keeps it before the call still knows it
+                after a crash, and the service's support can use it. The service does not document it: a second submit
+                with the same key may be billed again.
 
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.

@@ -196,7 +196,7 @@ class ShownRun(abc.ABC):
         self._sum_up(status, seconds)
         items = sum(status.counts.values())
         if self._wrong and not items:
-            return _exits.USAGE  # as for a file, which is read before anything is sent
+            return _exits.USAGE  # a new batch without a right line ends as a file does
         all_done = status.counts[ItemState.DONE] == items and not self._wrong
         return _exits.DONE if all_done else _exits.FAILED
 

@@ -126,13 +126,14 @@ async def _serve(emulator: Emulator) -> None:
             f"export FOXAPI_API_KEY={emulator.key}\n"
             f"export FOXAPI_BASE_URL={emulator.url}\n",
         )
-        await stop.wait()
-    if emulator.billed:
-        spent = emulator.billed_images * CREDITS_PER_OUTPUT
-        _write(
-            sys.stdout,
-            f"Submits: {emulator.billed}, results: {emulator.billed_images}, at the emulator's price {spent} credits.\n",
-        )
+        try:
+            await stop.wait()
+        finally:
+            spent = emulator.billed_images * CREDITS_PER_OUTPUT
+            _write(
+                sys.stdout,
+                f"Submits: {emulator.billed}, results: {emulator.billed_images}, at the emulator's price {spent} credits.\n",
+            )
 
 
 if __name__ == "__main__":

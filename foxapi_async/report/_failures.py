@@ -21,7 +21,7 @@ def failures_part(items: Sequence[ReportItem]) -> Iterator[str]:
         return
     yield f'<section class="failures"><h2{said("failures")}</h2>\n'
     for kind, members in groups:
-        state = state_of(members[0].status)
+        ((state, _),) = Counter(state_of(item.status) for item in members).most_common(1)
         yield (
             f'<div class="failure {state}"><h3><b class="{state}">{len(members):,}</b> <span{said(f"kind.{kind}")}</span></h3>'
             f"<p{said(f'advice.{kind}')}</p>{_billed(members)}"

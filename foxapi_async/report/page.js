@@ -76,16 +76,16 @@ document.addEventListener("keydown", (event) => {
 
 const groups = Array.from(document.querySelectorAll(".group"));
 const size = groups[0]?.children.length; // of all but the last
-const held = new Set(); // cards
-let released = 0;
+const laidOut = new Set(); // groups whose cards may have a layout
+const held = new Set(); // cards whose images are loaded
+let released = 0; // images
 const inSight = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (isIntersecting) for (const card of target.children) near.observe(card);
-    else leave(target);
-  }
+  for (const { target, isIntersecting } of entries) isIntersecting ? enter(target) : leave(target);
+  collectSooner();
 }, { rootMargin: "200% 0px" });
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) isIntersecting ? hold(target) : release(target);
+  collectSooner();
 }, { rootMargin: "1200px 0px" });
 
 // The cards that fit, from the first group on.
@@ -101,13 +101,19 @@ function deal() {
   for (const group of groups) inSight.observe(group);
 }
 
+function enter(group) {
+  laidOut.add(group);
+  for (const card of group.children) near.observe(card);
+}
+
 function leave(group) {
   for (const card of group.children) {
     near.unobserve(card);
     if (held.has(card)) release(card);
   }
-  // A card that is put in again has no layout until it is shown.
-  if (!group.contains(document.activeElement)) group.replaceChildren(...group.children);
+  const isUsed = group.contains(document.activeElement) || getSelection().containsNode(group, true);
+  if (isUsed || !laidOut.delete(group)) return;
+  group.replaceChildren(...group.children); // a card that is put in again has no layout until it is shown
 }
 
 function hold(card) {
@@ -123,20 +129,26 @@ function release(card) {
   for (const image of card.querySelectorAll("img[src]")) {
     image.dataset.src = image.getAttribute("src");
     image.removeAttribute("src");
+    released += 1;
   }
-  collectSooner();
 }
 
-// A browser frees the files of images when it collects its garbage, but they do not count as garbage. A buffer counts, and
-// takes no memory until something is written into it.
+// A browser frees image files only when it collects its garbage, and their size does not make it collect sooner. The size
+// of a buffer does. Its memory is used only when something is written into it.
 function collectSooner() {
-  released += 1;
-  if (released % 20 === 0) new ArrayBuffer(32 * 2 ** 20);
+  if (released < 20) return;
+  released = 0;
+  try {
+    new ArrayBuffer(32 * 2 ** 20);
+  } catch {
+    // Memory is short: the browser collects by itself.
+  }
 }
 
 addEventListener("beforeprint", () => {
   inSight.disconnect();
   near.disconnect();
+  for (const group of groups) laidOut.add(group);
   for (const { card } of shown) hold(card);
 });
 addEventListener("afterprint", deal);

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import uuid
 
 import pytest
 from helpers import fox_request, now, posts, session_at, settle
@@ -389,7 +390,9 @@ async def test_an_application_can_choose_the_key(emulator, fox):
     assert ["row-42.of_the-shop"] == [task.idempotency_key for task in emulator.tasks.values()]
 
 
-@pytest.mark.parametrize("key", ["", "too short", "a" * 97, "a key with blanks", "schlüssel-des-fuchses"])
+@pytest.mark.parametrize(
+    "key", ["", "too short", "a" * 97, "a key with blanks", "schlüssel-des-fuchses", uuid.uuid4(), 10**16]
+)
 async def test_a_key_that_fits_no_header_is_refused(emulator, fox, key):
     """Nothing is sent."""
     with pytest.raises(InvalidRequestError, match=r"idempotency_key=.*: use 16 to 96 of these"):

@@ -164,6 +164,29 @@ def test_a_far_image_gives_its_memory_back(opened, tmp_path):
     expect(first).to_have_attribute("src", "images/0.png")
 
 
+def test_a_far_card_keeps_the_focus(opened, tmp_path):
+    """A reader who scrolls away and presses Tab continues where he was."""
+    page = opened(write_batch(tmp_path, 200).as_uri())
+    page.locator(".prompt").nth(2).focus()
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator(".card img").last).to_have_attribute("src", "images/199.png")
+
+    expect(page.locator(".prompt").nth(2)).to_be_focused()
+
+
+def test_a_print_has_all_images(opened, tmp_path):
+    """They are loaded before it, and those far from the window give their memory back after it."""
+    page = opened(write_batch(tmp_path, 200).as_uri())
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator(".card img").first).not_to_have_attribute("src", "images/0.png")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".card img[src]")).to_have_count(200)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+
+    expect(page.locator(".card img").first).not_to_have_attribute("src", "images/0.png")
+    expect(page.locator(".card img").last).to_have_attribute("src", "images/199.png")
+
+
 def test_what_a_search_finds_stands_together(opened, tmp_path):
     """Cards of different groups get into one, in their order, and all come back when the search is empty."""
     page = opened(write_batch(tmp_path, 200).as_uri())

@@ -1321,7 +1321,7 @@ async def test_fixture_in_an_asynchronous_test(foxapi_emulator):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command(number):
-    """The command prints the variables to export, serves, and ends quietly with 0 on a signal."""
+    """The command prints the variables to export, serves, and ends with a sum and with 0 on a signal."""
     command = [
         sys.executable,
         "-m",
@@ -1346,7 +1346,8 @@ def test_command(number):
     assert key == "export FOXAPI_API_KEY=sk-x-12345" and url.startswith(
         "export FOXAPI_BASE_URL=http://127.0.0.1:"
     )
-    assert (status, process.returncode, rest) == (200, 0, ("", ""))
+    total = "Submits: 0, results: 0, at the emulator's price 0 credits.\n"
+    assert (status, process.returncode, rest) == (200, 0, (total, ""))
 
 
 async def test_the_command_says_at_its_end_what_it_has_billed(capsys):
