@@ -8,20 +8,30 @@ import sqlite3
 import time
 import uuid
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from fastapi.responses import FileResponse
 
-from foxapi_async import FoxError, FoxSession, TaskCancelledError, TaskFailedError, TaskHandle
+from foxapi_async import (
+    FoxError,
+    FoxSession,
+    InvalidRequestError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskHandle,
+)
 from foxapi_async.fastapi import Fox, add_error_handlers, fox_lifespan, image_router
 from foxapi_async.models import GenerationRequest
 
 LEASE = 30.0  # after so many seconds without news of a replica, another one takes over its rows
 FILES_LAST = 24 * 3600.0  # the service keeps a file for so many seconds
+LONGEST_PROMPT = 4000  # characters
 DATA = Path(os.environ.get("APP_DATA", "data"))
 held: set[int] = set()  # the rows that this replica works on
+unrecorded: dict[int, str] = {}  # the task ids that are not yet written to their rows
 log = logging.getLogger("app")
 
 
@@ -53,6 +63,23 @@ async def own_task(request: Request, user: User) -> None:
         raise HTTPException(404, "There is no such task.")  # the same for a task of another user
 
 
+async def record(row: int, task_id: str) -> None:
+    """Write the id of a task. If that fails, `claimed` tries again."""
+    unrecorded[row] = task_id
+    write = "update images set state = 'running', task_id = ?, leased = 0 where id = ? and task_id is null"
+    try:
+        await run(write, task_id, row)
+    except sqlite3.Error:
+        log.exception("task %s is billed, but its id cannot be written to row %d yet", task_id, row)
+    else:
+        unrecorded.pop(row, None)
+
+
+@dataclass(frozen=True)
+class KnownTask:
+    id: str
+
+
 class Recorded:
     """Sends a request after its row is written. A row that never gets an id is uncertain: it may be billed."""
 
@@ -62,7 +89,9 @@ class Recorded:
         self.sent_key = uuid.uuid4().hex  # for the service: another one for each row
         self.key = idempotency_key or self.sent_key
 
-    async def __call__(self, request: GenerationRequest) -> TaskHandle:
+    async def __call__(self, request: GenerationRequest) -> TaskHandle | KnownTask:
+        if len(request.prompt or "") > LONGEST_PROMPT:
+            raise InvalidRequestError(f"prompt: give at most {LONGEST_PROMPT} characters")
         now = time.time()
         insert = """insert into images (owner, key, sent_key, state, begun, leased)
             values (?, ?, ?, 'submitting', ?, ?) on conflict do nothing returning id"""
@@ -78,23 +107,23 @@ class Recorded:
             raise
         finally:
             held.discard(row)
-        await run("update images set state = 'running', task_id = ?, leased = 0 where id = ?", handle.id, row)
+        await record(row, handle.id)
         return handle
 
-    async def repeated(self) -> TaskHandle:
+    async def repeated(self) -> KnownTask:
         select = "select task_id from images where owner = ? and key = ? and task_id is not null"
         if not (rows := await run(select, self.user, self.key)):
             raise HTTPException(409, "The first request with this key has no task yet, or is uncertain.")
-        handle = self.fox.attach(rows[0]["task_id"])
-        handle.stop()  # only its id is needed
-        return handle
+        return KnownTask(rows[0]["task_id"])
 
 
 async def claimed() -> list[sqlite3.Row]:
-    """Renew the leases of this replica, and take the tasks whose replica is gone."""
+    """Write what is unrecorded, renew the leases of this replica, and take the tasks whose replica is gone."""
+    for row, task_id in [*unrecorded.items()]:
+        await record(row, task_id)
     now = time.time()
     renew = "update images set leased = ? where leased > 0 and id in (select value from json_each(?))"
-    await run(renew, now + LEASE, json.dumps([*held]))
+    await run(renew, now + LEASE, json.dumps([*held, *unrecorded]))
     await run("update images set state = 'uncertain' where state = 'submitting' and leased < ?", now)
     await run("update images set state = 'lost' where state = 'running' and begun < ?", now - 2 * FILES_LAST)
     claim = "update images set leased = ? where state = 'running' and leased < ? returning id, task_id"
@@ -124,8 +153,8 @@ async def sweep(fox: FoxSession) -> None:
                     if row not in held:
                         held.add(row)
                         keeping.create_task(keep(fox, row, task_id))
-            except sqlite3.Error as error:
-                log.warning("the rows cannot be read: %s", error)
+            except Exception:
+                log.exception("a round of the sweep failed; the next one follows")
             await asyncio.sleep(1)
 
 
@@ -136,9 +165,13 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any], None]:
         state text, task_id text unique, files text default '[]', begun real, leased real, unique (owner, key))""")
     async with fox_lifespan()(app) as state:
         sweeper = asyncio.create_task(sweep(state["fox"]))
-        yield state
-        sweeper.cancel()
-        await asyncio.wait([sweeper])
+        try:
+            yield state
+        finally:
+            sweeper.cancel()
+            await asyncio.wait([sweeper])
+            for row, task_id in [*unrecorded.items()]:
+                await record(row, task_id)
 
 
 app = FastAPI(lifespan=lifespan)

@@ -9,6 +9,7 @@ import pytest
 from helpers import let_end
 from pages import BLOCKS
 
+from foxapi_async import GrokImagineImage
 from foxapi_async.emulator import Fault, ThreadedEmulator
 
 pytest.importorskip("fastapi.sse", reason="needs the extra fastapi")
@@ -37,8 +38,8 @@ def client(app):
         yield client
 
 
-def draw(client, key="one"):
-    return client.post("/images", json=A_FOX, headers={"idempotency-key": key})
+def draw(client, key="one", **fields):
+    return client.post("/images", json={**A_FOX, **fields}, headers={"idempotency-key": key})
 
 
 def states_of(folder):
@@ -62,6 +63,29 @@ def until(folder, *states):
     while (found := states_of(folder)) != [*states]:
         assert time.monotonic() < latest, found
         time.sleep(0.02)
+
+
+def until_true(fact):
+    """Wait until the fact is true."""
+    latest = time.monotonic() + PATIENCE
+    while not fact():
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """The database refuses the ids of tasks while this set has a word."""
+    words = {"task_id = ?, leased = 0"}
+    run_now = users_app.run_now
+
+    def run_or_fail(statement, *values):
+        if any(word in statement for word in words):
+            raise sqlite3.OperationalError("database or disk is full")
+        return run_now(statement, *values)
+
+    monkeypatch.setattr(users_app, "run_now", run_or_fail)
+    return words
 
 
 def downloads(service):
@@ -116,8 +140,7 @@ def test_a_file_that_cannot_be_fetched_is_tried_again(client, foxapi_emulator, t
     """After the lease, the file is fetched once more."""
     foxapi_emulator.add_fault(Fault.status("file", 404))
     draw(client)
-    while "not kept yet" not in caplog.text:
-        time.sleep(0.02)
+    until_true(lambda: "not kept yet" in caplog.text)
     end_leases(tmp_path)
     until(tmp_path, "kept")
 
@@ -168,6 +191,108 @@ def test_an_uncertain_submit_is_not_sent_again(client, foxapi_emulator, tmp_path
     assert 1 == foxapi_emulator.billed
 
 
+def test_a_long_prompt(client, foxapi_emulator, tmp_path):
+    """A prompt that is longer than the app allows is refused, and neither recorded nor sent."""
+    longest = draw(client, prompt="x" * users_app.LONGEST_PROMPT)
+    refused = draw(client, "two", prompt="x" * (users_app.LONGEST_PROMPT + 1))
+
+    assert (202, 422) == (longest.status_code, refused.status_code)
+    assert ["prompt: give at most 4000 characters"] == refused.json()["error"]["problems"]
+    assert (1, 1) == (foxapi_emulator.billed, len(states_of(tmp_path)))
+
+
+def test_a_repeated_request_leaves_nothing_open(app, foxapi_emulator, caplog):
+    """It reads the id only, so no warning at the end names a task that has ended."""
+    with TestClient(app, headers=ANN) as client:
+        path = draw(client).headers["location"]
+        client.get(f"{path}/result")
+        until_true(lambda: client.get("/images").json()[0]["state"] == "kept")
+        draw(client)
+
+    assert path.rpartition("/")[2] not in caplog.text
+
+
+def test_an_id_that_cannot_be_written(client, foxapi_emulator, locked, tmp_path, caplog):
+    """The client gets the id, the log has it with its row, and it is written as soon as that is possible. The lease of
+    the row is renewed until then, so that no replica calls it uncertain.
+    """
+    sent = draw(client)
+    end_leases(tmp_path)
+    until_true(lambda: caplog.text.count("cannot be written to row 1 yet") > 2)
+    before = states_of(tmp_path)
+    locked.clear()
+    until(tmp_path, "kept")
+
+    assert (202, ["submitting"], {}) == (sent.status_code, before, users_app.unrecorded)
+    assert f"task {sent.json()['id']} is billed" in caplog.text
+    assert 200 == client.get(f"{sent.headers['location']}/kept/1").status_code
+    assert [1] == list(downloads(foxapi_emulator).values())
+    assert 1 == foxapi_emulator.billed
+
+
+def test_an_id_that_is_written_at_the_end(app, foxapi_emulator, locked, tmp_path):
+    """An id that could not be written before is written when the app stops."""
+    with TestClient(app, headers=ANN) as client:
+        draw(client)
+        locked.clear()
+
+    assert {} == users_app.unrecorded
+    assert "submitting" not in states_of(tmp_path)
+
+
+async def test_a_cancelled_handler_loses_no_id(app, foxapi_emulator, monkeypatch):
+    """If a handler is cancelled while it writes the id, the next round writes it."""
+    writing = asyncio.Event()
+    run = users_app.run
+
+    async def run_until_cancelled(statement, *values):
+        if "task_id = ?, leased = 0" in statement and not writing.is_set():
+            writing.set()
+            await asyncio.Event().wait()
+        return await run(statement, *values)
+
+    monkeypatch.setattr(users_app, "run", run_until_cancelled)
+    async with users_app.lifespan(app) as state:
+        sending = asyncio.create_task(users_app.Recorded("ann", state["fox"], "one")(GrokImagineImage("x")))
+        await writing.wait()
+        sending.cancel()
+        await asyncio.wait([sending])
+        await users_app.claimed()
+        (row,) = await run("select task_id from images")
+
+    assert sending.cancelled()
+    assert [row["task_id"]] == [*foxapi_emulator.tasks]
+
+
+def test_a_round_that_fails_is_not_the_last(app, foxapi_emulator, monkeypatch, tmp_path, caplog):
+    """After an error of any kind the next round keeps the files."""
+    claimed = users_app.claimed
+    rounds = []
+
+    async def claimed_later():
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise RuntimeError("no thread can be started")
+        return await claimed()
+
+    monkeypatch.setattr(users_app, "claimed", claimed_later)
+    with TestClient(app, headers=ANN) as client:
+        draw(client)
+        until(tmp_path, "kept")
+
+    assert "no thread can be started" in caplog.text
+
+
+async def test_an_app_that_ends_with_an_error(app):
+    """The sweep ends with the app, also if the app ends with an error."""
+    before = asyncio.all_tasks()
+    with pytest.raises(RuntimeError):
+        async with users_app.lifespan(app):
+            raise RuntimeError("the port is taken")
+
+    assert before == asyncio.all_tasks()
+
+
 # In processes of its own.
 
 
@@ -193,8 +318,7 @@ async def test_a_server_that_is_killed_before_the_id_arrives(web, tmp_path):
     with ThreadedEmulator(seconds=0.2, faults=[Fault.hang("submit")]) as service:
         async with replica(service, tmp_path) as first:
             waiting = asyncio.create_task(sent(web, first))
-            while not service.billed:  # noqa: ASYNC110 - it is counted in another thread
-                await asyncio.sleep(0.02)
+            await asyncio.to_thread(until_true, lambda: service.billed)
             first.kill()
             with pytest.raises(aiohttp.ClientError):
                 await waiting
@@ -218,8 +342,8 @@ async def test_another_replica_keeps_the_files_of_one_that_ended(web, tmp_path, 
                     assert 202 == (await sent(web, server, f"{n} at {server.url}"))[0]
             await asyncio.sleep(1.2)  # each replica has looked for tasks
             getattr(first, way)()
-            let_end(service)
             first.output()
+            let_end(service)
             end_leases(tmp_path)
             await asyncio.to_thread(until, tmp_path, *["kept"] * 6)
 
