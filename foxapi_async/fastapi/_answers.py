@@ -88,8 +88,9 @@ def _unavailable(error: FoxError) -> ErrorAnswer:
 
 
 def _account_refused(error: FoxError) -> ErrorAnswer:
-    """The session sends one submit every 30 s until the account is accepted."""
-    return attrs.evolve(_ACCOUNT, retry_after=PROBE_SECONDS if error.charged == "no" else None)
+    """Only a submit is tried again, by the session, once in `PROBE_SECONDS`. A read has the id of its task."""
+    is_submit = error.charged == "no" and error.task_id is None
+    return attrs.evolve(_ACCOUNT, retry_after=PROBE_SECONDS if is_submit else None)
 
 
 def _unkept(error: FoxError) -> ErrorAnswer:
@@ -200,7 +201,8 @@ def add_error_handlers(app: Starlette) -> None:
 
     - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
     - `RateLimitError`: 429; service unavailable or not reached: 503; both with Retry-After in whole seconds
-    - 401, 402, 403 of our own account: 503, logged as an error and not shown; Retry-After if a submit was refused by 401 or 402
+    - 401, 402, 403 of our own account: 503, logged as an error and not shown. Retry-After is 30 if the service refuses
+      the account (401, 402, or a used-up quota). The session sends one submit every 30 seconds to try again.
     - `TaskFailedError`: 502 with its `code`; `TaskCancelledError`, `UnreadableResultError`: 502
     - `TaskTimeoutError`, `TaskAbandonedError`: 504 with the `id`, because the task continues
     - `UncertainSubmitError`: 502 of type "uncertain_submit", without Retry-After, because it may be billed

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, params
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import FoxError, InvalidRequestError, TaskTimeoutError
+from foxapi_async._errors import ConfigurationError, FoxError, InvalidRequestError, TaskTimeoutError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async.fastapi import _documents as documents
@@ -64,7 +64,14 @@ def _problems(error: RequestValidationError) -> tuple[str, ...]:
     return tuple(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
 
 
-Submit = Callable[[GenerationRequest], Awaitable[TaskHandle]]
+class HasId(Protocol):
+    """A task that was submitted: a `TaskHandle`, or any other object with the task's id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Submit = Callable[[GenerationRequest], Awaitable[HasId]]
 Parse = Callable[[Mapping[str, Any]], GenerationRequest]
 
 TaskId = Annotated[str, Depends(documents.task_id_of)]
@@ -72,7 +79,7 @@ TaskId = Annotated[str, Depends(documents.task_id_of)]
 
 # `async` although it awaits nothing: FastAPI calls a plain function in a thread.
 async def submit_of(fox: Fox) -> Submit:
-    """How a request is sent by default."""
+    """The function that sends a request by default: `fox.submit`."""
     return fox.submit
 
 
@@ -105,11 +112,16 @@ def image_router(
             client that asks for another model gets 422, with the allowed ones.
         submit: sends a request in place of `FoxSession.submit`, for example to record whose task it is, with
             `submit=Depends(recorded)`. The dependency gives a callable. `POST /images` calls it with the checked
-            `GenerationRequest`, awaits it, and answers with the id of the `TaskHandle` that it returns.
+            `GenerationRequest`, awaits it, and answers with the `id` of what it returns: a `TaskHandle`, or any other
+            object with an `id`. The dependency runs before the request is checked. It may read the path, query,
+            headers and cookies, but not the body.
 
     Raises:
         InvalidRequestError: a name in `models` is not a known model, or a path is wrong, or there is no name.
+        ConfigurationError: `submit` is not a `Depends(...)`.
     """
+    if submit is not None and not isinstance(submit, params.Depends):
+        raise ConfigurationError("image_router(submit=…): give submit=Depends(your_dependency)")
     allowed = AllowedModels.of(models)
     name = "images" if allowed.make_images else "generations"
     router = APIRouter(
@@ -135,9 +147,9 @@ async def submitted_by(
     submit: Submit, request: Request, response: Response, parse: Parse = parse_request
 ) -> SubmittedImage:
     """Submit the request with `submit`, and answer with the task's id."""
-    handle = await submit(parse(await read_object(request)))
-    response.headers["Location"] = f"{request.url.path}/{quote(handle.id, safe='')}"
-    return SubmittedImage(id=handle.id)
+    task = await submit(parse(await read_object(request)))
+    response.headers["Location"] = f"{request.url.path}/{quote(task.id, safe='')}"
+    return SubmittedImage(id=task.id)
 
 
 async def image_state(task_id: TaskId, fox: Fox) -> ImageState:

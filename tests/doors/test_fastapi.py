@@ -10,6 +10,7 @@ import logging
 import random
 import signal
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,10 @@ ANSWERS = [
     (_errors.UncertainSubmitError(SECRET, status=502), 502, "uncertain_submit", None, "ERROR"),
     (_errors.AuthenticationError(SECRET, status=401), 503, "unavailable", "30", "ERROR"),
     (_errors.AuthenticationError(SECRET, status=401, charged="yes"), 503, "unavailable", None, "ERROR"),
+    (_errors.AuthenticationError(SECRET, status=401, task_id="t"), 503, "unavailable", None, "ERROR"),
     (_errors.InsufficientQuotaError(SECRET, status=402), 503, "unavailable", "30", "ERROR"),
+    (_errors.InsufficientQuotaError(SECRET, status=403), 503, "unavailable", "30", "ERROR"),
+    (_errors.InsufficientQuotaError(SECRET, status=403, task_id="t"), 503, "unavailable", None, "ERROR"),
     (_errors.PermissionDeniedError(SECRET, status=403, charged="yes", task_id="t"), 503, "unavailable", None, "ERROR"),
     (_errors.NotFoundError(SECRET, status=404, task_id="t"), 404, "not_found", None, None),
     (_errors.NotFoundError(SECRET, status=404), 502, "upstream", None, "WARNING"),
@@ -622,6 +626,26 @@ async def test_a_submit_of_ones_own(emulator):
     assert (["user"], True) == ([each["name"] for each in post["parameters"]], "requestBody" in post)
 
 
+async def test_a_submit_that_only_knows_the_id(emulator):
+    """The router reads nothing but the id of what a submit of one's own returns."""
+    app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url))
+
+    async def known(_):
+        return types.SimpleNamespace(id="task-7")
+
+    app.include_router(image_router(dependencies=[], submit=Depends(lambda: known)))
+    async with Client(app) as client:
+        sent = await client.post("/images", A_FOX)
+
+    assert (202, {"id": "task-7"}, "/images/task-7") == (sent.status, sent.json, sent.headers["location"])
+
+
+def test_a_submit_without_depends():
+    """A dependency that is not in `Depends` is refused at once, with the fix."""
+    with pytest.raises(_errors.ConfigurationError, match=r"give submit=Depends\(your_dependency\)"):
+        image_router(dependencies=[], submit=lambda: None)
+
+
 async def test_the_state_of_a_task(client):
     """The state is the service's at this moment: first without images, then with them."""
     path = await submitted(client)
@@ -809,6 +833,18 @@ async def test_what_the_service_refuses(emulator, client):
     assert emulator.key not in refused.text
     assert (503, "unavailable") == (broke.status, broke.error["type"])
     assert "balance" not in broke.text
+
+
+@pytest.mark.parametrize("fault", [Fault.status, Fault.quota])
+async def test_a_refused_account(emulator, client, fault):
+    """A submit may be repeated after 30 seconds, when the session tries the account again; a read is not tried again."""
+    path = await submitted(client)
+    for request in ("poll", "submit"):
+        emulator.add_fault(fault(request, 403 if fault == Fault.quota else 401, times=None))
+    read, sent = await client.get(path), await client.post("/images", A_FOX)
+
+    assert (503, None) == (read.status, read.headers.get("retry-after"))
+    assert (503, "30") == (sent.status, sent.headers.get("retry-after"))
 
 
 async def test_an_uncertain_submit_is_sent_once(emulator, client):
