@@ -60,10 +60,9 @@ async def submit(request: web.Request) -> web.Response:
         mapping: dict[str, Any] = await request.json()
     except ValueError:
         raise InvalidRequestError("the body is not JSON") from None
+    # The model and the path decide the cost.
     if not isinstance(mapping, dict) or mapping.get("model") not in MODELS or "path" in mapping:
-        raise InvalidRequestError(
-            f"give one of the models {', '.join(MODELS)}, and no path"
-        )  # they decide the cost
+        raise InvalidRequestError(f"give one of the models {', '.join(MODELS)}, and no path")
     handle = await request.app[FOX].submit(parse_request(mapping))
     return web.json_response({"id": handle.id}, status=202)
 
@@ -73,6 +72,7 @@ async def show(request: web.Request) -> web.Response:
     return web.json_response({"status": snapshot.status, "images": [image.url for image in snapshot.images]})
 
 
-app = web.Application(middlewares=[signed_in, answer_errors])
+# A photo as a data: URL is larger than the 1 MiB that aiohttp allows.
+app = web.Application(client_max_size=8 * 2**20, middlewares=[signed_in, answer_errors])
 app.cleanup_ctx.append(session)
 app.add_routes([web.post("/images", submit), web.get("/images/{id}", show)])

@@ -1,9 +1,11 @@
 """The FastAPI and Starlette package: one session per app, errors as answers, events, and the routes."""
 
 import asyncio
+import base64
 import contextlib
 import importlib
 import inspect
+import io
 import itertools
 import json
 import logging
@@ -1003,6 +1005,16 @@ async def test_the_recipe_for_aiohttp_needs_a_token(emulator, monkeypatch, token
         answer = await client.post("/images", json=A_FOX, headers={"Authorization": token})
 
     assert (401, 0) == (answer.status, emulator.billed)
+
+
+async def test_the_recipe_for_aiohttp_takes_a_photo(emulator, monkeypatch):
+    """A body of three MiB, with a photo as a data: URL, is sent."""
+    photo = f"data:image/jpeg;base64,{base64.b64encode(bytes(2 * 2**20 + 2**18)).decode()}"
+    async with aiohttp_recipe(emulator, monkeypatch) as client:
+        body = io.BytesIO(json.dumps({**A_FOX, "image_urls": [photo]}).encode())
+        answer = await client.post("/images", data=body)
+
+        assert (202, 1) == (answer.status, emulator.billed)
 
 
 @pytest.mark.parametrize(
