@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from apps.served import TESTS, ServerProcess
-from chromium import expect, needs_chromium
+from chromium import PATIENCE, expect, needs_chromium
 from helpers import let_end
 from pages import BLOCKS
 
@@ -18,7 +18,14 @@ pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 pytestmark = [needs_chromium, pytest.mark.thorough]
 
 TOKEN = {"APP_TOKEN": "a-long-secret", "APP_SECRET": "another-long-secret"}
-expect.set_options(timeout=60_000)  # servers start meanwhile
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """More time for each fact, because servers start meanwhile."""
+    expect.set_options(timeout=60_000)
+    yield
+    expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -157,6 +164,54 @@ def test_an_old_ticket(page, service, server):
         expect(page.locator("#state")).to_contain_text("final: completed")
 
     assert 2 == len([path for path in page.requested if path.endswith("/ticket")])
+
+
+A_BUG = """
+    const { get, set } = Object.getOwnPropertyDescriptor(Node.prototype, "textContent");
+    Object.defineProperty(Node.prototype, "textContent", {
+        get,
+        set(text) {
+            if (text.startsWith("final")) throw new TypeError("a bug");
+            set.call(this, text);
+        },
+    });
+"""
+
+
+@pytest.mark.parametrize("way", ["fetch", "EventSource"])
+def test_a_bug_of_the_page(page, service, way):
+    """If the page cannot show the end, it says so, and asks no more."""
+    page.add_init_script(A_BUG)
+    page.reload()
+    begin(page, way)
+    let_end(service)
+    expect(page.locator("#state")).to_have_text("a bug")
+    page.wait_for_timeout(2500)  # it would ask again after a second
+
+    assert 1 == len([path for path in page.requested if path.endswith("/events")])
+
+
+def test_an_end_that_was_seen_before(page):
+    """If the stream breaks after the last event, the next answer is 204, and the page asks no more."""
+    page.route("**/events", lambda route: route.fulfill(status=204))
+    page.fill("#token", TOKEN["APP_TOKEN"])
+    page.get_by_role("button", name="fetch").click()
+    with page.expect_request(lambda request: request.url.endswith("/files/1")):
+        pass
+
+    assert 1 == len([path for path in page.requested if path.endswith("/events")])
+
+
+def test_an_event_source_gives_up(page):
+    """If thirty sources in a row close without an event, the page says so, and asks no more."""
+    page.add_init_script("const wait = setTimeout; window.setTimeout = (resume) => wait(resume, 10);")
+    page.reload()
+    page.route("**/events", lambda route: route.fulfill(status=401))
+    page.fill("#token", TOKEN["APP_TOKEN"])
+    page.get_by_role("button", name="EventSource").click()
+    expect(page.locator("#state")).to_have_text("The server sends no events.")
+
+    assert 30 == len([path for path in page.requested if path.endswith("/events")])
 
 
 @pytest.mark.parametrize("way", ["fetch", "EventSource"])
