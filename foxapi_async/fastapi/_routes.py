@@ -121,7 +121,7 @@ def image_router(
         ConfigurationError: `submit` is not a `Depends(...)`.
     """
     if submit is not None and not isinstance(submit, params.Depends):
-        raise ConfigurationError("image_router(submit=…): give submit=Depends(your_dependency)")
+        raise ConfigurationError(f"image_router(submit={submit!r}): give submit=Depends(your_dependency)")
     allowed = AllowedModels.of(models)
     name = "images" if allowed.make_images else "generations"
     router = APIRouter(
