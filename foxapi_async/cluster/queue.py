@@ -124,13 +124,17 @@ async def take_summonses(
             )
         )
         stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        await _end(taking)
+        try:
+            await asyncio.wait([taking, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            error = await to_its_end(asyncio.create_task(_end(taking)))
+        if error is not None:
+            raise error
 
 
-async def _end(taking: asyncio.Task[None]) -> None:
-    """End the worker of the queue. Raises the error with which it has ended, if it has.
+async def _end(taking: asyncio.Task[None]) -> BaseException | None:
+    """End the worker of the queue. Returns the error with which it has ended, if it has.
 
     At the first request it waits for the database, which may be silent.
     """
@@ -138,5 +142,4 @@ async def _end(taking: asyncio.Task[None]) -> None:
         taking.cancel()
         if (await asyncio.wait([taking], timeout=_ENDING_SECONDS))[0]:
             break
-    if taking.done() and not taking.cancelled():
-        taking.result()
+    return taking.exception() if taking.done() and not taking.cancelled() else None

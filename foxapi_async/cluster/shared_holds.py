@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from foxapi_async._client.hooks import HookEvent, Throttled
+from foxapi_async._errors import RateLimitError
+
 if TYPE_CHECKING:
+    from foxapi_async._client.engine import Engine
     from foxapi_async._http.account import Account
     from foxapi_async.cluster.database import Connection
 
@@ -18,7 +23,7 @@ _HOLD = """
     WHERE account.held_until IS NULL OR account.held_until < excluded.held_until
 """
 _HELD = """
-    SELECT extract(epoch FROM held_until - now())::float8, problem FROM account
+    SELECT held_until, extract(epoch FROM held_until - now())::float8, problem FROM account
     WHERE id = %s AND held_by <> %s AND held_until > now()
 """
 
@@ -30,14 +35,49 @@ def account_of(account: Account) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-async def note_hold(connection: Connection, account: str, worker: int, seconds: float, problem: str) -> None:
-    """Note that a worker holds its submits back for so many seconds, unless there is a longer hold."""
-    values = {"account": account, "seconds": seconds, "worker": worker, "problem": problem}
-    await connection.execute(_HOLD, values)
+class SharedHolds:
+    """The holds of one worker, and those of the other workers of its account.
 
+    Args:
+        engine: whose submits are held.
+        account: the name of its account in the database.
+    """
 
-async def hold_of_others(connection: Connection, account: str, worker: int) -> tuple[float, str] | None:
-    """The seconds for which another worker holds its submits back, and its problem; None if none does."""
-    cursor = await connection.execute(_HELD, (account, worker))
-    row = await cursor.fetchone()
-    return None if row is None else (row[0], row[1])
+    def __init__(self, engine: Engine, account: str) -> None:
+        self._engine = engine
+        self._account = account
+        self._own: list[tuple[float, str]] = []
+        self._obeyed: dt.datetime | None = None
+
+    def take(self, event: HookEvent) -> None:
+        """Take a notice of the session, which may be a hold of its submits."""
+        if isinstance(event, Throttled) and event.what == "submit" and event.error is not None:
+            self._own.append((event.seconds, event.error.what_happened))
+
+    async def share(self, connection: Connection, worker: int, seconds: float) -> None:
+        """Report the holds of this worker, and obey those of the others. A closed brake is reported for `seconds`."""
+        if (closed := self._engine.submitter.hold) is not None:
+            self._own.append((seconds, closed.what_happened))
+        own, self._own = self._own, []
+        if own:
+            longest, problem = max(own)
+            values = {"account": self._account, "seconds": longest, "worker": worker, "problem": problem}
+            await connection.execute(_HOLD, values)
+        if (held := await self._of_others(connection, worker)) is None:
+            return
+        until, seconds, problem = held
+        if until != self._obeyed:  # else it would be counted as one more refusal
+            self._obeyed = until
+            refusal = RateLimitError(f"another worker was refused: {problem}", status=429)
+            before = len(self._own)
+            self._engine.api.submits.hold(self._engine.loop.time() + seconds, refusal)
+            del self._own[before:]  # its notice would come back to the others as a hold of this worker
+
+    async def is_held(self, connection: Connection, worker: int) -> bool:
+        """Whether another worker holds its submits back."""
+        return await self._of_others(connection, worker) is not None
+
+    async def _of_others(self, connection: Connection, worker: int) -> tuple[dt.datetime, float, str] | None:
+        """The end of a hold by the clock of the database, the seconds until then, and the problem."""
+        cursor = await connection.execute(_HELD, (self._account, worker))
+        return await cursor.fetchone()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from foxapi_async._batch.budget import Kind
-from foxapi_async._client.hooks import HookEvent, Throttled
+from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import FoxError, LedgerError, RateLimitError
+from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._listener import about, log
 from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
 from foxapi_async.cluster.control import ControlConnection, idle_seconds
@@ -38,7 +38,7 @@ from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.pauses import pausing, why_paused
 from foxapi_async.cluster.queue import take_summonses
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
-from foxapi_async.cluster.shared_holds import account_of, hold_of_others, note_hold
+from foxapi_async.cluster.shared_holds import SharedHolds, account_of
 from foxapi_async.cluster.shared_rate import LeasedRate
 from foxapi_async.cluster.spool import Spool, SpooledId, spool_path
 from foxapi_async.cluster.work import WorkerBatch
@@ -104,6 +104,7 @@ class Worker:
         self._options = options
         self._engine, _, self._timeout = fox._for_series(options.concurrency)  # noqa: SLF001 - a part of the same package
         self._account = account_of(fox._account)  # noqa: SLF001 - as above
+        self._holds = SharedHolds(self._engine, self._account)
         self._url = fox._account.base_url  # noqa: SLF001 - as above
         self._lease = Lease(options.lease)
         self._rate: LeasedRate | None = None
@@ -115,7 +116,6 @@ class Worker:
         self._writer: RowWriter | None = None
         self._known: KnownState | None = None
         self._has_left = False
-        self._holds: list[tuple[float, str]] = []
 
     @property
     def transactions(self) -> int:
@@ -124,8 +124,7 @@ class Worker:
 
     def take(self, event: HookEvent) -> None:
         """Take a notice of the session: a refusal that holds all submits back is shared with the other workers."""
-        if isinstance(event, Throttled) and event.what == "submit" and event.error is not None:
-            self._holds.append((event.seconds, event.error.what_happened))
+        self._holds.take(event)
 
     def stop(self) -> None:
         """Claim nothing more, wait for the answers to sent submits, hand everything else back, and leave."""
@@ -237,8 +236,6 @@ class Worker:
         self._writer.look_again()
         self._stop_on(fault)
 
-    # Heartbeats.
-
     @contextlib.asynccontextmanager
     async def _beating(self) -> AsyncGenerator[None]:
         task = asyncio.create_task(self._beat_until_cancelled(), name="foxapi heartbeats")
@@ -273,9 +270,9 @@ class Worker:
             await send_heartbeat(connection, self.number, self._known.beat + 1)
             self._known.beat += 1
             self._lease.renew(asked)
-            await self._share_holds(connection)
+            seconds = 2 * self._options.lease / BEATS
+            await self._holds.share(connection, self.number, seconds)
             if self._rate is not None:
-                seconds = 2 * self._options.lease / BEATS
                 await self._rate.renew(
                     connection, self._account, self.number, seconds, wanted=bool(self._batches)
                 )
@@ -285,21 +282,6 @@ class Worker:
             paused = {batch for (batch,) in await cursor.fetchall()}
             for batch in paused & self._batches.keys():
                 self._batches[batch][0].stop()
-
-    async def _share_holds(self, connection: Connection) -> None:
-        """Report the holds of this worker, and obey those of the others."""
-        if (hold := self._engine.submitter.hold) is not None:
-            self._holds.append((2 * self._options.lease / BEATS, hold.what_happened))
-        holds, self._holds = self._holds, []
-        if holds:
-            await note_hold(connection, self._account, self.number, *max(holds))
-        held = await hold_of_others(connection, self._account, self.number)
-        if held is not None:
-            seconds, problem = held
-            now = asyncio.get_running_loop().time()
-            refusal = RateLimitError(f"another worker was refused: {problem}", status=429)
-            if self._engine.api.submits.next_allowed(now) < now + seconds:
-                self._engine.api.submits.hold(now + seconds, refusal)
 
     # The work.
 
@@ -387,7 +369,7 @@ class Worker:
             return Claim([], "open")
         try:
             async with self._control.use() as connection:
-                is_held = await hold_of_others(connection, self._account, self.number) is not None
+                is_held = await self._holds.is_held(connection, self.number)
                 return await claim(connection, self.number, batch, room, new=not is_held, learned=learned)
         except psycopg.errors.LockNotAvailable:  # another worker reserves credits, perhaps for long
             return Claim([], "open", is_waiting=True)

@@ -34,6 +34,32 @@ async def test_a_submit_that_is_cancelled_while_the_queue_opens_leaves_no_task(c
     assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
+@pytest.mark.parametrize("turns", [0, 1, 5, 30])
+async def test_a_worker_that_is_cancelled_leaves_no_task(cluster_dsn, turns):
+    """It would use connections that are closed by then."""
+    swept = asyncio.Event()
+
+    async def sweep():
+        swept.set()
+        return []
+
+    async def work(_):
+        return True
+
+    taking = asyncio.create_task(
+        queue.take_summonses(Database.at(cluster_dsn), work, sweep, "worker", asyncio.Event())
+    )
+    await swept.wait()
+    await has_more_tasks()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.wait([taking])
+
+    assert taking.cancelled()
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 async def test_a_job_of_a_killed_worker_is_removed(cluster_dsn, monkeypatch):
     """Else its lock would hold up all later jobs of its kind."""
     monkeypatch.setattr(queue, "_STALLED_SECONDS", 0)

@@ -45,10 +45,39 @@ async def test_a_refusal_holds_all_workers_back(cluster, database, tmp_path):
             await until(lambda: held(second) > 100)
             before = len(posts(service))
             await cluster.submit(foxes(3), batch_id="c")
-            beat = second._known.beat
-            await until(lambda: second._known.beat > beat + 2)
+            await beats(second, 2)
 
     assert 1 == before == len(posts(service))
+
+
+async def beats(worker, count):
+    """Wait for so many whole heartbeats."""
+    beat = worker._known.beat
+    await until(lambda: worker._known.beat > beat + count)
+
+
+async def test_a_shared_hold_comes_back_from_no_worker(cluster, database, tmp_path):
+    """Else two workers would make it longer for ever, each a little, and count it as one more refusal each time."""
+    refusal = Fault.status("submit", 429, retry_after=600)
+    held_by = "SELECT held_by, held_until, problem FROM account"
+    async with (
+        Emulator(faults=[refusal]) as service,
+        working(database, service, tmp_path / "1", lease=LEASE) as first,
+    ):
+        await cluster.submit(foxes(1), batch_id="b")
+        await until(lambda: held(first) > 100)
+        async with working(database, service, tmp_path / "2", lease=LEASE) as second:
+            await until(lambda: held(second) > 100)
+            limiters = [worker._engine.api.submits for worker in (first, second)]
+            moments = [limiter.next_allowed(0) for limiter in limiters]
+            noted = await run(database, held_by)
+            await beats(second, 2)
+            await beats(first, 2)
+            later = [limiter.next_allowed(0) for limiter in limiters]
+
+            assert [first.number] == [worker for worker, *_ in noted]
+            assert noted == await run(database, held_by)
+            assert moments == later
 
 
 async def test_an_outage_of_the_service_is_shared(cluster, database, tmp_path):
