@@ -81,6 +81,9 @@ _LEARN = """
 """
 _PRICES = "SELECT kind, credits::float8 FROM price WHERE account = %s"
 
+_Candidate = tuple[str, Kind | None]
+"""The key of an item, and what decides its price."""
+
 
 @attrs.frozen
 class ClaimedItem:
@@ -176,35 +179,42 @@ async def claim(
             return Claim(items, state)
         cursor = await connection.execute(_CANDIDATES, {**values, "room": room - len(items)})
         candidates = [(key, read_kind(kind)) for key, kind in await cursor.fetchall()]
-        answer, exceeded, prices = BudgetDecision.GO, None, dict[Kind, float | None]()
-        if limit is not None:
-            cursor = await connection.execute(_PRICES, (account,))
-            prices = {kind: credit for text, credit in await cursor.fetchall() if (kind := read_kind(text))}
-            budget = await _budget(connection, batch, limit, price, prices)
-            allowed = 0
-            for _, kind in candidates:
-                if kind is not None and (answer := budget.ask(kind)) is not BudgetDecision.GO:
-                    exceeded = None if answer is BudgetDecision.WAIT else (budget, kind)
-                    break
-                if kind is not None:
-                    budget.take(kind)
-                allowed += 1
-            candidates = candidates[:allowed]
-        items += await _take(connection, values, [key for key, _ in candidates])
+        if limit is None:
+            return Claim([*items, *await _take(connection, values, candidates)], state)
+        cursor = await connection.execute(_PRICES, (account,))
+        prices = {kind: credit for text, credit in await cursor.fetchall() if (kind := read_kind(text))}
+        budget = await _budget(connection, batch, limit, price, prices)
+        allowed, answer = _affordable(budget, candidates)
+        items += await _take(connection, values, allowed)
+        is_final = answer in {BudgetDecision.REACHED, BudgetDecision.UNPRICED}
+        kind = candidates[len(allowed)][1] if is_final else None
     return Claim(
         items,
         state,
         is_waiting=answer is BudgetDecision.WAIT,
-        exceeded=exceeded,
-        is_limited=limit is not None,
+        exceeded=None if kind is None else (budget, kind),
+        is_limited=True,
         prices=prices,
     )
 
 
-async def _take(connection: Connection, values: Mapping[str, Any], keys: list[str]) -> list[ClaimedItem]:
+def _affordable(budget: Budget, candidates: list[_Candidate]) -> tuple[list[_Candidate], BudgetDecision]:
+    """The first candidates, up to the one that the budget does not allow now, and its answer to that one."""
+    for number, (_, kind) in enumerate(candidates):
+        if kind is not None:
+            if (answer := budget.ask(kind)) is not BudgetDecision.GO:
+                return candidates[:number], answer
+            budget.take(kind)
+    return candidates, BudgetDecision.GO
+
+
+async def _take(
+    connection: Connection, values: Mapping[str, Any], candidates: list[_Candidate]
+) -> list[ClaimedItem]:
     """Make the worker the owner of these items."""
-    if not keys:
+    if not candidates:
         return []
+    keys = [key for key, _ in candidates]
     cursor = await connection.execute(_CLAIM.encode(), {**values, "keys": keys})
     return [_claimed(row) for row in await cursor.fetchall()]
 
