@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parent / "catalogue"
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "foxapi_async" / "models" / "catalogue.json"
 TYPES = ROOT / "foxapi_async" / "models" / "fields.pyi"
-CLASSES = ROOT / "foxapi_async" / "models" / "images.py"
+CLASSES = ROOT / "foxapi_async" / "models" / "_generated.py"
 PAGE = ROOT / "docs" / "models.md"
 
 # What an endpoint makes, unless a fact says otherwise.

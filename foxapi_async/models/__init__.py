@@ -20,7 +20,7 @@ from foxapi_async.models.gemini import Gemini3ProImage, Gemini31FlashImage
 from foxapi_async.models.grok import GrokImagineImage
 
 if TYPE_CHECKING:
-    from foxapi_async.models.images import (
+    from foxapi_async.models._generated import (
         ClassicImage,
         GptImage2,
         PatinaMaterial,
@@ -69,10 +69,10 @@ show_under(__name__, [globals()[name] for name in __all__ if name in globals()])
 
 
 def __getattr__(name: str) -> object:
-    """A class of `images`, which is imported at its first use."""
+    """A generated class. Its module is imported at the first use."""
     if name in __all__:
-        from foxapi_async.models import images  # noqa: PLC0415 - rarely needed
+        from foxapi_async.models import _generated  # noqa: PLC0415 - rarely needed
 
-        show_under(__name__, [getattr(images, name)])
-        return getattr(images, name)
+        show_under(__name__, [getattr(_generated, name)])
+        return getattr(_generated, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,9 +63,9 @@ def _of_catalogue(model: str, given: Mapping[str, Any]) -> CatalogueRequest:
     name = definition_of(model).class_name
     if name is None:
         return CatalogueRequest(model, given)
-    from foxapi_async.models import images  # noqa: PLC0415 - rarely needed
+    from foxapi_async.models import _generated  # noqa: PLC0415 - rarely needed
 
-    cls: type[TypedRequest] = getattr(images, name)
+    cls: type[TypedRequest] = getattr(_generated, name)
     return cls.of(model, given)
 
 
