@@ -30,13 +30,30 @@ Each error survives `pickle` and `copy`. It holds no key, no request headers and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 from foxapi_async._hints import PYTHON_WORDS, Hint, with_hint
 
 Charged = Literal["no", "yes", "unknown"]
+ProblemType = Literal[
+    "missing",
+    "not_allowed",
+    "too_long",
+    "wrong_count",
+    "not_a_list",
+    "not_a_url",
+    "not_utf8",
+    "excluded",
+    "needs",
+    "at_most",
+    "unknown_field",
+    "unknown_model",
+    "other",
+]
+"""What is wrong with a field of a request, for programs that have their own words for it."""
 
 # `str(error)` lists this many problems; `.problems` has all.
 _SHOWN_PROBLEMS = 20
@@ -82,26 +99,41 @@ class FoxError(Exception):
 class FieldProblem(str):
     """One problem of a request, as a line: names of fields and texts in turn, beginning with a name.
 
-    `FieldProblem("prompt", ": missing")`. A line that concerns no field begins with an empty name. Its `hint` is
-    what can be done about it, if that needs other words in Python than on the command line.
+    `FieldProblem("prompt", ": missing", type="missing")`. A line that concerns no field begins with an empty name.
+
+    Attributes:
+        parts: the names and texts.
+        type: what is wrong, for a program with its own words for it; "other" if only the line says it.
+        values: the JSON values that such words need, by name.
+        hint: what can be done about it, if that needs other words in Python than on the command line.
     """
 
-    __slots__ = ("hint", "parts")
+    __slots__ = ("hint", "parts", "type", "values")
 
-    hint: Hint | None
     parts: tuple[str, ...]
+    type: ProblemType
+    values: Mapping[str, Any]
+    hint: Hint | None
 
-    def __new__(cls, *parts: str, hint: Hint | None = None) -> Self:
+    def __new__(
+        cls,
+        *parts: str,
+        type: ProblemType = "other",  # noqa: A002 - the name on the wire
+        values: Mapping[str, Any] = MappingProxyType({}),
+        hint: Hint | None = None,
+    ) -> Self:
         problem = super().__new__(cls, "".join(parts))
-        problem.parts, problem.hint = parts, hint
+        problem.parts, problem.type, problem.values, problem.hint = parts, type, values, hint
         return problem
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _field_problem, (self.parts, self.hint)
+        return _field_problem, (self.parts, self.type, dict(self.values), self.hint)
 
 
-def _field_problem(parts: tuple[str, ...], hint: Hint | None) -> FieldProblem:
-    return FieldProblem(*parts, hint=hint)
+def _field_problem(
+    parts: tuple[str, ...], kind: ProblemType, values: Mapping[str, Any], hint: Hint | None
+) -> FieldProblem:
+    return FieldProblem(*parts, type=kind, values=values, hint=hint)
 
 
 def parts_of(problem: str) -> tuple[str, ...]:

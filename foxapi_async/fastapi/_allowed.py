@@ -79,9 +79,11 @@ class AllowedModels:
         names = [*self.known, *self.raw]
         listed = f"the allowed models are {', '.join(names)}"
         if model is None:
-            return FieldProblem("model", f": missing; {listed}")
+            return FieldProblem("model", f": missing; {listed}", type="missing")
         from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
         close = get_close_matches(model[:100], names, n=1) if isinstance(model, str) else []
         meant = "".join(f"did you mean {name}? " for name in close)
-        return FieldProblem("model", f"={shown(model)}: not allowed here; {meant}{listed}")
+        words = f"={shown(model)}: not allowed here; {meant}{listed}"
+        values = {"value": shown(model), "meant": close}
+        return FieldProblem("model", words, type="unknown_model", values=values)

@@ -23,6 +23,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._wire.texts import shorten
 from foxapi_async.fastapi._body import BodyTooLargeError
+from foxapi_async.fastapi._shapes import RequestProblem
 
 # Seconds for Retry-After if the service gave none, and the longest wait that is passed on.
 _RETRY_AFTER = 5.0
@@ -181,6 +182,7 @@ def _body(answer: ErrorAnswer, error: FoxError) -> dict[str, Any]:
         content["code"] = shorten(answer.code, 100)
     if isinstance(error, InvalidRequestError):
         content["problems"] = list(error.problems)
+        content["details"] = [RequestProblem.of(problem).model_dump() for problem in error.problems]
     if error.task_id is not None:
         content["id"] = error.task_id
     return {"error": content}
@@ -197,9 +199,10 @@ def error_response(error: FoxError) -> JSONResponse:
 def add_error_handlers(app: Starlette) -> None:
     """Answer every `FoxError` that a handler raises in one form, in a FastAPI or a Starlette app.
 
-    The body is `{"error": {"type", "message"}}`, with `problems`, `code` and `id` if there are any:
+    The body is `{"error": {"type", "message"}}`, with `problems`, `details`, `code` and `id` if there are any:
 
-    - `InvalidRequestError`: 422 with `problems`; a refusal of the request by the service: its status, with its words
+    - `InvalidRequestError`: 422 with `problems`, and the same in `details` for programs
+    - a refusal of the request by the service: its status, with its words
     - `RateLimitError`: 429; service unavailable or not reached: 503; both with Retry-After in whole seconds
     - 401, 402, 403 of our own account: 503, logged as an error and not shown. Retry-After is 30 if the service refuses
       the account (401, 402, or a used-up quota). The session sends one submit every 30 seconds to try again.

@@ -18,7 +18,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from foxapi_async._client.session import FoxSession
-from foxapi_async._errors import ConfigurationError, FoxError, InvalidRequestError, TaskTimeoutError
+from foxapi_async._errors import (
+    ConfigurationError,
+    FieldProblem,
+    FoxError,
+    InvalidRequestError,
+    TaskTimeoutError,
+)
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async.fastapi import _documents as documents
@@ -61,7 +67,7 @@ class _ImageRoute(APIRoute):
 
 
 def _problems(error: RequestValidationError) -> tuple[str, ...]:
-    return tuple(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+    return tuple(FieldProblem(str(fault["loc"][-1]), f": {fault['msg']}") for fault in error.errors())
 
 
 class HasId(Protocol):

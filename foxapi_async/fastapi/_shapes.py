@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from foxapi_async._errors import FieldProblem, ProblemType
 from foxapi_async._handles.result import GeneratedImage, TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
 from foxapi_async._wire.replies import TaskProblem
@@ -118,13 +119,36 @@ class ImageResult(BaseModel):
         )
 
 
+class RequestProblem(BaseModel):
+    """One fault of a request: `message` for people who read English, the rest for programs with their own words.
+
+    `field` is empty if the fault concerns no field. `ctx` has the values of the message by name, such as the limits of
+    the field. If `type` is "other", only the message says what is wrong.
+    """
+
+    type: ProblemType
+    field: str
+    message: str
+    ctx: dict[str, Any]
+
+    @classmethod
+    def of(cls, problem: str) -> RequestProblem:
+        """The fault from a line of `InvalidRequestError.problems`."""
+        found = problem if isinstance(problem, FieldProblem) else FieldProblem("", problem)
+        return cls(type=found.type, field=found.parts[0], message=str(found), ctx=dict(found.values))
+
+
 class Error(BaseModel):
-    """The error: `type` for programs, `message` for people."""
+    """The error: `type` for programs, `message` for people.
+
+    An "invalid_request" has its faults as lines in `problems`, and for programs in `details`.
+    """
 
     type: str
     message: str
     code: str | None = None
     problems: list[str] | None = None
+    details: list[RequestProblem] | None = None
     id: str | None = None
 
 

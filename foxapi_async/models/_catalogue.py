@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from foxapi_async._errors import FieldProblem, parts_of
+from foxapi_async._errors import FieldProblem
 from foxapi_async.models._fields import FieldSpec, Level
 from foxapi_async.models._kinds import KINDS
 from foxapi_async.models._values import shown
@@ -94,11 +94,14 @@ class ModelDefinition:
     def _broken_rules(self, given: Mapping[str, Any]) -> Iterator[FieldProblem]:
         for one, other in self.exclude:
             if one in given and other in given:
-                yield FieldProblem(one, ": only allowed without ", other, "; leave one of the two out")
+                parts = (one, ": only allowed without ", other, "; leave one of the two out")
+                yield FieldProblem(*parts, type="excluded", values={"other": other})
         for name, maximum, other in self.at_most:
             count = given.get(name)
             if other in given and isinstance(count, int) and count > maximum:
-                yield FieldProblem(name, f"={shown(count)}: at most {maximum} with ", other)
+                words = f"={shown(count)}: at most {maximum} with "
+                values = {"value": shown(count), "maximum": maximum, "other": other}
+                yield FieldProblem(name, words, other, type="at_most", values=values)
 
 
 # A file may have the same wrong field in each of its lines.
@@ -113,7 +116,12 @@ def _unknown(model: str, name: str) -> FieldProblem:
         return problem
     more = f", and {len(others) - 3} more" if len(others) > 3 else ""
     return FieldProblem(
-        *parts_of(problem), "", f"; models that have it: {', '.join(others[:3])}{more}", hint=problem.hint
+        *problem.parts,
+        "",
+        f"; models that have it: {', '.join(others[:3])}{more}",
+        type=problem.type,
+        values=problem.values,
+        hint=problem.hint,
     )
 
 

@@ -27,6 +27,7 @@ FieldKind = Literal[
 Level = Literal["page", "text", "extract"]
 
 _OPTION = "foxapi_async"
+_LIMITS = {"kind", "choices", "values", "minimum", "maximum", "pixels", *attrs.fields_dict(PixelRule)}
 _PLAIN_KINDS: dict[Any, FieldKind] = {str: "text", int: "integer", bool: "flag"}
 
 
@@ -125,20 +126,37 @@ class FieldSpec:
         """One line for each fault of the value; None means that it is not given."""
         if value is None:
             if self.required:
-                yield FieldProblem(self.name, f": missing; {self._allowed_values}")
+                yield FieldProblem(
+                    self.name, f": missing; {self._allowed_values}", type="missing", values=self._limits
+                )
         elif self.kind in ("images", "files"):
             files: FieldValue = value
             yield from self._file_problems(tuple(files) if isinstance(files, list) else value)
         elif self.kind == "file":
-            if fault := image_fault(value):
-                yield FieldProblem(self.name, f"={shown(value)}: {fault}", hint=image_hint(value))
+            yield from self._address_problems("", value)
         elif not KINDS[self.kind].accepts(self, value):
             # A choice that is not known may be one that the service has added since.
             is_newer = self.kind == "choice" and isinstance(value, str) and bool(value.strip())
-            hint = Hint.SEND_RAW if is_newer else None
-            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}", hint=hint)
+            yield self._not_allowed(value, Hint.SEND_RAW if is_newer else None)
         elif isinstance(value, str) and not is_sendable(value):
-            yield FieldProblem(self.name, f"={shown(value)}: {NOT_UTF8}")
+            yield FieldProblem(
+                self.name, f"={shown(value)}: {NOT_UTF8}", type="not_utf8", values={"value": shown(value)}
+            )
+
+    def _not_allowed(self, value: FieldValue, hint: Hint | None = None) -> FieldProblem:
+        values = {**self._limits, "value": shown(value)}
+        if self.kind == "text" and isinstance(value, str) and value.strip():
+            words = f"={shown(value)}: {len(value)} characters; {self._allowed_values}"
+            return FieldProblem(self.name, words, type="too_long", values={**values, "length": len(value)})
+        words = f"={shown(value)}: {self._allowed_values}"
+        return FieldProblem(self.name, words, type="not_allowed", values=values, hint=hint)
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        """The allowed values for a program: the kind of the field, and those of its limits that are set."""
+        return attrs.asdict(
+            self, filter=lambda attribute, value: attribute.name in _LIMITS and value != attribute.default
+        )
 
     @property
     def _allowed_values(self) -> str:
@@ -148,19 +166,24 @@ class FieldSpec:
         if isinstance(value, str | os.PathLike):
             fault = image_fault(value)
             more, hint = (f"; {fault}", image_hint(value)) if fault else ("", None)
-            yield FieldProblem(
-                self.name, f"={shown(value)}: put it in a list, even a single one{more}", hint=hint
-            )
+            words = f"={shown(value)}: put it in a list, even a single one{more}"
+            yield FieldProblem(self.name, words, type="not_a_list", values={"value": shown(value)}, hint=hint)
         elif not isinstance(value, tuple) or not value:
-            yield FieldProblem(self.name, f"={shown(value)}: {self._allowed_values}")
+            yield self._not_allowed(value)
         else:
             if not fits(self, len(value)):
-                yield FieldProblem(self.name, f": {len(value)} images given; {self._allowed_values}")
+                words = f": {len(value)} images given; {self._allowed_values}"
+                values = {**self._limits, "count": len(value)}
+                yield FieldProblem(self.name, words, type="wrong_count", values=values)
             for place, image in enumerate(value):
-                if fault := image_fault(image):
-                    yield FieldProblem(
-                        self.name, f"[{place}]={shown(image)}: {fault}", hint=image_hint(image)
-                    )
+                yield from self._address_problems(f"[{place}]", image)
+
+    def _address_problems(self, place: str, value: object) -> Iterator[str]:
+        """The fault of one input file, if it has one. `place` leads to it."""
+        if fault := image_fault(value):
+            words = f"{place}={shown(value)}: {fault}"
+            hint = image_hint(value)
+            yield FieldProblem(self.name, words, type="not_a_url", values={"value": shown(value)}, hint=hint)
 
 
 def read_specs(cls: type[attrs.AttrsInstance]) -> tuple[FieldSpec, ...]:

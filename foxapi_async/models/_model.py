@@ -98,12 +98,13 @@ class ModelRequest(GenerationRequest):
         for one, other in self.exclude:
             value = getattr(self, one)
             if value is not None and getattr(self, other) is not None:
-                words = f"={shown(value)}: only allowed without "
-                yield FieldProblem(one, words, other, "; leave one of the two out")
+                words = one, f"={shown(value)}: only allowed without ", other, "; leave one of the two out"
+                yield FieldProblem(*words, type="excluded", values={"other": other})
         for name, value, other in self.needs:
             if getattr(self, name) == value and getattr(self, other) is None:
-                words = f"={shown(value)}: only allowed with "
-                yield FieldProblem(name, words, other, "; give ", other, " or another ", name)
+                rule = f"={shown(value)}: only allowed with "
+                parts = name, rule, other, "; give ", other, " or another ", name
+                yield FieldProblem(*parts, type="needs", values={"value": shown(value), "other": other})
 
     def field(self, name: str) -> FieldSpec | None:
         """What is known about a field of this request; None if it has no such field."""
@@ -172,4 +173,6 @@ def unknown_field(name: object, known: Iterable[str], model: object) -> FieldPro
     if isinstance(name, str) and (meant := _ELSEWHERE.get(name)) in known:
         close = [str(meant)]
     advice = f"did you mean {' or '.join(close)}?" if close else f"its fields are {', '.join(known)}"
-    return FieldProblem("", f"{shown(name)}: no field of {model}; {advice}", hint=Hint.SEND_RAW)
+    words = f"{shown(name)}: no field of {model}; {advice}"
+    values = {"name": shown(name), "model": model, "meant": close}
+    return FieldProblem("", words, type="unknown_field", values=values, hint=Hint.SEND_RAW)

@@ -54,7 +54,9 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     if isinstance(model, str) and (meant := near_miss(model)):
         path = DEFAULT_PATH if meant in MODELS else definition_of(meant).path
         words = f'={shown(model)}: did you mean {meant!r}? With "path": "{path}" any model is sent unchecked'
-        raise InvalidRequestError(problems=[FieldProblem("model", words)])
+        values = {"value": shown(model), "meant": [meant]}
+        problem = FieldProblem("model", words, type="unknown_model", values=values)
+        raise InvalidRequestError(problems=[problem])
     return _make_raw(model, DEFAULT_PATH, given)
 
 
@@ -91,7 +93,9 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
     problems: list[str] = [
-        FieldProblem("model", f": missing; the known models are {', '.join(map(repr, MODELS))}")
+        FieldProblem(
+            "model", f": missing; the known models are {', '.join(map(repr, MODELS))}", type="missing"
+        )
     ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)

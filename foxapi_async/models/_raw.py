@@ -77,9 +77,9 @@ class RawRequest(GenerationRequest):
 
 def _prompt_problems(prompt: object) -> list[str]:
     if not isinstance(prompt, str) or not prompt.strip():
-        return [
-            FieldProblem("prompt", f"={shown(prompt)}: allowed values are non-blank texts, or leave it out")
-        ]
+        words = f"={shown(prompt)}: allowed values are non-blank texts, or leave it out"
+        values = {"kind": "text", "value": shown(prompt)}
+        return [FieldProblem("prompt", words, type="not_allowed", values=values)]
     return [] if is_sendable(prompt) else [FieldProblem("prompt", f"={shown(prompt)}: {NOT_UTF8}")]
 
 

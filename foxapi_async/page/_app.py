@@ -9,12 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from foxapi_async._errors import InvalidRequestError, parts_of
 from foxapi_async.fastapi import add_error_handlers, image_router
-from foxapi_async.fastapi._answers import answer_to, error_body
 from foxapi_async.fastapi._routes import GONE
 from foxapi_async.fastapi._stopping import STATE_KEY
 from foxapi_async.page._guard import Gate, Guard
@@ -43,7 +41,6 @@ class Page:
     def _guarded(self) -> FastAPI:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
         add_error_handlers(app)
-        app.add_exception_handler(InvalidRequestError, _refused)
         app.add_exception_handler(ClientDisconnect, _gone)
         app.include_router(
             PageRoutes(self._service, self._stopping).router()
@@ -58,11 +55,3 @@ class Page:
 
 async def _gone(_: Request, __: Exception) -> Response:
     return GONE
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    """The answer to an invalid request. It also has the parts of each problem: the page has its own names for fields."""
-    assert isinstance(error, InvalidRequestError)  # noqa: S101 - it is registered for no other
-    body = error_body(error)
-    body["error"]["parts"] = [parts_of(problem) for problem in error.problems]
-    return JSONResponse(body, answer_to(error).status)

@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
-from foxapi_async._errors import InvalidRequestError, parts_of
+from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import safe_name
 from foxapi_async._lightbox import read_asset
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._routes import submitted_by
-from foxapi_async.fastapi._shapes import SubmittedImage
+from foxapi_async.fastapi._shapes import RequestProblem, SubmittedImage
 from foxapi_async.models import DEFAULT_MODEL, ModelDefinition, find_models, parse_request
 from foxapi_async.page._archive import archive_of
 from foxapi_async.page._broadcast import Change
@@ -43,7 +43,7 @@ MOST_ARCHIVED = 300
 
 _SCRIPTS = (
     *("page.js", "texts.js", "names.js", "dom.js", "server.js", "changes.js"),
-    *("form.js", "fields.js", "inputs.js", "chooser.js", "sending.js", "queue.js"),
+    *("form.js", "fields.js", "inputs.js", "problems.js", "chooser.js", "sending.js", "queue.js"),
     *("cards.js", "card.js", "filter.js", "view.js"),
 )
 _SHARED = ("lightbox.css", "lightbox.js")
@@ -114,12 +114,9 @@ class PageRoutes:
         try:
             checked = parse_request(await read_object(request))
         except InvalidRequestError as error:
-            return {
-                "credits": None,
-                "problems": [parts_of(problem) for problem in error.problems],
-                "doubts": [],
-            }
-        doubts = [parts_of(doubt) for doubt in checked.doubts]
+            problems = [RequestProblem.of(problem) for problem in error.problems]
+            return {"credits": None, "problems": problems, "doubts": []}
+        doubts = [RequestProblem.of(doubt) for doubt in checked.doubts]
         return {"credits": self._service.price_of(checked), "problems": [], "doubts": doubts}
 
     async def history(

@@ -1,8 +1,9 @@
 // Draws one card. Its buttons name what they do in `data-act`; the page does it.
 import { make } from "/dom.js";
 import { isAway } from "/filter.js";
-import { inWords, modelNamed } from "/form.js";
+import { modelNamed } from "/form.js";
 import { isInput } from "/inputs.js";
+import { inWords } from "/problems.js";
 import { creditsOf, dateOf, text } from "/texts.js";
 
 const RUNNING = ["waiting", "sending", "submitting"];
@@ -146,7 +147,7 @@ function message(item) {
   const problems = (error.problems ?? []).map(inWords);
   const words = item.fault ?? (problems.length ? problems.join("; ") : error.message);
   const facts = [
-    words && make("p", { dir: "auto", lang: "en" }, words),
+    words && make("p", { dir: "auto", lang: problems.length ? null : "en" }, words),
     error.code && make("p", {}, `${text("details.code")} `, make("code", {}, error.code)),
     item.id && make("p", {}, `${text("details.id")} `, make("code", {}, item.id)),
   ].filter(Boolean);

@@ -3,6 +3,7 @@ import { $, announce, button, make, narrow, recall, remember, reveal } from "/do
 import { chooseModels } from "/chooser.js";
 import { fieldOf, isAdvanced, isRequired } from "/fields.js";
 import { addResult, anyFiles, filesToKeep, inputsOf, isInput, mainOf, restoreFiles, storedFiles, useFilesOf } from "/inputs.js";
+import { inWords } from "/problems.js";
 import { post } from "/server.js";
 import { labelOf, text } from "/texts.js";
 
@@ -214,11 +215,5 @@ function controls() {
 export function showRefusal(error) {
   if (!error.problems?.length) return showProblems(error.message);
   showProblems(...error.problems.map(inWords));
-  for (const [name] of error.problems) (name === PROMPT ? $("prompt") : form.fields.get(name)?.control)?.setAttribute("aria-invalid", "true");
-}
-
-// A problem is names of fields and texts in turn, beginning with a name, which may be empty.
-export function inWords(parts) {
-  const named = (part) => (part ? text("problem.field", { field: labelOf(part) }) : "");
-  return parts.map((part, place) => (place === 1 ? part.replace(/^=/, " ") : place % 2 ? part : named(part))).join("");
+  for (const { field: name } of error.problems) (name === PROMPT ? $("prompt") : form.fields.get(name)?.control)?.setAttribute("aria-invalid", "true");
 }

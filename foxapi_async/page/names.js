@@ -1,6 +1,7 @@
 // The names of the fields of the models, in English and in Chinese, and the Chinese of their help.
 
 export const NAMES = {
+  model: ["Model", "模型"],
   prompt: ["Prompt", "提示词"],
   num_outputs: ["How many", "数量"],
   aspect_ratio: ["Aspect ratio", "宽高比"],

@@ -1,6 +1,7 @@
 // A press of the button: what it will cost, the question before several requests, and the queue.
 import { $, announce, make, state } from "/dom.js";
-import { checked, inWords, isShown, requests, showProblems, showRefusal } from "/form.js";
+import { checked, isShown, requests, showProblems, showRefusal } from "/form.js";
+import { inWords } from "/problems.js";
 import { enqueue } from "/queue.js";
 import { creditsOf, text } from "/texts.js";
 

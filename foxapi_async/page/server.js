@@ -1,11 +1,11 @@
 // The requests of the page to its server.
-import { text } from "/texts.js";
+import { TEXTS, text } from "/texts.js";
 
 export class Refusal extends Error {
   constructor(status, error) {
-    const ours = { unreachable: "server.unreachable", broken: "server.broken" }[error?.type];
-    super(ours ? text(ours) : error?.message || text("server.status", { status }));
-    this.problems = error?.parts ?? [];
+    const ours = `server.${error?.type}`;
+    super(ours in TEXTS ? text(ours) : error?.message || text("server.status", { status }));
+    this.problems = error?.details ?? [];
     this.type = error?.type ?? "";
   }
 

@@ -30,6 +30,37 @@ export const TEXTS = {
   "send.busy": ["Storing the files…", "正在上传文件…"],
   sent: ["Sent. It comes first in the results.|{count} requests are sent. They come first in the results.", "已发送，将显示在结果最前面。|已发送 {count} 个请求，将显示在结果最前面。"],
   "problem.field": ["“{field}”", "“{field}”"],
+  "problem.missing": ["{field} is missing.", "缺少{field}。"],
+  "problem.not_allowed": ["{field} {value} is not possible. Allowed: {allowed}.", "{field}不能为 {value}。可用：{allowed}。"],
+  "problem.too_long": ["{field} has {length} characters. At most {maximum} are allowed.", "{field}有 {length} 个字符，最多 {maximum} 个。"],
+  "problem.wrong_count": ["{field}: {count} are given. Allowed: {allowed}.", "{field}给了 {count} 个。可用：{allowed}。"],
+  "problem.not_a_list": ["{field} {value} must be in a list.", "{field} {value} 必须放在列表中。"],
+  "problem.not_a_url": ["{field} {value} is not the address of a file.", "{field} {value} 不是文件地址。"],
+  "problem.not_utf8": ["{field} {value} has a character that cannot be sent.", "{field} {value} 含有无法发送的字符。"],
+  "problem.excluded": ["{field} and {other} cannot be given together.", "{field}和{other}不能同时使用。"],
+  "problem.needs": ["{field} {value} needs {other}.", "{field}为 {value} 时需要{other}。"],
+  "problem.at_most": ["{field} {value}: at most {maximum} are allowed with {other}.", "{field}为 {value}：与{other}同用时最多 {maximum}。"],
+  "problem.unknown_field": ["{model} has no field {name}.", "{model} 没有字段 {name}。"],
+  "problem.unknown_model": ["There is no model {value} here.", "此处没有模型 {value}。"],
+  "allowed.text": ["texts that are not blank", "非空文本"],
+  "allowed.text.to": ["texts up to {maximum} characters that are not blank", "不超过 {maximum} 个字符的非空文本"],
+  "allowed.integer": ["whole numbers", "整数"],
+  "allowed.integer.from": ["whole numbers from {minimum}", "不小于 {minimum} 的整数"],
+  "allowed.integer.from.to": ["whole numbers from {minimum} to {maximum}", "{minimum} 到 {maximum} 的整数"],
+  "allowed.number": ["numbers", "数字"],
+  "allowed.number.from.to": ["numbers from {minimum} to {maximum}", "{minimum} 到 {maximum} 的数字"],
+  "allowed.flag": ["true or false", "true 或 false"],
+  "allowed.size": ["a width and a height in pixels", "以像素表示的宽和高"],
+  "allowed.size.rule": ["a width and a height in pixels (multiples of {multiple} from {least} to {most}, at most {longest}:1, {fewest} to {largest} in all)", "以像素表示的宽和高（{least} 到 {most} 之间 {multiple} 的倍数，宽高比不超过 {longest}:1，总像素 {fewest} 到 {largest}）"],
+  "allowed.list": ["lists that are not empty", "非空列表"],
+  "allowed.list.to": ["lists of 1 to {maximum} items", "1 到 {maximum} 项的列表"],
+  "allowed.object": ["objects with named values", "带有命名值的对象"],
+  "allowed.any": ["any value", "任意值"],
+  "allowed.file": ["the address of a file", "文件地址"],
+  "allowed.images": ["1 or more images", "至少 1 张图片"],
+  "allowed.images.to": ["1 to {maximum} images", "1 到 {maximum} 张图片"],
+  "allowed.files": ["1 or more files", "至少 1 个文件"],
+  "allowed.files.to": ["1 to {maximum} files", "1 到 {maximum} 个文件"],
   "problems.close": ["Close this message", "关闭此消息"],
   "field.required": ["required", "必填"],
   "field.missing": ["{model} needs “{field}”.", "{model} 需要填写“{field}”。"],
@@ -189,6 +220,12 @@ export const TEXTS = {
   "server.unreachable": ["The server cannot be reached.", "无法连接服务器。"],
   "server.broken": ["The answer of the server broke off.", "服务器的回答中断了。"],
   "server.status": ["The server answered with {status}.", "服务器返回了 {status}。"],
+  "server.token": ["Open the address with the token, as `foxapi serve` has printed it.", "请打开 `foxapi serve` 输出的带令牌的地址。"],
+  "server.content_type": ["This kind of file is not taken. Choose an image, a video, a sound, a PDF or a ZIP file.", "不接受这种文件。请选择图片、视频、音频、PDF 或 ZIP 文件。"],
+  "server.rate_limited": ["Too many requests. Try again later.", "请求过多，请稍后再试。"],
+  "server.unavailable": ["The service cannot make anything at the moment.", "服务暂时无法生成。"],
+  "server.upstream": ["The service gave no usable answer.", "服务没有给出可用的回答。"],
+  "server.uncertain_submit": ["It is not known whether the request was accepted. It may be billed.", "不确定请求是否已被接受，可能已计费。"],
 };
 
 const LANGUAGES = ["en", "zh"];
@@ -200,7 +237,7 @@ const column = LANGUAGES.indexOf(language);
 export function text(key, values = {}) {
   const [one, several] = TEXTS[key][column].split("|");
   const chosen = several === undefined || values.count === 1 ? one : several;
-  return chosen.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return chosen.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? values[name].toLocaleString(language) : values[name]));
 }
 
 export function counted(key, count) {

@@ -413,6 +413,46 @@ def test_the_page_speaks_chinese(page_server, browser, page_service):
         assert violations(page) == []
 
 
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ('{"model": "grok-imagine-image"}', "缺少“提示词”。"),
+        (
+            '{"model": "grok-imagine-image", "prompt": "x", "num_outputs": 9}',
+            "“数量”不能为 9。可用：1 到 4 的整数。",
+        ),
+        ('{"model": "gpt-image-2", "prompt": "x", "resolution": {"width": 16, "height": 16}}', "总像素 655,360 到"),
+        ('{"model": "grok-imagin-image", "prompt": "x"}', "此处没有模型"),
+        (
+            '{"model": "grok-imagine-image", "prompt": "x", "aspect_ratio": "1:1", "image_urls": ["https://a.b/c"]}',
+            "“宽高比”和“输入图片”不能同时使用。",
+        ),
+        ("[]", "the body is not a JSON object"),
+    ],
+)  # fmt: skip
+def test_the_server_is_worded_in_chinese(page_server, browser, request_, words):
+    """What is wrong with a field is said in Chinese, with its values. What the page has no words for stays English."""
+    with browser.new_context(base_url=page_server.url, locale="zh-CN") as context:
+        page = context.new_page()
+        page.route("**/images", lambda route: route.continue_(post_data=request_))
+        page.goto("/")
+        loaded(page)
+        press(page, named("wrong"))
+        expect(page.locator("#problems")).to_contain_text(words)
+
+
+def test_a_file_of_a_wrong_kind_is_refused_in_chinese(page_server, browser):
+    """The server takes no text as an input file, and the page says so in Chinese."""
+    with browser.new_context(base_url=page_server.url, locale="zh-CN") as context:
+        page = context.new_page()
+        page.goto("/")
+        loaded(page)
+        page.set_input_files(
+            "#field-image_urls", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"fox"}
+        )
+        expect(page.locator("#problems")).to_contain_text("a.txt 上传失败。不接受这种文件。")
+
+
 def violations(page):
     """What axe finds against the page, in words."""
     return [

@@ -263,12 +263,15 @@ def test_every_error_has_a_row():
 
 
 def test_the_fields_of_an_error_body():
-    """The body has problems, code and id if there are any, and nothing else."""
+    """The body has problems, details, code and id if there are any, and nothing else."""
     bodies = [json.loads(error_response(ANSWERS[row][0]).body)["error"] for row in (0, 1, 4, 6)]
     extras = [{k: v for k, v in body.items() if k not in {"type", "message"}} for body in bodies]
 
     assert [
-        {"problems": ["prompt: missing"]},
+        {
+            "problems": ["prompt: missing"],
+            "details": [{"type": "other", "field": "", "message": "prompt: missing", "ctx": {}}],
+        },
         {"code": "content_policy", "id": "t"},
         {"id": "t"},
         {},

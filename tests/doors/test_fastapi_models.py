@@ -91,6 +91,33 @@ async def test_a_number_that_is_not_whole(client):
     ]
 
 
+async def test_a_problem_for_programs(client):
+    """A front end with words of its own gets the field, what is wrong, and the values."""
+    answer = await client.post("/images", {**A_FOX, "num_outputs": 9})
+
+    limits = {"kind": "integer", "minimum": 1, "maximum": 4}
+    assert [
+        {
+            "type": "not_allowed",
+            "field": "num_outputs",
+            "message": answer.error["problems"][0],
+            "ctx": {**limits, "value": "9"},
+        }
+    ] == answer.error["details"]
+
+
+async def test_a_size_that_is_too_small(client):
+    """The values of a size have its rule, in JSON's own types."""
+    answer = await client.post(
+        "/images", {"model": "gpt-image-2", "prompt": "x", "resolution": {"width": 16, "height": 16}}
+    )
+    (problem,) = answer.error["details"]
+
+    assert {"sides": [256, 3840], "multiple": 16, "longest": 3, "area": [655360, 8294400]} == problem["ctx"][
+        "pixels"
+    ]
+
+
 async def test_models_that_make_other_things(emulator):
     """A video model has the same routes at `/generations`, from the submit to the file."""
     async with Client(make_app(emulator, models=["sora-2", "grok-imagine-image"])) as client:

@@ -7,9 +7,11 @@ from typing import get_args
 import pytest
 from pages import ROOT
 
-from foxapi_async._errors import Charged
+from foxapi_async import InvalidRequestError
+from foxapi_async._errors import Charged, ProblemType
 from foxapi_async._lightbox import read_asset
-from foxapi_async.models import find_models
+from foxapi_async.fastapi._shapes import RequestProblem
+from foxapi_async.models import find_models, parse_request
 from foxapi_async.models._catalogue import MEDIA
 
 PAGE = ROOT / "foxapi_async" / "page"
@@ -110,6 +112,57 @@ def test_every_state_of_a_card_has_its_texts():
         for state in ("waiting", "sending", "submitting", "running", "queued", "processing", "saving")
     }
     wanted |= {f"input.{state}" for state in ("failed", "uploading", "ready", "unused")}
+
+    assert wanted - TEXTS.keys() == set()
+
+
+ADDRESS = "https://example.com/fox.png"
+GROK, GPT = {"model": "grok-imagine-image", "prompt": "x"}, {"model": "gpt-image-2", "prompt": "x"}
+# A request with each type of problem.
+WRONG = {
+    "missing": {"model": "grok-imagine-image"},
+    "not_allowed": {**GPT, "resolution": {"width": 16, "height": 16}},
+    "too_long": {"model": "gemini-3.1-flash-tts", "prompt": "x" * 50_001},
+    "wrong_count": {**GROK, "image_urls": [ADDRESS] * 4},
+    "not_a_list": {**GROK, "image_urls": ADDRESS},
+    "not_a_url": {**GROK, "image_urls": ["fox.png"]},
+    "not_utf8": {**GROK, "prompt": "\ud800"},
+    "excluded": {**GROK, "image_urls": [ADDRESS], "aspect_ratio": "1:1"},
+    "needs": {"model": "gemini-3-pro-image-preview", "prompt": "x", "aspect_ratio": "match_input_image"},
+    "at_most": {"model": "wan-2.7-image", "prompt": "x", "image_urls": [ADDRESS], "num_outputs": 5},
+    "unknown_field": {**GROK, "seed": 1},
+    "unknown_model": {"model": "grok-imagin-image", "prompt": "x"},
+}
+
+
+def test_each_type_of_problem_has_its_words():
+    """The page words each type of problem, except the one that only the server's sentence says."""
+    worded = {key.removeprefix("problem.") for key in TEXTS if key.startswith("problem.")} - {"field"}
+
+    assert worded == set(get_args(ProblemType)) - {"other"} == set(WRONG)
+
+
+@pytest.mark.parametrize("type_", WRONG)
+def test_each_problem_has_the_values_of_its_words(type_):
+    """A problem of a request has each value that the page's words for it need."""
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_request(WRONG[type_])
+    (problem,) = map(RequestProblem.of, caught.value.problems)
+
+    assert problem.type == type_
+    assert set(FIELD.findall(TEXTS[f"problem.{type_}"][0])) <= {*problem.ctx, "field", "allowed"}
+
+
+def test_the_allowed_values_of_each_field_have_their_words():
+    """Each kind of field, with the limits that it has, is worded."""
+    specs = [spec for model in find_models() for spec in model.fields if not spec.choices and not spec.values]
+    limits = {"from": "minimum", "to": "maximum"}
+    wanted = {
+        ".".join(
+            ["allowed", spec.kind, *(word for word in limits if getattr(spec, limits[word]) is not None)]
+        )
+        for spec in specs
+    }
 
     assert wanted - TEXTS.keys() == set()
 

@@ -209,8 +209,8 @@ async def test_wrong_requests_are_reported_in_words(page, quick):
 
     assert 422 == response.status
     assert "num_outputs=9" in body["error"]["problems"][0]
-    [[field, text]] = body["error"]["parts"]
-    assert ("num_outputs", f"num_outputs{text}") == (field, body["error"]["problems"][0])
+    [problem] = body["error"]["details"]
+    assert ("num_outputs", "not_allowed") == (problem["field"], problem["type"])
     assert [0, []] == [quick.billed, (await history(page))["cards"]]
 
 
@@ -512,8 +512,8 @@ async def test_a_check_reports_problems_and_doubts(page):
     wrong = await checked(page, num_outputs=9)
     unsure = await checked(page, model="veo-3.1-text-to-video", duration="long")
 
-    assert (["num_outputs"], []) == ([parts[0] for parts in wrong["problems"]], wrong["doubts"])
-    assert ([], ["duration"]) == (unsure["problems"], [parts[0] for parts in unsure["doubts"]])
+    assert (["num_outputs"], []) == ([each["field"] for each in wrong["problems"]], wrong["doubts"])
+    assert ([], ["duration"]) == (unsure["problems"], [each["field"] for each in unsure["doubts"]])
 
 
 async def spending_of(page):

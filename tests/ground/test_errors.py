@@ -171,11 +171,13 @@ def test_a_plain_problem_names_no_field():
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("parts", [("",), ("size", "='\u202e': not with ", "image")])
 def test_pickle_keeps_the_fields_of_a_problem(parts, protocol):
-    """A line of `problems` still knows its fields and its hint in another process."""
-    problem = _errors.FieldProblem(*parts, hint=_errors.Hint.WRAP_FILE)
+    """A line of `problems` still knows its fields, what is wrong, and its hint in another process."""
+    options = {"type": "needs", "values": {"other": "image"}, "hint": _errors.Hint.WRAP_FILE}
+    problem = _errors.FieldProblem(*parts, **options)
 
     for copied in (pickle.loads(pickle.dumps(problem, protocol)), copy.deepcopy(problem)):
-        assert (copied, copied.parts, copied.hint) == (problem, problem.parts, problem.hint)
+        assert (copied, copied.parts) == (problem, parts)
+        assert {name: getattr(copied, name) for name in options} == options
 
 
 @pytest.mark.parametrize("hint", sorted(_errors.PYTHON_WORDS, key=lambda hint: hint.value))

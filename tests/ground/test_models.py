@@ -737,7 +737,7 @@ def test_a_model_is_its_definition(wan):
         parse_request, {"model": "wan", "prompt": "a", "negative": "abcdef", "seed": -1, "steps": "1"}
     ) == (
         "style: missing; allowed values are 'plain', 'oil'",
-        "negative='abcdef': allowed values are non-blank texts up to 5 characters, or leave it out",
+        "negative='abcdef': 6 characters; allowed values are non-blank texts up to 5 characters, or leave it out",
         "seed=-1: allowed values are whole numbers from 0, or leave it out",
         "steps='1': allowed values are whole numbers, or leave it out",
     )
