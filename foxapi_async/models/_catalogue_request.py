@@ -14,7 +14,7 @@ from foxapi_async.models._catalogue import definition_of
 from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._json import copy_checked, copy_fields
 from foxapi_async.models._model import hint_of, suggesting
-from foxapi_async.models._values import shown
+from foxapi_async.models._values import short_repr
 
 
 @attrs.frozen
@@ -30,7 +30,7 @@ class CatalogueRequest(GenerationRequest):
     """
 
     model: str
-    fields: Mapping[str, Any] = attrs.field(hash=False, repr=shown)
+    fields: Mapping[str, Any] = attrs.field(hash=False, repr=short_repr)
     doubts: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False, default=())
 
     def __attrs_post_init__(self) -> None:
@@ -105,6 +105,4 @@ class TypedRequest(CatalogueRequest):
     def __repr__(self) -> str:
         has_model = "model" in inspect.signature(type(self).__init__).parameters
         given = {**({"model": self.model} if has_model else {}), **self.fields}
-        return (
-            f"{type(self).__name__}({', '.join(f'{name}={shown(value)}' for name, value in given.items())})"
-        )
+        return f"{type(self).__name__}({', '.join(f'{name}={short_repr(value)}' for name, value in given.items())})"

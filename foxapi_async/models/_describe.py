@@ -24,4 +24,4 @@ def _cells(spec: FieldSpec) -> tuple[str, ...]:
         else spec.default or ("none" if spec.kind == "images" else "not documented")
     )
     advice = " Best left out." if spec.advanced else ""
-    return f"`{spec.name}`", spec.allowed.replace("'", "`"), left_out, spec.help + advice
+    return f"`{spec.name}`", spec.allowed.replace('"', "`"), left_out, spec.help + advice

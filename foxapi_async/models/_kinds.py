@@ -7,7 +7,7 @@ from typing import Protocol, TypeGuard
 
 import attrs
 
-from foxapi_async.models._values import FieldValue, image_fault
+from foxapi_async.models._values import FieldValue, image_fault, listed
 
 
 class FieldLimits(Protocol):
@@ -115,11 +115,11 @@ def _text_words(spec: FieldLimits) -> str:
 
 def _size_words(spec: FieldLimits) -> str:
     rule = "" if spec.pixels is None else f" ({spec.pixels})"
-    return f"{', '.join(map(repr, spec.choices))}, an object with width and height in pixels{rule}"
+    return f"{listed(spec.choices)}, an object with width and height in pixels{rule}"
 
 
 def _list_words(spec: FieldLimits) -> str:
-    items = f" of {', '.join(map(repr, spec.choices))}" if spec.choices else ""
+    items = f" of {listed(spec.choices)}" if spec.choices else ""
     return f"non-empty lists{items}" + (f", up to {spec.maximum} items" if spec.maximum else "")
 
 
@@ -133,7 +133,7 @@ KINDS: Mapping[str, KindRule] = {
         lambda spec, value: isinstance(value, str) and bool(value.strip()) and fits(spec, len(value)),
     ),
     "choice": KindRule(
-        lambda spec: ", ".join(map(repr, spec.choices)),
+        lambda spec: listed(spec.choices),
         lambda spec, value: isinstance(value, str) and value in spec.choices,
     ),
     "integer": KindRule(

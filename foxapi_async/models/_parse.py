@@ -13,7 +13,7 @@ from foxapi_async.models._catalogue import definition_of, is_known, names
 from foxapi_async.models._catalogue_request import CatalogueRequest, TypedRequest
 from foxapi_async.models._model import MODELS
 from foxapi_async.models._raw import DEFAULT_PATH, RawRequest
-from foxapi_async.models._values import shown
+from foxapi_async.models._values import listed, short_repr, shown
 
 _CLOSE = 0.75
 _NUMBERS = re.compile(r"\d+")
@@ -40,7 +40,7 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
             f'{mapping.__name__} is a class: make a request of it, {mapping.__name__}("a red fox")'
         )
     if not isinstance(mapping, Mapping):
-        raise InvalidRequestError(f"{shown(mapping)} is not a request: {_EXAMPLES}")
+        raise InvalidRequestError(f"{short_repr(mapping)} is not a request: {_EXAMPLES}")
     given = dict(mapping)
     model, path = given.pop("model", None), given.pop("path", None)
     if path is not None:
@@ -53,7 +53,9 @@ def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
             return _of_catalogue(model, given)
     if isinstance(model, str) and (meant := near_miss(model)):
         path = DEFAULT_PATH if meant in MODELS else definition_of(meant).path
-        words = f'={shown(model)}: did you mean {meant!r}? With "path": "{path}" any model is sent unchecked'
+        words = (
+            f'={shown(model)}: did you mean {shown(meant)}? With "path": "{path}" any model is sent unchecked'
+        )
         values = {"value": shown(model), "meant": [meant]}
         problem = FieldProblem("model", words, type="unknown_model", values=values)
         raise InvalidRequestError(problems=[problem])
@@ -93,9 +95,7 @@ def _make_raw(model: Any, path: Any, given: dict[Any, Any]) -> RawRequest:
     if model is not None:
         return RawRequest(model, prompt, params=given, path=path)
     problems: list[str] = [
-        FieldProblem(
-            "model", f": missing; the known models are {', '.join(map(repr, MODELS))}", type="missing"
-        )
+        FieldProblem("model", f": missing; the known models are {listed(MODELS)}", type="missing")
     ]
     try:
         RawRequest("unknown", prompt, params=given, path=path)

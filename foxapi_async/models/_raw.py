@@ -11,7 +11,7 @@ import attrs
 from foxapi_async._errors import FieldProblem, InvalidRequestError
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._json import copy_checked, copy_fields
-from foxapi_async.models._values import NOT_UTF8, is_sendable, shown
+from foxapi_async.models._values import NOT_UTF8, is_sendable, short_repr, shown
 
 DEFAULT_PATH = "/v1/images/generations"
 
@@ -39,7 +39,7 @@ class RawRequest(GenerationRequest):
 
     model: str
     prompt: str | None = None
-    params: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False, repr=shown)
+    params: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True, hash=False, repr=short_repr)
     path: str = attrs.field(default=DEFAULT_PATH, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -86,10 +86,12 @@ def _prompt_problems(prompt: object) -> list[str]:
 def _copy_params(params: Mapping[Any, Any], problems: list[str]) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         problems.append(
-            FieldProblem("params", f"={shown(params)}: must be a mapping of field names to JSON values")
+            FieldProblem("params", f"={short_repr(params)}: must be a mapping of field names to JSON values")
         )
         return {}
     problems += [
-        FieldProblem("params", f"[{key!r}]: give it as the argument ", key) for key in _OWN if key in params
+        FieldProblem("params", f"[{shown(key)}]: give it as the argument ", key)
+        for key in _OWN
+        if key in params
     ]
     return copy_fields(params, problems)

@@ -1,7 +1,8 @@
-"""Single values: how a message shows one, and the allowed items of a list of images."""
+"""Single values: how a message or a repr shows one, and the allowed items of a list of images."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import reprlib
@@ -24,17 +25,61 @@ _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 # a media type. The limit keeps the search short in megabytes without a comma.
 _DATA_URI = re.compile(r"data:[^,\s]{0,1000},\S", re.IGNORECASE)
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-_short.maxdict = 20
+_LONGEST_TEXT = 60
+
+
+class _ShortRepr(reprlib.Repr):
+    """Python's spelling of a value, shortened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = _LONGEST_TEXT
+        self.maxdict = 20
+
+
+class _ShortJson(_ShortRepr):
+    """JSON's spelling, shortened. A value that JSON does not know, such as a path, has Python's."""
+
+    def repr_str(self, x: str, _: int) -> str:
+        if len(x) > _LONGEST_TEXT:
+            half = _LONGEST_TEXT // 2 - 1
+            x = f"{x[:half]}...{x[-half:]}"
+        plain = (char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in x)
+        return f'"{"".join(plain)}"'
+
+    def repr_tuple(self, x: tuple[object, ...], level: int) -> str:
+        return self.repr_list(list(x), level)
+
+    def repr_bool(self, x: bool, _: int) -> str:  # noqa: FBT001 - the base class calls it
+        return str(x).lower()
+
+    def repr_NoneType(self, _: None, __: int) -> str:  # noqa: N802 - the base class calls it
+        return "null"
+
+
+_PYTHON, _JSON = _ShortRepr(), _ShortJson()
+
+
+def _spelled(spelling: reprlib.Repr, value: object) -> str:
+    try:
+        return spelling.repr(value)
+    except ValueError:  # Python refuses to print an integer of more than 4300 digits
+        return f"<{type(value).__name__} too long to show>"
 
 
 def shown(value: object) -> str:
-    """The value for a message or a repr, shortened to a few lines."""
-    try:
-        return _short.repr(value)
-    except ValueError:  # Python refuses to print an integer of more than 4300 digits
-        return f"<{type(value).__name__} too long to show>"
+    """The value for a message, shortened to a few lines, in the spelling of JSON: that serves Python, a shell and HTTP."""
+    return _spelled(_JSON, value)
+
+
+def short_repr(value: object) -> str:
+    """The value for the repr of an object, shortened to a few lines."""
+    return _spelled(_PYTHON, value)
+
+
+def listed(values: Iterable[object]) -> str:
+    """The values for a message, in the spelling of JSON."""
+    return ", ".join(map(shown, values))
 
 
 def has_scheme(text: str) -> bool:

@@ -12,7 +12,7 @@ import attrs
 
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
-from foxapi_async.models._values import ImageInput, as_images, shown
+from foxapi_async.models._values import ImageInput, as_images, short_repr
 
 Gemini3ProAspectRatio = Literal[
     "1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9", "match_input_image"
@@ -77,7 +77,7 @@ class Gemini3ProImage(ModelRequest):
     aspect_ratio: Gemini3ProAspectRatio | None = attrs.field(default=None, kw_only=True, metadata=_RATIO)
     resolution: Gemini3ProResolution | None = attrs.field(default=None, kw_only=True, metadata=_RESOLUTION)
     image_urls: tuple[ImageInput, ...] | None = attrs.field(
-        default=None, kw_only=True, converter=as_images, repr=shown, metadata=_IMAGES
+        default=None, kw_only=True, converter=as_images, repr=short_repr, metadata=_IMAGES
     )
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)
@@ -109,7 +109,7 @@ class Gemini31FlashImage(ModelRequest):
         default=None, kw_only=True, metadata=_SMALL_RESOLUTION
     )
     image_urls: tuple[ImageInput, ...] | None = attrs.field(
-        default=None, kw_only=True, converter=as_images, repr=shown, metadata=_IMAGES
+        default=None, kw_only=True, converter=as_images, repr=short_repr, metadata=_IMAGES
     )
     output_format: GeminiOutputFormat | None = attrs.field(default=None, kw_only=True, metadata=_FORMAT)
     google_search: bool | None = attrs.field(default=None, kw_only=True, metadata=_GOOGLE_SEARCH)

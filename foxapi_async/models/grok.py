@@ -8,7 +8,7 @@ import attrs
 
 from foxapi_async.models._fields import option
 from foxapi_async.models._model import ModelRequest
-from foxapi_async.models._values import ImageInput, as_images, shown
+from foxapi_async.models._values import ImageInput, as_images, short_repr
 
 GrokAspectRatio = Literal[
     "2:1", "20:9", "19.5:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:19.5", "9:20", "1:2"
@@ -54,6 +54,6 @@ class GrokImagineImage(ModelRequest):
         default=None,
         kw_only=True,
         converter=as_images,
-        repr=shown,
+        repr=short_repr,
         metadata=option("The images to edit.", maximum=3),
     )

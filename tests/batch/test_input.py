@@ -129,11 +129,11 @@ async def test_a_table_may_name_a_path(read):
 @pytest.mark.parametrize(
     ("cells", "problem"),
     [
-        ("two,", "num_outputs='two'"),
-        ("2.0,", "num_outputs='2.0'"),
+        ("two,", 'num_outputs="two"'),
+        ("2.0,", 'num_outputs="2.0"'),
         ("9,", "num_outputs=9"),
-        (",[http", "image_urls='[http'"),
-        (",ftp://a/b", "image_urls[0]='ftp://a/b'"),
+        (",[http", 'image_urls="[http"'),
+        (",ftp://a/b", 'image_urls[0]="ftp://a/b"'),
     ],
 )
 async def test_a_cell_of_the_wrong_kind(read, cells, problem):
@@ -178,7 +178,7 @@ async def test_the_columns_of_a_whole_definition_are_checked(read):
     (row,) = await read("a.csv", "prompt,colour\na,red\n", defaults={"model": "gpt-image-2"})
 
     assert "header" == row.part
-    assert row.problems[0].startswith("'colour': no field of gpt-image-2; its fields are prompt")
+    assert row.problems[0].startswith('"colour": no field of gpt-image-2; its fields are prompt')
 
 
 async def test_other_columns_of_a_model_that_is_known_in_part_can_be_kept(read):
@@ -194,7 +194,7 @@ async def test_other_columns_of_a_model_that_is_known_in_part_can_be_kept(read):
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ("prompt,prompt", "the header has the field 'prompt' twice"),
+        ("prompt,prompt", 'the header has the field "prompt" twice'),
         ("prompt,,id", "the header has a field without a name"),
     ],
 )
@@ -318,18 +318,18 @@ async def test_a_long_line_is_not_held(read, name, size, end):
     [
         ("# no comment", "not JSON: Expecting value at column 1"),
         ('{"prompt": "a"} x', "not JSON: Extra data at column 17"),
-        ('"a"', 'a line is an object such as {"prompt": "a red fox"}, not \'a\''),
-        ('{"prompt": "a", "prompt": "b"}', "not usable JSON: the field 'prompt' is given twice"),
+        ('"a"', 'a line is an object such as {"prompt": "a red fox"}, not "a"'),
+        ('{"prompt": "a", "prompt": "b"}', 'not usable JSON: the field "prompt" is given twice'),
         ('{"seed": NaN}', "not usable JSON: JSON has no NaN"),
         ("[" * 100_000, "not usable JSON: "),
         ('{"seed": ' + "1" * 5000 + "}", "not usable JSON: "),
-        ('{"prompt": " "}', "prompt=' '"),
+        ('{"prompt": " "}', 'prompt=" "'),
         ('{"prompt": "\\ud800"}', "prompt="),
         (
             '{"prompt": "a", "aspct_ratio": "1:1"}',
-            "'aspct_ratio': no field of grok-imagine-image; did you mean",
+            '"aspct_ratio": no field of grok-imagine-image; did you mean',
         ),
-        ('{"prompt": "a", "image_urls": "cat.png"}', "image_urls='cat.png': put it in a list"),
+        ('{"prompt": "a", "image_urls": "cat.png"}', 'image_urls="cat.png": put it in a list'),
         ('{"prompt": "a", "image_urls": [1, " "]}', "image_urls[0]=1"),
     ],
 )

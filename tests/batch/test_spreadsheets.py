@@ -74,9 +74,9 @@ async def test_several_images_in_a_cell():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("extra_columns.csv", ["'sku'", "'notes'"]),
+        ("extra_columns.csv", ['"sku"', '"notes"']),
         ("no_header.csv", ["names no column such as prompt", ".txt"]),
-        ("unknown_column.csv", ["'ratio'", "did you mean aspect_ratio?"]),
+        ("unknown_column.csv", ['"ratio"', "did you mean aspect_ratio?"]),
     ],
 )
 async def test_a_header_that_is_wrong_is_one_problem(name, words):
@@ -107,7 +107,7 @@ async def test_kept_columns_beside_a_column_of_models(read):
     (known, other), (wrong, _) = await read("a.csv", table, keeps_extra=True), await read("a.csv", table)
 
     assert ({"sku": "S-1"}, {}, {"sku": 5}) == (known.extra, other.extra, dict(other.request.params))
-    assert (True, Hint.KEEP_EXTRA) == ("'sku': no field" in wrong.problems[0], wrong.hint)
+    assert (True, Hint.KEEP_EXTRA) == ('"sku": no field' in wrong.problems[0], wrong.hint)
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])

@@ -119,7 +119,7 @@ async def test_a_whole_number_is_an_integer(book):
     good, wrong = await rows_of(book)
 
     assert 1 == good.request.num_outputs
-    assert "num_outputs='1.5'" in wrong.problems[0]
+    assert 'num_outputs="1.5"' in wrong.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_wrong_lines_of_a_file_are_all_reported_first(foxapi, service):
     code, out, err = foxapi("batch", name)
 
     assert (2, "", 0) == (code, out, service.billed)
-    assert "foxapi: line 2: prompt=''" in err
+    assert 'foxapi: line 2: prompt=""' in err
     assert "foxapi: line 3: not JSON" in err
     assert err.endswith("foxapi: p.jsonl: 2 of 4 items are wrong, nothing was sent\n")
 
@@ -161,7 +161,7 @@ def test_wrong_lines_of_standard_input_stop_no_run(foxapi, service, feed):
     code, out, err = foxapi("batch", "-", "--json")
 
     assert (1, 2, 2) == (code, service.billed, len(out.splitlines()))
-    assert "foxapi: line 2: prompt=''" in err
+    assert 'foxapi: line 2: prompt=""' in err
     assert "2 done, 1 wrong line; 10 credits" in err
 
 
@@ -562,7 +562,7 @@ def test_a_check_reports_every_wrong_line(foxapi):
 
     assert 2 == code
     assert out.startswith("p.jsonl: 1,004 items, 1,003 wrong\n")
-    assert "foxapi: line 1000: prompt=''" in err
+    assert 'foxapi: line 1000: prompt=""' in err
     assert err.endswith("foxapi: and 3 more\n")
 
 
@@ -572,7 +572,7 @@ def test_a_check_of_a_wrong_header_counts_no_item(foxapi):
     code, out, err = foxapi("batch", "p.csv", "--check")
 
     assert (2, "p.csv: the header is wrong, no item was read\n") == (code, out)
-    assert "line 1: 'promt': no field of grok-imagine-image; did you mean prompt?" in err
+    assert 'line 1: "promt": no field of grok-imagine-image; did you mean prompt?' in err
     assert "has no items" not in err
 
 

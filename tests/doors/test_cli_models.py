@@ -115,7 +115,7 @@ def test_an_unknown_model_is_no_model(foxapi):
     code, _, err = foxapi("models", "sora2")
 
     assert 2 == code
-    assert "'sora2' is no known model: did you mean sora-2 or sora-2-pro?" in err
+    assert '"sora2" is no known model: did you mean sora-2 or sora-2-pro?' in err
 
 
 def test_the_example_of_each_model_runs(foxapi):
@@ -247,7 +247,7 @@ def test_a_doubt_is_said_once(foxapi):
     )
 
     assert 0 == code
-    assert 1 == err.count("'sed': no field of kling-v2-6-video")
+    assert 1 == err.count('"sed": no field of kling-v2-6-video')
 
 
 def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
@@ -258,7 +258,7 @@ def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
 
     assert 0 == code
     assert 1 == err.count(
-        "line 1: veo-3.1: 'sed': no field of veo-3.1; did you mean seed?; it is sent all the same"
+        'line 1: veo-3.1: "sed": no field of veo-3.1; did you mean seed?; it is sent all the same'
     )
     assert "line 2" not in err
 

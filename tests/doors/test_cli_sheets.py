@@ -70,7 +70,7 @@ def test_a_column_that_is_no_field_names_the_option(foxapi, service, more):
 
     assert (2, 0) == (code, service.billed)
     (line,) = [line for line in err.splitlines() if "line 1" in line]
-    assert [] == [word for word in ("'sku'", "'notes'", "use --extra keep") if word not in line]
+    assert [] == [word for word in ('"sku"', '"notes"', "use --extra keep") if word not in line]
 
 
 def test_a_column_that_is_no_field_in_a_pipe(foxapi, service, feed):
@@ -79,7 +79,7 @@ def test_a_column_that_is_no_field_in_a_pipe(foxapi, service, feed):
     code, _, err = foxapi("batch", "-", "--format", "csv")
 
     assert (2, 0) == (code, service.billed)
-    assert "line 1: 'sku': no field of grok-imagine-image" in err
+    assert 'line 1: "sku": no field of grok-imagine-image' in err
     assert "use --extra keep" in err
 
 

@@ -58,10 +58,10 @@ async def test_every_image_model_is_allowed(client):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"model": "sora-2", "prompt": "x"}, "model='sora-2': not allowed here; the allowed models are gemini-3"),
+        ({"model": "sora-2", "prompt": "x"}, 'model="sora-2": not allowed here; the allowed models are gemini-3'),
         ({"model": "grok-imagin-image", "prompt": "x"}, "not allowed here; did you mean grok-imagine-image? the allowed"),
         ({"model": 3, "prompt": "x"}, "model=3: not allowed here; the allowed models are"),
-        ({"model": "x", "path": "/v1/run/generations"}, "model='x': not allowed here"),
+        ({"model": "x", "path": "/v1/run/generations"}, 'model="x": not allowed here'),
         ({**A_FOX, "path": "/v1/run/generations"}, "path: the server chooses it; leave it out"),
         ({"prompt": "x"}, "model: missing; the allowed models are gemini-3"),
     ],
@@ -89,6 +89,21 @@ async def test_a_number_that_is_not_whole(client):
     assert ["num_outputs=2.5: allowed values are whole numbers from 1 to 4, or leave it out"] == answer.error[
         "problems"
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("num_outputs", True, "num_outputs=true: allowed values are whole numbers"),
+        ("output_format", ["png", None], 'output_format=["png", null]: allowed values are "jpg", "jpeg", "png", "webp"'),
+        ("image_urls", [{"url": 'a"b'}], r'image_urls[0]={"url": "a\"b"}: an image is a URL as text'),
+    ],
+)  # fmt: skip
+async def test_a_message_spells_a_value_as_json_does(client, field, value, line):
+    """A client that knows no Python reads its own value, and the allowed ones."""
+    answer = await client.post("/images", {**A_FOX, field: value})
+
+    assert answer.error["problems"][0].startswith(line)
 
 
 async def test_a_problem_for_programs(client):
@@ -170,7 +185,7 @@ async def test_a_list_of_image_models_keeps_the_path(emulator):
 @pytest.mark.parametrize(
     ("models", "words"),
     [
-        (["sora2"], "'sora2' is no known model: did you mean sora-2"),
+        (["sora2"], '"sora2" is no known model: did you mean sora-2'),
         ([], "name one model or more"),
         (["sora-2", "sora-2"], "each only once"),
         ([RAW, "sora-2", ("sora-2", RAW[1])], "each only once"),

@@ -72,7 +72,7 @@ def test_each_known_id_is_a_model():
     ("model", "fields", "named"),
     [
         ("gpt-image-2", {"num_outputs": 11}, "num_outputs=11: allowed values are whole numbers from 1 to 10"),
-        ("gpt-image-2", {"quality": "best"}, "quality='best': allowed values are 'low', 'medium', 'high'"),
+        ("gpt-image-2", {"quality": "best"}, 'quality="best": allowed values are "low", "medium", "high"'),
         ("gpt-image-2", {"resolution": "1K"}, "an object with width and height in pixels (multiples of 16"),
         ("gpt-image-2", {"resolution": {"width": 1000, "height": 1024}}, "resolution="),
         ("gpt-image-2", {"resolution": {"width": 3840, "height": 256}}, "resolution="),
@@ -93,7 +93,7 @@ def test_each_known_id_is_a_model():
         ("wan-2.7-image", {"image_urls": [URL] * 5}, "5 images given"),
         ("wan-2.7-image", {"prompt": "x" * 2001}, "up to 2000 characters"),
         ("wan-2.7-image", {"seed": 1.5}, "whole numbers"),
-        ("patina-material", {"maps": ["colour"]}, "non-empty lists of 'basecolor'"),
+        ("patina-material", {"maps": ["colour"]}, 'non-empty lists of "basecolor"'),
         ("patina-material", {"maps": []}, "maps=[]"),
         ("sora-2", {"duration": 5}, "duration=5: allowed values are 4, 8, 12, 16, 20"),
         (
@@ -167,8 +167,8 @@ def test_a_refusal_says_how_to_send_it_all_the_same():
 @pytest.mark.parametrize(
     ("fields", "doubt"),
     [
-        ({"sed": 5}, "'sed': no field of veo-3.1; did you mean seed?"),
-        ({"duration": "long"}, "duration='long': allowed values are whole numbers, or leave it out"),
+        ({"sed": 5}, '"sed": no field of veo-3.1; did you mean seed?'),
+        ({"duration": "long"}, 'duration="long": allowed values are whole numbers, or leave it out'),
     ],
 )
 def test_what_only_the_extract_says_is_doubted(fields, doubt):
@@ -308,5 +308,5 @@ def test_a_near_miss_names_the_endpoint_of_the_model_that_was_meant():
     [line] = problems("lipsnyc-2", prompt="a fox")
 
     assert line.endswith(
-        'did you mean \'lipsync-2\'? With "path": "/v1/videos/generations" any model is sent unchecked'
+        'did you mean "lipsync-2"? With "path": "/v1/videos/generations" any model is sent unchecked'
     )

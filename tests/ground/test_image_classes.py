@@ -69,7 +69,7 @@ def test_other_attributes_are_errors():
 def test_a_wrong_argument_names_the_right_one():
     """An argument of another SDK is answered with the field that was meant."""
     with pytest.raises(
-        TypeError, match=r"^GptImage2: 'n': no field of GptImage2; did you mean num_outputs\?$"
+        TypeError, match=r'^GptImage2: "n": no field of GptImage2; did you mean num_outputs\?$'
     ):
         GptImage2("a fox", n=2)
 

@@ -242,10 +242,10 @@ def test_all_problems_at_once():
     found = problems(GrokImagineImage, " ", num_outputs=5, aspect_ratio="5:3", output_format="gif")
 
     assert (
-        "prompt=' ': allowed values are non-blank texts",
+        'prompt=" ": allowed values are non-blank texts',
         "num_outputs=5: allowed values are whole numbers from 1 to 4, or leave it out",
-        f"aspect_ratio='5:3': allowed values are {', '.join(map(repr, GROK_RATIOS.split()))}, or leave it out",
-        "output_format='gif': allowed values are 'jpg', 'jpeg', 'png', 'webp', or leave it out",
+        f'aspect_ratio="5:3": allowed values are {", ".join(map(json.dumps, GROK_RATIOS.split()))}, or leave it out',
+        'output_format="gif": allowed values are "jpg", "jpeg", "png", "webp", or leave it out',
     ) == found
 
 
@@ -317,18 +317,31 @@ def test_choices(wrong):
     """A choice is one of the listed texts, exactly."""
     [line] = problems(Gemini31FlashImage, "a", resolution=wrong)
 
-    assert "allowed values are '512', '0.5K', '1K', '2K', '4K'" in line
+    assert 'allowed values are "512", "0.5K", "1K", "2K", "4K"' in line
 
 
 @pytest.mark.parametrize(
     "make", [GrokImagineImage, Gemini3ProImage, lambda prompt: RawRequest("flux", prompt)]
 )
-@pytest.mark.parametrize("wrong", ["", " \n", 3, b"a", ["a"], "a\ud800"])
-def test_prompt(make, wrong):
-    """A prompt is text, not blank, and can be encoded as UTF-8."""
+@pytest.mark.parametrize(
+    ("wrong", "spelled"),
+    [
+        ("", '""'),
+        (" \n", '" \\n"'),
+        (3, "3"),
+        (True, "true"),
+        (b"a", "b'a'"),
+        (["a", None, False], '["a", null, false]'),
+        (("a", '"', "\\"), r'["a", "\"", "\\"]'),
+        ({"a": {"b": "\u202e\x7f狐"}}, r'{"a": {"b": "\u202e\u007f狐"}}'),
+        ("a\ud800", r'"a\ud800"'),
+    ],
+)
+def test_prompt(make, wrong, spelled):
+    """A prompt is text, not blank, and can be encoded as UTF-8. A message spells a value as JSON does."""
     [line] = problems(make, wrong)
 
-    assert line.startswith(f"prompt={wrong!r}: ")
+    assert line.startswith(f"prompt={spelled}: ")
 
 
 def test_missing_prompt():
@@ -351,7 +364,7 @@ def test_grok_ratio_without_images_only():
     """Grok takes aspect_ratio only for text-to-image."""
     [line] = problems(GrokImagineImage, "a", aspect_ratio="1:1", image_urls=[URL])
 
-    assert line.startswith("aspect_ratio='1:1': only allowed without image_urls")
+    assert line.startswith('aspect_ratio="1:1": only allowed without image_urls')
 
 
 @pytest.mark.parametrize("cls", [Gemini3ProImage, Gemini31FlashImage])
@@ -391,7 +404,7 @@ def test_text_is_never_a_path(wrong):
     with pytest.raises(InvalidRequestError) as caught:
         GrokImagineImage("a", image_urls=[URL, wrong])
 
-    line = f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI"
+    line = f"image_urls[1]={json.dumps(wrong)}: neither an http(s) URL nor a data URI"
     assert (line,) == caught.value.problems
     assert f"{line}; wrap a local file in pathlib.Path" == str(caught.value)
 
@@ -404,7 +417,7 @@ def test_what_is_meant_as_an_address_is_no_file(wrong):
     """A wrong address is refused without advice about files."""
     [line] = problems(GrokImagineImage, "a", image_urls=[URL, wrong])
 
-    assert line == f"image_urls[1]={wrong!r}: neither an http(s) URL nor a data URI"
+    assert line == f"image_urls[1]={json.dumps(wrong)}: neither an http(s) URL nor a data URI"
 
 
 @pytest.mark.parametrize("wrong", [3, None, b"cat.png", [URL], URL + "/\ud800"])
@@ -553,12 +566,12 @@ LOOP["a"] = LOOP
     [
         ([("a", 1)], "params=[('a', 1)]"),
         (None, "params=None"),
-        ({"model": "x"}, "params['model']: give it as the argument model"),
-        ({"prompt": "x"}, "params['prompt']"),
-        ({"path": "x"}, "params['path']"),
+        ({"model": "x"}, 'params["model"]: give it as the argument model'),
+        ({"prompt": "x"}, 'params["prompt"]'),
+        ({"path": "x"}, 'params["path"]'),
         ({3: 1}, "the field name 3 must be a text"),
         ({"a\ud800": 1}, "must be a text"),
-        ({"a": {"b": {None: 1}}}, "a['b']: the field name None"),
+        ({"a": {"b": {None: 1}}}, 'a["b"]: the field name null'),
         ({"a": float("nan")}, "a=nan: JSON has no such number"),
         ({"a": [1, float("inf")]}, "a[1]=inf"),
         ({"a": "\ud800"}, "lone surrogate"),
@@ -676,7 +689,7 @@ def test_missing_model():
     """A missing model lists the known ids, beside the other problems."""
     [line] = problems(parse_request, {"prompt": "a"})
     assert line.startswith("model: missing; the known models are ")
-    assert all(repr(model) in line for model in MODELS)
+    assert all(json.dumps(model) in line for model in MODELS)
 
     assert len(problems(parse_request, {"prompt": 3, "a": {1}})) == 3
     assert len(problems(parse_request, {"model": ["grok-imagine-image"]})) == 1
@@ -691,8 +704,8 @@ def test_unknown_fields():
 
     fields = "its fields are prompt, num_outputs, aspect_ratio, output_format, image_urls"
     assert (
-        "'promt': no field of grok-imagine-image; did you mean prompt?",
-        f"'zzz': no field of grok-imagine-image; {fields}",
+        '"promt": no field of grok-imagine-image; did you mean prompt?',
+        f'"zzz": no field of grok-imagine-image; {fields}',
         f"3: no field of grok-imagine-image; {fields}",
         "prompt: missing; allowed values are non-blank texts",
         "num_outputs=9: allowed values are whole numbers from 1 to 4, or leave it out",
@@ -736,10 +749,10 @@ def test_a_model_is_its_definition(wan):
     assert problems(
         parse_request, {"model": "wan", "prompt": "a", "negative": "abcdef", "seed": -1, "steps": "1"}
     ) == (
-        "style: missing; allowed values are 'plain', 'oil'",
-        "negative='abcdef': 6 characters; allowed values are non-blank texts up to 5 characters, or leave it out",
+        'style: missing; allowed values are "plain", "oil"',
+        'negative="abcdef": 6 characters; allowed values are non-blank texts up to 5 characters, or leave it out',
         "seed=-1: allowed values are whole numbers from 0, or leave it out",
-        "steps='1': allowed values are whole numbers, or leave it out",
+        'steps="1": allowed values are whole numbers, or leave it out',
     )
     assert "| `steps` | whole numbers | not documented | Steps. |" in describe(wan)
 
@@ -831,7 +844,7 @@ def test_a_wrong_argument_names_the_right_one(name, meant):
     """An argument of another SDK, or a typing error, is answered with the field that was meant."""
     with pytest.raises(
         TypeError,
-        match=rf"GrokImagineImage: '{name}': no field of grok-imagine-image; did you mean {meant}\?",
+        match=rf'GrokImagineImage: "{name}": no field of grok-imagine-image; did you mean {meant}\?',
     ):
         GrokImagineImage("a fox", **{name: 2})
 
@@ -858,7 +871,7 @@ def test_a_near_miss_of_a_model_is_refused(model, meant):
     if meant is None:
         assert model == parse_request({"model": model, "prompt": "a fox"}).model
     else:
-        with pytest.raises(InvalidRequestError, match=f"did you mean '{meant}'"):
+        with pytest.raises(InvalidRequestError, match=f'did you mean "{meant}"'):
             parse_request({"model": model, "prompt": "a fox"})
 
 

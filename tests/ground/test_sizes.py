@@ -47,10 +47,10 @@ def test_a_size_in_the_fields_of_a_model(model, ratio, megapixels, fields):
         ("gpt-image-2-limit", "16:9", 2, "and nothing of this ratio"),
         ("patina-material", "16:9", 2, "patina-material makes squares only"),
         ("phota-image-enhance", "1:1", None, "has no field for a ratio"),
-        ("gpt-image-2", "wide", None, "ratio='wide': give width to height, such as 16:9"),
-        ("gpt-image-2", "1:0", None, "ratio='1:0'"),
+        ("gpt-image-2", "wide", None, 'ratio="wide": give width to height, such as 16:9'),
+        ("gpt-image-2", "1:0", None, 'ratio="1:0"'),
         ("gpt-image-2", "1:1", 0, "megapixels=0: give a number above zero"),
-        ("gpt-image-3", "1:1", 1, "'gpt-image-3' is no known model: did you mean gpt-image-2"),
+        ("gpt-image-3", "1:1", 1, '"gpt-image-3" is no known model: did you mean gpt-image-2'),
     ],
 )
 def test_a_size_that_a_model_cannot_make(model, ratio, megapixels, why):

@@ -20,6 +20,7 @@ from foxapi_async._hints import Hint
 from foxapi_async.models import MODELS, model_definition
 from foxapi_async.models._catalogue import is_known
 from foxapi_async.models._model import unknown_field
+from foxapi_async.models._values import shown
 
 # The first of several that occur equally often in the header.
 DELIMITERS = (",", ";", "\t", "|")
@@ -159,7 +160,7 @@ class _Header:
         own = _kinds(None) | _kinds(model)
         names = [_plain(name) if _plain(name) in own else name for name in given]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            return cls(names, fault=f"the header has the field {twice!r} twice")
+            return cls(names, fault=f"the header has the field {shown(twice)} twice")
         if not _is_known(model) or "path" in defaults or {"model", "path"} & set(names):
             return cls(names, keeps_extra)  # a row may be of any model, and have any field
         known = tuple(_kinds(model))
