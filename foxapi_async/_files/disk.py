@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import attrs
 
 from foxapi_async import _threads
+from foxapi_async._files.resume import PartialFile
 
 # The packages above import these from here.
 in_thread = _threads.in_thread
@@ -64,14 +65,14 @@ class PartFile:
         path: the path of the part file.
         size: the number of bytes so far.
         head: the first bytes, which show the type of the content.
-        content_type: as the server declares it.
+        known: the wanted and the known facts of the file.
         is_committed: whether the file has its name.
     """
 
     path: Path
     size: int = attrs.field(default=0, init=False)
     head: bytes = attrs.field(default=b"", init=False)
-    content_type: str | None = attrs.field(default=None, init=False)
+    known: PartialFile = attrs.field(factory=PartialFile, init=False)
     is_committed: bool = attrs.field(default=False, init=False)
     _file: BinaryIO = attrs.field(init=False)  # set by `open`
     _hash: Any = attrs.field(factory=hashlib.sha256, init=False)
@@ -147,11 +148,11 @@ HEAD_BYTES = 512
 
 
 class MemoryFile:
-    """A file in memory, with the same methods as a part file."""
+    """A file in memory, or a part of one, with the same methods as a part file."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: PartialFile | None = None) -> None:
         self.data = bytearray()
-        self.content_type: str | None = None
+        self.known = wanted or PartialFile()
 
     @property
     def size(self) -> int:

@@ -16,7 +16,7 @@ import attrs
 
 from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
-from foxapi_async._files.resume import PartialFile, RangeReply
+from foxapi_async._files.resume import AskedRange, PartialFile, RangeReply
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._hints import Hint
@@ -73,10 +73,10 @@ class Sink(Protocol):
     """The destination of a file's pieces.
 
     Attributes:
-        content_type: as the server declares it; known before the first piece.
+        known: the wanted facts of the file, and the known ones, which are there before the first piece.
     """
 
-    content_type: str | None
+    known: PartialFile
 
     @property
     def size(self) -> int:
@@ -178,13 +178,20 @@ class Downloads:
         return bytes(memory.data)
 
     @contextlib.asynccontextmanager
-    async def stream(self, file: FileRequest) -> AsyncGenerator[tuple[StreamedFile, str]]:
+    async def stream(
+        self, file: FileRequest, asked: AskedRange | None = None
+    ) -> AsyncGenerator[tuple[StreamedFile, str]]:
         """The file while it comes, and the ending for its content. It is fetched as fast as it is read.
+
+        Args:
+            file: the file.
+            asked: the part that is wanted; the whole file comes all the same if its server sends no parts.
 
         Raises:
             DownloadError: see `GeneratedImage.read`. The file's `pieces` raise it, too, if it breaks off later.
+            NoSuchPartError: the file has none of the bytes that are asked for.
         """
-        streamed = StreamedFile()
+        streamed = StreamedFile() if asked is None else await self._part(file, asked)
 
         async def fetch() -> None:
             failure = None
@@ -202,8 +209,16 @@ class Downloads:
             fetching.cancel()
             await asyncio.wait([fetching])
 
+    async def _part(self, file: FileRequest, asked: AskedRange) -> StreamedFile:
+        """The part of the file, or the whole of it. The first bytes are read before: only they show the type of the content."""
+        head = disk.MemoryFile(PartialFile(last=disk.HEAD_BYTES - 1))
+        await self._fetch(file, head, None)
+        if head.known.total is None or not head.known.sends_parts:
+            return StreamedFile()
+        return StreamedFile(asked.within(head.known.total), head.head)
+
     async def _fetch(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
-        """Download the whole file into `sink`, and return the ending for its content.
+        """Download the file, or its wanted part, into `sink`, and return the ending for its content.
 
         If its own address has expired, a fresh one is used.
         """
@@ -227,10 +242,11 @@ class Downloads:
     async def _decode(self, file: FileRequest, sink: Sink) -> str:
         """Write the file that its address holds into `sink`, and return the ending for its content."""
         try:
-            data, sink.content_type = await disk.in_thread(results.decode, file.url)
+            data, sink.known.content_type = await disk.in_thread(results.decode, file.url)
         except ValueError as error:
             problem = str(error)
         else:
+            sink.known.total = len(data)
             await sink.write(data)
             return _ending(file, sink)
         raise _error(file, f"the data in the reply cannot be decoded: {problem}")
@@ -242,8 +258,8 @@ class Downloads:
         return await url_refresh.fresh(file, self._refresh)
 
     async def _fetch_from(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
-        """Download the whole file into `sink`, in several tries if needed, and return the ending for its content."""
-        known = PartialFile()
+        """Download the file into `sink`, in several tries if needed, and return the ending for its content."""
+        known = sink.known = sink.known.afresh()
 
         async def attempt() -> None:
             try:
@@ -280,14 +296,16 @@ class Downloads:
                 _refuse(file, stream)
             if step is RangeReply.BEGIN and sink.size:
                 await sink.restart()
-            sink.content_type = known.content_type
             too_large = f"the file is larger than {MAX_FILE_BYTES} bytes"
             if (known.total or 0) > MAX_FILE_BYTES:
                 raise _error(file, too_large)
             async for piece in stream.pieces(IDLE_SECONDS):
                 if sink.size + len(piece) > MAX_FILE_BYTES:
                     raise _error(file, too_large)
-                await sink.write(piece)
+                missing = known.missing(sink.size)
+                await sink.write(piece[:missing])
+                if missing is not None and missing < len(piece):
+                    break  # the server sends more than was asked for
         if not known.is_whole(sink.size):
             raise ExchangeFailed(f"{sink.size} bytes were received, which is not the whole file")
 
@@ -346,9 +364,9 @@ def _ending(file: FileRequest, sink: Sink) -> str:
     """
     if sink.size == 0:
         raise _error(file, "the address gives an empty file instead of an image")
-    ending = names.ending(sink.head, sink.content_type)
+    ending = names.ending(sink.head, sink.known.content_type)
     if ending is None:
-        shown = sink.content_type or "of unknown type"
+        shown = sink.known.content_type or "of unknown type"
         raise _error(file, f"the address gives a text or web page ({shown}) instead of an image")
     return ending
 

@@ -3,6 +3,8 @@
 A file must never be a mixture of two versions. So the rest is requested only if the server can recognise the
 version (RFC 9110 section 13.1.5), and a reply is accepted only if it fits the known facts (section 14.4).
 Otherwise the download starts again.
+
+A download may want only a part of the file, for a client that asks for one.
 """
 
 from __future__ import annotations
@@ -10,16 +12,18 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
+from foxapi_async._errors import FoxError
 from foxapi_async._wire.headers import parse_date
 
 
 class RangeReply(enum.Enum):
     """How a reply fits the bytes that are already stored."""
 
-    BEGIN = "the whole file, from its first byte"
+    BEGIN = "the wanted bytes, from the first one"
     CONTINUE = "the rest of it"
     RESTART = "bytes that do not fit: request the whole file"
     REFUSED = "no file at all"
@@ -27,62 +31,101 @@ class RangeReply(enum.Enum):
 
 @attrs.define
 class PartialFile:
-    """The known facts of a file during its download, across tries.
+    """The wanted and the known facts of a file during its download, across tries.
 
     Attributes:
+        first: the first byte that is wanted, from 0.
+        last: the last one; None for the whole file.
         content_type: as the server declares it.
         validator: a strong ETag or date that identifies this version; None if there is none.
-        total: its length in bytes; None if no reply has given it.
+        total: the length of the whole file in bytes; None if no reply has given it.
+        sends_parts: whether the server says, or has shown, that it sends a part alone.
     """
 
+    first: int = 0
+    last: int | None = None
     content_type: str | None = None
     validator: str | None = None
     total: int | None = None
+    sends_parts: bool = False
+
+    def afresh(self) -> PartialFile:
+        """The same wanted bytes, at another address: what proves a version there is not known."""
+        return PartialFile(self.first, self.last, total=None if self.last is None else self.total)
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes are wanted; None if it is not known."""
+        if self.total is None or self.last is None:
+            return self.total
+        return min(self.last + 1, self.total) - self.first
 
     def resume_headers(self, size: int) -> dict[str, str]:
         """Headers that ask for the rest, or for the whole file if its version has changed."""
-        if size == 0 or self.validator is None:
+        resumes = self._resumes(size)
+        if self.last is None and not resumes:
             return {}
-        return {"Range": f"bytes={size}-", "If-Range": self.validator}
+        start = self.first + size if resumes else self.first
+        wanted = {"Range": f"bytes={start}-{'' if self.last is None else self.last}"}
+        return {**wanted, "If-Range": self.validator} if resumes and self.validator else wanted
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
         """How a reply fits the `size` bytes that are already stored. Keeps the facts that it gives of the file."""
-        if status == 200:
-            is_plain = _is_plain(headers)
-            self.content_type = headers.get("Content-Type")
-            self.validator = _validator(headers) if is_plain else None
-            self.total = _number(headers.get("Content-Length")) if is_plain else None
+        # A server that sends no parts gives the whole file: that has its beginning, too.
+        is_beginning = self.first == 0 and self.total is None
+        if status == 200 and (self.last is None or is_beginning):
+            self._keep(headers)
+            self.total = _number(headers.get("Content-Length")) if _is_plain(headers) else None
+            self.sends_parts = self.last is None and headers.get("Accept-Ranges", "").lower() == "bytes"
             return RangeReply.BEGIN
-        resuming = bool(self.resume_headers(size))
-        if status == 206 and resuming and self._continues(headers, size):
+        resumes = self._resumes(size)
+        if status == 206 and resumes and self._is_same(headers) and self._fits(headers, self.first + size):
             return RangeReply.CONTINUE
-        if status == 206 or (status == 416 and resuming):
+        if status == 206 and not resumes and self.last is not None and self._fits(headers, self.first):
+            self._keep(headers)
+            self.sends_parts = True
+            return RangeReply.BEGIN
+        if status in {200, 206} or (status == 416 and resumes):
             self.restart()
             return RangeReply.RESTART
         return RangeReply.REFUSED
 
     def restart(self) -> None:
-        """Let the next try ask for the whole file."""
-        self.validator = self.total = None
+        """Let the next try ask for all wanted bytes. A part must be one of a file of the same length."""
+        self.validator = None
+        if self.last is None:
+            self.total = None
 
     def is_whole(self, size: int) -> bool:
-        """Whether `size` bytes are the whole file, or its length is unknown. If there are too many, the next
+        """Whether `size` bytes are all that is wanted, or the length is unknown. If there are too many, the next
         try starts again.
         """
-        if self.total is None or size == self.total:
+        if self.length is None or size == self.length:
             return True
-        if size > self.total:
+        if size > self.length:
             self.restart()
         return False
 
-    def _continues(self, headers: Mapping[str, str], size: int) -> bool:
+    def missing(self, size: int) -> int | None:
+        """How many bytes are wanted beside these; None for all that come."""
+        return None if self.last is None else self.last + 1 - self.first - size
+
+    def _resumes(self, size: int) -> bool:
+        return size > 0 and self.validator is not None
+
+    def _keep(self, headers: Mapping[str, str]) -> None:
+        self.content_type = headers.get("Content-Type")
+        self.validator = _validator(headers) if _is_plain(headers) else None
+
+    def _fits(self, headers: Mapping[str, str], wanted: int) -> bool:
+        """Whether the reply has bytes from the wanted one on, of a file with the known length. Keeps the length."""
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or not _is_plain(headers):
             return False
         start, last, total = int(found[1]), int(found[2]), _number(found[3])
         known = self.total if total is None else total
-        fits = start == size and start <= last and (known is None or last < known)
-        if not fits or self.total not in {None, known} or not self._is_same(headers):
+        fits = start == wanted and start <= last and (known is None or last < known)
+        if not fits or self.total not in {None, known}:
             return False
         self.total = known
         return True
@@ -93,8 +136,58 @@ class PartialFile:
         return headers.get(name, self.validator) == self.validator
 
 
+class NoSuchPartError(FoxError):
+    """A file has none of the bytes that a client asks for.
+
+    Attributes:
+        total: the length of the file in bytes.
+    """
+
+    def __init__(self, message: str = "", *, total: int = 0, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.total = total
+
+
+@attrs.frozen
+class AskedRange:
+    """A part of a file as a client asks for it (RFC 9110 section 14.1.2).
+
+    Attributes:
+        first: the first byte, from 0; None for the last `last` bytes.
+        last: the last byte; None for all from `first` on.
+    """
+
+    first: int | None
+    last: int | None
+
+    @classmethod
+    def read(cls, header: str | None) -> AskedRange | None:
+        """The part that a `Range` header asks for. One that is not valid, or asks for several parts, counts for nothing."""
+        found = _RANGE.fullmatch(header or "")
+        if found is None:
+            return None
+        first, last = _number(found[1]), _number(found[2])
+        is_valid = last is not None if first is None else last is None or first <= last
+        return cls(first, last) if is_valid else None
+
+    def within(self, total: int) -> PartialFile:
+        """The part of a file with so many bytes.
+
+        Raises:
+            NoSuchPartError: the file has none of them.
+        """
+        if self.first is None:
+            start, end = max(0, total - (self.last or 0)), total - 1
+        else:
+            start, end = self.first, total - 1 if self.last is None else min(self.last, total - 1)
+        if start >= total:
+            raise NoSuchPartError(f"The file has {total} bytes: there are none there.", total=total)
+        return PartialFile(start, end, total=total)
+
+
 # No file's length has more than 18 digits, and `int` reads 18 digits without error.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from foxapi_async._files.disk import HEAD_BYTES
+from foxapi_async._files.resume import PartialFile
 from foxapi_async._http.exchange import ExchangeFailed
 
 
@@ -15,24 +16,31 @@ class StreamedFile:
     It holds the first pieces until the type of the content is known, and then one piece at a time: the download waits
     until the reader has taken it.
 
+    Args:
+        wanted: the part that is wanted; None for the whole file.
+        head: the first bytes of the file, if they are known. The bytes of a part do not show the type.
+
     Attributes:
         size: the number of bytes so far.
-        head: the first bytes, which show the type of the content.
-        content_type: as the server declares it.
+        head: the first bytes of the file, which show the type of the content.
+        known: the wanted and the known facts of the file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: PartialFile | None = None, head: bytes = b"") -> None:
         self.size = 0
-        self.head = b""
-        self.content_type: str | None = None
+        self.head = head
+        self.known = wanted or PartialFile()
+        self._has_head = bool(head)
+        self._is_over = False
         self._first: list[bytes] = []
         self._next: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(1)
 
     async def write(self, piece: bytes) -> None:
         """Pass `piece` on, when the reader has taken the one before."""
         self.size += len(piece)
-        if len(self.head) < HEAD_BYTES:
+        if not self._has_head:
             self.head += piece[: HEAD_BYTES - len(self.head)]
+            self._has_head = len(self.head) == HEAD_BYTES
         await self._next.put(piece)
 
     async def restart(self) -> None:
@@ -44,12 +52,16 @@ class StreamedFile:
         await self._next.put(error)
 
     async def begin(self) -> None:
-        """Wait until the type of the content can be seen.
+        """Wait until bytes are there, and the type of the content can be seen.
 
         Raises:
             FoxError: the download ended before that.
         """
-        while len(self.head) < HEAD_BYTES and (piece := await self._taken()) is not None:
+        while not (self._first and self._has_head):
+            piece = await self._taken()
+            if piece is None:
+                self._is_over = True
+                return
             self._first.append(piece)
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -58,11 +70,10 @@ class StreamedFile:
         Raises:
             FoxError: the download broke off.
         """
-        is_short = len(self.head) < HEAD_BYTES  # `begin` has seen the end
         for first in self._first:
             yield first
         self._first = []
-        while not is_short and (piece := await self._taken()) is not None:
+        while not self._is_over and (piece := await self._taken()) is not None:
             yield piece
 
     async def _taken(self) -> bytes | None:

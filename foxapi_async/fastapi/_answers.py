@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from foxapi_async import _errors
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
+from foxapi_async._files.resume import NoSuchPartError
 from foxapi_async._listener import about, log
 from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._wire.texts import shorten
@@ -132,6 +133,7 @@ _INTERNAL = ErrorAnswer(500, "internal", "The server is not set up for this.", l
 
 _ANSWERS: tuple[tuple[type[FoxError], Callable[[Any], ErrorAnswer]], ...] = (
     (BodyTooLargeError, lambda error: ErrorAnswer(413, "too_large", error.what_happened)),
+    (NoSuchPartError, lambda error: ErrorAnswer(416, "no_such_part", error.what_happened)),
     (NoSuchFileError, lambda error: ErrorAnswer(404, "not_found", error.what_happened)),
     (_errors.InvalidRequestError, lambda error: ErrorAnswer(422, "invalid_request", _listed(error.problems))),
     (

@@ -28,10 +28,22 @@ _ID: dict[str, Any] = {
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
 
+_PARTS = {
+    "Accept-Ranges": {"description": "`bytes` if a part can be asked for", "schema": {"type": "string"}}
+}
+_CONTENT_RANGE = {
+    "Content-Range": {
+        "description": "Which bytes, of how many",
+        "schema": {"type": "string"},
+        "required": True,
+    }
+}
+
 _ERRORS: dict[int, dict[str, Any]] = {
     400: {"description": "The service refuses the request; `code` and `message` are its own"},
     404: {"description": "The service does not know the id, or the task has no such file"},
     413: {"description": "The body is too large"},
+    416: {"description": "The file has none of the bytes that are asked for", "headers": _CONTENT_RANGE},
     422: {"description": "The request is wrong; `problems` lists each fault"},
     429: {"description": "Too many requests; see Retry-After", "headers": _RETRY_AFTER},
     500: {"description": "The server is not set up for this"},
@@ -65,15 +77,25 @@ RESULT: dict[str, Any] = {
     "summary": "The images, when they are ready",
     "responses": _errors(404, 422, 500, 502, 503, 504),
 }
+_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 FILE: dict[str, Any] = {
     "summary": "One file of the result",
     "response_class": Response,
     "responses": {
-        200: {
-            "description": "The file",
-            "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **_errors(404, 422, 500, 502, 503, 504),
+        200: {"description": "The file", "content": _BYTES, "headers": _PARTS},
+        206: {"description": "The part that `Range` asks for", "content": _BYTES, "headers": _CONTENT_RANGE},
+        **_errors(404, 416, 422, 500, 502, 503, 504),
+    },
+    "openapi_extra": {
+        "parameters": [
+            {
+                "name": "Range",
+                "in": "header",
+                "required": False,
+                "description": "One part of the file, such as `bytes=0-1023`. One that is not valid is ignored",
+                "schema": {"type": "string"},
+            }
+        ]
     },
 }
 _LOCATION = {"Location": {"description": "The path of the task", "schema": {"type": "string"}}}

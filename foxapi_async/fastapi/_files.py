@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from foxapi_async._errors import FoxError
 from foxapi_async._files.names import DEFAULT_NAME, image_stem, media_type
+from foxapi_async._files.resume import AskedRange, NoSuchPartError, PartialFile
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._handles.result import TaskResult, downloads_of, file_of
 from foxapi_async.fastapi._answers import NoSuchFileError, error_response
@@ -32,7 +33,8 @@ _HEADERS = {
 
 
 class FileResponse(Response):
-    """The n-th file of a result. The service gets no request before the response is sent.
+    """The n-th file of a result, or the part of it that the client asks for. The service gets no request before the
+    response is sent.
 
     Raises:
         NoSuchFileError: there are fewer files.
@@ -63,13 +65,22 @@ class FileResponse(Response):
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stream = downloads_of(self._image).stream(file_of(self._image))
+            stream = downloads_of(self._image).stream(file_of(self._image), _asked(scope))
             try:
                 file, ending = await stack.enter_async_context(stream)
             except FoxError as error:
-                await error_response(error)(scope, receive, send)
+                answer = error_response(error)
+                if isinstance(error, NoSuchPartError):
+                    answer.headers["Content-Range"] = f"bytes */{error.total}"
+                await answer(scope, receive, send)
                 return
-            await self._pass_on(file, Headers(self._headers_of(ending)), send)
+            headers = Headers({**self._headers_of(ending), **_headers_of_bytes(file.known)})
+            status = 200 if file.known.last is None else 206
+            await send({"type": "http.response.start", "status": status, "headers": headers.raw})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body"})
+            else:
+                await _pass_on(file, send)
 
     def _headers_of(self, ending: str) -> dict[str, str]:
         kind = media_type(ending)
@@ -77,13 +88,32 @@ class FileResponse(Response):
         name = f'{way}; filename="{self._stem}{ending}"'
         return {**_HEADERS, "Content-Type": kind, "Content-Disposition": name}
 
-    async def _pass_on(self, file: StreamedFile, headers: Headers, send: Send) -> None:
-        """Send the file. If it breaks off, the error reaches the server, which breaks the connection off, too."""
-        await send({"type": "http.response.start", "status": 200, "headers": headers.raw})
-        async for piece in file.pieces():
-            async with asyncio.timeout(SLOWEST_CLIENT):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+async def _pass_on(file: StreamedFile, send: Send) -> None:
+    """Send the file. If it breaks off, the error reaches the server, which breaks the connection off, too."""
+    async for piece in file.pieces():
+        async with asyncio.timeout(SLOWEST_CLIENT):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _asked(scope: Scope) -> AskedRange | None:
+    """The part that the client asks for; None for the whole file."""
+    headers = Headers(scope=scope)
+    # A client with If-Range has a version of the file from elsewhere: the answers here name none.
+    if scope["method"] != "GET" or "If-Range" in headers:
+        return None
+    return AskedRange.read(headers.get("Range"))
+
+
+def _headers_of_bytes(known: PartialFile) -> dict[str, str]:
+    """Which bytes come, as far as the server of the file says it."""
+    headers = {} if known.length is None else {"Content-Length": str(known.length)}
+    if known.sends_parts:
+        headers["Accept-Ranges"] = "bytes"
+    if known.last is not None:
+        headers["Content-Range"] = f"bytes {known.first}-{known.last}/{known.total}"
+    return headers
 
 
 async def client_left(receive: Receive) -> None:

@@ -102,7 +102,7 @@ def image_router(
     - `GET /images/{task_id}`: the present state of the task
     - `GET /images/{task_id}/events`: its progress as server-sent events
     - `GET /images/{task_id}/result?wait=30`: its images; waits for them up to this many seconds
-    - `GET /images/{task_id}/files/{n}`: its n-th file, from 1, streamed from the service
+    - `GET /images/{task_id}/files/{n}`: its n-th file, from 1, or a part of it, streamed from the service
 
     Errors are answered as by `add_error_handlers`. The app needs `fox_lifespan`. The app's OpenAPI document has a
     schema for each set of fields, from the same definitions that check a request.
@@ -146,6 +146,7 @@ def image_router(
     documents.add_events(router)
     router.get("/{task_id}/result", **documents.RESULT)(image_result)
     router.get("/{task_id}/files/{n}", **documents.FILE)(image_file)
+    router.head("/{task_id}/files/{n}", include_in_schema=False)(image_file)
     return router
 
 
@@ -183,7 +184,8 @@ async def image_file(
 ) -> Response:
     """The n-th file of the task, streamed from the service, which keeps it for 24 hours; 504 if the task has not ended.
 
-    An image, video or sound is shown by a browser, any other file is saved. No script in it runs.
+    An image, video or sound is shown by a browser, any other file is saved. No script in it runs. `Range` asks for one
+    part, so that a video can be sought: 206, or 200 with the whole file if its server sends no parts.
     """
     return FileResponse(await _result_of(request, task_id, fox, 0), n)
 

@@ -889,7 +889,7 @@ async def test_the_documentation_of_the_routes(client):
         "/images/{task_id}": {"200", "404", "422", "429", "500", "502", "503"},
         "/images/{task_id}/events": {"200", "204", "422", "500"},
         "/images/{task_id}/result": {"200", "404", "422", "500", "502", "503", "504"},
-        "/images/{task_id}/files/{n}": {"200", "404", "422", "500", "502", "503", "504"},
+        "/images/{task_id}/files/{n}": {"200", "206", "404", "416", "422", "500", "502", "503", "504"},
     } == statuses
     assert "application/json" in paths["/images"]["post"]["requestBody"]["content"]
     events = paths["/images/{task_id}/events"]["get"]["responses"]

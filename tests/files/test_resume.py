@@ -103,3 +103,24 @@ def test_no_history_mixes_two_versions(history):
 
         assert version.startswith(got)
         assert (not fits and known.total is None) or known.is_whole(len(got)) == (got == version)
+
+
+@given(st.lists(st.tuples(VERSIONS, st.integers(0, 600), st.booleans()), min_size=1, max_size=8))
+def test_no_history_mixes_two_versions_in_a_part(history):
+    """For any version at each try and any break, the bytes of a part are those of one version."""
+    known, got = PartialFile(100, 699), b""
+    for version, length, marked in history:
+        asked = known.resume_headers(len(got))
+        etag = f'"{digest(version)[:8]}"'
+        start = int(asked["Range"].removeprefix("bytes=").partition("-")[0])
+        part = asked.get("If-Range", etag) == etag and start < 700
+        headers = ({"ETag": etag} if marked else {}) | {"Content-Length": str(len(version))}
+        if part:
+            headers["Content-Range"] = f"bytes {start}-699/{len(version)}"
+        step = known.take(206 if part else 200, headers, len(got))
+        if step is RangeReply.BEGIN:
+            got, start = b"", start if part else 0
+        if step in (RangeReply.BEGIN, RangeReply.CONTINUE):
+            got += version[start : min(start + length, 700)]
+
+        assert any(each[100:700].startswith(got) for each in (PICTURE, OTHER))
