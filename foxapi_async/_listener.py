@@ -74,6 +74,7 @@ LogEvent = Literal[
     "empty_input",
     "emulator_ended",
     "estimates_unsaved",
+    "file_broken_off",
     "files_outside",
     "generate_cancelled",
     "hook_failed",

@@ -14,6 +14,7 @@ from foxapi_async._files.names import DEFAULT_NAME, image_stem, media_type
 from foxapi_async._files.resume import AskedRange, NoSuchPartError, PartialFile
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._handles.result import TaskResult, downloads_of, file_of
+from foxapi_async._listener import about, log
 from foxapi_async.fastapi._answers import NoSuchFileError, error_response
 
 # Seconds in which a client takes a piece. A client that reads nothing would hold a connection for ever.
@@ -90,11 +91,24 @@ class FileResponse(Response):
 
 
 async def _pass_on(file: StreamedFile, send: Send) -> None:
-    """Send the file. If it breaks off, the error reaches the server, which breaks the connection off, too."""
-    async for piece in file.pieces():
-        async with asyncio.timeout(SLOWEST_CLIENT):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    """Send the file. If it breaks off, or the client does not take it, leave the answer without its end.
+
+    A server then breaks the connection off, so that the client sees that the file is not whole. After an exception it does
+    the same, but logs a traceback.
+    """
+    try:
+        async for piece in file.pieces():
+            async with asyncio.timeout(SLOWEST_CLIENT):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except FoxError as error:
+        reason = str(error)
+    except TimeoutError:
+        reason = f"the client took nothing for {SLOWEST_CLIENT:g} s"
+    else:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return
+    words = "an answer with a file was broken off after %d bytes: %s"
+    log.warning(words, file.size, reason, extra=about("file_broken_off"))
 
 
 def _asked(scope: Scope) -> AskedRange | None:

@@ -6,6 +6,8 @@ import contextlib
 
 import aiohttp
 import pytest
+from aiohttp import web as web_
+from file_hosts import PICTURE, TASK, Host
 from helpers import let_end, polls
 
 from foxapi_async.emulator import Fault, ThreadedEmulator, _images
@@ -157,3 +159,34 @@ async def test_a_rolling_restart(web):
     assert stuck.rpartition("/")[2] in log
     assert all(browser.finished for browser in browsers[1:])
     assert 11 == service.billed
+
+
+@pytest.mark.parametrize("length", [str(len(PICTURE)), None])
+async def test_a_file_that_breaks_off_is_one_warning(web, length):
+    """The client sees that the file is not whole, and the server's log has no traceback."""
+
+    async def answer(request):
+        response = web_.StreamResponse(headers={"Content-Length": length} if length else {})
+        if not length:
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(PICTURE[:5000])
+        await broken.wait()
+        request.transport.close()
+        return response
+
+    broken = asyncio.Event()
+    async with Host(answer, ["/fox"]) as host:
+        host.key = "sk-the-key-of-these-tests"
+        async with serving(host) as server:
+            async with web.get(f"{server.url}/images/{TASK}/files/1") as response:
+                assert (200, length) == (response.status, response.headers.get("Content-Length"))
+                assert PICTURE[:5000] == await response.content.readexactly(5000)
+                broken.set()
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.read()
+            server.terminate()
+            output = await server.ended()
+
+    assert 1 == output.count("was broken off after 5000 bytes")
+    assert "Traceback" not in output
