@@ -19,10 +19,9 @@ Schema = dict[str, Any]
 
 # The words of an id: "sora-2" becomes "Sora2".
 _WORD = re.compile(r"[A-Za-z0-9]+")
-# No space, as Python sees it. The spaces of JSON Schema are those of JavaScript, which are a few less.
+# No space, as Python sees it: a text with one has more than spaces. The spaces of JSON Schema are those of JavaScript,
+# which are a few less.
 _SEEN = r"[^\s\x1c-\x1f\x85]"
-# A text that has more than spaces.
-_TEXT = _SEEN
 # As `image_fault` reads an address.
 _ADDRESS = (
     rf"^(?:[hH][tT][tT][pP][sS]?://[^\s\x1c-\x1f\x85/?#]{_SEEN}*$"
@@ -104,7 +103,7 @@ def _raw_schema(model: str, path: str) -> Schema:
         "required": ["model"],
         "properties": {
             "model": {"type": "string", "enum": [model]},
-            "prompt": {"type": ["string", "null"], "pattern": _TEXT},
+            "prompt": {"type": ["string", "null"], "pattern": _SEEN},
             "path": {"type": ["string", "null"], "enum": [path, None]},
         },
         "additionalProperties": True,
@@ -188,7 +187,7 @@ def _files(spec: FieldSpec) -> Schema:
 
 
 _KINDS: Mapping[str, Callable[[FieldSpec], Schema]] = {
-    "text": lambda spec: _limited({"type": "string", "pattern": _TEXT}, "minLength", "maxLength", spec),
+    "text": lambda spec: _limited({"type": "string", "pattern": _SEEN}, "minLength", "maxLength", spec),
     "choice": lambda spec: {"type": "string", "enum": list(spec.choices)},
     "integer": _integer,
     "number": lambda spec: _limited({"type": "number"}, "minimum", "maximum", spec),

@@ -90,8 +90,9 @@ class Recorded:
         self.key = idempotency_key or self.sent_key
 
     async def __call__(self, request: GenerationRequest) -> TaskHandle | KnownTask:
-        if len(request.prompt or "") > LONGEST_PROMPT:
-            raise InvalidRequestError(f"prompt: give at most {LONGEST_PROMPT} characters")
+        length = len(request.prompt or "")
+        if length > LONGEST_PROMPT:
+            raise InvalidRequestError(f"prompt: {length} characters; give at most {LONGEST_PROMPT}")
         now = time.time()
         insert = """insert into images (owner, key, sent_key, state, begun, leased)
             values (?, ?, ?, 'submitting', ?, ?) on conflict do nothing returning id"""

@@ -197,7 +197,7 @@ def test_a_long_prompt(client, foxapi_emulator, tmp_path):
     refused = draw(client, "two", prompt="x" * (users_app.LONGEST_PROMPT + 1))
 
     assert (202, 422) == (longest.status_code, refused.status_code)
-    assert ["prompt: give at most 4000 characters"] == refused.json()["error"]["problems"]
+    assert ["prompt: 4001 characters; give at most 4000"] == refused.json()["error"]["problems"]
     assert (1, 1) == (foxapi_emulator.billed, len(states_of(tmp_path)))
 
 
