@@ -48,16 +48,24 @@ class ResultFile(NamedTuple):
 
 
 def results_in(raw: Raw) -> list[JsonValue]:
-    """The results of a reply, as they are. Null, and an object or text without content, is not a result."""
+    """The results of a reply, as they are: of the first field with some that can be read, else of the first with any.
+
+    Null, and an object or text without content, is not a result.
+    """
     older: JsonValue = raw.get("output")
     if isinstance(older, dict):
         older = older.get("urls") or older.get("url")
     given: list[JsonValue] = [raw.get("results"), raw.get("result_data"), older]
+    found: list[list[JsonValue]] = []
     for value in given:
         items: list[JsonValue] = value if isinstance(value, list) else [value]
-        if found := list(itertools.islice((item for item in items if not _is_empty(item)), MOST_FILES)):
-            return found
-    return []
+        if kept := list(itertools.islice((item for item in items if not _is_empty(item)), MOST_FILES)):
+            found.append(kept)
+    if len(found) < 2:
+        return found[0] if found else []
+    kind: JsonValue = raw.get("type")
+    readable = (items for items in found if files_in(items, "https://any.origin") or values_in(items, kind))
+    return next(readable, found[0])
 
 
 def _is_empty(item: JsonValue) -> bool:
