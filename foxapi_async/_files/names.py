@@ -210,8 +210,9 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 
 
 def is_words(head: bytes) -> bool:
-    """Whether content that begins with `head` is a text, and neither a drawing nor another known type."""
-    return _is_text(head) and ending(head, None) in {None, ".bin"}
+    """Whether content that begins with `head` is a text in any encoding, and neither a drawing nor another known type."""
+    is_text = _NOT_IN_TEXT.isdisjoint(head) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return is_text and ending(head, None) in {None, ".bin", *_SHORT}
 
 
 def _media_ending(head: bytes, declared: str) -> str:
@@ -223,11 +224,16 @@ def _media_ending(head: bytes, declared: str) -> str:
     return next(named, other)
 
 
+# The root element or the document type of an SVG, after a declaration and comments.
+_DRAWING = re.compile(
+    rb"(?>\s|<\?[^>]*>|<!--(?s:.*?)-->)*+<(?:!doctype\s+|[\w.-]+:)?svg(?![\w.-])", re.IGNORECASE
+)
+
+
 def _is_drawing(text: bytes, declared: str) -> bool:
     """Whether markup is an SVG image: by its root element, or as declared, unless it is a web page."""
-    if text.lower().startswith((b"<!doctype html", b"<html")):
-        return False
-    return declared == "image/svg+xml" or b"<svg" in text
+    is_page = text.lower().startswith((b"<!doctype html", b"<html"))
+    return _DRAWING.match(text) is not None or (declared == "image/svg+xml" and not is_page)
 
 
 def _is_text(head: bytes) -> bool:

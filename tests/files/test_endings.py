@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from foxapi_async._files.names import ENDINGS, ending, has_ending
+from foxapi_async._files.names import ENDINGS, ending, has_ending, is_words
 
 SAMPLES = {
     ".png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
@@ -140,6 +140,38 @@ def test_unknown_bytes_are_never_dropped(head):
 def test_a_drawing_is_an_image(declared):
     """SVG is recognised by its root element."""
     assert ".svg" == ending(b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'>", declared)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"<svg/>",
+        b"<SVG xmlns='http://www.w3.org/2000/svg'>",
+        b"<!-- a fox --> <!-- drawn --><svg:svg xmlns:svg='http://www.w3.org/2000/svg'>",
+        b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' [<!ENTITY a 'b'>]>",
+    ],
+)
+def test_the_roots_of_drawings(head):
+    """A declaration, comments and a document type may come before the root element, which may have a prefix."""
+    assert ".svg" == ending(head, None)
+    assert not is_words(head)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"<config><svg>secret</svg></config>",
+        b"<svgz>",
+        b"<!-- <svg> --><config>",
+        b"<!---->" * 70,
+        "M\u00fcller: secret".encode("latin-1"),
+        "BM\u00fcller: secret".encode("latin-1"),
+        "a secret".encode("utf-16"),
+    ],
+)
+def test_texts_in_any_encoding_are_words(head):
+    """Markup with another root element, and a text that is not UTF-8, are no images."""
+    assert is_words(head)
 
 
 @pytest.mark.parametrize(

@@ -428,11 +428,20 @@ async def test_files_that_are_old_are_forgotten(emulator, fox, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["root:x:0:0:root:/root:/bin/bash\n", '{"key": "secret"}', "<html></html>", "BM is a text"]
+    "text",
+    [
+        b"root:x:0:0:root:/root:/bin/bash\n",
+        b'{"key": "secret"}',
+        b"<html></html>",
+        b"<config><svg>secret</svg></config>",
+        b"BM is a text",
+        "M\u00fcller: secret".encode("latin-1"),
+        "a secret".encode("utf-16"),
+    ],
 )
 async def test_a_text_is_no_input_file(emulator, fox, tmp_path, text):
     """A path may come from another person. A text is not sent to the service, and nothing is billed."""
-    (tmp_path / "fox.png").write_text(text)
+    (tmp_path / "fox.png").write_bytes(text)
     with pytest.raises(InvalidRequestError, match=r"fox\.png: the file is a text, not an image"):
         await fox.submit(fox_request(image_urls=[tmp_path / "fox.png"]))
 
