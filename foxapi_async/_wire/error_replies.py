@@ -105,10 +105,12 @@ def _envelope(reply: Reply) -> Mapping[str, Any]:
     if len(reply.body) > MAX_ENVELOPE_BYTES:
         return {}
     try:
-        error = read_object(reply).get("error")
+        raw = read_object(reply)
     except ResponseDecodeError:
         return {}
-    return {"message": error} if isinstance(error, str) else read_mapping(error) or {}
+    error = raw.get("error")
+    inside = {"message": error} if isinstance(error, str) else read_mapping(error) or {}
+    return {**{name: raw[name] for name in _HINTS if name in raw}, **inside}
 
 
 def _request_id(headers: Headers, words: str) -> str | None:
@@ -119,19 +121,27 @@ def _request_id(headers: Headers, words: str) -> str | None:
     return found[1] if found else None
 
 
+# Where a body says how long to wait.
+_HINTS = "retry_after_ms", "retry_after", "fallback_suggestion"
+
+
 def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float | None = None) -> float | None:
     """Seconds to wait as the service asks: from the headers, else from a hint in the error's body.
 
     `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two headers joined).
     Some also send `retry-after-ms`, which is exact. The hints in a body are those of the sister gateway
-    (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`) and of OpenAI ("try again in 1m30s").
+    (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`), in the error or beside it, and of OpenAI
+    ("try again in 1m30s").
     """
     header = headers.get("Retry-After") or ""
-    milliseconds = _seconds(headers.get("Retry-After-Ms"))
-    asked = _date_distance(header, headers, wall_now) if milliseconds is None else milliseconds / 1000
+    asked = _milliseconds(headers.get("Retry-After-Ms"))
+    if asked is None:
+        asked = _date_distance(header, headers, wall_now)
     if asked is None:  # if a gateway has joined two headers, use the longer wait
         parts = [seconds for part in header.split(",") if (seconds := _seconds(part)) is not None]
         asked = max(parts, default=None)
+    if asked is None:
+        asked = _milliseconds(envelope.get("retry_after_ms"))
     if asked is None:
         asked = _seconds(envelope.get("retry_after"))
     if asked is None:
@@ -147,7 +157,7 @@ _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"
 _TIME = rf"(?:{_NUMBER}\s*{_UNIT}\s*)+"
 _PART = re.compile(rf"({_NUMBER})\s*({_UNIT})", re.IGNORECASE)
-_WAIT = re.compile(rf"(?:retry|again|wait)(?: after| in| for)? ({_TIME})", re.IGNORECASE)
+_WAIT = re.compile(rf"(?:retry|again|wait)(?: after| in| for)?(?: about)? ({_TIME})", re.IGNORECASE)
 
 
 def _seconds(value: object) -> float | None:
@@ -161,6 +171,11 @@ def _seconds(value: object) -> float | None:
     return sum(
         size / 1000 if unit.startswith(("ms", "milli")) else size * _UNITS[unit[0]] for size, unit in parts
     )
+
+
+def _milliseconds(value: object) -> float | None:
+    number = _seconds(value)
+    return None if number is None else number / 1000
 
 
 def _date_distance(text: str, headers: Headers, wall_now: float | None) -> float | None:

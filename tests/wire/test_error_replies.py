@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,7 +174,10 @@ LATER = "Tue, 05 Aug 2025 08:01:30 GMT"
         ({}, {"fallback_suggestion": "try again in 1m30.5s"}, 90.5),
         ({}, {"fallback_suggestion": "please wait 350ms"}, 0.35),
         ({}, {"fallback_suggestion": "wait for 2 hours"}, 7200.0),
+        ({}, {"fallback_suggestion": "try again in about 2 seconds"}, 2.0),
         ({}, {"retry_after": "30s"}, 30.0),
+        ({}, {"retry_after_ms": 1500, "retry_after": 2}, 1.5),
+        ({}, {"retry_after_ms": "soon", "retry_after": 2}, 2.0),
         ({"Retry_After": "2s"}, {}, 2.0),
         ({"Retry_After": "2, 2"}, {}, 2.0),
         ({"Retry_After": "2, 5s"}, {}, 5.0),
@@ -197,6 +202,29 @@ def test_retry_after(status, headers, extra, seconds):
 def test_retry_after_in_the_message():
     """The message itself may name the seconds."""
     assert read_error(reply(envelope("Rate limit: try again in 20s"), 429)).retry_after == 20.0
+
+
+@pytest.mark.parametrize("error", [{"message": "slow down"}, "slow down"])
+@pytest.mark.parametrize(
+    ("beside", "seconds"),
+    [
+        ({"retry_after": 60}, 60.0),
+        ({"retry_after_ms": 500}, 0.5),
+        ({"fallback_suggestion": "retry after 5 minutes"}, 300.0),
+    ],
+)
+def test_retry_after_beside_the_error(error, beside, seconds):
+    """The hint may stand in the reply beside its `error`."""
+    body = json.dumps({"error": error, **beside}).encode()
+
+    assert read_error(reply(body, 429)).retry_after == seconds
+
+
+def test_the_hint_in_the_error_counts_before_one_beside_it():
+    """The error names the wait of this refusal."""
+    body = b'{"error": {"retry_after": 3}, "retry_after": 60}'
+
+    assert read_error(reply(body, 429)).retry_after == 3.0
 
 
 def test_a_retry_date_without_a_reply_date():
