@@ -32,6 +32,7 @@ from foxapi_async._client.engine import Engine
 from foxapi_async._client.submission import Series, Submission
 from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._files.names import file_stem
+from foxapi_async._files.slots import DownloadSlots
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult, file_of
@@ -71,9 +72,7 @@ class RunContext:
     series: Series | None
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
     is_full: asyncio.Event = attrs.field(factory=asyncio.Event)
-    downloads: asyncio.Semaphore = attrs.field(
-        factory=functools.partial(asyncio.Semaphore, DOWNLOADS_AT_ONCE)
-    )
+    downloads: DownloadSlots = attrs.field(factory=functools.partial(DownloadSlots, DOWNLOADS_AT_ONCE))
     _under_way: dict[asyncio.Task[Any], ItemRun] = attrs.field(
         factory=dict[asyncio.Task[Any], "ItemRun"], init=False
     )

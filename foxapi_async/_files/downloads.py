@@ -17,6 +17,7 @@ import attrs
 from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
 from foxapi_async._files.resume import AskedRange, PartialFile, RangeReply
+from foxapi_async._files.slots import DownloadSlots
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._hints import Hint
@@ -128,7 +129,7 @@ class Downloads:
         self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
     async def save(
-        self, wanted: Sequence[tuple[FileRequest, Target]], slots: asyncio.Semaphore | None = None
+        self, wanted: Sequence[tuple[FileRequest, Target]], slots: DownloadSlots | None = None
     ) -> list[SavedFile]:
         """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails.
 
@@ -152,7 +153,7 @@ class Downloads:
         return saved
 
     async def _save(
-        self, file: FileRequest, target: Target, slots: asyncio.Semaphore | None
+        self, file: FileRequest, target: Target, slots: DownloadSlots | None
     ) -> SavedFile | DownloadError:
         """The saved file, or its error: returned and not raised, because it does not concern the other files."""
         loop, path = asyncio.get_running_loop(), target.path
@@ -217,7 +218,7 @@ class Downloads:
             return StreamedFile()
         return StreamedFile(asked.within(head.known.total), head.head)
 
-    async def _fetch(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
+    async def _fetch(self, file: FileRequest, sink: Sink, slots: DownloadSlots | None) -> str:
         """Download the file, or its wanted part, into `sink`, and return the ending for its content.
 
         If its own address has expired, a fresh one is used.
@@ -257,13 +258,15 @@ class Downloads:
             return ""
         return await url_refresh.fresh(file, self._refresh)
 
-    async def _fetch_from(self, file: FileRequest, sink: Sink, slots: asyncio.Semaphore | None) -> str:
+    async def _fetch_from(self, file: FileRequest, sink: Sink, slots: DownloadSlots | None) -> str:
         """Download the file into `sink`, in several tries if needed, and return the ending for its content."""
         known = sink.known = sink.known.afresh()
 
         async def attempt() -> None:
             try:
-                async with slots or contextlib.nullcontext(), contextlib.AsyncExitStack() as stack:
+                async with contextlib.AsyncExitStack() as stack:
+                    if slots is not None:
+                        await stack.enter_async_context(slots.slot())
                     client = self._session_client()
                     if client is None:
                         client = await stack.enter_async_context(FileClient.short_lived(self._proxy))

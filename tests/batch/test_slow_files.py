@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from helpers import WHOLE, fox_request, now
 from helpers import session_at as session
 
 from foxapi_async import Batch, DownloadError
-from foxapi_async.emulator import Emulator, Fault
+from foxapi_async._files.slots import DownloadSlots
+from foxapi_async.emulator import Emulator, Fault, _images
 
 pytestmark = pytest.mark.virtual
 
@@ -32,6 +35,64 @@ async def test_slow_files_delay_no_other_file(tmp_path):
     assert max(when for when, _ in good) < 60
     assert max(when for when, _ in slow) < 300
     assert (COUNT, COUNT - 16, 16) == (billed, batch.tally["done"], batch.tally["unsaved"])
+
+
+@pytest.fixture
+def large_images(monkeypatch):
+    """Images of a megabyte."""
+    monkeypatch.setattr(_images, "render", lambda _: b"\xff\xd8\xff" + bytes(1_000_000))
+
+
+@pytest.mark.usefixtures("large_images")
+async def test_files_that_come_steadily_but_slowly_delay_no_other_file(tmp_path):
+    """Sixteen files come with 2 kB a second, which is enough: they take minutes, and the good ones do not wait for them."""
+    steady = Fault.trickle("file", 1.0, size=2000, prompt="slow", times=None)
+    requests = [fox_request(f"slow {n}" if n < 16 else f"fox {n}") for n in range(24)]
+    ends = {}
+    async with Emulator(seconds=5, faults=[steady]) as emulator, session(emulator) as fox:
+        batch = Batch(requests, tmp_path, max_in_flight=24)
+        async for outcome in batch.run(fox):
+            ends[outcome.index] = now()
+        billed = emulator.billed
+
+    assert max(ends[n] for n in range(16, 24)) < 60
+    assert min(ends[n] for n in range(16)) > 500
+    assert (24, 24) == (billed, batch.tally["done"])
+
+
+async def test_slots_are_held_for_a_while():
+    """A slot that is held for 30 s is free for another file. At its end it is not freed again."""
+    slots, began = DownloadSlots(1), []
+
+    async def hold(seconds):
+        async with slots.slot():
+            began.append(now())
+            await asyncio.sleep(seconds)
+
+    start = now()
+    async with asyncio.TaskGroup() as group:
+        for seconds in (100, 10, 10, 100, 1):
+            group.create_task(hold(seconds))
+
+    assert [0, 30, 40, 50, 80] == [round(moment - start) for moment in began]
+
+
+async def test_not_every_slow_file_gives_up_its_slot(monkeypatch):
+    """At most so many files run beside the slots: they share the connections with the polls."""
+    monkeypatch.setattr("foxapi_async._files.slots.MOST_BESIDE", 1)
+    slots, began = DownloadSlots(1), []
+
+    async def hold():
+        async with slots.slot():
+            began.append(now())
+            await asyncio.sleep(100)
+
+    start = now()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(hold())
+
+    assert [0, 30, 130] == [round(moment - start) for moment in began]
 
 
 async def test_the_reason_is_named(tmp_path):

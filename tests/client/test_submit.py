@@ -103,6 +103,27 @@ async def test_a_redirected_submit_goes_nowhere_else(emulator, fox):
         assert [] == other.requests
 
 
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("20s", None),
+        ("20, 20", None),
+        ("20.0", None),
+        (None, b'{"error": {"message": "slow down", "retry_after": 20}}'),
+        (None, b'{"error": {"message": "Please try again in 20 seconds."}}'),
+        (None, b'{"error": {"message": "slow down"}, "retry_after_ms": 20000}'),
+    ],
+)
+async def test_every_spelling_of_a_wait_is_obeyed(emulator, fox, header, body):
+    """The submit goes again after the wait, and is billed once."""
+    emulator.add_fault(Fault.status("submit", 429, retry_after=header, body=body))
+    began = now()
+    await fox.submit(fox_request())
+
+    assert 20 <= now() - began < 25
+    assert (2, 1) == (len(posts(emulator)), emulator.billed)
+
+
 async def test_a_429_is_waited_out_for_as_long_as_asked(emulator, fox):
     """A 429 is a refusal: the submit is repeated after `Retry-After`, never earlier, with one idempotency key."""
     emulator.add_fault(Fault.status("submit", 429, retry_after=7, times=2))
