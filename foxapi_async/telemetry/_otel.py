@@ -32,9 +32,11 @@ from foxapi_async._version import __version__
 from foxapi_async._wire.replies import credits_of
 
 PROVIDER = "foxapi"
-GENERATING = "image_generation"
 FOLLOWING = "fetch_response"
 """A task that another process, or an earlier one, submitted."""
+
+# What the endpoints give, by the part of their paths before "generations". The conventions call sound "speech".
+_OUTPUTS = {"videos": "video", "audio": "speech", "audios": "speech", "llm": "text"}
 
 DURATION = "gen_ai.client.inference.duration"
 LAG = "foxapi.detection.lag"
@@ -55,7 +57,7 @@ class _Generation:
     Attributes:
         span: its span.
         context: the submitter's context (such as baggage), with the span as the current one.
-        operation: GENERATING or FOLLOWING.
+        operation: "image_generation", or of another output; or FOLLOWING.
         model: the requested one. For a followed task, the used one, when it is known.
         began: when it began.
         polls: how many polls were sent.
@@ -80,8 +82,8 @@ class _Generation:
 class OpenTelemetry:
     """A hook with one span and two measurements for each generation: `FoxSession(hooks=[OpenTelemetry()])`.
 
-    The span "image_generation <model>" begins with the submit and ends with the task. It includes all retries
-    and polls. Its parent is the current span where `submit` is called. It is itself current for the requests
+    The span "image_generation <model>" (or "video_generation", "speech_generation", "text_generation") begins with
+    the submit and ends with the task. It includes all retries and polls. Its parent is the current span where `submit` is called. It is itself current for the requests
     of the generation, so spans of `opentelemetry-instrumentation-aiohttp-client` become its children. An
     attached task has a span "fetch_response <model>", from `attach` to its end. No attribute holds a prompt,
     an address or an error message.
@@ -138,9 +140,10 @@ class OpenTelemetry:
     # Beginnings.
 
     def _submitting(self, event: Submitting) -> None:
-        count = event.request.expected
+        count, output = event.request.expected, _OUTPUTS.get(event.request.path.split("/")[-2], "image")
         more = {} if count == 1 else {"gen_ai.request.choice.count": count}
-        generation = self._calls[event.call] = self._begin(GENERATING, event.model, more)
+        generation = self._begin(f"{output}_generation", event.model, {"gen_ai.output.type": output, **more})
+        self._calls[event.call] = generation
         # This sets the context for the rest of the asyncio task that runs this submit: this event is its first.
         contexts.attach(generation.context)
 
@@ -166,7 +169,7 @@ class OpenTelemetry:
         now = _now()
         self._end_old(now)
         # With the span and not after it: a sampler decides by them.
-        facts = {**_labels(operation, model), "gen_ai.output.type": "image", **more}
+        facts = {**_labels(operation, model), **more}
         name = f"{operation} {model}".rstrip()
         span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=facts)
         return _Generation(span, trace.set_span_in_context(span), operation, model, now)

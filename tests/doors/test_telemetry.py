@@ -284,6 +284,27 @@ async def test_a_generation_is_one_span(emulator, lab):
     assert "secret" not in lab.exported()
 
 
+@pytest.mark.parametrize(
+    ("request_", "operation", "output"),
+    [
+        ({"model": "sora-2", "prompt": "a fox"}, "video_generation", "video"),
+        ({"model": "suno-v4", "prompt": "a fox"}, "speech_generation", "speech"),
+    ],
+)
+async def test_the_span_of_another_medium_names_it(emulator, lab, request_, operation, output):
+    """A video is no image, in the span and in the duration."""
+    async with session_at(emulator, hooks=[lab.hook]) as fox:
+        await fox.generate(request_)
+    (span,), (point,) = lab.generations, lab.points(_otel.DURATION)
+
+    assert span.name.startswith(f"{operation} ")
+    assert (operation, output) == (
+        span.attributes["gen_ai.operation.name"],
+        span.attributes["gen_ai.output.type"],
+    )
+    assert operation == point.attributes["gen_ai.operation.name"]
+
+
 async def test_an_item_of_a_series_is_one_span(emulator, lab):
     """An item that waits after refusals for longer than one submit would still has one span, and one duration."""
     emulator.add_fault(Fault.status("submit", 429, times=12))
@@ -468,6 +489,7 @@ async def test_an_attached_task_has_a_span_of_its_own(emulator, lab):
     (span,), (point,) = lab.generations, lab.points(_otel.DURATION)
 
     assert "fetch_response grok-imagine-image" == span.name
+    assert "gen_ai.output.type" not in span.attributes
     assert lab.span("request").context.span_id == span.parent.span_id
     assert (handle.id, "grok-imagine-image") == (
         span.attributes["gen_ai.response.id"],
