@@ -83,24 +83,22 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
     by_kind = len(book) > 0
     async with BatchFolder.peek(Path(args.out)) as ledger:
         found = await checked(file, ledger, by_kind=by_kind)
-        left = (
-            found.count
-            if ledger is None
-            else Count.of(
-                await left_in(
-                    file,
-                    ledger,
-                    states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args)),
-                ),
-                by_kind=by_kind,
-            )
-        )
-        before = None if ledger is None else await read_status(Path(args.out))
-        done = Experience() if ledger is None else await experience_of(ledger)
+        left, before, done = found.count, None, Experience()
+        if ledger is not None:
+            before, done = await read_status(Path(args.out)), await experience_of(ledger)
+            again = _again_after(before, args)
+            left = Count.of(await left_in(file, ledger, again), by_kind=by_kind)
     _show_problems(found, screen)
     expectation = _expectation(args, left, done.models, learned_costs(left, book))
     _show_count(args, file, found, left, expectation, before, screen)
     return _exits.DONE if found.is_right else _exits.USAGE
+
+
+def _again_after(before: BatchStatus, args: Namespace) -> frozenset[ItemState]:
+    """The states of the items that the next run submits again. A run calls submits uncertain that a killed run left."""
+    again = states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args))
+    is_left = before.run is None and ItemState.UNCERTAIN in again
+    return again | {ItemState.SUBMITTING} if is_left else again
 
 
 async def _learned_prices(args: Namespace) -> PriceBook:

@@ -15,7 +15,7 @@ from foxapi_async.emulator import ThreadedEmulator
 
 TWO = [{"id": f"fox-{n}", "model": "grok-imagine-image", "prompt": f"fox {n}"} for n in range(2)]
 PRIVATE = ["ledger.sqlite", "ledger.sqlite.lock", "manifest.jsonl", "submitted.jsonl", "submitting.jsonl"]
-LINKS = [*PRIVATE, ".submitted.jsonl.part", "images", "images/0001"]
+LINKS = [*PRIVATE, "ledger.reserve", ".submitted.jsonl.part", "images", "images/0001"]
 
 
 @pytest.fixture

@@ -650,6 +650,22 @@ def test_a_check_counts_failed_items_on_request(foxapi, service):
     assert ": 1 submit, 1 image, about 5 credits, about 1 s (from 2 earlier images)\n" in checks[1]
 
 
+def test_a_check_counts_what_a_killed_run_left(foxapi, service):
+    """With --resubmit-uncertain the submits without an answer count, also those that a killed run left as such."""
+    service.add_fault(Fault.cut_after("submit", times=2))
+    name = write("p.jsonl", *foxes(3))
+    foxapi("batch", name)
+    with contextlib.closing(sqlite3.connect("out/ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE item SET state = 'submitting' WHERE state = 'uncertain'")
+    checks = [foxapi("batch", name, "--check", *more)[1] for more in ((), ("--resubmit-uncertain",))]
+    billed = service.billed
+    foxapi("batch", name, "--resubmit-uncertain")
+
+    assert checks[0].endswith(": 0 submits, 0 images\n")
+    assert ": 2 submits, 2 images, about 10 credits" in checks[1]
+    assert 2 == service.billed - billed
+
+
 def test_a_check_finds_an_id_of_an_earlier_run(foxapi, service):
     """An id that names another request in the ledger is refused, as a run refuses it."""
     foxapi("batch", write("p.jsonl", *foxes(2)))
