@@ -37,9 +37,6 @@ T = TypeVar("T")
 # The size limit is undocumented. The edge in front of the service probably allows 100 MB.
 MAX_UPLOAD_BYTES = 100 * 1000 * 1000
 
-MODELS_PATH = "/v1/models"
-CREDITS_PATH = "/v1/account/credits"
-
 
 class Api:
     """The calls, over one transport.
@@ -113,7 +110,7 @@ class Api:
 
     async def service_answers(self, task_id: str | None) -> bool:
         """Whether the service itself answers a read of this task, or of the models. A read bills nothing."""
-        path = MODELS_PATH if task_id is None else requests.task_path(task_id)
+        path = requests.MODELS_PATH if task_id is None else requests.task_path(task_id)
         outcome = await self._transport.read(path)
         if not isinstance(outcome, Reply) or outcome.status >= 500:
             return False
@@ -140,7 +137,7 @@ class Api:
         Raises:
             FoxError: as for `fetch`.
         """
-        return await self._fetch(CREDITS_PATH, read_credits)
+        return await self._fetch(requests.CREDITS_PATH, read_credits)
 
     async def models(self) -> tuple[str, ...]:
         """The ids of the models that the key may call.
@@ -148,7 +145,7 @@ class Api:
         Raises:
             FoxError: as for `fetch`.
         """
-        return await self._fetch(MODELS_PATH, read_models)
+        return await self._fetch(requests.MODELS_PATH, read_models)
 
     async def _fetch(self, path: str, read: Callable[[Reply], T], task_id: str | None = None) -> T:
         async def attempt() -> T:

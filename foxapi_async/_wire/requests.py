@@ -19,6 +19,8 @@ from foxapi_async._wire.texts import short
 
 Headers = Mapping[str, str]
 JSON = "application/json"
+MODELS_PATH = "/v1/models"
+CREDITS_PATH = "/v1/account/credits"
 UPLOAD_PATH = "/v1/files/upload/stream"  # file-management/upload-stream
 
 

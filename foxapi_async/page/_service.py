@@ -22,7 +22,6 @@ from foxapi_async._batch.keys import fingerprint
 from foxapi_async._batch.record import WorkItem, item_of
 from foxapi_async._batch.work import note_unanswered
 from foxapi_async._cadence.estimates import price_book
-from foxapi_async._client.api import MODELS_PATH
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
@@ -33,7 +32,7 @@ from foxapi_async._ledger.entry import PAID_TASK
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._listener import about, log
 from foxapi_async._policy.prices import priced_as
-from foxapi_async._wire.requests import Reply
+from foxapi_async._wire.requests import MODELS_PATH, Reply
 from foxapi_async.fastapi._shapes import ImageProgress
 from foxapi_async.models import GenerationRequest
 from foxapi_async.page._broadcast import Broadcaster, Change
