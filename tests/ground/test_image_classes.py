@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foxapi_async import InvalidRequestError, parse_request
+from foxapi_async import InvalidRequestError, models, parse_request
 from foxapi_async.models import (
     ClassicImage,
     GptImage2,
@@ -33,6 +33,11 @@ def test_a_class_makes_the_request_of_its_model(definition):
 
     assert request == parse_request({"model": definition.model, **definition.example})
     assert request == copy.deepcopy(request) == pickle.loads(pickle.dumps(request))
+
+
+def test_users_can_import_each_class():
+    """Each class of the catalogue is a public name of `foxapi_async.models`."""
+    assert set() == {definition.class_name for definition in TYPED} - set(models.__all__)
 
 
 @pytest.mark.parametrize("definition", TYPED, ids=lambda definition: definition.model)
