@@ -70,7 +70,7 @@ class PartialFile:
         return {**wanted, "If-Range": self.validator} if resumes and self.validator else wanted
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
-        """How a reply fits the `size` bytes that are already stored. Keeps the facts that it gives of the file."""
+        """How a reply fits the `size` bytes that are already stored. Keeps what the reply says about the file."""
         # A server that sends no parts gives the whole file: that has its beginning, too.
         is_beginning = self.first == 0 and self.total is None
         if status == 200 and (self.last is None or is_beginning):

@@ -1,7 +1,7 @@
 """Decides which requests go through an HTTP proxy.
 
-Only https requests do. The proxy passes their bytes on (CONNECT, RFC 9110 section 9.3.6), and sees no key and no
-file. Requests to this machine never do.
+Only https requests go through one. The proxy passes their bytes on (CONNECT, RFC 9110 section 9.3.6), and sees no
+key and no file. Requests to this machine never go through a proxy.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Proxy:
     Attributes:
         address: its address, without a user name and password; None if there is none.
         login: the value of its Proxy-Authorization header, if it needs one.
-        setting: what names it: "proxy", the environment variable, or "http.proxy" of a session of the user.
+        setting: where it was set: "proxy", the environment variable, or "http.proxy" of a session of the user.
         obeys_no_proxy: whether NO_PROXY names hosts that are reached without it.
-        fault: why it cannot be used; None if it can. It matters only for hosts that are not reached without it.
+        fault: why it cannot be used; None if it can. It matters only for hosts that are reached through it.
     """
 
     address: URL | None = None
@@ -50,7 +50,9 @@ class Proxy:
     fault: str | None = None
 
     def __str__(self) -> str:
-        """The setting and its value, without the user name and password; without an address, the user's session."""
+        """The setting and its value, without the user name and password. "http=" (a session of the user) if there is no
+        address.
+        """
         if self.address is None:
             return "http="
         return (
@@ -68,7 +70,7 @@ class Proxy:
         return not (self.obeys_no_proxy and any(map(proxy_bypass, names)))
 
     def check(self, address: str | URL) -> None:
-        """Do nothing if requests can go to this address.
+        """Check that requests can go to this address.
 
         Raises:
             ConfigurationError: they would have to go through this proxy, which cannot be used.
@@ -92,8 +94,8 @@ class Proxy:
 def resolve_proxy(given: object) -> Proxy | ConfigurationError:
     """The proxy that a session's `proxy` setting describes: an address, None, or "environment".
 
-    A fault of an address that was given is returned as an error, because the address may hold a password. The
-    caller raises it in a frame that does not hold the address.
+    If the given address has a fault, the error is returned and not raised, because the address may hold a password.
+    The caller raises it in a frame that does not hold the address.
     """
     if given is None:
         return Proxy()
@@ -106,8 +108,8 @@ def resolve_proxy(given: object) -> Proxy | ConfigurationError:
 def environment_proxy() -> Proxy:
     """The proxy of HTTPS_PROXY and NO_PROXY, or of the settings of macOS and Windows.
 
-    An address that cannot be used is the `fault` of the proxy: the variable is also for other programs, and this
-    one may not need it.
+    An address that cannot be used raises nothing here: it becomes the `fault` of the proxy. Other programs use the
+    variable too, and this one may not need it.
     """
     address = getproxies().get("https")
     name = "https_proxy" if os.environ.get("https_proxy") else "HTTPS_PROXY"
@@ -136,7 +138,8 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         # Anything else may be a part of a password, which may have any character in it.
         is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
-        # With an @ there, a password has a slash, ? or #, and what looks like the host may be a part of it too.
+        # If they have an @, the password has a slash, a ? or a #. Then what looks like the host may be a part of
+        # the password.
         if "@" not in parts.path + parts.query + parts.fragment:
             shown = f"{parts.scheme}://{parts.hostname or ''}"
         if is_bare and parts.scheme == "http" and parts.hostname:

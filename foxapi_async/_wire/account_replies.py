@@ -2,7 +2,7 @@
 
 FoxAPI has a page about credits, but its fields are not known. Its sister gateway answers with
 `{data: {token: {remaining_credits, unlimited_credits, used_credits}, user: {remaining_credits, used_credits}}}`
-(docs.evolink.ai, get-credits). So a number counts under any of the usual names, and everything is kept.
+(docs.evolink.ai, get-credits). So a number is read under any of the usual names, and `raw` keeps the whole reply.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class AccountCredits:
     """The credits of the key and of its account, as the service states them.
 
     Attributes:
-        remaining: the credits that the key can still use; None if the reply has no number under a usual name, or
-            only that of a key without a limit. If the reply has one for the key and one for the account, it is the
-            lower one.
+        remaining: the credits that the key can still use. If the reply has a number for the key and one for the
+            account, it is the lower one. The number of a key without a limit does not count. None if the reply has
+            no other number under a usual name.
         raw: the whole reply. Its fields are not documented.
     """
 
@@ -74,6 +74,7 @@ def _places(raw: Raw) -> Iterator[Raw]:
 
 
 def _remaining_in(place: Raw) -> float | None:
+    """The credits that one object states; None if it states none, or that there is no limit."""
     if any(place.get(name) is True for name in _UNLIMITED):
         return None
     numbers = (read_number(place.get(name)) for name in _REMAINING)

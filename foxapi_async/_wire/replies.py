@@ -104,7 +104,7 @@ class UploadedFile:
 
 
 def read_task(reply: Reply) -> TaskReply:
-    """The task in the reply to a submit or a status read, whatever its status.
+    """The task in the reply to a submit or a status read. It may have any status.
 
     Raises:
         ResponseDecodeError: the reply is unreadable, or has no id that can be part of a path. If the reply
@@ -128,7 +128,9 @@ def read_task(reply: Reply) -> TaskReply:
 
 
 def _usable_id(raw: Raw) -> str | None:
-    """The task's id, if a request can use it. An id with replaced bytes may be another task's, so it is refused."""
+    """The task's id, if a request can use it. An id with replaced bytes is refused, because
+    it may be the id of another task.
+    """
     value = raw.get("id")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -232,7 +234,7 @@ def make_converter() -> Converter:
     Its two hooks are plain functions with one constructor call each. They read a poll in half the time of
     generated code with a hook for every field.
     """
-    import cattrs  # noqa: PLC0415 - naming the package, and making a request, must not wait for it
+    import cattrs  # noqa: PLC0415 - importing the package, and making a request, must not wait for it
 
     converter = cattrs.Converter()
     converter.register_structure_hook(TaskReply, _read_task)
@@ -294,7 +296,7 @@ def _read_upload(raw: Raw) -> UploadedFile:
 
 
 def _read_word(value: object) -> str | None:
-    """A text that many replies share, as one object: a hundred thousand tasks have few models and states."""
+    """The text. Equal texts are one object, because a hundred thousand tasks have only a few models and states."""
     text = value if type(value) is str else read_text(value)
     return _the_same(text) if text and len(text) < 100 else text
 
@@ -314,7 +316,8 @@ def _read_problem(error: JsonValue) -> TaskProblem | None:
 
 
 def credits_of(usage: Raw | None) -> float | None:
-    """The credits of a task by its `usage`: used, else reserved (docs.foxapi.cc get-task-detail); None if unknown.
+    """The credits of a task by its `usage` (docs.foxapi.cc get-task-detail); None if unknown. They are those that were
+    used, or those that are reserved if the reply does not say what was used.
 
     The sister gateway writes `credits_used`, or `cost: {credits}`, once a task is over.
     """

@@ -5,8 +5,8 @@
   addresses in `url`, `result_data: [{image_url}]`.
 - Pictures inside the reply: a `data:` address, or `b64_json`, which becomes one.
 
-An address without a host belongs to the API's own origin. An address with another scheme than http, https
-and data is not read, because saving it must open nothing else.
+An address without a host belongs to the API's own origin. An address with a scheme other than http, https
+and data is ignored, because saving a result must not open anything else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes, urljoin
 
 from foxapi_async._wire.json_values import JsonValue, Raw, read_text
 
-# The documented models make four at most. A reply with a hundred thousand blocked the loop for a second.
+# The documented limits of models are ten at most. A reply with a hundred thousand files blocked the loop for a second.
 MOST_FILES = 1000
 
 _ADDRESSES = "urls", "url", "image_url", "video_url", "audio_url"
@@ -48,9 +48,10 @@ class ResultFile(NamedTuple):
 
 
 def results_in(raw: Raw) -> list[JsonValue]:
-    """The results of a reply, as they are: of the first field with some that can be read, else of the first with any.
+    """The results of a reply, as they are. They come from the first field with results that can be read, or else from the
+    first field with any.
 
-    Null, and an object or text without content, is not a result.
+    Null is not a result, nor is an object or a text without content.
     """
     older: JsonValue = raw.get("output")
     if isinstance(older, dict):
@@ -128,7 +129,7 @@ def _files_of(value: JsonValue, origin: str, result: JsonValue) -> Iterator[Resu
 
 
 def _usable(text: str, origin: str) -> str | None:
-    """The address as it can be fetched, or None."""
+    """The address in a form that can be fetched; None if there is none."""
     text = text.strip()
     if text[:8].lower().startswith(("http://", "https://")):
         return text
