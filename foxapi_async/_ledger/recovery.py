@@ -115,8 +115,8 @@ def _judge(proof: Proof, known: _Known | None) -> _Finding:
         return _Finding.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
         return _Finding.HELD
-    # The ledger is written before the manifest. So it has the id of an item that was made by the manifest, and
-    # an item that ended in the manifest is not NEW in the ledger.
+    # The ledger is written before the manifest. If the manifest says that an item was made, the ledger has its id.
+    # If the manifest says that an item ended, it is not NEW in the ledger.
     impossible = proof.state in _MADE or known.state is ItemState.NEW
     return _Finding.LOST if impossible else _Finding.NOTHING
 
@@ -146,7 +146,7 @@ _TABLE = """
     CREATE TEMP TABLE proof (
         key TEXT PRIMARY KEY, fingerprint TEXT, idempotency_key TEXT, price REAL, sunk REAL DEFAULT 0,
         is_current INTEGER DEFAULT 0, logged TEXT, in_manifest INTEGER DEFAULT 1,
-        state TEXT, task_id TEXT, former_task_id TEXT, record TEXT, moving TEXT
+        state TEXT, task_id TEXT, former_task_id TEXT, record TEXT, begun_key TEXT
     ) WITHOUT ROWID
 """
 # `is_current`: the file has the ledger's id, so its last line is as new as the ledger or newer.
@@ -167,9 +167,9 @@ _ENDED = f"""
         former_task_id = coalesce(task_id, former_task_id), task_id = excluded.task_id,
         state = excluded.state, record = excluded.record, price = ifnull(excluded.price, price)
 """  # noqa: S608 - of constants
-_MOVED = """
-    INSERT INTO proof (key, fingerprint, idempotency_key, moving) VALUES (?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET moving = excluded.moving
+_BEGUN = """
+    INSERT INTO proof (key, fingerprint, idempotency_key, begun_key) VALUES (?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET begun_key = excluded.begun_key
 """
 _PROVEN = f"""
     SELECT proof.*, item.state, item.idempotency_key, ifnull(item.task_id, item.former_task_id)
@@ -191,7 +191,7 @@ _RECORD = """
 
 @attrs.frozen
 class _Proven:
-    """The proof of all files together about one item: a row of the table."""
+    """What all files together prove about one item: a row of the table."""
 
     key: str
     fingerprint: str
@@ -205,16 +205,16 @@ class _Proven:
     task_id: str | None
     former_task_id: str | None
     record: str | None
-    moving: str | None
+    begun_key: str | None
 
     def concluded(self) -> _Proven | None:
         """The item as the ledger must record it; None without a proof."""
-        if self.moving is not None and not (self.logged and self.moving == self.idempotency_key):
+        if self.begun_key is not None and not (self.logged and self.begun_key == self.idempotency_key):
             former = self.logged or self.task_id or self.former_task_id
             return attrs.evolve(
                 self,
                 state=ItemState.SUBMITTING,
-                idempotency_key=self.moving,
+                idempotency_key=self.begun_key,
                 task_id=None,
                 former_task_id=former,
             )
@@ -230,7 +230,7 @@ def rebuild(
     connection: sqlite3.Connection,
     accepted: Proofs,
     ended: Proofs,
-    moved: Proofs,
+    begun: Proofs,
     meta: tuple[tuple[str, str], ...],
 ) -> None:
     """Write the facts that the files prove into the ledger. Newer facts of the ledger stay.
@@ -239,7 +239,7 @@ def rebuild(
         connection: of the ledger.
         accepted: the ids from the service.
         ended: the manifest.
-        moved: the submits before their POST. One without an id is SUBMITTING: it may have been billed.
+        begun: the submits before their POST. A submit without an id is SUBMITTING, because it may have been billed.
         meta: names and texts to keep in the ledger.
     """
     connection.execute(_TABLE)
@@ -262,9 +262,9 @@ def rebuild(
             task_id,
         )
         connection.execute(_ENDED, line)
-    for proof in moved():
-        moving = proof.idempotency_key if proof.state is ItemState.SUBMITTING else None
-        connection.execute(_MOVED, (proof.key, proof.fingerprint, proof.idempotency_key, moving))
+    for proof in begun():
+        begun_key = proof.idempotency_key if proof.state is ItemState.SUBMITTING else None
+        connection.execute(_BEGUN, (proof.key, proof.fingerprint, proof.idempotency_key, begun_key))
     last = ""
     while rows := connection.execute(_PROVEN, (last,)).fetchall():
         last = rows[-1][0]

@@ -132,20 +132,20 @@ class SqliteLedger(SqliteLedgerView):
         """
         return await self._writer.put(partial(compare, files=files))
 
-    async def rebuild(self, accepted: Proofs, ended: Proofs, moved: Proofs, **meta: str) -> None:
+    async def rebuild(self, accepted: Proofs, ended: Proofs, begun: Proofs, **meta: str) -> None:
         """Add the facts that the files prove, and the texts in `meta`, in one transaction.
 
         Args:
             accepted: the ids from the service.
             ended: the manifest.
-            moved: the submits before their POST.
+            begun: the submits before their POST.
             **meta: texts, kept as by `set_meta`.
 
         Raises:
             LedgerError: the ledger cannot be written, or one of the files cannot be read.
         """
         await self._writer.put(
-            partial(rebuild, accepted=accepted, ended=ended, moved=moved, meta=tuple(meta.items()))
+            partial(rebuild, accepted=accepted, ended=ended, begun=begun, meta=tuple(meta.items()))
         )
 
     async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
