@@ -1,4 +1,4 @@
-"""The rows of a batch for other programs: what each item asks for, and how far it is."""
+"""The rows of a batch for other programs: what each item asks for, its state and its results."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class ExportRow:
     Attributes:
         id: its explicit id; None if it has none.
         request: the fields of its request, as JSON values, by the names of their columns.
-        extra: the cells of the input's other columns, likewise.
-        state: its state, by the name that `foxapi status --json` has for it.
+        extra: the cells of the input's other columns, by the names of their columns.
+        state: its state, under the same name as in `foxapi status --json`.
         files: its saved files, relative to the folder of the batch.
-        error: why it did not end well; None if it did, or has not ended.
+        error: what went wrong; None if nothing did, or if the item has not ended.
         credits: what its last submit costs; None if that is not known.
     """
 
@@ -73,12 +73,12 @@ class ExportRow:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The JSON values by the names of their columns. What is not set has no name, but for our own columns."""
+        """The JSON values by the names of their columns. A field that is not set is left out, but not our own columns."""
         return {"id": self.id, **self.request, **self.extra, **self._results, "files": list(self.files)}
 
     @property
     def cells(self) -> dict[str, Cell]:
-        """The cells by the names of their columns. As a row of an input they give the same request."""
+        """The cells by the names of their columns. An input with these cells as a row has the same request."""
         is_raw = "path" in self.request
         return {
             "id": self.id,
@@ -94,7 +94,7 @@ class ExportRow:
 
 
 def _opening_of(entry: LedgerEntry) -> dict[str, Any]:
-    """What the last submit of an item was: its place, request and other cells."""
+    """The record of the last submit of an item: its place, its request and its other cells."""
     opening: dict[str, Any] = json.loads(entry.opening or entry.record or "{}")
     return opening
 
@@ -109,7 +109,7 @@ def _error_text(error: Mapping[str, Any]) -> str | None:
 
 
 def _number_or_text(text: str) -> Cell:
-    """The number, if its digits are the text: a spreadsheet can add it up."""
+    """The number that the text is, so that a spreadsheet can add it up; the text if it would change."""
     if not _NUMBER.fullmatch(text) or len(text) > 15:
         return text
     number = float(text) if "." in text else int(text)
@@ -183,7 +183,7 @@ def _read_table(connection: sqlite3.Connection) -> BatchTable:
 
 
 def _columns_of(names: Collection[str]) -> dict[str, str]:
-    """The column for each of these names, in their order. One that is the name of a column of ours gets longer."""
+    """The column for each of these names, in their order. If we have a column of this name, it gets a longer one."""
     taken = {*OWN, *names}
     columns: dict[str, str] = {}
     for name in names:

@@ -32,7 +32,7 @@ MANIFEST = "manifest.jsonl"
 RESERVE = "ledger.reserve"
 IMAGES = "images"
 OWN_FILES = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING)
-"""The files without which the next run would not know what is paid for, and those beside them."""
+"""The files that tell the next run what is paid for, and the files beside them."""
 
 # Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
@@ -149,16 +149,17 @@ class BatchFolder:
             LedgerError: the ledger cannot be written.
         """
         await self.ledger.set_meta(_CLUSTER, batch)
-        # If the ledger is lost, what is not in the manifest may have been sent. Without this log, it is uncertain.
+        # If the ledger is lost, an item that is not in the manifest may have been sent. Without this log, such an
+        # item is uncertain.
         await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
 
     async def keep_ends(self, records: Sequence[str], former: Iterable[str]) -> None:
-        """Add ends that workers have recorded to the manifest, and then to the ledger. A cancel waits for both: a line
-        of which the ledger knows nothing would be added again.
+        """Add ends that workers have recorded to the manifest, and then to the ledger. If this is cancelled, it still
+        does both. If the ledger did not know a line, the line would be added again.
 
         Args:
             records: their lines of the manifest.
-            former: the last lines of those of the items that have some.
+            former: the last lines of the same items before. Some items have none.
 
         Raises:
             LedgerError: the manifest or the ledger cannot be written.
@@ -217,15 +218,15 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
 
 
 def _refuse_links(out: Path) -> None:
-    """Refuse a link in place of a file or folder of ours. What is written through it would change another one,
-    and two runs of one ledger would lock two files.
+    """Refuse a link in place of a file or folder of ours. Writing through a link would change another file. Two
+    runs with one ledger could lock two different files.
     """
     names = (*OWN_FILES, f".{SUBMITTED}.part", IMAGES)
     for path in (*map(out.joinpath, names), *out.glob(f"{IMAGES}/[0-9][0-9][0-9][0-9]*")):
         if path.is_symlink():
             raise LedgerError(
-                f"{path} is a link, through which another file would be changed. Nothing was sent: remove the "
-                "link (the output folder itself may be one)"
+                f"{path} is a link: writing to it would change another file. Nothing was sent. Remove the link (the "
+                "output folder itself may be one)"
             )
 
 
@@ -285,6 +286,7 @@ async def moved_to(ledger: LedgerView) -> str | None:
 async def _check_service(
     out: Path, ledger: SqliteLedger, counts: Mapping[ItemState, int], terms: Terms
 ) -> None:
+    """Refuse a folder that was begun with the emulator if this is the service, or at another service."""
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
     # A ledger without items belongs to no service yet: an emulator run that was killed early may continue.
@@ -318,15 +320,15 @@ def _report_lost_tasks(out: Path, counts: Mapping[ItemState, int], terms: Terms)
     if counts[ItemState.UNSAVED] and not terms.page:
         images = counted(counts[ItemState.UNSAVED], "item")
         raise InvalidRequestError(
-            f"{out} has {images} that an earlier run made and could not save: the images ended with its emulator. "
-            "Nothing was billed",
+            f"{out} has {images} that an earlier run made and could not save: its emulator has ended, and the images "
+            "are lost. Nothing was billed",
             hint=Hint.OTHER_FOLDER,
         )
     if counts[ItemState.SUBMITTED]:
         log.warning(
             "%s of an earlier run ended with its emulator, and nothing was billed%s",
             counted(counts[ItemState.SUBMITTED], "task"),
-            "" if terms.page else ": the emulator of this run gets them again",
+            "" if terms.page else ": they are sent again to the emulator of this run",
             extra=about("emulator_ended"),
         )
 
@@ -335,6 +337,3 @@ def origin_of(base_url: str) -> str:
     """Scheme, host and port: another path is the same service."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-# The files beside the ledger.

@@ -107,7 +107,7 @@ def test_a_link_in_place_of_a_file_is_refused(folder, tmp_path, name, kind):
 
     assert (code, folder.service.requests) == (3, [])
     assert f"{folder.path / name} is a link" in err
-    assert "remove the link" in err
+    assert "Remove the link" in err
 
 
 @pytest.mark.parametrize("name", [*LINKS, ".manifest.jsonl.part"])

@@ -485,7 +485,7 @@ def test_an_interrupted_emulator_run_is_made_again(foxapi):
     assert (130, 0) == (stopped, code)
     assert err.splitlines()[1] == (
         "foxapi: 4 tasks of an earlier run ended with its emulator, and nothing was billed: "
-        "the emulator of this run gets them again"
+        "they are sent again to the emulator of this run"
     )
     assert "foxapi: 5 done" in err
     assert "not found" not in err
@@ -503,7 +503,7 @@ def test_unsaved_images_of_an_ended_emulator(foxapi):
 
     assert 2 == code
     assert err.partition("\n")[2] == (
-        "foxapi: out has 1 item that an earlier run made and could not save: the images ended with its emulator. "
+        "foxapi: out has 1 item that an earlier run made and could not save: its emulator has ended, and the images are lost. "
         "Nothing was billed; choose another --out\n"
     )
 
