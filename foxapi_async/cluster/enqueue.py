@@ -26,6 +26,7 @@ from foxapi_async._batch.record import (
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._wire.texts import counted
 from foxapi_async.cluster.claims import kind_text
 from foxapi_async.cluster.input_files import Inputs, Stored, inputs_of, store_files
 
@@ -57,7 +58,7 @@ _INSERT = """
 
 
 class _Row(NamedTuple):
-    """An item in the database: its columns of `incoming`, of which `opening` does not have its local files yet."""
+    """An item that is put in: its columns of `incoming`, all but `opening`. The `opening` here lacks the local files."""
 
     columns: tuple[object, ...]
     opening: str
@@ -83,7 +84,7 @@ class Enqueued:
 
 
 async def enqueue(connection: Connection, batch: str, given: BatchItems | InputFile) -> Enqueued:
-    """Put the items of a batch, which exists, into the database.
+    """Put items into a batch, which must exist in the database.
 
     A list or a file is put in as a whole or not at all. Items of a generator are put in as they come, and may
     be submitted while it still runs.
@@ -120,7 +121,7 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
             elif not is_whole or len(problems) >= SHOWN_PROBLEMS:
                 break
     if problems:
-        rest = "" if added == 0 else f" {added:,} items before them are in the batch already."
+        rest = "" if added == 0 else f" Enqueued before them: {counted(added, 'item')}."
         raise InvalidRequestError(
             f"items are not valid, and were not enqueued.{rest}", problems=tuple(problems)
         )
@@ -139,7 +140,7 @@ async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[_Group, None]
     async with contextlib.aclosing(keyed_items(given)) as chunks:
         async for chunk in chunks:
             group += [(item, None if item.key is None else _row(item)) for item in chunk]
-            if len(group) >= (_AT_ONCE if not is_live else 1):
+            if len(group) >= (1 if is_live else _AT_ONCE):
                 yield group
                 group = []
     if group:
@@ -147,7 +148,7 @@ async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[_Group, None]
 
 
 async def _ahead(groups: AsyncGenerator[_Group, None]) -> AsyncGenerator[_Group, None]:
-    """The same groups. While the database puts one in, the next one is made."""
+    """The same groups. While the database takes one group, the next one is made."""
     async with contextlib.aclosing(groups):
         following = asyncio.ensure_future(anext(groups, None))
         try:
@@ -188,7 +189,7 @@ def _row(item: WorkItem) -> _Row:
 
 
 async def _opening(connection: Connection, row: _Row, files: Stored) -> str:
-    """The column `opening`. Local files are stored before."""
+    """The column `opening`. The local files are stored first."""
     if not row.files:
         return row.opening
     stored = await store_files(connection, row.files, files)
@@ -218,8 +219,8 @@ _SUNK = "INSERT INTO tally VALUES (%s, -1, 'done', 0, %s) ON CONFLICT DO NOTHING
 async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) -> int:
     """Put the entries of a local ledger into a batch, in one transaction. Returns how many are new.
 
-    An item that was being submitted is uncertain. Spent credits stay spent. Items that are there already stay as they
-    are.
+    An item that was being submitted is uncertain. Spent credits stay spent. An item that the batch already
+    has is not changed.
 
     Raises:
         LedgerError: the ledger cannot be read.

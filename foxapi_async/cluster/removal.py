@@ -10,13 +10,14 @@ from foxapi_async._wire.texts import counted
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
-# It deletes the rows first and counts them then: so no worker can claim one in between. A refusal brings them back.
+# This deletes the rows and counts the deleted ones, so no worker can claim an item in between. If the removal is refused,
+# the end of the transaction brings the rows back.
 _ITEMS = """
     WITH gone AS (DELETE FROM item WHERE batch_id = %s RETURNING owner, state, ready, paid)
     SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL), count(*) FILTER (WHERE ready AND paid),
         count(*) FILTER (WHERE state IN ('new', 'submitting', 'submitted')) FROM gone
 """
-# A file may be that of another batch too. Its SHA-256 is in the requests.
+# Another batch may use the same file. The requests of a batch hold the SHA-256 of each of its files.
 _FILES = """
     WITH mine AS (
         DELETE FROM request WHERE batch_id = %(batch)s RETURNING opening
@@ -32,7 +33,7 @@ _REST = (
     "DELETE FROM second_task WHERE batch_id = %s",
     "DELETE FROM tally WHERE batch_id = %s",
     "DELETE FROM procrastinate_jobs WHERE queueing_lock = 'foxapi:' || %s AND status = 'todo'",
-    "DELETE FROM batch WHERE id = %s",  # and batch_meta
+    "DELETE FROM batch WHERE id = %s",  # this deletes its rows of batch_meta, too
 )
 
 
@@ -43,7 +44,8 @@ async def remove(connection: Connection, batch: str) -> int:
         InvalidRequestError: there is no such batch, or it is not over.
     """
     async with connection.transaction():
-        # A program that puts in an item with a file waits, or is waited for: else its file could be removed.
+        # A program may be putting in an item with a file. This lock makes one of the two wait for the other, because
+        # the file must not be removed between its two steps.
         await connection.execute("LOCK TABLE input_file IN SHARE ROW EXCLUSIVE MODE")
         cursor = await connection.execute(
             "SELECT state, sealed FROM batch WHERE id = %s FOR UPDATE", (batch,)
@@ -67,7 +69,7 @@ def _problem(state: str, _: int, owned: int, paid: int, unended: int, *, is_seal
     if owned:
         return f"workers have {counted(owned, 'item')} of it: wait until they are done"
     if paid:
-        return f"{counted(paid, 'item')} of it are billed, and their images are not saved: let a worker do it"
+        return f"{counted(paid, 'item')} of it are billed, and their images are not saved: let a worker save them"
     if state != "cancelled" and unended:
         return f"{counted(unended, 'item')} of it have not ended: let workers do them, or cancel it first"
     if state != "cancelled" and not is_sealed:

@@ -1,10 +1,10 @@
 """The ends of a batch's items, in an order in which none is skipped.
 
-Transactions become visible in another order than they began. So each end has the number of its transaction,
-and only ends of transactions before the oldest running one are read: no other can still come before them.
+Transactions become visible in another order than they began. So each end has the number of its transaction. A reader
+only reads the ends of transactions before the oldest one that still runs. No other end can still come before these.
 
-The numbers are those of one server. So a cursor has the identity of the tables too. In another database, or in an older
-state of it, its reader begins again: some ends come twice, and none is skipped.
+Each server has its own numbers. So a cursor also has the identity of the tables. If the database is another one, or was
+restored to an older state, the reader begins again. Then some ends come twice, and none is skipped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _IS_OVER = """
     ) AND NOT EXISTS (
         SELECT 1 FROM item WHERE batch_id = batch.id AND ready AND owner IS NULL
             AND (paid OR (batch.state = 'open' AND (model IS NULL OR model <> ALL(stopped_models))))
-    ), pg_snapshot_xmax(pg_current_snapshot())::text
+    )
     FROM batch WHERE id = %s
 """
 
@@ -62,8 +62,8 @@ class ItemEnd:
         task_id: its task; None if there is none.
         credits: what it cost; None if unknown.
         record: its line of the manifest, with its files, its request and its error.
-        cursor: continues after this item, as `after` of `Cluster.results`. In a database that was restored meanwhile
-            it begins again.
+        cursor: give it to `Cluster.results` as `after`, to continue after this item. If the database was restored
+            meanwhile, the results begin again.
     """
 
     key: str
@@ -78,7 +78,7 @@ async def ends(database: Database, batch: str, after: str | None) -> AsyncGenera
     """The ends of a batch's items as they come, until nothing more can come.
 
     Raises:
-        InvalidRequestError: there is no such batch, or the cursor is not one.
+        InvalidRequestError: there is no such batch, or `after` is not a cursor.
         LedgerError: the database cannot be reached.
     """
     read = None if after is None else _read_cursor(after)
@@ -99,7 +99,7 @@ async def _ends(
     waits = 0
     until = None
     while True:
-        # Asked first: what ends or becomes visible between the questions is found by the last one.
+        # These two questions come first. So the last query also finds what ends or becomes visible in between.
         if until is None and await _is_over(connection, batch):
             until = await _next_transaction(connection)
         is_last = until is not None and await _is_visible(connection, until)
@@ -145,7 +145,7 @@ async def _place_of(
     if known == identity and not await is_ahead(connection, place[0]):
         return place
     log.warning(
-        "the database is another one than that of the cursor, or has an older state: all ends are read again",
+        "the cursor is of another database, or the database has an older state now: all ends are read again",
         extra=about("database_changed"),
     )
     return _BEGIN

@@ -27,11 +27,11 @@ from foxapi_async.models import GenerationRequest
 CLAIMED_AT_ONCE = 100
 
 WAIT_SECONDS = 1.0
-"""After this time, items that could not be claimed are asked for again."""
+"""Seconds after which a worker asks again for items that it could not claim."""
 
 
 Claiming = Callable[[int, Mapping[Kind, float | None]], Awaitable[Claim]]
-"""Claims at most so many items, and reports the prices that were learned since the last claim."""
+"""Claims items, at most the given number, and reports the prices that were learned since the last claim."""
 
 
 class ClaimedItems:
@@ -39,11 +39,11 @@ class ClaimedItems:
 
     Args:
         ledger: of the batch.
-        claim: claims at most so many items.
+        claim: see `Claiming`.
         request: makes the request of an item from its fields and its input files.
-        stop: notes that no more items of a model are started.
+        stop: stops a model: no worker starts more of its items.
         exhausted: called if the budget of the batch does not allow an item of a kind.
-        budget: of this worker, which only knows prices: the limit is checked by each claim.
+        budget: the prices that this worker knows. It has no limit, because each claim checks the limit of the batch.
         changed: set when an item has ended.
         room: the most items at a time.
     """
@@ -107,8 +107,8 @@ class ClaimedItems:
         return claim
 
     async def _in_turn(self, claim: Claim) -> AsyncGenerator[WorkItem, None]:
-        """The claimed items, in turn. If a price has risen since they were claimed, the rest is given up: the next
-        claim reserves more for it.
+        """The claimed items, in turn. If a price has changed since the claim, the rest is given up. The next claim
+        reserves the new price for it.
         """
         reserved = {kind: self._budget.price_of(kind) for kind in claim.kinds}
         while self._unstarted:
@@ -147,7 +147,7 @@ class ClaimedItems:
         self._stop(model)
 
     def note_unknown(self, resubmission: WorkItem) -> None:
-        """See `WorkSource`. A worker runs no ended items again, so it is not asked to."""
+        """See `WorkSource`. A worker does not run ended items again, so nothing calls this."""
         raise NotImplementedError(resubmission)  # pragma: no cover - as the docstring says
 
     def note_end(self, item: WorkItem, state: ItemState | None) -> None:
@@ -164,7 +164,7 @@ class ClaimedItems:
 
 
 async def _wait_for(event: asyncio.Event) -> None:
-    """Wait until something may have changed here, but not for long, because other workers do not say it."""
+    """Wait for the event, at most `WAIT_SECONDS`, because a change by another worker does not set it."""
     event.clear()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WAIT_SECONDS):
@@ -180,8 +180,8 @@ class WorkerBatch:
         out: the folder for its images.
         room: the most items at a time.
         timeout: seconds to wait for a task; None for no limit.
-        may_send: whether a request may still leave.
-        price: credits of an image, if the user has said so.
+        may_send: returns whether a request may still be sent.
+        price: credits of one image, if the user gave them.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class WorkerBatch:
 
     @property
     def paused(self) -> Paused | None:
-        """Why the work ended early by itself; None if it did not. The submits that `stop` ended are no reason."""
+        """Why the work ended early; None if it did not, or if `stop` ended it."""
         return None if self._is_stopped else self._work.paused
 
     async def run(
@@ -221,8 +221,8 @@ class WorkerBatch:
         request: Callable[[ClaimedItem], Awaitable[GenerationRequest]],
         stop_model: Callable[[str], None],
     ) -> None:
-        """Work until no item is left to claim. If this is cancelled, the answers to sent submits are awaited, and
-        everything else is handed back.
+        """Work until no item is left to claim. If this is cancelled, it waits for the answers to the submits that
+        were sent, and gives up all other items.
 
         Raises:
             FoxError: items can no longer be claimed.

@@ -84,7 +84,7 @@ async def test_not_all_faulty_items_are_named(cluster, batch):
 async def test_a_generator_ends_at_a_faulty_item(cluster, database, batch):
     """Those before it are in the batch, and the message says so."""
     items = [("a", fox_request()), "no request", ("c", fox_request())]
-    with pytest.raises(InvalidRequestError, match="1 items before them are in the batch already"):
+    with pytest.raises(InvalidRequestError, match="Enqueued before them: 1 item"):
         await cluster.submit(generated(*items), batch_id=batch)
 
     assert [("a",)] == await run(database, KEYS, batch)
