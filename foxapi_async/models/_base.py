@@ -54,7 +54,7 @@ class GenerationRequest(abc.ABC):
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What may be wrong, by facts that are not sure: one line for each field. The request is sent all the same."""
+        """What may be wrong: one line for each field. The known facts are not sure, so the request is sent anyway."""
         return ()
 
     def local_files(self) -> tuple[os.PathLike[str], ...]:
@@ -62,13 +62,13 @@ class GenerationRequest(abc.ABC):
         return tuple(dict.fromkeys(file for _, file in self.local_files_by_field()))
 
     def local_files_by_field(self) -> Iterator[tuple[str, os.PathLike[str]]]:
-        """The name of a field and a local file in it, for each."""
+        """For each local file: the name of its field, and the file."""
         for name, value in self.to_dict().items():
             found: list[ImageInput] = []
             map_files({name: value}, found.append)
             yield from ((name, item) for item in found if isinstance(item, os.PathLike))
 
-    def field(self, name: str) -> FieldSpec | None:  # noqa: ARG002 - others need it
+    def field(self, name: str) -> FieldSpec | None:  # noqa: ARG002 - subclasses need it
         """What is known about a field of this request; None if nothing is."""
         return None
 
@@ -95,11 +95,13 @@ class GenerationRequest(abc.ABC):
         return count if isinstance(count, int) and count > 1 else 1
 
     def identity(self) -> dict[str, Any]:
-        """The fields that tell the request from others, now and in every later version."""
+        """The fields by which a batch recognises the request. They are the same in every later version."""
         return self.to_dict()
 
     def price_fields(self) -> dict[str, Any]:
-        """The fields that may decide the price: all except texts. Only the number of input files counts."""
+        """The fields that may decide the price: all except texts and a single input file. A list of
+        input files counts by its length.
+        """
         texts = self._texts()
         fields: dict[str, FieldValue] = self.identity()
         return {

@@ -66,7 +66,7 @@ class CatalogueRequest(GenerationRequest):
         return {"model": self.model, **copy_checked(self.fields)}
 
     def identity(self) -> dict[str, Any]:
-        """As that of a `RawRequest` with the same path and fields: before the catalogue knew the model, it was one."""
+        """The same as of a `RawRequest` with this path and these fields. It was one before the catalogue knew its model."""
         return {"path": self.path, **self.to_dict()}
 
     def field(self, name: str) -> FieldSpec | None:

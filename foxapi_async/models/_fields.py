@@ -76,12 +76,12 @@ class FieldSpec:
         medium: what an input file holds: "image", "video", "audio", "archive" or "document"; None if not known.
         bytes: the most bytes of one input file; None for no limit.
         formats: the allowed formats of input files; empty for all.
-        pixels: the rule for the mappings of a "size"; None if any goes.
+        pixels: the rule for the mappings of a "size"; None if every mapping is allowed.
         default: the value that the service uses if the field is left out; None if undocumented. It is never sent.
         required: whether the field must be given.
         advanced: whether the page says not to pass it unless necessary.
         level: how sure this is: "page" (the service's own page), "text" (a summary of its pages) or "extract" (its
-            OpenAPI file alone). By an "extract" nothing is refused: a doubt is logged.
+            OpenAPI file alone). What an "extract" does not allow is not refused: a doubt is logged.
     """
 
     name: str
@@ -102,7 +102,7 @@ class FieldSpec:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> FieldSpec:
-        """A field as the file of the catalogue has it."""
+        """A field, from its entry in the file of the catalogue."""
         items: Mapping[str, FieldValue] = entry
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in items.items()

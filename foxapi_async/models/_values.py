@@ -15,14 +15,14 @@ ImageInput: TypeAlias = str | os.PathLike[str]
 """An input image: an http(s) URL or `data:` URI as a string, or a local file as a path. A string is never a path."""
 
 FieldValue: TypeAlias = Mapping[str, Any] | list[Any] | tuple[Any, ...] | str | int | float | bool | None
-"""A field of a mapping that is a request. Items and members may be anything."""
+"""The value of a field in a mapping that is a request. Items and members may be of any type."""
 
 NOT_UTF8 = "has a lone surrogate, which cannot be sent as UTF-8"
 
 _SCHEME = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
 # RFC 2397: the comma before the data is required, and everything before it may be left out. That part is
-# a media type. The limit keeps the search short in megabytes without a comma.
+# a media type. The limit keeps the search short in a text of megabytes without a comma.
 _DATA_URI = re.compile(r"data:[^,\s]{0,1000},\S", re.IGNORECASE)
 
 _LONGEST_TEXT = 60
@@ -123,6 +123,6 @@ def image_fault(item: object) -> str | None:
 
 
 def image_hint(item: object) -> Hint | None:
-    """What can be done about an item with a fault: a path of a local file as a text is a frequent one."""
+    """What can be done about an item with a fault. A frequent fault is the path of a local file as a text."""
     is_path = not isinstance(item, str) or (bool(item.strip()) and not has_scheme(item))
     return Hint.WRAP_FILE if is_path else None

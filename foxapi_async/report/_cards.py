@@ -12,7 +12,8 @@ from foxapi_async.report._problems import kind_of, problems_of
 from foxapi_async.report._texts import escaped, labelled, said, words
 
 _MOST_MODELS = 200
-_IN_A_GROUP = 60  # the rows are full with 1 to 6 cards in each, and no window has more
+# With 1 to 6 cards in a row, all rows of a group are full. No window shows more than 6 in a row.
+_IN_A_GROUP = 60
 # The types that the lightbox can show, by the ending of a saved file.
 _TYPES = {
     **{f".{kind}": f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "avif")},
@@ -56,7 +57,7 @@ def _state_option(status: str, count: int) -> str:
 
 
 def groups(items: Sequence[ReportItem]) -> Iterator[str]:
-    """The cards of the items. A browser has less to do for groups than for single cards."""
+    """The cards of the items, in groups. Groups are less work for a browser than single cards."""
     for first in range(0, len(items), _IN_A_GROUP):
         cards = "".join(map(_card, items[first : first + _IN_A_GROUP]))
         yield f'<div class="group">{cards}</div>\n'
@@ -93,8 +94,8 @@ def _state(item: ReportItem) -> str:
 def _files(item: ReportItem) -> str:
     if not item.files:
         kind = kind_of(item)
-        words = said("no.file" if kind is None else f"kind.{kind}")
-        return f'<div class="pictures"><span class="{state_of(item.status)}"{words}</span></div>'
+        reason = said("no.file" if kind is None else f"kind.{kind}")
+        return f'<div class="pictures"><span class="{state_of(item.status)}"{reason}</span></div>'
     links = "".join(_file(address, escaped(item.prompt[:100] or item.id)) for address in item.files)
     return f'<div class="pictures{" many" if len(item.files) > 1 else ""}">{links}</div>'
 
