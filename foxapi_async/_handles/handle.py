@@ -22,7 +22,7 @@ from foxapi_async._errors import (
     TaskTimeoutError,
     UnreadableResultError,
 )
-from foxapi_async._handles.notebook import LiveCell, Look, html_of, replaces_html
+from foxapi_async._handles.notebook import HandleView, LiveCell, html_of, replaces_html
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot, signal_of
 from foxapi_async._handles.state import Signal, State, advance
@@ -82,8 +82,8 @@ class TaskHandle:
 
     def _repr_html_(self) -> str:
         """The present state in a notebook: a bar, or the images, or the error."""
-        look = self._look()
-        return html_of(look, look.share)
+        view = self._view()
+        return html_of(view, view.share)
 
     def _ipython_display_(self) -> None:
         """Show the state in the cell of a notebook, and follow it to the end.
@@ -95,9 +95,9 @@ class TaskHandle:
             raise NotImplementedError
         LiveCell(self)
 
-    def _look(self) -> Look:
+    def _view(self) -> HandleView:
         waited = 0.0 if self._event is None or self.done() else self._loop.time() - self._seen
-        return Look(
+        return HandleView(
             task_id=self.id, state=self._state.value, event=self._event, waited=waited, ending=self._ending
         )
 

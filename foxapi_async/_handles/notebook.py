@@ -1,8 +1,8 @@
 """Shows a handle in the cell of a notebook: a bar that moves while the task runs, then its images or its error.
 
 A cell that follows a task has no asyncio task, so there is nothing to cancel. The loop calls a plain function after
-each event, and once a second between two events. The last call comes at the end of the handle, and closing the
-session ends its handles.
+each event, and once a second between two events. The last call comes when the handle ends. A session that closes ends
+its handles.
 """
 # ruff: noqa: SLF001 - these parts of a handle and of a result are not for users
 
@@ -24,7 +24,7 @@ REDRAW_SECONDS = 1.0
 
 
 @attrs.frozen(kw_only=True)
-class Look:
+class HandleView:
     """A handle at one moment.
 
     Attributes:
@@ -48,13 +48,13 @@ class Look:
 
 
 class Followed(Protocol):
-    """A handle, as a cell needs it."""
+    """The parts of a handle that a cell needs."""
 
     def done(self) -> bool:
         """Whether it has ended."""
         ...
 
-    def _look(self) -> Look: ...
+    def _view(self) -> HandleView: ...
 
     def _call_later(self, seconds: float, call: Callable[[], object]) -> None:
         """Call once: after the next event, at the end, or after so many seconds."""
@@ -79,9 +79,9 @@ class LiveCell:
         self._wait()
 
     def _bundle(self) -> dict[str, str]:
-        look = self._handle._look()
-        self._share = not_less(look.share, self._share)
-        return {"text/plain": repr(self._handle), "text/html": html_of(look, self._share)}
+        view = self._handle._view()
+        self._share = not_less(view.share, self._share)
+        return {"text/plain": repr(self._handle), "text/html": html_of(view, self._share)}
 
 
 def replaces_html() -> bool:
@@ -91,21 +91,21 @@ def replaces_html() -> bool:
 
 
 def _ipython() -> Any:
-    """IPython. It is loaded, because it shows the handle."""
+    """IPython. It is already loaded when it shows a handle."""
     import IPython.display  # noqa: PLC0415 # pyright: ignore[reportMissingImports, reportUnusedImport]
 
     return IPython
 
 
-def html_of(look: Look, share: float | None) -> str:
-    """The handle as HTML without scripts and styles; `share` is how far the bar is."""
-    task_id, event = f"<code>{html.escape(look.task_id)}</code>", look.event
-    if look.ending is not None:
+def html_of(view: HandleView, share: float | None) -> str:
+    """The handle as HTML without scripts and styles; `share` is the filled part of the bar, 0 to 1."""
+    task_id, event = f"<code>{html.escape(view.task_id)}</code>", view.event
+    if view.ending is not None:
         after = f" after {duration(event.elapsed)}" if event is not None and event.final else ""
-        return f"<div>{look.state}{after} {task_id}</div><div>{_html_of_ending(look.ending)}</div>"
+        return f"<div>{view.state}{after} {task_id}</div><div>{_html_of_ending(view.ending)}</div>"
     percent = "" if share is None else f" {share:.0%}"
     words = (
-        f"{shorten(event.status, 40)}{percent}, {clock_words(event, look.waited)}"
+        f"{shorten(event.status, 40)}{percent}, {clock_words(event, view.waited)}"
         if event is not None
         else "not read yet"
     )
