@@ -47,7 +47,7 @@ OWN_AUTHORITY = (
 
 PYTHON_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with allow_http=True or FOXAPI_ALLOW_HTTP=1",
-    Hint.CHECK_ACCOUNT: "it is not sent again (RetryPolicy(resubmit_uncertain=True) would)",
+    Hint.CHECK_ACCOUNT: "it is not sent again; RetryPolicy(resubmit_uncertain=True) allows that",
     Hint.CHECK_ADDRESS: "check base_url= or FOXAPI_BASE_URL",
     Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.EXPECT_ID: "if its id still arrives, it is logged and in FoxSession.unfinished",
@@ -62,7 +62,7 @@ PYTHON_WORDS: dict[Hint, str] = {
     "gets it with attach() and the task id, without another bill",
     Hint.REBUILD_LEDGER: "put the right ledger back, or make it again from submitted.jsonl and manifest.jsonl with rebuild_ledger=True",
     Hint.RESUBMIT_UNCERTAIN: "it is not sent again unless resubmit_uncertain is set",
-    Hint.RESUME_SUBMITS: "FoxSession.resume() allows all",
+    Hint.RESUME_SUBMITS: "FoxSession.resume() allows all submits again",
     Hint.RESUME_TASK: "attach({task_id!r}) waits for it again",
     Hint.RUN_AGAIN: "then run the batch again: it continues where it stopped",
     Hint.SEND_RAW: 'RawRequest sends fields and values that this class does not know (a mapping with a "path" becomes one)',

@@ -32,11 +32,11 @@ from foxapi_async.cli._screen import Screen
 
 SHOWN_FAILURES = 10
 
-_PROMPT_ROOM = 40
+_PROMPT_CHARACTERS = 40
 
 
 def expectation_words(expectation: Expectation) -> str:
-    """What is expected, in words; empty if nothing is known. Credits of a given price are exact."""
+    """The expected credits and time in words; empty if nothing is known. Credits by a price that the user gave are exact."""
     sources = [
         *([counted(expectation.images, "earlier image")] if expectation.images else []),
         *(["earlier runs"] if expectation.learned else []),
@@ -66,7 +66,7 @@ class ShownBatch(MeasuredBatch, Protocol):
 
 
 class ShownRun(abc.ABC):
-    """Shows one run of a batch. `BatchCommand` runs it in this process, `FollowCommand` lets workers do so.
+    """Shows one run of a batch. `BatchCommand` runs it in this process. `FollowCommand` lets workers run it.
 
     Args:
         args: the parsed options.
@@ -82,7 +82,7 @@ class ShownRun(abc.ABC):
         self._wrong = 0
         self._codes: Counter[str] = Counter()
 
-    # What the two differ in.
+    # What each of the two commands does in its own way.
 
     @abc.abstractmethod
     def _outcomes(self) -> AbstractAsyncContextManager[AsyncIterator[BatchOutcome]]:
@@ -94,8 +94,8 @@ class ShownRun(abc.ABC):
 
     @abc.abstractmethod
     async def _expected(self) -> Expectation | None:
-        """What is expected of the items that are left, once the run has begun; None if that is not known, or there are
-        none.
+        """The expected credits and time of the items that are left; None if they are not known, or if no item is left.
+        The run has begun when this returns.
         """
 
     async def _status(self) -> BatchStatus:
@@ -164,13 +164,13 @@ class ShownRun(abc.ABC):
             self._screen.data(json.loads(record))
 
     def _show_failure(self, outcome: BatchOutcome, error: Exception) -> None:
-        assert isinstance(error, FoxError)  # noqa: S101 - as every error of an outcome
+        assert isinstance(error, FoxError)  # noqa: S101 - every error of an outcome is one
         if outcome.key is None:
             self._wrong += 1
             self._screen.error(message_of(error))
             return
         if isinstance(error, (LedgerError, *_exits.REFUSED_ACCOUNT)):
-            return  # shown once for all items, as the reason of the pause; an id that is not kept is in the log
+            return  # the reason of the pause shows it once for all items; the log has an id that could not be kept
         self._codes[getattr(error, "code", None) or type(error).__name__] += 1
         if self._codes.total() <= SHOWN_FAILURES:
             self._screen.error(f"{_label(outcome)}: {message_of(error)}")
@@ -181,7 +181,7 @@ class ShownRun(abc.ABC):
 
     async def _conclude(self, error: FoxError | None, seconds: float) -> int:
         if not self._shown.tally:
-            assert error is not None  # noqa: S101 - else it would have begun
+            assert error is not None  # noqa: S101 - a run without an error has begun
             return self._show_refusal(error)
         paused = self._shown.paused
         if stopped := paused or error:
@@ -190,13 +190,13 @@ class ShownRun(abc.ABC):
             if paused is not None:
                 self._screen.data({"paused": {"reason": paused.reason, "message": why}})
                 return _exits.BUDGET if paused.reason == "budget" else _exits.ACCOUNT
-            assert error is not None  # noqa: S101 - else there is no reason
+            assert error is not None  # noqa: S101 - without a pause, the error is what stopped it
             return _exits.status_of(error)
         status = await self._status()
         self._sum_up(status, seconds)
         items = sum(status.counts.values())
         if self._wrong and not items:
-            return _exits.USAGE  # a new batch without a right line ends as a file does
+            return _exits.USAGE  # every line of a new batch is wrong: the same status as for a wrong file
         all_done = status.counts[ItemState.DONE] == items and not self._wrong
         return _exits.DONE if all_done else _exits.FAILED
 
@@ -214,11 +214,13 @@ class ShownRun(abc.ABC):
         return _exits.status_of(error)
 
     async def _show_stopped(self, why: str, least_budget: float | None = None) -> None:
-        """Report the state after an early end, and how to continue; after a used budget, with a larger one."""
+        """Report the state after an early end, and the command that continues. If the budget is used up, that command
+        has a larger one.
+        """
         self._screen.error(f"stopped: {why}")
         if self._args.emulator:
             self._screen.note(
-                "the emulator's tasks end here, nothing was billed; the same command makes them again"
+                "the emulator's tasks end here, and nothing was billed; the same command makes them again"
             )
             return
         with contextlib.suppress(LedgerError):  # there is no ledger yet, or its fault stopped the run
@@ -231,11 +233,11 @@ class ShownRun(abc.ABC):
         again = " (with the same input)" if self._args.file == STDIN else ""
         words = self._words
         if least_budget is not None:
-            # A batch in a database keeps the budget of an earlier command.
+            # The words may have no budget: a batch in a database keeps that of an earlier command.
             place = next((n for n, word in enumerate(words) if word.startswith("--budget")), len(words))
             width = 1 if any("=" in word for word in words[place : place + 1]) else 2
             words[place : place + width] = ["--budget", f"{least_budget:.10g}"]
-        least = "" if least_budget is None else " a budget of that or more"
+        least = "" if least_budget is None else " this budget or a larger one"
         self._screen.error(f"continue{again} with{least}: {shlex.join(['foxapi', *words])}")
 
     def _sum_up(self, status: BatchStatus, seconds: float) -> None:
@@ -275,4 +277,4 @@ def _label(outcome: BatchOutcome) -> str:
     """The item's key. A counted key is shown with its prompt."""
     prompt = getattr(outcome.request, "prompt", None)
     counted_key = "#" in (outcome.key or "") and prompt
-    return f'{outcome.key} "{elided(str(prompt), _PROMPT_ROOM)}"' if counted_key else str(outcome.key)
+    return f'{outcome.key} "{elided(str(prompt), _PROMPT_CHARACTERS)}"' if counted_key else str(outcome.key)

@@ -28,7 +28,7 @@ from foxapi_async.models import GenerationRequest
 
 Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 
-_PROMPT_ROOM = 40
+_PROMPT_CHARACTERS = 40
 # What the files of a task are, by its type.
 _NOUNS = {"video": "video", "audio": "recording", "document": "document"}
 # So many submits wait for their answers at a time, as a session begins a series of them.
@@ -86,7 +86,7 @@ class TaskCommand:
                     return await work(self, fox)
             except asyncio.CancelledError:
                 if self._args.emulator:
-                    self._screen.note("interrupted; the emulator's tasks end here, nothing was billed")
+                    self._screen.note("interrupted; the emulator's tasks end here, and nothing was billed")
                 raise
             finally:
                 self._show_unfinished(fox)
@@ -257,4 +257,4 @@ def _made(result: TaskResult) -> str:
 
 def _label(request: GenerationRequest) -> str:
     """The prompt of one of several requests, for a line of text."""
-    return f'"{elided(request.prompt or "", _PROMPT_ROOM)}"'
+    return f'"{elided(request.prompt or "", _PROMPT_CHARACTERS)}"'

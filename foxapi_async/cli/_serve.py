@@ -53,7 +53,7 @@ class PageCommand:
             ConfigurationError: the server cannot listen on the address.
             InvalidRequestError: the folder was begun with the emulator, and this command uses the service, or the
                 other way round.
-            LedgerError: another run has the folder, or it cannot be used.
+            LedgerError: another run uses the folder, or it cannot be used.
         """
         with listen(self._args.host, self._args.port) as sock:
             async with self._session as fox:
@@ -90,13 +90,13 @@ class PageCommand:
         self._screen.note(f"the page is at the address above; {bill}; Ctrl-C ends it")
         if not self._local:
             self._screen.note(
-                "the address holds the token, and http is not encrypted: use it in networks you trust"
+                "the address holds the token, and http is not encrypted: use it only in networks that you trust"
             )
 
     def _show_unfinished(self, fox: FoxSession) -> None:
         ids = list(dict.fromkeys(handle.id for handle in fox.unfinished))
         if self._args.emulator:
-            self._screen.note("the emulator's tasks end here, nothing was billed")
+            self._screen.note("the emulator's tasks end here, and nothing was billed")
         elif ids:
             more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
             shown = f"{', '.join(ids[:_SHOWN_IDS])}{more}"

@@ -83,7 +83,7 @@ def add_estimates(parser: argparse.ArgumentParser, meaning: str) -> None:
         "--estimates",
         metavar="FILE",
         default=os.environ.get(ESTIMATES) or None,
-        help=f"{meaning} (default: that of {ESTIMATES}, if it is set)",
+        help=f"{meaning} (default: the file that {ESTIMATES} names, if it is set)",
     )
 
 
@@ -94,7 +94,7 @@ def add_dsn(parser: Any, meaning: str) -> None:
         nargs="?",
         const="",
         type=_address,
-        help=f"{meaning}; postgresql://user:password@host/name, or without a value that of FOXAPI_DSN",
+        help=f"{meaning}; postgresql://user:password@host/name; without a value, FOXAPI_DSN has it",
     )
 
 
@@ -102,6 +102,6 @@ def _address(text: str) -> str:
     """The address of a database. It may have a password, so no error shows it."""
     if text and "://" not in text and "=" not in text:
         raise argparse.ArgumentTypeError(
-            "must be an address such as postgresql://user@host/name; before other words, write --dsn=ADDRESS"
+            "must be an address such as postgresql://user@host/name; if other words follow it, write --dsn=ADDRESS"
         )
     return text

@@ -299,7 +299,7 @@ def test_the_budget_is_that_of_the_batch(place):
         "the next item would pass the budget of 12 credits: 10 are spent, and it costs 5; a budget of 15 allows"
         in err
     )
-    assert "a budget of that or more: foxapi batch p.jsonl --dsn --budget 15 --price 5\n" in err
+    assert "this budget or a larger one: foxapi batch p.jsonl --dsn --budget 15 --price 5\n" in err
 
 
 def test_the_budget_of_an_earlier_command_counts(place):
@@ -310,7 +310,7 @@ def test_the_budget_of_an_earlier_command_counts(place):
     code, _, err = place.run(*words)
 
     assert (4, 2) == (code, place.service.billed)
-    assert "a budget of that or more: foxapi batch p.jsonl --dsn --price 5 --budget 15\n" in err
+    assert "this budget or a larger one: foxapi batch p.jsonl --dsn --price 5 --budget 15\n" in err
 
 
 def test_a_larger_budget_continues(place):

@@ -327,7 +327,9 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     rest = "the rest (5 images) is expected to cost 25 credits: a budget of 45 covers it"
     assert f"foxapi: stopped: {why}; {rest}\n" in err
     assert "foxapi: 4 done, 5 not begun; 20 credits\n" in err
-    assert err.endswith("foxapi: continue with a budget of that or more: foxapi batch p.jsonl --budget 45\n")
+    assert err.endswith(
+        "foxapi: continue with this budget or a larger one: foxapi batch p.jsonl --budget 45\n"
+    )
 
 
 def test_a_budget_below_what_is_spent(foxapi, service):
@@ -471,7 +473,7 @@ def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
 
     assert 130 == code
     assert err.endswith(
-        "foxapi: the emulator's tasks end here, nothing was billed; the same command makes them again\n"
+        "foxapi: the emulator's tasks end here, and nothing was billed; the same command makes them again\n"
     )
 
 

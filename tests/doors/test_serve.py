@@ -280,7 +280,7 @@ async def test_a_refused_account_is_logged_in_plain_words(page, quick, caplog):
     error = record.args[-1]
 
     assert message_of(error).endswith("One submit is sent every 30 s as a probe")
-    assert str(error).endswith("as a probe; FoxSession.resume() allows all")
+    assert str(error).endswith("as a probe; FoxSession.resume() allows all submits again")
 
 
 async def test_a_client_that_disconnects_stops_nothing(page, quick):
