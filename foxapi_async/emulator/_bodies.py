@@ -6,7 +6,8 @@ The strict part follows two pages:
 - https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview
 
 On these pages a field of type "string" refuses null, and one of type "string | null" takes it. gpt-image-2
-refuses every field that its page does not have, with 400. For all other models only the prompt is checked.
+refuses every field that its page does not have, with 400. For all other models only the prompt and `num_outputs` are
+checked.
 """
 
 import json
@@ -116,7 +117,7 @@ def peek(raw: bytes) -> dict[str, Any]:
 
 
 def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()) -> Media:
-    """The kind of result that the endpoint will make from this body, after checking it.
+    """Check a request body. Returns the kind of result that the endpoint makes from it.
 
     Args:
         path: The endpoint.
@@ -130,11 +131,11 @@ def check(path: str, body: Mapping[str, Any], extra_models: Collection[str] = ()
     if not isinstance(model, str) or not model:
         raise RefusalError(422, "model: a non-empty string is required")
     if model in _STRICT:
-        _check_strictly(body, _STRICT[model] if media.type == "image" else _no_model(model))
+        _check_strictly(body, _STRICT[model] if media.type == "image" else _refuse_model(model))
     elif model in extra_models or _is_known(model, media):
-        _check_leniently(body, bare(model), media)
+        _check_leniently(body, bare_name(model), media)
     else:
-        _no_model(model)
+        _refuse_model(model)
     return media
 
 
@@ -154,19 +155,19 @@ def _not_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _no_model(model: str) -> NoReturn:
+def _refuse_model(model: str) -> NoReturn:
     raise RefusalError(
         422, f"model {model!r} does not exist or is not enabled for this key", "model_not_found"
     )
 
 
-def bare(model: str) -> str:
+def bare_name(model: str) -> str:
     """The name in a model's id. Live ids may have a vendor before it and a variant after it: google/veo-3.1[fast]."""
     return re.sub(r"^[\w.-]+/|\[[^]]*\]$", "", model)
 
 
 def _is_known(model: str, media: Media) -> bool:
-    name = bare(model)
+    name = bare_name(model)
     return name in IMAGE_MODELS if media.type == "image" else name.startswith(media.prefixes)
 
 

@@ -24,7 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Base64 of the largest file, and some space for the other fields.
 _MOST_BODY_BYTES = _uploads.MOST_BYTES * 4 // 3 + 1024 * 1024
 _CREDITS = 1_000_000
-# Set on a request that the edge passes on and whose answer it replaces afterwards.
+# Set on a request that the edge passes on. The edge then replaces the answer.
 _PASSED_ON = web.RequestKey("passed on", bool)
 _OPEN_TO_ALL = ("/files/", "/api/pricing")
 _KINDS: dict[str, Request] = {"/v1/tasks/": "poll", "/v1/files/upload/": "upload", "/files/": "file"}
@@ -266,7 +266,7 @@ class Routes:
         return await self._other(request, {"object": "list", "data": rows})
 
     async def _llm_models(self, request: web.Request) -> web.StreamResponse:
-        # The page of this list says that it is empty, and not 404, if the key's group has no such model.
+        # If the key's group has no such model, this list is empty. It is not a 404, says its page.
         return await self._other(request, {"object": "list", "data": []})
 
     async def _credits(self, request: web.Request) -> web.StreamResponse:
@@ -274,8 +274,8 @@ class Routes:
         left = max(0, _CREDITS - self._used)
         return await self._other(request, {"credits_used": self._used, "credits_remaining": left})
 
-    # New API, the software of the gateway, documents the next three: the first two in the form of OpenAI's old
-    # billing pages. "usd" is its name for whatever unit the site shows; here it shows credits.
+    # The gateway runs the software "New API", which documents the next three paths. The first two have the form of
+    # OpenAI's old billing pages. Their "usd" is the unit that the site shows, here credits.
 
     async def _subscription(self, request: web.Request) -> web.StreamResponse:
         limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), _CREDITS)

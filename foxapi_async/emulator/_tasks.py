@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
-from ._bodies import Media, bare, prompt_of
+from ._bodies import Media, bare_name, prompt_of
 from ._faults import Fault
 from ._media import CONTENT_TYPES
 
@@ -216,7 +216,7 @@ def _value(task: Task, origin: str) -> dict[str, Any] | None:
     """The result of a task that makes no file; None if it makes files."""
     if task.media.type == "llm":
         return _completion(task)
-    name = bare(task.model)
+    name = bare_name(task.model)
     make = next((make for start, make in _VALUES.items() if name.startswith(start)), None)
     return None if make is None else make(task, origin)
 
