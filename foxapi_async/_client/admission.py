@@ -157,7 +157,7 @@ class Admission:
         """Whether the edge refuses only this item and not all of them."""
         if submission.edge_refusals < 2:
             return False
-        if self._brake.passed_since(submission.refused_post):
+        if self._brake.has_accepted_since(submission.refused_post):
             return True
         # No other item waits for comparison: others were accepted before, and this one has been refused for long.
         pauses = submission.series is not None and submission.series.pauses

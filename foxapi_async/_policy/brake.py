@@ -3,7 +3,7 @@
 A POST without an answer may be billed. So a run begins with few of them, and each acceptance allows one more,
 as a TCP sender finds the capacity of a link (slow start; Jacobson, 1988). If answers are missing, or
 something in front of the service refuses, the brake closes. Then the submits wait, and a free read checks
-whether the service is there. After that one submit is sent as a probe, at growing gaps.
+whether the service is there. If it is, one submit is sent as a probe. The gaps between the probes grow.
 
 An answer to a POST that was sent before the last change proves nothing about the present. So each POST knows
 the epoch in which it began.
@@ -32,6 +32,7 @@ LONGEST_HOLD = 600.0
 """Seconds after which a batch stops waiting for a closed brake. The whole batch can be resumed."""
 
 REFUSALS_THAT_PROVE_A_PATH = 3
+"""If this many submits were refused in front of the service, and none was ever accepted, the path is wrong."""
 
 Reason = Literal["account", "path", "outage", "uncertain", "hold", "disk", "budget"]
 """Why a run pauses."""
@@ -156,7 +157,7 @@ class Brake:
     def _closes(self, outcome: PostOutcome, ticket: Ticket) -> bool:
         if outcome is PostOutcome.EDGE:
             # If a POST that was sent later was accepted, the edge refuses this item and not all of them.
-            return not self.passed_since(ticket.number)
+            return not self.has_accepted_since(ticket.number)
         return sum(self._recent.values()) >= UNCERTAIN_OF_RECENT
 
     def _close(self, error: FoxError, now: float, *, edge: bool) -> None:
@@ -183,8 +184,8 @@ class Brake:
         hold.refusals += outcome is PostOutcome.EDGE
         self._wait_longer(hold, now)
 
-    def passed_since(self, number: int) -> bool:
-        """Whether a later POST than that one was accepted."""
+    def has_accepted_since(self, number: int) -> bool:
+        """Whether a POST after the one with this number was accepted."""
         return self._newest_accepted > number
 
     def note_read(self, now: float, *, answered: bool, ever_answered: bool) -> None:
@@ -193,8 +194,8 @@ class Brake:
         Args:
             now: the present.
             answered: whether the service answered with its own JSON.
-            ever_answered: whether the service has ever answered this session. If it has not, a submit may be sent
-                although the read failed: behind a wrong path it fails too, and bills nothing.
+            ever_answered: whether the service has ever answered this session. If it has not, the path may be wrong.
+                Then a submit may be sent although the read failed: on a wrong path it fails too, and bills nothing.
         """
         hold = self.hold
         if hold is None or hold.probing:

@@ -12,13 +12,14 @@ import attrs
 from foxapi_async._options import is_number
 from foxapi_async.models import GenerationRequest
 
-# The latest kinds are remembered, this many at most. A request whose fields are longer is not like others.
+# At most this many prices are remembered, the latest ones.
 MOST_PRICES = 1000
+# A price with longer fields is not remembered: no other request is likely to have the same fields.
 LONGEST_FIELDS = 500
 
-# They say how many results are wanted, if their value is that number.
+# These fields say how many results are wanted, if their value is that number.
 _COUNTS = ("num_outputs", "n")
-# They never decide a price, and often differ from one request to the next.
+# These fields never decide a price, and often differ from one request to the next.
 _NO_PRICE = frozenset({"model", "path", "seed", "callback_url"})
 
 _text_of = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
@@ -43,7 +44,7 @@ class Price:
 
     Attributes:
         credits: for one result.
-        seen: how often this price was seen, without a break.
+        seen: how many times in a row this price was seen.
     """
 
     credits: float

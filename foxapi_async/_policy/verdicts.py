@@ -63,7 +63,7 @@ _NOT_PASSED_ON = frozenset({
 # The senders in place of the service. An answer that is cut off does not show its sender.
 _EDGE = frozenset({"stranger", "page"})
 
-# Characters of an uncertain answer that are kept.
+# This many characters of an uncertain answer are kept.
 MAX_BODY = 2000
 
 
@@ -110,12 +110,10 @@ def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bo
         if _is_refused(outcome.status, sender, earlier):
             return Verdict(_free_to_repeat(error) if _clears_by_itself(error) else error, edge=edge)
     accepted = 200 <= outcome.status < 300
-    uncertain = _uncertain(
-        _words(no_task, error, says=sender == "service" or not accepted), key, outcome.status
-    )
-    uncertain.task_id = (
-        no_task.task_id
-    )  # it cannot be polled, but the user can name it to the service's support
+    has_own_text = sender == "service" or not accepted
+    uncertain = _uncertain(_text_about(no_task, error, has_own_text=has_own_text), key, outcome.status)
+    # It cannot be polled, but the user can name it to the service's support.
+    uncertain.task_id = no_task.task_id
     uncertain.body = _body_of(outcome)
     answer = None if accepted and sender != "service" else error
     return Verdict(uncertain, again=resubmit, answer=answer, edge=edge, too_large=outcome.too_large)
@@ -129,10 +127,10 @@ def _is_refused(status: int, sender: replies.Speaker, earlier: int) -> bool:
     return 300 <= status < 500 and status != 408 and not (status == 409 and earlier)
 
 
-def _words(no_task: ResponseDecodeError, error: FoxError, *, says: bool) -> str:
-    """The text about an uncertain answer: its own words, else what it lacks; and any text that looks like an id."""
+def _text_about(no_task: ResponseDecodeError, error: FoxError, *, has_own_text: bool) -> str:
+    """The text about an uncertain answer: its own text, or what is wrong with it. Then the id that it names."""
     named = "" if no_task.task_id is None else f"; it names {shorten(no_task.task_id, 100)}"
-    return f"{(error if says else no_task).what_happened}{named}"
+    return f"{(error if has_own_text else no_task).what_happened}{named}"
 
 
 def _body_of(outcome: Reply | Failure) -> str | None:
@@ -142,7 +140,7 @@ def _body_of(outcome: Reply | Failure) -> str | None:
 
 
 def _clears_by_itself(error: FoxError) -> bool:
-    # No channel takes these options, now or later (error-codes, submission stage), so the user must leave them out.
+    # No channel will take these options, says the service's page error-codes. So the user must leave them out.
     return isinstance(error, _errors.ServiceUnavailableError) and error.code != "unsupported_advanced_options"
 
 
@@ -203,11 +201,8 @@ def judge_read(
     final = kind == "upload" and status == 413
     again = not final and (sender != "service" or unreadable is not None or is_transient(status))
     error: FoxError
-    if (
-        not (final or status == 429 or outcome.too_large)
-        and sender in _EDGE
-        and (unreadable is None or sender == "page")
-    ):
+    is_of_edge = sender == "page" or (sender in _EDGE and unreadable is None)
+    if is_of_edge and not (final or status == 429 or outcome.too_large):
         error = error_replies.read_edge(outcome)
     elif unreadable is not None:
         error = unreadable

@@ -282,5 +282,5 @@ def test_a_later_acceptance_shows_that_only_one_item_is_refused():
     ticket = posts.go()[1]
     posts.end(ticket, PostOutcome.ACCEPTED)
 
-    assert posts.brake.passed_since(ticket.number - 1)
-    assert not posts.brake.passed_since(ticket.number)
+    assert posts.brake.has_accepted_since(ticket.number - 1)
+    assert not posts.brake.has_accepted_since(ticket.number)
