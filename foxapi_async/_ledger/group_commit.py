@@ -39,7 +39,7 @@ RETRY_SECONDS = 5.0
 """An id that could not be written is tried again after this time."""
 
 GIVE_UP_SECONDS = 600.0
-"""The time after which this ends."""
+"""After this time, it is not tried any more."""
 
 # Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
 _STATEMENT_ERRORS = (
@@ -73,7 +73,7 @@ class _QueuedWork:
     is_reported: bool = False
 
     @property
-    def is_sent(self) -> bool:
+    def precedes_post(self) -> bool:
         """Whether its caller sends a POST as soon as it is done."""
         return isinstance(self.note, StateChange) and self.note.state is ItemState.SUBMITTING
 
@@ -85,7 +85,7 @@ class _QueuedWork:
         )
 
     def fail(self, error: LedgerError) -> None:
-        """Give it an exception object of its own."""
+        """Set its error. Each piece of work gets an exception object of its own."""
         if isinstance(self.note, Accepted):
             self.error = LedgerError(str(error), task_id=self.note.task_id, charged="yes")
         else:
@@ -93,14 +93,15 @@ class _QueuedWork:
 
 
 class Writer:
-    """Uses one open ledger. Everything except the work itself runs on the loop on which it was made.
+    """Uses one open ledger. It is called on the loop on which it was made, and does the work in its thread.
 
     Args:
-        path: of the ledger, for the messages.
+        path: the file of the ledger, for the messages.
         begin: the statement that begins a transaction.
 
     Attributes:
-        log: also gets the notes, from the next transaction on; it is closed with the file. None for no log.
+        log: the log that also gets the notes; None for no log. It gets them from the next transaction on, and is
+            closed with the file.
         broken: why nothing can be written any more; None if writing works.
         full: why nothing but ids is written any more; None if there is room.
         written: set while no id waits for space on the disk.
@@ -124,11 +125,12 @@ class Writer:
         self._refusal: str | None = "is not open"
         self._give_up_at = 0.0
         self._retry: asyncio.TimerHandle | None = None
-        # Of the thread.
+        # Only the thread uses this.
         self._unwritten: list[_QueuedWork] = []
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
-        """Open the file in the thread. If cancelled, wait for this anyway: `close` closes it.
+        """Open the file in the thread. If this is cancelled, it still waits until the file is open: then `close` can
+        close it.
 
         Raises:
             LedgerError: the file cannot be used.
@@ -140,7 +142,7 @@ class Writer:
         self._refusal = None
 
     async def close(self) -> None:
-        """Write the queued work, close the file, and release it for others. If cancelled, still do so."""
+        """Write the queued work, close the file, and release it for others. All this is done even if it is cancelled."""
         if os.getpid() != self._process:
             return  # a forked child: the file belongs to its parent
         if self._retry is not None:
@@ -220,8 +222,7 @@ class Writer:
         space for some of them, try again later.
 
         Args:
-            group: the work with its error. The thread may be trying it again already, which changes `job.error`.
-                An error counts as read: a broken ledger also refuses the next call.
+            group: the work with its error. `job.error` may differ, because the thread may be trying it again.
             is_short: whether ids wait for space.
         """
         for job, error in group:
@@ -234,6 +235,7 @@ class Writer:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(error)
+                # asyncio shall not log an error that nobody reads: a broken ledger also refuses the next call.
                 job.future.exception()
         if not is_short:
             self.written.set()
@@ -261,8 +263,8 @@ class Writer:
             )
 
     def _try_again(self) -> None:
-        """Wake the thread, which first does what it could not write. After ten minutes, give up."""
-        assert self._retry is not None  # noqa: S101 - only its timer, or its canceller, calls this
+        """Wake the thread, which first writes what it could not write before. After ten minutes, give up."""
+        assert self._retry is not None  # noqa: S101 - only its timer and `close` call this
         self._retry.cancel()
         self._retry = None
         if self._loop.time() >= self._give_up_at:
@@ -363,7 +365,7 @@ class Writer:
             self.broken = LedgerError(f"cannot write {problem.filename}: {problem.strerror}")
         fault = self.broken or self.full
         for job in group:
-            if job.is_sent and fault is not None:
+            if job.precedes_post and fault is not None:
                 job.fail(fault)
 
     def _note_full(self, error: Exception) -> None:
