@@ -69,7 +69,7 @@ def _content(path: Path, field: FieldSpec | None) -> bytes:
             if size <= MAX_UPLOAD_BYTES:
                 return path.read_bytes()
             problem = f"it has {size:,} bytes, and an upload has at most {MAX_UPLOAD_BYTES:,}"
-    except OSError as error:  # it has gone since
+    except OSError as error:  # it was removed meanwhile
         problem = error.strerror or str(error)
     raise InvalidRequestError(f"cannot use the input file {path}: {problem}")
 

@@ -23,10 +23,11 @@ class RowChange:
     """A change of one item, or a read after all earlier changes.
 
     Attributes:
-        batch: of the item.
+        batch: the item's batch.
         to: the state to which the item moves; None to hand it back, or to read.
         row: the values of the statement's columns.
-        read: reads; None for a change.
+        future: the caller waits for it.
+        read: the function that reads; None for a change.
         result: the epoch of the item, or what was read.
         error: why this change was refused; None if it was not.
     """
@@ -46,25 +47,25 @@ class RowChange:
 
 
 async def make_changes(connection: Connection, worker: int, group: list[RowChange]) -> None:
-    """Make the changes in waves: each wave has at most one change of an item, so it is a set of statements."""
+    """Make the changes in waves. A wave has at most one change of each item, so one statement changes many items."""
     wave: dict[tuple[str, str], RowChange] = {}
     for change in group:
         change.result = change.error = None
-        place = change.batch, change.row.get("key", "")
-        if change.read is not None or place in wave:
-            await _move(connection, worker, wave.values())
+        item = change.batch, change.row.get("key", "")
+        if change.read is not None or item in wave:
+            await _make_wave(connection, worker, wave.values())
             wave.clear()
         if change.read is not None:
             await _read(connection, change, change.read)
         else:
-            wave[place] = change
-    await _move(connection, worker, wave.values())
+            wave[item] = change
+    await _make_wave(connection, worker, wave.values())
 
 
 async def _read(
     connection: Connection, change: RowChange, read: Callable[[Connection], Awaitable[Any]]
 ) -> None:
-    """Read. A bug in it is an error of its caller alone."""
+    """Read. If the function has a bug, only its caller gets an error."""
     import psycopg  # noqa: PLC0415 - of an extra
 
     try:
@@ -75,15 +76,15 @@ async def _read(
         change.error = LedgerError(f"{type(error).__name__}: {error}")
 
 
-async def _move(connection: Connection, worker: int, wave: Iterable[RowChange]) -> None:
+async def _make_wave(connection: Connection, worker: int, wave: Iterable[RowChange]) -> None:
     moves: dict[tuple[str, ItemState | None], list[RowChange]] = {}
     for change in wave:
         moves.setdefault((change.batch, change.to), []).append(change)
     for (batch, to), changes in moves.items():
-        await _move_all(connection, worker, batch, to, changes)
+        await _move_items(connection, worker, batch, to, changes)
 
 
-async def _move_all(
+async def _move_items(
     connection: Connection, worker: int, batch: str, to: ItemState | None, changes: list[RowChange]
 ) -> None:
     """Move items to one state with one statement. Those that do not move are refused, with the reason."""
@@ -129,14 +130,14 @@ def _refusal(to: ItemState, change: RowChange, entry: LedgerEntry | None) -> Led
 
 
 async def _keep_second(connection: Connection, worker: int, spooled: SpooledId) -> None:
-    """Keep an id that its item cannot take."""
+    """Keep the id of a task whose item has another task."""
     values = {**attrs.asdict(spooled), "worker": worker}
     await connection.execute(statements.SECOND_TASK.encode(), values)
     report_second(spooled)
 
 
 def report_second(spooled: SpooledId) -> None:
-    """Log an id that its item cannot take."""
+    """Log the id of a task whose item has another task."""
     log.error(
         "item %s of batch %s has a second task, %s, which is billed too",
         spooled.key,
