@@ -32,13 +32,13 @@ class Batch:
     """Many requests, each done once, even if the run is killed and started again many times.
 
     Running the same batch with the same folder continues it. Finished items are skipped, and submitted ones
-    are waited for. An item without an answer that may have been billed is reported and not sent again. Items
-    are recognised by their `id`, or by their request: equal requests are counted. So inserting or
+    are waited for. An item without an answer that may have been billed is reported and not sent again. An item
+    is recognised by its `id`, or without one by its request, and equal requests are numbered. So inserting or
     reordering items bills nothing again.
 
     Args:
         requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable
-            or async iterable. It is pulled only while there is room.
+            or async iterable. The next item is taken only when there is room.
         out: the folder of the batch: it holds `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/`.
         max_in_flight: the most items that are started and not yet yielded; default as in `FoxSession.as_completed`.
         budget: the most credits that all runs together may spend; None for no limit. A request of a kind
@@ -85,7 +85,7 @@ class Batch:
         )
         self._terms = {"other_origin": other_origin, "rebuild": rebuild_ledger}
         self._emulated: bool | None = None  # set by the command line, which keeps emulator runs separate
-        self._foresees = False  # set by the command line, which says what is expected
+        self._counts_left = False  # set by the command line, which shows what the run will submit
         self._run: Run | None = None
 
     @property
@@ -146,13 +146,14 @@ class Batch:
         The run checks the whole file before it sends anything.
 
         Args:
-            path: of the file, or "-" for standard input.
+            path: the path of the file, or "-" for standard input.
             out: the folder of the batch.
-            model: of the rows that name none.
+            model: the model of the rows that name none.
             defaults: values for other fields that a row does not set.
             format: "jsonl", "json", "csv", "tsv", "xlsx" or "text"; if None, the ending of the name decides.
-            delimiter: between two cells of a table; None to find it.
-            extra: "keep" keeps the columns of a table that are no field in the manifest, "refuse" makes them an error.
+            delimiter: the character between two cells of a table; None to find it.
+            extra: what happens to columns of a table that are not fields. "keep" copies them to the manifest,
+                "refuse" makes them an error.
             max_in_flight: see `Batch`.
             budget: see `Batch`.
             price: see `Batch`.
@@ -186,8 +187,8 @@ class Batch:
         return (await self._run.ledger.look_up([key]))[key]
 
     async def _left(self) -> tuple[Count | None, dict[str, DoneItems], dict[str, float]]:
-        """What the run that begins will submit, the done items of earlier runs, and the credits by learned prices, for
-        the command line.
+        """Three figures for the command line, when the run begins: what it will submit, the done items of earlier runs,
+        and what it will cost by learned prices.
         """
         assert self._run is not None  # noqa: S101 - it is being iterated over
         if not await self._run.begun():
@@ -198,9 +199,9 @@ class Batch:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the
         order in which they end.
 
-        If you stop early (`break`), the run waits for the answers to sent submits: at once under
-        `contextlib.aclosing`, else at session exit at the latest. The next run continues with tasks that
-        still run at the service.
+        If you stop early (`break`), the run still waits for the answers to sent submits. Under
+        `contextlib.aclosing` it waits at once, without it at the end of the session at the latest. The next run
+        continues with tasks that still run at the service.
 
         Args:
             fox: an open session.
@@ -216,7 +217,7 @@ class Batch:
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
         account = fox._account  # noqa: SLF001 - as above
         terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
-        self._run = Run(engine, self._options, terms, room, timeout, foresees=self._foresees)
+        self._run = Run(engine, self._options, terms, room, timeout, counts_left=self._counts_left)
         return BatchIterator(engine, self._run)
 
 
@@ -232,7 +233,7 @@ def _check_table(form: object, delimiter: object, extra: object) -> None:
 
 
 def states_again(*, retry_failed: bool, resubmit_uncertain: bool) -> frozenset[ItemState]:
-    """The ended items that a run submits again."""
+    """The states of ended items that a run submits again."""
     asked = {ItemState.FAILED: retry_failed, ItemState.UNCERTAIN: resubmit_uncertain}
     return frozenset(state for state, is_asked in asked.items() if is_asked)
 

@@ -1,4 +1,4 @@
-"""What a batch's folder has beside its ledger, from which a lost ledger is noticed and made again."""
+"""The files beside the ledger in a batch's folder. They show that a ledger was lost, and it is made again from them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 
 UNPROVEN = "unproven"
-"""The text in a ledger that was made again without logs: an item that it does not know may have been sent."""
+"""A ledger has this mark if it was made again without logs. Then an item that it does not know may have been sent."""
 
 NOTHING_SENT = "Nothing was sent: a new ledger would bill everything again"
 
 
 @attrs.frozen
 class Marks:
-    """How much of the files the ledger has.
+    """Up to which place of each file its content is in the ledger.
 
     Attributes:
         submitted: the mark of the log of ids.
-        manifest: that of the manifest.
-        is_whole: whether the manifest has the ends of all items up to there.
+        manifest: the mark of the manifest.
+        is_whole: whether the manifest has the ends of all items up to its mark.
     """
 
     submitted: str = ""

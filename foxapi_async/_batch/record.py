@@ -32,7 +32,7 @@ ACCOUNT_ERRORS = (
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=str).encode
 _URL = re.compile(r"https?:|data:", re.IGNORECASE)
 
-# The states after errors that say by their class how far a task has come.
+# The state of an item after each of these errors. The class of the error says how far its task has come.
 _ENDS: tuple[tuple[type[FoxError], ItemState], ...] = (
     (_errors.TaskFailedError, ItemState.FAILED),
     (_errors.TaskCancelledError, ItemState.FAILED),
@@ -99,7 +99,7 @@ class WorkItem:
         return self.entry.idempotency_key if self.entry and same_work else None
 
 
-def unanswered(entry: LedgerEntry) -> UncertainSubmitError:
+def unanswered_error(entry: LedgerEntry) -> UncertainSubmitError:
     """The error of an item that a killed run was submitting."""
     return UncertainSubmitError(
         f"the run was ended while item {entry.key} was being submitted: it may have been accepted and billed",
@@ -136,7 +136,7 @@ def resubmission_of(item: WorkItem) -> WorkItem | None:
 
 
 def request_in(record: Mapping[str, Any]) -> GenerationRequest | None:
-    """The request in a record of the ledger; None if it has not all of one."""
+    """The request in a record of the ledger; None if a part of the request is missing."""
     fields = read_mapping(record.get("request")) or {}
     fields = map_files(fields, _as_given)
     try:
@@ -154,7 +154,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
     """The state of an item after an error; None if its task continues, and another run polls it again.
 
     Args:
-        error: of its submit, its task or its download.
+        error: the error of its submit, its task or its download.
         submission: its submit; None if there was none.
     """
     state = next((state for kind, state in _ENDS if isinstance(error, kind)), None)
@@ -171,13 +171,13 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
 
 
 def is_temporary(error: FoxError) -> bool:
-    """Whether a refusal that cost nothing has a temporary cause or the account as its cause, not the request."""
+    """Whether a refusal that cost nothing was not caused by the request: its cause is temporary, or the account."""
     passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
     return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)
 
 
 def opening_record(item: WorkItem) -> str:
-    """The ledger's record of an item while its task runs, so that another run can continue without the input."""
+    """The ledger's record of an item while its task runs. With it, another run can continue without the input."""
     request = item.request and item.request.identity()
     extra = {"extra": dict(item.extra)} if item.extra else {}
     return _encode({"id": item.key, "index": item.index, "request": request, **extra})

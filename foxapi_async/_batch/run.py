@@ -60,7 +60,7 @@ class Run:
         terms: how its folder is opened.
         room: the most items that are started and not yet yielded.
         timeout: seconds to wait for a task; None for no limit.
-        foresees: whether to count what is left before the run begins.
+        counts_left: whether to count what is left before the run begins.
 
     Attributes:
         tally: how many items are in each state; empty before the ledger is open.
@@ -76,7 +76,7 @@ class Run:
     _terms: Terms
     _room: int
     _timeout: float | None
-    _foresees: bool = attrs.field(alias="foresees", default=False, kw_only=True)
+    _counts_left: bool = attrs.field(alias="counts_left", default=False, kw_only=True)
     tally: Counter[ItemState] = attrs.field(factory=Counter[ItemState], init=False)
     budget: Budget = attrs.field(factory=Budget, init=False)
     expected: int | None = attrs.field(default=None, init=False)
@@ -214,7 +214,7 @@ class Run:
             self._plan.mark_unproven = folder.mark_unproven
         ended = await note_unanswered(context)
         self.tally.update((await ledger.totals()).counts)
-        if self._foresees and self.expected is not None:
+        if self._counts_left and self.expected is not None:
             self.left = await self._count_left(counted)
             if self.left is not None:
                 self.learned = learned_costs(self.left, price_book(self._engine.poller.estimates))
@@ -224,7 +224,7 @@ class Run:
     @property
     def _has_prices(self) -> bool:
         """Whether learned prices are of use."""
-        return self._foresees and len(price_book(self._engine.poller.estimates)) > 0
+        return self._counts_left and len(price_book(self._engine.poller.estimates)) > 0
 
     async def _count_left(self, counted: Count | None) -> Count | None:
         """What the run will submit, if known. A file that was just `counted` is not read once more only for this."""

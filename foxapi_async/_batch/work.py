@@ -25,7 +25,7 @@ from foxapi_async._batch.record import (
     item_of,
     resubmission_of,
     state_after,
-    unanswered,
+    unanswered_error,
 )
 from foxapi_async._client.pipeline import ItemSource, Pipeline
 from foxapi_async._client.submission import Series
@@ -294,7 +294,7 @@ async def note_unanswered(context: RunContext) -> list[BatchOutcome]:
     entries = [entry async for entry in context.ledger.entries(ItemState.SUBMITTING)]
     outcomes: list[BatchOutcome] = []
     for entry in entries:
-        outcome = await ItemRun(context, item_of(entry)).fail(unanswered(entry))
+        outcome = await ItemRun(context, item_of(entry)).fail(unanswered_error(entry))
         if outcome is not None:  # pragma: no branch - it is uncertain
             outcomes.append(outcome)
     return outcomes

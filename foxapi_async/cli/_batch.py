@@ -223,7 +223,7 @@ class BatchCommand(ShownRun):
             rebuild_ledger=args.rebuild_ledger,
         )
         self._batch._emulated = args.emulator  # noqa: SLF001 - emulator runs are kept separate
-        self._batch._foresees = True  # noqa: SLF001 - it is said
+        self._batch._counts_left = True  # noqa: SLF001 - the command shows this
         super().__init__(args, screen, self._batch)
 
     def _on_event(self, event: HookEvent) -> None:

@@ -21,7 +21,7 @@ from foxapi_async._batch.record import (
     item_of,
     opening_record,
     request_in,
-    unanswered,
+    unanswered_error,
 )
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
@@ -281,7 +281,7 @@ def _imported_row(entry: LedgerEntry, files: dict[str, str]) -> tuple[object, ..
             price=entry.price,
             folder=Path(),
             timings={},
-            error=unanswered(entry),
+            error=unanswered_error(entry),
         )
     return (
         entry.key,

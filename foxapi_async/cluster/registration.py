@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foxapi_async._batch.record import closing_record, item_of, unanswered
+from foxapi_async._batch.record import closing_record, item_of, unanswered_error
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._version import __version__
@@ -183,5 +183,5 @@ def _uncertain_record(row: Sequence[Any]) -> str:
         price=entry.price,
         folder=Path(),
         timings={},
-        error=unanswered(entry),
+        error=unanswered_error(entry),
     )
