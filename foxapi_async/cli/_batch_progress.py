@@ -63,10 +63,8 @@ def figures_of(
     """
     done, failed, uncertain = tally[ItemState.DONE], tally[ItemState.FAILED], tally[ItemState.UNCERTAIN]
     unsaved = tally[ItemState.UNSAVED]
-    ended, running = (
-        done + failed + uncertain + unsaved,
-        tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING],
-    )
+    ended = done + failed + uncertain + unsaved
+    running = tally[ItemState.SUBMITTED] + tally[ItemState.SUBMITTING]
     pace = [] if not rate else [f"{rate:.1f} items/s" if rate >= 2 else f"{rate * 60:.1f} items/min"]
     if expected is not None and rate:
         pace.append(f"about {duration(max(0, expected - ended) / rate)} left")

@@ -41,13 +41,13 @@ _LEAST_FREE = 100 * 1024 * 1024
 
 
 @attrs.frozen
-class Examined:
+class Finding:
     """The result of one check.
 
     Attributes:
         check: its name.
-        text: what was found, and what mends it.
-        status: the exit status that it stands for; 0 if nothing is wrong.
+        text: what was found, and what to do about it.
+        status: the exit status of a command with this result; 0 if nothing is wrong.
     """
 
     check: str
@@ -55,59 +55,59 @@ class Examined:
     status: int = _exits.DONE
 
     @classmethod
-    def of(cls, check: str, error: FoxError) -> Examined:
-        """An error in the words of the shell."""
+    def of(cls, check: str, error: FoxError) -> Finding:
+        """The result of a check that failed, in the words of the shell."""
         return cls(check, with_hint(error.what_happened, error.hint, _WORDS), _exits.status_of(error))
 
 
 async def examine(out: Path, screen: Screen) -> int:
     """Make all checks, and show each as soon as it is made. Returns the exit status of the worst one."""
-    findings: list[Examined] = []
+    findings: list[Finding] = []
 
-    def show(finding: Examined) -> None:
+    def show(finding: Finding) -> None:
         screen.line(f"{'bad' if finding.status else 'ok':<4} {finding.check:<12} {finding.text}")
         screen.data({"check": finding.check, "ok": not finding.status, "message": finding.text})
         findings.append(finding)
 
-    show(Examined("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
+    show(Finding("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
     account = resolve_account(None, None, allow_http=False, environ=os.environ)
     has_key = not (isinstance(account, ConfigurationError) and account.hint is Hint.SET_KEY)
     if isinstance(account, ConfigurationError) and not has_key:
-        show(Examined.of("key", account))
+        show(Finding.of("key", account))
         account = resolve_account(_NO_KEY, None, allow_http=False, environ=os.environ)
     else:
-        show(Examined("key", "a key is set"))
+        show(Finding("key", "a key is set"))
     proxy = environment_proxy()
     show(_address(account))
-    show(way := _proxy(proxy, account))
+    show(proxy_finding := _proxy(proxy, account))
     show(_disk(out))
-    if isinstance(account, Account) and not way.status:
+    if isinstance(account, Account) and not proxy_finding.status:
         for finding in await _service(account, proxy, has_key=has_key):
             show(finding)
     return max(finding.status for finding in findings)
 
 
-def _address(account: Account | ConfigurationError) -> Examined:
+def _address(account: Account | ConfigurationError) -> Finding:
     if isinstance(account, ConfigurationError):
-        return Examined.of("address", account)
+        return Finding.of("address", account)
     where = "the default" if account.base_url == DEFAULT_BASE_URL else "from FOXAPI_BASE_URL"
-    return Examined("address", f"{account.base_url}, {where}")
+    return Finding("address", f"{account.base_url}, {where}")
 
 
-def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> Examined:
+def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> Finding:
     address = account.base_url if isinstance(account, Account) else DEFAULT_BASE_URL
     try:
         proxy.check(address)
     except ConfigurationError as error:
-        return Examined.of("proxy", error)
+        return Finding.of("proxy", error)
     if proxy.address is None and proxy.fault is None:
-        return Examined("proxy", "none")
+        return Finding("proxy", "none")
     used = isinstance(account, Account) and proxy.is_used_for(address)
-    return Examined("proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}")
+    return Finding("proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}")
 
 
-def _disk(out: Path) -> Examined:
-    """Whether files can be written to the folder, or to where it would be made."""
+def _disk(out: Path) -> Finding:
+    """Whether files can be written to the folder. If it does not exist, its nearest parent is tested."""
     folder = out.absolute()
     try:
         folder = next(path for path in (folder, *folder.parents) if path.exists())
@@ -115,16 +115,16 @@ def _disk(out: Path) -> Examined:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         text = f"{folder} cannot be written to ({error.strerror}); choose another --out"
-        return Examined("disk", text, _exits.FAILED)
+        return Finding("disk", text, _exits.FAILED)
     room = f"{free // 1_000_000:,} MB are free in {folder}"
     return (
-        Examined("disk", f"only {room}; free some space", _exits.FAILED)
+        Finding("disk", f"only {room}; free some space", _exits.FAILED)
         if free < _LEAST_FREE
-        else Examined("disk", room)
+        else Finding("disk", room)
     )
 
 
-async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Examined]:
+async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Finding]:
     """Ask the service for a task that does not exist: a read, which bills nothing."""
     transport = Transport(account, proxy, connections=1, http=None)
     transport.open()
@@ -137,24 +137,24 @@ async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Exa
         await transport.close()
     verdict = judge_read(outcome, functools.partial(read_status, task_id=_NO_TASK), "fetch")
     if isinstance(verdict, Verdict) and (isinstance(outcome, Failure) or verdict.edge):
-        return [Examined.of("connection", verdict.error)]
+        return [Finding.of("connection", verdict.error)]
     assert isinstance(outcome, Reply)  # noqa: S101 - a failure has a verdict
     secure = ", and its certificate is accepted" if account.base_url.startswith("https:") else ""
-    findings = [Examined("connection", f"it answers in {seconds:.1f} s{secure}")]
+    findings = [Finding("connection", f"it answers in {seconds:.1f} s{secure}")]
     findings.extend(_clock(parse_date(outcome.headers.get("Date"))))
     if has_key and isinstance(verdict, Verdict) and not isinstance(verdict.error, NotFoundError):
-        findings.append(Examined.of("account", verdict.error))
+        findings.append(Finding.of("account", verdict.error))
     elif has_key:
-        findings.append(Examined("account", "the service accepts the key"))
+        findings.append(Finding("account", "the service accepts the key"))
     return findings
 
 
-def _clock(now: float | None) -> list[Examined]:
+def _clock(now: float | None) -> list[Finding]:
     """How far this machine's clock is from the service's, which is `now` in Unix time."""
     if now is None:
         return []
     ahead = time.time() - now
     text = f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the service's"
     if abs(ahead) > _CLOCK_SECONDS:
-        return [Examined("clock", f"{text}; set it, because certificates depend on it", _exits.FAILED)]
-    return [Examined("clock", text)]
+        return [Finding("clock", f"{text}; set it, because certificates depend on it", _exits.FAILED)]
+    return [Finding("clock", text)]

@@ -50,7 +50,7 @@ def read_requests(args: Namespace) -> list[GenerationRequest]:
     """The requests that the options describe, one for each prompt.
 
     Raises:
-        InvalidRequestError: one would be refused, there is no prompt, or an input image cannot be read.
+        InvalidRequestError: a request is wrong, there is no prompt, or an input image cannot be read.
     """
     prompts = [*([] if args.prompt is None else [args.prompt]), *args.prompts]
     given = _given_fields(args)
@@ -69,7 +69,7 @@ def _needs_no_prompt(args: Namespace) -> bool:
 
 def _make_request(args: Namespace, given: dict[str, Any]) -> GenerationRequest:
     if args.path is None and is_known(args.model):
-        return _make_checked(args.model, given | _params(args))
+        return _make_checked(args.model, given | _params_with_files(args))
     if args.param or args.path is not None:
         return _make_raw(args, given)
     if args.model in MODELS:
@@ -98,15 +98,15 @@ def _make_checked(model: str, given: dict[str, Any]) -> GenerationRequest:
     raise InvalidRequestError(problems=problems, hint=hint)
 
 
-def _params(args: Namespace) -> dict[str, Any]:
+def _params_with_files(args: Namespace) -> dict[str, Any]:
     """The fields from --param, with local files as paths."""
     return {
         key: map_files({key: value}, partial(_read_file, f"--param {key}"))[key]
-        for key, value in _values(args).items()
+        for key, value in _params_as_given(args).items()
     }
 
 
-def _values(args: Namespace) -> dict[str, Any]:
+def _params_as_given(args: Namespace) -> dict[str, Any]:
     """The fields from --param as they are."""
     return {key: json_or_text(text) for key, text in args.param or ()}
 
@@ -124,8 +124,8 @@ def read_defaults(args: Namespace) -> dict[str, Any]:
     given = _given_fields(args)
     if args.param or args.path is not None:
         if args.path is None and is_known(args.model):
-            return {"model": args.model, **given, **_params(args)}
-        return {"model": args.model, **given, **_values(args), "path": args.path or DEFAULT_PATH}
+            return {"model": args.model, **given, **_params_with_files(args)}
+        return {"model": args.model, **given, **_params_as_given(args), "path": args.path or DEFAULT_PATH}
     if is_known(args.model):
         return {"model": args.model, **given}
     if args.model not in MODELS:
@@ -152,7 +152,9 @@ def _given_fields(args: Namespace) -> dict[str, Any]:
 
 
 def _misfits(name: str, value: FieldValue) -> list[str]:
-    """The faults of a value that no model with this field accepts, else none: a line may name any model."""
+    """The faults of a value that no model with this field accepts. A value that one model accepts has no faults here,
+    because a line may name this model.
+    """
     value = tuple(value) if isinstance(value, list) else value
     found = [list(spec.problems(value)) for spec in option_fields(DEFAULT_MODEL)[name].values()]
     return found[0] if all(found) else []
@@ -169,7 +171,7 @@ def _in_options(problem: str, model: str) -> str:
 
 def _make_raw(args: Namespace, given: dict[str, Any]) -> RawRequest:
     prompt = given.pop("prompt") or None
-    params = given | _values(args)
+    params = given | _params_as_given(args)
     try:
         return RawRequest(args.model, prompt, params=params, path=args.path or DEFAULT_PATH)
     except InvalidRequestError as error:
@@ -233,12 +235,13 @@ def read_service(args: Namespace) -> str:
 
 
 def read_task(args: Namespace) -> tuple[str, str]:
-    """Where `foxapi status` asks for a task, in words; and that there is no folder of this name, if that may be meant.
+    """Where `foxapi status` asks for a task, in words, and a remark that there is no folder of this name.
 
-    Ids are opaque, but all that FoxAPI is known to give begin with `task-`.
+    The remark is empty if the name begins with `task-`. All ids that FoxAPI is known to give begin so, but others may
+    come.
 
     Raises:
-        InvalidRequestError: it can be no task id; or there is no usable key, and a folder may be meant.
+        InvalidRequestError: it cannot be a task id; or there is no usable key, and a folder may be meant.
         ConfigurationError: there is no usable key or address, and the emulator is not used.
     """
     if os.path.exists(args.id):  # noqa: PTH110 - Path.exists raises if the name is too long
@@ -313,7 +316,7 @@ def fill_prompts(
         InvalidRequestError: a name is too long with its prompt, two images would get the same name, or a file has
             the name already.
     """
-    # `foxapi wait` takes the filled name in a command that resumes.
+    # The filled name is also in the `foxapi wait` command that the user gets to resume. It takes only these fields.
     names = [read_name(with_prompt(name, request.prompt or ""), ("id", "n")) for request in requests]
     if "{id}" in name:
         return names

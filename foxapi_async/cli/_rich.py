@@ -53,7 +53,7 @@ class RichPanel:
 
 
 def _grid(bars: Sequence[ProgressRow], width: int) -> Table:
-    """The bars with their labels and texts. If the terminal is narrow, the labels go first, and the bars stay."""
+    """The bars with their labels and texts. In a narrow terminal the labels are left out first. The bars stay."""
     bar_width = 30 if width >= _WIDE else 12
     columns = list(zip_longest(*(bar.texts for bar in bars), fillvalue=""))
     taken = bar_width + sum(_GAP + max(map(cell_len, column)) for column in columns)

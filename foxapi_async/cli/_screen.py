@@ -45,7 +45,7 @@ class Screen:
     async def content(self, pieces: Iterable[bytes]) -> None:
         """Print a file in UTF-8 on standard output, unchanged. On a terminal, control characters become escapes.
 
-        If it cannot be written, the rest is left out: the command ends with an error for that.
+        If it cannot be written, the rest is left out, and the command ends with an error.
         """
         for_terminal: list[bytes] = []
         for piece in pieces:
