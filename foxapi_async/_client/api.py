@@ -43,8 +43,8 @@ class Api:
 
     Args:
         transport: moves the bytes.
-        retry: tries and times.
-        limits: rates.
+        retry: how often and how long each request is tried.
+        limits: how many requests may be sent per second.
         downloads: fetches the files of images.
         listener: gets reports of retries and holds.
     """
@@ -68,13 +68,13 @@ class Api:
         self.reachability = Reachability()
 
     def limit_submits(self, rate: Rate) -> None:
-        """Let submits wait for this rate from now on, such as a part of a shared one."""
+        """Let submits wait for this rate from now on. It may be a part of a shared rate."""
         self.submits = PacedLimiter(rate, "submit", self._listener)
 
     async def submit(
         self, request: GenerationRequest, exchange: Exchange, *, key: str, earlier: int, maybe_accepted: bool
     ) -> TaskReply | Verdict:
-        """The accepted task, or the verdict on the answer, of one billed POST. It is not repeated.
+        """Send one billed POST, once. Returns the accepted task, or the verdict on the answer.
 
         Args:
             request: the request, without local files.
@@ -92,8 +92,8 @@ class Api:
         return judged
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated here, because the
-        poller's schedule repeats polls.
+        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated here: the poller's
+        schedule has the next poll.
         """
         replies: dict[str, TaskReply | Verdict] = {}
         for task_id, fresh in tasks.items():

@@ -28,7 +28,7 @@ from foxapi_async._http.proxy import Proxy
 MAX_HOPS = 5
 
 SLOWEST_BYTES = 1024
-"""A file that comes with fewer bytes a second is broken off."""
+"""If a file comes with fewer bytes a second, its download ends with an error."""
 
 
 @attrs.define(eq=False)
@@ -40,10 +40,11 @@ class FileStream:
     _content: aiohttp.StreamReader
 
     async def pieces(self, idle: float) -> AsyncIterator[bytes]:
-        """The bytes as they arrive, with at most `idle` seconds between them, and not too slowly for so long.
+        """The bytes as they arrive.
 
         Raises:
-            ExchangeFailed: the bytes stop, or come too slowly, or the body is shorter than announced.
+            ExchangeFailed: no byte comes for `idle` seconds, fewer than `SLOWEST_BYTES` a second come during so
+                many seconds, or the body is shorter than announced.
         """
         loop = asyncio.get_running_loop()
         waited, size = 0.0, 0
@@ -111,7 +112,7 @@ class FileClient:
                 if response.status not in {301, 302, 303, 307, 308} or location is None:
                     yield FileStream(response.status, response.headers, response.content)
                     return
-                url = check_hop(url, location)
+                url = redirect_target(url, location)
                 await stack.aclose()
             raise ExchangeFailed("too many redirects", final=True)
 
@@ -152,7 +153,7 @@ class FileClient:
         raise ExchangeFailed(reason, final=final, hint=hint)
 
 
-def check_hop(source: str, location: str) -> str:
+def redirect_target(source: str, location: str) -> str:
     """The target of a redirect, if it is no less safe than its source.
 
     Raises:

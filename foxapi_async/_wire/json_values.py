@@ -1,4 +1,4 @@
-"""Parses untrusted JSON within bounds, and reads its values leniently."""
+"""Parses JSON from others within limits, and reads its values. A number may come as a text, and a text as a number."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from foxapi_async._wire.texts import shorten
 Raw = Mapping[str, Any]
 JsonValue: TypeAlias = "dict[str, Any] | list[JsonValue] | str | int | float | bool | None"
 
+# A float holds each whole number below this one exactly.
 _EXACT = 2**53
-
 
 # A status reply has some hundred bytes; one with inline results has some hundred kB. A body above this limit
 # is not read.
@@ -236,7 +236,9 @@ def read_number(value: object) -> float | None:
 
 
 def read_price(value: object) -> float | None:
-    """Credits that can be summed up: a finite number, zero or more; else None. A strange price must not lose a task's id."""
+    """Credits that can be added up: a finite number, zero or more; else None. A strange price is no error, because an
+    error would lose the id of its task.
+    """
     number = read_number(value)
     return None if number is None or number < 0 else float(number)
 

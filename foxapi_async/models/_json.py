@@ -81,7 +81,7 @@ def _copy(value: FieldValue, place: _Place, problems: list[str]) -> Any:
 
 
 def _problem(place: _Place, text: str) -> FieldProblem:
-    """The words are made only for a fault: most values have none."""
+    """A fault at a place in the fields. Only a fault needs the text of its place: most values have no fault."""
     first, rest = (str(place[0]), place[1:]) if place else ("", ())
     return FieldProblem(first, "".join(f"[{shown(key)}]" for key in rest) + text)
 

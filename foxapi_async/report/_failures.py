@@ -1,4 +1,4 @@
-"""The part of the page about what went wrong: a sentence and advice for each kind, and its details folded."""
+"""The part of the page about what went wrong. Each kind has a sentence, advice, and details that open on a click."""
 
 from __future__ import annotations
 

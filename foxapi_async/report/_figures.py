@@ -95,8 +95,8 @@ class Spend:
     """The credits of a batch.
 
     Attributes:
-        by_status: of its last lines.
-        others: of earlier submits of the same items, and of running tasks, which have no line yet.
+        by_status: the credits in the last lines of the items, for each status.
+        others: the credits of earlier submits of the same items, and of running tasks, which have no line yet.
         unknown: the number of items without a known amount.
     """
 
@@ -111,7 +111,7 @@ class Spend:
 
 
 def spend_of(items: Iterable[ReportItem], totals: Totals | None) -> Spend:
-    """The cost of the items, if the service reported it; by the ledger, if its totals are given."""
+    """The credits that the service reported for the items. If the ledger's `totals` are given, they decide the sum."""
     credits_by_state: dict[str, list[float]] = {}
     unknown = 0
     for item in items:
