@@ -44,8 +44,8 @@ class StreamedFile:
         await self._next.put(piece)
 
     async def restart(self) -> None:
-        """Break the download off: a reader cannot give bytes back."""
-        raise ExchangeFailed("it broke off, and its server cannot send the rest alone", final=True)
+        """End the download with an error, because a reader cannot give bytes back."""
+        raise ExchangeFailed("it was cut off, and its server cannot send only the rest", final=True)
 
     async def end(self, error: Exception | None) -> None:
         """Let the reader see the end of the file, or the error that ended it."""
@@ -68,7 +68,7 @@ class StreamedFile:
         """The bytes, after `begin`.
 
         Raises:
-            FoxError: the download broke off.
+            FoxError: the download was cut off.
         """
         for first in self._first:
             yield first

@@ -106,7 +106,7 @@ def hint_for(error: BaseException, proxy: Proxy) -> Hint | None:
 
 _WORDS = {
     "ServerDisconnectedError": "the server closed the connection",
-    "ClientPayloadError": "the body broke off",
+    "ClientPayloadError": "the body was cut off",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke",
     "ClientResponseError": "the answer is not HTTP",

@@ -239,7 +239,7 @@ class Transport:
 async def _read(
     content: aiohttp.StreamReader, pieces: list[bytes], exchange: Exchange | TimedExchange, limit: int
 ) -> bool | None:
-    """Read to the end. Return True; or False if the body broke off; or None if it has more than `limit` bytes."""
+    """Read to the end. Return True; False if the body was cut off; None if it has more than `limit` bytes."""
     size = sum(map(len, pieces))
     try:
         while size <= limit:

@@ -58,7 +58,7 @@ def read_document(reply: Reply) -> tuple[dict[str, Any], bytes]:
         except _UNREADABLE as error:
             value, problem = None, _problem_of(error)
     elif reply.document is None:
-        value, problem = None, TOO_LARGE if reply.too_large else "the body broke off"
+        value, problem = None, TOO_LARGE if reply.too_large else "the body was cut off"
     else:
         value, body, problem, _ = reply.document
         if isinstance(value, dict):

@@ -45,7 +45,7 @@ class Document(NamedTuple):
 class Reply(NamedTuple):
     """One reply. A tuple, because every poll makes one, and a frozen attrs class takes three times as long.
 
-    `whole` is False if the body broke off or was too large; `too_large` is True in the second case.
+    `whole` is False if the body was cut off or was too large; `too_large` is True in the second case.
     `document` is the parsed body. Only a large body is parsed (in a thread) before its reply is judged.
     `origin` is the API's, such as "https://api.foxapi.cc".
     """

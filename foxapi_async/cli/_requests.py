@@ -194,7 +194,7 @@ def read_prompt(prompt: str) -> str:
     """
     if prompt != "-":
         return prompt
-    problem = "PROMPT -: standard input: there is none"
+    problem = "PROMPT -: there is no standard input"
     try:
         if sys.stdin is not None:
             return sys.stdin.read().strip()
@@ -254,8 +254,8 @@ def read_task(args: Namespace) -> tuple[str, str]:
         problem = error
     if not no_folder:
         raise problem
-    words = f"{no_folder}; it cannot be asked for as a task: {problem.what_happened}"
-    raise InvalidRequestError(words, hint=problem.hint)
+    text = f"{no_folder}, and no task can be looked up: {problem.what_happened}"
+    raise InvalidRequestError(text, hint=problem.hint)
 
 
 def read_batch_folder(text: str) -> Path:

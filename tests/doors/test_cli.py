@@ -735,7 +735,7 @@ NO_FOLDERS = {
     ),
     "a path": (
         "a/b",
-        "there is no folder 'a/b' here; it cannot be asked for as a task: 'a/b' is not a task id",
+        "there is no folder 'a/b' here, and no task can be looked up: 'a/b' is not a task id",
     ),
     "a long name": ("x" * 300, "there is no folder 'xxx"),
     "a file": ("fox.png", "fox.png is a file; give the folder of a batch, or a task id"),

@@ -425,7 +425,7 @@ async def test_a_body_that_does_not_unpack_is_an_error():
     """A body that is not encoded as declared is a DownloadError."""
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\n"
 
-    with pytest.raises(DownloadError, match="cannot download: the body broke off"):
+    with pytest.raises(DownloadError, match="cannot download: the body was cut off"):
         await raw_reply(head + b"no gzip")
 
 

@@ -34,7 +34,7 @@ def test_an_error_without_words_is_named_by_its_class():
     secret = aiohttp.ClientError("Authorization: Bearer sk-secret")
 
     assert "ClientError" == client_session.describe(secret)
-    assert "the body broke off" == client_session.describe(aiohttp.ClientPayloadError("sk-secret"))
+    assert "the body was cut off" == client_session.describe(aiohttp.ClientPayloadError("sk-secret"))
     assert "Broken pipe" == client_session.describe(OSError(32, "Broken pipe"))
 
 

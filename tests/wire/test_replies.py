@@ -295,7 +295,7 @@ def test_unreadable_bodies(body, read):
 
 def test_a_body_that_broke_off_is_not_read():
     """A body that parses is still unreadable if it is known to be incomplete."""
-    with pytest.raises(ResponseDecodeError, match="broke off"):
+    with pytest.raises(ResponseDecodeError, match="cut off"):
         read_task(reply(SUBMITTED, whole=False))
 
 
