@@ -22,7 +22,7 @@ from foxapi_async._threads import to_its_end
 from foxapi_async.cluster.database import Database, check_version, errors_of
 from foxapi_async.cluster.enqueue import Enqueued, enqueue
 from foxapi_async.cluster.known_state import check_identity, pause_all
-from foxapi_async.cluster.queue import make_queue, opened, summon
+from foxapi_async.cluster.queue import add_jobs, make_queue, opened
 from foxapi_async.cluster.registration import forget
 from foxapi_async.cluster.removal import remove
 from foxapi_async.cluster.results import ItemEnd, ends
@@ -139,7 +139,7 @@ class Cluster:
             states = [state.value for state, is_asked in asked.items() if is_asked]
             await connection.execute(_AGAIN, {"batch": batch, "states": states, "new": True})
             await connection.execute(_SEAL, (batch,))
-        await self._summon(batch)
+        await self._add_job(batch)
         return enqueued
 
     def results(self, batch_id: str, *, after: str | None = None) -> AsyncIterator[ItemEnd]:
@@ -215,7 +215,7 @@ class Cluster:
             "budget = coalesce(%(budget)s, budget)",
             budget=budget,
         )
-        await self._summon(batch_id)
+        await self._add_job(batch_id)
 
     async def cancel(self, batch_id: str) -> int:
         """End a batch for good: no more of its items are claimed. Items that a worker has claimed before go to their
@@ -283,15 +283,15 @@ class Cluster:
             await _check_batch(connection, batch)
             raise _cancelled(batch)
 
-    async def _summon(self, batch: str) -> None:
-        async def summon_one() -> None:
+    async def _add_job(self, batch: str) -> None:
+        async def add() -> None:
             queue = make_queue(self._database)
             async with opened(queue):
-                await summon(queue, [batch])
+                await add_jobs(queue, [batch])
 
-        # It gets no cancel, because the pool may swallow it, on Python 3.11.
+        # On Python 3.11 the pool may ignore a cancellation. So this task gets none.
         async with errors_of(self._database):
-            await to_its_end(asyncio.create_task(summon_one()))
+            await to_its_end(asyncio.create_task(add()))
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncGenerator[Connection]:

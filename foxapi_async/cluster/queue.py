@@ -1,7 +1,7 @@
-"""The queue of summonses: "work on this batch". procrastinate distributes them and runs the periodic sweep.
+"""The queue of jobs. Each job says: "work on this batch". procrastinate distributes the jobs and runs the periodic sweep.
 
-A summons decides nothing: a worker that gets one claims rows, and a summons too many does no harm. If one is
-lost, the sweep makes another, because it looks at the rows.
+A job decides nothing: a worker that gets one claims rows, and one job too many does no harm. If a job is lost, the
+sweep makes another, because it looks at the rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STALLED_SECONDS = 60
 
 _ENDING_SECONDS = 5.0
 
-# It reports each job and each heartbeat. We report what they mean.
+# procrastinate logs each job and each heartbeat. This package logs what they mean.
 logging.getLogger("procrastinate").addHandler(logging.NullHandler())
 
 
@@ -40,8 +40,9 @@ def make_queue(
     """The queue, which must still be opened.
 
     Args:
-        database: where it is.
-        work: begins to work on a batch. Returns whether this is new here: then others are summoned too.
+        database: the database of the queue.
+        work: begins to work on a batch. Returns whether there is also work for another worker: then one more job is
+            made.
         sweep: returns the batches with items that have no worker.
     """
     import procrastinate  # noqa: PLC0415 - of an extra
@@ -55,7 +56,7 @@ def make_queue(
     @queue.task(name=WORK, queue=QUEUE)
     async def begin(batch: str) -> None:
         if work is not None and await work(batch):
-            await summon(queue, [batch])
+            await add_jobs(queue, [batch])
 
     if sweep is not None:
         run = sweep
@@ -67,15 +68,15 @@ def make_queue(
                 await queue.job_manager.finish_job_by_id_async(
                     job_id=job.id or 0, status=Status.FAILED, delete_job=True
                 )
-            await summon(queue, await run())
+            await add_jobs(queue, await run())
 
     return queue
 
 
 @contextlib.asynccontextmanager
 async def opened(queue: procrastinate.App) -> AsyncGenerator[None]:
-    """The queue with its connections, which are closed at the end, also if opening it is cancelled: else the pool's
-    tasks would hold up the end of the program.
+    """The queue with its connections. They are closed at the end, and also if opening the queue is cancelled.
+    Otherwise the program could not end before the tasks of the pool.
 
     Raises:
         Exception: the database cannot be reached.
@@ -87,8 +88,8 @@ async def opened(queue: procrastinate.App) -> AsyncGenerator[None]:
         await to_its_end(asyncio.create_task(queue.close_async()))
 
 
-async def summon(queue: procrastinate.App, batches: Iterable[str]) -> None:
-    """Summon a worker to each of these batches, unless a summons waits already."""
+async def add_jobs(queue: procrastinate.App, batches: Iterable[str]) -> None:
+    """Add a job for each of these batches, unless one waits already."""
     from procrastinate.exceptions import AlreadyEnqueued  # noqa: PLC0415 - of an extra
 
     task: Any = queue.tasks[WORK]
@@ -97,21 +98,21 @@ async def summon(queue: procrastinate.App, batches: Iterable[str]) -> None:
             await task.configure(queueing_lock=f"foxapi:{batch}").defer_async(batch=batch)
 
 
-async def take_summonses(
+async def take_jobs(
     database: Database,
     work: Callable[[str], Awaitable[bool]],
     sweep: Callable[[], Awaitable[Iterable[str]]],
     name: str,
     stopping: asyncio.Event,
 ) -> None:
-    """Take summonses until `stopping` is set; see `make_queue`.
+    """Take jobs until `stopping` is set; see `make_queue`.
 
     Raises:
         Exception: the database cannot be reached.
     """
     queue = make_queue(database, work, sweep)
     async with opened(queue):
-        await summon(queue, await sweep())
+        await add_jobs(queue, await sweep())
         taking = asyncio.create_task(
             queue.run_worker_async(
                 queues=[QUEUE],
@@ -136,7 +137,8 @@ async def take_summonses(
 async def _end(taking: asyncio.Task[None]) -> BaseException | None:
     """End the worker of the queue. Returns the error with which it has ended, if it has.
 
-    At the first request it waits for the database, which may be silent.
+    After the first cancellation, the worker of the queue waits for the database, which may not answer. The second one
+    ends it at once.
     """
     for _ in range(2):
         taking.cancel()

@@ -1,7 +1,7 @@
 """The workers of a cluster: each registers, sends heartbeats, and is replaced when they stop.
 
-A worker that was replaced never sends again under its number. Its running tasks are polled on by others. A
-submit of which it is unknown whether it left becomes uncertain, and is never sent again by itself.
+A worker that was replaced never sends again under its number. Others continue to poll its running tasks. A
+submit that may have left becomes uncertain, and is never sent again unless the user asks for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A worker of a cluster: registers, sends heartbeats, and works on the batches for which it is summoned.
+"""A worker of a cluster: registers, sends heartbeats, and works on the batches of the jobs that it gets.
 
 It stops by itself if it was replaced, or if the database is another one: then others may work on its items.
 """
@@ -36,7 +36,7 @@ from foxapi_async.cluster.known_state import KnownState
 from foxapi_async.cluster.lease import BEATS, LEASE_SECONDS, Lease, boot_time
 from foxapi_async.cluster.ledger import PostgresLedger
 from foxapi_async.cluster.pauses import pausing, why_paused
-from foxapi_async.cluster.queue import take_summonses
+from foxapi_async.cluster.queue import take_jobs
 from foxapi_async.cluster.registration import free_unknown, leave, register, replace_lost, send_heartbeat
 from foxapi_async.cluster.shared_holds import SharedHolds, account_of
 from foxapi_async.cluster.shared_rate import LeasedRate
@@ -193,11 +193,11 @@ class Worker:
         self._stopping.set()
 
     async def _work_until_stopped(self) -> None:
-        """Take summonses until the worker is stopped. If the queue fails, begin again."""
+        """Take jobs until the worker is stopped. If the queue fails, begin again."""
         name = f"foxapi worker {self.number}"
         while not self._stopping.is_set():
             try:
-                await take_summonses(self._database, self._begin, self._sweep, name, self._stopping)
+                await take_jobs(self._database, self._begin, self._sweep, name, self._stopping)
             except _away() as error:
                 log.warning(
                     "the queue cannot be reached: %s", problem_of(error), extra=about("database_lost")
@@ -301,7 +301,9 @@ class Worker:
         return batches
 
     async def _begin(self, batch: str) -> bool:
-        """Begin to work on a batch. Returns False if this worker already does, or cannot."""
+        """Begin to work on a batch. Returns whether there is also work for another worker; False if this one has begun
+        before, or cannot.
+        """
         if batch in self._batches or batch in self._strangers or self._stopping.is_set():
             return False
         async with self._control.use() as connection:

@@ -326,7 +326,7 @@ async def test_a_batch_that_another_database_has_paused_waits_for_a_person(datab
 
 
 async def test_an_unknown_batch_has_no_items(database, tmp_path):
-    """It was deleted after the summons."""
+    """It was deleted after its job was made."""
     async with opened_ledger(database, tmp_path, "unknown") as ledger:
         with pytest.raises(LedgerError, match="there is no batch 'unknown'"):
             await answer_of(database, ledger)

@@ -1,4 +1,4 @@
-"""The queue of summonses opens and closes as a whole."""
+"""The queue of jobs opens and closes as a whole."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_worker_that_is_cancelled_leaves_no_task(cluster_dsn, turns):
         return True
 
     taking = asyncio.create_task(
-        queue.take_summonses(Database.at(cluster_dsn), work, sweep, "worker", asyncio.Event())
+        queue.take_jobs(Database.at(cluster_dsn), work, sweep, "worker", asyncio.Event())
     )
     await swept.wait()
     await has_more_tasks()

@@ -327,7 +327,7 @@ async def test_a_claim_does_not_wait_for_a_frozen_worker(cluster, database, tmp_
 
 
 async def test_a_claim_that_fails_ends_no_worker(cluster, database, emulator, tmp_path, caplog):
-    """The log says why the work on the batch has ended. The next summons begins it again."""
+    """The log says why the work on the batch has ended. The next job begins it again."""
     await cluster.submit(foxes(1), batch_id="b", budget=100)
     await run(database, "ALTER TABLE price RENAME TO hidden")
     async with working(database, emulator, tmp_path) as worker:

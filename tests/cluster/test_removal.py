@@ -52,7 +52,7 @@ def with_file(cluster, tmp_path):
 
 
 async def test_all_rows_of_a_batch_go(cluster, database, with_file):
-    """Those of its files and of its summons, too."""
+    """Those of its files and of its job, too."""
     await with_file("b")
     await run(database, "INSERT INTO batch_meta VALUES ('b', 'name', 'text')")
     await run(database, "INSERT INTO second_task VALUES ('b', 'key', 'task')")
