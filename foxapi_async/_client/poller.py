@@ -264,8 +264,8 @@ class Poller:
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
-        if oddity := task.oddity(snapshot):
-            self._warnings.warn("odd_status", now, "%s", oddity)
+        if warning := task.warning_of_status(snapshot):
+            self._warnings.warn("odd_status", now, "%s", warning)
         self._distribute(task, event, step, now)
 
     def _distribute(self, task: TrackedTask, event: TaskEvent, step: float, now: float) -> None:

@@ -65,7 +65,7 @@ class TrackedTask:
         demand: polls per second that it would take if polls were not scarce.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.
         expected: how many results were requested.
-        priced: their kind, which decides the price; None if the request is not known.
+        priced: the kind of its results, which decides their price; None if the request is not known.
         stated: the credits that the service last stated; None if it stated none.
         empties: replies in a row of "completed" without results, or with too few.
         completed: since when it is "completed" with too few results, or with results that cannot be read; else None.
@@ -112,7 +112,7 @@ class TrackedTask:
         Args:
             snapshot: the reply.
             date: its `Date` header.
-            estimates: the known durations and prices of tasks; learns from it.
+            estimates: the known durations and prices of tasks. They learn from the reply.
             now: when it came.
         """
         signal = signal_of(snapshot)
@@ -163,8 +163,9 @@ class TrackedTask:
         return event
 
     def _note_price(self, snapshot: TaskSnapshot, signal: Signal, estimates: Estimates) -> None:
-        """Keep the credits that a reply states. Learn the price of a task that gave all its results: then they are
-        what it cost, or if the last reply has none, what was reserved for it.
+        """Keep the credits that a reply states. If the task has given all its results, learn its price from them.
+
+        They are its cost, or if its last reply states none, the credits that were reserved for it.
         """
         stated = credits_of(snapshot.usage)
         if stated is not None:
@@ -174,7 +175,7 @@ class TrackedTask:
         if not missing_of(snapshot, self.expected):
             price_book(estimates).learn(self.priced, self.stated / self.expected)
 
-    def oddity(self, snapshot: TaskSnapshot) -> str | None:
+    def warning_of_status(self, snapshot: TaskSnapshot) -> str | None:
         """What to log about a reply that looks like an end, but has a status that is not documented."""
         is_known = (
             snapshot.status.lower() in {"pending", "processing"} or signal_of(snapshot) is not Signal.RUNNING
@@ -182,7 +183,7 @@ class TrackedTask:
         if is_known or not (snapshot.has_results or snapshot.error):
             return None
         status = shorten(snapshot.status, 100)
-        return f"task {self.id} has results or an error, but its status {status!r} is not documented: it is polled on"
+        return f"task {self.id} has results or an error, but its status {status!r} is not documented: polling continues"
 
     def ending(self, event: TaskEvent) -> TaskResult | FoxError | None:
         """The result or error that a final event gives; None before the end."""
@@ -199,7 +200,7 @@ class TrackedTask:
         """Note a failed poll. Return the final error of the handles, or None to poll again.
 
         Args:
-            verdict: of the poll.
+            verdict: the verdict on the poll.
             now: when it came.
             ever_answered: whether the service itself ever answered this session.
         """
@@ -213,13 +214,13 @@ class TrackedTask:
             text = f"{TOO_LARGE} replies in a row on task {self.id} were too large: {error.what_happened}"
             return ResponseDecodeError(text, task_id=self.id, charged="yes")
         if verdict.edge:
-            if ever_answered or not self._is_cut_off(now):
+            if ever_answered or not self._has_only_edge(now):
                 return None
             error.charged, error.retryable = "yes", False
         elif verdict.again:
             return None
         elif isinstance(error, NotFoundError) and self.confirmed:
-            error.charged = "yes"  # it was accepted, whatever a read says
+            error.charged = "yes"  # it was accepted, although the service does not find it now
         elif isinstance(error, NotFoundError):
             for handle in self.handles:
                 disown(handle)
@@ -235,7 +236,7 @@ class TrackedTask:
         if self.poll is not None:
             self.poll.cancel()
 
-    def _is_cut_off(self, now: float) -> bool:
+    def _has_only_edge(self, now: float) -> bool:
         """Count a reply from an edge, while the service has never answered. Return whether there are too many."""
         if self.edge_replies == 0:
             self.edge_since = now

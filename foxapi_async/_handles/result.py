@@ -1,7 +1,7 @@
 """The results of a finished task: values without key or connection, which can be saved and pickled.
 
-An image has its address and, while its session is open, the session's downloads. An image without a session
-(unpickled, or outliving its session) fetches over its own connection.
+An image has its address and, while its session is open, the session's downloads. If it was unpickled, or its session
+is closed, it fetches its file over its own connection.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class TaskResult:
         images: one for each output, in the order of the reply.
         usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
         elapsed: seconds from the submit (for an attached task: from its creation) until its completion was noticed.
-        missing: how many of the requested images the service did not deliver; 0 for an attached task with any.
+        missing: how many of the requested images the service did not deliver. An attached task that has an image counts
+            as complete: 0.
         raw: the whole reply.
     """
 
@@ -124,7 +125,7 @@ class TaskResult:
 
     @property
     def credits(self) -> float | None:
-        """The credits that the task cost: what the service says was used, else what it reserved; None if unknown."""
+        """The credits that the service says the task used. If it says nothing, those that it reserved; None if unknown."""
         return credits_of(self.usage)
 
     @property
@@ -150,7 +151,7 @@ class TaskResult:
         The ending follows the content. The directory is made if it is missing.
 
         Raises:
-            DownloadError: `directory` has an image's ending, or as in `GeneratedImage.save`. `.saved` has the
+            DownloadError: `directory` has an image's ending; or see `GeneratedImage.save`. `.saved` has the
                 paths of the images that were saved.
         """
         return [file.path for file in await self.download(directory, overwrite=overwrite)]
