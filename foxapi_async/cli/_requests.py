@@ -194,7 +194,7 @@ def read_prompt(prompt: str) -> str:
     """
     if prompt != "-":
         return prompt
-    problem = "PROMPT -: there is no standard input"
+    problem = "PROMPT -: standard input: it is closed"
     try:
         if sys.stdin is not None:
             return sys.stdin.read().strip()

@@ -531,7 +531,7 @@ async def test_no_standard_input(monkeypatch):
     """A process without standard input gets an error that says so."""
     monkeypatch.setattr(sys, "stdin", None)
 
-    with pytest.raises(InvalidRequestError, match="standard input: there is none"):
+    with pytest.raises(InvalidRequestError, match="standard input: it is closed"):
         await check(InputFile("-"))
 
 

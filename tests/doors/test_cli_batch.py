@@ -537,7 +537,7 @@ def test_a_closed_standard_input(service):
     )
 
     assert 2 == done.returncode
-    assert "foxapi: stopped: standard input: there is none" == done.stderr.splitlines()[1]
+    assert "foxapi: stopped: standard input: it is closed" == done.stderr.splitlines()[1]
 
 
 # --check

@@ -232,7 +232,7 @@ class Unreadable(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stream", "problem"), [(None, "there is none"), (Unreadable(), "Is a directory")], ids=["none", "folder"]
+    ("stream", "problem"), [(None, "it is closed"), (Unreadable(), "Is a directory")], ids=["none", "folder"]
 )
 def test_a_prompt_from_a_standard_input_that_cannot_be_read(service, monkeypatch, capsys, stream, problem):
     """It is refused in one line."""

@@ -34,7 +34,7 @@ STDIN = "-"
 
 _BLOCK_BYTES = 256 * 1024
 
-# Of the other spreadsheets.
+# The endings of spreadsheets that cannot be read.
 _UNREADABLE = (".xls", ".xlsb", ".ods", ".fods", ".numbers")
 
 
@@ -46,8 +46,8 @@ class InputFile:
         form: its format. If None, the ending of the name decides. For a pipe without an ending the first line
             decides: `{` means JSON lines, anything else means prompts.
         defaults: values for the fields that a line does not set. A path in them begins at the working folder.
-        delimiter: between two cells of a table; None to find it.
-        keeps_extra: whether columns of a table that are no field are kept beside the request.
+        delimiter: the character between two cells of a table; None to find it.
+        keeps_extra: whether columns of a table that are not fields are kept beside the request.
 
     Attributes:
         checksum: the hexadecimal SHA-256 of the whole file; None until it was read to its end.
@@ -149,7 +149,7 @@ class InputFile:
         if self._path is not None:
             return FileIO(self._path)
         if sys.stdin is None:
-            raise OSError(errno.EBADF, "there is none")
+            raise OSError(errno.EBADF, "it is closed")
         return FileIO(sys.stdin.fileno(), closefd=False)
 
     @property
@@ -184,7 +184,7 @@ def warn_of_comments(file: InputFile, count: int, first: InputRow) -> None:
 
 
 def _with_absolute_files(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields, which mean the same in every working folder. Other iterables than lists are made lists."""
+    """The fields with absolute paths, so that they mean the same in every working folder. Several files become a list."""
     given = {name: _as_list(value) if is_file_list(name) else value for name, value in fields.items()}
     return map_files(given, _as_absolute)
 
@@ -195,7 +195,9 @@ def _as_absolute(file: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 def _as_list(files: Any) -> Any:
     found = as_images(files)
-    return list(found) if isinstance(found, tuple) else files  # the check of each line names another value
+    return (
+        list(found) if isinstance(found, tuple) else files
+    )  # the check of each line refuses any other value
 
 
 def _is_regular(path: Path) -> bool:
@@ -243,7 +245,7 @@ class _Chunks:
         return chunk
 
     def _records(self, name: str) -> Iterator[Record]:
-        """The rows of a workbook, which is not read from its beginning to its end."""
+        """The rows of a workbook. All its blocks are read first, for the checksum, because the rows are not in order."""
         for _ in self._blocks():
             pass
         yield from sheet_records(self._file, name)
