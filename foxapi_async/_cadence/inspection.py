@@ -103,7 +103,7 @@ def _due(table: Table, cumulative: float, price: float, i: int) -> int:
 
 
 def _not_due(table: Table, cumulative: float, price: float, i: int) -> int:
-    """The first point from i on at which no poll is due: after a lull, the next mode of a mixture begins."""
+    """The first point from i on at which no poll is due. After it, the next mode of a mixture may make one due again."""
     end = len(table.xs)
     while i < end and _is_due(table, cumulative, price, i):
         i += 1
@@ -111,8 +111,8 @@ def _not_due(table: Table, cumulative: float, price: float, i: int) -> int:
 
 
 def _is_due(table: Table, cumulative: float, price: float, i: int) -> bool:
-    """Whether a poll is due at point i: the sign of `_surplus` without solving the equation, in a fourth of
-    its time.
+    """Whether a poll is due at point i: the sign of `_surplus`. This solves no equation, and takes a fourth of the
+    time.
     """
     since = table.cumulative_hazards[i] - cumulative
     return since > _CERTAIN or math.expm1(since) - since >= price * table.hazards[i]
@@ -125,7 +125,7 @@ def _crossing(table: Table, cumulative: float, price: float, i: int) -> float:
         gap = completions_per_poll(price * hazard) / hazard
         return table.xs[-1] + max(0.0, gap - (table.cumulative_hazards[-1] - cumulative) / hazard)
     before, after = _surplus(table, cumulative, price, i - 1), _surplus(table, cumulative, price, i)
-    # Neither sign is certain to the last digits.
+    # If a value is almost 0, rounding may change its sign.
     share = 1.0 if before >= 0 or after <= 0 else before / (before - after)
     return table.xs[i - 1] + share * (table.xs[i] - table.xs[i - 1])
 

@@ -1,12 +1,12 @@
-"""The observed lifetimes of tasks, as an actuary keeps them: a life table on a grid of ln x.
+"""The observed lifetimes of tasks: a life table, as insurers keep it, on a grid of ln x.
 
 No poll sees the moment when a task ends. The task ended between two polls (*interval-censored*), or before
 the first one (*left-censored*), or it still ran at the last one (*right-censored*). The table keeps all three
 kinds, at the points of a grid. An interval between two polls is short, and an end in it is divided among its
 points. Leaving out any kind biases the result: the tasks that have ended so far are the quick ones.
 
-Each task counts with the weight that it got at its birth. Weights grow from birth to birth, so old tasks fade
-against new ones. A weight that depended on when a task *ended* would favour the quick ones.
+Each task counts with the weight that it got at its birth. Weights grow from birth to birth, so old tasks count less
+than new ones. A weight that depended on when a task *ended* would favour the quick ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REBASE_AT = 200.0
 
 _NAMES = ("ended", "ended_before", "running")
 
-# Shares below this, in tasks, carry no information.
+# A row with less than this part of a task is left out.
 _NEGLIGIBLE = 1e-6
 
 

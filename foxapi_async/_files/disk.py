@@ -59,14 +59,14 @@ def append_whole(file: int, data: bytes) -> None:
 
 @attrs.define(eq=False)
 class PartFile:
-    """A file during writing, not yet under its name. Use `part_file` to make one.
+    """A file that is being written, and has not got its final name yet. Use `part_file` to make one.
 
     Attributes:
         path: the path of the part file.
         size: the number of bytes so far.
         head: the first bytes, which show the type of the content.
         known: the wanted and the known facts of the file.
-        is_committed: whether the file has its name.
+        is_committed: whether the file has its final name.
     """
 
     path: Path
@@ -135,7 +135,7 @@ class PartFile:
     def discard(self) -> None:
         """Close and remove the file, and ignore failures. Blocks: call it in a thread.
 
-        Closing writes the buffered bytes, which are not needed any more. The error to report is the earlier one.
+        Closing may fail, because it writes the buffered bytes. They are not needed any more.
         """
         if hasattr(self, "_file"):
             with contextlib.suppress(OSError):
