@@ -40,7 +40,7 @@ _PLACE = """
         ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
         (SELECT oid FROM pg_database WHERE datname = current_database())::text AS database
 """
-# `xmin` is the transaction that wrote the row. A dump does not have it: what loads the dump writes the row anew.
+# `xmin` is the transaction that wrote the row. A dump does not have it, so the row gets a new one when a dump is loaded.
 _IDENTITY = f"""
     SELECT system, timeline, database, coalesce(meta.xmin::text, ''), meta.value
     FROM ({_PLACE}) AS place LEFT JOIN {SCHEMA}.meta ON name = 'identity'
@@ -48,8 +48,8 @@ _IDENTITY = f"""
 NEW_IDENTITY = f"""
     SELECT 'identity', concat_ws('/', system, timeline, database, pg_current_xact_id()::xid) FROM ({_PLACE}) AS place
 """  # noqa: S608 - as above
-"""The row of `meta` with the identity that these tables get now. It must be written in a transaction without savepoints:
-behind one, `xmin` would be another number.
+"""The row of `meta` with the identity that these tables get now. It must be written in a transaction without savepoints,
+because after a savepoint `xmin` is another number.
 """
 
 
@@ -135,7 +135,7 @@ class Database:
 
         Args:
             worker: the number under which its changes are counted.
-            idle: seconds after which the server ends a transaction of a process that stands still.
+            idle: seconds after which the server ends a transaction of a process that does nothing.
             lock: the most seconds that a statement waits for a lock; 0 for no limit.
 
         Raises:
@@ -225,7 +225,7 @@ async def identity_of(connection: Connection) -> str:
 
 
 async def identities(connection: Connection) -> tuple[str, str | None]:
-    """The identity of the tables, and the one that is noted in them; None if none is.
+    """The identity of the tables, and the identity that was noted in them; None if none was noted.
 
     Raises:
         LedgerError: this server is a standby, which cannot be written.
@@ -251,7 +251,7 @@ async def closed_on_error(connection: Connection) -> AsyncGenerator[None]:
 
 @contextlib.asynccontextmanager
 async def errors_of(database: Database) -> AsyncGenerator[None]:
-    """Turn errors of the database into ours."""
+    """Turn errors of the database into `LedgerError`."""
     import psycopg  # noqa: PLC0415 - of an extra
     from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above
 
@@ -264,9 +264,9 @@ async def errors_of(database: Database) -> AsyncGenerator[None]:
     raise LedgerError(f"the database {database} cannot be used: {problem}")
 
 
-def passes(error: Exception) -> bool:
-    """Whether waiting may help after this error: the server is away, busy, full or only reads. If not, what was asked
-    is at fault.
+def may_pass(error: Exception) -> bool:
+    """Whether waiting may help after this error: the server is away, busy, full or only reads. If not, the statement is
+    wrong.
     """
     import psycopg  # noqa: PLC0415 - of an extra
 
@@ -279,8 +279,9 @@ def passes(error: Exception) -> bool:
 
 
 def problem_of(error: BaseException) -> str:
-    """What went wrong, in words. The queue hides the error of the database behind one without words of its own. If a right is
-    missing, all rights of a worker are named.
+    """What went wrong, in words. If a right is missing, all rights of a worker are named.
+
+    An error of the queue says nothing itself: its cause is the error of the database.
     """
     import psycopg  # noqa: PLC0415 - of an extra
     from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above

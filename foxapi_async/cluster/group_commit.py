@@ -24,7 +24,7 @@ from foxapi_async.cluster.database import (
     Database,
     closed_on_error,
     first_line,
-    passes,
+    may_pass,
 )
 from foxapi_async.cluster.known_state import KnownState, note_identity, pause_all
 from foxapi_async.cluster.row_changes import RowChange, make_changes, report_second
@@ -246,7 +246,7 @@ class RowWriter:
                     await statements.keep_ids(connection, ids)
                 await make_changes(connection, self.worker, group)
         except (psycopg.Error, LedgerError, OSError) as error:
-            if not passes(error):
+            if not may_pass(error):
                 raise
             problem: Exception | None = error
         else:

@@ -1,7 +1,7 @@
-"""What a worker knows that the database has: if it lacks any of it, the database is not the one that it was.
+"""What a worker has seen in the database. If a part of it is missing now, the database is another one, or an old copy.
 
 A failover, the recovery of a backup and a restored dump give the tables another identity. A copy of the server's files
-has the same one, but lacks the last heartbeats and transactions.
+has the same identity, but lacks the last heartbeats and transactions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from foxapi_async.cluster.database import NEW_IDENTITY, identities, identity_of
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
-# A dump from another server has ends with numbers that this server has not reached: readers would wait until it has.
-# They get the number of this transaction. So they come after the ends with smaller numbers, before all new ones, and
-# among themselves in the order of the input. Readers begin again, because a cursor has the identity.
+# A dump from another server may have ends with numbers that this server has not reached. Readers would wait until it
+# has. So these ends get the number of this transaction: they come after the ends with smaller numbers, and before all
+# new ones. Among themselves they have the order of the input. Readers begin again, because a cursor has the identity.
 _REACH = "UPDATE item SET ended = pg_current_xact_id() WHERE ended > pg_current_xact_id()"
 _NOTE = f"INSERT INTO meta {NEW_IDENTITY} ON CONFLICT (name) DO "
 _KNOWN = """
@@ -29,11 +29,12 @@ _KNOWN = """
 
 @attrs.define
 class KnownState:
-    """The last state of the database that a worker has seen. Both of its connections are checked with it when they are made again.
+    """The last state of the database that a worker has seen. Each of its two connections is checked with it when it is
+    opened again.
 
     Args:
         worker: the number of the worker.
-        identity: of the tables.
+        identity: the identity of the tables.
         started: when the worker was registered, as the database says it.
 
     Attributes:
@@ -48,7 +49,7 @@ class KnownState:
     transaction: int = 0
 
     async def difference(self, connection: Connection) -> str | None:
-        """In what the database differs from this; None if it has everything.
+        """How the database differs from this state; None if it has everything.
 
         Raises:
             LedgerError: the server is a standby, which cannot be written.
@@ -81,11 +82,13 @@ async def check_identity(connection: Connection) -> str:
 
 
 async def note_identity(connection: Connection, outdated: str | None = None) -> str | None:
-    """Note the identity of the tables, in a transaction of the caller, without savepoints. Returns why it is another one
-    than before, to the first caller; else None. Then all ends in the tables can be read.
+    """Note the identity of the tables. Returns a text if it is another one than before, to the first caller only; else
+    None. After this, all ends in the tables can be read.
+
+    The caller has begun a transaction, without savepoints.
 
     Args:
-        connection: to the database.
+        connection: the connection to the database.
         outdated: an identity whose state the database has lost. It gets another one.
 
     Raises:
