@@ -74,7 +74,7 @@ class Sink(Protocol):
     """The destination of a file's pieces.
 
     Attributes:
-        known: the wanted facts of the file, and the known ones, which are there before the first piece.
+        known: the wanted and the known facts of the file. They are there before the first piece.
     """
 
     known: PartialFile
@@ -105,7 +105,7 @@ class Downloads:
         client: returns the open session's connections, or None after it is closed. Then each call opens its
             own connection. So does each call on a loop other than the one where this object was made.
         proxy: the proxy of such a connection.
-        retry: its `tries` and times.
+        retry: how often and how long each file is tried.
         refresh: reads a task for a fresh address of an expired file. None without a session, because it needs
             the session's key. It is not called after the session is closed.
         listener: gets reports of retries and saved files, on the loop where this object was made.
@@ -186,10 +186,10 @@ class Downloads:
 
         Args:
             file: the file.
-            asked: the part that is wanted; the whole file comes all the same if its server sends no parts.
+            asked: the part that is wanted; if its server sends no parts, the whole file comes.
 
         Raises:
-            DownloadError: see `GeneratedImage.read`. The file's `pieces` raise it, too, if it breaks off later.
+            DownloadError: see `GeneratedImage.read`. The file's `pieces` raise it, too, if the file is cut off later.
             NoSuchPartError: the file has none of the bytes that are asked for.
         """
         streamed = StreamedFile() if asked is None else await self._part(file, asked)
@@ -225,7 +225,7 @@ class Downloads:
         """
         if results.is_inside(file.url):
             return await self._decode(file, sink)
-        # Held from here on, so that the read of another download of this task also serves this one.
+        # Kept until the end, so that one read of the task serves all its downloads that are running.
         url_refresh = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
             return await self._fetch_from(file, sink, slots)
@@ -314,7 +314,7 @@ class Downloads:
 
 
 def standalone() -> Downloads:
-    """The downloads of a value that outlives its session, or never had one."""
+    """The downloads of an image that has no session."""
     return Downloads(lambda: None, environment_proxy(), RetryPolicy())
 
 

@@ -33,8 +33,8 @@ def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
 def input_problem(path: str | os.PathLike[str], field: FieldSpec | None = None) -> str | None:
     """Why a local file cannot be the input file of a field; None if it can. Blocks.
 
-    A text is refused, except a drawing: input files may come from others, and must not send what only this machine
-    may read.
+    A text is refused, except a drawing. The paths may come from other people, and a private text of this machine must
+    not be sent.
 
     Args:
         path: the file.
@@ -57,7 +57,7 @@ def input_problem(path: str | os.PathLike[str], field: FieldSpec | None = None) 
 
 
 def _misfit(size: int, head: bytes, field: FieldSpec) -> str | None:
-    """What a field does not take of a file that begins with `head`; None if it takes the file."""
+    """Why a field does not take a file that begins with `head`; None if it takes it."""
     if field.bytes is not None and size > field.bytes:
         return f"it has {size:,} bytes, and {field.name} takes at most {field.bytes:,}"
     found = str(names.ending(head, None))

@@ -116,7 +116,7 @@ async def _never_answer() -> web.StreamResponse:
     return await endless
 
 
-async def _proper(_fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
+async def _unchanged(_fault: Fault, _request: web.Request, answer: web.Response) -> web.Response:
     return answer  # the routes drop the stale connection later
 
 
@@ -204,7 +204,7 @@ _PLAYERS: dict[str, Callable[[Fault, web.Request, web.Response], Awaitable[web.S
     "status": _status,
     "redirect": _redirect,
     "cut": _cut,
-    "stale": _proper,
+    "stale": _unchanged,
     "hang": _hang,
     "freeze": _hang,
     "slow": _slow,

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError
-from foxapi_async.fastapi._stopping import STATE_KEY, noticed
+from foxapi_async.fastapi._stopping import STATE_KEY, stop_event
 
 _NO_SESSION = (
     "no session is open for this app, because no fox_lifespan() has run: give it to the outermost app, "
@@ -64,7 +64,7 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Any) -> AsyncGenerator[State]:
-        with noticed() as stopping:
+        with stop_event() as stopping:
             async with maker.session() as fox:
                 yield {"fox": fox, STATE_KEY: stopping}
 

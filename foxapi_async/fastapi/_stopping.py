@@ -23,7 +23,7 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 @contextlib.contextmanager
-def noticed() -> Generator[asyncio.Event]:
+def stop_event() -> Generator[asyncio.Event]:
     """An event that is set when this process gets a stop signal, while the block runs.
 
     The former handlers still run. If there is no Python handler, or outside the main thread, nothing changes

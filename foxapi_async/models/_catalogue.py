@@ -34,13 +34,13 @@ class ModelDefinition:
         returns: what it makes: "image", "video", "audio", "document", "text", or a "profile", "character" or "voice"
             for later requests.
         level: how sure the facts are: "page", "text" or "extract"; see `FieldSpec.level`.
-        source: where they are from.
+        source: where the facts are from.
         class_name: its class in Python, of `foxapi_async.models`; None if it has none.
         is_whole: whether it has no other fields than these.
         fields: its fields, the required ones first.
         exclude: pairs of fields of which only one may be given.
         needs: values that need another field: a field, its value, and the other field.
-        at_most: limits that hold beside another field: a field, its maximum, and the other field.
+        at_most: limits that hold if another field is given: a field, its maximum, and the other field.
         example: the fields of a request that it accepts.
     """
 
@@ -72,7 +72,7 @@ class ModelDefinition:
     )
 
     def check(self, given: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """The faults of a request with these fields, and its doubts: what is wrong by facts that are not sure."""
+        """The faults of a request with these fields, and its doubts. A doubt is a fault by a fact that is not sure."""
         faults: list[str] = []
         doubts: list[str] = []
         for name in self._required - given.keys():
