@@ -24,7 +24,7 @@ export const TEXTS = {
   "prompt.placeholder": ["A red fox in fresh snow, morning light", "晨光中，一只红狐站在新雪里"],
   "prompt.hint": ["Ctrl + Enter sends it.", "按 Ctrl + Enter 发送。"],
   more: ["More options", "更多选项"],
-  unsure: ["Not all facts about this model are sure. What may be wrong is shown here, and sent all the same.", "此模型的部分信息尚未确认。可能有误的内容会在这里提示，但仍会照常发送。"],
+  unsure: ["Not all facts about this model are sure. What may be wrong is shown here, and sent anyway.", "此模型的部分信息尚未确认。可能有误的内容会在这里提示，但仍会照常发送。"],
   doubts: ["This may be wrong:", "以下内容可能有误："],
   send: ["Generate", "生成"],
   "send.busy": ["Storing the files…", "正在上传文件…"],

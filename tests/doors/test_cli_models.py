@@ -258,7 +258,7 @@ def test_the_check_of_a_batch_says_a_doubt(foxapi, tmp_path):
 
     assert 0 == code
     assert 1 == err.count(
-        'line 1: veo-3.1: "sed": no field of veo-3.1; did you mean seed?; it is sent all the same'
+        'line 1: veo-3.1: "sed": no field of veo-3.1; did you mean seed?; it is sent anyway'
     )
     assert "line 2" not in err
 

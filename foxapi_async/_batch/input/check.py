@@ -206,7 +206,7 @@ class _Checked:
                 extra=about("files_outside"),
             )
         for number, model, doubt in self._doubts:
-            text = "%s: line %d: %s: %s; it is sent all the same"
+            text = "%s: line %d: %s: %s; it is sent anyway"
             log.warning(text, file.name, number, model, doubt, extra=about("doubtful_field"))
         return Check(
             count=self.count,
