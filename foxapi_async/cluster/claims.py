@@ -1,4 +1,4 @@
-"""A worker claims the items of a batch: which ones are its, and how many credits each may cost.
+"""A worker claims items of a batch: it becomes their owner, and reserves the credits that they may cost.
 
 The rows decide. `FOR UPDATE SKIP LOCKED` gives each row to one worker. If the batch has a budget, its row is
 locked, so that one worker at a time reserves credits. The rules of the budget are those of a local batch.
@@ -91,9 +91,9 @@ class ClaimedItem:
 
     Attributes:
         entry: its entry. `opening` is always there: it has the request.
-        place: in the input, from 0.
+        place: its position in the input, from 0.
         kind: what decides its price.
-        epoch: in which it was claimed.
+        epoch: the epoch that began with the claim.
     """
 
     entry: LedgerEntry
@@ -114,11 +114,11 @@ class Claim:
 
     Attributes:
         items: the claimed items.
-        state: of the batch: "open", "paused" or "cancelled".
+        state: the state of the batch: "open", "paused" or "cancelled".
         is_waiting: whether more items can be claimed after some submits have ended.
         exceeded: the budget and the kind that it does not allow; None if it allows more.
         is_limited: whether the batch has a budget.
-        prices: of the kinds that the account knows; only for a batch with a budget.
+        prices: the prices of the kinds that the account knows; only for a batch with a budget.
     """
 
     items: list[ClaimedItem]
@@ -146,11 +146,11 @@ async def claim(
     """Claim at most `room` items: first the paid tasks whose images are not saved, then items to submit.
 
     Args:
-        connection: of this worker.
-        worker: its number.
+        connection: the connection of this worker.
+        worker: the number of this worker.
         batch: the name of the batch.
-        room: the most items.
-        new: whether to claim items to submit.
+        room: the most items to claim.
+        new: whether to claim items to submit, too.
         learned: the prices that this worker has learned since its last claim; None for a kind without one.
 
     Raises:
@@ -249,7 +249,8 @@ async def _budget(
     under_way = [
         (kind, count, credit) for *_, text, count, credit in rows if (kind := read_kind(text)) is not None
     ]
-    unanswered = sum(credit for _, _, credit in under_way)  # is held by `take`, at the present price
+    # `take` reserves these credits again below, at the present price.
+    unanswered = sum(credit for _, _, credit in under_way)
     budget = Budget(limit, spent=spent - unanswered, price=price, unpriced=unpriced)
     for known, credits_of_one in prices.items():
         budget.learn(known, credits_of_one)
@@ -275,7 +276,7 @@ def read_kind(text: str | None) -> Kind | None:
     return None if text is None else Kind(*json.loads(text))
 
 
-async def has_work(connection: Connection, batches: Collection[str] = ()) -> list[str]:
+async def batches_with_work(connection: Connection, batches: Collection[str] = ()) -> list[str]:
     """The batches with items that a worker may claim; all, or those of `batches`."""
     cursor = await connection.execute(
         "SELECT id FROM batch WHERE (%(all)s OR id = ANY(%(ids)s)) AND (EXISTS ("

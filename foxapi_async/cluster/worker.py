@@ -19,7 +19,7 @@ from foxapi_async._client.hooks import HookEvent
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import FoxError, LedgerError
 from foxapi_async._listener import about, log
-from foxapi_async.cluster.claims import Claim, ClaimedItem, claim, has_work
+from foxapi_async.cluster.claims import Claim, ClaimedItem, batches_with_work, claim
 from foxapi_async.cluster.control import ControlConnection, idle_seconds
 from foxapi_async.cluster.database import (
     Database,
@@ -295,7 +295,7 @@ class Worker:
                     worker,
                     extra=about("worker_lost"),
                 )
-            batches = await has_work(connection)
+            batches = await batches_with_work(connection)
         if self._options.until_done and self._strangers.issuperset(batches) and not self._batches:
             self.stop()
         return batches
@@ -334,7 +334,7 @@ class Worker:
         self._batches[batch] = work, task
         task.add_done_callback(lambda _: self._batches.pop(batch, None))
         async with self._control.use() as connection:
-            return bool(await has_work(connection, [batch]))
+            return bool(await batches_with_work(connection, [batch]))
 
     async def _work_on(self, batch: str, work: WorkerBatch) -> None:
         import psycopg  # noqa: PLC0415 - of an extra
