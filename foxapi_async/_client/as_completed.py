@@ -1,7 +1,7 @@
-"""`FoxSession.as_completed`: many requests in, outcomes out in the order in which they end.
+"""`FoxSession.as_completed`: it takes many requests, and gives their outcomes in the order in which they end.
 
-The iterator refers to the pipeline that does the work. The pipeline does not refer to the iterator, so that a
-dropped iterator (`break`) is noticed.
+The iterator refers to the pipeline that does the work. The pipeline does not refer to the iterator. So Python removes
+an iterator that is not used any more (after `break`), and the session ends its pipeline.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Submitter:
         api: sends them.
         uploads: stores their local files first.
         poller: tracks their tasks.
-        retry: the bounds of one exchange.
+        retry: the tries and the time limits of a submit.
         closed: set when the session is closed.
         hooks: get notices of each submit; None without a hook.
     """
@@ -120,7 +120,7 @@ class Submitter:
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
-        self._say_doubts(request)
+        self._log_doubts(request)
         submission.model = request.model
         task = submission.task = self._group.create_task(
             self._deliver(request, submission), name="foxapi submit"
@@ -130,11 +130,11 @@ class Submitter:
             task.add_done_callback(live.pop)
         return task
 
-    def _say_doubts(self, request: GenerationRequest) -> None:
-        """Say once for each field of a model that its value may be wrong."""
+    def _log_doubts(self, request: GenerationRequest) -> None:
+        """Log once for each field of a model that its value may be wrong."""
         for doubt in self._new_doubts.of(request):
             log.warning(
-                "%s: %s; it is sent all the same", request.model, doubt, extra=about("doubtful_field")
+                "%s: %s; it is sent anyway", request.model, doubt, extra=about("doubtful_field")
             )
 
     # One submit, in its own asyncio task.
@@ -283,7 +283,7 @@ class Submitter:
         return longest - self._api.reachability.silence(self._loop.time())
 
     def _keeps_waiting(self, submission: Submission) -> bool:
-        """Whether to wait past the deadline: yes, if nothing was sent and the batch waits out network failures."""
+        """Whether to wait after the deadline: yes, if nothing was sent and the batch waits until the network is back."""
         series = submission.series
         if series is None or not series.pauses or submission.barred is not None or submission.maybe_billed:
             return False
@@ -354,7 +354,7 @@ class Submitter:
 
 
 def _detach_caller(submission: Submission, task: asyncio.Task[Answered]) -> None:
-    """Handle a cancelled caller. If its submit ended in this very turn, only the log can report how."""
+    """Handle a cancelled caller. If its submit ended in the same turn of the loop, only the log can report how."""
     if not task.done():
         submission.note_caller_gone()
     elif not task.cancelled():  # pragma: no branch - else both were cancelled in one turn
@@ -362,7 +362,7 @@ def _detach_caller(submission: Submission, task: asyncio.Task[Answered]) -> None
 
 
 def _log_without_caller(submission: Submission, outcome: Answered) -> None:
-    """Log how a submit ended whose caller has gone, unless it cost nothing."""
+    """Log how a submit without a caller ended, unless it cost nothing."""
     if isinstance(outcome, TaskHandle):
         log.warning(
             "task %s was accepted and billed after its caller had gone; it is in FoxSession.unfinished",

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from foxapi_async.cli._streams import put
 
 CUT_OFF = 1
-"""The exit status if all is done, and standard output could not be written."""
+"""The exit status if all is done, but standard output could not be written."""
 
 USAGE = 2
 """The exit status of a wrong command line."""

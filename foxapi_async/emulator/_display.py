@@ -1,4 +1,4 @@
-"""Shows public objects under their public path. A copy of the client's: the emulator imports nothing from it."""
+"""Shows public objects under their public path. This is a copy of the client's module, which the emulator must not import."""
 
 from __future__ import annotations
 

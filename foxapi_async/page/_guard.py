@@ -39,8 +39,15 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _READS = {"GET", "HEAD"}
-# No form of another site can send one of these.
-_UPLOADED = ("image/", "video/", "audio/", "application/pdf", "application/zip", "application/octet-stream")
+# A form of another site cannot send these types.
+_UPLOAD_TYPES = (
+    "image/",
+    "video/",
+    "audio/",
+    "application/pdf",
+    "application/zip",
+    "application/octet-stream",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -170,7 +177,7 @@ def _refuse_body(request: Request) -> Response | None:
     """Refuse a body that is too large or of unknown length, or of a type that any site's form can send."""
     upload = request.url.path == UPLOADS
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not (kind.startswith(_UPLOADED) if upload else kind == "application/json"):
+    if not (kind.startswith(_UPLOAD_TYPES) if upload else kind == "application/json"):
         wanted = "an image or another input file" if upload else "JSON"
         return _error(415, "content_type", f"Send {wanted}, with its Content-Type.")
     length = request.headers.get("content-length", "")
@@ -184,7 +191,7 @@ def _refuse_body(request: Request) -> Response | None:
 
 
 def _exchange(gate: Gate, given: str) -> Response:
-    """Set the cookie for the token, and load the page without it.
+    """Set the cookie that replaces the token, and load the page at an address without the token.
 
     This uses a page and not a redirect: after a link on another site, the browser would not send a strict cookie.
     """
