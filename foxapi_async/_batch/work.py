@@ -1,7 +1,6 @@
 """The work on the items of a batch: processes each item, and decides when to end early.
 
-A local run and a worker of a cluster use it alike. They differ in their ledger, and in where their items come
-from.
+Local runs and the workers of a cluster use it. They differ in their ledger, and in where their items come from.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class BatchWork:
 
     Args:
         context: what the items share.
-        series: their submits.
+        series: the submits of the items.
         again: ended items in these states are run again.
 
     Attributes:
@@ -229,8 +228,8 @@ class BatchWork:
     async def _note_unknown(
         self, run: ItemRun, error: NotFoundError
     ) -> tuple[ItemState | None, BatchOutcome | None]:
-        """Handle a task of an earlier run that the service does not know. It stays as it is. On request, it is
-        sent again, unless it was made.
+        """Handle a task of an earlier run that the service does not know. Its item keeps its state. If the user asked
+        for it, the item is submitted again, unless its task had completed.
         """
         if (
             ItemState.UNCERTAIN in self._again
@@ -238,7 +237,7 @@ class BatchWork:
             and run.item.entry.state is ItemState.SUBMITTED
             and (resubmission := resubmission_of(run.item)) is not None
         ):
-            # First, because the plan may read the input just now: as an uncertain item there it would be sent, too.
+            # This comes first: the plan may be reading the input now, and would also send an uncertain item.
             self._source.note_unknown(resubmission)
             await run.note_error(ItemState.UNCERTAIN, error)
             return ItemState.UNCERTAIN, None
@@ -253,7 +252,7 @@ class BatchWork:
         return None, run.outcome(error=error)
 
     def note_excess(self) -> None:
-        """If a submit cost more than was expected, end early. Without a budget, or if it ends already, warn."""
+        """If a submit cost more than was expected, end early. Without a budget, or if it ends already, only warn."""
         budget = self._context.budget
         if budget.excess is None or self._has_noted_excess:
             return
@@ -263,7 +262,7 @@ class BatchWork:
             paused.warn()
 
     async def _conclude_at_budget(self, paused: Paused) -> None:
-        """Name what the rest needs. If there is none, because all items were sent before, nothing was ended early."""
+        """Say what the rest of the items needs. If no item is left, the run did not end early."""
         rest = None
         with contextlib.suppress(InvalidRequestError, LedgerError):  # it is not known
             rest = await self._source.left()

@@ -133,9 +133,7 @@ class Submitter:
     def _log_doubts(self, request: GenerationRequest) -> None:
         """Log once for each field of a model that its value may be wrong."""
         for doubt in self._new_doubts.of(request):
-            log.warning(
-                "%s: %s; it is sent anyway", request.model, doubt, extra=about("doubtful_field")
-            )
+            log.warning("%s: %s; it is sent anyway", request.model, doubt, extra=about("doubtful_field"))
 
     # One submit, in its own asyncio task.
 

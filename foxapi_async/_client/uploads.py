@@ -1,4 +1,4 @@
-"""Uploads local files for requests. Each is stored once per session, however many requests name it."""
+"""Uploads local files for requests. Each is stored once per session, even if many requests name it."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def _identify(file: os.PathLike[str], field: FieldSpec | None) -> Identity:
             path = Path(file).resolve(strict=True)
             facts = path.stat()
             return (str(path), facts.st_mtime_ns, facts.st_size)
-    except OSError as error:  # it has gone since
+    except OSError as error:  # it was removed meanwhile
         problem = error.strerror or str(error)
     raise InvalidRequestError(f"cannot use the input file {os.fspath(file)}: {problem}")

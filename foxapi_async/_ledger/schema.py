@@ -2,7 +2,7 @@
 
 The lock comes first. Then the file is checked and not changed, so another program's database and a ledger of
 a newer version keep every byte. After that the file is opened for writing, and SQLite may recover it after a
-killed run. Every failure is a `LedgerError` that names the remedy.
+killed run. Every failure is a `LedgerError` that says what to do.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def open_to_write(path: Path, room: int = 0, before_making: Callable[[], None] |
     up to date.
 
     Args:
-        path: of the ledger.
+        path: the file of the ledger.
         room: the most items in flight, for which there is a reserve.
         before_making: called before a missing ledger is made; it may refuse with a LedgerError.
 
@@ -213,7 +213,7 @@ def open_to_read(path: Path) -> LedgerFile:
 
 def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
     if not path.is_file():
-        raise _nothing(path)
+        raise _no_ledger(path)
     way = "immutable=1" if _is_at_rest(path) else "mode=ro"
     file = LedgerFile(
         sqlite3.connect(
@@ -232,7 +232,7 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
         undo.callback(file.close)
         version = _version(path, file.connection)
     if version == 0:
-        raise _nothing(path)
+        raise _no_ledger(path)
     return file
 
 
@@ -251,7 +251,7 @@ def _is_at_rest(path: Path) -> bool:
 _NEEDS_COPY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
-def _nothing(path: Path) -> LedgerError:
+def _no_ledger(path: Path) -> LedgerError:
     return LedgerError(f"there is no ledger {path}: no run has begun there")
 
 
@@ -291,7 +291,7 @@ def _judge(path: Path) -> _Found:
         header = file.read(_HEADER_BYTES)
     clean = not any(_size(path, suffix) for suffix in _SUFFIXES) and not path.with_suffix(_RESERVE).exists()
     if clean and (not header or _is_ledger(header)):
-        return _Found(_known(path, int.from_bytes(header[60:64])), clean)
+        return _Found(_checked_version(path, int.from_bytes(header[60:64])), clean)
     copy = _open_copy(path, _copy_head)
     try:
         return _Found(_version(path, copy.connection), clean)
@@ -349,10 +349,10 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
         raise LedgerError(
             f"the ledger {path} is another program's database: give another folder or file name"
         )
-    return _known(path, int(str(_pragma(connection, "user_version"))))
+    return _checked_version(path, int(str(_pragma(connection, "user_version"))))
 
 
-def _known(path: Path, version: int) -> int:
+def _checked_version(path: Path, version: int) -> int:
     if version > len(MIGRATIONS):
         raise LedgerError(
             f"the ledger {path} was made by a newer foxapi-async (ledger version {version}; this "

@@ -1,8 +1,9 @@
 """The tables of a cluster, in a schema of their own, and their versions.
 
 The rows of `item` are the truth about a batch. A worker owns the rows that it works on. `epoch` counts how
-often a row was claimed. A trigger keeps `tally`, so that no statement can forget to count: the items and the
-credits of each batch and state. Each worker counts in rows of its own, so workers do not wait for each other.
+often a row was claimed. `tally` has the number of items and the credits of each batch and state. A trigger changes
+it, so that no statement can forget to count. Each worker counts in rows of its own, so workers do not wait for each
+other.
 """
 
 from __future__ import annotations

@@ -297,7 +297,7 @@ class Fault:
         status: int = 200,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Do the work and answer with an unreadable body, by default JSON that breaks off."""
+        """Do the work and answer with an unreadable body, by default JSON that is cut off."""
         return cls(on=on, kind="garbage", body=body, content_type=content_type, http_status=status, **scope)
 
     @classmethod
@@ -410,7 +410,7 @@ class Fault:
 
             Fault.completes_with({"results": [{"url": "data:image/png;base64,…"}]})  # or {"b64_json": …}
             Fault.completes_with({"results": [{"url": "{path}"}]})   # an address without the host
-            Fault.completes_with({"results": [{"url": "{url}"}]})    # one image, whatever was asked for
+            Fault.completes_with({"results": [{"url": "{url}"}]})    # one image, even if more were requested
             Fault.completes_with({"results": [{"ok": True}]})        # nothing that can be read
 
         Args:

@@ -42,8 +42,8 @@ class Count:
 
     Attributes:
         models: the requests of each model.
-        kinds: how many images there are of each kind with a price of its own; None if they are not counted, which
-            takes a tenth of the time of a check.
+        kinds: how many images there are of each kind with a price of its own; None if they are not counted. To count
+            them takes a tenth of the time of a check.
     """
 
     models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
@@ -89,7 +89,7 @@ class Check:
         count: the items that can be submitted.
         wrong: how many cannot.
         problems: the first 1,000 wrong lines.
-        broken: the fault that ended the reading, which is not that of an item; None if the file was read to its end.
+        broken: the fault that ended the reading. It is not a fault of one item. None if the file was read to its end.
         checksum: the checksum of the file; None if it was not read to its end.
     """
 
@@ -191,8 +191,8 @@ class _Checked:
         return tuple(f"the input file {shown(file)}: {fault}" for file, fault in faults if fault)
 
     def summary(self, file: InputFile) -> Check:
-        """The result of the check. The log names files from other folders, because they are sent to the service, and
-        lines that may be comments, because they are billed, and the first line of each field that may be wrong.
+        """The result of the check. Three things are also logged: lines that may be comments, because they are billed;
+        files from other folders, because they are sent to the service; and fields that may be wrong.
         """
         if self._first_comment is not None:
             warn_of_comments(file, self._comments, self._first_comment)
