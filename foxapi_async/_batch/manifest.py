@@ -60,9 +60,9 @@ class Manifest:
         """The open manifest at `path`. First it gets the missing last lines of items that ended in the ledger.
 
         Args:
-            path: of the file.
-            ledger: of the batch.
-            is_whole: whether it is known to have all these lines already.
+            path: the file.
+            ledger: the ledger of the batch.
+            is_whole: whether the file is known to have all these lines already.
 
         Raises:
             LedgerError: the file cannot be read or written.
@@ -102,7 +102,9 @@ class Manifest:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The lines of a file from byte `start` on, without their ends. A line that a kill has cut is left out."""
+    """The lines of a file from byte `start` on, without their ends. If a killed run wrote only a part of the last line,
+    this line is left out.
+    """
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -149,7 +151,7 @@ def _fingerprint(key: str, request: Any) -> str:
 
 
 def _open_to_append(path: Path) -> int:
-    """The open file. A last line that a kill has cut is removed, because it is incomplete."""
+    """The open file. If a killed run wrote only a part of the last line, this part is removed."""
     descriptor = open_private(path, os.O_RDWR | os.O_APPEND)
     with open(descriptor, "rb", closefd=False) as file:
         size = start = file.seek(0, os.SEEK_END)

@@ -104,7 +104,7 @@ class WorkPlan:
     async def left(self) -> Counter[Kind] | None:
         """How many requests of each kind are left to submit; None if that is not known.
 
-        So it is if the items can be read only once, or may have been sent before the ledger was lost.
+        It is not known if the items can be read only once, or may have been sent before the ledger was lost.
 
         Raises:
             InvalidRequestError: the input cannot be read.
@@ -155,7 +155,8 @@ class WorkPlan:
 async def keyed_items(given: BatchItems | InputFile) -> AsyncGenerator[list[WorkItem], None]:
     """All items in chunks, with their keys. An item without a key has an error, or is a repeated one.
 
-    Without an id, equal requests are counted. With an id, its uses are counted, and its uses with this request.
+    Equal requests without an id are numbered. An id gets two numbers: one among all its uses, and one among its uses
+    with the same request.
     """
     with contextlib.closing(Numbering()) as numbering:
         first = 0
@@ -163,14 +164,7 @@ async def keyed_items(given: BatchItems | InputFile) -> AsyncGenerator[list[Work
             async for chunk in chunks:
                 items = [_read(index, value) for index, value in enumerate(chunk, first)]
                 first += len(chunk)
-                names = [
-                    []
-                    if item.error is not None
-                    else [item.fingerprint]
-                    if item.key is None
-                    else [item.key, f"{item.key}\n{item.fingerprint}"]
-                    for item in items
-                ]
+                names = [_numbered_names(item) for item in items]
                 numbers = iter(await in_thread(numbering.number, list(itertools.chain.from_iterable(names))))
                 yield [
                     _keyed(item, [next(numbers) for _ in own]) for item, own in zip(items, names, strict=True)
@@ -180,7 +174,7 @@ async def keyed_items(given: BatchItems | InputFile) -> AsyncGenerator[list[Work
 async def left_in(
     given: BatchItems | InputFile, ledger: LedgerView, again: frozenset[ItemState]
 ) -> Counter[Kind]:
-    """How many requests of each kind a run would submit, which a plan without a limit knows.
+    """How many requests of each kind a run would submit if its budget had no limit.
 
     Raises:
         InvalidRequestError: the input cannot be read.
@@ -215,6 +209,15 @@ def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
     if key is not None and (problem := id_problem(key)) is not None:
         return WorkItem(index=index, error=InvalidRequestError(problem))
     return WorkItem(index=index, key=key, fingerprint=fingerprint(request), request=request, extra=extra)
+
+
+def _numbered_names(item: WorkItem) -> list[str]:
+    """The names for which an item gets a number each, for `_keyed`."""
+    if item.error is not None:
+        return []
+    if item.key is None:
+        return [item.fingerprint]
+    return [item.key, f"{item.key}\n{item.fingerprint}"]
 
 
 def _keyed(item: WorkItem, numbers: Sequence[int]) -> WorkItem:
