@@ -47,7 +47,7 @@ _SAVED_TASKS = 50.0
 PROOF = 3.0
 _LARGEST_TRUST = 20.0
 
-# The latest models are remembered, this many at most: a service may return ever new model names.
+# At most this many models are remembered, the latest ones, because a service may return more and more model names.
 MOST_MODELS = 256
 
 FORMAT = 1
@@ -200,25 +200,25 @@ class ModelEstimates:
         self._trust = [0.0] * len(BY_PROGRESS)
 
     def usual_seconds_of(self, kind: str) -> float:
-        """The unit of `untimed`. The type of the model's first task without an estimate decides it, for good."""
+        """The unit of `untimed`. The type of the model's first task without an estimate decides it for all later tasks."""
         if self.usual_seconds is None:
             self.usual_seconds = usual_seconds(kind)
         return self.usual_seconds
 
     def trusts(self, group: int) -> bool:
-        """Whether progress has been a better guide than time: beyond doubt on the whole, and at least as good
-        in this group.
+        """Whether progress has been a better guide than time: surely in all groups together, and probably in this
+        group.
         """
         return self._trust[group] > 0.5 and sum(self._trust) >= PROOF
 
     def doubts(self, group: int) -> bool:
-        """Whether it is still open which of them is the better guide."""
+        """Whether progress may still be the better guide in this group."""
         return self._trust[group] >= 0
 
     def score(self, group: int, gained: float) -> None:
         """Note by how much log-likelihood progress was the better guide (prequential score; Dawid, 1984).
 
-        Old scores fade.
+        Old scores count less and less.
         """
         kept = self._trust[group] * (1 - 1 / RECENT) + gained
         self._trust[group] = min(max(kept, -_LARGEST_TRUST), _LARGEST_TRUST)

@@ -65,7 +65,7 @@ def fit(
 
     Args:
         rows: the life table.
-        prior: one for each component.
+        prior: the priors, one for each component.
         parts: the mixture to start from.
         passes: the number of passes.
     """
@@ -145,8 +145,8 @@ def predictive(
     """The distribution of the next task: wider than the fit, because the centres themselves are uncertain.
 
     Args:
-        moments: of the fit; None before the first fit.
-        prior: one for each component.
+        moments: the moments of the fit; None before the first fit.
+        prior: the priors, one for each component.
         parts: the fit.
         ended: the number of ended tasks; only these show where a centre is.
     """

@@ -67,7 +67,8 @@ def _by_progress(spread: float) -> EstimatorPrior:
     return EstimatorPrior(prior, _PROGRESS_GRID)
 
 
-# The ratio to the estimate; to `usual_seconds`; to the total that linear progress forecasts.
+# The first is for the ratio of a duration to the estimate, the second to `usual_seconds`, and the others to the total
+# that linear progress forecasts.
 TIMED = _by_time(0.25, 0.32)
 UNTIMED = _by_time(0.5, 0.6)
 BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))

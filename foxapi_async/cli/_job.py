@@ -31,7 +31,7 @@ Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 _PROMPT_CHARACTERS = 40
 # What the files of a task are, by its type.
 _NOUNS = {"video": "video", "audio": "recording", "document": "document"}
-# So many submits wait for their answers at a time, as a session begins a series of them.
+# At most this many submits wait for their answers at a time. The session begins a series with as many.
 _SUBMITS_AT_ONCE = 8
 
 
@@ -109,7 +109,7 @@ class TaskCommand:
     async def generate(
         self, fox: FoxSession, requests: Sequence[GenerationRequest], names: Sequence[str]
     ) -> int:
-        """Submit all requests, wait and save, all at once. Returns the exit status of the worst one.
+        """Submit all requests at the same time, wait for them and save. Returns the exit status of the worst one.
 
         Args:
             fox: the open session.
@@ -234,7 +234,7 @@ class TaskCommand:
                     self._resume(what, task_id)
 
     def _resume(self, what: str, task_id: str) -> None:
-        # Some images of a task may have been saved already; those would be in the way.
+        # Some images of the task may have been saved already. Without --overwrite, their names are taken.
         overwrite = self._args.overwrite or task_id in self._unsaved
         name = None if self._args.name is None else self._name_of(task_id)
         command = resume_command(task_id, self._args.out, overwrite=overwrite, name=name)

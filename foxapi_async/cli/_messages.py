@@ -107,8 +107,8 @@ def report(
     Args:
         error: the error.
         screen: where it is shown.
-        about: what it concerns, if the command works at several things and the error does not name its own.
-        prompt: of the request that it concerns, if known.
+        about: what it concerns, if the command works on several things and the error does not name one.
+        prompt: the prompt of the request that it concerns, if known.
         shown: people have read the same message already: only programs get it.
         debug: show its traceback.
     """

@@ -136,7 +136,7 @@ def _texts_of(cls: type[ModelRequest]) -> tuple[str, ...]:
 def suggesting(
     cls: type[GenerationRequest], init: Callable[..., None], names: Callable[[], Sequence[str]], model: str
 ) -> Callable[..., None]:
-    """The constructor, whose error about an unknown argument names the right one of these names."""
+    """The constructor with a better error: for an unknown argument, it names the one that was probably meant."""
 
     @functools.wraps(init)
     def checked(self: GenerationRequest, *args: Any, **kwargs: Any) -> None:
