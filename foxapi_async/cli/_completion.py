@@ -28,7 +28,7 @@ def completion_script(shell: str) -> str:
 
 
 def _add_words(parser: argparse.ArgumentParser) -> None:
-    """Add the words that may follow an option. This parser reads no command line, so they refuse no other word."""
+    """Add the words that may follow an option. This parser never reads a command line, so no other word is refused."""
     fields = option_fields(DEFAULT_MODEL)
     for action in parser._actions:  # noqa: SLF001 - shtab reads the parser in the same way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above

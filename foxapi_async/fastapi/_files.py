@@ -17,11 +17,11 @@ from foxapi_async._handles.result import TaskResult, downloads_of, file_of
 from foxapi_async._listener import about, log
 from foxapi_async.fastapi._answers import NoSuchFileError, error_response
 
-# Seconds in which a client takes a piece. A client that reads nothing would hold a connection for ever.
+# A client must take each piece within so many seconds. A client that reads nothing would keep a connection for ever.
 SLOWEST_CLIENT = 60.0
 
-# A browser may show these on the app's own address. It only saves any other file: a drawing or a document can have
-# scripts.
+# A browser may show these types on the app's own address. It saves all other files and does not show them, because a
+# drawing or a document can have scripts.
 _SHOWN = ("image/", "video/", "audio/")
 _DRAWING = "image/svg+xml"
 
@@ -85,15 +85,15 @@ class FileResponse(Response):
 
     def _headers_of(self, ending: str) -> dict[str, str]:
         kind = media_type(ending)
-        way = "inline" if kind.startswith(_SHOWN) and kind != _DRAWING else "attachment"
-        name = f'{way}; filename="{self._stem}{ending}"'
-        return {**_HEADERS, "Content-Type": kind, "Content-Disposition": name}
+        use = "inline" if kind.startswith(_SHOWN) and kind != _DRAWING else "attachment"
+        disposition = f'{use}; filename="{self._stem}{ending}"'
+        return {**_HEADERS, "Content-Type": kind, "Content-Disposition": disposition}
 
 
 async def _pass_on(file: StreamedFile, send: Send) -> None:
-    """Send the file. If it breaks off, or the client does not take it, leave the answer without its end.
+    """Send the file. If it is cut off, or the client does not take it, leave the answer without its end.
 
-    A server then breaks the connection off, so that the client sees that the file is not whole. After an exception it does
+    A server then closes the connection early, so that the client sees that the file is not whole. After an exception it does
     the same, but logs a traceback.
     """
     try:

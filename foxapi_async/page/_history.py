@@ -32,7 +32,7 @@ SHOWN_TYPES = {
 }
 ANY_TYPE = "application/octet-stream"
 
-# A longer text in a list of input images is the data of one, and every card would carry it.
+# A longer text in a list of input images is the data of an image, and would make the card large.
 _LONGEST_ADDRESS = 2000
 
 
@@ -58,7 +58,7 @@ class History:
             LedgerError: it cannot be read.
         """
         async for entry in self._ledger.entries():
-            if entry.state is not ItemState.NEW:  # nothing was sent: the same press may be sent again
+            if entry.state is not ItemState.NEW:  # nothing was sent: the same request may come again
                 self.add(entry.key)
             if entry.task_id is not None:
                 self.name(entry.key, entry.task_id)
@@ -131,12 +131,10 @@ class History:
         if entry is None or entry.state is ItemState.NEW:
             return None
         fault = self._faults.get(entry.key) if entry.state in PAID_TASK else None
-        if (
-            entry.state is ItemState.UNSAVED
-        ):  # its line has the error; without a fault, it is being saved again
-            entry, fault = (
-                (attrs.evolve(entry, state=ItemState.SUBMITTED), None) if fault is None else (entry, None)
-            )
+        if entry.state is ItemState.UNSAVED:
+            if fault is None:  # it is being saved again
+                entry = attrs.evolve(entry, state=ItemState.SUBMITTED)
+            fault = None  # the line of the item has the error
         return card_of(entry, place=self._places[entry.key], fault=fault)
 
 
@@ -214,7 +212,7 @@ def _record(entry: LedgerEntry) -> Mapping[str, Any]:
 
 
 def _names(record: Mapping[str, Any]) -> list[PurePosixPath]:
-    """The names of an item's files, below the folder. A name that is none leads out of it."""
+    """The names of an item's files, below the folder. A value that is not a name becomes "..", which is never sent."""
     files: JsonValue = record.get("files")
     given = [(read_mapping(file) or {}).get("path") for file in files] if isinstance(files, list) else []
     return [PurePosixPath(path if isinstance(path, str) and path else "..") for path in given]

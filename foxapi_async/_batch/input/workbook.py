@@ -48,10 +48,11 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
 
     Raises:
         ConfigurationError: openpyxl is not installed.
-        InvalidRequestError: the file is no workbook, is damaged or has a password, or has no visible sheet.
+        InvalidRequestError: the file is not a workbook, is damaged or has a password, or has no visible sheet.
     """
     openpyxl = import_openpyxl(f"{name}: a workbook")
-    # Of two threads that use `catch_warnings`, each may restore what the other has set. This concerns only openpyxl.
+    # `catch_warnings` is not safe in threads: each may restore what the other has set. This filter concerns only
+    # openpyxl.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"openpyxl\.")
     buffered = io.BufferedReader(file)
     try:
@@ -63,7 +64,7 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
         else:
             yield from _rows(openpyxl, buffered)
             return
-    except Exception as error:  # openpyxl raises whatever a damaged file causes
+    except Exception as error:  # a damaged file makes openpyxl raise errors of many classes
         problem = (
             f"cannot be read as a workbook ({_first_line(error)}); open it in a spreadsheet program, and save it "
             "as .xlsx again"
@@ -79,7 +80,7 @@ def import_openpyxl(what: str) -> Any:
     """The library for workbooks.
 
     Args:
-        what: needs it, for the message.
+        what: the thing that needs it, for the message.
 
     Raises:
         ConfigurationError: it is not installed.
@@ -108,7 +109,7 @@ def _rows(openpyxl: Any, file: IO[bytes]) -> Iterator[Record]:
     if sheet is None:
         raise ValueError("it has no visible sheet")
     merged = _MergedCells(file, sheet._worksheet_path)  # noqa: SLF001 - no other name of the sheet in the file
-    # Read beside the formulas from the first row that has one: most sheets have none.
+    # The rows with the stored values of formulas. Most sheets have no formula, so they are opened at the first one.
     stored: Iterator[tuple[int, Sequence[Any]]] | None = None
     width = 0
     for number, row in _cells(sheet):
@@ -177,7 +178,7 @@ def _text_of_text(value: str) -> str:
 
 
 def _text_of_number(value: float) -> str:
-    """Its digits as a spreadsheet shows them: it has 15, and 1.0 is 1."""
+    """The digits of a number as a spreadsheet shows them: at most 15, and 1.0 is 1."""
     is_whole = value.is_integer() and abs(value) < _LARGEST_WHOLE
     return str(int(value)) if is_whole else f"{value:.15g}"
 
