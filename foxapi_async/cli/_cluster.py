@@ -103,14 +103,14 @@ async def _pause(args: Namespace, cluster: Cluster) -> str:
 
 async def _resume(args: Namespace, cluster: Cluster) -> str:
     await cluster.resume(args.batch, budget=args.budget)
-    return f"batch {args.batch} goes on"
+    return f"batch {args.batch} continues"
 
 
 async def _cancel(args: Namespace, cluster: Cluster) -> str:
     left = await cluster.cancel(args.batch)
     return (
-        f"batch {args.batch} is cancelled for good: {counted(left, 'item')} will not be sent; what a worker has taken "
-        "before is billed and delivered"
+        f"batch {args.batch} is cancelled and cannot be resumed: {counted(left, 'item')} will not be sent; what a worker "
+        "has taken before is billed and delivered"
     )
 
 

@@ -113,13 +113,13 @@ class FollowCommand(ShownRun):
             )
 
     async def _show_interrupted(self) -> None:
-        """Say that the batch goes on, and how to see and end it."""
+        """Say that the batch continues, and how to see and end it."""
         batch = self._batch.batch_id
         if batch is None or not self._batch.tally:
             await self._show_stopped("interrupted before the whole input was in the database")
             return
         screen, args = self._screen, self._args
-        screen.error(f"interrupted: this command ends, and the workers go on with batch {batch}")
+        screen.error(f"interrupted: this command ends, and the workers continue with batch {batch}")
         status = await self._status()
         screen.error(self._state_words(status))
         self._show_uncertain(status)

@@ -73,7 +73,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         ("forget", "declare a worker dead whose process has ended without leaving"),
         ("pause", "send nothing more of a batch until it is resumed"),
         ("resume", "continue with a paused batch"),
-        ("cancel", "end a batch for good"),
+        ("cancel", "end a batch; it cannot be resumed"),
         ("remove", "remove a batch that is over, with all that the database knows of it"),
     ):
         description = f"{meaning[0].upper()}{meaning[1:]}."

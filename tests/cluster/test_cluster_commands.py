@@ -434,7 +434,7 @@ def test_an_interrupted_command_leaves_the_batch_running(make_place):
 
     assert 130 == end_of(following)
     assert worker.running
-    assert "the workers go on with batch out\n" in following.err
+    assert "the workers continue with batch out\n" in following.err
     assert "foxapi status out --dsn\n" in following.err
     assert "foxapi cluster pause out --dsn\n" in following.err
     assert following.err.endswith("continue with: foxapi batch p.jsonl --dsn\n")
@@ -1017,7 +1017,7 @@ def test_a_resumed_batch_is_sent(waiting):
     code, out, _ = waiting.run("cluster", "resume", "out", "--budget", "50")
     waiting.work()
 
-    assert (0, "batch out goes on\n", 3) == (code, out, waiting.service.billed)
+    assert (0, "batch out continues\n", 3) == (code, out, waiting.service.billed)
     assert "spent: 15 credits of 50\n" in waiting.run("status", "out", "--dsn")[1]
 
 
