@@ -124,7 +124,7 @@ class BatchExport:
 
 
 def _harmless(value: Cell, *, is_first: bool) -> Cell:
-    """The cell for a spreadsheet, which must not take a text for a formula, wherever it begins a cell.
+    """The cell for a spreadsheet, which must not take any text for a formula.
 
     The first cell of a row gets no exception for numbers: after `-5`, the next cells could make it a formula.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 class Demand:
     """The polls per second that all tasks would take without a limit, and how scarce a limit makes them.
 
-    If c is m times higher, polls of density n = √(h / 2c) become √m times fewer, whatever the hazard h. So one
+    If c is m times higher, polls of density n = √(h / 2c) become √m times fewer, for any hazard h. So one
     price for all, m = (demand / limit)², brings the total to the limit. This division has the least total
     lag: each poll goes where it saves most.
 

@@ -36,7 +36,7 @@ AS_IT_COMES: Mapping[str, Any] = {
     "max_field_size": MAX_HEADER_BYTES,
     "max_headers": MAX_HEADERS,
 }
-"""The options of each request: its caller reads whatever comes back."""
+"""The options of each request. The caller gets every reply, even a redirect or an error."""
 
 
 def make_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:

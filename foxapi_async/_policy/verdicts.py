@@ -182,7 +182,7 @@ def judge_read(
     Args:
         outcome: the reply or failure from the transport.
         read: makes the value of a 2xx reply, or raises `ResponseDecodeError`, which counts as no answer.
-        kind: the kind of request. A poll's task is paid for, whatever its status read says.
+        kind: the kind of request. The task of a poll is paid for, even if the poll fails.
         task_id: the task concerned.
         fresh: whether the task was submitted a moment ago: a 404 may come from a replica that lags behind.
     """

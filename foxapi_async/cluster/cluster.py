@@ -99,13 +99,13 @@ class Cluster:
     ) -> Enqueued:
         """Put a batch into the database; workers begin at once.
 
-        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch goes on, unless
+        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch continues, unless
         it was paused because the database is another one than before: then check what was lost, and call `resume`.
 
         Args:
             requests: as for `Batch`. A list is put in as a whole; a generator is put in while it runs.
             batch_id: its name: letters, digits, ".", "_" and "-"; default a new one.
-            budget: the most credits for the whole batch, whatever workers there are; None keeps the former one.
+            budget: the most credits for the whole batch, for all workers together; None keeps the former one.
             price: credits of one image, if you know it and the service does not report it.
             retry_failed: submit failed items again.
             resubmit_uncertain: submit uncertain items again, with the same idempotency key. They may be billed
@@ -218,8 +218,8 @@ class Cluster:
         await self._add_job(batch_id)
 
     async def cancel(self, batch_id: str) -> int:
-        """End a batch for good: no more of its items are claimed. Items that a worker has claimed before go to their
-        ends, are billed and delivered. Returns how many items are never sent.
+        """End a batch. It cannot be resumed: no more of its items are claimed. Items that a worker has claimed before are
+        processed, billed and delivered. Returns how many items are never sent.
 
         Raises:
             InvalidRequestError: there is no such batch.

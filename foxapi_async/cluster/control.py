@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from foxapi_async.cluster.known_state import KnownState
 
 LEAST_IDLE_SECONDS = 5.0
-"""A transaction of a worker that stands still is ended after half its lease, but not earlier than this."""
+"""If a worker does nothing in a transaction, the server ends it after half its lease, but not earlier than this."""
 
 
 def idle_seconds(lease: float) -> float:
-    """After how long the server ends a transaction of a worker that stands still."""
+    """Seconds after which the server ends a transaction in which its worker does nothing."""
     return max(lease / 2, LEAST_IDLE_SECONDS)
 
 
 class ControlConnection:
-    """Connects again if the connection was lost. No lock of another worker holds up the heartbeats for long.
+    """Connects again if the connection was lost. No lock of another worker delays the heartbeats for long.
 
     Args:
-        database: of the cluster.
+        database: the database of the cluster.
         lease: seconds for which a heartbeat allows the worker to send.
         on_other: called if the database is not the one that it was.
 

@@ -150,7 +150,7 @@ class FollowedBatch:
     async def run(self) -> AsyncGenerator[BatchOutcome, None]:
         """Put the items into the database, and follow them to their ends. Yields each end that is new in the folder.
 
-        If this is closed or cancelled, the batch goes on.
+        If this is closed or cancelled, the batch continues.
 
         Raises:
             InvalidRequestError: lines of the file are wrong, or the name is that of another batch.

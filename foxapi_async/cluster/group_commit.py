@@ -59,7 +59,7 @@ class RowWriter:
         on_fault: called if this worker may not send any more: others have replaced it, or the database is
             another one.
         held: returns the ids that this worker holds. If the database is another one, they are written again.
-        idle: seconds after which the server ends a transaction of this process if it stands still.
+        idle: seconds after which the server ends a transaction of this process if the process does nothing.
 
     Attributes:
         fault: why nothing new is recorded any more; None if it is.
@@ -198,7 +198,7 @@ class RowWriter:
             self._group = []
 
     async def _commit(self, group: list[RowChange]) -> None:
-        """Make the changes of a group, however often the connection is lost, and resolve their futures."""
+        """Make the changes of a group, and resolve their futures. If the connection is lost, try again."""
         import psycopg  # noqa: PLC0415 - of an extra
 
         failures = 0

@@ -40,7 +40,7 @@ class Lease:
         self._until = max(self._until, asked + self.seconds)
 
     def end(self) -> None:
-        """End it at once, and for good."""
+        """End it at once. It cannot be renewed."""
         self._ended = True
 
     def is_valid(self) -> bool:

@@ -1,7 +1,7 @@
 """Connects the folder of a batch with its batch in the database, and moves what the folder's ledger knows there.
 
 A folder and a batch know each other by a random text. The folder is marked before the database commits. So the
-items of a folder are never sent by a local run and by workers, whatever is killed in between.
+items of a folder are never sent both by a local run and by workers, even if a process is killed in between.
 """
 
 from __future__ import annotations

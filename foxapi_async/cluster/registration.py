@@ -34,8 +34,8 @@ _LOST = """
         FOR UPDATE SKIP LOCKED
     ) RETURNING id
 """
-# Rows that were not sent, or whose task is known. What was being sent is handled by itself. A row that is locked, by
-# a worker that stands still in a transaction, is left for the next time.
+# Rows that were not sent, or whose task is known. Rows that were being sent have another statement. A row may be locked
+# by a worker that has stopped in a transaction. It is left for the next time.
 _FREE = """
     WITH free AS (
         SELECT batch_id, key FROM item

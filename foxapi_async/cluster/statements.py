@@ -168,7 +168,7 @@ MOVES: dict[ItemState | None, tuple[bytes, tuple[str, ...]]] = {
 }
 """The statement that moves items to each state, and its columns. None hands items back."""
 
-# The id of a billed task, into whatever row there is now.
+# Writes the ids of billed tasks into the present rows of their items, if these have no task id yet.
 _KEEP_IDS = """
     WITH given AS (
         SELECT DISTINCT ON (batch, key) *

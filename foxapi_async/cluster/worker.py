@@ -139,7 +139,7 @@ class Worker:
         running = asyncio.create_task(self._run(), name="foxapi worker")
         try:
             await asyncio.shield(running)
-        except asyncio.CancelledError:  # a silent database can hold up the end for long
+        except asyncio.CancelledError:  # a database that does not answer can delay the end for long
             if self._writer is not None:
                 self._writer.keep_unwritten()
             running.cancel()

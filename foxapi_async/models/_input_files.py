@@ -1,4 +1,4 @@
-"""Which fields of a request are input files. All models of the service name them alike."""
+"""Which fields of a request are input files. All models of the service use the same names for them."""
 
 from __future__ import annotations
 

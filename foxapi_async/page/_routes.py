@@ -102,7 +102,7 @@ class PageRoutes:
         response: Response,
         press: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
     ) -> SubmittedImage:
-        """Start a generation, like the image routes, but through the ledger. A press is sent once, however often it comes."""
+        """Start a generation, like the image routes, but through the ledger. A press is sent once, even if it comes several times."""
         if press is not None and not _PRESS.fullmatch(press):
             raise InvalidRequestError("Idempotency-Key: send 16 to 32 hexadecimal digits")
         if press is not None and (sent := await self._service.sent_before(press)) is not None:

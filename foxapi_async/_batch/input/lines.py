@@ -237,7 +237,7 @@ def _sniffed(lines: Iterator[TextLine], form: Form | None) -> tuple[Form, Iterat
 
 
 def _first_element(text: str) -> tuple[JsonValue, str] | None:
-    """The first element of the rest of an array, and what follows it; None if it goes on in the next line.
+    """The first element of the rest of an array, and what follows it; None if it continues in the next line.
 
     Raises:
         ValueError: it is not JSON.
