@@ -41,7 +41,7 @@ _LEAST_FREE = 100 * 1024 * 1024
 
 
 @attrs.frozen
-class Finding:
+class CheckResult:
     """The result of one check.
 
     Attributes:
@@ -55,58 +55,60 @@ class Finding:
     status: int = _exits.DONE
 
     @classmethod
-    def of(cls, check: str, error: FoxError) -> Finding:
+    def of(cls, check: str, error: FoxError) -> CheckResult:
         """The result of a check that failed, in the words of the shell."""
         return cls(check, with_hint(error.what_happened, error.hint, _WORDS), _exits.status_of(error))
 
 
 async def examine(out: Path, screen: Screen) -> int:
     """Make all checks, and show each as soon as it is made. Returns the exit status of the worst one."""
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
 
-    def show(finding: Finding) -> None:
-        screen.line(f"{'bad' if finding.status else 'ok':<4} {finding.check:<12} {finding.text}")
-        screen.data({"check": finding.check, "ok": not finding.status, "message": finding.text})
-        findings.append(finding)
+    def show(result: CheckResult) -> None:
+        screen.line(f"{'bad' if result.status else 'ok':<4} {result.check:<12} {result.text}")
+        screen.data({"check": result.check, "ok": not result.status, "message": result.text})
+        results.append(result)
 
-    show(Finding("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
+    show(CheckResult("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
     account = resolve_account(None, None, allow_http=False, environ=os.environ)
     has_key = not (isinstance(account, ConfigurationError) and account.hint is Hint.SET_KEY)
     if isinstance(account, ConfigurationError) and not has_key:
-        show(Finding.of("key", account))
+        show(CheckResult.of("key", account))
         account = resolve_account(_NO_KEY, None, allow_http=False, environ=os.environ)
     else:
-        show(Finding("key", "a key is set"))
+        show(CheckResult("key", "a key is set"))
     proxy = environment_proxy()
     show(_address(account))
-    show(proxy_finding := _proxy(proxy, account))
+    show(proxy_result := _proxy(proxy, account))
     show(_disk(out))
-    if isinstance(account, Account) and not proxy_finding.status:
-        for finding in await _service(account, proxy, has_key=has_key):
-            show(finding)
-    return max(finding.status for finding in findings)
+    if isinstance(account, Account) and not proxy_result.status:
+        for result in await _service(account, proxy, has_key=has_key):
+            show(result)
+    return max(result.status for result in results)
 
 
-def _address(account: Account | ConfigurationError) -> Finding:
+def _address(account: Account | ConfigurationError) -> CheckResult:
     if isinstance(account, ConfigurationError):
-        return Finding.of("address", account)
+        return CheckResult.of("address", account)
     where = "the default" if account.base_url == DEFAULT_BASE_URL else "from FOXAPI_BASE_URL"
-    return Finding("address", f"{account.base_url}, {where}")
+    return CheckResult("address", f"{account.base_url}, {where}")
 
 
-def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> Finding:
+def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> CheckResult:
     address = account.base_url if isinstance(account, Account) else DEFAULT_BASE_URL
     try:
         proxy.check(address)
     except ConfigurationError as error:
-        return Finding.of("proxy", error)
+        return CheckResult.of("proxy", error)
     if proxy.address is None and proxy.fault is None:
-        return Finding("proxy", "none")
+        return CheckResult("proxy", "none")
     used = isinstance(account, Account) and proxy.is_used_for(address)
-    return Finding("proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}")
+    return CheckResult(
+        "proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}"
+    )
 
 
-def _disk(out: Path) -> Finding:
+def _disk(out: Path) -> CheckResult:
     """Whether files can be written to the folder. If it does not exist, its nearest parent is tested."""
     folder = out.absolute()
     try:
@@ -115,16 +117,16 @@ def _disk(out: Path) -> Finding:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         text = f"{folder} cannot be written to ({error.strerror}); choose another --out"
-        return Finding("disk", text, _exits.FAILED)
+        return CheckResult("disk", text, _exits.FAILED)
     room = f"{free // 1_000_000:,} MB are free in {folder}"
     return (
-        Finding("disk", f"only {room}; free some space", _exits.FAILED)
+        CheckResult("disk", f"only {room}; free some space", _exits.FAILED)
         if free < _LEAST_FREE
-        else Finding("disk", room)
+        else CheckResult("disk", room)
     )
 
 
-async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Finding]:
+async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[CheckResult]:
     """Ask the service for a task that does not exist: a read, which bills nothing."""
     transport = Transport(account, proxy, connections=1, http=None)
     transport.open()
@@ -137,24 +139,24 @@ async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Fin
         await transport.close()
     verdict = judge_read(outcome, functools.partial(read_status, task_id=_NO_TASK), "fetch")
     if isinstance(verdict, Verdict) and (isinstance(outcome, Failure) or verdict.edge):
-        return [Finding.of("connection", verdict.error)]
+        return [CheckResult.of("connection", verdict.error)]
     assert isinstance(outcome, Reply)  # noqa: S101 - a failure has a verdict
     secure = ", and its certificate is accepted" if account.base_url.startswith("https:") else ""
-    findings = [Finding("connection", f"it answers in {seconds:.1f} s{secure}")]
-    findings.extend(_clock(parse_date(outcome.headers.get("Date"))))
+    results = [CheckResult("connection", f"it answers in {seconds:.1f} s{secure}")]
+    results.extend(_clock(parse_date(outcome.headers.get("Date"))))
     if has_key and isinstance(verdict, Verdict) and not isinstance(verdict.error, NotFoundError):
-        findings.append(Finding.of("account", verdict.error))
+        results.append(CheckResult.of("account", verdict.error))
     elif has_key:
-        findings.append(Finding("account", "the service accepts the key"))
-    return findings
+        results.append(CheckResult("account", "the service accepts the key"))
+    return results
 
 
-def _clock(now: float | None) -> list[Finding]:
+def _clock(now: float | None) -> list[CheckResult]:
     """How far this machine's clock is from the service's, which is `now` in Unix time."""
     if now is None:
         return []
     ahead = time.time() - now
     text = f"{duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the service's"
     if abs(ahead) > _CLOCK_SECONDS:
-        return [Finding("clock", f"{text}; set it, because certificates depend on it", _exits.FAILED)]
-    return [Finding("clock", text)]
+        return [CheckResult("clock", f"{text}; set it, because certificates depend on it", _exits.FAILED)]
+    return [CheckResult("clock", text)]
