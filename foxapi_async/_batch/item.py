@@ -141,6 +141,8 @@ class ItemRun:
         self._price = entry.price if entry is not None and self._is_recorded else None
         self._is_counted = self._is_recorded
         self._result: TaskResult | None = None
+        # Those that are saved. If another file of the task cannot be fetched, they are recorded with the error.
+        self._files: tuple[SavedFile, ...] = ()
 
     async def handle(self) -> TaskHandle:
         """The handle of its task: the one that continues, or the one from its submit.
@@ -187,15 +189,18 @@ class ItemRun:
                 task_id=self.task_id,
                 charged="yes",
             )
-        files = tuple(await context.engine.api.downloads.save(wanted, context.downloads))
+        saved, failure = await context.engine.api.downloads.save_each(wanted, context.downloads)
+        self._files = tuple(saved)
+        if failure is not None:
+            raise failure
         timings = {
             "submitted": self._submitted_at,
             "finished": finished,
             "elapsed": result.elapsed,
             "saved": loop.time() - began,
         }
-        await self._note(ItemState.DONE, timings, files=files)
-        return self.outcome(result=result, files=files)
+        await self._note(ItemState.DONE, timings)
+        return self.outcome(result=result)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
         """Record an error. If it cost nothing and does not concern the request, make the item new again and
@@ -219,12 +224,7 @@ class ItemRun:
         await self._note(state, {**timings, "finished": time.time()}, error=error)
 
     async def _note(
-        self,
-        state: ItemState,
-        timings: Mapping[str, float],
-        *,
-        files: tuple[SavedFile, ...] = (),
-        error: FoxError | None = None,
+        self, state: ItemState, timings: Mapping[str, float], *, error: FoxError | None = None
     ) -> None:
         snapshot = getattr(error, "snapshot", None)
         usage = self._result.usage if self._result else snapshot.usage if snapshot else None
@@ -242,7 +242,7 @@ class ItemRun:
             result=self._result,
             usage=usage,
             price=price,
-            files=files,
+            files=self._files,
             folder=self._context.out,
             timings=timings,
             error=error,
@@ -251,13 +251,7 @@ class ItemRun:
         if self._context.manifest is not None:
             await self._context.manifest.append(record)
 
-    def outcome(
-        self,
-        *,
-        result: TaskResult | None = None,
-        files: tuple[SavedFile, ...] = (),
-        error: FoxError | None = None,
-    ) -> BatchOutcome:
+    def outcome(self, *, result: TaskResult | None = None, error: FoxError | None = None) -> BatchOutcome:
         """The outcome for the reader of the run."""
         return BatchOutcome(
             index=self.item.index,
@@ -266,7 +260,7 @@ class ItemRun:
             result=result,
             error=error,
             key=self._key,
-            files=files,
+            files=self._files,
         )
 
     @property

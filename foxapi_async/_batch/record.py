@@ -48,7 +48,7 @@ class BatchOutcome(Outcome):
 
     Attributes:
         key: the item's id, or its counted key; None if the item was not a valid request.
-        files: its saved images; empty if there is an error.
+        files: its saved images, also if another one of them cannot be fetched (`error` says so).
     """
 
     key: str | None = None

@@ -128,14 +128,24 @@ class Downloads:
         # The downloads of one task share its read as long as one of them holds it.
         self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
-    async def save(
+    async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
+        """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails."""
+        saved, failure = await self.save_each(wanted)
+        if failure is not None:
+            raise failure
+        return saved
+
+    async def save_each(
         self, wanted: Sequence[tuple[FileRequest, Target]], slots: DownloadSlots | None = None
-    ) -> list[SavedFile]:
-        """Stream each file to its target; see `GeneratedImage.save`. Saved files stay if another one fails.
+    ) -> tuple[list[SavedFile], DownloadError | None]:
+        """Stream each file to its target. Return those that were saved, and the error of the first that was not.
 
         Args:
             wanted: the files.
             slots: how many may be fetched at a time. Each try takes a slot, so that a slow file does not keep one.
+
+        Raises:
+            DownloadError: a target cannot be written. Nothing was fetched.
         """
         for file, target in wanted:
             with _disk_errors(file, target.path):
@@ -146,11 +156,10 @@ class Downloads:
             saving = [group.create_task(self._save(file, target, slots)) for file, target in wanted]
         outcomes = [task.result() for task in saving]
         saved = [outcome for outcome in outcomes if isinstance(outcome, SavedFile)]
-        for outcome in outcomes:
-            if isinstance(outcome, DownloadError):
-                outcome.saved = tuple(file.path for file in saved)
-                raise outcome
-        return saved
+        failure = next((outcome for outcome in outcomes if isinstance(outcome, DownloadError)), None)
+        if failure is not None:
+            failure.saved = tuple(file.path for file in saved)
+        return saved, failure
 
     async def _save(
         self, file: FileRequest, target: Target, slots: DownloadSlots | None

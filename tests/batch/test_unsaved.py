@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from helpers import fox_request, posts, session_at
@@ -57,6 +58,37 @@ async def test_a_file_that_is_gone_leaves_an_item_unsaved(service, tmp_path):
     assert "0 done, 1 made, not saved (and billed)" == status.states
     assert "1" == report["made, not saved"]
     assert [5.0, 5.0, "5"] == [batch.spent, status.spent, report["credits"]]
+
+
+async def test_the_files_that_are_saved_are_recorded(service, tmp_path):
+    """One of three files is gone: outcome and manifest have the two others. The next run completes them."""
+    service.add_fault(Fault.status("file", 404))
+    items = [fox_request(num_outputs=3)]
+    outcomes, billed = [], []
+    for _ in range(2):
+        async with session_at(service) as fox:
+            outcomes += [outcome async for outcome in Batch(items, tmp_path).run(fox)]
+        billed.append(service.billed)
+    first, last = outcomes
+    lines = manifest(tmp_path)
+
+    assert ([2, 3], [1, 1]) == ([len(first.files), len(last.files)], billed)
+    assert (DownloadError, None) == (type(first.error), last.error)
+    assert ["unsaved", "done"] == [line["status"] for line in lines]
+    assert [file.path.name for file in first.files] == [Path(file["path"]).name for file in lines[0]["files"]]
+    assert 3 == len(list((tmp_path / "images").iterdir()))
+
+
+async def test_a_report_shows_the_files_of_an_unsaved_item(service, tmp_path):
+    """What is there of it is seen."""
+    service.add_fault(Fault.status("file", 404))
+    async with session_at(service) as fox:
+        async for _ in Batch([fox_request(num_outputs=3)], tmp_path).run(fox):
+            pass
+    page = write_report(tmp_path).read_text()
+
+    assert 2 == len(re.findall(r"<img[^>]* src=\"images/", page))
+    assert "1" == facts(tmp_path)["made, not saved"]
 
 
 async def test_the_manifest_has_the_results_as_they_came(service, tmp_path):
