@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from cluster_parts import run
 from helpers import now, posts
@@ -32,22 +34,18 @@ def held(worker):
     return worker._engine.api.submits.next_allowed(now()) - now()
 
 
-async def test_a_refusal_holds_all_workers_back(cluster, database, tmp_path):
-    """One of them was refused for ten minutes. The other one sends nothing."""
-    refusal = Fault.status("submit", 429, retry_after=600)
+@contextlib.asynccontextmanager
+async def both_held(cluster, database, folder):
+    """A service and two workers that are held back for ten minutes, because the service refused a submit of the first."""
     async with (
-        Emulator(faults=[refusal]) as service,
-        working(database, service, tmp_path / "1", lease=LEASE) as first,
+        Emulator(faults=[Fault.status("submit", 429, retry_after=600)]) as service,
+        working(database, service, folder / "1", lease=LEASE) as first,
     ):
         await cluster.submit(foxes(1), batch_id="b")
         await until(lambda: held(first) > 100)
-        async with working(database, service, tmp_path / "2", lease=LEASE) as second:
+        async with working(database, service, folder / "2", lease=LEASE) as second:
             await until(lambda: held(second) > 100)
-            before = len(posts(service))
-            await cluster.submit(foxes(3), batch_id="c")
-            await beats(second, 2)
-
-    assert 1 == before == len(posts(service))
+            yield service, first, second
 
 
 async def beats(worker, count):
@@ -56,28 +54,28 @@ async def beats(worker, count):
     await until(lambda: worker._known.beat > beat + count)
 
 
+async def test_a_refusal_holds_all_workers_back(cluster, database, tmp_path):
+    """The second one sends nothing."""
+    async with both_held(cluster, database, tmp_path) as (service, _, second):
+        await cluster.submit(foxes(3), batch_id="c")
+        await beats(second, 2)
+
+        assert 1 == len(posts(service))
+
+
 async def test_a_shared_hold_comes_back_from_no_worker(cluster, database, tmp_path):
     """Else two workers would make it longer for ever, each a little, and count it as one more refusal each time."""
-    refusal = Fault.status("submit", 429, retry_after=600)
-    held_by = "SELECT held_by, held_until, problem FROM account"
-    async with (
-        Emulator(faults=[refusal]) as service,
-        working(database, service, tmp_path / "1", lease=LEASE) as first,
-    ):
-        await cluster.submit(foxes(1), batch_id="b")
-        await until(lambda: held(first) > 100)
-        async with working(database, service, tmp_path / "2", lease=LEASE) as second:
-            await until(lambda: held(second) > 100)
-            limiters = [worker._engine.api.submits for worker in (first, second)]
-            moments = [limiter.next_allowed(0) for limiter in limiters]
-            noted = await run(database, held_by)
-            await beats(second, 2)
-            await beats(first, 2)
-            later = [limiter.next_allowed(0) for limiter in limiters]
+    noted = "SELECT held_by, held_until, problem FROM account"
+    async with both_held(cluster, database, tmp_path) as (_, first, second):
+        limiters = [worker._engine.api.submits for worker in (first, second)]
+        moments = [limiter.next_allowed(0) for limiter in limiters]
+        before = await run(database, noted)
+        await beats(second, 2)
+        await beats(first, 2)
 
-            assert [first.number] == [worker for worker, *_ in noted]
-            assert noted == await run(database, held_by)
-            assert moments == later
+        assert [first.number] == [worker for worker, *_ in before]
+        assert before == await run(database, noted)
+        assert moments == [limiter.next_allowed(0) for limiter in limiters]
 
 
 async def test_an_outage_of_the_service_is_shared(cluster, database, tmp_path):
