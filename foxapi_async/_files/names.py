@@ -212,7 +212,8 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 def is_words(head: bytes) -> bool:
     """Whether content that begins with `head` is a text in any encoding, and neither a drawing nor another known type."""
     is_text = _NOT_IN_TEXT.isdisjoint(head) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return is_text and ending(head, None) in {None, ".bin", *_SHORT}
+    # A damaged PNG is no text: the service says what is wrong with it.
+    return is_text and ending(head, None) in {None, ".bin", *_SHORT} and not head.startswith(b"\x89PNG")
 
 
 def _media_ending(head: bytes, declared: str) -> str:

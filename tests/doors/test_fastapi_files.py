@@ -333,7 +333,7 @@ async def test_a_client_sees_that_a_file_broke_off(caplog):
     [record] = [record for record in caplog.records if record.name == "foxapi_async"]
     assert ("WARNING", "file_broken_off") == (record.levelname, record.event)
     assert (
-        "broken off after 5000 bytes: task task-unified-1: cannot download: it broke off"
+        "broken off after 5000 bytes: task task-unified-1: cannot download: it was cut off"
         in record.getMessage()
     )
 

@@ -157,6 +157,11 @@ def test_the_roots_of_drawings(head):
     assert not is_words(head)
 
 
+def test_a_damaged_png_is_no_text():
+    """It has no byte that a text in Latin-1 could not have, but no text begins like this."""
+    assert not is_words(b"\x89PNG of a fox")
+
+
 @pytest.mark.parametrize(
     "head",
     [

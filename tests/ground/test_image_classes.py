@@ -15,7 +15,7 @@ from foxapi_async.models import (
     GptImage2,
     PhotaImageEnhance,
     Wan27Image,
-    images,
+    _generated,
     model_definition,
 )
 from foxapi_async.models._catalogue import definitions
@@ -27,7 +27,7 @@ TYPED = [definition for definition in definitions() if definition.class_name]
 @pytest.mark.parametrize("definition", TYPED, ids=lambda definition: definition.model)
 def test_a_class_makes_the_request_of_its_model(definition):
     """A mapping of this model makes one of the class; both are equal, and so are copies."""
-    cls = getattr(images, definition.class_name)
+    cls = getattr(_generated, definition.class_name)
     model = {"model": definition.model} if "model" in inspect.signature(cls).parameters else {}
     request = cls(**definition.example, **model)
 
@@ -43,7 +43,7 @@ def test_users_can_import_each_class():
 @pytest.mark.parametrize("definition", TYPED, ids=lambda definition: definition.model)
 def test_a_class_takes_the_fields_of_its_model(definition):
     """Those without which no request is made come first, by position."""
-    parameters = inspect.signature(getattr(images, definition.class_name)).parameters
+    parameters = inspect.signature(getattr(_generated, definition.class_name)).parameters
     by_position = [name for name, each in parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
 
     assert {spec.name for spec in definition.fields} == parameters.keys() - {"model"}
