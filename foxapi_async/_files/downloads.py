@@ -138,11 +138,7 @@ class Downloads:
     async def save_each(
         self, wanted: Sequence[tuple[FileRequest, Target]], slots: DownloadSlots | None = None
     ) -> tuple[list[SavedFile], DownloadError | None]:
-        """Stream each file to its target. Return those that were saved, and the error of the first that was not.
-
-        Args:
-            wanted: the files.
-            slots: how many may be fetched at a time. Each try takes a slot, so that a slow file does not keep one.
+        """Stream each file to its target, in its slot. Return those that were saved, and the first error of the others.
 
         Raises:
             DownloadError: a target cannot be written. Nothing was fetched.
