@@ -125,6 +125,7 @@ def test_a_history_asked_for_earlier_takes_nothing_back(page, page_service):
     """Of two pages of the history the one that was requested later counts, whichever arrives first."""
     page_service.add_fault(Fault.never_finishes(prompt="overtaken"))
     card = send(page, "overtaken")
+    expect(card).to_have_attribute("data-state", "submitted")
     held = []
     page.route("**/history*", lambda route: held.append((route, route.fetch())), times=1)
     inside(page, "cards", "{ done: (window.refreshed = m.refresh()) && null }")
@@ -148,7 +149,7 @@ def test_what_was_missed_is_read_to_its_end(page, page_service, complaints):
     as ended.
     """
     page_service.add_fault(Fault.never_finishes(prompt="ends in the gap"))
-    send(page, "ends in the gap")
+    expect(send(page, "ends in the gap")).to_have_attribute("data-state", "submitted")
     cut(page)
     prompts = sent_by_others(page, 35)
     let_end(page_service)

@@ -288,6 +288,7 @@ def test_an_image_keeps_its_ratio(page, page_service):
     prompt = named("wide")
     page_service.add_fault(Fault.never_finishes(prompt=prompt))
     card = send(page, prompt)
+    expect(card).to_have_attribute("data-state", "submitted")
     box = card.locator(".pictures").bounding_box()
     let_end(page_service)
     expect(card).to_have_attribute("data-state", "done")
