@@ -19,7 +19,7 @@ edge_polls           something in front of the service answers polls
 empty_input          the input file of a batch has no items
 emulator_ended       tasks of the folder ended with the emulator of an earlier command
 estimates_unsaved    the estimates could not be written
-file_broken_off      a file broke off on its way to a browser, or its client did not take it
+file_cut_off         a file was cut off on its way to a browser, or its client did not take it
 files_outside        lines of a batch name files outside the folder of the input
 generate_cancelled   `generate` was cancelled while its task runs (`task_id`)
 hook_failed          a hook raised
@@ -75,7 +75,7 @@ LogEvent = Literal[
     "empty_input",
     "emulator_ended",
     "estimates_unsaved",
-    "file_broken_off",
+    "file_cut_off",
     "files_outside",
     "generate_cancelled",
     "hook_failed",

@@ -16,7 +16,8 @@ import attrs
 
 from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
-from foxapi_async._files.resume import AskedRange, PartialFile, RangeReply
+from foxapi_async._files.asked_range import AskedRange
+from foxapi_async._files.resume import PartialFile, RangeReply
 from foxapi_async._files.slots import DownloadSlots
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._files.values import FileRequest, SavedFile, Target
@@ -35,7 +36,6 @@ from foxapi_async._wire.requests import Reply
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 
 IDLE_SECONDS = 30.0
-
 LIFETIME = "result files live for 24 hours"
 
 Refresh = Callable[[str], Awaitable[Sequence[str]]]

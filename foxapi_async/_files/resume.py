@@ -12,11 +12,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
-from foxapi_async._errors import FoxError
 from foxapi_async._wire.headers import parse_date
 
 
@@ -136,58 +134,8 @@ class PartialFile:
         return headers.get(name, self.validator) == self.validator
 
 
-class NoSuchPartError(FoxError):
-    """A file has none of the bytes that a client asks for.
-
-    Attributes:
-        total: the length of the file in bytes.
-    """
-
-    def __init__(self, message: str = "", *, total: int = 0, **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
-        self.total = total
-
-
-@attrs.frozen
-class AskedRange:
-    """A part of a file as a client asks for it (RFC 9110 section 14.1.2).
-
-    Attributes:
-        first: the first byte, from 0; None for the last `last` bytes.
-        last: the last byte; None for all from `first` on.
-    """
-
-    first: int | None
-    last: int | None
-
-    @classmethod
-    def read(cls, header: str | None) -> AskedRange | None:
-        """The part that a `Range` header asks for. One that is not valid, or asks for several parts, counts for nothing."""
-        found = _RANGE.fullmatch(header or "")
-        if found is None:
-            return None
-        first, last = _number(found[1]), _number(found[2])
-        is_valid = last is not None if first is None else last is None or first <= last
-        return cls(first, last) if is_valid else None
-
-    def within(self, total: int) -> PartialFile:
-        """The part of a file with so many bytes.
-
-        Raises:
-            NoSuchPartError: the file has none of them.
-        """
-        if self.first is None:
-            start, end = max(0, total - (self.last or 0)), total - 1
-        else:
-            start, end = self.first, total - 1 if self.last is None else min(self.last, total - 1)
-        if start >= total:
-            raise NoSuchPartError(f"The file has {total} bytes: there are none there.", total=total)
-        return PartialFile(start, end, total=total)
-
-
 # No file's length has more than 18 digits, and `int` reads 18 digits without error.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
-_RANGE = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 

@@ -235,7 +235,7 @@ class Writer:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(error)
-                # asyncio shall not log an error that nobody reads: a broken ledger also refuses the next call.
+                # The error is read here, so that asyncio does not log it. A broken ledger also refuses the next call.
                 job.future.exception()
         if not is_short:
             self.written.set()

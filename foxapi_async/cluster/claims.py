@@ -160,13 +160,7 @@ async def claim(
     """
     async with connection.transaction():
         await _check(connection, worker)
-        cursor = await connection.execute(_BATCH, (batch,))
-        row = await cursor.fetchone()
-        if row is None:
-            raise LedgerError(f"there is no batch {batch!r} in the database")
-        if row[1] is not None and new:  # one worker at a time reserves credits
-            cursor = await connection.execute(f"{_BATCH} FOR NO KEY UPDATE".encode(), (batch,))
-            row = await cursor.fetchone() or row
+        row = await _row_of(connection, batch, reserves=new)
         if learned:
             kinds = [kind_text(kind) for kind in learned]
             values = {"kinds": kinds, "credits": list(learned.values()), "batch": batch}
@@ -195,6 +189,18 @@ async def claim(
         exceeded=None if kind is None else (budget, kind),
         is_limited=True,
         prices=prices,
+    )
+
+
+async def _row_of(connection: Connection, batch: str, *, reserves: bool) -> tuple[Any, ...]:
+    """The row of the batch. If it has a budget, one worker at a time `reserves` credits: its row is locked."""
+    row = await (await connection.execute(_BATCH, (batch,))).fetchone()
+    if row is None:
+        raise LedgerError(f"there is no batch {batch!r} in the database")
+    if row[1] is None or not reserves:
+        return row
+    return (
+        await (await connection.execute(f"{_BATCH} FOR NO KEY UPDATE".encode(), (batch,))).fetchone() or row
     )
 
 

@@ -301,9 +301,7 @@ class Worker:
         return batches
 
     async def _begin(self, batch: str) -> bool:
-        """Begin to work on a batch. Returns whether there is also work for another worker; False if this one has begun
-        before, or cannot.
-        """
+        """Begin to work on a batch. Returns whether this one has begun now, and another worker has work, too."""
         if batch in self._batches or batch in self._strangers or self._stopping.is_set():
             return False
         async with self._control.use() as connection:

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from foxapi_async import _errors
 from foxapi_async._errors import APIError, FoxError, InvalidRequestError
-from foxapi_async._files.resume import NoSuchPartError
+from foxapi_async._files.asked_range import NoSuchPartError
 from foxapi_async._listener import about, log
 from foxapi_async._policy.breaker import PROBE_SECONDS
 from foxapi_async._wire.texts import shorten

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from foxapi_async._errors import FoxError
+from foxapi_async._files.asked_range import AskedRange, NoSuchPartError
 from foxapi_async._files.names import DEFAULT_NAME, image_stem, media_type
-from foxapi_async._files.resume import AskedRange, NoSuchPartError, PartialFile
+from foxapi_async._files.resume import PartialFile
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._handles.result import TaskResult, downloads_of, file_of
 from foxapi_async._listener import about, log
@@ -107,8 +108,8 @@ async def _pass_on(file: StreamedFile, send: Send) -> None:
     else:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
-    words = "an answer with a file was broken off after %d bytes: %s"
-    log.warning(words, file.size, reason, extra=about("file_broken_off"))
+    words = "an answer with a file was cut off after %d bytes: %s"
+    log.warning(words, file.size, reason, extra=about("file_cut_off"))
 
 
 def _asked(scope: Scope) -> AskedRange | None:

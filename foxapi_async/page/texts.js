@@ -218,7 +218,7 @@ export const TEXTS = {
   "view.broken": ["This file cannot be shown. Save it instead.", "此文件无法显示，请保存后查看。"],
   "view.place": ["{n} of {count}", "第 {n} 个，共 {count} 个"],
   "server.unreachable": ["The server cannot be reached.", "无法连接服务器。"],
-  "server.broken": ["The answer of the server broke off.", "服务器的回答中断了。"],
+  "server.broken": ["The answer of the server was cut off.", "服务器的回答中断了。"],
   "server.status": ["The server answered with {status}.", "服务器返回了 {status}。"],
   "server.token": ["Open the address with the token, as `foxapi serve` has printed it.", "请打开 `foxapi serve` 输出的带令牌的地址。"],
   "server.content_type": ["This kind of file is not taken. Choose an image, a video, a sound, a PDF or a ZIP file.", "不接受这种文件。请选择图片、视频、音频、PDF 或 ZIP 文件。"],

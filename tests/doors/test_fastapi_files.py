@@ -331,9 +331,9 @@ async def test_a_client_sees_that_a_file_broke_off(caplog):
     assert None is request.finished.exception()
     assert (200, False) == (request.answer.status, request.answer.done)
     [record] = [record for record in caplog.records if record.name == "foxapi_async"]
-    assert ("WARNING", "file_broken_off") == (record.levelname, record.event)
+    assert ("WARNING", "file_cut_off") == (record.levelname, record.event)
     assert (
-        "broken off after 5000 bytes: task task-unified-1: cannot download: it was cut off"
+        "cut off after 5000 bytes: task task-unified-1: cannot download: it was cut off"
         in record.getMessage()
     )
 

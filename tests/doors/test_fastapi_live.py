@@ -188,5 +188,5 @@ async def test_a_file_that_breaks_off_is_one_warning(web, length):
             server.terminate()
             output = await server.ended()
 
-    assert 1 == output.count("was broken off after 5000 bytes")
+    assert 1 == output.count("was cut off after 5000 bytes")
     assert "Traceback" not in output
