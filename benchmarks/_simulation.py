@@ -15,7 +15,7 @@ from foxapi_async._client.poller import Poller
 from foxapi_async._handles.snapshot import snapshot_of
 from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.reachability import Reachability
-from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 MODEL = "simulated"

@@ -18,7 +18,7 @@ from typing import Any
 
 SOURCES = Path(__file__).parent / "catalogue"
 ROOT = Path(__file__).parents[1]
-CATALOGUE = ROOT / "foxapi_async" / "models" / "catalogue.json"
+CATALOGUE = ROOT / "foxapi_async" / "models" / "_generated.json"
 TYPES = ROOT / "foxapi_async" / "models" / "fields.pyi"
 CLASSES = ROOT / "foxapi_async" / "models" / "_generated.py"
 PAGE = ROOT / "docs" / "models.md"

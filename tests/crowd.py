@@ -17,7 +17,7 @@ from foxapi_async._handles.snapshot import TaskEvent, snapshot_of
 from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 from foxapi_async._wire.replies import TaskReply
 
 USUAL = Cadence()

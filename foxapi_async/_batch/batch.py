@@ -215,8 +215,8 @@ class Batch:
                 yielded: see `paused`. A reached budget raises nothing.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
-        account = fox._account  # noqa: SLF001 - as above
-        terms = Terms(base_url=account.base_url, room=room, emulated=self._emulated, **self._terms)
+        credentials = fox._credentials  # noqa: SLF001 - as above
+        terms = Terms(base_url=credentials.base_url, room=room, emulated=self._emulated, **self._terms)
         self._run = Run(engine, self._options, terms, room, timeout, counts_left=self._counts_left)
         return BatchIterator(engine, self._run)
 

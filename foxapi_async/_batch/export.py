@@ -19,7 +19,7 @@ from foxapi_async._batch.manifest import ENDED
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger import statements
 from foxapi_async._ledger.entry import LedgerEntry
-from foxapi_async._ledger.faults import explained
+from foxapi_async._ledger.file_errors import explained
 from foxapi_async._ledger.schema import open_to_read
 
 OWN = ("id", "state", "files", "error", "credits")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from foxapi_async._batch.evidence import UNPROVEN, Evidence, Marks
+from foxapi_async._batch.lost_ledger import UNPROVEN, Evidence, Marks
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError

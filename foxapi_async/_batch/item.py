@@ -31,8 +31,8 @@ from foxapi_async._batch.record import (
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.submission import Series, Submission
 from foxapi_async._errors import FoxError, LedgerError
+from foxapi_async._files.download_slots import DownloadSlots
 from foxapi_async._files.names import file_stem
-from foxapi_async._files.slots import DownloadSlots
 from foxapi_async._files.values import SavedFile, Target
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult, file_of

@@ -21,7 +21,7 @@ from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.models import GenerationRequest, parse_request
-from foxapi_async.models._input_files import map_files
+from foxapi_async.models._file_fields import map_files
 
 ACCOUNT_ERRORS = (
     _errors.AuthenticationError,

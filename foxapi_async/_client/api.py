@@ -12,18 +12,18 @@ from typing import TypeVar
 
 from foxapi_async._errors import InvalidRequestError, ResponseDecodeError
 from foxapi_async._files.downloads import Downloads
-from foxapi_async._files.source import Source
+from foxapi_async._files.upload_source import Source
 from foxapi_async._handles.snapshot import TaskSnapshot, snapshot_of
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import Listener
 from foxapi_async._options import Limits, RetryPolicy
+from foxapi_async._policy.judge import judge_read, judge_submit
 from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.reachability import Reachability
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._policy.verdicts import judge_read, judge_submit
-from foxapi_async._retry.limiter import PacedLimiter
 from foxapi_async._retry.protocol import Rate, RateLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
 from foxapi_async._wire import requests
 from foxapi_async._wire.account_replies import AccountCredits, read_credits, read_models

@@ -17,11 +17,11 @@ from foxapi_async._client.hooks import Hook, Hooks
 from foxapi_async._client.streams import EventStream
 from foxapi_async._errors import ConfigurationError, InvalidRequestError
 from foxapi_async._files.downloads import Downloads
-from foxapi_async._files.source import Source
+from foxapi_async._files.upload_source import Source
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.result import TaskResult
 from foxapi_async._handles.snapshot import TaskEvent, TaskSnapshot
-from foxapi_async._http.account import resolve_account
+from foxapi_async._http.credentials import resolve_credentials
 from foxapi_async._http.preload import import_everything
 from foxapi_async._http.proxy import ENVIRONMENT, proxy_of, resolve_proxy
 from foxapi_async._http.transport import Transport
@@ -106,14 +106,14 @@ class FoxSession:
     ) -> None:
         if http is not None and proxy != ENVIRONMENT:
             raise ConfigurationError("proxy= does not change http=: give the proxy to that session")
-        account = resolve_account(api_key, base_url, allow_http=allow_http, environ=os.environ)
+        credentials = resolve_credentials(api_key, base_url, allow_http=allow_http, environ=os.environ)
         resolved = resolve_proxy(proxy if http is None else None)
         del api_key, base_url, proxy  # a log of a traceback with local variables would show them
-        if isinstance(account, ConfigurationError):
-            raise account
+        if isinstance(credentials, ConfigurationError):
+            raise credentials
         if isinstance(resolved, ConfigurationError):
             raise resolved
-        resolved.check(account.base_url)
+        resolved.check(credentials.base_url)
         for name, value, kind in (
             ("cadence", cadence, Cadence),
             ("retry", retry, RetryPolicy),
@@ -121,7 +121,7 @@ class FoxSession:
         ):
             if not isinstance(value, kind):
                 raise ConfigurationError(f"{name}={value!r}: give a {kind.__name__}(...)")
-        self._account = account
+        self._credentials = credentials
         self._proxy = resolved
         self._late_proxy = resolved if http is None else proxy_of(http)
         self._cadence = cadence
@@ -138,7 +138,7 @@ class FoxSession:
         if not hasattr(self, "_engine"):  # in a traceback of its constructor
             return "<FoxSession refused>"
         state = "new" if self._engine is None else "closed" if self._engine.closed.is_set() else "open"
-        return f"<FoxSession {self._account.base_url} {state}>"
+        return f"<FoxSession {self._credentials.base_url} {state}>"
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -152,10 +152,10 @@ class FoxSession:
         """
         if self._engine is not None:
             raise ConfigurationError("a FoxSession can be opened only once: make another one")
-        if self._account.plain:
+        if self._credentials.plain:
             log.warning(
                 "the API key travels unencrypted to %s, as allowed",
-                self._account.base_url,
+                self._credentials.base_url,
                 extra=about("key_unencrypted"),
             )
         import_everything()
@@ -166,7 +166,7 @@ class FoxSession:
         limits, estimates = self._limits, self._estimates
         if isinstance(estimates, Path):
             estimates = await load_estimates(estimates)
-        transport = Transport(self._account, self._proxy, connections=limits.connections, http=self._http)
+        transport = Transport(self._credentials, self._proxy, connections=limits.connections, http=self._http)
         self._hooks.clock, hooks = asyncio.get_running_loop().time, self._hooks.listener
 
         async def addresses(task_id: str) -> list[str]:

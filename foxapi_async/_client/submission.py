@@ -22,8 +22,8 @@ from foxapi_async._hints import Hint
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._policy.brake import LONGEST_HOLD, Reason
 from foxapi_async._policy.breaker import Epochs
+from foxapi_async._policy.judge import still_uncertain
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._policy.verdicts import still_uncertain
 from foxapi_async._wire.replies import TaskReply
 
 _numbers = itertools.count(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from foxapi_async._client.api import Api
 from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files import disk
-from foxapi_async._files.source import Source, input_problem
+from foxapi_async._files.upload_source import Source, input_problem
 from foxapi_async.models import FieldSpec, GenerationRequest
 
 # The service keeps uploads for 72 hours (file-management/upload-stream). After the time here, which is shorter,

@@ -17,8 +17,8 @@ import attrs
 from foxapi_async._errors import DownloadError, FoxError
 from foxapi_async._files import disk, names
 from foxapi_async._files.asked_range import AskedRange
+from foxapi_async._files.download_slots import DownloadSlots
 from foxapi_async._files.resume import PartialFile, RangeReply
-from foxapi_async._files.slots import DownloadSlots
 from foxapi_async._files.streamed import StreamedFile
 from foxapi_async._files.values import FileRequest, SavedFile, Target
 from foxapi_async._hints import Hint

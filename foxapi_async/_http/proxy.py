@@ -19,7 +19,7 @@ from yarl import URL
 
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._hints import Hint
-from foxapi_async._http.account import Secret, is_loopback
+from foxapi_async._http.credentials import Secret, is_loopback
 
 ENVIRONMENT = "environment"
 

@@ -22,7 +22,6 @@ from yarl import URL
 
 from foxapi_async._errors import ConfigurationError
 from foxapi_async._hints import Hint
-from foxapi_async._http.account import DEFAULT_BASE_URL, Account, Redactor, Secret
 from foxapi_async._http.client_session import (
     AS_IT_COMES,
     NETWORK,
@@ -34,6 +33,7 @@ from foxapi_async._http.client_session import (
     make_session,
     never_repeat,
 )
+from foxapi_async._http.credentials import DEFAULT_BASE_URL, Credentials, Redactor, Secret
 from foxapi_async._http.exchange import Exchange, ExchangeFailed, ExchangeTimeouts, TimedExchange
 from foxapi_async._http.file_client import FileClient
 from foxapi_async._http.proxy import Proxy
@@ -73,21 +73,21 @@ class Transport:
     """The connections of one session, on the event loop where it was opened."""
 
     def __init__(
-        self, account: Account, proxy: Proxy, *, connections: int, http: aiohttp.ClientSession | None
+        self, credentials: Credentials, proxy: Proxy, *, connections: int, http: aiohttp.ClientSession | None
     ) -> None:
         self._connections = connections
         self._given = http
         self._reads: aiohttp.ClientSession | None = None
         self._submits: aiohttp.ClientSession | None = None
-        self._root = account.base_url
-        self._origin = str(URL(account.base_url).origin())
+        self._root = credentials.base_url
+        self._origin = str(URL(credentials.base_url).origin())
         self._proxy = proxy
-        self._options = proxy.options_for(URL(account.base_url))
-        self._redactor = Redactor(account.key)
+        self._options = proxy.options_for(URL(credentials.base_url))
+        self._redactor = Redactor(credentials.key)
         self._read_timeouts = ExchangeTimeouts(READ_SECONDS)
         self._large: asyncio.Lock = asyncio.Lock()
         self._headers = CIMultiDict(
-            {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {account.key}")}
+            {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {credentials.key}")}
         )
         # A session from the user keeps its own middlewares. Ours comes last, next to the connection.
         given = getattr(http, "_middlewares", None) or ()

@@ -28,7 +28,7 @@ import attrs
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.entry import ItemState
-from foxapi_async._ledger.faults import explained, is_full
+from foxapi_async._ledger.file_errors import explained, is_full
 from foxapi_async._ledger.schema import LedgerFile
 from foxapi_async._ledger.submitted_log import Accepted, Note, StateChange, SubmittedLog
 from foxapi_async._listener import about, log

@@ -19,7 +19,7 @@ import attrs
 
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import append_whole, open_private
-from foxapi_async._ledger.faults import BAD_FILE, explained
+from foxapi_async._ledger.file_errors import BAD_FILE, explained
 from foxapi_async._ledger.lock import FileLock, holder_of
 
 # "FoxL", in the file's header: distinguishes a ledger from any other SQLite file.

@@ -20,8 +20,8 @@ import backoff
 
 from foxapi_async._listener import Listener, What
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._retry.limiter import LONGEST_WAIT
 from foxapi_async._retry.protocol import RateLimiter
+from foxapi_async._retry.rate_limiter import LONGEST_WAIT
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from foxapi_async.cli._batch_status import BatchStatus
 from foxapi_async.cli._cluster import command_for, database_of, words_of
 from foxapi_async.cli._requests import open_folder
 from foxapi_async.cli._screen import Screen
-from foxapi_async.cluster.followed import FollowedBatch
+from foxapi_async.cluster.followed_batch import FollowedBatch
 
 # The options of a run in this process, and what decides the same for workers.
 _OF_A_WORKER = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foxapi_async._errors import ConfigurationError, InvalidRequestError, NotFoundError
-from foxapi_async._http.account import DEFAULT_BASE_URL
+from foxapi_async._http.credentials import DEFAULT_BASE_URL
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import counted, plain
 from foxapi_async.cli import _exits, _requests

@@ -15,11 +15,11 @@ import attrs
 
 from foxapi_async._errors import ConfigurationError, FoxError, NotFoundError
 from foxapi_async._hints import Hint, with_hint
-from foxapi_async._http.account import DEFAULT_BASE_URL, Account, resolve_account
+from foxapi_async._http.credentials import DEFAULT_BASE_URL, Credentials, resolve_credentials
 from foxapi_async._http.proxy import Proxy, environment_proxy
 from foxapi_async._http.transport import Transport
+from foxapi_async._policy.judge import judge_read
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._policy.verdicts import judge_read
 from foxapi_async._version import __version__
 from foxapi_async._wire import requests
 from foxapi_async._wire.headers import parse_date
@@ -70,39 +70,39 @@ async def examine(out: Path, screen: Screen) -> int:
         results.append(result)
 
     show(CheckResult("version", f"foxapi-async {__version__}, Python {platform.python_version()}"))
-    account = resolve_account(None, None, allow_http=False, environ=os.environ)
-    has_key = not (isinstance(account, ConfigurationError) and account.hint is Hint.SET_KEY)
-    if isinstance(account, ConfigurationError) and not has_key:
-        show(CheckResult.of("key", account))
-        account = resolve_account(_NO_KEY, None, allow_http=False, environ=os.environ)
+    credentials = resolve_credentials(None, None, allow_http=False, environ=os.environ)
+    has_key = not (isinstance(credentials, ConfigurationError) and credentials.hint is Hint.SET_KEY)
+    if isinstance(credentials, ConfigurationError) and not has_key:
+        show(CheckResult.of("key", credentials))
+        credentials = resolve_credentials(_NO_KEY, None, allow_http=False, environ=os.environ)
     else:
         show(CheckResult("key", "a key is set"))
     proxy = environment_proxy()
-    show(_address(account))
-    show(proxy_result := _proxy(proxy, account))
+    show(_address(credentials))
+    show(proxy_result := _proxy(proxy, credentials))
     show(_disk(out))
-    if isinstance(account, Account) and not proxy_result.status:
-        for result in await _service(account, proxy, has_key=has_key):
+    if isinstance(credentials, Credentials) and not proxy_result.status:
+        for result in await _service(credentials, proxy, has_key=has_key):
             show(result)
     return max(result.status for result in results)
 
 
-def _address(account: Account | ConfigurationError) -> CheckResult:
-    if isinstance(account, ConfigurationError):
-        return CheckResult.of("address", account)
-    where = "the default" if account.base_url == DEFAULT_BASE_URL else "from FOXAPI_BASE_URL"
-    return CheckResult("address", f"{account.base_url}, {where}")
+def _address(credentials: Credentials | ConfigurationError) -> CheckResult:
+    if isinstance(credentials, ConfigurationError):
+        return CheckResult.of("address", credentials)
+    where = "the default" if credentials.base_url == DEFAULT_BASE_URL else "from FOXAPI_BASE_URL"
+    return CheckResult("address", f"{credentials.base_url}, {where}")
 
 
-def _proxy(proxy: Proxy, account: Account | ConfigurationError) -> CheckResult:
-    address = account.base_url if isinstance(account, Account) else DEFAULT_BASE_URL
+def _proxy(proxy: Proxy, credentials: Credentials | ConfigurationError) -> CheckResult:
+    address = credentials.base_url if isinstance(credentials, Credentials) else DEFAULT_BASE_URL
     try:
         proxy.check(address)
     except ConfigurationError as error:
         return CheckResult.of("proxy", error)
     if proxy.address is None and proxy.fault is None:
         return CheckResult("proxy", "none")
-    used = isinstance(account, Account) and proxy.is_used_for(address)
+    used = isinstance(credentials, Credentials) and proxy.is_used_for(address)
     return CheckResult(
         "proxy", f"{proxy.fault or proxy}{'' if used else '; it is not used for this address'}"
     )
@@ -126,9 +126,9 @@ def _disk(out: Path) -> CheckResult:
     )
 
 
-async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[CheckResult]:
+async def _service(credentials: Credentials, proxy: Proxy, *, has_key: bool) -> list[CheckResult]:
     """Ask the service for a task that does not exist: a read, which bills nothing."""
-    transport = Transport(account, proxy, connections=1, http=None)
+    transport = Transport(credentials, proxy, connections=1, http=None)
     transport.open()
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -141,7 +141,7 @@ async def _service(account: Account, proxy: Proxy, *, has_key: bool) -> list[Che
     if isinstance(verdict, Verdict) and (isinstance(outcome, Failure) or verdict.edge):
         return [CheckResult.of("connection", verdict.error)]
     assert isinstance(outcome, Reply)  # noqa: S101 - a failure has a verdict
-    secure = ", and its certificate is accepted" if account.base_url.startswith("https:") else ""
+    secure = ", and its certificate is accepted" if credentials.base_url.startswith("https:") else ""
     results = [CheckResult("connection", f"it answers in {seconds:.1f} s{secure}")]
     results.extend(_clock(parse_date(outcome.headers.get("Date"))))
     if has_key and isinstance(verdict, Verdict) and not isinstance(verdict.error, NotFoundError):

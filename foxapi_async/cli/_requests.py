@@ -22,9 +22,9 @@ from foxapi_async._files.names import (
     name_problem,
     with_prompt,
 )
-from foxapi_async._files.source import input_problem
+from foxapi_async._files.upload_source import input_problem
 from foxapi_async._hints import Hint
-from foxapi_async._http.account import resolve_account
+from foxapi_async._http.credentials import resolve_credentials
 from foxapi_async._wire.requests import check_task_id
 from foxapi_async._wire.texts import short
 from foxapi_async.cli._fields import json_or_text, option_fields, options_of
@@ -37,7 +37,7 @@ from foxapi_async.models import (
     parse_request,
 )
 from foxapi_async.models._catalogue import definition_of, is_known
-from foxapi_async.models._input_files import map_files
+from foxapi_async.models._file_fields import map_files
 from foxapi_async.models._parse import near_miss
 from foxapi_async.models._raw import DEFAULT_PATH
 from foxapi_async.models._values import FieldValue
@@ -228,10 +228,10 @@ def read_service(args: Namespace) -> str:
     """
     if args.emulator:
         return "an emulator in this command"
-    account = resolve_account(None, None, allow_http=False, environ=os.environ)
-    if isinstance(account, ConfigurationError):
-        raise account
-    return account.base_url
+    credentials = resolve_credentials(None, None, allow_http=False, environ=os.environ)
+    if isinstance(credentials, ConfigurationError):
+        raise credentials
+    return credentials.base_url
 
 
 def read_task(args: Namespace) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._http.account import is_loopback
+from foxapi_async._http.credentials import is_loopback
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._requests import open_folder

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError, LedgerError
 from foxapi_async._files.disk import in_thread
-from foxapi_async._files.source import input_problem
+from foxapi_async._files.upload_source import input_problem
 from foxapi_async.models import FieldSpec, GenerationRequest, parse_request
-from foxapi_async.models._input_files import map_files
+from foxapi_async.models._file_fields import map_files
 
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection

@@ -12,7 +12,7 @@ from foxapi_async._errors import RateLimitError
 
 if TYPE_CHECKING:
     from foxapi_async._client.engine import Engine
-    from foxapi_async._http.account import Account
+    from foxapi_async._http.credentials import Credentials
     from foxapi_async.cluster.database import Connection
 
 _HOLD = """
@@ -28,10 +28,10 @@ _HELD = """
 """
 
 
-def account_of(account: Account) -> str:
+def account_of(credentials: Credentials) -> str:
     """The name of an account in the database: a hash of its key and of the service's address, which shows neither."""
-    parts = urlsplit(account.base_url)
-    text = f"{parts.scheme}://{parts.netloc}".lower() + f"\n{account.key}"
+    parts = urlsplit(credentials.base_url)
+    text = f"{parts.scheme}://{parts.netloc}".lower() + f"\n{credentials.key}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

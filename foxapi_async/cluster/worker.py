@@ -103,9 +103,9 @@ class Worker:
         self._database = database
         self._options = options
         self._engine, _, self._timeout = fox._for_series(options.concurrency)  # noqa: SLF001 - a part of the same package
-        self._account = account_of(fox._account)  # noqa: SLF001 - as above
+        self._account = account_of(fox._credentials)  # noqa: SLF001 - as above
         self._holds = SharedHolds(self._engine, self._account)
-        self._url = fox._account.base_url  # noqa: SLF001 - as above
+        self._url = fox._credentials.base_url  # noqa: SLF001 - as above
         self._lease = Lease(options.lease)
         self._rate: LeasedRate | None = None
         self._stopping = asyncio.Event()

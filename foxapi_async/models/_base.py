@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async.models._input_files import is_file, is_file_list, map_files
+from foxapi_async.models._file_fields import is_file, is_file_list, map_files
 from foxapi_async.models._values import FieldValue, ImageInput, shown
 
 if TYPE_CHECKING:

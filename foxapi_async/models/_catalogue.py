@@ -127,7 +127,7 @@ def _unknown(model: str, name: str) -> FieldProblem:
 
 @functools.cache
 def _entries() -> Mapping[str, dict[str, Any]]:
-    text = Path(__file__).with_name("catalogue.json").read_text("utf-8")
+    text = Path(__file__).with_name("_generated.json").read_text("utf-8")
     return MappingProxyType({model: entry for entry in json.loads(text) for model in entry["ids"]})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from foxapi_async._errors import FieldProblem
-from foxapi_async.models._input_files import is_file, is_file_list
+from foxapi_async.models._file_fields import is_file, is_file_list
 from foxapi_async.models._values import NOT_UTF8, FieldValue, is_sendable, shown
 
 # Deep enough for every documented field, and not deep enough to exhaust the stack of `json`.

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
-from foxapi_async._http.account import is_loopback
+from foxapi_async._http.credentials import is_loopback
 from foxapi_async._listener import about, log
 from foxapi_async.fastapi._body import MAX_BODY_BYTES
 

@@ -27,7 +27,7 @@ from foxapi_async._client.session import FoxSession
 from foxapi_async._errors import ConfigurationError, FoxError, LedgerError
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._handles.snapshot import TaskEvent
-from foxapi_async._http.account import is_loopback
+from foxapi_async._http.credentials import is_loopback
 from foxapi_async._ledger.entry import PAID_TASK
 from foxapi_async._ledger.protocol import Ledger
 from foxapi_async._listener import about, log
@@ -99,7 +99,7 @@ class PageService:
         """
         engine, room, timeout = fox._for_series(None)  # noqa: SLF001 - as a batch does
         terms = Terms(
-            base_url=fox._account.base_url,  # noqa: SLF001 - as above
+            base_url=fox._credentials.base_url,  # noqa: SLF001 - as above
             room=room,
             emulated=emulated,
             other_origin=other_origin,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foxapi_async._batch.folder import LEDGER, MANIFEST
 from foxapi_async._errors import InvalidRequestError, LedgerError
-from foxapi_async._ledger.faults import explained
+from foxapi_async._ledger.file_errors import explained
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import open_to_read
 from foxapi_async._ledger.statements import totals

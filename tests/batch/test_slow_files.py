@@ -9,7 +9,7 @@ from helpers import WHOLE, fox_request, now
 from helpers import session_at as session
 
 from foxapi_async import Batch, DownloadError
-from foxapi_async._files.slots import DownloadSlots
+from foxapi_async._files.download_slots import DownloadSlots
 from foxapi_async.emulator import Emulator, Fault, _images
 
 pytestmark = pytest.mark.virtual
@@ -79,7 +79,7 @@ async def test_slots_are_held_for_a_while():
 
 async def test_not_every_slow_file_gives_up_its_slot(monkeypatch):
     """At most so many files run beside the slots: they share the connections with the polls."""
-    monkeypatch.setattr("foxapi_async._files.slots.MOST_BESIDE", 1)
+    monkeypatch.setattr("foxapi_async._files.download_slots.MOST_BESIDE", 1)
     slots, began = DownloadSlots(1), []
 
     async def hold():

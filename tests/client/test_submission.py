@@ -29,10 +29,10 @@ from foxapi_async._client.submission import (
 from foxapi_async._client.submitter import Submitter
 from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.exchange import ExchangeFailed
+from foxapi_async._policy.judge import judge_submit
 from foxapi_async._policy.rate import AdaptiveRate
 from foxapi_async._policy.reachability import Reachability
-from foxapi_async._policy.verdicts import judge_submit
-from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 from foxapi_async._wire.requests import Failure, Reply
 
 pytestmark = pytest.mark.virtual

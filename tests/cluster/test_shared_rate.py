@@ -10,7 +10,7 @@ import pytest
 from helpers import now
 
 from foxapi_async._policy.rate import AdaptiveRate
-from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 from foxapi_async.cluster.database import Database
 from foxapi_async.cluster.shared_rate import LeasedRate
 

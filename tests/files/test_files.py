@@ -23,7 +23,7 @@ from foxapi_async import (
 )
 from foxapi_async._client import api
 from foxapi_async._files import disk, downloads
-from foxapi_async._files.source import Source
+from foxapi_async._files.upload_source import Source
 from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual

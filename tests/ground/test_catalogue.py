@@ -12,7 +12,7 @@ from foxapi_async._batch.keys import fingerprint
 from foxapi_async._hints import Hint
 from foxapi_async.models import MODELS, CatalogueRequest, find_models, model_definition
 from foxapi_async.models._catalogue import definitions
-from foxapi_async.models._input_files import is_file, is_file_list
+from foxapi_async.models._file_fields import is_file, is_file_list
 
 URL = "https://example.com/fox.png"
 EVERY = [pytest.param(definition, id=definition.model) for definition in definitions()]

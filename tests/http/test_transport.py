@@ -8,7 +8,7 @@ import pytest
 from helpers import settle
 
 from foxapi_async._http import transport
-from foxapi_async._http.account import Account
+from foxapi_async._http.credentials import Credentials
 from foxapi_async._http.exchange import Exchange
 from foxapi_async._http.proxy import Proxy
 from foxapi_async._http.transport import Transport
@@ -16,7 +16,7 @@ from foxapi_async._wire.requests import Document, Reply
 
 
 def _transport_with(key):
-    return Transport(Account(key, "https://fox.example"), Proxy(), connections=1, http=None)
+    return Transport(Credentials(key, "https://fox.example"), Proxy(), connections=1, http=None)
 
 
 def test_a_key_in_a_reply_is_redacted():

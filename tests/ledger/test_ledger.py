@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxapi_async import LedgerError
-from foxapi_async._ledger import faults, group_commit, lock, schema, statements
+from foxapi_async._ledger import file_errors, group_commit, lock, schema, statements
 from foxapi_async._ledger.entry import COMES_FROM, ItemState, LedgerEntry
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._wire.json_values import read_price
@@ -805,10 +805,10 @@ def test_every_advice_has_its_code():
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
 
-    assert "check its disk" in str(faults.explained(Path("x"), error))
+    assert "check its disk" in str(file_errors.explained(Path("x"), error))
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE  # SQLite says so if there is no space for `-shm`
-    assert "free some space" in str(faults.explained(Path("x"), error))
-    assert "cannot be used (RuntimeError)" in str(faults.explained(Path("x"), RuntimeError()))
+    assert "free some space" in str(file_errors.explained(Path("x"), error))
+    assert "cannot be used (RuntimeError)" in str(file_errors.explained(Path("x"), RuntimeError()))
 
 
 # All operations in all orders.

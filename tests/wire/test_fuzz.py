@@ -28,8 +28,8 @@ from foxapi_async._errors import APIError, DownloadError, ResponseDecodeError, U
 from foxapi_async._files.names import safe_name
 from foxapi_async._handles.snapshot import TaskSnapshot, ending_of, signal_of, snapshot_of
 from foxapi_async._handles.state import REMOTELY_OVER, Signal
+from foxapi_async._policy.judge import judge_read, judge_submit
 from foxapi_async._policy.verdict import Verdict
-from foxapi_async._policy.verdicts import judge_read, judge_submit
 from foxapi_async._wire.error_replies import MAX_ENVELOPE_BYTES, read_error
 from foxapi_async._wire.json_values import MAX_DEPTH, excerpt, make_document
 from foxapi_async._wire.replies import (

@@ -24,7 +24,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._files.disk import in_thread
 from foxapi_async._hints import Hint
 from foxapi_async._listener import about, log
-from foxapi_async.models._input_files import is_file_list, map_files
+from foxapi_async.models._file_fields import is_file_list, map_files
 from foxapi_async.models._values import as_images
 
 T = TypeVar("T")

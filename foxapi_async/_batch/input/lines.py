@@ -24,7 +24,7 @@ from foxapi_async._errors import InvalidRequestError
 from foxapi_async._hints import Hint
 from foxapi_async._wire.json_values import JsonValue
 from foxapi_async.models import GenerationRequest, parse_request
-from foxapi_async.models._input_files import map_files
+from foxapi_async.models._file_fields import map_files
 from foxapi_async.models._values import shown
 
 Form = Literal["jsonl", "json", "csv", "tsv", "xlsx", "text"]

@@ -27,8 +27,8 @@ from foxapi_async._listener import about, log
 from foxapi_async._wire.json_values import read_mapping
 from foxapi_async.cluster.cluster import Cluster
 from foxapi_async.cluster.database import Database, check_version, first_line
+from foxapi_async.cluster.folder_transfer import connect_folder
 from foxapi_async.cluster.known_state import check_identity
-from foxapi_async.cluster.moving import connect_folder
 from foxapi_async.cluster.older_state import bring_back, is_older
 from foxapi_async.cluster.pauses import hint_of, pause_of
 from foxapi_async.cluster.results import ItemEnd, ends

@@ -13,9 +13,9 @@ from helpers import fox_request
 
 from foxapi_async import InvalidRequestError
 from foxapi_async._batch.input.file import InputFile
-from foxapi_async.cluster import followed
+from foxapi_async.cluster import followed_batch
 from foxapi_async.cluster.database import Database
-from foxapi_async.cluster.followed import FollowedBatch
+from foxapi_async.cluster.followed_batch import FollowedBatch
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def test_a_batch_that_is_deleted_meanwhile_is_an_error(deleted):
 
 async def test_a_connection_that_is_lost_twice_is_reported_once(deleted, proxy, monkeypatch, caplog):
     """Nothing new was read in between."""
-    monkeypatch.setattr(followed, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(followed_batch, "RETRY_SECONDS", 0.01)
     cuts = [proxy.cut_before(r"SELECT batch\.sealed") for _ in range(3)]
     with pytest.raises(ExceptionGroup):
         await deleted(*cuts)

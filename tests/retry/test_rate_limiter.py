@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foxapi_async import NotFoundError, RateLimitError
 from foxapi_async._policy.rate import AdaptiveRate
-from foxapi_async._retry.limiter import PacedLimiter
+from foxapi_async._retry.rate_limiter import PacedLimiter
 
 
 @given(st.floats(0.1, 5000), st.lists(st.floats(0, 2), min_size=1, max_size=50))

@@ -42,7 +42,7 @@ class Secret(str):
 
 
 @attrs.frozen
-class Account:
+class Credentials:
     """A key and the only origin it may go to.
 
     Attributes:
@@ -56,9 +56,9 @@ class Account:
     plain: bool = False
 
 
-def resolve_account(
+def resolve_credentials(
     api_key: object, base_url: object, *, allow_http: bool, environ: Mapping[str, str]
-) -> Account | ConfigurationError:
+) -> Credentials | ConfigurationError:
     """The account from the arguments, else from FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
 
     A fault is returned as an error: no key, a key with white space inside, a URL that is not http(s), or
@@ -77,7 +77,7 @@ def resolve_account(
         return ConfigurationError(
             f"the base URL {url!r} would send the key unencrypted to another machine", hint=Hint.ALLOW_HTTP
         )
-    return Account(str(given).strip(), str(url), plain)
+    return Credentials(str(given).strip(), str(url), plain)
 
 
 def _unquoted(given: object) -> object:

@@ -20,8 +20,8 @@ from foxapi_async._errors import (
     ResponseDecodeError,
     UncertainSubmitError,
 )
+from foxapi_async._policy.judge import MAX_BODY, judge_read, judge_submit
 from foxapi_async._policy.verdict import Verdict, is_transient
-from foxapi_async._policy.verdicts import MAX_BODY, judge_read, judge_submit
 from foxapi_async._wire.replies import TaskReply, UploadedFile, read_status, read_upload
 from foxapi_async._wire.requests import Document, Failure, Reply
 

@@ -10,7 +10,7 @@ from cluster_parts import LateStep, made_batch, run
 from foxapi_async import InvalidRequestError
 from foxapi_async._batch.folder import BatchFolder, Terms
 from foxapi_async.cluster.database import Database
-from foxapi_async.cluster.moving import connect_folder
+from foxapi_async.cluster.folder_transfer import connect_folder
 
 TERMS = Terms(base_url=None, room=0, emulated=False, is_followed=True)
 

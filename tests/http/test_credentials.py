@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pages import PAGES
 
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._http.account import DEFAULT_BASE_URL, Redactor, is_loopback, resolve_account
+from foxapi_async._http.credentials import DEFAULT_BASE_URL, Redactor, is_loopback, resolve_credentials
 
 KEY = "sk-0123456789abcdef"
 
 
 def account(api_key=KEY, base_url=None, *, allow_http=False, **environ):
     """The account, or its error raised, as a session does it."""
-    made = resolve_account(api_key, base_url, allow_http=allow_http, environ=environ)
+    made = resolve_credentials(api_key, base_url, allow_http=allow_http, environ=environ)
     if isinstance(made, ConfigurationError):
         raise made
     return made
@@ -184,7 +184,7 @@ def test_the_key_is_never_shown():
 
 def test_what_is_wrong_is_returned():
     """A bad setting is returned as an error, and raised in a frame that holds neither the key nor the environment."""
-    made = resolve_account("sk-a b", None, allow_http=False, environ={})
+    made = resolve_credentials("sk-a b", None, allow_http=False, environ={})
 
     assert isinstance(made, ConfigurationError)
     assert made.__traceback__ is None
@@ -251,7 +251,7 @@ def test_the_key_of_the_readme_is_known_as_a_placeholder():
     """The README's line, copied unchanged, gets the message above."""
     (text,) = re.findall(r"FOXAPI_API_KEY=(\S+)", PAGES["README.md"])
 
-    assert repr(text) in str(resolve_account(text, None, allow_http=False, environ={}))
+    assert repr(text) in str(resolve_credentials(text, None, allow_http=False, environ={}))
 
 
 def test_a_short_key_is_refused():
