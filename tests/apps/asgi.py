@@ -1,6 +1,7 @@
 """A client that calls an ASGI app on the same loop, so that virtual time holds for both; and a reader of SSE."""
 
 import asyncio
+import functools
 import json
 from urllib.parse import urlsplit
 
@@ -9,12 +10,18 @@ from fastapi import FastAPI
 
 from foxapi_async.fastapi import add_error_handlers, fox_lifespan, image_router
 
+# FastAPI takes a while to make the schemas of all models.
+default_router = functools.cache(lambda: image_router(dependencies=()))
+
 
 def make_app(emulator, dependencies=(), models=None, **options):
-    """An app with everything from `foxapi_async.fastapi`."""
+    """An app with everything from `foxapi_async.fastapi`. Apps with the default routes share their router."""
     app = FastAPI(lifespan=fox_lifespan(api_key=emulator.key, base_url=emulator.url, **options))
     add_error_handlers(app)
-    app.include_router(image_router(dependencies=dependencies, models=models))
+    is_default = not dependencies and models is None
+    app.include_router(
+        default_router() if is_default else image_router(dependencies=dependencies, models=models)
+    )
     return app
 
 

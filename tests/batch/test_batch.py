@@ -320,6 +320,7 @@ async def test_a_refused_account_pauses_the_batch(tmp_path, status, error):
         assert (6, 6) == (emulator.billed, len(list((tmp_path / "images").iterdir())))
 
 
+@pytest.mark.thorough
 async def test_a_429_slows_the_whole_batch(tmp_path):
     """Every item is made, only later, and no item fails."""
     faults = [Fault.status("submit", 429, retry_after=30, times=3, after=2)]
@@ -511,6 +512,7 @@ async def test_a_source_is_pulled_as_far_as_there_is_room(service, tmp_path):
     assert "closed" == pulled[-1]
 
 
+@pytest.mark.thorough
 async def test_nothing_is_kept_of_what_was_handed_out(service, tmp_path):
     """Items of an earlier run and new ones leave no handle behind after their outcomes were yielded."""
     async with session_at(service) as fox:
@@ -562,6 +564,7 @@ async def test_a_session_that_is_closed_ends_the_run(service, tmp_path):
     assert (3, 3) == (service.billed, len(rest))
 
 
+@pytest.mark.thorough
 async def test_a_full_disk_ends_the_run(service, tmp_path, monkeypatch):
     """If images cannot be written, submitting ends: nothing is paid for that could not be kept."""
 
@@ -612,6 +615,7 @@ async def test_a_manifest_that_cannot_be_written_ends_the_run(service, tmp_path,
     assert (3, 3) == (service.billed, len(manifest(tmp_path)))
 
 
+@pytest.mark.thorough
 async def test_many_images_are_spread_over_folders(service, tmp_path, monkeypatch):
     """From the thousandth item on each thousand has its own folder, which the manifest names."""
     monkeypatch.setattr("foxapi_async._batch.item.FILES_IN_FOLDER", 2)

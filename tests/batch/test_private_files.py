@@ -215,6 +215,7 @@ STATES = {
 
 @needs_mounts
 @pytest.mark.parametrize(("leave", "counts"), STATES.values(), ids=STATES)
+@pytest.mark.thorough
 def test_status_reads_a_folder_that_cannot_be_written(folder, leave, counts):
     """`foxapi status` reads the ledger of a folder that cannot be written, also without its `-shm`."""
     leave(folder)
@@ -227,6 +228,7 @@ def test_status_reads_a_folder_that_cannot_be_written(folder, leave, counts):
 
 @needs_mounts
 @pytest.mark.parametrize("leave", [to_wal, keep_wal])
+@pytest.mark.thorough
 def test_a_report_of_a_folder_that_cannot_be_written_names_the_page(folder, leave):
     """`foxapi report` reads such a folder; only its page cannot be written there."""
     leave(folder)

@@ -19,6 +19,7 @@ DRIP = Fault.trickle("file", 5.0, prompt="slow", times=None)
 
 
 @pytest.mark.wide
+@pytest.mark.thorough
 async def test_slow_files_delay_no_other_file(tmp_path):
     """Sixteen files drip a byte every 5 s beside good ones, of a hundred in all. The good ones are there soon, the others are not saved."""
     requests = [fox_request(f"slow {n}" if n < 16 else f"fox {n}") for n in range(COUNT)]
@@ -44,6 +45,7 @@ def large_images(monkeypatch):
 
 
 @pytest.mark.usefixtures("large_images")
+@pytest.mark.thorough
 async def test_files_that_come_steadily_but_slowly_delay_no_other_file(tmp_path):
     """Sixteen files come with 2 kB a second, which is enough: they take minutes, and the good ones do not wait for them."""
     steady = Fault.trickle("file", 1.0, size=2000, prompt="slow", times=None)

@@ -80,6 +80,7 @@ async def test_a_price_is_that_of_an_image(service, tmp_path):
     assert (3, 20) == (service.billed, batch.spent)
 
 
+@pytest.mark.thorough
 async def test_prices_of_earlier_runs_are_known(service, tmp_path):
     """A run begins with the prices of done items. So its first submit does not pass the budget."""
     await run(service, foxes(9), tmp_path, budget=15)
@@ -103,6 +104,7 @@ async def test_what_a_run_spent(service, tmp_path):
 # What the rest needs.
 
 
+@pytest.mark.thorough
 async def test_a_used_budget_names_what_covers_the_rest(service, tmp_path):
     """A run with the named budget makes the rest, and no credit of it remains."""
     requests = [*foxes(6), *foxes(2, num_outputs=2)]
@@ -116,6 +118,7 @@ async def test_a_used_budget_names_what_covers_the_rest(service, tmp_path):
 
 
 @pytest.mark.parametrize("last", [fox_request("owl", num_outputs=2), RawRequest("other", "an owl")])
+@pytest.mark.thorough
 async def test_what_is_not_known_of_the_rest_is_not_named(service, tmp_path, last):
     """A generator is not read ahead, and the price of another model is not known. So only the next item is."""
     requests = [*foxes(6), last]
@@ -154,6 +157,7 @@ async def test_a_rest_that_cannot_be_read_is_not_named(service, tmp_path):
 # Charges above the expectation.
 
 
+@pytest.mark.thorough
 async def test_a_price_of_the_caller_that_is_too_low_ends_the_run(service, tmp_path, caplog):
     """Of 50 submits at a time only those that were sent before the first answer are made. It is said once."""
     batch, outcomes = await run(service, foxes(50), tmp_path, budget=1000, price=2, max_in_flight=50)
@@ -169,6 +173,7 @@ async def test_a_price_of_the_caller_that_is_too_low_ends_the_run(service, tmp_p
     assert [] == caplog.records
 
 
+@pytest.mark.thorough
 async def test_the_next_run_has_the_price_of_the_service(service, tmp_path):
     """So the same command continues."""
     await run(service, foxes(20), tmp_path, budget=1000, price=2)
@@ -181,6 +186,7 @@ def events(caplog):
     return [record.event for record in caplog.records]
 
 
+@pytest.mark.thorough
 async def test_a_price_that_is_too_low_without_a_budget_is_a_warning(service, tmp_path, caplog):
     """The run continues, because nothing limits it."""
     batch, outcomes = await run(service, foxes(20), tmp_path, price=2)

@@ -285,6 +285,7 @@ async def test_the_sheet_of_the_values_is_that_of_the_formulas(book):
     assert "B1 has a formula" in problem
 
 
+@pytest.mark.thorough
 async def test_a_sheet_that_is_mostly_styles(book):
     """Cells and rows that have only a style are blank, also the last ones that a sheet can have."""
     write_book(
@@ -320,6 +321,7 @@ async def test_what_openpyxl_warns_of_is_no_fault(book):
     assert [] == await problems_of(book, keeps_extra=True) + await problems_of(other)
 
 
+@pytest.mark.thorough
 async def test_many_rows_need_little_memory(book):
     """The rows are read in a stream."""
     made = openpyxl.Workbook(write_only=True)

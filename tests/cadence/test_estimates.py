@@ -130,6 +130,7 @@ def test_cache_hits_get_a_component_of_their_own():
     assert min(task.first for task in tasks[-50:]) < 3
 
 
+@pytest.mark.thorough
 def test_stuck_tasks_do_not_spoil_the_rest():
     """If one task in twenty takes four times as long, the others are polled as without these."""
     model, pure = ModelEstimates(), ModelEstimates()
@@ -168,6 +169,7 @@ def test_learning_reduces_the_cost():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("factor", [1.6, 1 / 1.6])
+@pytest.mark.thorough
 def test_it_follows_a_service_that_changes(seed, factor):
     """If tasks begin to take 1.6 times as long, or as short, the median has followed after a hundred of them."""
     model = ModelEstimates()
@@ -281,6 +283,7 @@ def test_readings_of_the_past_teach_nothing():
     ),
     st.none() | st.floats(0, 1e5),
 )
+@pytest.mark.thorough
 def test_any_observation_keeps_a_distribution(readings, estimate):
     """Whatever ages and progress a service shows, the expectation stays a distribution."""
     model = ModelEstimates()
@@ -314,6 +317,7 @@ def taught() -> Estimates:
     return estimates
 
 
+@pytest.mark.thorough
 def test_a_round_trip_keeps_what_was_learned():
     """Saved as JSON and loaded, it gives nearly the same polls, and trusts the same progress."""
     before = taught()
@@ -337,6 +341,7 @@ def test_a_round_trip_keeps_what_was_learned():
     assert any(model_estimates(after, "fox").trusts(group) for group in range(6))
 
 
+@pytest.mark.thorough
 def test_what_was_saved_counts_as_fifty_tasks():
     """The service may have changed since: after 120 tasks of another kind, these decide."""
     known = model_estimates(Estimates.from_dict(taught().to_dict()), "fox")
@@ -452,6 +457,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
+@pytest.mark.thorough
 def test_no_json_value_raises_anything_else(value):
     """Any JSON value is refused as a ConfigurationError, also inside a state that is otherwise correct."""
     for saved in (
@@ -475,6 +481,7 @@ def test_no_json_value_raises_anything_else(value):
 # Many models.
 
 
+@pytest.mark.thorough
 def test_models_are_learned_separately():
     """One model's tasks teach nothing about another model."""
     estimates = taught()
@@ -485,6 +492,7 @@ def test_models_are_learned_separately():
     assert model_estimates(estimates, "fox") is model_estimates(estimates, "fox")
 
 
+@pytest.mark.thorough
 def test_invented_models_do_not_pile_up():
     """Only the latest models are remembered, so a service that invents names costs no more."""
     estimates = Estimates()

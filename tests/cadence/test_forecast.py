@@ -66,6 +66,7 @@ def creeping(seconds: float) -> Progress:
 
 
 @pytest.mark.parametrize("spread", [0.2, 0.4, 0.8])
+@pytest.mark.thorough
 def test_linear_progress_is_learned_and_takes_the_place_of_time(spread):
     """After a hundred tasks, two to five polls per task are enough, at less lag than without progress."""
     with_it, without = made(linear, spread=spread)[100:], made(None, spread=spread)[100:]

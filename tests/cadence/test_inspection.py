@@ -113,6 +113,7 @@ def test_in_one_group_a_later_poll_never_comes_before_an_earlier_one(centre, spr
 
 @pytest.mark.parametrize("spread", [0.05, 0.15, 0.3, 0.6, 1.0])
 @pytest.mark.parametrize("price", [0.0005, 0.0075, 0.05])
+@pytest.mark.thorough
 def test_for_lognormals_it_costs_next_to_nothing_more_than_the_optimum(spread, price):
     """Lag and polls together are within 2 % of the least that any schedule can have (dynamic programming)."""
     durations = Durations((LogNormal(1.0, 0.0, spread),))
@@ -131,6 +132,7 @@ TWO = {
 
 @pytest.mark.parametrize("parts", TWO.values(), ids=TWO)
 @pytest.mark.parametrize("price", [0.0005, 0.0075, 0.05])
+@pytest.mark.thorough
 def test_for_mixtures_it_stays_near_the_optimum(parts, price):
     """If tasks come in two groups it costs at most 6 % more than the least."""
     durations = Durations(parts)

@@ -329,6 +329,7 @@ SENT_AGAIN = {"submit": ["429", "429 at once"], "poll": AGAIN, "upload": AGAIN, 
 @pytest.mark.parametrize(
     ("on", "fault"), [(on, fault) for on, faults in SENT_AGAIN.items() for fault in faults]
 )
+@pytest.mark.thorough
 async def test_a_request_is_tried_as_often_as_the_policy_says(fault, on):
     """With `tries=3` a repeatable request is sent three times in all, not three times by each of several layers."""
     async with Emulator(seconds=1) as emulator:

@@ -42,6 +42,7 @@ async def test_what_is_learned_is_written_on_closing_and_read_on_opening(emulato
     assert ["estimates.json"] == [file.name for file in path.parent.iterdir()]
 
 
+@pytest.mark.thorough
 async def test_learning_shows_in_the_number_of_polls(tmp_path):
     """A session that knows the service needs fewer polls for its first task than a new one."""
     path = tmp_path / "estimates.json"

@@ -106,6 +106,7 @@ async def test_fewer_than_five_pages_end_no_handle():
     assert now() > 30
 
 
+@pytest.mark.thorough
 async def test_pages_are_warned_of_at_once_and_then_every_ten_minutes(caplog):
     """There is one warning for all tasks of the session."""
     service = Service()

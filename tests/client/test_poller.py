@@ -583,6 +583,7 @@ async def costs_in_turn(seed, count):
     return costs, [len(task.polls) for task in tasks]
 
 
+@pytest.mark.thorough
 async def test_a_session_learns_durations():
     """After a hundred tasks, a task costs less than two thirds of the first ones, which had the prior only."""
     first = [cost for seed in range(20) for cost in (await costs_in_turn(seed, 5))[0]]

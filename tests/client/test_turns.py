@@ -65,6 +65,7 @@ def sent_at(emulator):
 
 
 @pytest.mark.parametrize("way", ["series", "batch"])
+@pytest.mark.thorough
 async def test_a_limit_may_be_slower_than_the_timeout(tmp_path, way):
     """An item waits for its turn without limit, and its task then has the whole `task_timeout`."""
     async with (
@@ -235,6 +236,7 @@ async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
     assert (None, 1) == (outcome.error, emulator.billed)
 
 
+@pytest.mark.thorough
 async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
     """If the account was refused while an item ran, a 429 to that item is not its final error."""
 

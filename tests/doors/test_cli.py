@@ -1032,6 +1032,7 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
     assert before == (list(log.handlers), log.level)
 
 
+@pytest.mark.thorough
 def test_a_closed_pipe_is_quiet(service):
     """If the reader of standard output has gone, the images are still saved, without a message."""
     reader, writer = os.pipe()
@@ -1372,6 +1373,7 @@ def test_the_loop_of_uvloop_is_used_where_there_is_one(monkeypatch, foxapi, uvlo
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.thorough
 def test_a_killed_process_reports_its_ids(slow_service, number, code):
     """A real process ends as its signal requires, with the id on standard error and no traceback."""
     process = start("generate", FOX, stderr=subprocess.PIPE)
@@ -1394,6 +1396,7 @@ def no_rich(tmp_path):
     return os.pathsep.join([str(tmp_path / "hide"), os.environ.get("PYTHONPATH", "")])
 
 
+@pytest.mark.thorough
 def test_bars_disappear_at_the_end(service):
     """With rich a bar moves on standard error and disappears at the end; standard output has only the paths."""
     service.add_fault(Fault.slow("submit", 0.3))
@@ -1406,6 +1409,7 @@ def test_bars_disappear_at_the_end(service):
     assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
 
+@pytest.mark.thorough
 def test_a_terminal_without_rich(slow_service, no_rich):
     """Without rich a terminal gets plain lines, and none is rewritten."""
     code, out, shown = on_a_terminal("generate", FOX, interrupt_at=r"\w+ after \d s", PYTHONPATH=no_rich)
@@ -1417,6 +1421,7 @@ def test_a_terminal_without_rich(slow_service, no_rich):
     assert not re.search(r"\x1b|\r[^\n]", shown)
 
 
+@pytest.mark.thorough
 def test_colours_can_be_left_out(service):
     """NO_COLOR leaves the bars without colours."""
     _, _, shown = on_a_terminal("generate", FOX, NO_COLOR="1")

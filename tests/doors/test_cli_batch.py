@@ -332,6 +332,7 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     )
 
 
+@pytest.mark.thorough
 def test_a_budget_below_what_is_spent(foxapi, service):
     """If earlier runs spent more than the budget, the words say so, and the command has a budget that is enough."""
     name = write("p.jsonl", *foxes(9))
@@ -477,6 +478,7 @@ def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
     )
 
 
+@pytest.mark.thorough
 def test_an_interrupted_emulator_run_is_made_again(foxapi):
     """The tasks ended with the first emulator. The same command says so once, and submits them to its own emulator."""
     words = ("batch", write("p.jsonl", *foxes(5)), "--emulator", "--max-in-flight", "4")
@@ -527,6 +529,7 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
     ) == err
 
 
+@pytest.mark.thorough
 def test_a_closed_standard_input(service):
     """A batch with a closed standard input says so, and ends normally, also on libuv's loop."""
     done = subprocess.run(
@@ -750,6 +753,7 @@ def test_a_run_says_what_it_will_cost_by_a_price(foxapi, service):
     assert [] == expected_in(foxapi("batch", "p.jsonl", "--out", "other")[2])
 
 
+@pytest.mark.thorough
 def test_a_run_says_what_it_will_cost_by_earlier_items(foxapi, service):
     """A run that continues knows the credits and the time of what is left."""
     name = write("p.jsonl", *foxes(9))
@@ -760,6 +764,7 @@ def test_a_run_says_what_it_will_cost_by_earlier_items(foxapi, service):
     assert [] == expected_in(foxapi("batch", name)[2])
 
 
+@pytest.mark.thorough
 def test_a_run_and_a_check_expect_the_same(foxapi, service):
     """The items that are left may make fewer images than the done ones, and be of another model."""
     lines = [{**line, "num_outputs": 4 if n < 2 else 1} for n, line in enumerate(foxes(5))]
@@ -772,6 +777,7 @@ def test_a_run_and_a_check_expect_the_same(foxapi, service):
     assert [told] == expected_in(foxapi(*words)[2])
 
 
+@pytest.mark.thorough
 def test_a_run_of_another_file_says_nothing(foxapi, service):
     """It is read twice already, to check and to send it. A third time only to say this would take too long."""
     foxapi("batch", write("p.jsonl", *foxes(3)))
@@ -817,6 +823,7 @@ def test_a_check_names_a_broken_file_of_estimates(foxapi):
     assert "e.json" in err
 
 
+@pytest.mark.thorough
 def test_a_run_says_what_it_will_cost_by_the_prices_of_earlier_runs(foxapi, service):
     """Of any folder: also when it continues."""
     foxapi("generate", "an owl", "--estimates", "e.json")
@@ -1143,6 +1150,7 @@ async def test_the_figures_below_the_bar():
     ]
 
 
+@pytest.mark.thorough
 def test_a_bar_on_a_terminal(service):
     """With rich a bar and its figures are shown on standard error, and disappear at the end."""
     service.add_fault(Fault.fails("content_policy_violation"))

@@ -118,6 +118,7 @@ def test_an_unknown_model_is_no_model(foxapi):
     assert '"sora2" is no known model: did you mean sora-2 or sora-2-pro?' in err
 
 
+@pytest.mark.thorough
 def test_the_example_of_each_model_runs(foxapi):
     """The command line that `models NAME` shows makes the request of the example, by the options of its fields."""
     made = {}
@@ -169,6 +170,7 @@ def test_without_the_model_its_options_are_none(foxapi):
     assert "no such option: --maps" in err
 
 
+@pytest.mark.thorough
 def test_each_model_can_be_named():
     """No field has the option of something else: `argparse` refuses the same option twice."""
     for definition in find_models():

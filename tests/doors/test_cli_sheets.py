@@ -143,6 +143,7 @@ def out():
 
 
 @pytest.mark.parametrize("words", [[], ["--csv"]])
+@pytest.mark.thorough
 def test_a_table_on_standard_output(out, words):
     """It is the same as in a file, with its byte order mark and line ends."""
     with start("export", "out", *words) as process:

@@ -105,6 +105,7 @@ def bash_script():
         (["foxapi", "generate", "--out", "pi"], ["pictures"]),
     ],
 )
+@pytest.mark.thorough
 def test_bash_completes(bash_script, monkeypatch, tmp_path, words, found):
     """Bash completes commands, options, models, values, files and folders."""
     monkeypatch.chdir(tmp_path)
@@ -358,6 +359,7 @@ FIRST_WORDS = {
 
 
 @pytest.mark.parametrize(("words", "said"), FIRST_WORDS.values(), ids=FIRST_WORDS)
+@pytest.mark.thorough
 def test_a_command_says_at_once_what_it_does(service, words, said):
     """Before aiohttp is imported, which may take seconds, and before the service has answered, a line is there."""
     Path("fox.png").write_bytes(b"\x89PNG\r\n\x1a\n")

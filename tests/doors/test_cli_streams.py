@@ -82,8 +82,8 @@ COMMANDS = {
     "credits": (["credits"], 0, lambda service: service.requests[-1].path == "/v1/account/credits"),
     "completion": (["completion", "bash"], 0, lambda _: True),
 }
-# Of those that print, that are refused, that read and that send, the quick suite has one or two each.
-QUICK = {"nothing", "help", "wrong request", "no input", "generate", "batch", "wait"}
+# Of those that print, that are refused and that send, the quick suite has one each.
+QUICK = {"help", "wrong request", "batch"}
 
 PRINT_NOTHING = {"nothing", "no input", "batch"}
 
@@ -115,10 +115,14 @@ def test_a_command_without_its_streams(service, capfd, name, streams):
     "words",
     [
         ["models"],
-        ["batch", "p.jsonl", "--json"],
         *(
             pytest.param(words, marks=pytest.mark.thorough)
-            for words in (["models", "--json"], ["--version"], ["batch", "--help"])
+            for words in (
+                ["batch", "p.jsonl", "--json"],
+                ["models", "--json"],
+                ["--version"],
+                ["batch", "--help"],
+            )
         ),
     ],
     ids=" ".join,
@@ -135,12 +139,14 @@ def test_output_that_is_cut_off_is_an_error(service, words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.thorough
 def test_a_full_disk_for_remarks_changes_nothing(service):
     """Standard error has no data."""
     assert run(["models"], "2> /dev/full") == 0
 
 
 @pytest.mark.parametrize("streams", STREAMS)
+@pytest.mark.thorough
 def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams):
     """The status and the report of a batch are read and made."""
     main(["batch", "p.jsonl"])
@@ -153,6 +159,7 @@ def test_the_commands_for_a_folder_without_their_streams(service, capfd, streams
 
 @pytest.mark.parametrize("streams", STREAMS)
 @pytest.mark.parametrize(("words", "code"), [(["serve", "--emulator"], 143), (["emulator"], 0)])
+@pytest.mark.thorough
 def test_a_server_without_its_streams(service, words, code, streams):
     """`serve` and `emulator` answer until SIGTERM. The emulator prints its key and its address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -279,6 +279,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(service, capsys, monkeypat
 
 
 @needs_mounts
+@pytest.mark.thorough
 def test_a_disk_that_is_read_only_is_named(service, tmp_path):
     """The system's reason is shown."""
     out = tmp_path / "out"

@@ -874,6 +874,7 @@ async def polls_of_ten_tasks(readers):
         return len(polls(emulator))
 
 
+@pytest.mark.thorough
 async def test_readers_need_no_polls_of_their_own():
     """Ten tasks need as many polls with eighty readers as with none."""
     assert await polls_of_ten_tasks(readers=0) == await polls_of_ten_tasks(readers=8)

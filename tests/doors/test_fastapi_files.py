@@ -87,6 +87,7 @@ async def test_a_file_that_is_gone(caplog):
     assert "HTTP 404" in caplog.text
 
 
+@pytest.mark.thorough
 async def test_a_file_in_the_reply_itself():
     """A file that the service gives as a `data:` address is decoded."""
     data = "data:image/gif;base64,R0lGODlhAQABAAAAACw="

@@ -103,6 +103,7 @@ async def test_an_id_that_is_kept_later_can_be_continued(disk, tmp_path):
     assert all("cannot grow" in card["fault"] for card in cards)
 
 
+@pytest.mark.thorough
 async def test_the_next_server_continues(disk, tmp_path):
     """With space again the next server on the folder waits for the tasks, and bills nothing again."""
     async with Emulator(seconds=60) as emulator:

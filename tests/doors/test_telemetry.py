@@ -697,6 +697,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.thorough
 def test_the_api_alone_does_nothing():
     """Without an SDK the hook works, and does nothing."""
     done = subprocess.run([sys.executable, "-W", "error", "-c", SCRIPT], capture_output=True, text=True)

@@ -904,6 +904,7 @@ async def test_huge():
     assert 3_000_000 < int(headers["Content-Length"]) < 3_001_000
 
 
+@pytest.mark.thorough
 async def test_bomb():
     """A bomb is small on the wire, and names its encoding."""
     async with running(Fault.bomb("poll"), Fault.bomb("file", size=1_000_000)) as (_, http):
@@ -1320,6 +1321,7 @@ async def test_fixture_in_an_asynchronous_test(foxapi_emulator):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.thorough
 def test_command(number):
     """The command prints the variables to export, serves, and ends with a sum and with 0 on a signal."""
     command = [

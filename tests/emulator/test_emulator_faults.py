@@ -266,6 +266,7 @@ async def test_the_edge_keeps_the_limits(monkeypatch):
 
 
 @pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.thorough
 async def test_a_share_of_the_submits(accepted):
     """A share of the submits is answered with 502, the same ones for the same seed, billed only if accepted."""
     runs = []

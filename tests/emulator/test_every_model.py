@@ -51,6 +51,7 @@ async def kinds_of(outcome, folder):
     return [*map(kind_of_file, files), *map(kind_of_value, outcome.result.values)]
 
 
+@pytest.mark.thorough
 async def test_each_example_gives_a_result_of_its_kind(tmp_path):
     """Files have the ending and the content of what their model makes."""
     models = find_models()
@@ -153,6 +154,7 @@ def words_of(definition):
         ("doc2x-v3", "1 document in"),
     ],
 )
+@pytest.mark.thorough
 def test_the_command_saves_a_file(model, made, tmp_path, capfd):
     """It prints its path, and says what it is."""
     code = main([*words_of(model_definition(model)), "--out", str(tmp_path)])

@@ -67,6 +67,7 @@ def test_a_name_of_a_submodule_shows_the_submodule(path, value):
     assert value.__module__ == path
 
 
+@pytest.mark.thorough
 def test_a_class_shows_its_path_before_it_is_taken_itself():
     """A session gives results whose class was never imported by the user. They show the public path, too."""
     program = """
@@ -93,6 +94,7 @@ def test_a_pickle_has_the_public_path(cls):
     assert pickle.loads(pickled) is cls
 
 
+@pytest.mark.thorough
 def test_another_process_reads_a_pickle():
     """A process that has imported nothing reads a pickled result."""
     result = TaskResult(

@@ -132,6 +132,7 @@ def test_the_app_of_its_page_is_started_and_asked_as_the_page_says(
 
 
 @pytest.mark.parametrize("needs_asyncio", [False, True])
+@pytest.mark.thorough
 def test_the_examples_of_tests_pass(needs_asyncio, tmp_path):
     """Each example of a test passes in a project as its page describes it: with pytest-asyncio and its settings, or
     without them.

@@ -231,6 +231,7 @@ async def test_a_broken_page_disturbs_no_one(fox, page):
     assert ["the kernel is gone"] == [str(error) for error in heard]
 
 
+@pytest.mark.thorough
 def test_a_program_does_not_import_ipython():
     """Only a notebook loads IPython."""
     program = "import sys; from foxapi_async import *; sys.exit('IPython' in sys.modules)"

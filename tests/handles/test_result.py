@@ -123,6 +123,7 @@ async def test_an_image_without_a_session_takes_the_standalone_port(monkeypatch)
     assert await image().save("x.png") == Path("x.png")
 
 
+@pytest.mark.thorough
 def test_an_unpickled_image_finds_its_way_alone():
     """In a process that used nothing else of the package, an unpickled image still fetches itself."""
     data = pickle.dumps(GeneratedImage("http://127.0.0.1:1/a.png"))

@@ -507,6 +507,7 @@ def test_no_variable_means_no_proxy():
     assert resolve_proxy("environment") == Proxy()
 
 
+@pytest.mark.thorough
 async def test_a_command_works_behind_a_proxy_with_its_own_authority(emulator, proxy, tmp_path):
     """A process finds the proxy and the certificates by HTTPS_PROXY and SSL_CERT_FILE alone."""
     # The service behind the TLS calls its own files http.

@@ -233,6 +233,7 @@ async def test_an_answer_that_is_invalid_leaves_the_outcome_unknown(answer, endi
 
 @pytest.mark.parametrize("size", BODIES)
 @pytest.mark.parametrize("prelude", ["go on", "hints"])
+@pytest.mark.thorough
 async def test_interim_answers_are_no_answers(prelude, size):
     """An unrequested `100 Continue`, or two thousand hints, are skipped: the submit gets its handle."""
 
@@ -427,6 +428,7 @@ async def test_a_submit_that_is_given_up_at_any_instant_is_not_called_free_if_it
     assert 0 < len(shop.sold) <= TRIALS
 
 
+@pytest.mark.thorough
 async def test_a_connect_timeout_of_any_length_sends_no_submit_twice():
     """With a connect timeout from 0 to 3 ms, and three tries: no submit arrives twice, or is reported as free
     if it did.

@@ -229,6 +229,7 @@ async def test_notes_of_the_batch_are_kept(path):
 # The writer's thread.
 
 
+@pytest.mark.thorough
 async def test_many_records_share_one_commit(ledger):
     """A thousand records that are requested at once are durable within a few transactions."""
     commits = []
@@ -892,6 +893,7 @@ async def play(path, steps):
 
 @settings(max_examples=60)
 @given(STEPS)
+@pytest.mark.thorough
 def test_the_ledger_equals_a_dictionary(tmp_path_factory, steps):
     """For all operations in any order, with reopenings between, it equals a dictionary."""
     asyncio.run(play(tmp_path_factory.mktemp("ledger") / "ledger.db", steps))

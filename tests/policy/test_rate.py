@@ -82,6 +82,7 @@ def served(
 
 @pytest.mark.parametrize("demand", [5.0, 50.0, 400.0])
 @pytest.mark.parametrize("share", [0.005, 0.01, 0.02])
+@pytest.mark.thorough
 def test_refusals_at_random_do_not_cut_the_pace(share, demand):
     """Up to 2 % of refusals leave all of the pace."""
     run = served(AdaptiveRate(), at_random=share, demand=demand)
@@ -90,6 +91,7 @@ def test_refusals_at_random_do_not_cut_the_pace(share, demand):
 
 
 @given(st.floats(0.005, 0.05), st.floats(2.0, 100.0), st.integers(0, 1000))
+@pytest.mark.thorough
 def test_the_pace_does_not_fall_with_refusals_at_random(share, demand, seed):
     """Up to 5 %: a cut by chance is one cut by the share, and the pace grows again."""
     run = served(AdaptiveRate(), at_random=share, demand=demand, seed=seed, seconds=20_000 / demand)
@@ -110,6 +112,7 @@ def test_refusals_at_random_that_ask_for_a_wait_cost_the_wait_and_not_the_pace()
 @given(
     st.floats(2.0, 60.0), st.just(0.0) | st.floats(0.005, 0.05), st.floats(1.5, 20.0), st.integers(0, 1000)
 )
+@pytest.mark.thorough
 def test_a_real_limit_is_found_and_kept(limit, share, times, seed):
     """The limit is used up to 10 %, and exceeded by at most 10 %, also if some refusals are at random."""
     pace = AdaptiveRate()

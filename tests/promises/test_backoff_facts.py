@@ -59,6 +59,7 @@ async def ended(awaitables):
 # Full jitter.
 
 
+@pytest.mark.thorough
 async def test_submits_that_cannot_connect_have_full_jitter():
     """The wait after the n-th failure is anything from 0 to 0.25 s times two to the power n - 1, at most 8 s."""
     waits = Waits("submit")
@@ -82,6 +83,7 @@ async def test_reads_that_fail_have_full_jitter(emulator):
     assert fifths(waits.all, 0, 0.25) == WHOLE
 
 
+@pytest.mark.thorough
 async def test_polls_that_fail_for_long_have_full_jitter(emulator):
     """In an outage of a minute the waits between the polls of one task are between 0 and 8 s."""
     waits = Waits("poll")
@@ -97,6 +99,7 @@ async def test_polls_that_fail_for_long_have_full_jitter(emulator):
 # After a `Retry-After`.
 
 
+@pytest.mark.thorough
 async def test_reads_after_a_retry_after_are_spread(emulator):
     """Fetches that get the same `Retry-After` of 10 s wait between this and a tenth more."""
     waits = Waits("fetch")
@@ -108,6 +111,7 @@ async def test_reads_after_a_retry_after_are_spread(emulator):
     assert fifths(waits.all, 10, 11.05) == WHOLE
 
 
+@pytest.mark.thorough
 async def test_submits_after_a_retry_after_are_spread(emulator):
     """Submits that get the same `Retry-After` of 10 s wait between this and a tenth more."""
     waits = Waits("submit")

@@ -57,6 +57,7 @@ def leave_reserve(folder):
 
 
 @pytest.mark.parametrize("leave", [leave_wal, leave_reserve])
+@pytest.mark.thorough
 def test_a_damaged_index_bills_nothing_twice(folder, leave):
     """After an unclean end the same command finds the damage, every time: it ends with 3 and sends nothing."""
     damage(folder)
@@ -68,6 +69,7 @@ def test_a_damaged_index_bills_nothing_twice(folder, leave):
 
 
 @pytest.mark.parametrize("leave", [leave_wal, leave_reserve])
+@pytest.mark.thorough
 def test_a_whole_ledger_continues_after_an_unclean_end(folder, leave):
     """After an unclean end a whole ledger passes the check, and only the new item is sent."""
     leave(folder)

@@ -28,6 +28,7 @@ FOR_EVER = "9" * 20
     ],
     ids=["500", "503 page", "200 page", "429", "hang", "cut", "garbage"],
 )
+@pytest.mark.thorough
 async def test_polls_that_fail_until_the_deadline(fault, cause, timeout):
     """After minutes or an hour of failed polls the error has the last failure, its cause and since when polls
     have failed.

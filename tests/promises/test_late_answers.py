@@ -105,6 +105,7 @@ async def test_a_deadline_that_passed_while_the_loop_was_blocked():
 
 
 @virtual
+@pytest.mark.thorough
 async def test_many_deadlines_that_passed_while_the_loop_was_blocked():
     """Each of fifty handles whose deadline passed while the loop was blocked has its result."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:
@@ -210,6 +211,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@pytest.mark.thorough
 def test_nothing_is_imported_while_a_session_is_open(tmp_path):
     """`sys.modules` is the same before and after a whole generate, save and batch item."""
     with ThreadedEmulator(seconds=0.1) as emulator:

@@ -97,6 +97,7 @@ async def test_plain_http_beyond_this_machine_is_warned_of(caplog):
     assert "unencrypted" in caplog.text
 
 
+@pytest.mark.thorough
 def test_an_app_that_is_killed_says_what_runs_on(tmp_path):
     """A session that Ctrl-C ends names the ids of paid tasks that still run: in the log, and with the traceback."""
     script = tmp_path / "app.py"

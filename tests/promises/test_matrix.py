@@ -42,7 +42,13 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+def cell_of(cell):
+    """The cell as a parameter. An endless failure of a request that costs nothing is left to the whole suite."""
+    marks = [pytest.mark.thorough] if cell.endless and cell.kind != "submit" else []
+    return pytest.param(cell, marks=marks, id=str(cell))
+
+
+@pytest.mark.parametrize("cell", [cell_of(cell) for cell in CELLS])
 async def test_the_failure_comes_to_what_is_promised(cell):
     """Under each failure, once or endless, a request ends as in the table, with that number of bills and tries."""
     assert [] == problems(cell, await play(cell))

@@ -165,6 +165,7 @@ async def test_the_largest_status_reply():
     assert isinstance(result, TaskResult)
 
 
+@pytest.mark.thorough
 async def test_three_status_replies_that_are_too_large():
     """The third status reply of more than 32 MiB ends the handle, and the error names the limit."""
     fault = Fault.huge("poll", size=33 * MIB, times=None)

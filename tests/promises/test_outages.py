@@ -26,7 +26,14 @@ def most_uncertain(sent):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "accepted", "count"), [(2, False, ITEMS), (2, True, 60), (30, False, 60), (30, True, ITEMS)]
+    ("seconds", "accepted", "count"),
+    [
+        (30, False, 60),
+        *(
+            pytest.param(*case, marks=pytest.mark.thorough)
+            for case in [(2, False, ITEMS), (2, True, 60), (30, True, ITEMS)]
+        ),
+    ],
 )
 async def test_an_outage_at_the_start(seconds, accepted, count, tmp_path):
     """A 503 page on every submit for 2 s or 30 s makes at most eight items uncertain, and the others are done."""
@@ -43,6 +50,7 @@ async def test_an_outage_at_the_start(seconds, accepted, count, tmp_path):
 
 
 @pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.thorough
 async def test_an_outage_of_ten_minutes(accepted, tmp_path):
     """A 503 page on every request for ten minutes: at most eight uncertain items, and a pause or the rest done."""
     async with Emulator(seconds=5) as emulator:
@@ -74,6 +82,7 @@ async def test_an_outage_in_the_middle(seconds, tmp_path):
     assert (seen.posts, seen.billed) == (100, 100 - seen.uncertain)
 
 
+@pytest.mark.thorough
 async def test_at_most_eight_submits_are_unanswered_at_the_start():
     """At the start of a series at most eight submits are unanswered; each acceptance allows one more."""
     async with (
@@ -96,6 +105,7 @@ async def test_at_most_eight_submits_are_unanswered_at_the_start():
     assert counts[2] <= 7 * AT_THE_START
 
 
+@pytest.mark.thorough
 async def test_a_free_read_comes_first(tmp_path):
     """While the brake is closed, free reads check the service, and no submit goes before one is answered."""
     async with Emulator(seconds=5) as emulator:
@@ -109,6 +119,7 @@ async def test_a_free_read_comes_first(tmp_path):
     assert [when for when in reads if 1 <= when < 30] != []
 
 
+@pytest.mark.thorough
 async def test_an_uncertain_item_is_not_sent_again(tmp_path):
     """After an outage that the service billed, further runs send no uncertain item again."""
     async with Emulator(seconds=5) as emulator:
@@ -160,6 +171,7 @@ async def share_of_502s(count, accepted, folder):
 
 
 @pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.thorough
 async def test_a_fifth_of_the_submits_answered_502(accepted, tmp_path):
     """When 20 % of the submits of a batch are answered 502, the run pauses after few of 1,000 items."""
     await share_of_502s(1000, accepted, tmp_path)
@@ -219,6 +231,7 @@ async def test_refused_connections(seconds, tmp_path):
     assert (seen.posts, seen.billed, seen.paused) == (40, 40, None)
 
 
+@pytest.mark.thorough
 async def test_refused_connections_while_tasks_run():
     """Connections that are refused while tasks are polled end no handle."""
     async with Emulator(seconds=30) as emulator, session_at(emulator) as fox:

@@ -106,6 +106,7 @@ async def test_a_full_disk_is_the_reason_of_a_pause(tmp_path, monkeypatch):
     assert (why, type(seen.raised)) == ("disk", DownloadError)
 
 
+@pytest.mark.thorough
 async def test_many_uncertain_submits_are_the_reason_of_a_pause(tmp_path):
     """A run pauses if more than 10 + 1 % of its submits are uncertain; its error counts them."""
     fault = Fault.cut_after("submit", probability=0.15, times=None)
@@ -131,6 +132,7 @@ async def test_the_reason_is_kept_in_copies(again, tmp_path):
 # A quota of one model
 
 
+@pytest.mark.thorough
 async def test_a_stopped_model_begins_no_item(tmp_path):
     """Items of a model whose quota is used up stay new, also later ones; the run ends paused."""
     other = "gpt-image-1"

@@ -68,6 +68,7 @@ async def test_a_quota_stops_a_batch(status, tmp_path):
 
 
 @pytest.mark.wide
+@pytest.mark.thorough
 async def test_a_quota_that_ends_in_the_middle(tmp_path):
     """A quota that is used up during a batch stops it; a later run does the rest, each item once."""
     async with Emulator(seconds=5, faults=[Fault.quota(times=None, after=ITEMS // 3)]) as emulator:
@@ -82,6 +83,7 @@ async def test_a_quota_that_ends_in_the_middle(tmp_path):
     assert (second.states, second.billed) == ((ITEMS, 0, 0, 0), ITEMS - ITEMS // 3)
 
 
+@pytest.mark.thorough
 async def test_a_quota_of_one_model_stops_that_model(tmp_path):
     """A quota refusal of only one model stops that model, and the items of the other are done."""
     fault = Fault.quota(times=None, model=OTHER)

@@ -75,6 +75,7 @@ def first_words(child, pattern, seconds):
     "words",
     ["cannot connect", "waiting: cannot connect"],
 )
+@pytest.mark.thorough
 def test_a_service_that_cannot_be_reached(words):
     """While a service cannot be reached, standard error says so within seconds."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -363,6 +363,7 @@ async def command(*words, url, folder):
 
 
 @pytest.mark.parametrize("way", ["401", "html", "failed"])
+@pytest.mark.thorough
 async def test_a_failing_command_prints_no_key(way, tmp_path):
     """Neither stream of a failing command has the key, with any option for more output."""
     async with Parrot() as parrot:
@@ -376,6 +377,7 @@ async def test_a_failing_command_prints_no_key(way, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads the process list")
+@pytest.mark.thorough
 async def test_the_process_list_shows_no_key(tmp_path):
     """While a command runs, its line in the process list has no key, and it starts no other process."""
     async with (

@@ -142,6 +142,7 @@ def ended_soon(process):
 
 
 @pytest.mark.parametrize("step", SIZES)
+@pytest.mark.thorough
 def test_a_batch_on_a_small_disk(place, step):
     """A batch whose disk is too small keeps every billed id, and sends nothing without its reserve. On a larger
     disk the same command ends, and bills each item once.
@@ -157,6 +158,7 @@ def test_a_batch_on_a_small_disk(place, step):
 
 
 @pytest.mark.parametrize("step", TAKEN)
+@pytest.mark.thorough
 def test_a_batch_whose_space_is_taken(place, step):
     """If another file takes all space that is left, also that of the reserve, each billed id is in the ledger or
     on both streams. With space again nothing is billed twice.
@@ -233,6 +235,7 @@ def check_answers(here, answers, run):
 
 
 @pytest.mark.parametrize("step", every(range(14, 34), quick={20}))
+@pytest.mark.thorough
 def test_a_page_on_a_small_disk(place, new_loop, step):
     """A page whose disk is too small keeps every id that it answered with 202. The next server continues with
     them, and bills nothing.
@@ -249,6 +252,7 @@ def test_a_page_on_a_small_disk(place, new_loop, step):
 
 
 @pytest.mark.parametrize("step", every(range(18, 34), quick={19}))
+@pytest.mark.thorough
 def test_a_page_whose_space_is_taken(place, new_loop, step):
     """If another file takes all space that is left, also that of the reserve, each id that was answered with 202
     is in the ledger. Any other billed id is in an answer that says so, and on both streams.

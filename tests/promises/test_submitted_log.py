@@ -206,6 +206,7 @@ def test_an_older_ledger_is_noticed(set_back):
     assert (3, billed) == (code, set_back.service.billed)
 
 
+@pytest.mark.thorough
 def test_an_older_ledger_leaves_the_manifest(set_back):
     """A run that is refused for an older ledger keeps every line of the manifest."""
     before = (set_back.path / "manifest.jsonl").read_text()
@@ -260,6 +261,7 @@ def test_a_rebuilt_ledger_waits_for_what_runs(stopped):
     assert {running} == {line["task_id"] for line in stopped.manifest() if line["id"] == "fox-2"}
 
 
+@pytest.mark.thorough
 def test_a_rebuilt_ledger_has_the_old_sums(stopped):
     """Done stays done: only unanswered items and those that did not start are new in the counts."""
     lose_ledger(stopped)
@@ -277,6 +279,7 @@ def test_a_rebuilt_ledger_is_a_ledger(stopped):
     assert (0, billed) == (stopped.command()[0], stopped.service.billed)
 
 
+@pytest.mark.thorough
 def test_a_whole_ledger_is_rebuilt_to_the_same(stopped):
     """If nothing was lost, `--rebuild-ledger` bills no more than the same command without it."""
     code, _ = stopped.command("--rebuild-ledger")
@@ -324,6 +327,7 @@ def test_a_torn_line_proves_nothing_and_harms_nothing(stopped):
     assert (0, 1) == (code, stopped.sent()["fox 2"])
 
 
+@pytest.mark.thorough
 def test_a_torn_line_does_not_end_a_run(stopped):
     """After a kill within a line of `submitted.jsonl` the same command continues, and its own lines are whole."""
     assert 3 == len(log(stopped))
@@ -354,6 +358,7 @@ def test_a_torn_line_does_not_end_a_run(stopped):
         ("models", {"done": 2, "uncertain": 2}),
     ],
 )
+@pytest.mark.thorough
 def test_what_the_manifest_does_not_prove_is_uncertain(folder, name, states):
     """Without `submitted.jsonl`, an item without proof in the manifest is uncertain after a rebuild."""
     folder.copy_from(name)

@@ -200,6 +200,7 @@ async def begun(emulator, folder):
 
 
 @pytest.mark.parametrize("status", [404, 403, 302])
+@pytest.mark.thorough
 async def test_pages_while_a_batch_continues(status, tmp_path):
     """If an edge answers everything for 6 s after a restart, no item changes, and nothing is sent again."""
     async with Emulator(seconds=60) as emulator:
@@ -227,6 +228,7 @@ async def test_a_service_that_no_longer_knows_the_tasks(fault, tmp_path):
     assert re.search("base URL|key", second.paused or "")
 
 
+@pytest.mark.thorough
 async def test_a_wrong_base_path(tmp_path):
     """At a wrong base path the service's own 404 changes no item, and the run says within a minute what to check."""
     async with Emulator(seconds=60) as emulator:

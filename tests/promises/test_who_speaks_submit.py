@@ -196,8 +196,7 @@ async def test_a_large_body_is_bounded():
     ("status", "count"),
     [
         (404, ITEMS),
-        (302, ITEMS),
-        *(pytest.param(status, 60, marks=pytest.mark.thorough) for status in (405, 421, 400, 403)),
+        *(pytest.param(status, 60, marks=pytest.mark.thorough) for status in (302, 405, 421, 400, 403)),
     ],
 )
 async def test_pages_for_two_seconds_in_a_batch(status, count, tmp_path):
@@ -215,6 +214,7 @@ async def test_pages_for_two_seconds_in_a_batch(status, count, tmp_path):
     assert seen.posts <= count + 10
 
 
+@pytest.mark.thorough
 async def test_pages_in_the_middle_of_a_batch(tmp_path):
     """When an edge refuses every submit for 2 s in the middle of a batch, no item fails."""
     faults = [Fault.edge("all", 404).during(7, 9)]
@@ -227,6 +227,7 @@ async def test_pages_in_the_middle_of_a_batch(tmp_path):
     assert 100 < seen.posts <= 120
 
 
+@pytest.mark.thorough
 async def test_pages_for_two_seconds_in_a_series():
     """When an edge refuses every submit of a series for 2 s, each item has its result."""
     async with Emulator(seconds=5) as emulator, session_at(emulator) as fox:
@@ -238,7 +239,7 @@ async def test_pages_for_two_seconds_in_a_series():
     assert len(posts(emulator)) <= 60
 
 
-@pytest.mark.parametrize("status", [403, 406])
+@pytest.mark.parametrize("status", [403, pytest.param(406, marks=pytest.mark.thorough)])
 async def test_a_prompt_that_a_firewall_refuses_fails_alone(status, tmp_path):
     """A firewall that refuses one prompt fails that item with its words, and no other."""
     firewall = Fault.edge("submit", status, prompt="DROP TABLE", times=None, body=PAGE)
@@ -252,6 +253,7 @@ async def test_a_prompt_that_a_firewall_refuses_fails_alone(status, tmp_path):
     assert "The house is closed" in str(seen.errors[0])
 
 
+@pytest.mark.thorough
 async def test_a_prompt_that_a_firewall_refuses_is_tried_twice(tmp_path):
     """The item that an edge refused is tried once more at the end, if others were accepted."""
     firewall = Fault.edge("submit", 406, prompt="DROP TABLE", times=None)
@@ -289,6 +291,7 @@ async def test_a_base_url_at_which_nothing_is_ever_accepted(status, tmp_path):
     assert "base URL" in (seen.paused or "")
 
 
+@pytest.mark.thorough
 async def test_pages_for_an_hour_pause_a_batch(tmp_path):
     """If an edge refuses every submit for an hour, the batch pauses after ten minutes, and continues later."""
     outage = Fault.edge("submit", 404).during(10, 3610)

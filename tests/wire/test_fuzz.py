@@ -315,6 +315,7 @@ def test_any_answer_to_a_read_is_a_value_or_a_verdict(kind, reply, fresh):
     st.none() | st.floats() | st.sampled_from([10**400, -(10**400), True]),
 )
 @settings(max_examples=60)
+@pytest.mark.thorough
 def test_any_replies_can_be_polled(readings, from_start, estimated_time):
     """For any progress and times of a service, the next poll has a moment and every event its numbers."""
     estimates, moment = Estimates(), 0.0
@@ -397,6 +398,7 @@ wire_answers = (
 @example([ACCEPTED, on_the_wire(Reply(429, {"Retry-After": "1e308"}, b""))])
 @example([ACCEPTED, on_the_wire(Reply(429, {"Retry-After": "0"}, b""))])
 @settings(max_examples=60)
+@pytest.mark.thorough
 async def test_whatever_is_answered_a_session_ends_by_its_deadline(answers):
     """Fuzzed answers neither hang nor stop a session: it gives a result or a FoxError in time, with a
     moderate number of requests.
