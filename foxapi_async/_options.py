@@ -43,13 +43,13 @@ def check_timeout(seconds: float | None) -> float | None:
     return float(seconds)
 
 
-def check_idempotency_key(key: str | None) -> str | None:
+def check_idempotency_key(key: str) -> str:
     """The key as it was given: it goes into a header. The sister gateway allows these lengths.
 
     Raises:
         InvalidRequestError: it has another form.
     """
-    if key is not None and not (isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key)):
+    if not (isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key)):
         raise InvalidRequestError(f"idempotency_key={key!r}: use 16 to 96 of these: A-Z a-z 0-9 . _ -")
     return key
 

@@ -83,8 +83,10 @@ if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).paramet
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """`-n auto` has one worker more than there are cores: many tests wait for a child process or for a clock."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto` has one worker more than there are cores: many tests wait for a child process or for a clock.
+    PYTEST_XDIST_AUTO_NUM_WORKERS gives another number.
+    """
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish():

@@ -264,13 +264,13 @@ class Poller:
         # Tasks that are submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
-        if warning := task.warning_of_status(snapshot):
+        if (snapshot.has_results or snapshot.error) and (warning := task.warning_of_status(snapshot)):
             self._warnings.warn("odd_status", now, "%s", warning)
         self._distribute(task, event, step, now)
 
     def _distribute(self, task: TrackedTask, event: TaskEvent, step: float, now: float) -> None:
         """Give an event to handles, hooks and streams. Plan the next poll, unless the task is over."""
-        ending = task.ending(event)
+        ending = task.ending(event) if event.final else None
         for handle in task.handles:
             observe(handle, event, ending)
         if ending is not None:

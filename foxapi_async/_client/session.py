@@ -236,7 +236,8 @@ class FoxSession:
         """
         engine = self._open_engine()
         given = request if isinstance(request, GenerationRequest) else parse_request(request)
-        submission = engine.new_submission(self._seconds(timeout), key=check_idempotency_key(idempotency_key))
+        key = None if idempotency_key is None else check_idempotency_key(idempotency_key)
+        submission = engine.new_submission(self._seconds(timeout), key=key)
         return await engine.submitter.submit(given, submission)
 
     async def generate(

@@ -120,7 +120,8 @@ class Submitter:
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
-        self._log_doubts(request)
+        for doubt in self._new_doubts.of(request):
+            log.warning("%s: %s; it is sent anyway", request.model, doubt, extra=about("doubtful_field"))
         submission.model = request.model
         task = submission.task = self._group.create_task(
             self._deliver(request, submission), name="foxapi submit"
@@ -129,11 +130,6 @@ class Submitter:
             live[task] = submission
             task.add_done_callback(live.pop)
         return task
-
-    def _log_doubts(self, request: GenerationRequest) -> None:
-        """Log once for each field of a model that its value may be wrong."""
-        for doubt in self._new_doubts.of(request):
-            log.warning("%s: %s; it is sent anyway", request.model, doubt, extra=about("doubtful_field"))
 
     # One submit, in its own asyncio task.
 

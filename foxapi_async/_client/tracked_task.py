@@ -176,19 +176,14 @@ class TrackedTask:
             price_book(estimates).learn(self.priced, self.stated / self.expected)
 
     def warning_of_status(self, snapshot: TaskSnapshot) -> str | None:
-        """What to log about a reply that looks like an end, but has a status that is not documented."""
-        is_known = (
-            snapshot.status.lower() in {"pending", "processing"} or signal_of(snapshot) is not Signal.RUNNING
-        )
-        if is_known or not (snapshot.has_results or snapshot.error):
+        """What to log about a reply with results or an error, if its status is not documented."""
+        if snapshot.status.lower() in {"pending", "processing"} or signal_of(snapshot) is not Signal.RUNNING:
             return None
         status = shorten(snapshot.status, 100)
         return f"task {self.id} has results or an error, but its status {status!r} is not documented: polling continues"
 
-    def ending(self, event: TaskEvent) -> TaskResult | FoxError | None:
-        """The result or error that a final event gives; None before the end."""
-        if not event.final:
-            return None
+    def ending(self, event: TaskEvent) -> TaskResult | FoxError:
+        """The result or error that a final event gives."""
         ending = ending_of(event.snapshot, event.elapsed, self.expected)
         if isinstance(ending, TaskResult) and ending.missing:
             text = "task %s gave %d of %d images, and the rest did not come"

@@ -74,8 +74,11 @@ class TaskSnapshot:
 
 
 def signal_of(snapshot: TaskSnapshot) -> Signal:
-    """The signal of a state for a handle."""
-    return state.signal_from(snapshot.status, has_results=snapshot.has_results)
+    """The signal of a state for a handle. Its status may be in upper or lower case."""
+    status = snapshot.status.lower()
+    if status == "completed":
+        return Signal.COMPLETED if snapshot.has_results else Signal.EMPTY
+    return state.SIGNALS.get(status, Signal.RUNNING)
 
 
 def snapshot_of(reply: TaskReply, downloads: Downloads | None = None) -> TaskSnapshot:

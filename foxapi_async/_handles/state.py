@@ -62,17 +62,10 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
     },
 }
 
-_SIGNALS = {"failed": Signal.FAILURE, "cancelled": Signal.CANCELLATION, "canceled": Signal.CANCELLATION}
+# The signals of statuses of the service, in lower case. Every other one, but "completed", is that of a running task.
+SIGNALS = {"failed": Signal.FAILURE, "cancelled": Signal.CANCELLATION, "canceled": Signal.CANCELLATION}
 
 REMOTELY_OVER = frozenset({Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION})
-
-
-def signal_from(status: str, *, has_results: bool) -> Signal:
-    """The signal for a status of the service, in upper or lower case."""
-    status = status.lower()
-    if status == "completed":
-        return Signal.COMPLETED if has_results else Signal.EMPTY
-    return _SIGNALS.get(status, Signal.RUNNING)
 
 
 def advance(state: State, signal: Signal) -> State:

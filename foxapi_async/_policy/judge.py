@@ -84,23 +84,26 @@ def judge_submit(
         maybe_accepted: whether an earlier try was uncertain, so that no later refusal proves anything.
         resubmit: `RetryPolicy.resubmit_uncertain`.
     """
-    judged = _judge_try(outcome, key, earlier=earlier, resubmit=resubmit)
-    if isinstance(judged, TaskReply) or not maybe_accepted or isinstance(judged.error, UncertainSubmitError):
-        return judged
-    error = still_uncertain(judged.error, key)
+    if isinstance(outcome, Reply):
+        try:
+            return replies.read_task(outcome)
+        except ResponseDecodeError as caught:
+            verdict = _judge_answer(outcome, caught, key, earlier=earlier, resubmit=resubmit)
+    elif outcome.sent:
+        verdict = Verdict(_uncertain(f"no answer ({outcome.reason})", key), again=resubmit)
+    else:
+        verdict = Verdict(_not_sent(outcome), again=True)
+    if not maybe_accepted or isinstance(verdict.error, UncertainSubmitError):
+        return verdict
+    error = still_uncertain(verdict.error, key)
     error.body = _body_of(outcome)
-    return attrs.evolve(judged, error=error, answer=judged.error)
+    return attrs.evolve(verdict, error=error, answer=verdict.error)
 
 
-def _judge_try(outcome: Reply | Failure, key: str, *, earlier: int, resubmit: bool) -> TaskReply | Verdict:
-    if isinstance(outcome, Failure):
-        if not outcome.sent:
-            return Verdict(_not_sent(outcome), again=True)
-        return Verdict(_uncertain(f"no answer ({outcome.reason})", key), again=resubmit)
-    try:
-        return replies.read_task(outcome)
-    except ResponseDecodeError as caught:
-        no_task = caught
+def _judge_answer(
+    outcome: Reply, no_task: ResponseDecodeError, key: str, *, earlier: int, resubmit: bool
+) -> Verdict:
+    """The verdict on an answer without a task. `no_task` says what is missing."""
     sender = replies.speaker(outcome)
     edge = sender in _EDGE
     error = error_replies.read_error(outcome, submit=sender == "service")

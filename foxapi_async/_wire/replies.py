@@ -29,7 +29,6 @@ from foxapi_async._wire.json_values import (
     excerpt,
     is_json,
     read_document,
-    read_mapping,
     read_number,
     read_object,
     read_price,
@@ -272,7 +271,7 @@ def _read_task(given: tuple[Raw, bytes | None, Reply], _: object) -> TaskReply:
         usage=usage if isinstance(usage, dict) else None,
         raw=body if body and not results else raw,
         has_results=bool(results),
-        has_values=bool(values_in(results, get("type"))),
+        has_values=bool(results and values_in(results, get("type"))),
         date=reply.headers.get("Date"),
         type=_read_word(get("type")) or _type_in(get("object")),
     )
@@ -321,7 +320,9 @@ def credits_of(usage: Raw | None) -> float | None:
 
     The sister gateway writes `credits_used`, or `cost: {credits}`, once a task is over.
     """
-    usage = usage or {}
-    cost = read_mapping(usage.get("cost")) or {}
-    stated = (usage.get("credits_used"), cost.get("credits"), usage.get("credits_reserved"))
+    if not usage:
+        return None
+    cost: JsonValue = usage.get("cost")
+    inside = cost.get("credits") if isinstance(cost, dict) else None
+    stated = (usage.get("credits_used"), inside, usage.get("credits_reserved"))
     return next((price for price in map(read_price, stated) if price is not None), None)

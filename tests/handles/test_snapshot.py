@@ -12,7 +12,40 @@ from hypothesis import strategies as st
 from wire_samples import COMPLETED, ID, SUBMITTED, URL, reply, seen, task
 
 from foxapi_async import _errors
-from foxapi_async._handles.snapshot import TaskSnapshot, task_failure
+from foxapi_async._handles.snapshot import TaskSnapshot, signal_of, task_failure
+from foxapi_async._handles.state import Signal
+
+
+@pytest.mark.parametrize(
+    ("status", "has_results", "signal"),
+    [
+        ("pending", False, Signal.RUNNING),
+        ("processing", False, Signal.RUNNING),
+        ("processing", True, Signal.RUNNING),
+        ("completed", True, Signal.COMPLETED),
+        ("completed", False, Signal.EMPTY),
+        ("failed", False, Signal.FAILURE),
+        ("failed", True, Signal.FAILURE),
+        ("cancelled", False, Signal.CANCELLATION),
+        ("canceled", False, Signal.CANCELLATION),
+        ("queued", False, Signal.RUNNING),
+        ("", False, Signal.RUNNING),
+    ],
+)
+def test_statuses_give_signals(status, has_results, signal):
+    """The documented statuses mean what the pages say; completed without results is not finished."""
+    assert signal is signal_of(TaskSnapshot(id=ID, status=status, has_results=has_results))
+
+
+@given(st.text(), st.booleans())
+def test_unknown_statuses_are_still_running(status, has_results):
+    """The service may add statuses: any other word means that the task continues."""
+    known = {"completed", "failed", "cancelled", "canceled"}
+
+    assert (
+        status in known
+        or signal_of(TaskSnapshot(id=ID, status=status, has_results=has_results)) is Signal.RUNNING
+    )
 
 
 @pytest.mark.parametrize("status", ["pending", "processing", "queued", "in_progress", "完成"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from foxapi_async._errors import FoxError
 from foxapi_async._handles.state import (
@@ -16,7 +14,6 @@ from foxapi_async._handles.state import (
     State,
     advance,
     mermaid,
-    signal_from,
 )
 
 FINAL = [state for state in State if state is not State.WAITING]
@@ -53,35 +50,6 @@ def test_only_the_service_ends_a_task():
 
     assert {Signal.COMPLETED, Signal.FAILURE, Signal.CANCELLATION} == REMOTELY_OVER
     assert all(advance(State.WAITING, signal) is not State.WAITING for signal in local)
-
-
-@pytest.mark.parametrize(
-    ("status", "has_results", "signal"),
-    [
-        ("pending", False, Signal.RUNNING),
-        ("processing", False, Signal.RUNNING),
-        ("processing", True, Signal.RUNNING),
-        ("completed", True, Signal.COMPLETED),
-        ("completed", False, Signal.EMPTY),
-        ("failed", False, Signal.FAILURE),
-        ("failed", True, Signal.FAILURE),
-        ("cancelled", False, Signal.CANCELLATION),
-        ("canceled", False, Signal.CANCELLATION),
-        ("queued", False, Signal.RUNNING),
-        ("", False, Signal.RUNNING),
-    ],
-)
-def test_statuses_give_signals(status, has_results, signal):
-    """The documented statuses mean what the pages say; completed without results is not finished."""
-    assert signal is signal_from(status, has_results=has_results)
-
-
-@given(st.text(), st.booleans())
-def test_unknown_statuses_are_still_running(status, has_results):
-    """The service may add statuses: any other word means that the task continues."""
-    known = {"completed", "failed", "cancelled", "canceled"}
-
-    assert status in known or signal_from(status, has_results=has_results) is Signal.RUNNING
 
 
 def test_the_diagram_shows_the_whole_table():
