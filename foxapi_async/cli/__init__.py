@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status. It never raises. `--debug` shows a traceback.
 
     Args:
-        argv: the words after the program's name; by default those of this process.
+        argv: the words after the program's name; by default, those that this process got.
 
     Returns:
         0 all done, 1 some task failed or standard output could not be written, 2 a wrong command line or request,
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _main(list(sys.argv[1:] if argv is None else argv))
     if not faults:
         return status
-    put(sys.stderr, f"foxapi: standard output: {faults[0]}; what was printed there is cut off\n")
+    put(sys.stderr, f"foxapi: standard output: {faults[0]}; the output there is incomplete\n")
     return status or CUT_OFF
 
 

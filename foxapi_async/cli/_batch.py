@@ -72,7 +72,7 @@ def read_input(args: Namespace) -> InputFile:
 
 
 async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
-    """Report the errors of a file, and what a run would submit after earlier ones. Send nothing.
+    """Report the errors of a file, and how much the next run would submit. Send nothing.
 
     Raises:
         InvalidRequestError: it cannot be read.
@@ -95,7 +95,10 @@ async def _show_check(args: Namespace, file: InputFile, screen: Screen) -> int:
 
 
 def _again_after(before: BatchStatus, args: Namespace) -> frozenset[ItemState]:
-    """The states of the items that the next run submits again. A run calls submits uncertain that a killed run left."""
+    """The states of the items that the next run submits again.
+
+    A killed run may leave items in the state "submitting". The next run makes them uncertain.
+    """
     again = states_again(retry_failed=args.retry_failed, resubmit_uncertain=_resubmits(args))
     is_left = before.run is None and ItemState.UNCERTAIN in again
     return again | {ItemState.SUBMITTING} if is_left else again
@@ -111,7 +114,14 @@ async def _learned_prices(args: Namespace) -> PriceBook:
 def _expectation(
     args: Namespace, left: Count, done: Mapping[str, DoneItems], learned: Mapping[str, float]
 ) -> Expectation:
-    """What is expected of the rest of a batch, by its done items, the options, and the credits by learned prices."""
+    """The expected credits and time of the items that are left.
+
+    Args:
+        args: the options.
+        left: the items that are left.
+        done: the done items of each model.
+        learned: the credits of each model by learned prices.
+    """
     return expect(
         left.models,
         done,
@@ -163,7 +173,7 @@ def _show_count(
             "spent": spent,
         }
     )
-    if found.broken is not None:  # how many items there are is not known
+    if found.broken is not None:  # the number of items is not known
         screen.line(f"{file.name}: {found.fault}")
         return
     wrong = f", {found.wrong:,} wrong" if found.wrong else ""
@@ -183,7 +193,7 @@ def _show_count(
 
 
 def _left_object(left: Count, expectation: Expectation) -> dict[str, Any]:
-    """What is left to submit, as `--json` prints it."""
+    """The items that are left to submit, as `--json` prints them."""
     tallies = left.models.items()
     return {
         "models": {model: {"submits": tally.requests, "images": tally.images} for model, tally in tallies},
@@ -235,7 +245,7 @@ class BatchCommand(ShownRun):
         async with self._session as fox, fox, contextlib.aclosing(self._batch.run(fox)) as outcomes:
             yield outcomes
 
-    # An open reader would keep the ledger's WAL, so the batch is asked.
+    # These two ask the batch. A reader of its own would keep the ledger's WAL open.
 
     async def _record_of(self, key: str) -> str | None:
         entry = await self._batch._entry(key)  # noqa: SLF001 - as above

@@ -18,7 +18,7 @@ from foxapi_async.cli._progress import ProgressRow
 WINDOW_SECONDS = 180.0
 _POLLS_SECONDS = 10.0
 _SAMPLE_SECONDS = 1.0
-# Before that a speed would be a guess.
+# A speed over a shorter time would be a guess.
 _FIRST_SECONDS = 2.0
 _READING = "reading the input"
 

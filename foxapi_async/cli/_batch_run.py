@@ -50,7 +50,7 @@ def expectation_words(expectation: Expectation) -> str:
 
 
 class ShownBatch(MeasuredBatch, Protocol):
-    """A batch of which a command shows the run."""
+    """A batch whose run a command shows."""
 
     out: Path
 
@@ -82,7 +82,7 @@ class ShownRun(abc.ABC):
         self._wrong = 0
         self._codes: Counter[str] = Counter()
 
-    # What each of the two commands does in its own way.
+    # The two commands do these differently.
 
     @abc.abstractmethod
     def _outcomes(self) -> AbstractAsyncContextManager[AsyncIterator[BatchOutcome]]:
@@ -170,7 +170,7 @@ class ShownRun(abc.ABC):
             self._screen.error(message_of(error))
             return
         if isinstance(error, (LedgerError, *_exits.REFUSED_ACCOUNT)):
-            return  # the reason of the pause shows it once for all items; the log has an id that could not be kept
+            return  # the reason of the pause shows it once for all items; the log shows an id that could not be kept
         self._codes[getattr(error, "code", None) or type(error).__name__] += 1
         if self._codes.total() <= SHOWN_FAILURES:
             self._screen.error(f"{_label(outcome)}: {message_of(error)}")
@@ -233,7 +233,7 @@ class ShownRun(abc.ABC):
         again = " (with the same input)" if self._args.file == STDIN else ""
         words = self._words
         if least_budget is not None:
-            # The words may have no budget: a batch in a database keeps that of an earlier command.
+            # The words may have no budget, because a batch in a database keeps the budget of an earlier command.
             place = next((n for n, word in enumerate(words) if word.startswith("--budget")), len(words))
             width = 1 if any("=" in word for word in words[place : place + 1]) else 2
             words[place : place + width] = ["--budget", f"{least_budget:.10g}"]
@@ -274,7 +274,7 @@ class ShownRun(abc.ABC):
 
 
 def _label(outcome: BatchOutcome) -> str:
-    """The item's key. A counted key is shown with its prompt."""
+    """The item's key. A key that is made from the request gets the prompt, too."""
     prompt = getattr(outcome.request, "prompt", None)
     counted_key = "#" in (outcome.key or "") and prompt
     return f'{outcome.key} "{elided(str(prompt), _PROMPT_CHARACTERS)}"' if counted_key else str(outcome.key)

@@ -28,7 +28,7 @@ class BatchStatus:
     Attributes:
         counts: how many items are in each state.
         spent: the credits of all items with a known price.
-        uncertain: keys of items that may have been billed without an answer, the first 20.
+        uncertain: the first 20 keys of items that may have been billed without an answer.
         oldest: the task that has run longest; None if none runs.
         run: the process of the run, in words; None if no run is active.
         expected: how many items its last input file had; None if that is not known.
@@ -85,7 +85,7 @@ class BatchStatus:
 
     @property
     def uncertain_words(self) -> str:
-        """The keys of uncertain items in words, and what sends them again."""
+        """The keys of uncertain items in words, and how to send them again."""
         more = self.unclear - len(self.uncertain)
         keys = ", ".join(map(plain, self.uncertain)) + (f" and {more:,} more" if more > 0 else "")
         again = "foxapi batch --resubmit-uncertain sends them again"

@@ -91,14 +91,14 @@ async def _act(args: Namespace, screen: Screen, cluster: Cluster) -> int:
 
 async def _forget(args: Namespace, cluster: Cluster) -> str:
     await cluster.forget(args.worker)
-    return f"worker {args.worker} is dead: its items are free, and --resubmit-uncertain may send its uncertain ones again"
+    return f"worker {args.worker} is declared dead: other workers continue its items, and --resubmit-uncertain may send its uncertain items again"
 
 
 async def _pause(args: Namespace, cluster: Cluster) -> str:
     if args.all:
         return f"batches paused: {await cluster.pause_all()}; each waits until it is resumed"
     await cluster.pause(args.batch)
-    return f"batch {args.batch} is paused: nothing more is sent, and tasks that run are brought to their ends"
+    return f"batch {args.batch} is paused: nothing more is sent; the workers wait for running tasks, and save their results"
 
 
 async def _resume(args: Namespace, cluster: Cluster) -> str:
@@ -109,8 +109,8 @@ async def _resume(args: Namespace, cluster: Cluster) -> str:
 async def _cancel(args: Namespace, cluster: Cluster) -> str:
     left = await cluster.cancel(args.batch)
     return (
-        f"batch {args.batch} is cancelled and cannot be resumed: {counted(left, 'item')} will not be sent; what a worker "
-        "has taken before is billed and delivered"
+        f"batch {args.batch} is cancelled and cannot be resumed: {counted(left, 'item')} will not be sent; items that a "
+        "worker has taken already are billed and delivered"
     )
 
 
@@ -150,7 +150,7 @@ async def show_batch(args: Namespace, screen: Screen) -> int:
         silent = duration(worker.silent)
         screen.line(
             f"worker {worker.number} on {plain(worker.host)}: {worker.state}, {counted(worker.items, 'item')}, "
-            f"heard of {silent} ago"
+            f"last heartbeat {silent} ago"
         )
     if not status.workers:
         screen.line("workers: none")

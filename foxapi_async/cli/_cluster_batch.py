@@ -24,7 +24,7 @@ from foxapi_async.cli._requests import open_folder
 from foxapi_async.cli._screen import Screen
 from foxapi_async.cluster.followed_batch import FollowedBatch
 
-# The options of a run in this process, and what decides the same for workers.
+# Options that only a run in this process takes, and the advice for a run by workers.
 _OF_A_WORKER = {
     "max_in_flight": "give --concurrency to the workers",
     "submits_per_second": "give it to the workers",
@@ -94,7 +94,7 @@ class FollowCommand(ShownRun):
 
     async def _status(self) -> BatchStatus:
         """The states and credits of the database, and the uncertain items as the folder names them. Before the batch is
-        in the database, all are those of the folder.
+        in the database, all of them come from the folder.
         """
         status = await super()._status()
         if not self._batch.tally:
@@ -109,7 +109,7 @@ class FollowCommand(ShownRun):
             self._screen.error(f"the batch was cancelled: {left} will not be sent")
         if status.counts[ItemState.DONE] and not (self._batch.out / IMAGES).exists():
             self._screen.note(
-                f"the images are at the workers, in {self._batch.batch_id} of their --out folders"
+                f"the images are on the workers' machines, in the folder {self._batch.batch_id} of each --out folder"
             )
 
     async def _show_interrupted(self) -> None:

@@ -21,7 +21,7 @@ def add_database(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--batch",
         metavar="ID",
-        help="name of the batch in the database; one that is there already is joined (default: the name of the folder, which must be new)",
+        help="name of the batch in the database; the command joins a batch that exists already (default: the name of the folder, which must be new)",
     )
 
 
@@ -39,7 +39,7 @@ def add_worker(parser: argparse.ArgumentParser) -> None:
         "--submits-per-second",
         metavar="X",
         type=positive,
-        help="the most submits per second of all workers with the same key; give it to each of them (default: no limit)",
+        help="the most submits per second of all workers with the same key; give each of them the same value (default: no limit)",
     )
     parser.add_argument(
         "--polls-per-second",
@@ -58,7 +58,7 @@ def add_worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recover",
         metavar="FILE",
-        help="only write the ids of this file, which a worker has left, to the database",
+        help="only write the ids in this file to the database; a worker left it when it could not write them",
     )
     add_timeout(parser)
 
@@ -70,11 +70,11 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     made: dict[str, argparse.ArgumentParser] = {}
     for name, meaning in (
         ("migrate", "make the tables, or bring them up to date"),
-        ("forget", "declare a worker dead whose process has ended without leaving"),
+        ("forget", "declare a worker dead whose process has crashed"),
         ("pause", "send nothing more of a batch until it is resumed"),
         ("resume", "continue with a paused batch"),
         ("cancel", "end a batch; it cannot be resumed"),
-        ("remove", "remove a batch that is over, with all that the database knows of it"),
+        ("remove", "remove a batch that is over, and all its data in the database"),
     ):
         description = f"{meaning[0].upper()}{meaning[1:]}."
         made[name] = action = actions.add_parser(name, help=meaning, description=description)
@@ -84,7 +84,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         "--print", action="store_true", help="print the script for an empty database, and change nothing"
     )
     made["forget"].add_argument(
-        "worker", metavar="WORKER", type=count_option, help="its number, by `foxapi status`"
+        "worker", metavar="WORKER", type=count_option, help="its number, as `foxapi status` shows it"
     )
     given = made["pause"].add_mutually_exclusive_group(required=True)
     given.add_argument("batch", metavar="BATCH", nargs="?", help="name of the batch")

@@ -62,11 +62,11 @@ class WorkerCommand:
             if self._is_stopped:
                 self._worker.stop()
             await self._worker.run()
-        self._screen.note("stopped: everything is handed back")
+        self._screen.note("stopped: other workers can take its items")
         return _exits.DONE
 
     def stop(self) -> None:
-        """Claim nothing more, and end in order."""
+        """Take no more items, and end in order."""
         self._screen.note(
             "stopping: sent requests get their answers, and other workers continue the rest; the same signal again "
             "ends at once"

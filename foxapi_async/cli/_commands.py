@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from foxapi_async._wire.account_replies import AccountCredits
     from foxapi_async.cli._job import TaskCommand, Work
 
-# A command checks what it can, says what it does, and only then imports aiohttp: that may take seconds.
+# A command first checks its options, and says what it does. Then it imports aiohttp, which may take seconds.
 
 
 def _run_tasks(args: Namespace, screen: Screen, work: Work, folder: Path = Path()) -> int:

@@ -24,9 +24,9 @@ from foxapi_async.cli._one_line_parser import USAGE as USAGE  # noqa: PLC0414 - 
 DONE, FAILED, ACCOUNT, BUDGET = 0, 1, 3, 4
 INTERRUPTED = 128 + signal.SIGINT
 
-# It concerns every request of the command, not only the one that got it.
+# Such an error concerns every request of the command, not only the request that got it.
 REFUSED_ACCOUNT = (AuthenticationError, InsufficientQuotaError, PermissionDeniedError)
-# The user repairs a ledger in use or a full disk on this machine. Then the same command continues.
+# The user can remove such a problem on this machine (a full disk, a ledger in use). Then the same command continues.
 _ACCOUNT = (*REFUSED_ACCOUNT, ConfigurationError, LedgerError)
 _REFUSED = (BadRequestError, UnprocessableError, PayloadTooLargeError)
 # A task that the service has ended, or does not know, cannot be resumed.

@@ -60,7 +60,7 @@ def _form_of(args: Namespace, screen: Screen) -> ExportForm:
 
 
 async def _write(export: BatchExport, form: ExportForm, path: Path, *, overwrite: bool) -> None:
-    """Write a file that is whole when it gets its name."""
+    """Write the file under another name, and rename it when it is whole."""
     try:
         problem = _obstacle(path, form, overwrite=overwrite)
         if problem is None:
@@ -78,7 +78,7 @@ async def _write(export: BatchExport, form: ExportForm, path: Path, *, overwrite
 
 
 def _obstacle(path: Path, form: ExportForm, *, overwrite: bool) -> str | None:
-    """Why the file is not written, as far as it can be known before; None if there is nothing."""
+    """Why the file cannot be written, if that is known before the writing; else None."""
     if _ENDINGS.get(path.suffix.lower(), form) != form:
         return f"its ending is not that of --{form}"
     if not path.parent.is_dir():
@@ -93,10 +93,10 @@ def _obstacle(path: Path, form: ExportForm, *, overwrite: bool) -> str | None:
 
 
 def _show_gaps(table: BatchTable, export: BatchExport, screen: Screen) -> None:
-    """Say what is not in the rows."""
+    """Report the texts that were cut, and the items that are not in the rows."""
     if export.cut:
         screen.error(
-            f"{counted(export.cut, 'cell')} had more than {LONGEST_CELL:,} characters, the most of a workbook: such a "
+            f"{counted(export.cut, 'cell')} had more than {LONGEST_CELL:,} characters, the limit of a workbook: such a "
             f'cell ends with "{CUT}"'
         )
     if table.unknown:

@@ -1,4 +1,4 @@
-"""Makes the options of a request from the fields of the models, also of new ones."""
+"""Makes the options of a request from the fields of the models, including new models."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from foxapi_async.models import DEFAULT_MODEL, MODELS, FieldSpec, model_definition
 from foxapi_async.models._catalogue import is_known
 
-# Options with another name than their field. The prompt is not an option.
+# Fields whose option has another name. The prompt is not an option.
 _NAMES = {"num_outputs": ("-n", "--num-outputs"), "image_urls": ("--image",), "params": ("--param",)}
 _METAVARS = {"num_outputs": "N", "aspect_ratio": "RATIO", "resolution": "SIZE", "output_format": "FORMAT"}
-# `--name` is that of the saved files. This field of one model is a --param.
+# `--name` sets the name of the saved files. So --param sets the field `name`, which one model has.
 _WITHOUT_OPTION = {"name"}
 _MODEL_OPTIONS = ("-m", "--model")
 
 
 def model_in(words: Sequence[str]) -> str:
-    """The model that a command line names, before it is parsed: its fields are options."""
+    """The model that a command line names. The parser needs it first, to make options of its fields."""
     found = DEFAULT_MODEL
     for word, value in itertools.pairwise((*words, "")):
         name, sign, rest = word.partition("=")

@@ -31,7 +31,7 @@ Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 _PROMPT_CHARACTERS = 40
 # What the files of a task are, by its type.
 _NOUNS = {"video": "video", "audio": "recording", "document": "document"}
-# At most this many submits wait for their answers at a time. The session begins a series with as many.
+# At most this many submits wait for their answers at the same time. A session begins with the same number.
 _SUBMITS_AT_ONCE = 8
 
 

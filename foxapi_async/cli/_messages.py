@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 # A hint that is not here needs no words: the command itself shows how to resume a task.
 SHELL_WORDS: dict[Hint, str] = {
-    Hint.ALLOW_HTTP: "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
+    Hint.ALLOW_HTTP: "use https, or allow http with FOXAPI_ALLOW_HTTP=1",
     Hint.CHECK_ACCOUNT: "check your account before you send it again",
     Hint.CHECK_ADDRESS: "check FOXAPI_BASE_URL",
     Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.CHECK_NETWORK: "check the network and FOXAPI_BASE_URL",
-    Hint.EXPECT_ID: "if its id still arrives, it is shown with the command that resumes it",
+    Hint.EXPECT_ID: "if the task's id still arrives, it is shown with the command that resumes the task",
     Hint.GIVE_FORMAT: "use --format",
     Hint.GIVE_PRICE: "use --price",
     Hint.GIVE_TASK_ID: "give the id that `foxapi generate` printed",
@@ -39,7 +39,7 @@ SHELL_WORDS: dict[Hint, str] = {
     Hint.SEND_RAW: "to send a field unchecked, use --param KEY=VALUE with the model's endpoint as --path",
     Hint.SERVICE_MOVED: f"check the network; if that works, try FOXAPI_BASE_URL={NEWER_ADDRESS}, the service's newer address",
     Hint.SET_BASE_URL: "change FOXAPI_BASE_URL",
-    Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs none",
+    Hint.SET_KEY: "set FOXAPI_API_KEY, or use --emulator, which needs no key",
     Hint.SET_PROXY: "correct this variable (http://host:port or http://user:password@host:port), or unset it",
     Hint.USE_DATABASE: "use --dsn with the address of that database",
 }
@@ -47,12 +47,12 @@ _DETAILS = ("status", "code", "request_id", "retry_after", "url", "idempotency_k
 
 # The command itself shows the ids that still run, and reports a refused account.
 _SHOWN_ANYWAY = {"account_refused", "generate_cancelled", "late_id", "unfinished"}
-# It concerns a program that has hooks.
+# These concern hooks, which only a program has.
 _FOR_PROGRAMS = {"hook_slow"}
 # A batch shows these once for all of its items, at its end.
 _SHOWN_AT_THE_END = {"lost_submit", "unread_outcome"}
 _CALM_SECONDS = 10.0
-# What a worker does, which is no warning.
+# The work of a worker. These lines are not warnings.
 _WORK = {"batch_begun", "batch_ended", "worker_started"}
 
 
@@ -87,7 +87,7 @@ def object_of(error: FoxError, prompt: str | None = None) -> dict[str, Any]:
     if isinstance(error, InvalidRequestError):
         shown["problems"] = list(error.problems)
     details = {name: getattr(error, name, None) for name in _DETAILS}
-    # `type` is the name of the class here; the service's own word for it has another name.
+    # `type` is the name of the class here, so the service's own `type` gets another name.
     details["service_type"] = getattr(error, "type", None)
     details["prompt"] = prompt
     return {"error": shown | {name: value for name, value in details.items() if value is not None}}
@@ -109,7 +109,7 @@ def report(
         screen: where it is shown.
         about: what it concerns, if the command works on several things and the error does not name one.
         prompt: the prompt of the request that it concerns, if known.
-        shown: people have read the same message already: only programs get it.
+        shown: people have seen the same message already, so only programs get it.
         debug: show its traceback.
     """
     if not shown:

@@ -24,9 +24,9 @@ _COLUMN = 20
 _ID_COLUMN = 38
 _Prices = list[tuple[dict[str, Any], Price]]
 _SOURCES = {
-    "page": "the service's own page. What it does not allow is refused before it is sent",
-    "text": "a summary of the service's pages. What it does not allow is refused before it is sent",
-    "extract": "the service's OpenAPI file alone. What it does not allow is sent, with a warning",
+    "page": "the service's own page. A value that the page does not allow is refused, and nothing is sent",
+    "text": "a summary of the service's pages. A value that it does not allow is refused, and nothing is sent",
+    "extract": "the service's OpenAPI file alone. A value that the file does not allow is sent, with a warning",
 }
 
 
@@ -57,7 +57,7 @@ def show_models(args: Namespace, screen: Screen, mine: Sequence[str] | None = No
     for line in _list_of(found):
         screen.line(line)
     if not found:
-        screen.note("no known model is like that")
+        screen.note("no known model matches")
     all_known = {definition.model for definition in find_models()}
     if others := [model for model in mine or () if model not in all_known]:
         count = counted(len(others), "model")
@@ -80,7 +80,7 @@ def _object_of(definition: ModelDefinition) -> dict[str, Any]:
 
 
 def _prices_of(model: str, file: str | None) -> _Prices:
-    """The learned prices of a model, the oldest first; none without a file of them."""
+    """The learned prices of a model, the oldest first; empty if no file is given."""
     if file is None:
         return []
     from foxapi_async._cadence.estimates import price_book  # noqa: PLC0415 - rarely needed

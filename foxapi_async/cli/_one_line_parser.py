@@ -1,4 +1,4 @@
-"""A parser of command lines whose errors take one line and name what was meant."""
+"""A parser of command lines. Its errors take one line, and suggest the right word."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_Lines, **kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        # The parser of a command refuses what it does not know, because it knows its own options and help.
+        # argparse would report unknown words in the top parser. The parser of the command knows the command's options,
+        # and its message names the command's help.
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest, takes_prompts=hasattr(found, "prompts"))
@@ -52,7 +53,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
-    """A question about the known word that is most like this one; empty if none is."""
+    """A suggestion of the known word that is most similar; empty if no word is similar."""
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     close = get_close_matches(word, known, n=1)

@@ -23,21 +23,21 @@ from foxapi_async.cli._shared_options import (
 )
 
 EMULATOR_SECONDS = 4.0
-_LEARNS = "file that keeps what is learned of durations and prices; an emulator teaches nothing"
+_LEARNS = "file for the learned durations and prices; nothing is learned from an emulator"
 
 
 _FIELDS = {
-    "generate": "Only the given fields are sent. With --model NAME and --help, those of the model are shown, too.",
-    "batch": "For fields that a line does not set. With --model NAME and --help, those of the model are shown, too.",
+    "generate": "Only the given fields are sent. --model NAME --help also shows the fields of that model.",
+    "batch": "A line that does not set a field gets it from here. --model NAME --help also shows the fields of that model.",
 }
-"""What the fields of a request are for, in each command that takes them."""
+"""The help text above the fields of a request, for each command that takes them."""
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of `foxapi`.
 
-    It makes the options of a command only if `words`, the command line, contain its name: the options of `generate`
-    need the models, those of `batch` the formats, those of `emulator` a web server.
+    It makes the options of a command only if the command line, `words`, contains the name of the command. They need
+    imports: all models for `generate`, the input formats for `batch`, a web server for `emulator`.
     """
     parser = OneLineParser(
         prog="foxapi",
@@ -96,13 +96,13 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         dest="prompts",
         action="append",
         default=[],
-        help="one more prompt, which is a submit of its own; all run together (repeatable)",
+        help="one more prompt; each prompt is submitted separately, and all run at the same time (repeatable)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the request and a curl command; send nothing"
     )
     add_out(parser)
-    _add_name(parser, "{prompt} (with _ in place of blanks and signs), ")
+    _add_name(parser, "{prompt} (with _ instead of spaces and other signs), ")
     parser.add_argument("--overwrite", action="store_true", help="replace image files that exist already")
     add_timeout(parser)
     add_estimates(parser, _LEARNS)
@@ -134,7 +134,7 @@ def _add_request(parser: argparse.ArgumentParser, words: Sequence[str], meaning:
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
-    from foxapi_async._batch.input.lines import SUFFIXES  # noqa: PLC0415 - with what reads an input file
+    from foxapi_async._batch.input.lines import SUFFIXES  # noqa: PLC0415 - it imports the reader of input files
 
     parser.add_argument(
         "file",
@@ -150,17 +150,17 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         "--delimiter",
         type=_character,
         metavar="C",
-        help="between two cells of a table (default: from the header)",
+        help="the character between two cells of a table (default: found in the header)",
     )
     parser.add_argument(
         "--extra",
         choices=("refuse", "keep"),
         default="refuse",
-        help="columns of a table that are no field: refuse them, or keep them in the manifest (default: %(default)s)",
+        help="columns of a table that are not fields: refuse them, or keep them in the manifest (default: %(default)s)",
     )
     add_out(
         parser,
-        "folder of the batch: images, manifest.jsonl, and the ledger, from which the same command continues",
+        "folder of the batch, for images, manifest.jsonl and the ledger; with it, the same command continues",
     )
     parser.add_argument(
         "--check",
@@ -272,7 +272,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--token",
         help="token that a browser must send, at least 16 characters (default: none on this machine, else a new one)",
     )
-    meaning = "folder of the page: images, manifest.jsonl, and the ledger; the same folder again shows it and continues"
+    meaning = (
+        "folder of the page, for images, manifest.jsonl and the ledger; with it, the next page continues"
+    )
     add_out(parser, meaning, default="foxapi-page")
     _add_ledger(parser)
     add_timeout(parser)
@@ -301,7 +303,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emulator",
         action="store_true",
-        help="use a stand-in for the service inside this command: no key, no bill",
+        help="use an emulator of the service inside this command: no key, no bill",
     )
     parser.add_argument(
         "--emulator-seconds",
@@ -337,14 +339,14 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     ),
     "status": ("show a task once, or a batch", _add_status),
     "report": ("make a page with the results of a batch", _add_report),
-    "export": ("give the items of a batch, with their results, to a spreadsheet or a program", _add_export),
+    "export": ("write the items of a batch and their results, for a spreadsheet or a program", _add_export),
     "wait": ("wait for tasks of an earlier run, and save their images", _add_wait),
     "upload": ("store an input image for 72 hours and print its URL", _add_upload),
     "models": ("list the known models, or show the fields of one", _add_models),
     "credits": ("show the credits of the key and its account; nothing is billed", _add_service),
     "serve": ("make images on a page in your browser", _add_serve),
-    "emulator": ("serve a stand-in for FoxAPI on this machine", _add_emulator),
+    "emulator": ("run an emulator of FoxAPI on this machine", _add_emulator),
     "doctor": ("check the key, the address, proxy, certificate, clock and disk; nothing is billed", add_out),
     "completion": ("print a script that completes commands in your shell", _add_completion),
 }
-"""Each command: what it does, and what adds its options."""
+"""Each command: its help, and the function that adds its options."""

@@ -235,10 +235,9 @@ def read_service(args: Namespace) -> str:
 
 
 def read_task(args: Namespace) -> tuple[str, str]:
-    """Where `foxapi status` asks for a task, in words, and a remark that there is no folder of this name.
+    """The service that `foxapi status` asks for a task, in words, and a remark that there is no folder of this name.
 
-    The remark is empty if the name begins with `task-`. All ids that FoxAPI is known to give begin so, but others may
-    come.
+    The remark is empty if the name begins with `task-`. All known ids of FoxAPI begin so, but it may give other ids.
 
     Raises:
         InvalidRequestError: it cannot be a task id; or there is no usable key, and a folder may be meant.
@@ -316,7 +315,7 @@ def fill_prompts(
         InvalidRequestError: a name is too long with its prompt, two images would get the same name, or a file has
             the name already.
     """
-    # The filled name is also in the `foxapi wait` command that the user gets to resume. It takes only these fields.
+    # The `foxapi wait` command that resumes the task gets the filled name. It takes only these fields.
     names = [read_name(with_prompt(name, request.prompt or ""), ("id", "n")) for request in requests]
     if "{id}" in name:
         return names

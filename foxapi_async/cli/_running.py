@@ -21,8 +21,10 @@ _WAITING = "waiting for the answer to a sent request; Ctrl-C again ends at once"
 
 
 def run_until_stopped(work: Coroutine[Any, Any, int], stop: Callable[[], None]) -> int:
-    """The exit status of `work`, which ends by itself after `stop`. The first signal calls it. A second one ends
-    the work at once: then the status is 128 and the signal's number.
+    """Run `work`, and return its exit status.
+
+    The first signal calls `stop`, and then `work` ends by itself. A second signal ends it at once. Then the status is
+    128 plus the signal's number.
     """
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_until_two_signals(work, stop))
@@ -50,7 +52,7 @@ async def _until_two_signals(work: Coroutine[Any, Any, int], stop: Callable[[], 
 
 
 def run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
-    """The exit status of `work`; 128 and the signal's number if one ended it."""
+    """Run `work`, and return its exit status: 128 plus the signal's number, if a signal ended it."""
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         return runner.run(_until_signal(work, screen))
 
@@ -64,7 +66,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, int], screen: Screen) -> int:
-    """Cancel `work` at the first signal, so that it can report running tasks. A second one ends the waiting."""
+    """Cancel `work` at the first signal, so that it can report running tasks. Cancel it again at a second signal."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     received: list[int] = []
@@ -107,7 +109,7 @@ def open_service(args: Namespace, **settings: Any) -> AbstractAsyncContextManage
     """
     if args.emulator:
         return _emulated(args.emulator_seconds, settings)
-    # Made before anything else, because it reports a wrong key. It needs no loop.
+    # The session is made before the loop, because it reports a wrong key.
     # Commands that submit nothing and wait for nothing have no option for estimates.
     return contextlib.nullcontext(FoxSession(estimates=getattr(args, "estimates", None), **settings))
 

@@ -10,7 +10,9 @@ from typing import Any
 
 DEFAULT_OUT = "out"
 ESTIMATES = "FOXAPI_ESTIMATES"
-# Each function reads the text of an option. Its error names the allowed values.
+
+
+# Each of the two functions makes a reader of an option's text. The error of the reader names the allowed values.
 
 
 def number_option(wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -94,7 +96,7 @@ def add_dsn(parser: Any, meaning: str) -> None:
         nargs="?",
         const="",
         type=_address,
-        help=f"{meaning}; postgresql://user:password@host/name; without a value, FOXAPI_DSN has it",
+        help=f"{meaning}; postgresql://user:password@host/name; without a value, it is read from FOXAPI_DSN",
     )
 
 
@@ -102,6 +104,6 @@ def _address(text: str) -> str:
     """The address of a database. It may have a password, so no error shows it."""
     if text and "://" not in text and "=" not in text:
         raise argparse.ArgumentTypeError(
-            "must be an address such as postgresql://user@host/name; if other words follow it, write --dsn=ADDRESS"
+            "must be an address such as postgresql://user@host/name; if other words follow --dsn, write --dsn=ADDRESS"
         )
     return text

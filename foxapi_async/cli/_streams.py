@@ -1,4 +1,4 @@
-"""The standard streams of a command, which works to its end also if one of them is closed, or fails later."""
+"""The standard streams of a command. If one of them is closed or fails, the command continues to its end."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _faults: ContextVar[list[str]] = ContextVar("faults")
 def standard_streams() -> Generator[list[str]]:
     """Open the null device for each closed stream before the block, and flush the streams after it.
 
-    Gives a list, which has the reason after the block if standard output could not be written, else it is empty.
+    Gives a list. If standard output could not be written, the list has the reason after the block. Else it is empty.
 
     A stream that the shell has closed (`>&-`) leaves its number free. The next file or socket would get the number,
-    and what is printed would go into it. libuv aborts if it gets such a number.
+    and the printed text would go into it. libuv aborts if it gets such a number.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
@@ -32,8 +32,8 @@ def standard_streams() -> Generator[list[str]]:
     try:
         yield faults
     finally:
-        # argparse, warnings and tracebacks leave a text in the buffer. If the interpreter's last flush fails, it
-        # changes the exit status.
+        # argparse, warnings and tracebacks leave text in the buffer. If the interpreter's last flush failed, it would
+        # change the exit status.
         for stream in (sys.stdout, sys.stderr):
             put(stream, "")
         _faults.reset(token)
@@ -45,13 +45,12 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def put(stream: TextIO | None, data: str | bytes) -> bool:
-    """Write a text, or bytes of UTF-8, at once. If the stream fails, all that follows goes nowhere.
+    """Write a text, or bytes of UTF-8, at once. If the stream fails, its later output is discarded.
 
-    Returns whether something that is still read is cut off: not if the stream is missing, or a pipe that is not read
-    any more.
+    The command continues then, because its running tasks are billed. A stream fails if its disk is full, or if the
+    reader of the pipe has ended (`| head`). It is None if it was closed when Python started.
 
-    Nothing reads it any more (`| head`), or its disk is full. The running tasks are billed, so the command continues.
-    Python has no stream (None) in place of one that was closed when it started.
+    Returns whether output is lost for a reader. A missing stream, and a pipe whose reader has ended, have no reader.
     """
     if stream is None:
         return False
@@ -69,7 +68,7 @@ def put(stream: TextIO | None, data: str | bytes) -> bool:
 
 
 def _write(stream: TextIO, data: str | bytes) -> None:
-    # A stream that a program has put there may take only texts.
+    # A program may have replaced the stream by one that takes only texts.
     buffer: BinaryIO | None = getattr(stream, "buffer", None)
     if isinstance(data, bytes) and buffer is not None:
         buffer.write(data)
@@ -83,7 +82,7 @@ def _write(stream: TextIO, data: str | bytes) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    """Send the rest of a stream nowhere, so that the interpreter's last flush raises no error."""
+    """Send the rest of a stream to the null device, so that the interpreter's last flush raises no error."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

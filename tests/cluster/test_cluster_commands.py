@@ -193,7 +193,7 @@ def test_the_images_are_in_a_folder_of_the_worker(place):
     assert {path.name for path in (place.folder / "shared/out/images").iterdir()} == {
         Path(path).name for path in paths
     }
-    assert "the images are at the workers, in out of their --out folders\n" in err
+    assert "the images are on the workers' machines, in the folder out of each --out folder\n" in err
 
 
 def test_a_folder_below_that_of_the_worker_has_the_images(place):
@@ -1057,7 +1057,7 @@ def test_a_silent_worker_is_forgotten(place):
     code, out, _ = place.run("cluster", "forget", "1")
 
     assert 0 == code
-    assert out.startswith("worker 1 is dead: ")
+    assert out.startswith("worker 1 is declared dead: ")
     assert [("dead",)] == place.ask("SELECT state FROM worker")
 
 

@@ -353,7 +353,7 @@ def test_bad_input_is_refused_in_one_line(foxapi, no_sending, words, text):
 
 
 ACCOUNTS = {
-    "no key": ({}, "no API key; set FOXAPI_API_KEY, or use --emulator, which needs none"),
+    "no key": ({}, "no API key; set FOXAPI_API_KEY, or use --emulator, which needs no key"),
     "empty": ({"FOXAPI_API_KEY": " "}, "FOXAPI_API_KEY"),
     "line break": ({"FOXAPI_API_KEY": "a\nb"}, "in one piece"),
     "http": (
@@ -362,7 +362,7 @@ ACCOUNTS = {
     ),
     "http and its permission": (
         {"FOXAPI_API_KEY": "sk-12345", "FOXAPI_BASE_URL": "http://x.example"},
-        "use https, or allow it with FOXAPI_ALLOW_HTTP=1",
+        "use https, or allow http with FOXAPI_ALLOW_HTTP=1",
     ),
     "no address": (
         {"FOXAPI_API_KEY": "sk-12345", "FOXAPI_BASE_URL": "x.example"},
@@ -1022,7 +1022,7 @@ def test_the_log_is_shown_in_plain_lines(foxapi, monkeypatch):
     _, _, err = foxapi("generate", FOX)
     assert err.splitlines() == [
         "foxapi: beware\\x1b[31m\\nnow",
-        "foxapi: refused: no key; set FOXAPI_API_KEY, or use --emulator, which needs none",
+        "foxapi: refused: no key; set FOXAPI_API_KEY, or use --emulator, which needs no key",
         "foxapi: here",
         "foxapi: stop",
     ]

@@ -58,7 +58,7 @@ def test_an_empty_list_says_so(foxapi):
     code, out, err = foxapi("models", "--search", "walrus")
 
     assert (0, "") == (code, out)
-    assert "no known model is like that" in err
+    assert "no known model matches" in err
 
 
 @pytest.mark.parametrize(

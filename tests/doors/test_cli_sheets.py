@@ -339,7 +339,7 @@ def test_cells_that_were_cut(foxapi):
 
     assert 0 == code
     assert (
-        'foxapi: 1 cell had more than 32,767 characters, the most of a workbook: such a cell ends with "… [cut]"\n'
+        'foxapi: 1 cell had more than 32,767 characters, the limit of a workbook: such a cell ends with "… [cut]"\n'
         == err
     )
 
@@ -397,5 +397,5 @@ def test_output_on_a_full_disk(out, capfd):
         assert 1 == main(["export", "out"])
 
     assert capfd.readouterr().err == (
-        "foxapi: standard output: No space left on device; what was printed there is cut off\n"
+        "foxapi: standard output: No space left on device; the output there is incomplete\n"
     )

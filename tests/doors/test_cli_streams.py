@@ -134,7 +134,7 @@ def test_output_that_is_cut_off_is_an_error(service, words):
 
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         1,
-        "foxapi: standard output: No space left on device; what was printed there is cut off",
+        "foxapi: standard output: No space left on device; the output there is incomplete",
     )
 
 
