@@ -25,7 +25,7 @@ class Page:
 
     Args:
         service: does the work.
-        gate: decides who may enter.
+        gate: decides who may use the page.
     """
 
     def __init__(self, service: PageService, gate: Gate) -> None:

@@ -52,10 +52,10 @@ _UPLOAD_TYPES = (
 
 @attrs.frozen(kw_only=True)
 class Gate:
-    """Decides who may enter.
+    """Decides who may use the page.
 
     Attributes:
-        local: whether the server listens on loopback, and answers only to its names.
+        local: whether the server listens on loopback, and answers only to loopback names in the Host header.
         token: the token that every client needs; None if they need no token.
         cookie: the name of the cookie that replaces the token. Ports share cookies, so it has the port's number.
     """
@@ -83,11 +83,11 @@ class Gate:
 
 
 class Guard:
-    """Refuses what is not allowed, and adds protecting headers to every answer.
+    """Refuses requests that are not allowed, and adds protecting headers to every answer.
 
     Args:
         app: the app behind the guard.
-        gate: decides who may enter.
+        gate: decides who may use the page.
     """
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:

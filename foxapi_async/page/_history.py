@@ -191,7 +191,7 @@ def files_of(entry: LedgerEntry, folder: Path) -> list[Path]:
 def file_of(entry: LedgerEntry, number: int, folder: Path) -> tuple[Path, str] | None:
     """The path and the MIME type of a file of the item, `number` from 1; None if there is no such file.
 
-    The path comes from the ledger. One that leads out of the folder of the images gives None.
+    The path comes from the ledger. A path outside the folder of the images gives None.
     """
     names = _names(_record(entry))
     path = names[number - 1] if 1 <= number <= len(names) else PurePosixPath("..")

@@ -38,7 +38,7 @@ from foxapi_async.page._service import PageService
 HEARTBEAT_SECONDS = 15.0
 # A restarted server is available again in a moment.
 RECONNECT_MILLISECONDS = 1000
-# Their keys must fit into an address.
+# The keys of all archived items must fit into one address.
 MOST_ARCHIVED = 300
 
 _SCRIPTS = (
@@ -56,7 +56,7 @@ _ASSETS = {
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
     "/favicon.ico": ("favicon.svg", "image/svg+xml"),
 }
-# What keeps a file harmless if somebody opens it alone: a drawing runs no script, and anything unknown is only saved.
+# These keep a file harmless if it is opened alone: an SVG runs no script, and a file of another type is only saved.
 HEADERS_OF_FILES = {
     "image/svg+xml": {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"},
     ANY_TYPE: {"Content-Disposition": "attachment"},
@@ -221,7 +221,7 @@ async def models() -> Response:
 
 @functools.cache
 def _known_models() -> bytes:
-    """All definitions, without what is as by default: a page reads 122 of them."""
+    """All definitions. A page reads 122 of them, so an attribute with its default value is left out."""
     known = sorted(find_models(), key=lambda definition: definition.model != DEFAULT_MODEL)
     return json.dumps([_shown(definition) for definition in known]).encode()
 

@@ -14,7 +14,7 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async._hints import Hint
 from foxapi_async.page._app import Page
 
-# For answers that are not finished when the server should end: a submit may wait for the service.
+# The time for unfinished answers when the server should end. A submit may still wait for the service.
 _GRACE_SECONDS = 5
 
 
@@ -22,7 +22,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that accepts connections.
 
     Raises:
-        ConfigurationError: the address is taken, or is not of this machine.
+        ConfigurationError: the address is in use, or does not belong to this machine.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

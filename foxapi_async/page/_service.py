@@ -46,9 +46,9 @@ class PageService:
 
     Args:
         fox: the open session.
-        ledger: of the folder.
+        ledger: the ledger of the folder.
         context: the data that all items share.
-        engine: the session's.
+        engine: the engine of the session.
         emulated: whether an emulator makes the results, and nothing is billed.
     """
 
@@ -165,8 +165,10 @@ class PageService:
         return await asyncio.shield(waiting)
 
     async def sent_before(self, press: str) -> str | None:
-        """The task of a press that was sent before, by this server or an earlier one; empty if its id is not known. None if
-        it was not sent, or is being sent, or was refused.
+        """The task id of a press that this server or an earlier one has sent.
+
+        Returns:
+            The id; empty if the id is not known; None if the press was not sent, is being sent, or was refused.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -211,8 +213,11 @@ class PageService:
             task.add_done_callback(lambda _: _fail_unanswered(waiting))
 
     def _forget(self, press: str) -> None:
-        """Forget a press that was accepted: the ledger has it. A refused one keeps its answer for a press that comes again."""
-        if self._presses[press].exception() is None:  # this marks it as read, too: its caller may have gone
+        """Forget an accepted press, because the ledger has it. A refused press stays: if it comes again, it gets the same
+        answer.
+        """
+        # The call also marks the exception as read, because its caller may have gone.
+        if self._presses[press].exception() is None:
             del self._presses[press]
 
     async def _complete(self, run: ItemRun, key: str, waiting: Waiting | None) -> None:
@@ -220,7 +225,7 @@ class PageService:
             handle = await run.handle()
             self.history.name(key, handle.id)
             if run.kept is not None:
-                await run.kept  # before the answer: its reader relies on the ledger
+                await run.kept  # before the answer, because the caller then relies on the ledger
             if waiting is not None and not waiting.done():
                 waiting.set_result(handle)
             await self._notify(key)
@@ -278,7 +283,9 @@ class PageService:
 
 
 async def _is_emulator(base_url: str, engine: Engine) -> bool:
-    """Whether the service is on this machine and says that it is the emulator. If in doubt, it bills."""
+    """Whether the service is on this machine and says that it is the emulator. In doubt, it is taken as a service that
+    bills.
+    """
     if not is_loopback(urlsplit(base_url).hostname or ""):
         return False
     reply = await engine._transport.read(MODELS_PATH)  # noqa: SLF001 - a part of the same package

@@ -1,4 +1,4 @@
-// Draws one card. Its buttons name what they do in `data-act`; the page does it.
+// Draws one card. Each button has the name of its action in `data-act`. page.js runs the action.
 import { make } from "/dom.js";
 import { isAway } from "/filter.js";
 import { modelNamed } from "/form.js";
@@ -22,7 +22,7 @@ export function newElement() {
   return make("li", { class: "card", tabindex: "-1" });
 }
 
-// A long prompt is cut, and a button shows all of it.
+// A long prompt is cut, and its button shows all of it.
 const lengths = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     const isOpen = target.classList.contains("open");
@@ -30,7 +30,7 @@ const lengths = new ResizeObserver((entries) => {
   }
 });
 
-// `seen` is the last event of its task and when it came.
+// `seen` has the last event of the task, and the time of its arrival.
 export function draw(card, seen) {
   const { item, element } = card;
   const isOpen = element.querySelector(".prompt")?.classList.contains("open");
@@ -48,7 +48,7 @@ export function draw(card, seen) {
   if (isFocused) element.focus();
 }
 
-// The ratio of the image that was asked for, for a box that needs no bars. Few screens show a very tall one.
+// The ratio of the requested image. A box with this ratio needs no bars. A very tall box would not fit on most screens.
 function ratioOf({ request }) {
   const [, width, height] = /^(\d+):(\d+)$/.exec(request.aspect_ratio ?? request.size) ?? [null, 1, 1];
   return (request.num_outputs ?? 1) > 1 ? 1 : Math.max(width / height, 0.75);
@@ -138,7 +138,7 @@ function fileOf(file, n, item) {
   return make("a", { class: "file", href: file.url, download: file.name }, file.name);
 }
 
-/* What went wrong: a sentence, what it cost, what can be done. The service's own words are folded. */
+/* An error: a sentence, the cost, and advice. The service's own words are in a closed box. */
 
 function message(item) {
   const kind = item.fault ? "fault" : item.state;
@@ -168,7 +168,7 @@ function sentenceOf(kind, item, code) {
   return item.id ? "error.failed" : "error.declined";
 }
 
-/* Below. */
+/* The facts and the buttons below. */
 
 function metaOf(item) {
   const { request } = item;

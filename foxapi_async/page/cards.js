@@ -1,4 +1,4 @@
-// The cards: the state of each item, and the history that the server has. A press has a card before the server has one.
+// The cards: the state of each item, and the history that the server has. The page makes the first card of a press.
 import { $, announce, state } from "/dom.js";
 import { draw, hasEnded, isRunning, newElement, tell } from "/card.js";
 import { filter, fits, offerModel } from "/filter.js";
@@ -8,10 +8,11 @@ import { counted, text } from "/texts.js";
 const OLDER = 30;
 const MOST = 100;
 
-// `order` has the cards, the newest first. `whenChanged` is called after each change. `whole`: every card older than this place, and not before `oldest`, is loaded.
+// `order` has the cards, the newest first. `whenChanged` is called after each change. `whole`: all cards from the place `oldest` up to this place are loaded.
 export const cards = { byKey: new Map(), byTask: new Map(), order: [], progress: new Map(), oldest: null, whole: 0, loaded: false, clock: 0, whenChanged: () => {} };
 
-// The later state counts: an event of the stream counts from its arrival, a page of the history from its request.
+// Keeps the later state of an item. An event of the stream has the time of its arrival. A page of the history has the time
+// of its request.
 export function take(given, said = ++cards.clock) {
   const item = { isLocal: false, ...given };
   const known = cards.byKey.get(item.key);
@@ -79,7 +80,7 @@ function showCounts() {
   cards.whenChanged();
 }
 
-// Shows what fits, and reads older items until there are enough of them.
+// Shows the cards that fit the filter, and reads older items until enough cards are shown.
 export async function applyFilter() {
   for (const card of cards.order) card.element.hidden = !fits(card.item);
   showCounts();
@@ -100,14 +101,14 @@ export function hearProgress(event) {
   if (card) tell(card, seen);
 }
 
-// The remaining times run down between the events.
+// Counts the remaining times down between the events.
 export function runDown() {
   for (const card of cards.order) if (card.live) tell(card, cards.progress.get(card.item.id));
 }
 
 /* The history. */
 
-// Reads back to the last place without a gap, and to the oldest card whose end may have been missed.
+// Reads the history back to `whole`, because newer items may be missing, and to the oldest card whose end may be missing.
 export async function refresh() {
   const began = ++cards.clock;
   let page = await historyPage(null);

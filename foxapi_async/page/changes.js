@@ -1,5 +1,5 @@
-// The stream of all changes. The tabs of a browser share one, because it opens at most six connections to a server.
-// This file is also the worker that they share.
+// The stream of all changes. The tabs of a browser share one stream, because a browser opens at most six connections to a
+// server. This file is also the worker that the tabs share.
 
 const NAMES = ["ready", "card", "progress", "spending"];
 const CHANNEL = "foxapi changes";
@@ -23,7 +23,7 @@ function read(say) {
   };
 }
 
-// What a tab must hear that comes later: that the stream is open, the credits, and what runs.
+// The facts that a later tab needs: whether the stream is open, the credits, and the running tasks.
 class Latest {
   constructor() {
     this.isOpen = false;
@@ -63,7 +63,8 @@ function followWorker(say) {
   };
 }
 
-// The tab that holds the lock reads the stream, and passes it on to the others. When it ends, the next one does.
+// The tab that holds the lock reads the stream, and sends the changes to the other tabs. When it ends, the next tab gets the
+// lock.
 function followLock(say) {
   const channel = new BroadcastChannel(CHANNEL);
   const waiting = new AbortController();
@@ -97,7 +98,7 @@ function followLock(say) {
   };
 }
 
-// Only the tabs that are seen have a stream.
+// Only a visible tab has a stream.
 function followWhileSeen(say) {
   let stop = null;
   const change = () => {
@@ -114,7 +115,7 @@ function followWhileSeen(say) {
   };
 }
 
-// In the worker. A tab says when it leaves.
+// This part runs in the worker. A tab sends a message when it leaves.
 if (!("document" in self)) {
   const tabs = new Set();
   const latest = new Latest();

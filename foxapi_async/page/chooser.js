@@ -1,4 +1,4 @@
-// The dialog in which a model is chosen, or several are to be compared: a search, and a list by what they make.
+// The dialog to choose a model, or several models to compare. It has a search, and a list in groups of the same medium.
 import { $, make } from "/dom.js";
 import { text } from "/texts.js";
 
@@ -70,7 +70,8 @@ function rowOf(definition, chosen, isSeveral, finish) {
   return row;
 }
 
-// The arrows move through the models that are found, and Enter in the search takes the first one.
+// The arrow keys move through the found models. Enter in the search chooses the first one, or moves to it if several may be
+// chosen.
 function moveFocus(event, search, rows, isSeveral) {
   const found = rows.filter((row) => !row.element.hidden && !row.control.disabled).map((row) => row.control);
   if (!found.length) return;

@@ -2,7 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 
-// An element. An attribute that is `on…` is a function, true is an empty attribute, and false or null is none.
+// Makes an element. An attribute `on…` is an event listener. The value true gives an empty attribute, false or null none.
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -23,7 +23,7 @@ export function announce(words) {
   $("announcer").textContent = words;
 }
 
-// Changes the text of a status. A screen reader reads it only if it is another one.
+// Sets the text of a status, if it is a new text, because a screen reader reads the status after each change.
 export function state(id, words) {
   if ($(id).textContent !== words) $(id).textContent = words;
 }
@@ -37,7 +37,7 @@ export function reveal(element, block) {
 // Whether the form is above the results and not beside them.
 export const narrow = matchMedia("(max-width: 60rem)");
 
-// A value that a reload does not lose. Without storage, as in some private windows, it is lost.
+// Reads a value that was kept over a reload; null if there is none. Some private windows keep nothing.
 export function recall(storage, name) {
   try {
     return JSON.parse(window[storage].getItem(`foxapi.${name}`));
@@ -50,6 +50,6 @@ export function remember(storage, name, value) {
   try {
     window[storage].setItem(`foxapi.${name}`, JSON.stringify(value));
   } catch {
-    // It is full or not allowed.
+    // The storage is full or not allowed.
   }
 }

@@ -1,11 +1,11 @@
-// A control for each kind of field. By facts that are not sure (the level "extract") a control only advises.
+// A control for each kind of field. If the facts of a field are not sure (level "extract"), its control allows all values.
 import { make } from "/dom.js";
 import { helpOf, labelOf, text } from "/texts.js";
 
 const LONG = /prompt|text|lyrics|script|instructions/;
 const FEW = 20;
 
-// A field: `element` for the form, `control` for the focus, and `read` and `write` for its value. None is null.
+// A field: `element` for the form, `control` for the focus, and `read` and `write` for its value. Null is no value.
 export function fieldOf(spec) {
   const parts = partsOf(spec, `field-${spec.name}`);
   const help = helpOf(spec);
@@ -36,7 +36,7 @@ export function isAdvanced(spec) {
   return !spec.required && Boolean(spec.advanced || isTechnical);
 }
 
-// What an unsure or open field allows, in words.
+// The allowed values that the control itself does not show, in words.
 function factsOf(spec) {
   if (spec.kind === "object" || spec.kind === "any") return text("field.json");
   if (spec.kind === "list" && !spec.choices) return text("field.lines");
@@ -162,7 +162,7 @@ function lines(id) {
   };
 }
 
-// A JSON value; what is none is a text.
+// A JSON value. An input that is not JSON is a text.
 function json(id) {
   const control = make("textarea", { id, rows: 1, class: "code", spellcheck: "false" });
   return {

@@ -1,4 +1,4 @@
-// Which cards are shown: by words, by state, by model. Cards that were put away are shown only if they are asked for.
+// Filters the cards by words, state and model. The cards that were put away are shown only with the state "away".
 import { $, make, recall, remember } from "/dom.js";
 
 const MOST_AWAY = 1000;
@@ -38,7 +38,7 @@ export function isAway(key) {
   return away.has(key);
 }
 
-// Hides an item until it is asked for. The folder keeps it.
+// Hides an item, or shows it again. The folder keeps it.
 export function putAway(key, isPut) {
   if (isPut) away.add(key);
   else away.delete(key);

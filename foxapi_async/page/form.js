@@ -9,7 +9,8 @@ import { labelOf, text } from "/texts.js";
 
 const PROMPT = "prompt";
 
-// `kept` has the values of fields that the present model does not have. `others` are the models to compare with.
+// `kept` has the values of all fields, including fields that the present model does not have. `others` are the models to
+// compare with.
 export const form = { models: [], chosen: null, others: [], fields: new Map(), kept: new Map(), whenChanged: () => {} };
 
 export function modelNamed(name) {
@@ -82,7 +83,7 @@ function showModels() {
   $("others").hidden = !chips.length;
 }
 
-// Models that make the same, and take what this one takes.
+// Lets the user choose other models that return the same medium.
 function compare() {
   const alike = form.models.filter((each) => each.returns === form.chosen.returns);
   const chosen = [form.chosen, ...form.others].map((each) => each.model);
@@ -132,7 +133,8 @@ function takes(spec, value) {
 
 const chosenModels = () => [form.chosen, ...form.others];
 
-// The requests of this press, when all files are stored. Throws in words what is missing.
+// Waits until all files are stored, and returns the requests of this press. If a field is missing, throws an error with its
+// name.
 export async function requests() {
   const values = chosenModels().map(valuesFor);
   const files = await Promise.all(chosenModels().map(storedFiles));
@@ -150,7 +152,8 @@ export function isShown(request) {
   return !form.others.length && values.every(([name, value]) => JSON.stringify(request[name]) === JSON.stringify(value));
 }
 
-// What each request of the next press would cost, and what may be wrong with it. No price depends on the words of a text.
+// What each request of the next press would cost, and what may be wrong with it. A missing text is sent as "-", because no
+// price depends on a text.
 export function checked() {
   const check = (definition) => {
     const missing = definition.fields.filter((spec) => spec.required && spec.kind === "text").map((spec) => [spec.name, "-"]);
@@ -172,7 +175,7 @@ export function useRequest(request) {
   toForm();
 }
 
-// Makes a result an input image, and changes to a model that takes one if the present one does not.
+// Makes a result an input image. If the present model takes no input image, chooses a model that takes one.
 export function editResult(file, model, storing) {
   const takesOne = (definition) => definition && definition.returns === "image" && mainOf(definition);
   if (!takesOne(form.chosen)) {

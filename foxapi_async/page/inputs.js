@@ -1,5 +1,5 @@
 // Input files: a place for each field that takes files. They are stored at the service at once, so that sending does not
-// wait for them. The main images of a model have one place for all models, so that they stay when the model changes.
+// wait for them. All models share one place for their main images, so that the images stay when the model changes.
 import { announce, make } from "/dom.js";
 import { isRequired, required } from "/fields.js";
 import { upload } from "/server.js";
@@ -47,7 +47,7 @@ function filesFor(definition, spec) {
   return filesIn(placeOf(definition, spec)).slice(0, mostOf(spec));
 }
 
-// The fields of a request, when all files are stored. Throws in words if one could not be.
+// Waits until all files are stored, and returns the fields with their addresses. Throws if a file could not be stored.
 export async function storedFiles(definition) {
   const given = {};
   for (const spec of definition.fields.filter(isInput)) {
@@ -59,7 +59,7 @@ export async function storedFiles(definition) {
   return given;
 }
 
-// The same, for a price: a file that is not stored yet counts as one.
+// The same for the price, without waiting. A file that is not stored yet gets a placeholder address.
 export function anyFiles(definition) {
   const given = {};
   for (const spec of definition.fields.filter(isInput)) {

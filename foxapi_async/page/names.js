@@ -1,4 +1,4 @@
-// The names of the fields of the models, in English and in Chinese, and the Chinese of their help.
+// The names of the models' fields in English and in Chinese, and their help in Chinese.
 
 export const NAMES = {
   model: ["Model", "模型"],

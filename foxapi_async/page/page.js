@@ -1,4 +1,4 @@
-// Begins the page, and does what its buttons say.
+// Starts the page, and runs the actions of its buttons.
 import { $, announce } from "/dom.js";
 import { showAll } from "/card.js";
 import { applyFilter, cards, drop, hearProgress, keysToSave, refresh, runDown, showOlder, take } from "/cards.js";

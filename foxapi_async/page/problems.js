@@ -1,7 +1,7 @@
 // What is wrong with a request, or may be wrong, in the words of the page.
 import { labelOf, text } from "/texts.js";
 
-// A problem is `{ type, field, message, ctx }`. The page has words for each type but "other": that has the server's.
+// A problem is `{ type, field, message, ctx }`. The page has words for each type. Only "other" shows the server's words.
 export function inWords({ type, field, message, ctx }) {
   if (type === "other") return message;
   const named = (name) => (name ? text("problem.field", { field: labelOf(name) }) : "");

@@ -1,15 +1,15 @@
-// The presses that are not answered yet. They are sent one after the other, in their order. Each has a key by which the
-// server sends it once, so that a press whose answer is lost can be sent again.
+// The presses that are not answered yet. They are sent one after the other, in their order. The server sends each key only
+// once, so a press whose answer is lost can be posted again.
 import { narrow, recall, remember, reveal } from "/dom.js";
 import { drop, hasCard, newest, take } from "/cards.js";
 import { post } from "/server.js";
 
 const PAUSE = 2000;
-// After these refusals the service may have got the press. The server has a card of it soon, which replaces that of the page.
+// After these refusals, the service may have got the press. Soon the server has a card of it, which replaces the page's card.
 const UNSURE = ["uncertain_submit", "not_kept", "internal", ""];
 const queue = { presses: [], isSending: false };
 
-// A card before the server has one.
+// Shows the page's own card of a press, until the server has one.
 function show(press, state, error = null) {
   const { key, request, at } = press;
   take({ key, place: at, isLocal: true, state, request, error, model: request.model, changed: at / 1000, id: null, files: [], values: [], fault: null });
@@ -23,7 +23,7 @@ function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Adds a press. If it is refused before anything is kept, `isShown` gets the error, and says whether the form shows it.
+// Adds a press. If the server refuses it and keeps nothing, `isShown(error)` returns whether the form shows the error.
 export function enqueue(request, isShown) {
   const press = { key: newKey(), request, at: Date.now() + queue.presses.length, isShown };
   queue.presses.push(press);
@@ -69,12 +69,12 @@ async function sendOne(press) {
   else show(press, "refused", { message: refusal.message, code: refusal.type, charged: "no", problems: refusal.problems });
 }
 
-// The server sends the press once, so it may be asked again.
+// The same press is posted again after this, because the server sends it only once.
 function pause() {
   return new Promise((resolve) => setTimeout(resolve, PAUSE));
 }
 
-// Continues with the presses that a reload interrupted, and sends those of a tab that is closed.
+// Continues with the presses that a reload interrupted. If the tab is closed, sends all that are left.
 export function continuePresses() {
   queue.presses = recall("sessionStorage", "presses") ?? [];
   for (const press of queue.presses) show(press, "waiting");

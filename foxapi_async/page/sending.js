@@ -1,4 +1,4 @@
-// A press of the button: what it will cost, the question before several requests, and the queue.
+// A press of the button: its price, the question before several requests are sent, and the queue.
 import { $, announce, make, state } from "/dom.js";
 import { checked, isShown, requests, showProblems, showRefusal } from "/form.js";
 import { inWords } from "/problems.js";
@@ -9,7 +9,7 @@ const CALM = 250;
 
 const press = { timer: null, asked: 0, spending: null, isPressed: false };
 
-// Asks soon for the price of the next press. The last question counts.
+// Asks for the price of the next press after a short time. Only the last answer is shown.
 export function showPriceSoon() {
   clearTimeout(press.timer);
   press.timer = setTimeout(showPrice, CALM);
@@ -69,7 +69,7 @@ export async function send(event) {
   }
 }
 
-// What is wrong with a field is shown at the form, if the form still has the request.
+// Shows the problems of a field at the form, if the form still has the request.
 function showAtForm(request, error) {
   if (!error.problems.length || !isShown(request)) return false;
   showRefusal(error);
@@ -82,7 +82,7 @@ function setPressed(isPressed) {
   $("send").textContent = text(isPressed ? "send.busy" : "send");
 }
 
-// Several requests are sent only after a look at the total.
+// Shows the total, and asks whether to send several requests.
 async function isConfirmed(given) {
   const answers = await checked();
   const dialog = $("confirm");

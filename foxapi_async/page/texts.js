@@ -24,7 +24,7 @@ export const TEXTS = {
   "prompt.placeholder": ["A red fox in fresh snow, morning light", "晨光中，一只红狐站在新雪里"],
   "prompt.hint": ["Ctrl + Enter sends it.", "按 Ctrl + Enter 发送。"],
   more: ["More options", "更多选项"],
-  unsure: ["Not all facts about this model are sure. What may be wrong is shown here, and sent anyway.", "此模型的部分信息尚未确认。可能有误的内容会在这里提示，但仍会照常发送。"],
+  unsure: ["Some facts about this model are not sure. The page shows here what may be wrong, and still sends it.", "此模型的部分信息尚未确认。可能有误的内容会在这里提示，但仍会照常发送。"],
   doubts: ["This may be wrong:", "以下内容可能有误："],
   send: ["Generate", "生成"],
   "send.busy": ["Storing the files…", "正在上传文件…"],
@@ -93,12 +93,12 @@ export const TEXTS = {
   "input.problem": ["{name} could not be uploaded. {problem}", "{name} 上传失败。{problem}"],
   "input.broken": ["Remove the files that could not be uploaded, or choose them again.", "请移除上传失败的文件，或重新选择。"],
   "input.no.images": ["This model takes no input images.", "此模型不接受输入图片。"],
-  "input.no.files": ["This model takes no such file.", "此模型不接受这种文件。"],
-  "edit.switched": ["Now with {model}: {former} takes no input images.", "已切换到 {model}：{former} 不接受输入图片。"],
+  "input.no.files": ["This model does not take this kind of file.", "此模型不接受这种文件。"],
+  "edit.switched": ["The model is now {model}, because {former} takes no input images.", "已切换到 {model}：{former} 不接受输入图片。"],
 
-  "price.one": ["This press costs {credits}", "本次消耗 {credits}"],
-  "price.several": ["This press costs {credits} for {count} requests", "本次 {count} 个请求共消耗 {credits}"],
-  "price.partly": ["This press costs {credits}, and {count} price is not known yet|This press costs {credits}, and {count} prices are not known yet", "本次消耗 {credits}，另有 {count} 个价格未知"],
+  "price.one": ["This request costs {credits}", "本次消耗 {credits}"],
+  "price.several": ["These {count} requests cost {credits}", "本次 {count} 个请求共消耗 {credits}"],
+  "price.partly": ["These requests cost {credits}, and {count} price is not known yet|These requests cost {credits}, and {count} prices are not known yet", "本次消耗 {credits}，另有 {count} 个价格未知"],
   "price.unknown": ["The price is not known yet", "价格未知"],
   "price.unknown.several": ["The {count} prices are not known yet", "{count} 个价格均未知"],
   "price.row.unknown": ["not known yet", "未知"],
@@ -110,7 +110,7 @@ export const TEXTS = {
 
   "chooser.title": ["Choose a model", "选择模型"],
   "chooser.compare": ["Compare models", "对比模型"],
-  "chooser.compare.hint": ["One press sends the same prompt to each of them. The total price is shown first.", "一次点击会把同一提示词发给每个模型。发送前会先显示总价。"],
+  "chooser.compare.hint": ["One click sends the same prompt to each model. The page shows the total price first.", "一次点击会把同一提示词发给每个模型。发送前会先显示总价。"],
   "chooser.search": ["Search models", "搜索模型"],
   "chooser.none": ["No model has this name.", "没有这个名称的模型。"],
   "chooser.cancel": ["Cancel", "取消"],
@@ -142,7 +142,7 @@ export const TEXTS = {
   "filter.away": ["Put away", "已收起"],
   "filter.found": ["{shown} of the newest {loaded}", "最新 {loaded} 个中的 {shown} 个"],
   "filter.clear": ["Clear the filter", "清除筛选"],
-  nothing: ["No result is like that.", "没有符合条件的结果。"],
+  nothing: ["No result matches.", "没有符合条件的结果。"],
   "empty.title": ["What will you make?", "想生成什么？"],
   "empty.text": ["Write a prompt and press Generate. All results stay in this folder, also when the page is closed. Begin with one of these:", "写下提示词，然后点“生成”。所有结果都保存在此文件夹中，关闭页面也不会丢失。可以从这里开始："],
   "empty.one": ["A red fox in fresh snow, morning light", "晨光中，一只红狐站在新雪里"],
@@ -153,14 +153,14 @@ export const TEXTS = {
   "save.all": ["Saving the files of {count} result.|Saving the files of {count} results.", "正在保存 {count} 个结果的文件。"],
   "save.none": ["There is nothing to save.", "没有可保存的文件。"],
 
-  "state.waiting": ["Waits for its turn", "排队等待发送"],
+  "state.waiting": ["Waiting to be sent", "排队等待发送"],
   "state.sending": ["Being sent", "发送中"],
   "state.submitting": ["Being sent", "发送中"],
-  "state.running": ["At work", "进行中"],
-  "state.queued": ["Waits for its turn at the service", "在服务端排队"],
+  "state.running": ["In progress", "进行中"],
+  "state.queued": ["Waiting in the service's queue", "在服务端排队"],
   "state.processing": ["Being made", "生成中"],
   "state.saving": ["Being saved", "保存中"],
-  "left.now": ["ready any moment now", "马上就好"],
+  "left.now": ["almost ready", "马上就好"],
   "left.seconds": ["about {count} second left|about {count} seconds left", "约剩 {count} 秒"],
   "left.minutes": ["about {count} minute left|about {count} minutes left", "约剩 {count} 分钟"],
   "card.progress": ["Progress", "进度"],
@@ -178,7 +178,7 @@ export const TEXTS = {
   "act.withdraw": ["Do not send", "取消发送"],
   "act.away": ["Put away", "收起"],
   "act.back": ["Bring back", "恢复"],
-  "away.done": ["It is put away. The status “Put away” shows it.", "已收起。可用状态“已收起”查看。"],
+  "away.done": ["It is put away. Choose the status “Put away” to see it.", "已收起。可用状态“已收起”查看。"],
   "back.done": ["It is back.", "已恢复。"],
 
   "error.failed": ["The service could not make this", "服务未能生成"],
@@ -190,7 +190,7 @@ export const TEXTS = {
   "error.fault": ["The page has stopped waiting for this", "页面已停止等待此任务"],
   "error.refused": ["This was not sent", "未发送"],
   "advice.failed": ["Change the prompt or the options, or try another model.", "请修改提示词或选项，或换一个模型。"],
-  "advice.uncertain": ["Look at your account before you send it again.", "再次发送之前，请先查看账户。"],
+  "advice.uncertain": ["Check your account before you send it again.", "再次发送之前，请先查看账户。"],
   "advice.unsaved": ["Fetch it again: that costs nothing. The service keeps the files for a day.", "可重新获取，不另收费。服务端保留文件一天。"],
   "advice.fault": ["It may still be made. Fetch it again: that costs nothing.", "任务可能仍在进行。可重新获取，不另收费。"],
   "advice.refused": ["Try it again later, or correct the request.", "请稍后再试，或改正请求。"],
@@ -214,14 +214,14 @@ export const TEXTS = {
   "view.copyPrompt": ["Copy prompt", "复制提示词"],
   "view.copyId": ["Copy id", "复制 ID"],
   "view.copied": ["Copied", "已复制"],
-  "view.notCopied": ["The browser does not allow to copy.", "浏览器不允许复制。"],
+  "view.notCopied": ["The browser does not allow copying.", "浏览器不允许复制。"],
   "view.broken": ["This file cannot be shown. Save it instead.", "此文件无法显示，请保存后查看。"],
   "view.place": ["{n} of {count}", "第 {n} 个，共 {count} 个"],
   "server.unreachable": ["The server cannot be reached.", "无法连接服务器。"],
-  "server.broken": ["The answer of the server was cut off.", "服务器的回答中断了。"],
+  "server.broken": ["The answer of the server is incomplete.", "服务器的回答中断了。"],
   "server.status": ["The server answered with {status}.", "服务器返回了 {status}。"],
   "server.token": ["Open the address with the token, as `foxapi serve` has printed it.", "请打开 `foxapi serve` 输出的带令牌的地址。"],
-  "server.content_type": ["This kind of file is not taken. Choose an image, a video, a sound, a PDF or a ZIP file.", "不接受这种文件。请选择图片、视频、音频、PDF 或 ZIP 文件。"],
+  "server.content_type": ["This kind of file is not accepted. Choose an image, a video, a sound, a PDF or a ZIP file.", "不接受这种文件。请选择图片、视频、音频、PDF 或 ZIP 文件。"],
   "server.rate_limited": ["Too many requests. Try again later.", "请求过多，请稍后再试。"],
   "server.unavailable": ["The service cannot make anything at the moment.", "服务暂时无法生成。"],
   "server.upstream": ["The service gave no usable answer.", "服务没有给出可用的回答。"],
@@ -229,7 +229,7 @@ export const TEXTS = {
 };
 
 const LANGUAGES = ["en", "zh"];
-// The first one that the page has, of those that the reader prefers.
+// The first of the browser's preferred languages that the page has.
 const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? "en";
 const column = LANGUAGES.indexOf(language);
 
@@ -254,13 +254,13 @@ export function dateOf(seconds) {
   return date.toLocaleString(language, { year, month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
-// The name of a field. One that is in no table has its own name, which is English.
+// The label of a field. If no table has the field, its label is made from its English name.
 export function labelOf(name) {
   const words = name.replaceAll("_", " ");
   return NAMES[name]?.[column] ?? words[0].toUpperCase() + words.slice(1);
 }
 
-// The help of a field. What is in no table is English.
+// The help of a field. If no table has it, it stays English.
 export function helpOf(spec) {
   return (language === "zh" && HELP[spec.help]) || spec.help || "";
 }

@@ -1,11 +1,11 @@
 /* global Lightbox, LIGHTBOX_TEXTS */
-// Shows the results one at a time, large. The lightbox is a script of its own, which the report has too.
+// Shows the results one at a time, large. The lightbox is a separate script, which the report uses too.
 import { altOf } from "/card.js";
 import { cards } from "/cards.js";
 import { button } from "/dom.js";
 import { text } from "/texts.js";
 
-// The files of all cards that the filter leaves, the newest first.
+// The files of all shown cards, the newest first.
 function items() {
   const shown = cards.order.filter((card) => !card.element.hidden);
   return shown.flatMap((card) => card.item.files.map((file, n) => itemOf(card, file, n)));
@@ -18,7 +18,7 @@ function itemOf(card, file, n) {
 
 const words = Object.keys(LIGHTBOX_TEXTS).map((name) => [name, text(`view.${name}`, { n: "{n}", count: "{count}" })]);
 
-// `act(name, card, n)` does what a button says. Returns a function that shows the file of an address.
+// `act(name, card, n)` runs the action of a button. Returns a function that shows the file with this address.
 export function lightbox(act) {
   const leaving = (name) => (event, { card, n }) => {
     event.target.closest("dialog").close();

@@ -47,7 +47,7 @@ def test_the_badge_and_the_price(page):
     page.select_option("#field-resolution", "4K")
     expect(page.locator("#price")).to_have_text("The price is not known yet")
     expect(send(page, named("a price"))).to_have_attribute("data-state", "done")
-    expect(page.locator("#price")).to_have_text(re.compile(r"This press costs \d+ credits?"))
+    expect(page.locator("#price")).to_have_text(re.compile(r"This request costs \d+ credits?"))
 
 
 def test_the_badge_of_the_service(page):
@@ -76,7 +76,7 @@ def test_several_models_show_the_total_first(page, page_service):
         [re.compile("grok.*5 credits"), re.compile("z-image-turbo.*not known yet")]
     )
     expect(page.locator("#confirm .total")).to_have_text(
-        "This press costs 5 credits, and 1 price is not known yet"
+        "These requests cost 5 credits, and 1 price is not known yet"
     )
     shot(page, "confirm")
     page.locator("#confirm").get_by_text("Cancel").click()
