@@ -1,4 +1,4 @@
-"""The viewer that the page and the report share: one result at a time, large. Its script says how it is used."""
+"""The viewer that the page and the report share: one result at a time, large. The script explains its use."""
 
 from importlib.resources import files
 

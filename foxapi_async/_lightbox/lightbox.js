@@ -2,16 +2,16 @@
 /* A lightbox: one result at a time, large. The page loads this file, the report contains it.
 
      const box = new Lightbox({ items, texts, actions });
-     box.open(url);    shows the item with this address, and its neighbours at the arrows
-     box.refresh();    the list has changed: the shown item keeps its place, or the box closes if it has gone
+     box.open(url);    shows the item with this address; the arrows move to its neighbours
+     box.refresh();    call it when the list has changed: shows the item's new place, or closes if the item has gone
 
-   items()    gives the present list, as the owner's filter leaves it. An item is
+   items()    gives the present list, with only the items that fit the filter of the page. An item is
               { url, name, type, prompt, id, about }: the address of the file, its name when it is saved, its media
               type, and texts that may be empty.
    texts      replaces some or all of LIGHTBOX_TEXTS, for another language.
-   actions(item)  gives more buttons for an item, as elements; none if it is left out.
+   actions(item)  gives more buttons for an item, as elements. Without it there are none.
 
-   A file is loaded when it is shown, and its neighbours after it. All texts enter as text. */
+   A file is loaded when it is shown. Then the images before and after it are loaded. No text is read as HTML. */
 
 const LIGHTBOX_TEXTS = {
   label: "Result",
@@ -22,7 +22,7 @@ const LIGHTBOX_TEXTS = {
   copyPrompt: "Copy prompt",
   copyId: "Copy id",
   copied: "Copied",
-  notCopied: "The browser does not allow to copy.",
+  notCopied: "The browser does not allow copying.",
   broken: "This file cannot be shown. Save it instead.",
   place: "{n} of {count}",
 };
@@ -68,7 +68,7 @@ class Lightbox {
     parts.previous = element("button", { type: "button", class: "previous", "aria-label": texts.previous }, icon("previous"));
     parts.next = element("button", { type: "button", class: "next", "aria-label": texts.next }, icon("next"));
     const close = element("button", { type: "button", class: "close", "aria-label": texts.close }, icon("close"));
-    // The arrow keys belong to it: a video that has the focus uses them itself.
+    // The stage takes the focus, because a video that has it would use the arrow keys itself.
     parts.stage = element("div", { class: "stage", tabindex: "-1" });
     parts.prompt = element("p", { class: "prompt", dir: "auto", tabindex: "0" });
     parts.about = element("p", { class: "about", dir: "auto" });
@@ -99,7 +99,7 @@ class Lightbox {
   #endSwipe(end) {
     const start = this.#swipe;
     this.#swipe = null;
-    if (!start || window.visualViewport?.scale > 1) return; // who has zoomed in moves the image
+    if (!start || window.visualViewport?.scale > 1) return; // in a zoomed image, a swipe moves the image
     const [right, down] = [end.clientX - start.clientX, end.clientY - start.clientY];
     if (Math.abs(right) >= SWIPE_PIXELS && Math.abs(right) > Math.abs(down)) this.#move(right > 0 ? -1 : 1);
   }
@@ -155,7 +155,7 @@ class Lightbox {
   }
 
   #empty() {
-    this.#parts.stage.replaceChildren(); // it ends a sound, and frees the memory of an image
+    this.#parts.stage.replaceChildren(); // this stops a sound, and frees the memory of an image
     this.#say("");
   }
 
@@ -184,7 +184,7 @@ function icon(name) {
   return svg;
 }
 
-// Whether the text is on the clipboard. Without https, browsers allow it only from a selection.
+// Copies the text, and returns whether that worked. Without https, browsers copy only a selection.
 async function write(text, inside) {
   try {
     await navigator.clipboard.writeText(text);

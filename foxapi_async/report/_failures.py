@@ -1,4 +1,4 @@
-"""The part of the page about what went wrong. Each kind has a sentence, advice, and details that open on a click."""
+"""The part of the page about problems. Each kind of problem has a sentence, advice, and details that open on a click."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EXAMPLES = 3
 
 
 def failures_part(items: Sequence[ReportItem]) -> Iterator[str]:
-    """The part; nothing if all went well."""
+    """The part; nothing if there is no problem."""
     groups = problems_of(items)
     if not groups:
         return

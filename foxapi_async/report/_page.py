@@ -30,8 +30,8 @@ def page_of(manifest: ReportData, name: str, ledger: Totals | LedgerError | None
 
     Args:
         manifest: its items.
-        name: of its folder.
-        ledger: the totals of its ledger, or why this cannot be read; None if there is none.
+        name: the name of its folder.
+        ledger: the totals of its ledger, or why the ledger cannot be read; None if there is none.
     """
     style, script = _style(), _script()
     policy = (
@@ -130,7 +130,7 @@ def _style() -> str:
 
 @functools.cache
 def _script() -> str:
-    """The script, with all texts: it names the same for each page, so that the policy can."""
+    """The script with all texts. It is the same for each page."""
     table = json.dumps(TEXTS, ensure_ascii=False)
     return f"const TEXTS = {table};\n{read_asset('lightbox.js')}{_asset('page.js')}"
 

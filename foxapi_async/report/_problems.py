@@ -1,4 +1,4 @@
-"""What went wrong with an item, as a kind about which something can be done."""
+"""The kind of an item's problem. The page has advice for each kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from foxapi_async.report._figures import state_of
 from foxapi_async.report._manifest import ReportItem
 
-# The service's codes are an open list. Its example of a refused content is a message.
+# The service may send codes that are not known here. Its own example of refused content has only a message.
 _CONTENT = re.compile(r"content|policy|moderat|safety|nsfw|sensitive|violation", re.IGNORECASE)
 _BY_CODE = {
     **dict.fromkeys(

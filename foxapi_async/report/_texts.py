@@ -1,5 +1,5 @@
-"""All texts of the page, in English and in Chinese. The page is in English; its script puts in the Chinese of a browser
-that prefers it.
+"""All texts of the page, in English and in Chinese. The page is in English. If the browser prefers Chinese, the script of
+the page puts in the Chinese texts.
 
 `{0}` is the first value. `one|several` is chosen by the first value.
 """
@@ -24,7 +24,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只显示 {1} 项中的最后 {0} 项；统计数字包含所有项。",
     ),
     "remark.ledger": (
-        "The sums are those of the manifest, because the ledger cannot be read: {0}",
+        "The sums come from the manifest, because the ledger cannot be read: {0}",
         "账本无法读取，因此合计取自清单：{0}",
     ),
     "remark.empty": ("The manifest has no items yet.", "清单中还没有任何项。"),
@@ -35,7 +35,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "state.uncertain": ("uncertain", "不确定"),
     "state.other": ("other", "其他"),
     "running": ("not ended", "未结束"),
-    "running.more": ("sent, without a line yet", "已发送，清单中尚无记录"),
+    "running.more": ("sent, not in the manifest yet", "已发送，清单中尚无记录"),
     "files": ("files", "文件"),
     "credits": ("credits", "积分"),
     "unknown": ("unknown", "未知"),
@@ -65,12 +65,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "kind.model": ("The model is not available", "模型不可用"),
     "advice.model": (
-        "Try again later, or choose another model: foxapi models --mine lists those of your key.",
+        "Try again later, or choose another model: foxapi models --mine lists the models that your key may call.",
         "请稍后再试，或换一个模型：foxapi models --mine 会列出你的密钥可用的模型。",
     ),
     "kind.input": ("An input file was not accepted", "输入文件未被接受"),
     "advice.input": (
-        "Check that the file is an image or video of the allowed type and size, and that its address can be reached by everyone.",
+        "Check that the file is an image or video of the allowed type and size, and that its address is public.",
         "请检查文件的类型和大小是否符合要求，地址是否可公开访问。",
     ),
     "kind.account": ("The account was refused", "账户被拒绝"),
@@ -80,22 +80,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "kind.request": ("The service did not accept the request", "服务没有接受请求"),
     "advice.request": (
-        "Correct what the details name, and run the batch again with --retry-failed.",
+        "Correct the requests as the details say, and run the batch again with --retry-failed.",
         "请按详情改正，然后加上 --retry-failed 重新运行。",
     ),
     "kind.failed": ("The service could not make these", "服务未能生成"),
     "advice.failed": (
-        "Run the batch again with --retry-failed: each of them is paid for again. If they fail once more, change the prompt.",
+        "Run the batch again with --retry-failed: each item is billed again. If they fail once more, change the prompt.",
         "可加上 --retry-failed 重新运行：每一项会再次计费。如果仍然失败，请修改提示词。",
     ),
     "kind.cancelled": ("The service cancelled these", "服务取消了这些任务"),
     "advice.cancelled": (
-        "Run the batch again with --retry-failed: each of them is paid for again.",
+        "Run the batch again with --retry-failed: each item is billed again.",
         "可加上 --retry-failed 重新运行：每一项会再次计费。",
     ),
     "kind.gone": ("The service does not know these tasks any more", "服务已不再保留这些任务"),
     "advice.gone": (
-        "Look at your account. Their results can no longer be fetched.",
+        "Check your account. The results can no longer be fetched.",
         "请查看账户。这些结果已无法获取。",
     ),
     "kind.unsaved": ("Made, but not saved here", "已生成，但未保存到本地"),
@@ -105,12 +105,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "kind.unreadable": ("Made, but the result cannot be read", "已生成，但结果无法读取"),
     "advice.unreadable": (
-        "They are paid for. The manifest has what the service sent: give it to the service's support.",
+        "They are paid for. The manifest has the answer of the service: give it to the service's support.",
         "这些已付费。清单中有服务返回的原文，请提供给服务方。",
     ),
     "kind.uncertain": ("It is not known whether these were sent", "不确定是否已发送"),
     "advice.uncertain": (
-        "Look at your account first. Then --resubmit-uncertain sends them again, and some may be billed twice.",
+        "Check your account first. Then --resubmit-uncertain sends them again, and some may be billed twice.",
         "请先查看账户。之后可用 --resubmit-uncertain 重新发送，部分可能重复计费。",
     ),
     "kind.other": ("These ended in a way that this page does not know", "以此页面不了解的方式结束"),
@@ -132,7 +132,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind.all": ("every problem", "全部问题"),
     "count.all": ("{0} shown", "显示 {0} 项"),
     "count.some": ("{0} of {1} shown", "显示 {1} 项中的 {0} 项"),
-    "nothing": ("No item is like that.", "没有符合条件的项。"),
+    "nothing": ("No item matches.", "没有符合条件的项。"),
     "no.file": ("no file", "没有文件"),
     "amount": ("{0} credit|{0} credits", "{0} 积分"),
     "view.label": ("Result", "结果"),
@@ -143,7 +143,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "view.copyPrompt": ("Copy prompt", "复制提示词"),
     "view.copyId": ("Copy id", "复制 ID"),
     "view.copied": ("Copied", "已复制"),
-    "view.notCopied": ("The browser does not allow to copy.", "浏览器不允许复制。"),
+    "view.notCopied": ("The browser does not allow copying.", "浏览器不允许复制。"),
     "view.broken": ("This file cannot be shown. Save it instead.", "此文件无法显示，请保存后查看。"),
     "view.place": ("{n} of {count}", "第 {n} 个，共 {count} 个"),
 }

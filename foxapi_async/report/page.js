@@ -1,6 +1,6 @@
-/* The rest of the page's script. TEXTS, the table of all texts, and Lightbox stand before it. */
+/* The last part of the page's script. TEXTS, the table of all texts, and Lightbox come before it. */
 const LANGUAGES = ["en", "zh"];
-// The first one that the page has, of those that the reader prefers.
+// The first of the browser's preferred languages that the page has.
 const language = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => LANGUAGES.includes(tag)) ?? "en";
 const byId = (id) => document.getElementById(id);
 
@@ -22,7 +22,7 @@ function translate() {
 
 if (language === "zh") translate();
 
-/* The search. The text of ten thousand cards is read once: at each key press that would be slow. */
+/* The search. The text of ten thousand cards is read once, because reading it at each key press would be slow. */
 
 const [search, status_, model, kind] = ["search", "status", "model", "kind"].map(byId);
 const cards = Array.from(document.querySelectorAll(".card"), (card) => ({
@@ -71,11 +71,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-/* Only what is near the window is held: a browser keeps the layout of each card that it has shown, and the file of
-   each image that it has loaded. */
+/* Only cards near the window keep a layout and their images. Without this, a browser would keep the layout of each card
+   that it has shown, and the file of each image that it has loaded. */
 
 const groups = Array.from(document.querySelectorAll(".group"));
-const size = groups[0]?.children.length; // of all but the last
+const size = groups[0]?.children.length; // of each group but the last
 const laidOut = new Set(); // groups whose cards may have a layout
 const held = new Set(); // cards whose images are loaded
 let released = 0; // images
@@ -88,7 +88,7 @@ const near = new IntersectionObserver((entries) => {
   collectSooner();
 }, { rootMargin: "1200px 0px" });
 
-// The cards that fit, from the first group on.
+// Puts the cards that fit into the groups, beginning with the first group.
 function deal() {
   inSight.disconnect();
   near.disconnect();
@@ -153,7 +153,7 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", deal);
 
-/* The lightbox shows the files of the cards that the search leaves. */
+/* The lightbox shows the files of the cards that fit the search. */
 
 function itemsOf({ card, id }) {
   const prompt = card.querySelector(".prompt")?.textContent ?? "";
@@ -164,7 +164,7 @@ function itemsOf({ card, id }) {
   });
 }
 
-// Made once for each search: the lightbox asks at each step. A file that two items have is shown once.
+// The list is made once for each search, because the lightbox asks for it at each step. It has a file of two items once.
 function items() {
   listed ??= [...new Map(shown.flatMap(itemsOf).map((item) => [item.url, item])).values()];
   return listed;

@@ -215,5 +215,5 @@ async def test_a_report_without_its_ledger_says_so(service, tmp_path):
     (tmp_path / "ledger.sqlite").write_bytes(b"no ledger at all" * 100)
     page = write_report(tmp_path).read_text()
 
-    assert "The sums are those of the manifest, because the ledger cannot be read: " in page
+    assert "The sums come from the manifest, because the ledger cannot be read: " in page
     assert "10" == facts(tmp_path)["credits"]

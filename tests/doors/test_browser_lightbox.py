@@ -112,7 +112,7 @@ def test_texts_are_copied_with_permission(make_box):
 
 
 @pytest.mark.parametrize(
-    ("allowed", "words"), [(True, "Copied"), (False, "The browser does not allow to copy.")]
+    ("allowed", "words"), [(True, "Copied"), (False, "The browser does not allow copying.")]
 )
 def test_without_permission_a_selection_is_copied(make_box, allowed, words):
     """Without the clipboard the text is copied from a selection; if that fails too, the lightbox says so."""
