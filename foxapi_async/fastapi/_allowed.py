@@ -27,8 +27,8 @@ class AllowedModels:
     """The models that a router takes.
 
     Attributes:
-        known: the definitions of the models that are checked by them, by id.
-        raw: the paths of the models that are sent unchecked, by id.
+        known: by id, the definitions that check requests.
+        raw: by id, the paths of the models whose requests are sent unchecked.
     """
 
     known: Mapping[str, ModelDefinition]

@@ -90,7 +90,9 @@ def _unavailable(error: FoxError) -> ErrorAnswer:
 
 
 def _account_refused(error: FoxError) -> ErrorAnswer:
-    """Only a submit is tried again, by the session, once in `PROBE_SECONDS`. A read has the id of its task."""
+    """A submit may be repeated: the session sends one every `PROBE_SECONDS` to try again. A read, which has the id of its
+    task, gets no Retry-After.
+    """
     is_submit = error.charged == "no" and error.task_id is None
     return attrs.evolve(_ACCOUNT, retry_after=PROBE_SECONDS if is_submit else None)
 

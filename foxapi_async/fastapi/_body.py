@@ -57,7 +57,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _number(text: str) -> int | float:
-    """A number. JSON makes no difference between 2.0 and 2, and Python does."""
+    """A number. For JSON, 2.0 and 2 are the same. For Python they are not."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) < MOST_EXACT else number
 

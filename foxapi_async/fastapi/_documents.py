@@ -1,8 +1,8 @@
 """What the app's OpenAPI document says about the routes.
 
-Two routes are described by functions that are never called, because the route that works has the same path and comes
-first. FastAPI reads a body that it knows before it runs the dependencies, and checks it once more. And it wants to send
-the events that it knows by itself.
+The functions that describe two of the routes are never called: the route that works has the same path and comes first.
+If FastAPI knew the body, it would read it before it runs the dependencies, and check it a second time. If it knew the
+events, it would want to send them itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from foxapi_async.fastapi._allowed import AllowedModels
 from foxapi_async.fastapi._schemas import body_type
 from foxapi_async.fastapi._shapes import ErrorBody, ImageProgress, SubmittedImage
 
-# As `check_task_id` reads an id.
+# The ids that `check_task_id` accepts.
 _ID: dict[str, Any] = {
     "minLength": 1,
     "maxLength": requests.MAX_ID,
@@ -29,11 +29,14 @@ _ID: dict[str, Any] = {
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
 
 _PARTS = {
-    "Accept-Ranges": {"description": "`bytes` if a part can be asked for", "schema": {"type": "string"}}
+    "Accept-Ranges": {
+        "description": "`bytes` if the server of the file sends parts",
+        "schema": {"type": "string"},
+    }
 }
 _CONTENT_RANGE = {
     "Content-Range": {
-        "description": "Which bytes, of how many",
+        "description": "The bytes that are sent, and the length of the whole file",
         "schema": {"type": "string"},
         "required": True,
     }
@@ -43,7 +46,7 @@ _ERRORS: dict[int, dict[str, Any]] = {
     400: {"description": "The service refuses the request; `code` and `message` are its own"},
     404: {"description": "The service does not know the id, or the task has no such file"},
     413: {"description": "The body is too large"},
-    416: {"description": "The file has none of the bytes that are asked for", "headers": _CONTENT_RANGE},
+    416: {"description": "The file has none of the bytes that `Range` asks for", "headers": _CONTENT_RANGE},
     422: {"description": "The request is wrong; `problems` lists each fault"},
     429: {"description": "Too many requests; see Retry-After", "headers": _RETRY_AFTER},
     500: {"description": "The server is not set up for this"},
@@ -92,7 +95,7 @@ FILE: dict[str, Any] = {
                 "name": "Range",
                 "in": "header",
                 "required": False,
-                "description": "One part of the file, such as `bytes=0-1023`. One that is not valid is ignored",
+                "description": "One part of the file, such as `bytes=0-1023`. An invalid range is ignored",
                 "schema": {"type": "string"},
             }
         ]
@@ -103,7 +106,7 @@ _EVENT = {"properties": {"event": {"enum": ["progress", "final", "failed"]}}}
 
 
 class _DocumentedEvents(EventSourceResponse):
-    """FastAPI documents the errors of a route under the media type of its class, and events under their own."""
+    """FastAPI documents the errors of a route under the media type of its response class. Events have their own type."""
 
     media_type = "application/json"
 
@@ -133,7 +136,7 @@ def add_events(router: APIRouter) -> None:
         """Send `progress` events, then one `final`; or one `failed` if the SDK cannot learn how the task ended.
 
         The data of `failed` is an error's body. A browser's EventSource connects again if the connection breaks,
-        to any replica, and does not get the same event again. After an answer that is not 200 it does not.
+        to any replica, and does not get the same event again. After an answer that is not 200, it does not connect again.
         """
         no_events: tuple[ImageProgress, ...] = ()
         for event in no_events:

@@ -127,7 +127,7 @@ async def _next(events: AsyncIterator[TaskEvent]) -> TaskEvent | None:
 
 
 async def _failure(handle: TaskHandle) -> bytes | None:
-    """The event that says why no other will follow; None after a final one."""
+    """The event with the reason why the stream ends; None after a final event."""
     if handle.snapshot is not None and handle.snapshot.finished:
         return None
     try:

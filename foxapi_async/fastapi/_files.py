@@ -115,14 +115,14 @@ async def _pass_on(file: StreamedFile, send: Send) -> None:
 def _asked(scope: Scope) -> AskedRange | None:
     """The part that the client asks for; None for the whole file."""
     headers = Headers(scope=scope)
-    # A client with If-Range has a version of the file from elsewhere: the answers here name none.
+    # If-Range names a version of the file. The answers here name none, so such a client gets the whole file.
     if scope["method"] != "GET" or "If-Range" in headers:
         return None
     return AskedRange.read(headers.get("Range"))
 
 
 def _headers_of_bytes(known: PartialFile) -> dict[str, str]:
-    """Which bytes come, as far as the server of the file says it."""
+    """The headers about the bytes that are sent, as far as the server of the file names them."""
     headers = {} if known.length is None else {"Content-Length": str(known.length)}
     if known.sends_parts:
         headers["Accept-Ranges"] = "bytes"

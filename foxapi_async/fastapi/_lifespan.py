@@ -47,7 +47,7 @@ def fox_lifespan(**session_options: Any) -> Lifespan:
     `Starlette(lifespan=fox_lifespan())`.
 
     The session is `request.state.fox`, and in FastAPI the dependency `Fox`. Tasks belong to the session, not
-    to the request that submitted them. If you have your own lifespan, enter this one in it, and pass its state on::
+    to the request that submitted them. If you have your own lifespan, enter this one in it, and yield its state too::
 
         @asynccontextmanager
         async def lifespan(app):

@@ -113,7 +113,7 @@ def image_router(
             task.
         models: the models that a client may use. None allows all known image models (`foxapi models`). An id names
             a known model of any kind. A pair of an id and a path, such as `("new-model", "/v1/images/generations")`,
-            names one that the SDK need not know: its fields are sent unchecked, as by `RawRequest`. If a model in the
+            names a model that the SDK may not know: its fields are sent unchecked, as by `RawRequest`. If a model in the
             list is such a pair, or does not make images, the routes are at `/generations` instead of `/images`. A
             client that asks for another model gets 422, with the allowed ones.
         submit: sends a request in place of `FoxSession.submit`, for example to record whose task it is, with
@@ -184,17 +184,17 @@ async def image_file(
 ) -> Response:
     """The n-th file of the task, streamed from the service, which keeps it for 24 hours; 504 if the task has not ended.
 
-    An image, video or sound is shown by a browser, any other file is saved. No script in it runs. `Range` asks for one
-    part, so that a video can be sought: 206, or 200 with the whole file if its server sends no parts.
+    A browser shows an image, a video or a sound, and saves any other file. No script in a file runs. `Range` asks for one
+    part, so that a reader can jump to a place in a video: 206, or 200 with the whole file if its server sends no parts.
     """
     return FileResponse(await _result_of(request, task_id, fox, 0), n)
 
 
 async def _result_of(request: Request, task_id: str, fox: FoxSession, wait: float) -> TaskResult:
-    """The result, within `wait` seconds, while the client and the server are there.
+    """The result, within `wait` seconds. The wait ends early if the client leaves or the server stops.
 
     Raises:
-        TaskTimeoutError: it is not there yet, or the client left, or the server stops.
+        TaskTimeoutError: the task has not ended yet, or the client left, or the server stops.
     """
     with watching(fox, task_id) as handle:
         work = asyncio.ensure_future(_result_within(handle, wait))
@@ -229,5 +229,5 @@ async def _result_within(handle: TaskHandle, seconds: float) -> TaskResult:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(max(seconds, FIRST_POLL_SECONDS)):
             await anext(aiter(handle), None)
-    # If the task is over, this returns at once, even without time left.
+    # If the task is over, this returns at once, even if no time is left.
     return await handle.wait(max(deadline - loop.time(), 1e-3))

@@ -35,7 +35,7 @@ PROVIDER = "foxapi"
 FOLLOWING = "fetch_response"
 """A task that another process, or an earlier one, submitted."""
 
-# What the endpoints give, by the part of their paths before "generations". The conventions call sound "speech".
+# The output of an endpoint, by the part of its path before "generations". The conventions call sound "speech".
 _OUTPUTS = {"videos": "video", "audio": "speech", "audios": "speech", "llm": "text"}
 
 DURATION = "gen_ai.client.inference.duration"
@@ -57,8 +57,8 @@ class _Generation:
     Attributes:
         span: its span.
         context: the submitter's context (such as baggage), with the span as the current one.
-        operation: "image_generation", or of another output; or FOLLOWING.
-        model: the requested one. For a followed task, the used one, when it is known.
+        operation: "image_generation", the same for another output, or FOLLOWING.
+        model: the requested model. For a followed task, the model that the service used, once it is known.
         began: when it began.
         polls: how many polls were sent.
         polled_at: when the last poll was sent.
@@ -144,7 +144,7 @@ class OpenTelemetry:
         more = {} if count == 1 else {"gen_ai.request.choice.count": count}
         generation = self._begin(f"{output}_generation", event.model, {"gen_ai.output.type": output, **more})
         self._calls[event.call] = generation
-        # This sets the context for the rest of the asyncio task that runs this submit: this event is its first.
+        # This sets the context for the rest of the asyncio task that runs this submit, because this event is its first.
         contexts.attach(generation.context)
 
     def _submitted(self, event: Submitted) -> None:
@@ -168,7 +168,7 @@ class OpenTelemetry:
     def _begin(self, operation: str, model: str, more: Mapping[str, str | int]) -> _Generation:
         now = _now()
         self._end_old(now)
-        # With the span and not after it: a sampler decides by them.
+        # The facts are set when the span starts, because a sampler decides by them.
         facts = {**_labels(operation, model), **more}
         name = f"{operation} {model}".rstrip()
         span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=facts)
