@@ -146,7 +146,7 @@ def _fields_of(definition: ModelDefinition) -> Iterator[str]:
     for spec in definition.fields:
         words = (
             spec.help,
-            "Best left out." if spec.advanced else "",
+            "Leave it out unless you need it." if spec.advanced else "",
             "Required." if spec.required else "",
             "(not sure)" if spec.level == "extract" else "",
         )

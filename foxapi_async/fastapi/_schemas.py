@@ -19,10 +19,10 @@ Schema = dict[str, Any]
 
 # The words of an id: "sora-2" becomes "Sora2".
 _WORD = re.compile(r"[A-Za-z0-9]+")
-# No space, as Python sees it: a text with one has more than spaces. The spaces of JSON Schema are those of JavaScript,
-# which are a few less.
+# A character that is not a space in Python: a text with one is not blank. JSON Schema has the spaces of JavaScript, which
+# are fewer.
 _SEEN = r"[^\s\x1c-\x1f\x85]"
-# As `image_fault` reads an address.
+# The addresses that `image_fault` accepts.
 _ADDRESS = (
     rf"^(?:[hH][tT][tT][pP][sS]?://[^\s\x1c-\x1f\x85/?#]{_SEEN}*$"
     rf"|[dD][aA][tT][aA]:[^\s\x1c-\x1f\x85,]{{0,1000}},{_SEEN})"
@@ -74,7 +74,7 @@ def _add(
     ]
     numbered = (f"{wanted[-1]}_{number}" for number in itertools.count(2))
     name = next(name for name in itertools.chain(wanted, numbered) if name not in classes)
-    # A type checker cannot know a type that is made of values.
+    # A type checker cannot know a type that is made at run time.
     model: Any = Literal[ids]
     cls = create_model(name, __base__=_Described, model=(model, ...))
     cls.schema_of_body = {"title": name, "type": "object", **schema}
@@ -82,7 +82,7 @@ def _add(
 
 
 def _schema_of(definition: ModelDefinition, ids: tuple[str, ...]) -> Schema:
-    # By facts from the service's OpenAPI file alone nothing is refused.
+    # Facts that come only from the service's OpenAPI file refuse nothing.
     required = [spec.name for spec in definition.fields if spec.required and spec.level != "extract"]
     schema: Schema = {
         "required": ["model", *required],
@@ -133,7 +133,7 @@ def _field_schema(spec: FieldSpec) -> Schema:
         if spec.kind in ("size", "any") or spec.level == "extract"
         else "",
         f"If left out: {spec.default}." if spec.default else "",
-        "Best left out." if spec.advanced else "",
+        "Leave it out unless you need it." if spec.advanced else "",
     )
     schema: Schema = {} if spec.level == "extract" else _KINDS[spec.kind](spec)
     if spec.level != "extract" and not spec.required:
@@ -164,7 +164,7 @@ def _integer(spec: FieldSpec) -> Schema:
 
 
 def _size(spec: FieldSpec) -> Schema:
-    """The rule about ratio and area is only in the description: JSON Schema cannot say it."""
+    """The rule about ratio and area is only in the description, because JSON Schema cannot express it."""
     rule = spec.pixels
     side: Schema = {"type": "integer"}
     if rule is not None:

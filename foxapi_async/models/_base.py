@@ -69,7 +69,7 @@ class GenerationRequest(abc.ABC):
             yield from ((name, item) for item in found if isinstance(item, os.PathLike))
 
     def field(self, name: str) -> FieldSpec | None:  # noqa: ARG002 - subclasses need it
-        """What is known about a field of this request; None if nothing is."""
+        """What is known about a field of this request; None if nothing is known."""
         return None
 
     def with_files(self, urls: Mapping[os.PathLike[str], str]) -> Self:

@@ -72,7 +72,7 @@ class ModelDefinition:
     )
 
     def check(self, given: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """The faults of a request with these fields, and its doubts. A doubt is a fault by a fact that is not sure."""
+        """The faults of a request with these fields, and its doubts. A doubt is a fault if a fact that is not sure is true."""
         faults: list[str] = []
         doubts: list[str] = []
         for name in self._required - given.keys():
@@ -94,7 +94,7 @@ class ModelDefinition:
     def _broken_rules(self, given: Mapping[str, Any]) -> Iterator[FieldProblem]:
         for one, other in self.exclude:
             if one in given and other in given:
-                parts = (one, ": only allowed without ", other, "; leave one of the two out")
+                parts = (one, ": only allowed without ", other, "; leave out one of the two")
                 yield FieldProblem(*parts, type="excluded", values={"other": other})
         for name, maximum, other in self.at_most:
             count = given.get(name)

@@ -66,11 +66,13 @@ class CatalogueRequest(GenerationRequest):
         return {"model": self.model, **copy_checked(self.fields)}
 
     def identity(self) -> dict[str, Any]:
-        """The same as of a `RawRequest` with this path and these fields. It was one before the catalogue knew its model."""
+        """The same as that of a `RawRequest` with this path and these fields, because an older version, which does not know
+        the model, makes a `RawRequest`.
+        """
         return {"path": self.path, **self.to_dict()}
 
     def field(self, name: str) -> FieldSpec | None:
-        """What is known about a field of this request; None if nothing is."""
+        """What is known about a field of this request; None if nothing is known."""
         return definition_of(self.model).field(name)
 
     @classmethod
@@ -85,10 +87,10 @@ class CatalogueRequest(GenerationRequest):
 
 
 class TypedRequest(CatalogueRequest):
-    """The base of the classes in `images`: a request whose fields are arguments, and attributes."""
+    """The base of the generated classes: a request whose fields are arguments, and attributes."""
 
     def __init_subclass__(cls) -> None:
-        """Let the class name the right argument for an unknown one."""
+        """Let the error for an unknown argument name the right argument."""
         _, *names = inspect.signature(cls.__init__).parameters
         cls.__init__ = suggesting(cls, cls.__init__, lambda: names, cls.__name__)  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""A model's fields as a table: for the documentation and for `foxapi models`."""
+"""A model's fields as a Markdown table."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def _cells(spec: FieldSpec) -> tuple[str, ...]:
         if spec.required
         else spec.default or ("none" if spec.kind == "images" else "not documented")
     )
-    advice = " Best left out." if spec.advanced else ""
+    advice = " Leave it out unless you need it." if spec.advanced else ""
     return f"`{spec.name}`", spec.allowed.replace('"', "`"), left_out, spec.help + advice

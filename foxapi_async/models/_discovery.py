@@ -46,7 +46,7 @@ def model_definition(model: str) -> ModelDefinition:
 
     close = get_close_matches(model[:100], [*MODELS, *names()], n=3)
     advice = f"did you mean {' or '.join(close)}?" if close else "`foxapi models` lists the known ones"
-    raise InvalidRequestError(f"{shown(model)} is no known model: {advice}")
+    raise InvalidRequestError(f"{shown(model)} is not a known model: {advice}")
 
 
 def _all() -> Iterator[ModelDefinition]:

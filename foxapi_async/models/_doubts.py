@@ -1,4 +1,4 @@
-"""Which doubts about requests were not said before: a field of a model is doubted once, and not in each request."""
+"""Finds the new doubts about requests. A doubt about a field of a model is reported once, and not for each request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from foxapi_async.models._base import GenerationRequest
 
 _MOST = 20
-"""More doubts say only that the requests are of another kind."""
+"""No more doubts than this are reported. So many doubts mean that the known facts do not fit these requests."""
 
 
 class NewDoubts:
-    """Remembers the doubts that were said."""
+    """Remembers the doubts that were reported."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()

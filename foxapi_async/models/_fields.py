@@ -81,7 +81,7 @@ class FieldSpec:
         required: whether the field must be given.
         advanced: whether the page says not to pass it unless necessary.
         level: how sure this is: "page" (the service's own page), "text" (a summary of its pages) or "extract" (its
-            OpenAPI file alone). What an "extract" does not allow is not refused: a doubt is logged.
+            OpenAPI file alone). A value that an "extract" does not allow is not refused: a doubt is logged.
     """
 
     name: str

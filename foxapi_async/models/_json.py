@@ -60,7 +60,7 @@ def _copy_checked(value: FieldValue) -> Any:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether JSON holds a value as it is. Most values are so."""
+    """Whether JSON holds a value as it is, as it holds most values."""
     return type(value) in _PLAIN or (isinstance(value, str) and value.isascii())
 
 
@@ -81,7 +81,7 @@ def _copy(value: FieldValue, place: _Place, problems: list[str]) -> Any:
 
 
 def _problem(place: _Place, text: str) -> FieldProblem:
-    """A fault at a place in the fields. Only a fault needs the text of its place: most values have no fault."""
+    """A fault at a place in the fields. The text of the place is made only here, because most values have no fault."""
     first, rest = (str(place[0]), place[1:]) if place else ("", ())
     return FieldProblem(first, "".join(f"[{shown(key)}]" for key in rest) + text)
 
@@ -94,7 +94,7 @@ def _fault(value: object) -> str | None:
     if isinstance(value, os.PathLike):
         return 'a local file can only be in a field such as "image_url", or in a list such as "image_urls"'
     if isinstance(value, float) and not math.isfinite(value):
-        return "JSON has no such number"
+        return "JSON cannot hold this number"
     if isinstance(value, str) and not is_sendable(value):
         return NOT_UTF8
     return None if value is None or isinstance(value, str | int | float) else "not a JSON value"

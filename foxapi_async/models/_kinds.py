@@ -1,4 +1,4 @@
-"""What each kind of field accepts, and how a message says it."""
+"""The values that each kind of field accepts, and the words for them in a message."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class KindRule:
 
     Attributes:
         words: the allowed values in words.
-        accepts: whether a value is allowed; None is asked for no field.
+        accepts: whether a value is allowed. The value is never None.
     """
 
     words: Callable[[FieldLimits], str]

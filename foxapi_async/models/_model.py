@@ -98,7 +98,7 @@ class ModelRequest(GenerationRequest):
         for one, other in self.exclude:
             value = getattr(self, one)
             if value is not None and getattr(self, other) is not None:
-                words = one, f"={shown(value)}: only allowed without ", other, "; leave one of the two out"
+                words = one, f"={shown(value)}: only allowed without ", other, "; leave out one of the two"
                 yield FieldProblem(*words, type="excluded", values={"other": other})
         for name, value, other in self.needs:
             if getattr(self, name) == value and getattr(self, other) is None:
@@ -118,7 +118,7 @@ class ModelRequest(GenerationRequest):
 
 
 def hint_of(problems: Iterable[str]) -> Hint | None:
-    """What can be done about the problems: the first advice of one of them."""
+    """What can be done about the problems: the first hint among them."""
     hints = (problem.hint for problem in problems if isinstance(problem, FieldProblem))
     return next(filter(None, hints), None)
 
@@ -165,7 +165,7 @@ _ELSEWHERE = {
 
 
 def unknown_field(name: object, known: Iterable[str], model: object) -> FieldProblem:
-    """The problem of a name that is no field of a model, with the field that was probably meant."""
+    """The problem of a name that is not a field of a model, with the field that was probably meant."""
     from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
 
     known = tuple(known)

@@ -27,9 +27,9 @@ _EXAMPLES = (
 def parse_request(mapping: Mapping[str, Any]) -> GenerationRequest:
     """The request from a JSON line, an HTTP body or a database row.
 
-    `model` chooses the class. A model without a class is checked by the catalogue (see `foxapi models`), and one that
-    is not there gives a `RawRequest`. So does any mapping with a "path". None means not set. In a mapping with a
-    "path", None in other fields is sent as null, as with `RawRequest.params`. A string in "image_urls" is a URL, never
+    `model` chooses the class. The catalogue checks a model without a class (see `foxapi models`). A model that is not
+    in the catalogue gives a `RawRequest`, and so does any mapping with a "path". None means not set. In a mapping with
+    a "path", None in other fields is sent as null, as with `RawRequest.params`. A string in "image_urls" is a URL, never
     a path. If a client sends the mapping, it decides the cost: first check its "model", and refuse a "path".
 
     Raises:

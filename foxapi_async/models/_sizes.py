@@ -33,7 +33,7 @@ def size_fields(model: str, ratio: str, megapixels: float | None = None) -> dict
     Args:
         model: a known model.
         ratio: width to height, such as "16:9".
-        megapixels: about how many millions of pixels; None leaves it to the model, if it can.
+        megapixels: about how many millions of pixels; None lets the model choose, if it can.
 
     Raises:
         InvalidRequestError: the model is not known, or cannot make this.
@@ -100,7 +100,11 @@ def _tier(definition: ModelDefinition, megapixels: float | None) -> dict[str, An
 
 
 def _in_pixels(definition: ModelDefinition, spec: FieldSpec, ratio: float, megapixels: float | None) -> Any:
-    """The value of a field that takes a size in pixels: a preset if one is as near as any other size, else sides."""
+    """The value of a field that takes a size in pixels.
+
+    It is a preset of this ratio if the field takes only presets, or if no number of pixels is wanted. Else it is the two
+    sides, or the one side of a square.
+    """
     amount = 1.0 if megapixels is None else megapixels
     if spec.kind == "integer":
         if not _same(ratio, 1.0):
@@ -115,7 +119,7 @@ def _in_pixels(definition: ModelDefinition, spec: FieldSpec, ratio: float, megap
         return _nearest(presets, amount)
     if spec.kind == "choice":
         raise InvalidRequestError(
-            f"{definition.model} makes {', '.join(spec.choices)}, and nothing of this ratio"
+            f"{definition.model} makes {', '.join(spec.choices)}, and no size of this ratio"
         )
     return _sides(definition, spec, ratio, amount)
 
@@ -129,13 +133,13 @@ def _sides(definition: ModelDefinition, spec: FieldSpec, ratio: float, megapixel
         (short, long), longer = rule.sides, max(ratio, 1.0)
         shorter = min(ratio, 1.0)
         height = min(max(height, least, short / shorter), most, long / longer)
-    # Rounding may pass a limit by a step: so the sizes next to it are tried, too.
+    # Rounding may pass a limit by a step, so the sizes next to it are tried too.
     heights = [_stepped(height, step) + shift * step for shift in (0, 1, -1, 2, -2)]
     for side in heights:
         width = _stepped(side * ratio, step)
         if rule is None or rule.allows(width, side):
             return {"width": width, "height": side}
-    raise InvalidRequestError(f"{definition.model} makes no such size: {spec.name} takes {spec.pixels}")
+    raise InvalidRequestError(f"{definition.model} does not make this size: {spec.name} takes {spec.pixels}")
 
 
 def _stepped(side: float, step: int) -> int:

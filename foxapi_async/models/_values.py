@@ -68,7 +68,7 @@ def _spelled(spelling: reprlib.Repr, value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """The value for a message, shortened to a few lines, in the spelling of JSON: that serves Python, a shell and HTTP."""
+    """The value for a message, shortened to a few lines. The spelling of JSON is good for Python, a shell and HTTP."""
     return _spelled(_JSON, value)
 
 

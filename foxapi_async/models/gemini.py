@@ -43,7 +43,7 @@ GeminiOutputFormat = Literal["jpg", "png", "webp"]
 _MATCH_NEEDS_IMAGES = (("aspect_ratio", "match_input_image", "image_urls"),)
 
 _RATIO = option(
-    "Width to height of the image; match_input_image takes that of the input image.", default="1:1"
+    "Width to height of the image; match_input_image uses the ratio of the input image.", default="1:1"
 )
 _RESOLUTION = option("The size: 1K is about 1 megapixel, 2K 4, 4K 16.", default="1K")
 _SMALL_RESOLUTION = option(

@@ -50,7 +50,7 @@ export const NAMES = {
 export const HELP = {
   "What to generate, or how to edit the input images.": "要生成的内容，或如何编辑输入图片。",
   "What to generate, or how to edit the input images; at most 2000 tokens.": "要生成的内容，或如何编辑输入图片；最多 2000 个 token。",
-  "Width to height of the image; match_input_image takes that of the input image.": "图片的宽高比；match_input_image 沿用输入图片的宽高比。",
+  "Width to height of the image; match_input_image uses the ratio of the input image.": "图片的宽高比；match_input_image 沿用输入图片的宽高比。",
   "The size: 1K is about 1 megapixel, 2K 4, 4K 16.": "尺寸：1K 约 100 万像素，2K 约 400 万，4K 约 1600 万。",
   "Reference images, or images to edit.": "参考图片，或要编辑的图片。",
   "The file format.": "文件格式。",

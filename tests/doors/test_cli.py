@@ -328,7 +328,7 @@ REFUSALS = {
     ),
     "a raw model": (["generate", FOX, "-m", "", "--param", "a=1"], '--model="": must be a model id'),
     "a raw path": (["generate", FOX, "--path", "x"], '--path="x": must be an endpoint'),
-    "a raw number": (["generate", FOX, "--param", "a=NaN"], "--param a=nan: JSON has no such number"),
+    "a raw number": (["generate", FOX, "--param", "a=NaN"], "--param a=nan: JSON cannot hold this number"),
     "a raw field": (
         ["generate", FOX, "--param", "model=x"],
         '--param["model"]: give it as the argument --model',

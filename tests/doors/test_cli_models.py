@@ -115,7 +115,7 @@ def test_an_unknown_model_is_no_model(foxapi):
     code, _, err = foxapi("models", "sora2")
 
     assert 2 == code
-    assert '"sora2" is no known model: did you mean sora-2 or sora-2-pro?' in err
+    assert '"sora2" is not a known model: did you mean sora-2 or sora-2-pro?' in err
 
 
 @pytest.mark.thorough

@@ -185,7 +185,7 @@ async def test_a_list_of_image_models_keeps_the_path(emulator):
 @pytest.mark.parametrize(
     ("models", "words"),
     [
-        (["sora2"], '"sora2" is no known model: did you mean sora-2'),
+        (["sora2"], '"sora2" is not a known model: did you mean sora-2'),
         ([], "name one model or more"),
         (["sora-2", "sora-2"], "each only once"),
         ([RAW, "sora-2", ("sora-2", RAW[1])], "each only once"),
@@ -228,7 +228,10 @@ def test_the_facts_of_a_field():
         fields["num_outputs"][name] for name in ("type", "minimum", "maximum")
     )
     assert ["jpg", "jpeg", "png", "webp", None] == fields["output_format"]["enum"]
-    assert "The file format. If left out: jpeg. Best left out." == fields["output_format"]["description"]
+    assert (
+        "The file format. If left out: jpeg. Leave it out unless you need it."
+        == fields["output_format"]["description"]
+    )
     assert (["array", "null"], 1, 3) == tuple(
         fields["image_urls"][name] for name in ("type", "minItems", "maxItems")
     )

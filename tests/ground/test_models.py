@@ -572,7 +572,7 @@ LOOP["a"] = LOOP
         ({3: 1}, "the field name 3 must be a text"),
         ({"a\ud800": 1}, "must be a text"),
         ({"a": {"b": {None: 1}}}, 'a["b"]: the field name null'),
-        ({"a": float("nan")}, "a=nan: JSON has no such number"),
+        ({"a": float("nan")}, "a=nan: JSON cannot hold this number"),
         ({"a": [1, float("inf")]}, "a[1]=inf"),
         ({"a": "\ud800"}, "lone surrogate"),
         ({"a": {1}}, "a={1}: not a JSON value"),
@@ -777,7 +777,7 @@ def test_description(cls):
         [row] = [row for row in table.splitlines() if row.startswith(f"| `{spec.name}` |")]
         assert all(f"`{choice}`" in row for choice in spec.choices)
         assert spec.help in row
-        assert spec.advanced == ("Best left out." in row)
+        assert spec.advanced == ("Leave it out unless you need it." in row)
 
 
 def test_field_spec():

@@ -43,14 +43,14 @@ def test_a_size_in_the_fields_of_a_model(model, ratio, megapixels, fields):
     [
         ("grok-imagine-image", "16:9", 2, "grok-imagine-image has no field for it; leave it out"),
         ("grok-imagine-image", "7:5", None, "grok-imagine-image makes 2:1, 20:9"),
-        ("gpt-image-2", "9:1", 1, "gpt-image-2 makes no such size: resolution takes multiples of 16"),
-        ("gpt-image-2-limit", "16:9", 2, "and nothing of this ratio"),
+        ("gpt-image-2", "9:1", 1, "gpt-image-2 does not make this size: resolution takes multiples of 16"),
+        ("gpt-image-2-limit", "16:9", 2, "and no size of this ratio"),
         ("patina-material", "16:9", 2, "patina-material makes squares only"),
         ("phota-image-enhance", "1:1", None, "has no field for a ratio"),
         ("gpt-image-2", "wide", None, 'ratio="wide": give width to height, such as 16:9'),
         ("gpt-image-2", "1:0", None, 'ratio="1:0"'),
         ("gpt-image-2", "1:1", 0, "megapixels=0: give a number above zero"),
-        ("gpt-image-3", "1:1", 1, '"gpt-image-3" is no known model: did you mean gpt-image-2'),
+        ("gpt-image-3", "1:1", 1, '"gpt-image-3" is not a known model: did you mean gpt-image-2'),
     ],
 )
 def test_a_size_that_a_model_cannot_make(model, ratio, megapixels, why):
