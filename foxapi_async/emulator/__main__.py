@@ -12,7 +12,7 @@ from ._emulator import Emulator
 from ._faults import Fault
 from ._tasks import CREDITS_PER_OUTPUT
 
-# Always the same, so that what a shell has exported is still right after a restart.
+# Always the same, so that the key that a shell has exported is still right after a restart.
 _KEY = "sk-emulator-on-this-machine"
 
 
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse a command line and serve."""
     parser = argparse.ArgumentParser(
         prog="python -m foxapi_async.emulator",
-        description="A stand-in for the FoxAPI service on this machine.",
+        description="An emulator of the FoxAPI service on this machine.",
     )
     add_arguments(parser)
     return run(parser.parse_args(argv))

@@ -5,7 +5,7 @@ The strict part follows two pages:
 - https://docs.foxapi.cc/pages/zh/api-manual/image-series/grok-imagine/grok-imagine-image
 - https://docs.foxapi.cc/pages/en/api-manual/image-series/gemini/gemini-3-pro-image-preview
 
-On these pages a field of type "string" refuses null, and one of type "string | null" takes it. gpt-image-2
+On these pages, a field of type "string" refuses null, and a field of type "string | null" accepts it. gpt-image-2
 refuses every field that its page does not have, with 400. For all other models only the prompt and `num_outputs` are
 checked.
 """
@@ -109,7 +109,7 @@ def parse(raw: bytes, content_type: str) -> dict[str, Any]:
 
 
 def peek(raw: bytes) -> dict[str, Any]:
-    """A request body as seen by something in front of the service: empty if it is not a JSON object."""
+    """A request body for an edge, which checks nothing: empty if it is not a JSON object."""
     try:
         return parse(raw, "application/json")
     except RefusalError:
@@ -183,7 +183,7 @@ def _check_strictly(body: Mapping[str, Any], fields: Mapping[str, Check]) -> Non
 
 
 def _refuse_field(model: str, name: str) -> NoReturn:
-    # This option exists, but no channel of this model has it. Any other name is unknown.
+    # This option exists for other models. Any other name is unknown.
     code = "unsupported_advanced_options" if (model, name) == (_PRO, "image_search") else None
     raise RefusalError(422, f"{name}: not a parameter of {model}", code)
 

@@ -1,4 +1,4 @@
-"""The only source of time: the loop's clock for progress, and a calendar that follows it."""
+"""The only source of time: the loop's clock for progress, and the Unix time, which follows it."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from collections.abc import Callable
 class Clock:
     """Moments in seconds of the running loop, and their Unix time.
 
-    The wall clock is read once. After that the calendar moves with the loop. So `created` and the `Date`
-    header agree with the progress of tasks even on a loop whose time jumps.
+    The system's clock is read once. After that, the Unix time moves with the loop. So `created` and the `Date` header
+    agree with the progress of tasks, even on a loop whose time jumps.
     """
 
     def __init__(self) -> None:

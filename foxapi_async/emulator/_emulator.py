@@ -12,7 +12,7 @@ from ._server import Routes
 from ._service import Options, RequestRecord, Service
 from ._tasks import Progress, Results, TaskView, view
 
-# The server never closes an idle connection: on a loop whose time jumps, any limit would pass in an instant.
+# The server never closes an idle connection. On a loop whose time jumps, any limit would pass at once.
 _NO_LIMIT_SECONDS = 1e9
 # The connections are already closed when this wait begins.
 _SHUTDOWN_SECONDS = 0.05
@@ -159,8 +159,8 @@ class Emulator(Inspection):
         progress: How `progress` moves: in small steps, in quarters, or not at all before the end.
         idempotent: Whether a repeated `Idempotency-Key` with the same body gives the same task, the header
             `idempotency-replayed: true` and no second bill. The service does not document this, so it is off.
-        results: The dialect of completed tasks: `objects` with a `url` as FoxAPI documents them, or `urls` as the
-            sister gateway EvoLink answers: a list of addresses, and the `credits_used` beside the reserved ones.
+        results: The form of the results of completed tasks. `objects`, as FoxAPI documents them, have a `url` each.
+            `urls`, as the sister gateway EvoLink answers, are a list of addresses, and `usage` also has `credits_used`.
         models: Ids to accept in addition to the documented ones.
 
     Raises:
@@ -238,9 +238,8 @@ class Emulator(Inspection):
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def _hang_up(self) -> None:
-        # asyncio needs a few turns between accepting a connection and giving it a transport, and only the
-        # transport closes it. If the listener is closed before that, asyncio drops the connection without
-        # closing it.
+        # asyncio accepts a connection, and gives it a transport a few turns later. Only the transport can close the
+        # connection. If the listener is closed in between, asyncio drops the connection without closing it.
         for _ in range(_TURNS_TO_ACCEPT):
             await asyncio.sleep(0)
         if self._listener is not None:
@@ -269,7 +268,7 @@ class Emulator(Inspection):
         self._service.clock.stop()
 
     def _drop_connections(self) -> None:
-        # Waiting for handlers has no use: some hang on purpose. The loss of their connection ends them.
+        # Do not wait for handlers, because some hang on purpose. The loss of their connection ends them.
         server = self._runner.server if self._runner is not None else None
         for connection in server.connections if server is not None else ():
             if connection.transport is not None:  # pragma: no branch (lost at this very moment)

@@ -1,24 +1,11 @@
 """The fault script: what goes wrong, on which request, and how often.
 
-A `Fault` is data. The script gives each request at most one, in the order written. `on` names the occasion.
-Most are the kinds of request (submit, poll, upload, file, other, or all of them). Two others belong to
-a request of another kind: "task" is an accepted submit and decides how the task ends; "result" is a poll that
-finds its task completed.
+A `Fault` is data. The script gives each request at most one, in the order in which they were given. `on` names the
+occasion: a kind of request (submit, poll, upload, file, other, or all of them), or one of two others. "task" is an
+accepted submit, and the fault decides how its task ends. "result" is a poll that finds its task completed.
 
 Most faults are the service's own. An edge fault is the answer of something in front of the service. It comes
 before the key, the address and the task are checked.
-
-| what goes wrong | constructor |
-|---|---|
-| a refusal, of all requests or of a share | `status`, `rate`, `quota`, `not_found`, `invalid_url` |
-| something in front of the service answers | `edge`, `redirect` |
-| no answer, or a late one | `cut_before`, `cut_after`, `stale`, `hang`, `slow`, `freeze` |
-| an answer that cannot be read | `garbage`, `html`, `short_body`, `huge`, `bomb` |
-| an answer that comes in pieces | `drip`, `trickle` |
-| an odd answer | `altered`, `with_headers` |
-| how a task ends | `never_finishes`, `fails`, `completes_with`, `empty_results` |
-
-Any of them lasts for some seconds with `during`, or with the emulator's `outage`.
 """
 
 import math
@@ -137,17 +124,8 @@ class Fault:
     ) -> Self:
         """Answer with an HTTP status and the error envelope, or with `body` in its place.
 
-        Args:
-            on: The kind of request.
-            status: The HTTP status.
-            retry_after: Seconds, or a header text such as an HTTP date.
-            code: The envelope's `error.code`.
-            message: The envelope's `error.message`.
-            error_type: The envelope's `error.type`; None gives the one that belongs to the status.
-            body: Bytes sent instead of the envelope, for example an edge's own page.
-            content_type: The type of `body`.
-            accepted: True bills a submit before refusing it. The client cannot see the bill.
-            **scope: `times`, `after`, `probability`, `model`, `prompt`.
+        The arguments have the meaning of the attributes. `accepted=True` bills a submit, and then refuses it. The
+        client cannot see the bill.
         """
         return cls(
             on=on,
@@ -178,17 +156,9 @@ class Fault:
     ) -> Self:
         """Answer with a page of something in front of the service, for any key, address and task.
 
-        Args:
-            on: The kind of request.
-            status: The HTTP status, 200 included.
-            body: The page; None gives the usual page for the status: `404 page not found` of an ingress,
-                a challenge for 403, a notice of maintenance for 503.
-            content_type: The type of `body`.
-            location: The `Location` header.
-            retry_after: The `Retry-After` header: seconds, or a text such as an HTTP date.
-            accepted: True passes the request on to the service, which does the work and bills it, and then
-                replaces the service's answer by the page. The service's own faults do not apply then.
-            **scope: `times`, `after`, `probability`, `model`, `prompt`.
+        `body` is the page. None gives the usual page for the status, which may also be 200: `404 page not found` of an
+        ingress, a challenge for 403, a notice of maintenance for 503. With `accepted=True`, the service does the work
+        and bills it, and the page replaces its answer. The service's own faults do not apply then.
         """
         usual, usual_type = page(status)
         return cls(
@@ -265,15 +235,15 @@ class Fault:
 
     @classmethod
     def cut_after(cls, on: Request, **scope: Unpack[Scope]) -> Self:
-        """Accept and bill, then close the connection without an answer."""
+        """Accept and bill the request, then close the connection without an answer."""
         return cls(on=on, kind="cut", **scope)
 
     @classmethod
     def stale(cls, on: Request, **scope: Unpack[Scope]) -> Self:
         """Answer and keep the connection, then close it when the next request on it arrives.
 
-        That next request, of any kind, gets no answer and is not accepted. A client sees this if it sends
-        over a kept connection at the moment when the server closes it.
+        That next request, of any kind, gets no answer and is not accepted. This happens to a client that sends on a
+        kept connection while the server closes it.
         """
         return cls(on=on, kind="stale", **scope)
 
@@ -315,15 +285,10 @@ class Fault:
         status: int = 200,
         **scope: Unpack[Scope],
     ) -> Self:
-        """Do the work and answer with the normal JSON in which some fields are different.
+        """Do the work, and answer with the normal JSON with the fields in `put` set and those in `drop` left out.
 
-        Args:
-            on: The kind of request.
-            put: The fields to set. `{id}` in a text stands for the reply's `id`. NaN and lone surrogates are
-                written as Python's `json` writes them. `bytes` go between the quotes unchanged.
-            drop: The fields to leave out.
-            status: The HTTP status.
-            **scope: `times`, `after`, `probability`, `model`, `prompt`.
+        `{id}` in a text stands for the reply's `id`. NaN and lone surrogates are written as Python's `json` writes
+        them. `bytes` go between the quotes unchanged.
         """
         return cls(on=on, kind="altered", put=put, drop=tuple(drop), http_status=status, **scope)
 
@@ -371,8 +336,8 @@ class Fault:
     def freeze(cls, on: Request = "all", **scope: Unpack[Scope]) -> Self:
         """Take requests and do nothing with them until the end of the outage; then answer them as usual.
 
-        A process that is stopped or swaps does so: `Fault.freeze().during(10, 25)`, or `outage(15, Fault.freeze())`.
-        Nothing is billed for a client that leaves before the end. Without an end, the request gets no answer.
+        A stopped process behaves so: `Fault.freeze().during(10, 25)`, or `outage(15, Fault.freeze())`. Nothing is
+        billed for a client that leaves before the end. Without an end, the request gets no answer.
         """
         return cls(on=on, kind="freeze", in_front=True, accepted=False, **scope)
 
@@ -413,17 +378,13 @@ class Fault:
             Fault.completes_with({"results": [{"url": "{url}"}]})    # one image, even if more were requested
             Fault.completes_with({"results": [{"ok": True}]})        # nothing that can be read
 
-        Args:
-            put: The fields to set. In a text, `{id}` stands for the task's id, `{url}` for the address of its first
-                file and `{path}` for the path in this address.
-            drop: The fields to leave out.
-            times: How many polls get it; None means all.
-            **aim: `after`, `model`, `prompt`.
+        In a text of `put`, `{id}` stands for the task's id, `{url}` for the address of its first file, and `{path}` for
+        the path in this address. The fields in `drop` are left out. `times` is the number of polls; None means all.
         """
         return cls(on="result", kind="altered", put=put, drop=tuple(drop), times=times, **aim)
 
     def apply_to(self, reply: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-        """The reply with the fields of this fault: those of `put` set, with `names` filled in, and those of `drop` gone."""
+        """The reply with the fields of `put`, in which `names` are filled in, and without the fields of `drop`."""
         kept = {name: value for name, value in reply.items() if name not in self.drop}
         return {**kept, **_filled(dict(self.put), names)}
 

@@ -31,7 +31,7 @@ def have_pillow() -> bool:
 
 
 def usable_format(asked: object, default: Format) -> Format:
-    """The format in which a picture is really served for an `output_format`."""
+    """The format in which a picture is served for this `output_format`."""
     names: dict[object, Format] = {"jpg": "jpg", "jpeg": "jpg", "webp": "webp", "png": "png"}
     wanted = names.get(asked, default)
     if wanted != "png" and not have_pillow():
@@ -103,5 +103,5 @@ class Gallery:
             self._size -= len(self._known.popitem(last=False)[1])
 
     def close(self) -> None:
-        """Cancel the pictures that wait. A thread that is painting ends by itself."""
+        """Cancel the pictures that are not begun. A thread that is painting ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -24,7 +24,7 @@ CONTENT_TYPES = {
     "zip": "application/zip",
 }
 EXTENSIONS = {"video": "mp4", "audio": "wav", "document": "zip"}
-"""The extension of the files of a task, by its type. That of a picture depends on its request."""
+"""The extension of the files of a task, by its type. The extension of a picture depends on the request."""
 
 _RATE = 8000
 _SECONDS = 0.5
@@ -54,7 +54,7 @@ def _tone() -> bytes:
 
 @functools.cache
 def _document() -> bytes:
-    """An archive with a page. It has no time, so that it is always the same."""
+    """An archive with a page. It names no time, so its bytes are always the same."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("document.md"), "# A document\n\nThe emulator made it.\n")

@@ -1,4 +1,4 @@
-"""The occasions of faults: which kind of fault fits which, and the words for a wrong one."""
+"""The occasions of faults: the kinds of fault that fit each occasion, and the message for a wrong pair."""
 
 from difflib import get_close_matches
 from typing import Literal, get_args
@@ -54,7 +54,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _meant(name: object, names: tuple[str, ...]) -> str:
-    """The question after the name that was probably meant; nothing if there is none."""
+    """A question with the name that was probably meant; empty if there is none."""
     known = _ELSEWHERE.get(str(name).lower())
     close = [known] if known in names else get_close_matches(str(name).lower(), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

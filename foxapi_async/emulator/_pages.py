@@ -1,4 +1,4 @@
-"""The usual page of an edge in front of the service for each status. It is not JSON."""
+"""The page that an edge in front of the service usually sends with each status. It is not JSON."""
 
 from http import HTTPStatus
 

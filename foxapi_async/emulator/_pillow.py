@@ -14,7 +14,7 @@ from ._scene import Picture, Scene
 _SKETCH_EDGE = 512
 _MOST_LINES = 6
 _LONGEST_PROMPT = 400
-# The built-in font has only Latin letters. The first of these that is installed shows other letters.
+# The built-in font has only Latin letters. For other letters, the first of these fonts that is installed is used.
 _WIDE_FACES = (
     "NotoSansCJK-Regular.ttc",
     "wqy-zenhei.ttc",

@@ -28,7 +28,7 @@ def envelope(
 
 
 class RefusalError(Exception):
-    """The request gets the error envelope, and nothing is accepted."""
+    """The request is not accepted, and its answer is the error envelope."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)

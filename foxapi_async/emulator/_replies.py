@@ -21,7 +21,7 @@ _PIECES = 20
 def json_reply(
     body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A JSON body. A lone surrogate from the request is sent back escaped."""
+    """A JSON body. A lone surrogate that came with the request is escaped in it."""
     return web.Response(body=_dumps(body), status=status, headers=headers, content_type="application/json")
 
 

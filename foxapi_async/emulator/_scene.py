@@ -49,7 +49,7 @@ def compose(picture: Picture) -> Scene:
     digest = hashlib.sha256(picture.prompt.encode("utf-8", "surrogatepass")).digest()
     # Reproducible random numbers from the prompt. They protect no secret.
     chance = random.Random(digest + bytes([picture.index % 256]))  # noqa: S311
-    # The golden angle keeps the hues of neighbouring outputs apart. An edit takes the opposite hue.
+    # The golden angle keeps the hues of neighbouring outputs apart. An edited picture gets the opposite hue.
     hue = digest[0] / 256 + picture.index * 0.381966 + (0.5 if picture.edited else 0.0)
     blobs = (
         Blob(

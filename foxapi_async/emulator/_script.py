@@ -45,7 +45,7 @@ class _Line:
 
 
 class Script:
-    """The faults in the order written. Each request gets at most one."""
+    """The faults, in the order in which they were given. Each request gets at most one."""
 
     def __init__(self, faults: tuple[Fault, ...], seed: int, age: Callable[[], float]) -> None:
         self._lines = [_Line(fault) for fault in faults]
@@ -71,7 +71,7 @@ class Script:
         Args:
             on: The occasion.
             about: The known facts of the request.
-            edge: Whether to take an edge fault, or one of the service behind the edge.
+            edge: True takes an edge fault, False a fault of the service behind the edge.
         """
         now = self._age()
         matching = [line for line in self._lines if line.matches(on, about, now, edge=edge)]

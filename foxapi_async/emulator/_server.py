@@ -67,9 +67,8 @@ class Routes:
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.headers["Date"] = http_date(self._service.clock.unix())
         response.headers["Server"] = "foxapi-emulator"
-        if (
-            "Origin" in request.headers
-        ):  # a page of another origin may read everything: it needs the key anyway
+        # A page of another origin may read every answer, because it needs the key anyway.
+        if "Origin" in request.headers:
             response.headers["Access-Control-Allow-Origin"] = "*"
             response.headers["Access-Control-Expose-Headers"] = "*"
 
@@ -266,7 +265,7 @@ class Routes:
         return await self._other(request, {"object": "list", "data": rows})
 
     async def _llm_models(self, request: web.Request) -> web.StreamResponse:
-        # If the key's group has no such model, this list is empty. It is not a 404, says its page.
+        # The page of this route says: if the key's group has no such model, the list is empty, and there is no 404.
         return await self._other(request, {"object": "list", "data": []})
 
     async def _credits(self, request: web.Request) -> web.StreamResponse:
@@ -324,5 +323,5 @@ async def _read_part(part: BodyPartReader) -> bytes:
 
 
 def _origin(request: web.Request) -> str:
-    # The client can reach the server under the name that it used. In a container it could not reach 127.0.0.1.
+    # The client has reached the server by this name. From a container, it could not reach 127.0.0.1.
     return f"{request.scheme}://{request.host}"

@@ -1,6 +1,6 @@
 """The service without HTTP: tasks, money, files and the record of requests.
 
-Everything here is synchronous, so one request never interrupts the decision on another.
+Everything here is synchronous, so no other request runs between two steps of a decision.
 """
 
 import json
@@ -24,8 +24,7 @@ from ._uploads import Uploads
 
 # A load test may send millions of requests. The record keeps the latest.
 _MOST_RECORDS = 200_000
-# Result URLs live for 24 hours. They are counted from the end of the task, because the service does not say
-# from when.
+# Result URLs work for 24 hours. The service does not say from which moment. Here it is the end of the task.
 _RESULT_SECONDS = 24 * 3600
 
 

@@ -18,7 +18,7 @@ _NAMED = {
 }
 _LARGEST_EDGE = 4096
 _STEP = 8
-# Limits memory. The steepest documented ratio is 8:1.
+# A limit for the memory. The steepest documented ratio is 8:1.
 _STEEPEST = 20
 
 Measure = Callable[[str], tuple[int, int] | None]
@@ -76,7 +76,7 @@ def _matching(urls: Any, measure: Measure) -> str:
     size = measure(urls[0]) if urls else None
     if size is None:
         return "1:1"
-    # No documented ratio is more extreme than 8:1, so a copied one must not be either.
+    # No documented ratio is steeper than 8:1, so a copied ratio is limited to 8:1, too.
     width, height = size
     return f"{min(max(width / height, 1 / 8), 8):.6f}:1"
 

@@ -24,11 +24,11 @@ _PESSIMISM = 1.25
 # Spread of the logarithm of durations: most tasks are within a quarter of the median.
 _SIGMA = 0.25
 _PENDING_SHARE = 0.1
-# What is said in every recording.
+# The words in every recording.
 _SPOKEN = "the fox sleeps"
 # From the documentation's example for one image.
 CREDITS_PER_OUTPUT = 5
-# The sister gateway reserves more than it takes in the end.
+# The sister gateway reserves more credits than it uses in the end.
 _CREDITS_USED_PER_OUTPUT = 4
 
 
@@ -64,7 +64,7 @@ class TaskView:
 
 @attrs.define(kw_only=True)
 class Task:
-    """A task. Its course is fixed when it is accepted; only the count of polls changes."""
+    """A task. Everything is fixed when it is accepted. Only the count of polls changes."""
 
     id: str
     media: Media
@@ -257,8 +257,8 @@ def _timed_transcript(_task: Task, _: str) -> dict[str, Any]:
     return {"text": _SPOKEN, "language_code": "eng", "language_probability": 1.0, "words": words}
 
 
-# By the beginning of the model's name: docs.foxapi.cc get-task-detail, special results. The page is cut off after
-# scribe-v2. Of the other transcripts only the text is certain.
+# By the beginning of the model's name; see docs.foxapi.cc, get-task-detail, special results. The known text of the page ends
+# after scribe-v2. Of the other transcripts, only the field `text` is certain.
 _VALUES: dict[str, Callable[[Task, str], dict[str, Any]]] = {
     "phota-create-profile": _profile,
     "sora-2-character": _character,

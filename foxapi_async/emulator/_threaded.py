@@ -44,7 +44,7 @@ class ThreadedEmulator(Inspection):
             self._thread.join()
 
     def _run(self, ready: "Future[None]") -> None:
-        # Name the loop class: the installed policy may make loops with virtual time.
+        # The class of the loop is named, because the installed policy may make loops with virtual time.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(self._serve(ready))
 

@@ -10,8 +10,8 @@ import attrs
 from ._images import measure
 from ._refusal import RefusalError
 
-# The service states neither number. 50 MB is the limit of its own clients. The quota only keeps a
-# long-running emulator small.
+# The service documents neither number. 50 MB is the limit of its own clients. The quota only limits the memory of an
+# emulator that runs for long.
 MOST_BYTES = 50 * 1024 * 1024
 _QUOTA_BYTES = 256 * 1024 * 1024
 _LIFETIME_SECONDS = 72 * 3600
