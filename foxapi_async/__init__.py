@@ -19,7 +19,7 @@ else:
 
     @functools.cache
     def _load(group: str) -> dict[str, object]:
-        """The public names of one module of `_public`. From now on they are names of this module as well."""
+        """The public names of one module of `_public`. They become names of this module, too."""
         module = importlib.import_module(f"foxapi_async._public.{group}")
         # pytest adds names that begin with "@".
         public = {name: value for name, value in vars(module).items() if name[0].isalpha()}

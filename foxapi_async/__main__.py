@@ -10,7 +10,7 @@ def main() -> int:
     """Run this process's command line and return its exit status; see `foxapi_async.cli.main`.
 
     During the import, Ctrl-C ends the process at once, because there is nothing to report yet. Python's own
-    handler raises an exception in the running code. A callback of the import system would lose it.
+    handler raises an exception in the running code. If that is a callback of the import system, the exception is lost.
     """
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_default:

@@ -1,7 +1,7 @@
 """Shows public objects under the path that users import them from, with public names only.
 
-`inspect.getsource` of a class reads the file of the class's path. So it cannot find a public
-class, as with other packages that do this (httpx, numpy). It finds methods and functions.
+`inspect.getsource` looks for a class in the file of the class's path. So it does not find a public class. Other
+packages that do this (httpx, numpy) have the same limitation. It finds methods and functions.
 """
 
 from __future__ import annotations

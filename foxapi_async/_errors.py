@@ -243,7 +243,7 @@ class RateLimitError(APIError):
 
 
 class ServiceUnavailableError(APIError):
-    """503, or 422 of that type: no channel for the model right now.
+    """503, or a 422 with the type "service_unavailable_error": no channel for the model right now.
 
     `.retry_after` is the number of seconds the service asked to wait, or None if it named none.
     """
@@ -300,13 +300,13 @@ class ResponseDecodeError(FoxError):
 class TaskError(FoxError):
     """One task has ended without a result, or we have stopped polling it.
 
-    `.task_id` is its id, always. `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
+    `.task_id` is always its id. `.snapshot` is its last known state (a `TaskSnapshot`), or None if it was never read.
     """
 
     default_charged: ClassVar[Charged] = "yes"
     task_id: str
 
-    # Without a default, neither pickle nor copy could make the error.
+    # `task_id` has a default for pickle and copy: they make the error from its message alone, and set the rest later.
     def __init__(self, message: str = "", *, task_id: str = "", snapshot: Any = None, **kwargs: Any) -> None:
         super().__init__(message, task_id=task_id, **kwargs)
         self.snapshot = snapshot
@@ -338,7 +338,7 @@ class TaskCancelledError(TaskError):
 class UnreadableResultError(TaskError):
     """The task is completed and paid for, but its reply has no result that can be read.
 
-    `.results` is what came, as JSON values. `.snapshot.raw` is the whole reply.
+    `.results` has the results of the reply, as JSON values. `.snapshot.raw` is the whole reply.
     """
 
     def __init__(self, message: str = "", *, results: Any = None, **kwargs: Any) -> None:

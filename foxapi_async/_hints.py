@@ -47,7 +47,7 @@ OWN_AUTHORITY = (
 
 PYTHON_WORDS: dict[Hint, str] = {
     Hint.ALLOW_HTTP: "use https, or allow it with allow_http=True or FOXAPI_ALLOW_HTTP=1",
-    Hint.CHECK_ACCOUNT: "it is not sent again; RetryPolicy(resubmit_uncertain=True) allows that",
+    Hint.CHECK_ACCOUNT: "it is not sent again, unless RetryPolicy(resubmit_uncertain=True) allows it",
     Hint.CHECK_ADDRESS: "check base_url= or FOXAPI_BASE_URL",
     Hint.CHECK_CERTIFICATES: OWN_AUTHORITY,
     Hint.EXPECT_ID: "if its id still arrives, it is logged and in FoxSession.unfinished",

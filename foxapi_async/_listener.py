@@ -6,7 +6,7 @@ Each record of the log has an attribute `event`, one of `LogEvent`, and some hav
 event                what it reports
 ===================  ================================================================================
 account_refused      the service refused the key or the balance: waiting submits fail
-answered             an HTTP request to an app of ours was answered with an error whose text is not shown
+answered             our web app answered an HTTP request with an error, and did not show the error's text
 batch_begun          a worker of a cluster begins to work on a batch
 batch_ended          a worker of a cluster has no more work on a batch
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
@@ -104,7 +104,7 @@ LogEvent = Literal[
     "worker_stopped",
 ]
 
-# Without a handler of its own: if an application sets up no logging, Python shows warnings and errors on stderr.
+# It has no handler of its own. If an application sets up no logging, Python shows warnings and errors on stderr.
 log = logging.getLogger("foxapi_async")
 
 
@@ -114,13 +114,13 @@ def about(event: LogEvent, **fields: Any) -> dict[str, Any]:
 
 
 class RareWarnings:
-    """Warnings that concern all tasks, so that one in a while is enough. Moments are seconds on the caller's clock."""
+    """Warnings that concern all tasks, so one is enough for all. Moments are seconds on the caller's clock."""
 
     def __init__(self) -> None:
         self._quiet_until: dict[LogEvent, float] = {}
 
     def warn(self, event: LogEvent, now: float, text: str, *args: object, every: float = math.inf) -> None:
-        """Log the warning: once in so many seconds, or only once."""
+        """Log the warning, but only once in `every` seconds."""
         if now >= self._quiet_until.get(event, -math.inf):
             self._quiet_until[event] = now + every
             log.warning(text, *args, extra=about(event))

@@ -1,4 +1,4 @@
-"""The settings of a session, as frozen values that reject invalid ones."""
+"""The settings of a session, as frozen values. An invalid setting raises an error."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def check_timeout(seconds: float | None) -> float | None:
 
 
 def check_idempotency_key(key: str) -> str:
-    """The key as it was given: it goes into a header. The sister gateway allows these lengths.
+    """The key as it was given. It goes into a header. EvoLink, a gateway with the same API, allows these lengths.
 
     Raises:
-        InvalidRequestError: it has another form.
+        InvalidRequestError: it has other characters or another length.
     """
     if not (isinstance(key, str) and re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key)):
         raise InvalidRequestError(f"idempotency_key={key!r}: use 16 to 96 of these: A-Z a-z 0-9 . _ -")
@@ -66,7 +66,7 @@ def check_count(name: str, count: object, error: type[FoxError] = ConfigurationE
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number. A bool is not, nor is an integer beyond the range of floats."""
+    """Whether a value is a finite number. A bool is not one, and an integer beyond the range of floats is not one."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -sys.float_info.max <= value <= sys.float_info.max

@@ -22,7 +22,7 @@ _executors: list[ThreadPoolExecutor] = []
 
 
 def _renew() -> None:
-    """Make new threads. A forked child has none of its parent's, and would wait for them forever."""
+    """Make new threads. A forked child has no threads of its parent, and would wait for them forever."""
     _executors[:] = [ThreadPoolExecutor(_THREADS, thread_name_prefix="foxapi-files")]
 
 
@@ -44,7 +44,7 @@ async def to_its_end(future: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        # Its error is read here: the caller gets the cancellation.
+        # The caller gets the cancellation. The error of the future is read here, because asyncio logs an unread one.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not future.done():
             with contextlib.suppress(asyncio.CancelledError):

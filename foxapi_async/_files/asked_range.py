@@ -30,8 +30,8 @@ class AskedRange:
     """A part of a file as a client asks for it (RFC 9110 section 14.1.2).
 
     Attributes:
-        first: the first byte, from 0; None for the last `last` bytes.
-        last: the last byte; None for all from `first` on.
+        first: the number of the first byte, from 0. If it is None, the client asks for the last `last` bytes.
+        last: the number of the last byte. If it is None, the client asks for all bytes from `first` to the end.
     """
 
     first: int | None
@@ -39,7 +39,7 @@ class AskedRange:
 
     @classmethod
     def read(cls, header: str | None) -> AskedRange | None:
-        """The part that a `Range` header asks for. One that is not valid, or asks for several parts, is ignored."""
+        """The part that a `Range` header asks for; None if the header is not valid or asks for several parts."""
         found = _RANGE.fullmatch(header or "")
         if found is None:
             return None
@@ -48,10 +48,10 @@ class AskedRange:
         return cls(first, last) if is_valid else None
 
     def within(self, total: int) -> PartialFile:
-        """The part of a file with so many bytes.
+        """The part in a file of `total` bytes.
 
         Raises:
-            NoSuchPartError: the file has none of them.
+            NoSuchPartError: the file has none of the bytes of this part.
         """
         if self.first is None:
             start, end = max(0, total - (self.last or 0)), total - 1

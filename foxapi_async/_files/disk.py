@@ -65,7 +65,7 @@ class PartFile:
         path: the path of the part file.
         size: the number of bytes so far.
         head: the first bytes, which show the type of the content.
-        known: the wanted and the known facts of the file.
+        known: which bytes of the file are wanted, and what is known about it.
         is_committed: whether the file has its final name.
     """
 
@@ -179,12 +179,12 @@ def _rename_to_free_name(part: Path, path: Path) -> None:
         path.hardlink_to(part)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: take the name first
+    except OSError:  # a file system without hard links: an empty file takes the name first
         path.open("xb").close()
         try:
             part.replace(path)
         except OSError:
-            path.unlink()  # the empty file only held the name
+            path.unlink()  # the empty file
             raise
     else:
         part.unlink()
@@ -196,7 +196,7 @@ async def part_file(directory: Path, name: str) -> AsyncGenerator[PartFile]:
 
     At the end it is removed, unless it was committed.
     """
-    # A character has up to four bytes, and a name up to 255.
+    # A name may have 255 bytes, and a character has up to four. So 40 characters of the name fit.
     part = PartFile(directory / f".{name[:40]}.{secrets.token_hex(4)}.part")
     try:
         await in_thread(part.open)  # inside the `try`: if cancelled, the thread may still have opened it

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-# A file that takes longer gives its slot to the next one, and continues beside the slots. The number of these is
-# limited, because polls share the connections.
+# A file that takes longer than `SLOT_SECONDS` gives its slot to the next file, and continues without one. Only
+# `MOST_BESIDE` files may do this at a time, because polls share the connections.
 SLOT_SECONDS = 30.0
 MOST_BESIDE = 48
 
 
 class DownloadSlots:
-    """The places for files that are fetched at the same time.
+    """The slots for files that are fetched at the same time.
 
     Args:
         count: how many there are.
@@ -25,7 +25,7 @@ class DownloadSlots:
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncGenerator[None]:
-        """Wait for a slot, and hold it while the block runs, or until others may have it."""
+        """Wait for a slot, and hold it until the block ends, or until the slot is given to the next file."""
         await self._slots.acquire()
         file = object()
         timer = asyncio.get_running_loop().call_later(SLOT_SECONDS, self._give_up, file)

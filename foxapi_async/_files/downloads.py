@@ -1,4 +1,4 @@
-"""Downloads result files to disk or memory. Resumes broken downloads, and names a file only when it is whole."""
+"""Downloads result files to disk or memory, and resumes broken downloads. A file gets its name only when it is whole."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ IDLE_SECONDS = 30.0
 LIFETIME = "result files live for 24 hours"
 
 Refresh = Callable[[str], Awaitable[Sequence[str]]]
-"""Returns the present addresses of a task's files, by the task's id: a GET, which bills nothing."""
+"""Takes a task's id, and returns the present addresses of its files. It sends a GET, which bills nothing."""
 
 
 @attrs.define(eq=False)
@@ -60,7 +60,7 @@ class UrlRefresh:
         return ", and its task still names this address" if fresh.url == file.url else fresh
 
     async def _read(self, task_id: str, refresh: Refresh) -> Sequence[str] | FoxError:
-        """The result of the read. If the reading task is cancelled, the next waiting one reads."""
+        """The result of the read. If the caller that reads is cancelled, the next waiting caller reads."""
         async with self._turn:
             if self._outcome is None:
                 try:
@@ -74,7 +74,7 @@ class Sink(Protocol):
     """The destination of a file's pieces.
 
     Attributes:
-        known: the wanted and the known facts of the file. They are there before the first piece.
+        known: which bytes of the file are wanted, and what is known about it. It is set before the first piece.
     """
 
     known: PartialFile
@@ -102,12 +102,12 @@ class Downloads:
     """Fetches the files of results.
 
     Args:
-        client: returns the open session's connections, or None after it is closed. Then each call opens its
-            own connection. So does each call on a loop other than the one where this object was made.
-        proxy: the proxy of such a connection.
+        client: returns the connections of the open session, or None after the session is closed. Then each call
+            opens its own connection. So does a call on another loop than the one where this object was made.
+        proxy: the proxy for connections that a call opens itself.
         retry: how often and how long each file is tried.
-        refresh: reads a task for a fresh address of an expired file. None without a session, because it needs
-            the session's key. It is not called after the session is closed.
+        refresh: reads a task for a fresh address of an expired file. None if there is no session, because it
+            needs the session's key. It is not called after the session is closed.
         listener: gets reports of retries and saved files, on the loop where this object was made.
     """
 
@@ -125,7 +125,7 @@ class Downloads:
         self._retry = retry
         self._refresh = refresh
         self._listener = listener
-        # The downloads of one task share its read as long as one of them holds it.
+        # All running downloads of one task share one `UrlRefresh`. It is dropped when none of them runs.
         self._refreshes: WeakValueDictionary[str | None, UrlRefresh] = WeakValueDictionary()
 
     async def save(self, wanted: Sequence[tuple[FileRequest, Target]]) -> list[SavedFile]:
@@ -138,7 +138,7 @@ class Downloads:
     async def save_each(
         self, wanted: Sequence[tuple[FileRequest, Target]], slots: DownloadSlots | None = None
     ) -> tuple[list[SavedFile], DownloadError | None]:
-        """Stream each file to its target, in its slot. Return those that were saved, and the first error of the others.
+        """Stream each file to its target, in a slot. Return the saved files, and the first error of the other files.
 
         Raises:
             DownloadError: a target cannot be written. Nothing was fetched.
@@ -160,7 +160,7 @@ class Downloads:
     async def _save(
         self, file: FileRequest, target: Target, slots: DownloadSlots | None
     ) -> SavedFile | DownloadError:
-        """The saved file, or its error: returned and not raised, because it does not concern the other files."""
+        """The saved file, or its error. The error is not raised, because it does not concern the other files."""
         loop, path = asyncio.get_running_loop(), target.path
         began = loop.time()
         try:
@@ -187,11 +187,11 @@ class Downloads:
     async def stream(
         self, file: FileRequest, asked: AskedRange | None = None
     ) -> AsyncGenerator[tuple[StreamedFile, str]]:
-        """The file while it comes, and the ending for its content. It is fetched as fast as it is read.
+        """The file while it arrives, and the ending for its content. It is fetched only as fast as it is read.
 
         Args:
             file: the file.
-            asked: the part that is wanted; if its server sends no parts, the whole file comes.
+            asked: the part that is wanted. If the file's server sends no parts, the whole file is streamed.
 
         Raises:
             DownloadError: see `GeneratedImage.read`. The file's `pieces` raise it, too, if the file is cut off later.
@@ -216,7 +216,7 @@ class Downloads:
             await asyncio.wait([fetching])
 
     async def _part(self, file: FileRequest, asked: AskedRange) -> StreamedFile:
-        """The part of the file, or the whole of it. The first bytes are read before: only they show the type of the content."""
+        """A stream for the part, or for the whole file. The file's first bytes are fetched first: they show its type."""
         head = disk.MemoryFile(PartialFile(last=disk.HEAD_BYTES - 1))
         await self._fetch(file, head, None)
         if head.known.total is None or not head.known.sends_parts:
@@ -226,11 +226,11 @@ class Downloads:
     async def _fetch(self, file: FileRequest, sink: Sink, slots: DownloadSlots | None) -> str:
         """Download the file, or its wanted part, into `sink`, and return the ending for its content.
 
-        If its own address has expired, a fresh one is used.
+        If the file's address has expired, a fresh one is used.
         """
         if results.is_inside(file.url):
             return await self._decode(file, sink)
-        # Kept until the end, so that one read of the task serves all its downloads that are running.
+        # Kept until the end, so that one read of the task serves all running downloads of the task.
         url_refresh = self._refreshes.setdefault(file.task_id, UrlRefresh())
         try:
             return await self._fetch_from(file, sink, slots)
@@ -246,7 +246,7 @@ class Downloads:
         raise _error(fresh, f"{reason}, also at the fresh address that its task names; {LIFETIME}")
 
     async def _decode(self, file: FileRequest, sink: Sink) -> str:
-        """Write the file that its address holds into `sink`, and return the ending for its content."""
+        """Write the file that its `data:` address contains into `sink`, and return the ending for its content."""
         try:
             data, sink.known.content_type = await disk.in_thread(results.decode, file.url)
         except ValueError as error:
@@ -329,8 +329,8 @@ def _obstacle(target: Target) -> tuple[str, Hint] | None:
     The ending for its content is not known yet, so every ending is checked. Blocks.
 
     Raises:
-        OSError: no file can be there: the name is too long or has a forbidden character, a file is in place
-            of a folder, or the folder may not be read.
+        OSError: no file can have this path. The name is too long or has a forbidden character, or a folder
+            of the path is a file, or the folder cannot be read.
     """
     path, problem = target.path, None
     try:

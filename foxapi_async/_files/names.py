@@ -25,8 +25,8 @@ def safe_name(task_id: str) -> str:
 
 
 def file_stem(key: str) -> str:
-    """A file name without ending, made from an id or a counted key. It is safe on every file system, and each
-    key has its own.
+    """A file name without ending, made from an id or a counted key. It is safe on every file system, and no two
+    keys get the same name.
 
     A plain id is its own name. Any other id gets `~` and its hash. No plain id contains `~`.
     """
@@ -66,8 +66,8 @@ def name_problem(name: str, fields: Sequence[str]) -> str | None:
     if not name.strip() or name.startswith("."):
         return "a name cannot be empty or begin with a dot"
     if has_ending(Path(name)):
-        return f"give a name without {Path(name).suffix}, because the ending follows the content"
-    return f"a name can have {_NAME_BYTES} bytes" if len(name.encode()) > _NAME_BYTES else None
+        return f"give a name without {Path(name).suffix}, because the content decides the ending"
+    return f"a name can have at most {_NAME_BYTES} bytes" if len(name.encode()) > _NAME_BYTES else None
 
 
 def with_prompt(name: str, prompt: str) -> str:
@@ -84,7 +84,7 @@ def with_prompt(name: str, prompt: str) -> str:
 def image_stem(name: str, task_id: str, n: int, count: int) -> str:
     """The file name without ending of the n-th of `count` images of a task.
 
-    If the name has no `{n}`, several images get `-{n}` at its end.
+    If there are several images, a name without `{n}` gets `-{n}` at its end.
     """
     if count > 1 and "{n}" not in name:
         name += "-{n}"
@@ -116,8 +116,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 # These signatures are so short that a text may begin with them.
 _SHORT = {".bmp", ".mp3"}
 
-# The brands of an ISO media file: the main one, then the compatible ones (ISO/IEC 14496-12 section 4.3). HEIF's
-# own brands `mif1` and `msf1` do not name the codec (ISO/IEC 23008-12), so the other brands come first.
+# An ISO media file names its main brand and then its compatible brands (ISO/IEC 14496-12 section 4.3). HEIF's own
+# brands `mif1` and `msf1` do not name the codec (ISO/IEC 23008-12). So these brands are checked first.
 _BRANDS: tuple[tuple[frozenset[bytes], str], ...] = (
     (frozenset({b"avif", b"avis"}), ".avif"),
     (frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}), ".heic"),
@@ -157,7 +157,7 @@ _OTHER_ENDINGS = (
 _KNOWN = frozenset({*ENDINGS, *_OTHER_ENDINGS.split()})
 
 
-# What a file with this ending may hold. A container of MPEG-4, WebM or Ogg may hold sound alone.
+# What a file with this ending may hold. A container of MPEG-4, WebM or Ogg may hold only sound.
 _MEDIA = {
     **dict.fromkeys((".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff", ".avif", ".heic", ".svg"), ("image",)),
     **dict.fromkeys((".mp4", ".webm", ".ogg"), ("video", "audio")),
@@ -168,7 +168,7 @@ _MEDIA = {
 
 
 def media_of(file_ending: str | None) -> Collection[str]:
-    """What a file with this ending may hold, such as "image" or "audio"; nothing if that is not known."""
+    """What a file with this ending may hold, such as "image" or "audio"; empty if that is not known."""
     return _MEDIA.get(file_ending or "", ())
 
 
@@ -184,7 +184,7 @@ def ending_of(file_format: str) -> str:
 
 
 def has_ending(path: Path) -> bool:
-    """Whether a name ends as a file type does. "portrait of Dr. Fox" does not."""
+    """Whether a name has the ending of a file type. "portrait of Dr. Fox" has none."""
     return path.suffix.lower() in _KNOWN
 
 
@@ -212,7 +212,7 @@ def ending(head: bytes, content_type: str | None) -> str | None:
 def is_words(head: bytes) -> bool:
     """Whether content that begins with `head` is a text in any encoding, and neither a drawing nor another known type."""
     is_text = _NOT_IN_TEXT.isdisjoint(head) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    # A damaged PNG is no text: the service says what is wrong with it.
+    # A damaged PNG is not a text. The service reports what is wrong with it.
     return is_text and ending(head, None) in {None, ".bin", *_SHORT} and not head.startswith(b"\x89PNG")
 
 

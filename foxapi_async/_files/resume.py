@@ -1,4 +1,4 @@
-"""Resumes a broken download: keeps the known facts of the file, and checks whether each reply fits them.
+"""Resumes a broken download: keeps what is known about the file, and checks whether each reply fits it.
 
 A file must never be a mixture of two versions. So the rest is requested only if the server can recognise the
 version (RFC 9110 section 13.1.5), and a reply is accepted only if it fits the known facts (section 14.4).
@@ -22,14 +22,14 @@ class RangeReply(enum.Enum):
     """How a reply fits the bytes that are already stored."""
 
     BEGIN = "the wanted bytes, from the first one"
-    CONTINUE = "the rest of it"
+    CONTINUE = "the rest of the wanted bytes"
     RESTART = "bytes that do not fit: request the whole file"
     REFUSED = "no file at all"
 
 
 @attrs.define
 class PartialFile:
-    """The wanted and the known facts of a file during its download, across tries.
+    """Which bytes of a file are wanted, and what is known about it, during all tries of its download.
 
     Attributes:
         first: the first byte that is wanted, from 0.
@@ -37,7 +37,7 @@ class PartialFile:
         content_type: as the server declares it.
         validator: a strong ETag or date that identifies this version; None if there is none.
         total: the length of the whole file in bytes; None if no reply has given it.
-        sends_parts: whether the server says, or has shown, that it sends a part alone.
+        sends_parts: whether the server says, or has shown, that it can send only a part of the file.
     """
 
     first: int = 0
@@ -48,7 +48,7 @@ class PartialFile:
     sends_parts: bool = False
 
     def afresh(self) -> PartialFile:
-        """The same wanted bytes, at another address: what proves a version there is not known."""
+        """The same wanted bytes, for another address. The validator is dropped: it holds for one address only."""
         return PartialFile(self.first, self.last, total=None if self.last is None else self.total)
 
     @property
@@ -69,7 +69,7 @@ class PartialFile:
 
     def take(self, status: int, headers: Mapping[str, str], size: int) -> RangeReply:
         """How a reply fits the `size` bytes that are already stored. Keeps what the reply says about the file."""
-        # A server that sends no parts gives the whole file: that has its beginning, too.
+        # A server that sends no parts sends the whole file. That contains a wanted beginning, too.
         is_beginning = self.first == 0 and self.total is None
         if status == 200 and (self.last is None or is_beginning):
             self._keep(headers)
@@ -89,7 +89,10 @@ class PartialFile:
         return RangeReply.REFUSED
 
     def restart(self) -> None:
-        """Let the next try ask for all wanted bytes. A part must be one of a file of the same length."""
+        """Let the next try ask for all wanted bytes.
+
+        If a part is wanted, the length of the file stays known, and the file of the next reply must have the same.
+        """
         self.validator = None
         if self.last is None:
             self.total = None
@@ -105,7 +108,7 @@ class PartialFile:
         return False
 
     def missing(self, size: int) -> int | None:
-        """How many bytes are wanted beside these; None for all that come."""
+        """How many more bytes are wanted; None if every byte that arrives is wanted."""
         return None if self.last is None else self.last + 1 - self.first - size
 
     def _resumes(self, size: int) -> bool:
@@ -116,7 +119,7 @@ class PartialFile:
         self.validator = _validator(headers) if _is_plain(headers) else None
 
     def _fits(self, headers: Mapping[str, str], wanted: int) -> bool:
-        """Whether the reply has bytes from the wanted one on, of a file with the known length. Keeps the length."""
+        """Whether the reply's bytes begin at the wanted one, in a file of the known length. Keeps the length."""
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or not _is_plain(headers):
             return False

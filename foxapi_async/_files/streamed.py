@@ -1,4 +1,4 @@
-"""A result file that is passed on while it comes, and is not kept."""
+"""A result file that is passed on while it arrives, and is not stored."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from foxapi_async._http.exchange import ExchangeFailed
 
 
 class StreamedFile:
-    """A file on its way from a download, which writes it, to a reader of its `pieces`.
+    """A file that a download writes, while a reader takes its `pieces`.
 
-    It holds the first pieces until the type of the content is known, and then one piece at a time: the download waits
-    until the reader has taken it.
+    It holds the first pieces until the type of the content is known. Then it holds one piece at a time, and the
+    download waits until the reader has taken it.
 
     Args:
         wanted: the part that is wanted; None for the whole file.
@@ -23,7 +23,7 @@ class StreamedFile:
     Attributes:
         size: the number of bytes so far.
         head: the first bytes of the file, which show the type of the content.
-        known: the wanted and the known facts of the file.
+        known: which bytes of the file are wanted, and what is known about it.
     """
 
     def __init__(self, wanted: PartialFile | None = None, head: bytes = b"") -> None:
@@ -36,7 +36,7 @@ class StreamedFile:
         self._next: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(1)
 
     async def write(self, piece: bytes) -> None:
-        """Pass `piece` on, when the reader has taken the one before."""
+        """Pass `piece` on, after the reader has taken the piece before it."""
         self.size += len(piece)
         if not self._has_head:
             self.head += piece[: HEAD_BYTES - len(self.head)]
@@ -52,7 +52,7 @@ class StreamedFile:
         await self._next.put(error)
 
     async def begin(self) -> None:
-        """Wait until bytes are there, and the type of the content can be seen.
+        """Wait until enough bytes have arrived to show the type of the content.
 
         Raises:
             FoxError: the download ended before that.

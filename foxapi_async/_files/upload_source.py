@@ -17,7 +17,7 @@ from foxapi_async.models import FieldSpec
 
 
 def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
-    """The facts of a regular file.
+    """The `stat` result of a regular file.
 
     Raises:
         OSError: it is missing, or not a regular file. Opening a pipe would block until another process writes to it.
@@ -33,12 +33,12 @@ def facts_of(path: str | os.PathLike[str]) -> os.stat_result:
 def input_problem(path: str | os.PathLike[str], field: FieldSpec | None = None) -> str | None:
     """Why a local file cannot be the input file of a field; None if it can. Blocks.
 
-    A text is refused, except a drawing. The paths may come from other people, and a private text of this machine must
-    not be sent.
+    A text that is not an SVG drawing is refused. The paths may come from other people, and a private text of this
+    machine must not be sent.
 
     Args:
         path: the file.
-        field: what is known about the field; None if nothing is.
+        field: what is known about the field; None if nothing is known.
     """
     try:
         size = facts_of(path).st_size
@@ -122,7 +122,7 @@ class Source:
             if remaining:
                 raise OSError(errno.EIO, "the file became shorter while it was read", self.name)
         finally:
-            holder.close()  # also a file that a cancelled thread has opened; the user's file object stays open
+            holder.close()  # closes also a file that a cancelled thread has opened, but not the user's file object
 
     def _open(self, holder: contextlib.ExitStack) -> BinaryIO:
         file = self._file

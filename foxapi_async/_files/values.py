@@ -57,7 +57,7 @@ class FileRequest:
     def at_fresh_address(self, urls: Sequence[str]) -> FileRequest | None:
         """This file at the address from a later reply of its task; None if it cannot be identified.
 
-        If the number of files has changed, the same position may be another file's.
+        If the number of files has changed, another file may have the same position.
         """
         if self.position is None or self.position.count != len(urls):
             return None

@@ -1,1 +1,3 @@
-"""The public names, in three modules, so that an error imports no aiohttp, and a session no SQLite."""
+"""The public names, in three modules. So importing an error does not import aiohttp or SQLite, and importing a session
+does not import SQLite.
+"""

@@ -1,4 +1,4 @@
-"""The protocol of a rate limiter. `PacedLimiter` is for one process; another one can use a shared store.
+"""The protocol of a rate limiter. `PacedLimiter` is for one process; another limiter can use a shared store.
 
 A limiter has a synchronous half, with which the poller sets its one timer, and an asynchronous half, in which
 submits, fetches and uploads wait in line. Both obey the same rate and the same holds. Moments are loop time in seconds.
@@ -13,7 +13,7 @@ from foxapi_async._errors import FoxError
 
 
 class Rate(Protocol):
-    """The rate at which requests of one kind may be sent. Each call may change it, as with a lease from a store."""
+    """The rate at which requests of one kind may be sent. It may change at any time, such as a lease from a store."""
 
     def rate(self, now: float) -> float | None:
         """Requests per second that may be sent; None for no limit, 0 if none may be sent now."""
@@ -24,7 +24,7 @@ class Rate(Protocol):
         ...
 
     def count_refusal(self, now: float, until: float) -> None:
-        """Note that the service refused a request as too fast, and that nothing is sent before `until`.
+        """Note that the service refused a request because requests are too fast. Nothing is sent before `until`.
 
         `until` is `now` if the service asked for no wait.
         """
@@ -61,6 +61,6 @@ class RateLimiter(Protocol):
             max_wait: returns the seconds for which a refusal may delay this request.
 
         Returns:
-            None when its turn has come; a copy of the refusal if that lasts longer than `max_wait`.
+            None when its turn has come; a copy of the refusal if that holds requests back longer than `max_wait`.
         """
         ...

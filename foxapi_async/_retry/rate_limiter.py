@@ -14,7 +14,7 @@ from foxapi_async._retry.protocol import Rate
 LONGEST_WAIT = 120.0
 
 UNTIL_NEXT_LEASE = 0.1
-"""Seconds after which a rate that is 0 is asked for again."""
+"""If the rate is 0, it is read again after this many seconds."""
 
 
 class PacedLimiter:
@@ -22,7 +22,7 @@ class PacedLimiter:
 
     Args:
         rate: requests a second, without bursts above it.
-        what: their kind.
+        what: the kind of the requests, for the listener.
         listener: is notified when requests are held back.
     """
 
@@ -63,8 +63,8 @@ class PacedLimiter:
         """Note that a request is sent now."""
         self._rate.count(now)
         rate = self._rate.rate(now)
-        # Counted from the allowed moment: a request that is sent slightly earlier, within the timer's slack,
-        # does not move the next one forward.
+        # The next moment is counted from the allowed moment. So if the timer fires slightly early, the next
+        # request is not sent earlier.
         self._next = now if rate is None else max(now, self._next) + 1 / rate
         self._refusal = None
 
@@ -75,7 +75,7 @@ class PacedLimiter:
             max_wait: returns the seconds for which a refusal may delay this request.
 
         Returns:
-            None when its turn has come; a copy of the refusal if that lasts longer than `max_wait`.
+            None when its turn has come; a copy of the refusal if that holds requests back longer than `max_wait`.
         """
         loop = asyncio.get_running_loop()
         if self._refusal is not None and self._next - loop.time() >= max_wait():

@@ -1,10 +1,10 @@
-"""The only place that repeats anything: the back-off, and the loop around it.
+"""The only place that repeats requests: the loop, and the waits between its tries.
 
 The `backoff` package runs the loop. Its wait generator asks the caller's rule for the seconds until the next try:
 
-- Full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies only to our own waits. With a
-  `Retry-After` it could send too early, so there a little time is added instead.
-- A wait that does not fit before the deadline does not start: the refusal is raised at once.
+- Full jitter (Brooker, "Exponential Backoff and Jitter", 2015) applies only to our own waits. It could make a
+  wait shorter than a `Retry-After`. So a little time is added to a `Retry-After` instead.
+- A wait that would end after the deadline does not start: the refusal is raised at once.
 - A 429 with `Retry-After` holds back every request of its kind, not only the one that got it.
 """
 
@@ -42,7 +42,7 @@ def wait_seconds(verdict: Verdict, failures: int) -> float:
     asked, own = verdict.retry_after, backoff_seconds(failures)
     if asked is None:
         return own
-    # Some services ask for 0 seconds, and would then get too many requests.
+    # Some services ask for 0 seconds. Without our own wait, they would get too many requests.
     return max(own, asked + random.uniform(0, 0.1 * asked + 0.05))  # noqa: S311 - no secret
 
 
