@@ -6,7 +6,7 @@ Each record of the log has an attribute `event`, one of `LogEvent`, and some hav
 event                what it reports
 ===================  ================================================================================
 account_refused      the service refused the key or the balance: waiting submits fail
-answered             our web app answered an HTTP request with an error, and did not show the error's text
+answered             the app of `foxapi_async.fastapi` answered with an error, and did not show the error's text
 batch_begun          a worker of a cluster begins to work on a batch
 batch_ended          a worker of a cluster has no more work on a batch
 batch_of_others      a batch of a cluster belongs to another key or service than the worker's
@@ -114,7 +114,7 @@ def about(event: LogEvent, **fields: Any) -> dict[str, Any]:
 
 
 class RareWarnings:
-    """Warnings that concern all tasks, so one is enough for all. Moments are seconds on the caller's clock."""
+    """Warnings about all tasks: one from time to time is enough. Moments are seconds on the caller's clock."""
 
     def __init__(self) -> None:
         self._quiet_until: dict[LogEvent, float] = {}

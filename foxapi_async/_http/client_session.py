@@ -66,7 +66,7 @@ def describe(error: BaseException, proxy: Proxy = Proxy()) -> str:  # noqa: B008
 
     Args:
         error: the failure.
-        proxy: the proxy of the request; without an address if none, or that of the user's session, was used.
+        proxy: the proxy of the request. It has no address if there was no proxy, or that of the user's session.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", None)
@@ -84,14 +84,14 @@ def describe(error: BaseException, proxy: Proxy = Proxy()) -> str:  # noqa: B008
 def _cause(error: aiohttp.ClientConnectorError) -> str:
     """The system's reason. asyncio's own words for it repeat the address."""
     cause, number = error.os_error, error.os_error.errno
-    # The resolver has numbers of its own.
+    # The resolver has its own numbers, which `os.strerror` does not know.
     if isinstance(error, aiohttp.ClientConnectorDNSError) or number is None or number not in errno.errorcode:
         return cause.strerror or type(cause).__name__
     return os.strerror(number)
 
 
 def is_of_proxy(error: BaseException, proxy: Proxy) -> bool:
-    """Whether it is the proxy that cannot be reached, or that refuses."""
+    """Whether the proxy cannot be reached, or refuses the connection."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return proxy.address is not None and proxy.address.host == error.host
     return isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError)

@@ -25,7 +25,8 @@ DEFAULT_BASE_URL = "https://api.foxapi.cc"
 
 _SHORTEST_KEY = 8
 
-# What stands for a key in our README, as it is and as some editors change it, and in the service's documentation.
+# Placeholders for a key: in our README, in the same README after some editors changed the dots, and in the service's
+# documentation.
 _PLACEHOLDERS = {"sk-...", "sk-…", "YOUR_API_KEY"}
 
 
@@ -98,8 +99,8 @@ def _problem_of_key(given: object) -> str | None:
         return "the API key has white space, a line break or a non-ASCII character inside: copy it again, in one piece"
     if len(key) < _SHORTEST_KEY:
         return (
-            f"the API key has only {len(key)} characters: at least {_SHORTEST_KEY} are needed, because a shorter text "
-            "occurs by chance in ids and file names, where the key is hidden"
+            f"the API key has only {len(key)} characters: at least {_SHORTEST_KEY} are needed, because every text shows "
+            "stars in place of the key, and a shorter key may be part of ids and file names by chance"
         )
     return None
 

@@ -109,7 +109,7 @@ class Exchange:
         """Note that bytes of the request are about to be sent.
 
         Raises:
-            ExchangeFailed: they may no longer be sent. Buffered bytes are never sent.
+            ExchangeFailed: the request may no longer be sent. Its buffered bytes are not sent either.
         """
         if self._cancelled:
             raise ExchangeFailed("given up before it was sent")

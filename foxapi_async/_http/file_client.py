@@ -28,7 +28,7 @@ from foxapi_async._http.proxy import Proxy
 MAX_HOPS = 5
 
 SLOWEST_BYTES = 1024
-"""If a file comes with fewer bytes a second, its download ends with an error."""
+"""If fewer bytes of a file arrive per second, its download ends with an error."""
 
 
 @attrs.define(eq=False)
@@ -43,8 +43,8 @@ class FileStream:
         """The bytes as they arrive.
 
         Raises:
-            ExchangeFailed: no byte comes for `idle` seconds, fewer than `SLOWEST_BYTES` a second come during so
-                many seconds, or the body is shorter than announced.
+            ExchangeFailed: no byte arrives for `idle` seconds, or fewer than `SLOWEST_BYTES` per second arrive
+                during `idle` seconds, or the body is shorter than announced.
         """
         loop = asyncio.get_running_loop()
         waited, size = 0.0, 0
@@ -98,11 +98,12 @@ class FileClient:
     ) -> AsyncGenerator[FileStream]:
         """The file at `url`, after its headers have arrived.
 
-        For each redirect, it waits `connect` seconds at most for the connection, and `seconds` for the headers.
+        At `url` and at each redirect's target, it waits at most `connect` seconds for the connection, and at most
+        `seconds` for the headers.
 
         Raises:
-            ExchangeFailed: there was no answer, or there were too many redirects, or one to a scheme that is
-                not followed.
+            ExchangeFailed: there was no answer, or there were too many redirects, or a redirect is not followed
+                (see `redirect_target`).
         """
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MAX_HOPS):

@@ -1,4 +1,4 @@
-"""Imports modules early that would be imported late, at the first reply, host name or unusual encoding.
+"""Imports modules before they are needed, which is at the first reply, host name or unusual encoding.
 
 An import opens files. If the process has no free file descriptor, an import in the middle of a reply fails,
 and the id of a task that is paid for is lost.

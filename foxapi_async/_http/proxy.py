@@ -25,7 +25,7 @@ ENVIRONMENT = "environment"
 
 
 class ProxyOptions(TypedDict, total=False):
-    """What aiohttp gets with a request that goes through a proxy."""
+    """The options that aiohttp gets for a request that goes through a proxy."""
 
     proxy: URL
     proxy_headers: Mapping[str, str]
@@ -117,7 +117,8 @@ def environment_proxy() -> Proxy:
 
 
 def proxy_of(session: object) -> Proxy:
-    """The proxy for files that are fetched after a session of the user was closed: its own, or that of the environment.
+    """The proxy for files that are fetched after the user's session was closed: the proxy of that session, or else of
+    the environment.
 
     Args:
         session: the user's aiohttp session.
@@ -136,10 +137,10 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy:
     text, shown, login = given.strip(), "…", None
     with contextlib.suppress(ValueError):
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        # Anything else may be a part of a password, which may have any character in it.
+        # A path, a query or a fragment may be a part of the password: a password may have any character.
         is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
-        # If they have an @, the password has a slash, a ? or a #. Then what looks like the host may be a part of
-        # the password.
+        # If one of them has an @, the password has a slash, a ? or a #. Then the host that was parsed may be a part
+        # of the password, so it is not shown.
         if "@" not in parts.path + parts.query + parts.fragment:
             shown = f"{parts.scheme}://{parts.hostname or ''}"
         if is_bare and parts.scheme == "http" and parts.hostname:

@@ -1,8 +1,8 @@
 """Moves bytes to the API and back. Its callers decide what is sent and repeated.
 
-There are two connectors. Each submit uses a fresh connection (`force_close`): the server may just have closed
-a kept one, and that looks exactly like a billed request without an answer. Reads keep their connections. The
-key is added here, to each API call. It is in no session's defaults, so a result host never gets it.
+There are two connectors. Each submit uses a fresh connection (`force_close`). If it used a kept connection that the
+server has just closed, the failure would look like a billed request without an answer. Reads keep their connections.
+The key is added here, to each API call. It is not a default of any aiohttp session, so a result host never gets it.
 
 A failure is returned as a `Failure` or raised as `ExchangeFailed`, always outside the `except`. aiohttp's
 exceptions hold the request's headers, and would otherwise become the context of ours.
@@ -152,7 +152,7 @@ class Transport:
             return await self._exchange(self._submits, "POST", call.path, headers, noted(), exchange)
         finally:
             if writing := [w for w in writers if w is not None and w is not asyncio.current_task()]:
-                await asyncio.wait(writing)  # it may be in a thread, with the file open
+                await asyncio.wait(writing)  # a writer may be in a thread, with the file open
 
     async def _exchange(
         self,
