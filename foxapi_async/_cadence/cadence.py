@@ -26,7 +26,7 @@ _OLDEST = 1e100
 
 @attrs.frozen
 class Cadence:
-    """How eagerly tasks are polled.
+    """How often tasks are polled.
 
     Attributes:
         poll_price: the main setting: seconds of waiting that one poll is worth. Twice the price gives about
@@ -55,8 +55,8 @@ class Cadence:
 
         Args:
             age: seconds since the task was created; a negative value or one that is not a number counts as 0.
-            estimated_time: seconds that the service expects it to take in all; None, zero, negative or absurd
-                values count as unknown.
+            estimated_time: seconds that the service expects it to take in all. None, or a value below 0.01 s or
+                above 6 h, counts as unknown.
             step: 1, or for a task's first poll a number within `FIRST_STEPS`.
 
         Returns:
@@ -87,8 +87,8 @@ class Cadence:
         """When a task would be polled, and how that compares with a fixed interval.
 
         Args:
-            estimated_time: seconds that the service expects it to take; None, zero, negative or absurd values
-                count as unknown.
+            estimated_time: seconds that the service expects it to take in all. None, or a value below 0.01 s or
+                above 6 h, counts as unknown.
             estimates: the learned estimates; None for the prior alone.
             model: the task's model.
         """

@@ -6,9 +6,10 @@ from __future__ import annotations
 class Demand:
     """The polls per second that all tasks would take without a limit, and how scarce a limit makes them.
 
-    If c is m times higher, polls of density n = √(h / 2c) become √m times fewer, for any hazard h. So one
-    price for all, m = (demand / limit)², brings the total to the limit. This division has the least total
-    lag: each poll goes where it saves most.
+    Let c be the price of a poll, and h the hazard of a task; see `inspection`. If c grows by the factor m, the
+    density of polls n = √(h / 2c) shrinks by the factor √m, for any h. So the factor m = (demand / limit)² on
+    the price of every task brings the total to the limit. No other division of the limit has less total lag,
+    because each poll goes to the task where it saves most.
 
     Attributes:
         total: polls per second that all tasks would take.

@@ -1,7 +1,7 @@
 """Forecasts when one running task ends, and learns from its polls.
 
-Two values forecast the end: the service's estimate, and the task's progress, extrapolated in a
-line from its creation. Each gives a total in seconds. The SDK learns the ratio of the actual total to it.
+Two values forecast the end: the service's estimate, and the task's progress, extrapolated linearly from its creation.
+Each forecasts a total in seconds. The SDK learns the ratio of the actual total to this forecast.
 """
 
 from __future__ import annotations

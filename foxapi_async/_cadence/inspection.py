@@ -25,7 +25,8 @@ import math
 
 from foxapi_async._cadence.durations import Durations, Table
 
-# A poll never pays if its chance to see an end is below this share of the price: no task could wait that long.
+# If the chance that a poll sees an end is below this share of the price, the poll never pays. To pay, it would have
+# to save more waiting than is possible.
 _LEAST_CHANCE = 1 / 50
 
 # If the cumulative hazard has grown by this, a poll pays at any price (and e to this power is still a float).

@@ -104,7 +104,7 @@ class LifeTable:
         _spread(self._ended_before, self.grid.position(x), self._weight(log_weight))
 
     def rows(self) -> list[LifeTableRow]:
-        """The rows that are not empty, in tasks of the present weight."""
+        """The rows that are not empty. Their unit is a task that is added now."""
         return list(self._rows())
 
     def _rows(self) -> Iterator[LifeTableRow]:
@@ -127,7 +127,7 @@ class LifeTable:
     # Saving and loading.
 
     def to_dict(self) -> dict[str, list[float]]:
-        """The shares, in tasks of the present weight, as JSON values."""
+        """The shares as JSON values. Their unit is a task that is added now."""
         scale = math.exp(self._base - self._now)
         columns = ([round(max(0.0, share) * scale, 4) for share in column] for column in self._columns())
         return dict(zip(_NAMES, columns, strict=True))

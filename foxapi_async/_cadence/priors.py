@@ -13,11 +13,11 @@ import attrs
 from foxapi_async._cadence.life_table import Grid
 from foxapi_async._cadence.mixture import Prior, PriorPart
 
-# An estimate outside these bounds is a default value, has the wrong unit, or is a fault.
+# An estimate outside these bounds is a default value, or has the wrong unit, or is a mistake of the service.
 USABLE_SECONDS = (0.01, 6 * 3600.0)
 
-# Without a usable estimate: image models take 10 to 60 s, and so do those of audio and documents. Video models take
-# one to five minutes. The SDK cannot know more before it has seen a model's tasks.
+# These are for tasks without a usable estimate. Models for images, audio and documents take 10 to 60 s. Models for
+# video take one to five minutes. The SDK cannot know more before it has seen a model's tasks.
 NO_ESTIMATE_SECONDS = 20.0
 _VIDEO_SECONDS = 120.0
 
@@ -62,13 +62,13 @@ def _by_time(apart: float, spread: float) -> EstimatorPrior:
 
 
 def _by_progress(spread: float) -> EstimatorPrior:
-    """Progress is linear in time, until tasks show that it is too fast or too slow."""
+    """A prior for linear progress. Tasks then show whether progress is faster or slower than that."""
     prior = (PriorPart(2.7, 0.0, spread), PriorPart(0.15, -0.4, 0.4), PriorPart(0.15, 0.6, 0.6))
     return EstimatorPrior(prior, _PROGRESS_GRID)
 
 
-# The first is for the ratio of a duration to the estimate, the second to `usual_seconds`, and the others to the total
-# that linear progress forecasts.
+# Each is for the ratio of a duration to another value. For `TIMED` this is the service's estimate, for `UNTIMED` it is
+# `usual_seconds`, and for `BY_PROGRESS` it is the total that linear progress forecasts.
 TIMED = _by_time(0.25, 0.32)
 UNTIMED = _by_time(0.5, 0.6)
 BY_PROGRESS = tuple(_by_progress(spread) for spread in (0.3, 0.15, 0.1, 0.08, 0.06, 0.05))

@@ -59,7 +59,7 @@ class FoxSession:
     Args:
         api_key: the key; default FOXAPI_API_KEY. White space around it is stripped.
         base_url: the service; default FOXAPI_BASE_URL, else https://api.foxapi.cc.
-        cadence: how eagerly tasks are polled.
+        cadence: how often tasks are polled.
         retry: the bounds of one exchange.
         limits: how much of the service is used at once.
         estimates: task durations and prices that earlier sessions learned, so that the first polls are not guesses.
