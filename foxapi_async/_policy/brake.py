@@ -64,7 +64,7 @@ class Hold:
         since: when it closed.
         until: when the next probe may be sent.
         edge: True if something in front of the service refused; False if answers were missing.
-        probes: how many gaps have passed.
+        probes: how many gaps have begun.
         refusals: how many submits the edge refused, each sent after the answer to the one before.
         ready: whether the next submit may be sent.
         probing: whether a probe is unanswered.
@@ -110,7 +110,7 @@ class Brake:
         return Ticket(self._epoch, self._posts)
 
     def is_current(self, ticket: Ticket) -> bool:
-        """Whether nothing has changed since that POST was admitted."""
+        """Whether the brake has neither closed nor opened since that POST was admitted."""
         return ticket.epoch == self._epoch
 
     def withdraw(self, ticket: Ticket) -> None:

@@ -1,10 +1,10 @@
-"""Stops submits after a refusal of the account: one submit's answer about the key or the balance holds for
-all. Pure.
+"""Stops submits after a refusal of the account: what the service answers to one submit about the key or the balance
+is true for all submits. Pure.
 
-It is a circuit breaker (Nygard, "Release It!", 2007). The other submits get that refusal without being sent.
-One is sent every 30 s as a probe, and the first success closes the circuit. A 403 or 429 with a quota code
-stops only its model, until a second model gets the same answer. An answer to a submit that began before the
-last change proves nothing about it. So each submit knows the epoch in which it began.
+It is a circuit breaker (Nygard, "Release It!", 2007). The other submits are not sent, and fail with that refusal.
+One submit is sent every 30 s as a probe, and the first success lets all submits pass again. A 403 or 429 with a
+quota code stops only its model, until a second model gets the same answer. An answer to a submit that began before
+the last change proves nothing about the present. So each submit knows the epoch in which it began.
 """
 
 from __future__ import annotations

@@ -55,12 +55,12 @@ from foxapi_async._wire.texts import shorten
 T = TypeVar("T")
 ReadKind = Literal["fetch", "upload", "poll"]
 
-# Without the service's own JSON, only these statuses mean that the request was not passed on to the service.
+# If an answer is not the service's own JSON, only these statuses mean that the request did not reach the service.
 _NOT_PASSED_ON = frozenset({
     301, 302, 307, 308, *range(400, 407), 410, 411, 413, 414, 415, 417, 421, 425, 426, 431, 451,
 })  # fmt: skip
 
-# The senders in place of the service. An answer that is cut off does not show its sender.
+# The senders that are not the service. An answer that is cut off ("cut") is not here: it does not show its sender.
 _EDGE = frozenset({"stranger", "page"})
 
 # This many characters of an uncertain answer are kept.
@@ -143,12 +143,12 @@ def _body_of(outcome: Reply | Failure) -> str | None:
 
 
 def _clears_by_itself(error: FoxError) -> bool:
-    # No channel will take these options, says the service's page error-codes. So the user must leave them out.
+    # The service's page error-codes says that no channel takes these options. So the user must leave them out.
     return isinstance(error, _errors.ServiceUnavailableError) and error.code != "unsupported_advanced_options"
 
 
 def _free_to_repeat(error: FoxError) -> FoxError:
-    """Mark a refusal that may pass with time as retryable: it proves that nothing was billed."""
+    """Mark a refusal that may end by itself as retryable. It proves that nothing was billed."""
     error.retryable = error.charged == "no"
     return error
 

@@ -1,4 +1,6 @@
-"""The prices of results, as the service states them. Nothing is guessed: a kind that was not seen has no price."""
+"""The prices of results, as the service states them. Nothing is guessed: a kind of result that was never seen has no
+price.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,11 @@ _text_of = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).enc
 
 @attrs.frozen
 class Priced:
-    """The kind of a result. Results of one kind have one price.
+    """The kind of a result. All results of one kind have the same price.
 
     Attributes:
         model: the model that makes it.
-        fields: the fields of the request that may decide the price, as a JSON text; not the number of results.
+        fields: the fields of the request that may decide the price, as a JSON text, without the number of results.
     """
 
     model: str
@@ -40,7 +42,7 @@ class Priced:
 
 @attrs.frozen
 class Price:
-    """What the service took for a result.
+    """The price that the service took for a result.
 
     Attributes:
         credits: for one result.
@@ -126,18 +128,18 @@ class PriceBook:
 
 def _checked_model(model: object) -> str:
     if not isinstance(model, str):
-        raise TypeError(f"a price of the model {model!r}")
+        raise TypeError(f"the model of a price is {model!r}, not a text")
     return model
 
 
 def _checked_fields(fields: object) -> str:
     if not isinstance(fields, dict):
-        raise TypeError(f"a price with the fields {fields!r}")
+        raise TypeError(f"the fields of a price are {fields!r}, not an object")
     return _text_of(fields)
 
 
 def _checked_price(row: Mapping[str, Any]) -> Price:
     amount, seen = row["credits"], row["seen"]
     if not is_number(amount) or amount < 0 or not isinstance(seen, int) or seen < 1:
-        raise ValueError(f"a price of {amount!r}, seen {seen!r} times")
+        raise ValueError(f"a price is {amount!r}, seen {seen!r} times")
     return Price(amount, seen)

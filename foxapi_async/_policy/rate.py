@@ -1,36 +1,37 @@
 """The rate at which requests may be sent. Pure: the caller passes the time.
 
-A limit comes from the user, or from a service that answers 429. The SDK finds the second kind by the share of
-requests that are refused. A limit of L requests per second refuses the share 1 - L/r of a rate r, so the part
-that is accepted is the limit itself: one cut to it, and no refusal is left. Refusals at random do not depend on
-the rate: their share is the same after a cut. This share is then tolerated, and only a higher one cuts again.
+A limit comes from the user, or from a service that answers 429. The SDK finds a service's limit by the share of
+requests that are refused. If requests are sent at a rate r, a limit of L requests per second refuses the share
+1 - L/r of them. So the rate of the accepted requests is L. After one cut to this rate, nothing is refused any more.
+Other refusals come at random. Their share does not depend on the rate, so it is the same after a cut. This share is
+then tolerated, and only a higher share cuts the rate again.
 """
 
 from __future__ import annotations
 
 import math
 
-# A share of refusals that exceeds the tolerated one by MARGIN cuts the rate to what was accepted, and to no
-# less than DEEPEST_CUT. After a cut, a share up to MOST_TOLERATED counts as random.
+# If the share of refusals exceeds the tolerated share by MARGIN, the rate is cut to the rate of the accepted requests,
+# but not to less than its part DEEPEST_CUT. After a cut, a share up to MOST_TOLERATED counts as random.
 MARGIN = 0.08
 MOST_TOLERATED = 0.1
 DEEPEST_CUT = 0.25
 
-# A refusal that holds all requests back (Retry-After) costs more than itself, so it counts as this many.
+# A refusal that holds all requests back (Retry-After) costs more than one request, so it counts as this many refusals.
 HOLD_COUNTS = 3
 
 # A cut rate grows with the square of the time: slowly near the limit that was found, then faster. It is doubled
-# after so many seconds. At FORGET_AT times the cut rate, the cut is forgotten.
+# after DOUBLED_AFTER seconds. At FORGET_AT times the cut rate, the cut is forgotten.
 DOUBLED_AFTER = 120.0
 FORGET_AT = 4.0
 
 # No cut goes below this rate: at a lower one, it would take minutes to see that a cut was too deep.
 LOWEST = 0.25
 
-# Refusals up to this many seconds after a cut answer requests that were sent before it.
+# If a refusal comes within this many seconds after a cut, its request was probably sent before the cut.
 _SAME_REFUSAL = 1.0
 
-# The share and the present rate are those of the last seconds, and of at least so many requests.
+# The share of refusals and the present rate are measured over the last _WINDOW seconds, and at least _SAMPLE requests.
 _WINDOW = 4.0
 _SAMPLE = 50
 
@@ -75,9 +76,9 @@ class AdaptiveRate:
             self._tolerated = min(self._refused / self._sent, MOST_TOLERATED)
 
     def count_refusal(self, now: float, until: float) -> None:
-        """Note that the service refused a request as too fast, and that nothing is sent before `until`.
+        """Note that the service refused a request because requests are too fast. Nothing is sent before `until`.
 
-        The pause is not counted: it does not lower the measured rate, and the rate does not grow during it.
+        The pause is not counted: it does not lower the measured rate, and a cut rate does not grow during it.
         """
         pause = max(0.0, until - max(now, self._counted_at))
         self._counted_at += pause
@@ -96,4 +97,5 @@ class AdaptiveRate:
             self._sent = self._refused = self._seconds = 0.0
             self._tolerated = None
         elif until > now and self._cut_to is None and self._sent >= _SAMPLE / 2:
-            self._cut_to, self._grows_from = present, until  # so that all that waited does not go at once
+            # So the waiting requests are not all sent at once.
+            self._cut_to, self._grows_from = present, until

@@ -14,7 +14,8 @@ class Verdict:
     Attributes:
         error: the error to raise if it is not repeated.
         again: whether to try again.
-        hold: whether the limiter should count it, and hold every request of this kind back if a wait is asked for (429).
+        hold: whether the limiter counts the refusal (429). If the service asks for a wait, it then holds all requests of
+            this kind back.
         answer: the service's own error, if `error` nevertheless says that the outcome is unknown.
         edge: whether something in front of the service (a page, a redirect) answered, and not the service itself.
         too_large: whether the answer exceeded the size limit (`error` names it).

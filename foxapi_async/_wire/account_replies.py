@@ -1,6 +1,6 @@
 """Reads the service's replies about the account: its credits, and the models that the key may call.
 
-FoxAPI has a page about credits, but its fields are not known. Its sister gateway answers with
+FoxAPI has a page about credits, but its fields are not known. EvoLink, a gateway with the same API, answers with
 `{data: {token: {remaining_credits, unlimited_credits, used_credits}, user: {remaining_credits, used_credits}}}`
 (docs.evolink.ai, get-credits). So a number is read under any of the usual names, and `raw` keeps the whole reply.
 """

@@ -89,7 +89,8 @@ def _target(reply: Reply) -> str | None:
 
 
 def _class_of(status: int, kind: str | None) -> type[APIError]:
-    # The error page contradicts itself: no channel is 503 in one table and 422 of this type in the other.
+    # The page error-codes contradicts itself: if there is no channel, the status is 503 by one of its tables, and 422
+    # with this type by the other.
     if status == 422 and kind in {"service_unavailable_error", "service_unavailable"}:
         return _errors.ServiceUnavailableError
     return _CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
@@ -121,7 +122,7 @@ def _request_id(headers: Headers, words: str) -> str | None:
     return found[1] if found else None
 
 
-# Where a body says how long to wait.
+# Fields of a body that may say how long to wait.
 _HINTS = "retry_after_ms", "retry_after", "fallback_suggestion"
 
 
@@ -129,7 +130,7 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     """Seconds to wait as the service asks: from the headers, else from a hint in the error's body.
 
     `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two headers joined).
-    Some also send `retry-after-ms`, which is exact. The hints in a body are those of the sister gateway
+    Some gateways also send `retry-after-ms`, which is exact. The hints in a body are those of EvoLink
     (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`), in the error or beside it, and of OpenAI
     ("try again in 1m30s").
     """

@@ -18,8 +18,8 @@ JsonValue: TypeAlias = "dict[str, Any] | list[JsonValue] | str | int | float | b
 # A float holds each whole number below this one exactly.
 _EXACT = 2**53
 
-# A status reply has some hundred bytes; one with inline results has some hundred kB. A body above this limit
-# is not read.
+# A status reply has some hundred bytes. A status reply with images inside has some hundred kB. A body above this
+# limit is not read.
 MAX_JSON_BYTES = 32 * 1024 * 1024
 
 # This many values may take 200 MB once they are parsed. A body with more was made to fill the memory.

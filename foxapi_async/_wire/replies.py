@@ -208,7 +208,7 @@ def read_status(reply: Reply, task_id: str) -> TaskReply:
 def _structured(reply: Reply, raw: dict[str, Any], body: bytes, task_id: str) -> TaskReply:
     """The task `task_id` as the reply describes it, even if the reply has another id."""
     exact = raw.get("id") == task_id
-    raw["id"] = task_id  # all replies of a task share one text
+    raw["id"] = task_id  # so that all replies of a task share one text in memory
     given = raw, body if exact else None, reply
     task: TaskReply = _task_hook()(given, TaskReply)
     return task
@@ -315,10 +315,10 @@ def _read_problem(error: JsonValue) -> TaskProblem | None:
 
 
 def credits_of(usage: Raw | None) -> float | None:
-    """The credits of a task by its `usage` (docs.foxapi.cc get-task-detail); None if unknown. They are those that were
-    used, or those that are reserved if the reply does not say what was used.
+    """The credits of a task by its `usage` (docs.foxapi.cc get-task-detail); None if unknown. These are the used
+    credits. If the reply does not state them, they are the reserved credits.
 
-    The sister gateway writes `credits_used`, or `cost: {credits}`, once a task is over.
+    EvoLink (a gateway with the same API) writes `credits_used`, or `cost: {credits}`, when a task is over.
     """
     if not usage:
         return None

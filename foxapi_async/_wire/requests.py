@@ -72,8 +72,8 @@ class Failure:
 
 
 def submit_call(path: str, wire: Mapping[str, Any], idempotency_key: str) -> Call:
-    """A billed POST. The service does not document the idempotency key; its sister gateway honours it, and it
-    does no harm.
+    """A billed POST. The service does not document the idempotency key. EvoLink (a gateway with the same API)
+    supports it, and it does no harm.
     """
     headers = {"Content-Type": JSON, "Accept": JSON, "Idempotency-Key": idempotency_key}
     body = json.dumps(wire, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

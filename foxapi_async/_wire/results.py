@@ -1,8 +1,8 @@
-"""Reads the results of a task: where its files are, in each form that a gateway of this family uses.
+"""Reads the results of a task: where its files are, in each form that a gateway with this API uses.
 
 - FoxAPI: `results: [{url}]`; its oldest pages: `output: {url, urls}`.
-- Its sister gateway and the clients of both: `results: ["https://…"]`, `results: [{image_url}]`, a list of
-  addresses in `url`, `result_data: [{image_url}]`.
+- EvoLink (a gateway with the same API), and the clients of both: `results: ["https://…"]`,
+  `results: [{image_url}]`, a list of addresses in `url`, `result_data: [{image_url}]`.
 - Pictures inside the reply: a `data:` address, or `b64_json`, which becomes one.
 
 An address without a host belongs to the API's own origin. An address with a scheme other than http, https
@@ -20,7 +20,8 @@ from urllib.parse import unquote_to_bytes, urljoin
 
 from foxapi_async._wire.json_values import JsonValue, Raw, read_text
 
-# The documented limits of models are ten at most. A reply with a hundred thousand files blocked the loop for a second.
+# The highest documented limit of a model is ten results. A reply with a hundred thousand files blocked the loop for a
+# second.
 MOST_FILES = 1000
 
 _ADDRESSES = "urls", "url", "image_url", "video_url", "audio_url"
@@ -48,10 +49,10 @@ class ResultFile(NamedTuple):
 
 
 def results_in(raw: Raw) -> list[JsonValue]:
-    """The results of a reply, as they are. They come from the first field with results that can be read, or else from the
-    first field with any.
+    """The results of a reply, unchanged. They come from the first field with results that can be read. If no field has
+    such results, they come from the first field with any.
 
-    Null is not a result, nor is an object or a text without content.
+    Null is not a result. An object or a text without content is not a result either.
     """
     older: JsonValue = raw.get("output")
     if isinstance(older, dict):
@@ -79,15 +80,15 @@ def files_in(results: list[JsonValue], origin: str) -> tuple[ResultFile, ...]:
     """The results that have an address.
 
     Args:
-        results: of a reply.
-        origin: of the API, for addresses without a host; "" if unknown.
+        results: the results of a reply.
+        origin: the origin of the API, for addresses without a host; "" if unknown.
     """
     found = (file for item in results for file in _files_of(item, origin, item))
     return tuple(itertools.islice(found, MOST_FILES))
 
 
 def values_in(results: list[JsonValue], kind: JsonValue) -> list[JsonValue]:
-    """The results that are voices, profiles, characters or texts, as they are. `kind` is the task's type."""
+    """The results that are voices, profiles, characters or texts, unchanged. `kind` is the task's type."""
     if kind in _TEXT_TYPES:
         return results
     return [item for item in results if isinstance(item, dict) and any(item.get(name) for name in _VALUES)]
@@ -143,7 +144,7 @@ def _usable(text: str, origin: str) -> str | None:
 
 
 def is_inside(url: str) -> bool:
-    """Whether the address holds the file itself (RFC 2397)."""
+    """Whether the address contains the file itself: a `data:` address (RFC 2397)."""
     return url[:5].lower() == "data:"
 
 

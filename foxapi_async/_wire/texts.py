@@ -1,4 +1,4 @@
-"""Texts for people: makes untrusted texts safe to show, and numbers look the same everywhere."""
+"""Texts for people. Makes untrusted texts safe to show, and formats numbers in one way everywhere."""
 
 from __future__ import annotations
 
