@@ -7,8 +7,8 @@
 
 `foxapi cluster migrate` makes the tables, and `foxapi worker` starts a worker.
 
-Needs the extra `cluster`. Without it, these names can be imported, and `Cluster.open` raises a
-`ConfigurationError` that names it.
+Needs the extra `cluster`. Without it, these names can be imported, but `Cluster.open` raises a
+`ConfigurationError` that names the extra.
 """
 
 from foxapi_async._display import show_under

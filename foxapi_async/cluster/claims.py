@@ -58,9 +58,9 @@ _CLAIM = f"""
     SELECT {_COLUMNS} FROM claimed AS item LEFT JOIN request USING (batch_id, key) ORDER BY number
 """  # noqa: S608 - of constants
 
-# For a budget: the credits that are spent, also by submits without an answer; the submits at an unknown price;
-# the submits without an answer, and those that workers are about to send, by kind. It is one statement, because items
-# move meanwhile.
+# The values that a budget needs: the spent credits, which include those of submits without an answer; the number of
+# submits at an unknown price; and for each kind, the items that workers have claimed to send, or are sending. This is
+# one statement, because items change between two statements.
 _BUDGET = """
     WITH under_way AS (
         SELECT kind, count(*) AS items, coalesce(sum(price) FILTER (WHERE state = 'submitting'), 0) AS credits
@@ -205,7 +205,7 @@ async def _row_of(connection: Connection, batch: str, *, reserves: bool) -> tupl
 
 
 def _affordable(budget: Budget, candidates: list[_Candidate]) -> tuple[list[_Candidate], BudgetDecision]:
-    """The first candidates, up to the one that the budget does not allow now, and its answer to that one."""
+    """The candidates before the first one that the budget does not allow now, and the budget's answer to that one."""
     for number, (_, kind) in enumerate(candidates):
         if kind is not None:
             if (answer := budget.ask(kind)) is not BudgetDecision.GO:
@@ -235,7 +235,7 @@ async def _check(connection: Connection, worker: int) -> None:
         )
     if state != "alive":
         raise LedgerError(
-            f"worker {worker} was replaced, because the database did not hear of it for too long"
+            f"worker {worker} was replaced, because the database got no heartbeat from it for too long"
         )
     identity, noted = await identities(connection)
     if identity != noted:

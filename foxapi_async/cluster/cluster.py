@@ -1,6 +1,7 @@
 """Batches in a PostgreSQL database, on which any number of workers work.
 
-The rows of the database are the truth: which item was sent, by whom, and how it ended. Workers come and go.
+The rows of the database say which items were sent, which worker sent them, and how they ended. Workers may start and
+stop at any time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
-# A batch that is paused because the database is another one waits for a person, who calls `resume`.
+# This does not continue a batch that is paused because the database is another one. A person must call `resume`.
 _MAKE = """
     INSERT INTO batch (id, budget, price) VALUES (%(batch)s, %(budget)s, %(price)s)
     ON CONFLICT (id) DO UPDATE SET
@@ -44,8 +45,8 @@ _MAKE = """
         budget = coalesce(excluded.budget, batch.budget), price = coalesce(excluded.price, batch.price)
     WHERE batch.state <> 'cancelled'
 """
-# What a new run tries again. A paid task is never submitted again. An item may have become uncertain after the
-# check of the senders, so they are looked at again.
+# The items that a new run tries again. A paid task is never submitted again. An item may have become uncertain after
+# `_check_senders`, so its sender is checked again here.
 _AGAIN = """
     UPDATE item SET ready = true WHERE batch_id = %(batch)s AND NOT ready AND owner IS NULL
         AND (paid OR state = ANY(%(states)s) OR (state = 'new' AND %(new)s))
@@ -99,8 +100,9 @@ class Cluster:
     ) -> Enqueued:
         """Put a batch into the database; workers begin at once.
 
-        The same batch again adds what is new, and continues: nothing is billed twice. A paused batch continues, unless
-        it was paused because the database is another one than before: then check what was lost, and call `resume`.
+        If the batch is there already, its new items are added, and it continues. Nothing is billed twice. A paused batch
+        continues, unless it was paused because the database is another one than before. Then check what was lost, and
+        call `resume`.
 
         Args:
             requests: as for `Batch`. A list is put in as a whole; a generator is put in while it runs.
@@ -143,15 +145,15 @@ class Cluster:
         return enqueued
 
     def results(self, batch_id: str, *, after: str | None = None) -> AsyncIterator[ItemEnd]:
-        """The ends of the batch's items, as they come, until nothing is left to do; at a pause, until all sent
-        submits have ended. An item that is submitted again comes again.
+        """The ends of the batch's items, each as soon as it is known, until nothing is left to do.
 
-        It can be read any number of times, also at the same time, and by several programs.
+        If the batch is paused, the results end when all sent submits have ended. If an item is submitted again, its
+        new end comes, too. Several programs may read the results, at the same time and any number of times.
 
         Args:
             batch_id: the batch.
-            after: the `cursor` of the last item that was read; None to begin. After a restore of the database it
-                begins again too, with a warning.
+            after: the `cursor` of the last item that was read; None to read from the beginning. If the database was
+                restored, the results also come from the beginning, with a warning.
 
         Raises:
             InvalidRequestError: (when iterating) there is no such batch.
@@ -186,11 +188,14 @@ class Cluster:
             InvalidRequestError: there is no such batch, or it was cancelled.
             LedgerError: the database cannot be reached.
         """
-        await self._change(batch_id, "SET state = 'paused', reason = 'user', problem = 'it was paused'")
+        await self._change(
+            batch_id, "SET state = 'paused', reason = 'user', problem = 'a person has paused it'"
+        )
 
     async def pause_all(self) -> int:
-        """Pause all open batches, before a worker starts on a database that was restored. Only `resume` continues one:
-        `submit` does not. Returns how many.
+        """Pause all open batches. Call this before a worker starts on a database that was restored.
+
+        Only `resume` continues these batches; `submit` does not. Returns how many batches were paused.
 
         Raises:
             LedgerError: the database cannot be reached.
@@ -237,9 +242,10 @@ class Cluster:
         return left
 
     async def remove(self, batch_id: str) -> int:
-        """Remove a batch that is over from the database, with all that is known of it: then its items could be billed
-        again. It is over if no worker has an item of it, and all items have ended, or it was cancelled. Returns how many
-        items it had.
+        """Remove a batch that is over from the database, with everything that is known about it.
+
+        If its items are submitted again later, they are billed again. A batch is over if no worker has an item of it,
+        and if all its items have ended or it was cancelled. Returns how many items it had.
 
         Raises:
             InvalidRequestError: there is no such batch, or it is not over.
@@ -249,10 +255,10 @@ class Cluster:
             return await remove(connection, batch_id)
 
     async def forget(self, worker: int) -> None:
-        """Declare a worker dead whose process has ended without leaving. Then uncertain items of it may be submitted
-        again with `resubmit_uncertain`.
+        """Declare a worker dead, if its process was ended before it could leave. Then its uncertain items may be
+        submitted again with `resubmit_uncertain`.
 
-        Be sure that its process has ended: a frozen one could wake up and send.
+        Be sure that its process has ended: a frozen process could wake up and send.
 
         Raises:
             InvalidRequestError: there is no such worker, or it sends heartbeats.
@@ -262,7 +268,7 @@ class Cluster:
             await forget(connection, worker)
 
     async def aclose(self) -> None:
-        """Nothing is kept open between two calls, so there is nothing to close; for symmetry."""
+        """Do nothing: no connection is kept open between two calls."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -339,11 +345,11 @@ async def _check_batch(connection: Connection, batch: str) -> None:
 
 
 async def _check_senders(connection: Connection, batch: str) -> None:
-    """Refuse to submit uncertain items again whose worker could still wake up and send them."""
+    """Raise an error if a worker of uncertain items could still wake up and send them."""
     rows = await (await connection.execute(_BLOCKED, (batch,))).fetchall()
     if rows:
         workers = ", ".join(f"{worker} on {host} ({state})" for worker, host, state in rows)
         raise InvalidRequestError(
             f"uncertain items were sent by workers that may still wake up: {workers}. Be sure that their processes "
-            f"have ended, then run `foxapi cluster forget {rows[0][0]}`, and so on"
+            f"have ended, then forget each of them, such as with `foxapi cluster forget {rows[0][0]}`"
         )

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from foxapi_async.cluster.known_state import KnownState
 
 LEAST_IDLE_SECONDS = 5.0
-"""If a worker does nothing in a transaction, the server ends it after half its lease, but not earlier than this."""
+"""If a worker does nothing in a transaction, the server ends the transaction after half the worker's lease, but not
+before this many seconds.
+"""
 
 
 def idle_seconds(lease: float) -> float:
@@ -30,10 +32,10 @@ class ControlConnection:
     Args:
         database: the database of the cluster.
         lease: seconds for which a heartbeat allows the worker to send.
-        on_other: called if the database is not the one that it was.
+        on_other: called if the database is another one than before.
 
     Attributes:
-        known: what the worker knows of the database; None before it is registered.
+        known: what the worker knows about the database; None before it is registered.
     """
 
     def __init__(self, database: Database, lease: float, on_other: Callable[[LedgerError], None]) -> None:
@@ -46,15 +48,15 @@ class ControlConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Whether the connection is open. If it was lost, this may not be known yet."""
         return self._connection is not None and not self._connection.closed
 
     @contextlib.asynccontextmanager
     async def use(self) -> AsyncGenerator[Connection]:
-        """The connection, for this task alone.
+        """The connection. Only the asyncio task that calls this uses it meanwhile.
 
         Raises:
-            LedgerError: the database cannot be reached, or it is not the one that it was.
+            LedgerError: the database cannot be reached, or it is another one than before.
         """
         async with self._turn:
             if self._connection is None or self._connection.closed:

@@ -26,7 +26,7 @@ _MISSING = "batches over PostgreSQL need the extra: pip install 'foxapi-async[cl
 
 CONNECT_SECONDS = 10
 
-# A dead connection is noticed after about so many milliseconds, and not after the two hours of TCP.
+# A dead connection is noticed after about this many milliseconds. By TCP's defaults it would take two hours.
 _SILENCE = 20_000
 
 IDLE_SECONDS = 60.0
@@ -265,15 +265,15 @@ async def errors_of(database: Database) -> AsyncGenerator[None]:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether waiting may help after this error: the server is away, busy, full or only reads. If not, the statement is
-    wrong.
+    """Whether waiting may help after this error: the server is away, is busy, is full or allows only reads. If waiting
+    does not help, the statement is wrong.
     """
     import psycopg  # noqa: PLC0415 - of an extra
 
     if not isinstance(error, psycopg.Error):
         return True
     kind = (error.sqlstate or "")[:2]
-    # 25: only reads, or has ended an idle transaction; 54: a text is too long.
+    # Class 25: the server allows only reads, or has ended an idle transaction. Class 54: a text is too long.
     is_of_server = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return kind == "25" or (is_of_server and kind != "54")
 

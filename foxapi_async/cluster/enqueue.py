@@ -58,7 +58,7 @@ _INSERT = """
 
 
 class _Row(NamedTuple):
-    """An item that is put in: its columns of `incoming`, all but `opening`. The `opening` here lacks the local files."""
+    """An item that is put in. `columns` has its columns of `incoming` without `opening`. `opening` has no local files yet."""
 
     columns: tuple[object, ...]
     opening: str
@@ -70,12 +70,12 @@ _Group: TypeAlias = list[tuple[WorkItem, _Row | None]]
 
 @attrs.frozen(kw_only=True)
 class Enqueued:
-    """What `Cluster.submit` has put into the database.
+    """The items that `Cluster.submit` has put into the database.
 
     Attributes:
         batch_id: the name of the batch.
         added: how many items are new.
-        known: how many were there already; nothing is submitted again for them.
+        known: how many items were there already. They are not put in again.
     """
 
     batch_id: str
@@ -116,7 +116,7 @@ async def _put_all(connection: Connection, batch: str, given: BatchItems | Input
             count += len(rows)
             if not problems:
                 added += await _put(connection, batch, rows, files)
-                if is_whole:  # else the end of the transaction has emptied it
+                if is_whole:  # otherwise the end of the transaction has emptied the table
                     await connection.execute("TRUNCATE incoming")
             elif not is_whole or len(problems) >= SHOWN_PROBLEMS:
                 break
@@ -134,7 +134,7 @@ def _problem(item: WorkItem, error: Exception) -> str:
 
 
 async def _groups(given: BatchItems | InputFile) -> AsyncGenerator[_Group, None]:
-    """The items in larger groups: one COPY for each. An item without a key has no row."""
+    """The items in larger groups, one COPY for each group. An item without a key has no row."""
     group: _Group = []
     is_live = not isinstance(given, list | tuple | InputFile)
     async with contextlib.aclosing(keyed_items(given)) as chunks:
@@ -171,7 +171,7 @@ async def _put(connection: Connection, batch: str, rows: Sequence[_Row], files: 
             await cursor.execute(_INSERT, {"batch": batch})
             added = cursor.rowcount
             if added < len(rows):
-                # Asked afterwards: another program may have put in the same ids meanwhile.
+                # This is asked after the insert, because another program may put in the same ids at the same time.
                 await cursor.execute(_CONFLICTS, (batch,))
                 conflicts = [
                     id_conflict(key, used=False, known=True) or "" for (key,) in await cursor.fetchall()
@@ -219,8 +219,8 @@ _SUNK = "INSERT INTO tally VALUES (%s, -1, 'done', 0, %s) ON CONFLICT DO NOTHING
 async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) -> int:
     """Put the entries of a local ledger into a batch, in one transaction. Returns how many are new.
 
-    An item that was being submitted is uncertain. Spent credits stay spent. An item that the batch already
-    has is not changed.
+    An item that was being submitted becomes uncertain. Spent credits count as spent in the batch, too. An item that the
+    batch already has is not changed.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -244,7 +244,7 @@ async def import_ledger(connection: Connection, batch: str, ledger: LedgerView) 
 
 
 async def in_chunks(entries: AsyncGenerator[LedgerEntry, None]) -> AsyncGenerator[list[LedgerEntry], None]:
-    """The entries in larger groups: one COPY, or one statement, for each."""
+    """The entries in larger groups, one COPY or one statement for each group."""
     chunk: list[LedgerEntry] = []
     async with contextlib.aclosing(entries):
         async for entry in entries:

@@ -1,7 +1,8 @@
-"""Connects the folder of a batch with its batch in the database, and moves what the folder's ledger knows there.
+"""Connects a folder with its batch in the database, and copies what the folder's ledger knows into the database.
 
-A folder and a batch know each other by a random text. The folder is marked before the database commits. So the
-items of a folder are never sent both by a local run and by workers, even if a process is killed in between.
+A folder and its batch have the same random text, which proves that they belong together. The folder is marked before
+the database commits. So the items of a folder are never sent both by a local run and by workers, even if a process is
+killed in between.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _KEEP_TOKEN = "INSERT INTO batch_meta VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 
 
 def name_of(out: Path) -> str:
-    """The name of a folder, as the name of a batch."""
+    """A name for the batch of a folder, made from the folder's name."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", out.absolute().name).lstrip(".-")[:100]
     return name or "batch"
 
@@ -57,9 +58,10 @@ async def connect_folder(
     folder's ledger knows.
 
     Args:
-        connection: to the database.
-        folder: of the batch.
-        name: of the batch, which may be there already; None for the name of the folder, which must be new.
+        connection: the connection to the database.
+        folder: the folder of the batch.
+        name: the name of the batch, which the database may have already. None for the name of the folder. Then the
+            database must not have this name yet.
         budget: the most credits for the whole batch; None for no limit.
         price: credits of one image, if known.
         other_origin: continue although the folder was begun at a service with another address.
@@ -72,7 +74,8 @@ async def connect_folder(
     known = await moved_to(ledger)
     if known is not None and name not in {None, known}:
         raise InvalidRequestError(
-            f"{folder.out} has batch {known!r} of a database, and not {name!r}", hint=Hint.OTHER_FOLDER
+            f"{folder.out} is the folder of batch {known!r} of a database, not of {name!r}",
+            hint=Hint.OTHER_FOLDER,
         )
     batch = known or name or name_of(folder.out)
     place = await _place_of(connection)

@@ -1,7 +1,7 @@
-"""A batch of a file in a database, followed from a folder: workers send its items, and the folder gets their records.
+"""Follows a batch in a database from a folder: workers send the items of a file, and the folder gets their records.
 
-The folder is that of a local batch. Its manifest gets a line for each end as it comes, and its ledger gets the same
-facts. So what reads the folder of a local batch reads this one too.
+The folder is like that of a local batch. Each end is added to its manifest and to its ledger. So every program that
+reads the folder of a local batch can read this folder, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foxapi_async._batch.expectation import DoneItems, experience_of
 from foxapi_async._batch.folder import BatchFolder, Terms
@@ -34,20 +34,19 @@ from foxapi_async.cluster.pauses import hint_of, pause_of
 from foxapi_async.cluster.results import ItemEnd, ends
 from foxapi_async.cluster.status import ClusterStatus
 
-if TYPE_CHECKING:
-    pass
-
 # Names of texts in the folder's ledger.
-_CURSOR = "cluster_cursor"  # the server, and how far its results are in the manifest
-_ENQUEUED = "cluster_enqueued"  # the server, and the input that is there as a whole
+_CURSOR = "cluster_cursor"  # the identity of the database, and the cursor of the last end in the manifest
+_ENQUEUED = (
+    "cluster_enqueued"  # the identity of the database, and a hash of the input file that it has as a whole
+)
 
 REFRESH_SECONDS = 1.0
-"""Seconds between two questions for the state of the batch."""
+"""Seconds between two reads of the state of the batch."""
 
 RETRY_SECONDS = 2.0
 
 SILENT_SECONDS = 90.0
-"""A worker that was not heard of for longer does not count."""
+"""A worker without a heartbeat for more seconds than this does not count as alive."""
 
 _AT_ONCE = 1000
 
@@ -68,10 +67,11 @@ class FollowedBatch:
     """A batch of a file in a database, with the interface of `Batch` that the command line uses.
 
     Args:
-        database: where it is.
-        requests: its input.
+        database: the database of the batch.
+        requests: the input of the batch.
         out: the folder that gets the records.
-        batch_id: its name, which may be there already; default that of `out`, which must be new.
+        batch_id: the name of the batch, which the database may have already. The default is the name of `out`. Then the
+            database must not have this name yet.
         budget: the most credits for the whole batch; None keeps the former limit.
         price: credits of one image, if known.
         retry_failed: submit failed items again.
@@ -220,7 +220,7 @@ class FollowedBatch:
         await folder.note_all_proven()
 
     async def _enqueue(self, folder: BatchFolder, batch: str) -> None:
-        """Submit the file, unless the database is known to have all of it."""
+        """Put the items of the file into the database, unless it is known to have all of them."""
         file, ledger = self._file, folder.ledger
         mark = f"{self._identity} {file.validation}"
         # A restored copy of the database may lack the last items.
@@ -272,7 +272,7 @@ class FollowedBatch:
             )
 
     async def _groups(self, folder: BatchFolder, batch: str) -> AsyncGenerator[list[ItemEnd], None]:
-        """The ends of items, as many at once as have come."""
+        """The ends of items in groups. A group has all ends that have come since the group before."""
         queue: asyncio.Queue[ItemEnd | FoxError | None] = asyncio.Queue(_AT_ONCE)
         server, _, cursor = (await folder.ledger.meta(_CURSOR) or "").partition(" ")
         after = cursor if server == self._identity else None
@@ -321,7 +321,7 @@ class FollowedBatch:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _keep(self, folder: BatchFolder, group: list[ItemEnd]) -> list[ItemEnd]:
-        """Add the ends to the manifest. Returns those that are new there: a moved folder has the older ones."""
+        """Add the ends to the manifest. Returns the ends that are new there: a moved folder has the older ends."""
         if not group:
             return []
         known = await folder.ledger.look_up({end.key for end in group})

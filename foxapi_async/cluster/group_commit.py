@@ -1,11 +1,11 @@
 """The only connection on which a worker changes items. It commits in groups.
 
-All changes that arrive while a transaction runs make the next one. A group moves many items with one
-statement for each kind of move. Changes of one item keep their order.
+All changes that arrive while a transaction runs are the group of the next transaction. A group moves many items
+with one statement for each kind of move. Changes of one item keep their order.
 
-If the connection is lost, the changes wait, and nothing is sent meanwhile, because a submit waits for its
-change. The ids that wait are kept in a file. If the answer to COMMIT is lost, the server is asked whether the
-transaction was committed, before anything else is done.
+If the connection is lost, the changes wait. Nothing is sent meanwhile, because a submit waits for its change. The
+ids that wait are kept in a file. If the answer to COMMIT is lost, the writer first asks the server whether the
+transaction was committed.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each try to reach the database again; the last one repeats."""
 
 CLOSING_SECONDS = 30.0
-"""How long `close` still tries to write."""
+"""Seconds for which `close` still tries to write."""
 
 SILENT_SECONDS = 5.0
-"""If a transaction takes longer, the ids that wait are kept in the file."""
+"""If a transaction takes more seconds than this, the ids that wait are kept in the file."""
 
-# Of the fence: whether this worker may send, and the number by which the transaction is found again.
+# Whether this worker may send, and the number of the transaction, to ask for its outcome after a lost answer.
 _FENCE = b"SELECT state, pg_current_xact_id()::text FROM worker WHERE id = %s FOR KEY SHARE"
 _XID = b"SELECT pg_current_xact_id()::text"
 
@@ -53,16 +53,16 @@ class RowWriter:
     """Changes the items that one worker owns.
 
     Args:
-        database: where they are.
-        known: what the worker knows of it.
+        database: the database of the items.
+        known: what the worker knows about the database.
         spool: keeps ids while the database cannot be written.
-        on_fault: called if this worker may not send any more: others have replaced it, or the database is
-            another one.
+        on_fault: called if this worker may not send any more, because it was replaced or the database is another
+            one.
         held: returns the ids that this worker holds. If the database is another one, they are written again.
         idle: seconds after which the server ends a transaction of this process if the process does nothing.
 
     Attributes:
-        fault: why nothing new is recorded any more; None if it is.
+        fault: why no submit is recorded any more; None if submits are recorded.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class RowWriter:
         return self._queue(RowChange("", None, {}, asyncio.get_running_loop().create_future(), func))
 
     def look_again(self) -> None:
-        """Look whether the database is the same, on a new connection."""
+        """Check on a new connection whether the database is the same."""
         self._is_doubtful = True
         self.read(_nothing)
 
@@ -146,8 +146,8 @@ class RowWriter:
         await self._idle.wait()
 
     def keep_unwritten(self) -> None:
-        """Keep all ids that are not written, and those that still come, in the file at once, because the process may end at
-        any moment. They are written too, if there is time.
+        """Keep all ids that are not written in the file at once, because the process may end at any moment. Ids that come
+        later are kept there at once, too. If there is time, all are also written to the database.
         """
         self._is_interrupted = True
         self._keep([*self._group, *self._pending])
@@ -173,7 +173,9 @@ class RowWriter:
         try:
             await self._write_groups()
         finally:
-            self._closing = True  # if it was cancelled: what still comes is refused, and ids go to the file
+            self._closing = (
+                True  # if it was cancelled, later changes are refused, and their ids go to the file
+            )
             self._spool.close()
             self._idle.set()
 
@@ -185,10 +187,12 @@ class RowWriter:
                 await self._wake.wait()
                 continue
             group, self._pending = self._pending, []
-            self._group = group[:]  # a commit takes refused submits out
+            self._group = group[:]  # a copy, because `_commit` removes refused submits from the group
             try:
                 await self._commit(group)
-            except Exception as error:  # a bug of ours, or of the database: the waiters must get it
+            except (
+                Exception
+            ) as error:  # a bug of ours, or of the database: the waiting callers must get an error
                 problem = f"the database {self._database} cannot be written: {first_line(error)}"
                 self._refuse(group, LedgerError(problem))
             except asyncio.CancelledError:  # by `close`, or at the end of the program
@@ -219,7 +223,7 @@ class RowWriter:
         self._resolve(group)
 
     async def _commit_each(self, group: list[RowChange], error: Exception) -> None:
-        """Make each change of a refused group alone, so that the others do not suffer from a faulty one."""
+        """Make each change of a refused group alone, so that only the faulty change fails."""
         if len(group) == 1:
             self._refuse(group, LedgerError(f"the database refuses: {first_line(error)}"))
             return
@@ -241,7 +245,7 @@ class RowWriter:
             connection = await self._connected()
             async with connection.transaction():
                 xid = await self._begin(connection, group)
-                if self._is_other:  # it may not know that these items were sent
+                if self._is_other:  # this database may not know that these items were sent
                     ids = [change.spooled for change in group if change.to is ItemState.SUBMITTED]
                     await statements.keep_ids(connection, ids)
                 await make_changes(connection, self.worker, group)
@@ -296,7 +300,7 @@ class RowWriter:
         return connection
 
     async def _write_again(self, connection: Connection, problem: str) -> None:
-        """The database is not the one that it was: write the ids that we hold, and pause all batches."""
+        """Write the ids that this worker holds, and pause all batches, because the database is another one than before."""
         async with connection.transaction():
             seconds = await statements.keep_ids(connection, self._held())
             if await note_identity(connection, outdated=self._known.identity) is not None:
@@ -307,7 +311,7 @@ class RowWriter:
         self._stop(LedgerError(f"{problem}. All batches are paused: check what was lost, then resume them"))
 
     async def _was_committed(self, xid: int) -> bool:
-        """Whether a transaction was committed whose answer was lost."""
+        """Whether a transaction was committed. The answer to its COMMIT was lost."""
         import psycopg  # noqa: PLC0415 - of an extra
 
         failures = 0
@@ -319,7 +323,7 @@ class RowWriter:
             except (psycopg.Error, LedgerError, OSError):
                 status = "unknown"
             if self._is_other:
-                return False  # its numbers are those of other transactions
+                return False  # in another database, this number is that of another transaction
             if status in {"committed", "aborted", None}:
                 return bool(status == "committed")
             if self._give_up.is_set():
@@ -339,7 +343,7 @@ class RowWriter:
         row = await cursor.fetchone()
         if row is None or row[0] != "alive":
             self._stop(
-                LedgerError("this worker was replaced, because the database did not hear of it for too long")
+                LedgerError("this worker was replaced, because the database got no heartbeat for too long")
             )
         if self.fault is not None:
             self._refuse_submits(group, self.fault)
@@ -358,7 +362,7 @@ class RowWriter:
             self._on_fault(fault)
 
     def _lose(self, group: list[RowChange], problem: BaseException) -> None:
-        """The database cannot be written now: keep all ids."""
+        """Keep all ids in the file, because the database cannot be written now."""
         self._is_away = True
         self._keep([*group, *self._pending])
         log.warning(
@@ -389,7 +393,7 @@ class RowWriter:
         else:
             error = LedgerError(str(error))
         change.future.set_exception(error)
-        change.future.exception()  # an error counts as read: not every caller waits
+        change.future.exception()  # this marks the error as read, because not every caller waits for it
 
 
 async def _nothing(_: Connection) -> None:

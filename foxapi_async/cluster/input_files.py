@@ -40,7 +40,7 @@ async def store_files(connection: Connection, inputs: Inputs, known: Stored) -> 
     """Store the contents of local files. Returns their SHA-256, by path.
 
     Args:
-        connection: to the database.
+        connection: the connection to the database.
         inputs: the files.
         known: files that were stored already; new ones are added.
 

@@ -1,4 +1,4 @@
-"""What a worker has seen in the database. If a part of it is missing now, the database is another one, or an old copy.
+"""The facts that a worker has seen in the database. If a fact is missing now, the database is another one, or an old copy.
 
 A failover, the recovery of a backup and a restored dump give the tables another identity. A copy of the server's files
 has the same identity, but lacks the last heartbeats and transactions.
@@ -16,9 +16,9 @@ from foxapi_async.cluster.database import NEW_IDENTITY, identities, identity_of
 if TYPE_CHECKING:
     from foxapi_async.cluster.database import Connection
 
-# A dump from another server may have ends with numbers that this server has not reached. Readers would wait until it
-# has. So these ends get the number of this transaction: they come after the ends with smaller numbers, and before all
-# new ones. Among themselves they have the order of the input. Readers begin again, because a cursor has the identity.
+# A dump from another server may have ends with numbers that this server has not reached. Readers would wait until the
+# server reaches them. So these ends get the number of this transaction: they come after the ends with smaller numbers,
+# and before all new ones. They keep the order of the items. Readers begin again, because a cursor has the identity.
 _REACH = "UPDATE item SET ended = pg_current_xact_id() WHERE ended > pg_current_xact_id()"
 _NOTE = f"INSERT INTO meta {NEW_IDENTITY} ON CONFLICT (name) DO "
 _KNOWN = """
@@ -35,7 +35,7 @@ class KnownState:
     Args:
         worker: the number of the worker.
         identity: the identity of the tables.
-        started: when the worker was registered, as the database says it.
+        started: when the worker was registered, in the words of the database.
 
     Attributes:
         beat: the last heartbeat that was answered.
@@ -82,14 +82,14 @@ async def check_identity(connection: Connection) -> str:
 
 
 async def note_identity(connection: Connection, outdated: str | None = None) -> str | None:
-    """Note the identity of the tables. Returns a text if it is another one than before, to the first caller only; else
-    None. After this, all ends in the tables can be read.
+    """Note the identity of the tables. If it is another one than before, the first caller gets a text that says so. All
+    other callers get None. After this, all ends in the tables can be read.
 
-    The caller has begun a transaction, without savepoints.
+    The caller must begin a transaction before, without savepoints.
 
     Args:
         connection: the connection to the database.
-        outdated: an identity whose state the database has lost. It gets another one.
+        outdated: the identity of a state that the database has lost. If the tables still have it, they get another one.
 
     Raises:
         LedgerError: the server is a standby, which cannot be written.
@@ -107,7 +107,7 @@ async def note_identity(connection: Connection, outdated: str | None = None) -> 
 
 
 async def pause_all(connection: Connection, problem: str) -> int:
-    """Pause all open batches, until someone has checked what the database has lost. Returns how many."""
+    """Pause all open batches, until a person has checked what the database has lost. Returns how many were paused."""
     cursor = await connection.execute(
         "UPDATE batch SET state = 'paused', reason = 'database', problem = %s WHERE state = 'open'",
         (problem,),

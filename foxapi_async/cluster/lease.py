@@ -13,11 +13,11 @@ BEATS = 6
 """Heartbeats in the time of one lease."""
 
 TAKEOVER = 2.0
-"""A worker is replaced after so many leases without a heartbeat."""
+"""A worker is replaced if it sends no heartbeat for this many leases."""
 
 
 def boot_time() -> float:
-    """Seconds on a clock that also counts while the machine sleeps, as far as the system has one."""
+    """Seconds on a clock that also counts while the machine sleeps, if the system has such a clock."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()  # pragma: no cover - on other systems
@@ -25,7 +25,7 @@ def boot_time() -> float:
 
 @attrs.define
 class Lease:
-    """The permission to send, renewed by each heartbeat. It counts from the moment when the heartbeat was asked for.
+    """The permission to send. Each heartbeat renews it, from the moment before the heartbeat was sent.
 
     Args:
         seconds: its length.
@@ -36,7 +36,7 @@ class Lease:
     _ended: bool = attrs.field(default=False, init=False)
 
     def renew(self, asked: float) -> None:
-        """Renew it, after a heartbeat that was asked for at this boot time. One that was ended stays so."""
+        """Renew it. `asked` is the boot time just before the heartbeat was sent. A lease that was ended stays ended."""
         self._until = max(self._until, asked + self.seconds)
 
     def end(self) -> None:

@@ -30,7 +30,7 @@ class PostgresLedger:
     """The ledger of one batch; see `protocol.Ledger`.
 
     Args:
-        writer: of this worker.
+        writer: the writer of this worker.
         batch: the name of the batch.
 
     Attributes:
@@ -105,7 +105,9 @@ class PostgresLedger:
             raise
 
     def _undo(self, key: str, change: asyncio.Future[int]) -> None:
-        """Undo a submit that was recorded after its caller had gone: nothing was sent. The item is given up."""
+        """Undo the record of a submit whose caller had gone before it was written. Nothing was sent. The item is given
+        up.
+        """
         if change.exception() is None:
             epoch = change.result()
             self._writer.put(self.batch, ItemState.NEW, key=key, epoch=epoch)
@@ -132,7 +134,7 @@ class PostgresLedger:
     def hand_back(self, key: str, *, ready: bool) -> Awaitable[None]:
         """Give an item up. If it is `ready`, another worker continues with it.
 
-        Its epoch stays known: it may be in a submit, whose answer still counts.
+        This worker remembers the item's epoch, because a submit of the item may still run, and its answer still counts.
         """
         return self._writer.put(self.batch, None, key=key, ready=ready, epoch=self.epochs.get(key, 0))
 

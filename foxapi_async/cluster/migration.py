@@ -1,4 +1,4 @@
-"""Makes the tables of a cluster, or brings them up to date: ours, and those of procrastinate beside them."""
+"""Makes the tables of a cluster, or brings them up to date. These are our tables and those of procrastinate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUEUE = "queue"
 
 
 async def migrate(database: Database) -> tuple[int, int]:
-    """Bring the tables up to date, in one transaction. Returns the version before and now.
+    """Bring the tables up to date, in one transaction. Returns their old version and their new one.
 
     Raises:
         ConfigurationError: the server is too old, the tables are of a newer version, or the user of the database may
@@ -82,7 +82,7 @@ def printed() -> str:
 
 
 async def _note_versions(connection: Connection) -> None:
-    """Note what the tables are now. New ones get their identity."""
+    """Note the versions of the tables. New tables also get their identity."""
     await connection.execute(
         "INSERT INTO foxapi.meta VALUES ('version', %s), (%s, %s) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -1,7 +1,7 @@
-"""Writes what a folder knows of its batch into a database that has an older state: after a failover or a restored backup.
+"""Writes what a folder knows about its batch into a database that has an older state.
 
-Such a database takes items for new that were sent. The folder has the ids of those that have ended, so they are not
-sent again.
+A database has an older state after a failover, or after a backup was restored. There, items may be new although they
+were sent. The folder knows the items that have ended, and their task ids. So these items are not sent again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ async def is_older(connection: Connection, identity: str, cursor: str | None) ->
     """Whether the database has an older state than a folder has read.
 
     Args:
-        connection: to the database.
-        identity: of its server.
-        cursor: the server from which the folder has read, a blank, and how far; None if it has read nothing.
+        connection: the connection to the database.
+        identity: the identity of the database.
+        cursor: the identity of the database from which the folder has read, a blank, and the cursor of the last end
+            that it has read; None if it has read nothing.
     """
     server, _, place = (cursor or "").partition(" ")
     if not place:
@@ -47,8 +48,8 @@ async def is_older(connection: Connection, identity: str, cursor: str | None) ->
 async def bring_back(connection: Connection, batch: str, folder: BatchFolder) -> None:
     """Write the entries of a folder's ledger into its batch, in one transaction, with a warning.
 
-    Items that are missing are put in as they are in the ledger. Items that are there and have no task get the one of the
-    ledger: its images are saved again, which costs nothing.
+    An item that the database does not have is put in as it is in the ledger. An item that the database has without a
+    task gets the task of the ledger. The images of this task are saved again, which costs nothing.
 
     Raises:
         LedgerError: the ledger cannot be read.

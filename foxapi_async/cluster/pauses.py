@@ -1,4 +1,4 @@
-"""Why a batch is paused: as a worker writes it, and as others read it."""
+"""Why a batch is paused. A worker writes the reason into the database, and other programs read it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ async def why_paused(connection: Connection, batch: str) -> str | None:
     if paused is None:
         return None
     if str(paused.reason) == "user":
-        return f"a person has paused it: `foxapi cluster resume {batch}` continues"
+        return f"a person has paused it: `foxapi cluster resume {batch}` continues it"
     return f"it is paused, because {paused.what_happened}"
 
 
 def hint_of(value: object) -> Hint | None:
-    """The hint with this value; None for none, and for one of a newer version."""
+    """The hint with this value; None if there is none, or if only a newer version of the package knows it."""
     return next((hint for hint in Hint if hint.value == value), None)

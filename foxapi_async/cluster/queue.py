@@ -1,7 +1,7 @@
 """The queue of jobs. Each job says: "work on this batch". procrastinate distributes the jobs and runs the periodic sweep.
 
-A job decides nothing: a worker that gets one claims rows, and one job too many does no harm. If a job is lost, the
-sweep makes another, because it looks at the rows.
+A job decides nothing: a worker that gets a job claims rows. So one job too many does no harm. If a job is lost, the
+sweep finds the rows without a worker, and makes another job.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _STALLED_SECONDS = 60
 
 _ENDING_SECONDS = 5.0
 
-# procrastinate logs each job and each heartbeat. This package logs what they mean.
+# procrastinate logs each job and each heartbeat. They are not shown, unless the application sets up logging. This
+# package logs what they mean.
 logging.getLogger("procrastinate").addHandler(logging.NullHandler())
 
 
@@ -89,7 +90,7 @@ async def opened(queue: procrastinate.App) -> AsyncGenerator[None]:
 
 
 async def add_jobs(queue: procrastinate.App, batches: Iterable[str]) -> None:
-    """Add a job for each of these batches, unless one waits already."""
+    """Add a job for each of these batches, unless a job for it waits already."""
     from procrastinate.exceptions import AlreadyEnqueued  # noqa: PLC0415 - of an extra
 
     task: Any = queue.tasks[WORK]

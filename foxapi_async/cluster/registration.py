@@ -1,7 +1,7 @@
-"""The workers of a cluster: each registers, sends heartbeats, and is replaced when they stop.
+"""The workers of a cluster. Each one registers and sends heartbeats. If its heartbeats stop, it is replaced.
 
-A worker that was replaced never sends again under its number. Others continue to poll its running tasks. A
-submit that may have left becomes uncertain, and is never sent again unless the user asks for it.
+A worker that was replaced never sends again under its number. Other workers continue to poll its running tasks. A
+submit that it may have sent becomes uncertain, and is never sent again unless the user asks for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 500
 
-# While the server was away, no heartbeat could come.
+# While the server was down, no heartbeat could arrive. So the silence of a worker counts from the server's start at the
+# earliest.
 _LOST = """
     UPDATE worker SET state = 'lost' WHERE id IN (
         SELECT id FROM worker WHERE state = 'alive' AND id <> %(by)s
@@ -34,8 +35,8 @@ _LOST = """
         FOR UPDATE SKIP LOCKED
     ) RETURNING id
 """
-# Rows that were not sent, or whose task is known. Rows that were being sent have another statement. A row may be locked
-# by a worker that has stopped in a transaction. It is left for the next time.
+# Frees the rows that were not sent, or whose task is known. `_UNANSWERED` finds the rows that were being sent. If a
+# worker has stopped in a transaction, a row may still be locked. Such a row is freed the next time.
 _FREE = """
     WITH free AS (
         SELECT batch_id, key FROM item
@@ -61,7 +62,7 @@ _UNCERTAIN = """
 
 
 async def register(connection: Connection, lease: float) -> KnownState:
-    """Register this process as a worker. Returns what it knows of the database from now on.
+    """Register this process as a worker. Returns what the worker knows about the database.
 
     If the database is another one than before, all batches are paused.
     """
@@ -82,7 +83,7 @@ async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None
         OtherDatabaseError: the database has an older state than this worker knows.
     """
     cursor = await connection.execute(
-        # The answer to the last one may have been lost.
+        # If the answer to this heartbeat was lost before, its number is in the row already.
         "UPDATE worker SET seen = now(), beat = %s WHERE id = %s AND state = 'alive' AND beat >= %s",
         (beat, worker, beat - 1),
     )
@@ -92,7 +93,7 @@ async def send_heartbeat(connection: Connection, worker: int, beat: int) -> None
     row = await cursor.fetchone()
     if row is not None and row[0] != "alive":
         raise LedgerError(
-            f"worker {worker} was replaced, because the database did not hear of it for too long"
+            f"worker {worker} was replaced, because the database got no heartbeat from it for too long"
         )
     raise OtherDatabaseError(
         "the database has lost what it knew about this worker: it has an older state than before"
@@ -106,7 +107,7 @@ async def leave(connection: Connection, worker: int) -> None:
 
 
 async def forget(connection: Connection, worker: int) -> None:
-    """Declare a worker dead: its process has ended, so its uncertain submits may be sent again on request.
+    """Declare a worker dead: its process has ended. So its uncertain submits may be sent again if the user asks for it.
 
     Raises:
         InvalidRequestError: there is no such worker, or it still sends heartbeats.
@@ -129,10 +130,10 @@ async def forget(connection: Connection, worker: int) -> None:
 
 
 async def replace_lost(connection: Connection, by: int) -> list[int]:
-    """Replace the workers without a heartbeat: free their items. Returns their numbers.
+    """Replace the workers whose heartbeats have stopped: free their items. Returns their numbers.
 
     Args:
-        connection: to the database.
+        connection: the connection to the database.
         by: the worker that replaces them. It never replaces itself.
     """
     async with connection.transaction():
@@ -143,12 +144,12 @@ async def replace_lost(connection: Connection, by: int) -> list[int]:
 
 
 async def free_unknown(connection: Connection, worker: int, batches: Collection[str]) -> None:
-    """Free the items that this worker owns and does not know of, because the answer to their claim was lost.
+    """Free the items that this worker owns but does not know, because the answer to their claim was lost.
 
     Args:
-        connection: to the database.
+        connection: the connection to the database.
         worker: the worker.
-        batches: those on which it works. It knows their items.
+        batches: the batches on which it works. It knows its items of these batches.
     """
     await connection.execute(_FREE_UNKNOWN, (worker, list(batches)))
 

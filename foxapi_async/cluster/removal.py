@@ -44,8 +44,8 @@ async def remove(connection: Connection, batch: str) -> int:
         InvalidRequestError: there is no such batch, or it is not over.
     """
     async with connection.transaction():
-        # A program may be putting in an item with a file. This lock makes one of the two wait for the other, because
-        # the file must not be removed between its two steps.
+        # Another program may be putting in an item with a file. It first stores the file and then the item, and the file
+        # must not be removed between these steps. With this lock, one of the two programs waits for the other.
         await connection.execute("LOCK TABLE input_file IN SHARE ROW EXCLUSIVE MODE")
         cursor = await connection.execute(
             "SELECT state, sealed FROM batch WHERE id = %s FOR UPDATE", (batch,)

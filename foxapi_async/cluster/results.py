@@ -60,7 +60,7 @@ class ItemEnd:
         key: the item's id, or its counted key.
         state: "done", "unsaved", "failed" or "uncertain".
         task_id: its task; None if there is none.
-        credits: what it cost; None if unknown.
+        credits: its cost; None if unknown.
         record: its line of the manifest, with its files, its request and its error.
         cursor: give it to `Cluster.results` as `after`, to continue after this item. If the database was restored
             meanwhile, the results begin again.

@@ -87,14 +87,14 @@ async def _make_wave(connection: Connection, worker: int, wave: Iterable[RowChan
 async def _move_items(
     connection: Connection, worker: int, batch: str, to: ItemState | None, changes: list[RowChange]
 ) -> None:
-    """Move items to one state with one statement. Those that do not move are refused, with the reason."""
+    """Move items to one state with one statement. The changes of items that do not move get an error with the reason."""
     same = {"batch": batch, "worker": worker}
 
     def columns(changes: list[RowChange], *names: str) -> dict[str, Any]:
         return {**same, **{name: [change.row[name] for change in changes] for name in names}}
 
     if to is ItemState.SUBMITTING:
-        # In the order of the keys, so that two workers do not wait for each other.
+        # An item without an epoch was not claimed, so the table may not have it yet.
         missing = [change for change in changes if not change.row["epoch"]]
         if missing:
             values = columns(missing, "key", "fingerprint", "opening")

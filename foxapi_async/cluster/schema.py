@@ -1,8 +1,8 @@
 """The tables of a cluster, in a schema of their own, and their versions.
 
-The rows of `item` are the truth about a batch. A worker owns the rows that it works on. `epoch` counts how
+The rows of `item` decide what is true about a batch. A worker owns the rows that it works on. `epoch` counts how
 often a row was claimed. `tally` has the number of items and the credits of each batch and state. A trigger changes
-it, so that no statement can forget to count. Each worker counts in rows of its own, so workers do not wait for each
+it, so that no statement can forget to count. Each worker has its own rows of `tally`, so workers do not wait for each
 other.
 """
 

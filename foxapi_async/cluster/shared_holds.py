@@ -1,4 +1,4 @@
-"""The holds that all workers of an account share: a refusal that holds one of them back holds back all."""
+"""The holds that all workers of an account share: a refusal that holds one worker back holds all of them back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SharedHolds:
     """The holds of one worker, and those of the other workers of its account.
 
     Args:
-        engine: whose submits are held.
+        engine: the engine whose submits are held.
         account: the name of its account in the database.
     """
 
@@ -55,7 +55,7 @@ class SharedHolds:
             self._own.append((event.seconds, event.error.what_happened))
 
     async def share(self, connection: Connection, worker: int, seconds: float) -> None:
-        """Report the holds of this worker, and obey those of the others. A closed brake is reported for `seconds`."""
+        """Report the holds of this worker, and obey those of the others. A closed brake is a hold of `seconds`."""
         if (closed := self._engine.submitter.hold) is not None:
             self._own.append((seconds, closed.what_happened))
         own, self._own = self._own, []
@@ -66,7 +66,7 @@ class SharedHolds:
         if (held := await self._of_others(connection, worker)) is None:
             return
         until, seconds, problem = held
-        if until != self._obeyed:  # else it would be counted as one more refusal
+        if until != self._obeyed:  # the same hold must not be counted as one more refusal
             self._obeyed = until
             refusal = RateLimitError(f"another worker was refused: {problem}", status=429)
             before = len(self._own)

@@ -35,7 +35,7 @@ _GRANT = """
 
 @attrs.define(eq=False)
 class LeasedRate:
-    """A rate of which this worker may use its leased part; see `Rate`.
+    """The part of the shared rate that this worker has leased; see `Rate`.
 
     Args:
         own: the rate of this session, which learns from refusals.
@@ -64,7 +64,7 @@ class LeasedRate:
     async def renew(
         self, connection: Connection, account: str, worker: int, seconds: float, *, wanted: bool
     ) -> None:
-        """Renew the lease for so many seconds. A worker that wants to send nothing leaves its part to the others."""
+        """Renew the lease for `seconds`. A worker that does not want to send leaves its part to the others."""
         asked = asyncio.get_running_loop().time()
         async with connection.transaction():
             await connection.execute(

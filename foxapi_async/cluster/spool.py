@@ -35,16 +35,16 @@ class SpooledId:
 
 
 def spool_path(folder: Path, worker: int) -> Path:
-    """The file of a worker that begins. Workers of other databases may have the same number and the same folder."""
+    """A new file for a worker. Workers of other databases may have the same number and the same folder."""
     return folder / f"unwritten-{worker}-{secrets.token_hex(4)}.jsonl"
 
 
 @attrs.define
 class Spool:
-    """A file of ids, a line of JSON each; only its user may read it. It is made when the first id is kept.
+    """A file of ids, one JSON object on each line. Only its user may read it. It is made when the first id is kept.
 
     Args:
-        path: of the file.
+        path: the path of the file.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Spool:
     def keep(self, ids: list[SpooledId]) -> None:
         """Write these ids to the file and to stderr. They are on the disk when this returns.
 
-        An error of the file is shown on stderr too: the ids are there.
+        If the file cannot be written, stderr has the error and the ids.
         """
         lines = "".join(f"{json.dumps(attrs.asdict(spooled))}\n" for spooled in ids)
         problem = ""
@@ -79,7 +79,7 @@ class Spool:
             self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file, and leave it."""
+        """Close the file, and do not remove it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,7 +1,7 @@
 """The statements of a ledger in PostgreSQL: each moves many items at once, and returns the keys that moved.
 
-The conditions are those of `COMES_FROM`. Besides, a worker changes only rows that it owns, or that have no
-owner. The exception is the id of a task: it is stored even if another worker owns the row.
+The conditions are those of `COMES_FROM`. Also, a worker changes only rows that it owns, or that have no owner. The
+exception is the id of a task: it is stored even if another worker owns the row.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ ENDED = {
 """  # noqa: S608 - of constants
     for state in (ItemState.DONE, ItemState.UNSAVED, ItemState.FAILED, ItemState.UNCERTAIN)
 }
-# `ready` is false for an item that no other worker should try now. While it is being sent, it keeps its owner:
-# if that ends, the submit becomes uncertain.
+# `ready` is false for an item that no other worker should try now. An item that is being sent keeps its owner: if that
+# worker ends, the submit becomes uncertain.
 HANDED_BACK = """
     WITH given AS (
         SELECT * FROM unnest(%(key)s::text[], %(ready)s::boolean[], %(epoch)s::integer[]) AS given(key, ready, epoch)
@@ -139,7 +139,7 @@ async def entries(
 
 
 async def totals(connection: Connection, batch: str) -> Totals:
-    """The totals of a batch. Reserved credits of items that are not sent yet are not in them."""
+    """The totals of a batch, without the credits that are reserved for items that are not sent yet."""
     cursor = await connection.execute(
         "SELECT state, sum(items)::bigint, sum(credits)::float8 FROM tally WHERE batch_id = %s GROUP BY state",
         (batch,),
@@ -195,8 +195,8 @@ _KEEP_SECONDS = """
 
 
 async def keep_ids(connection: Connection, ids: Sequence[SpooledId]) -> list[SpooledId]:
-    """Store these ids of billed tasks, even if other workers own the rows. Returns those whose item has another id: they are
-    noted beside it.
+    """Store these ids of billed tasks, even if other workers own the rows. If an item has another id already, the new id
+    is stored as a second one. Returns these second ids.
     """
     columns = {
         "batch": [spooled.batch for spooled in ids],

@@ -20,7 +20,7 @@ class WorkerStatus:
     Attributes:
         number: its number.
         host: the name of its machine.
-        state: "alive", "left" (it ended in order), "lost" (no heartbeats) or "dead" (see `Cluster.forget`).
+        state: "alive", "left" (it ended normally), "lost" (its heartbeats stopped) or "dead" (see `Cluster.forget`).
         silent: seconds since its last heartbeat.
         items: how many items it works on.
     """
@@ -40,12 +40,12 @@ class ClusterStatus:
         batch_id: its name.
         state: "open", "paused" or "cancelled".
         reason: why it is paused, in one word; None if it is not.
-        problem: the same for people.
+        problem: why it is paused, as a text for people; None if it is not.
         counts: how many items are in each state, as in `Batch.tally`.
         spent: credits that may have been billed. Items without a known price are not included.
         unpriced: how many items may have been billed at an unknown price.
         budget: the most credits; None for no limit.
-        second_tasks: items that were billed twice, with the other task.
+        second_tasks: items that were billed twice: the key of each item, and the id of its second task.
         workers: the workers that are alive, or that have items of this batch.
     """
 

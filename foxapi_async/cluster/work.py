@@ -38,7 +38,7 @@ class ClaimedItems:
     """The items of a batch that this worker has claimed; see `WorkSource`.
 
     Args:
-        ledger: of the batch.
+        ledger: the ledger of the batch.
         claim: see `Claiming`.
         request: makes the request of an item from its fields and its input files.
         stop: stops a model: no worker starts more of its items.
@@ -77,7 +77,7 @@ class ClaimedItems:
         self,
         ended: Iterable[BatchOutcome],  # noqa: ARG002 - a worker has none
     ) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """The items, as long as there are some to claim. While some run, others may still come."""
+        """The items, until none is left to claim. It does not end while items run, because more may come meanwhile."""
         try:
             while True:
                 claim = await self._next_claim()
@@ -107,8 +107,8 @@ class ClaimedItems:
         return claim
 
     async def _in_turn(self, claim: Claim) -> AsyncGenerator[WorkItem, None]:
-        """The claimed items, in turn. If a price has changed since the claim, the rest is given up. The next claim
-        reserves the new price for it.
+        """The claimed items, in turn. If a price has changed since the claim, the rest of the items is given up. The
+        next claim reserves the new price for them.
         """
         reserved = {kind: self._budget.price_of(kind) for kind in claim.kinds}
         while self._unstarted:
@@ -151,7 +151,7 @@ class ClaimedItems:
         raise NotImplementedError(resubmission)  # pragma: no cover - as the docstring says
 
     def note_end(self, item: WorkItem, state: ItemState | None) -> None:
-        """Give up an item that has not ended. If its task continues, it is not polled again before a new run."""
+        """Give up an item that has not ended. If its task continues, the task is not polled again before a new run."""
         self._running -= 1
         if not self._running:
             self._idle.set()
@@ -175,8 +175,8 @@ class WorkerBatch:
     """The work of this worker on one batch.
 
     Args:
-        engine: of the session.
-        ledger: of the batch.
+        engine: the engine of the session.
+        ledger: the ledger of the batch.
         out: the folder for its images.
         room: the most items at a time.
         timeout: seconds to wait for a task; None for no limit.

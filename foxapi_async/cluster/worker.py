@@ -1,6 +1,6 @@
 """A worker of a cluster: registers, sends heartbeats, and works on the batches of the jobs that it gets.
 
-It stops by itself if it was replaced, or if the database is another one: then others may work on its items.
+If it was replaced, or if the database is another one, other workers may work on its items. So it stops by itself.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 2.0
 
 LEAVING_SECONDS = 30.0
-"""How long a worker that ends tries to say so."""
+"""Seconds for which a worker that ends tries to note this in the database."""
 
 _BIND = """
     UPDATE batch SET account = %(account)s, base_url = %(url)s
@@ -88,9 +88,9 @@ class Worker:
     """A worker in this process. `run` returns when it is stopped.
 
     Args:
-        database: of the cluster.
+        database: the database of the cluster.
         fox: an open session.
-        options: its options.
+        options: the options of the worker.
 
     Attributes:
         fault: why it stopped by itself; None if it did not.
@@ -131,7 +131,7 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop`. If this is cancelled, ids that are not written yet are in the file at once.
+        """Work until `stop`. If this is cancelled, ids that are not in the database yet are written to a file at once.
 
         Raises:
             FoxError: the worker cannot begin, was replaced, or its package is too old for the tables.
@@ -231,7 +231,7 @@ class Worker:
         return [spooled for ledger in self._ledgers.values() for spooled in ledger.accepted.values()]
 
     def _stop_on_other(self, fault: FoxError) -> None:
-        """Stop, because the database is not the one that it was. The writer writes the ids again."""
+        """Stop, because the database is another one than before. The writer writes the ids again."""
         assert self._writer is not None  # noqa: S101 - the worker runs
         self._writer.look_again()
         self._stop_on(fault)
@@ -257,7 +257,7 @@ class Worker:
             except OtherDatabaseError as error:
                 self._stop_on_other(error)
             except LedgerError as error:
-                if self._control.is_open:  # else it could not be reached
+                if self._control.is_open:  # if it is closed, the database could not be reached
                     self._stop_on(error)
 
     async def _send_heartbeat(self) -> None:
@@ -301,7 +301,7 @@ class Worker:
         return batches
 
     async def _begin(self, batch: str) -> bool:
-        """Begin to work on a batch. Returns whether this one has begun now, and another worker has work, too."""
+        """Begin to work on a batch. Returns whether this worker has begun now, and there is work for another one, too."""
         if batch in self._batches or batch in self._strangers or self._stopping.is_set():
             return False
         async with self._control.use() as connection:
@@ -383,7 +383,7 @@ class Worker:
         self._write(_STOP_MODEL, model, batch, model)
 
     def _write(self, statement: str, *values: object) -> asyncio.Future[None]:
-        """Change a batch, after all earlier changes of items, however long the database is away."""
+        """Change a batch after all earlier changes of items. If the database is away, the change waits for it."""
 
         async def write(connection: Connection) -> None:
             await connection.execute(statement.encode(), values)

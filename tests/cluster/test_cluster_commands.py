@@ -661,7 +661,7 @@ def test_a_folder_keeps_its_batch(followed):
     code, _, err = followed.run("batch", "p.jsonl", "--dsn", "--batch", "foxes")
 
     assert 2 == code
-    assert "out has batch 'out' of a database, and not 'foxes'" in err
+    assert "out is the folder of batch 'out' of a database, not of 'foxes'" in err
 
 
 def test_a_renamed_folder_keeps_its_batch(followed):
@@ -992,7 +992,7 @@ def test_a_paused_batch_is_not_sent(waiting):
     waiting.work()
 
     assert 0 == waiting.service.billed
-    assert "state: paused, because it was paused\n" in waiting.run("status", "out", "--dsn")[1]
+    assert "state: paused, because a person has paused it\n" in waiting.run("status", "out", "--dsn")[1]
 
 
 def test_all_batches_are_paused_until_they_are_resumed(waiting):

@@ -443,7 +443,7 @@ async def test_a_pause_by_a_person_is_named(cluster, database, emulator, tmp_pat
         await until(lambda: "the work on batch b has ended" in caplog.text)
 
     assert (
-        "the work on batch b has ended: a person has paused it: `foxapi cluster resume b` continues"
+        "the work on batch b has ended: a person has paused it: `foxapi cluster resume b` continues it"
         in caplog.text
     )
     assert [("paused", "user")] == await run(database, "SELECT state, reason FROM batch")
