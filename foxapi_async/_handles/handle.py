@@ -41,8 +41,7 @@ class TaskHandle:
     - `async for event in handle` yields a `TaskEvent` for the current state, then for each poll, and ends
       after the final one. A slow loop skips to the latest state; it never delays the polling.
     - `handle.stop()` ends the polling, not the task.
-    - In a notebook, `handle` as the last expression of a cell shows a bar that moves until the task ends, then the
-      images.
+    - In a notebook, a cell that ends with `handle` shows a progress bar until the task ends, and then the images.
 
     Attributes:
         id: the task's id. Keep it: `FoxSession.attach(id)` continues with the task in any process.
@@ -73,7 +72,7 @@ class TaskHandle:
         self._version = 0
         self._when_ended = when_ended
         self._loop = asyncio.get_running_loop()
-        # None until there is a waiter: of a hundred thousand handles most never have one.
+        # None until there is a waiter. A program may have a hundred thousand handles, and most never get a waiter.
         self._end_waiters: list[asyncio.Future[None]] | None = None
         self._event_waiters: list[asyncio.Future[None]] | None = None
 
@@ -81,15 +80,15 @@ class TaskHandle:
         return f"<TaskHandle {self.id} {self._state.value}>"
 
     def _repr_html_(self) -> str:
-        """The present state in a notebook: a bar, or the images, or the error."""
+        """The present state as HTML for a notebook: a progress bar, the images, or the error."""
         view = self._view()
         return html_of(view, view.share)
 
     def _ipython_display_(self) -> None:
-        """Show the state in the cell of a notebook, and follow it to the end.
+        """Show the state in the cell of a notebook, and update it until the task ends.
 
         Raises:
-            NotImplementedError: there is nothing to follow, or it is not possible. IPython then shows the present state.
+            NotImplementedError: the task has ended, or the cell cannot be updated. Then IPython shows the state once.
         """
         if self.done() or _running_loop() is not self._loop or not replaces_html():
             raise NotImplementedError
@@ -102,7 +101,7 @@ class TaskHandle:
         )
 
     def _call_later(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call once: after the next event, at the end, or after so many seconds."""
+        """Make the call once: after the next event, when the handle ends, or after `seconds`, whichever is first."""
         self._event_waiters = waiters = self._event_waiters or []
         waiter = self._loop.create_future()
         waiters.append(waiter)
@@ -118,11 +117,11 @@ class TaskHandle:
 
     @property
     def snapshot(self) -> TaskSnapshot | None:
-        """The last poll's reply; None only until an attached task is read for the first time."""
+        """The reply to the last poll; None until the first reply about an attached task comes."""
         return self._event.snapshot if self._event else None
 
     def done(self) -> bool:
-        """Whether awaiting returns or raises at once."""
+        """Whether the handle has ended. Then awaiting it returns or raises at once."""
         return self._state is not State.WAITING
 
     def stop(self) -> None:
@@ -143,11 +142,11 @@ class TaskHandle:
         """The same as `await handle`, as a coroutine.
 
         Args:
-            timeout: seconds for this waiter only; the handle continues.
+            timeout: seconds that this call waits. The handle continues after them.
 
         Raises:
             TaskFailedError, TaskCancelledError: the service ended the task.
-            TaskTimeoutError: the time of the handle, or of this waiter, is over; the task continues.
+            TaskTimeoutError: the time of the handle, or of this call, is over; the task continues.
             TaskAbandonedError: the handle was stopped, or the session was closed; the task continues.
             APIError: the service refused to give the status (401, 402, 403, 404).
         """
@@ -160,7 +159,7 @@ class TaskHandle:
         if isinstance(ending, TaskResult):
             return ending
         if ending is None:
-            text = f"task {self.id} has not finished within this waiter's {limit} s; its handle continues"
+            text = f"task {self.id} has not finished within {limit} s, the limit of this wait; its handle continues"
             raise TaskTimeoutError(text, task_id=self.id, snapshot=self.snapshot)
         error = copy.copy(ending)
         error.__cause__ = ending.__cause__
@@ -174,7 +173,7 @@ class TaskHandle:
             raise ConfigurationError(f"task {self.id} belongs to another event loop: await it there")
 
     async def _newer_than(self, seen: int) -> tuple[int, TaskEvent] | None:
-        """Wait for an event with another number than `seen`. Returns its number and the event; None if none will come."""
+        """Wait for an event whose number is not `seen`. Returns the number and the event; None if no event will come."""
         self._check_loop()
         while True:
             # A handle that ended locally has no news about the task, so its iterators just end.
@@ -188,7 +187,7 @@ class TaskHandle:
             await self._park(self._event_waiters)
 
     async def _park(self, waiters: list[asyncio.Future[None]], limit: float | None = None) -> None:
-        """Wait until woken, or for `limit` seconds."""
+        """Wait until `_wake` is called, or for `limit` seconds."""
         waiter = self._loop.create_future()
         waiters.append(waiter)
         timer = None if limit is None else self._loop.call_later(limit, _wake, [waiter])
@@ -201,11 +200,11 @@ class TaskHandle:
                 timer.cancel()
 
 
-# Only the poller calls these. They are functions, so users do not find them on their handles.
+# These are functions and not methods, so that users do not find them on their handles.
 
 
 def observe(handle: TaskHandle, event: TaskEvent, ending: Ending | None) -> None:
-    """Take the event of a poll. `ending` is given with a final event."""
+    """Store the event of a poll, and wake the waiters. A final event also has the `ending`."""
     handle._event = event
     handle._seen = handle._loop.time()
     handle._version += 1
@@ -227,7 +226,7 @@ def end_handle(handle: TaskHandle, signal: Signal, ending: Ending) -> None:
 
 
 def disown(handle: TaskHandle) -> None:
-    """Note that the session is not responsible for the task: the handle does not stay in `unfinished`."""
+    """Note that the session is not responsible for the task. Then `unfinished` does not show the handle."""
     handle._kept = False
 
 
@@ -272,17 +271,20 @@ class _Events:
 
 
 KEPT_SECONDS = 48 * 3600.0
-"""A detached handle is forgotten after two days. Its task's files are gone by then, and a server runs for months."""
+"""A detached handle is dropped after two days, so that a server that runs for months does not collect them. By then the
+service has deleted the files of the task.
+"""
 
 
 class DetachedHandles(dict[str | TaskHandle, tuple[TaskHandle, float]]):
-    """Handles that ended locally while the remote task may still run, the oldest first, each with the time of its end.
+    """Handles that ended locally while the remote task may still run. Each is kept with the time of its end, the oldest
+    first.
 
-    They are kept for `FoxSession.unfinished`: the last one of each id, or all if the closed session ended them.
+    `FoxSession.unfinished` has them: the last handle of each task, and all handles that ended when the session closed.
     """
 
     def keep(self, handle: TaskHandle, now: float, *, beside: bool) -> None:
-        """Keep a handle that ends `now`. With `beside`, others of its id stay; else it replaces them."""
+        """Keep a handle that ends `now`. Unless `beside` is set, it replaces the handle kept for the same task."""
         key = handle if beside else handle.id
         self.pop(key, None)
         self[key] = (handle, now)

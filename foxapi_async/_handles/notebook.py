@@ -1,8 +1,7 @@
 """Shows a handle in the cell of a notebook: a bar that moves while the task runs, then its images or its error.
 
-A cell that follows a task has no asyncio task, so there is nothing to cancel. The loop calls a plain function after
-each event, and once a second between two events. The last call comes when the handle ends. A session that closes ends
-its handles.
+No asyncio task updates the cell, so there is nothing to cancel. The loop calls a plain function after each event, and
+once a second between two events. The last call comes when the handle ends. A session that closes ends its handles.
 """
 # ruff: noqa: SLF001 - these parts of a handle and of a result are not for users
 
@@ -57,12 +56,12 @@ class Followed(Protocol):
     def _view(self) -> HandleView: ...
 
     def _call_later(self, seconds: float, call: Callable[[], object]) -> None:
-        """Call once: after the next event, at the end, or after so many seconds."""
+        """Make the call once: after the next event, when the handle ends, or after `seconds`, whichever is first."""
         ...
 
 
 class LiveCell:
-    """A cell that follows a handle to its end."""
+    """A cell that shows a handle, and is updated until the handle ends."""
 
     def __init__(self, handle: Followed) -> None:
         self._handle = handle
@@ -85,13 +84,13 @@ class LiveCell:
 
 
 def replaces_html() -> bool:
-    """Whether IPython works for a front end that shows HTML. A terminal would print each new state on a new line."""
+    """Whether the front end of IPython shows HTML. A terminal would print each new state on a new line."""
     formatter = getattr(_ipython().get_ipython(), "display_formatter", None)
     return "text/html" in getattr(formatter, "active_types", ())
 
 
 def _ipython() -> Any:
-    """IPython. It is already loaded when it shows a handle."""
+    """The module IPython. It is already loaded when IPython shows a handle."""
     import IPython.display  # noqa: PLC0415 # pyright: ignore[reportMissingImports, reportUnusedImport]
 
     return IPython

@@ -1,4 +1,4 @@
-"""How far a task is, between two events: its share, and the time in words."""
+"""The progress of a task between two events: how much of it is done, and the time in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from foxapi_async._wire.texts import duration
 
-if TYPE_CHECKING:  # it imports aiohttp, and a command shows its first line before that
+if TYPE_CHECKING:  # `snapshot` imports aiohttp; a command shows its first line before it imports aiohttp
     from foxapi_async._handles.snapshot import TaskEvent
 
 _NEARLY = 0.99
@@ -15,8 +15,8 @@ _NEARLY = 0.99
 def share_done(event: TaskEvent, waited: float) -> float | None:
     """How much of a task is done, 0 to 1, `waited` seconds after `event`; None if that is not known.
 
-    It starts from the service's progress, or from the elapsed time if the progress is 0. It moves so that it is
-    full when the task is expected to end. Only a final event makes it 1.
+    The share starts from the service's progress, or from the elapsed time if the progress is 0. It grows so that it is
+    nearly 1 when the task is expected to end. Only a final event makes it 1.
     """
     if event.final:
         return 1.0
@@ -41,5 +41,5 @@ def clock_words(event: TaskEvent, waited: float) -> str:
 
 
 def not_less(share: float | None, before: float | None) -> float | None:
-    """The share, or the one `before` if that was more: a bar never goes back."""
+    """The larger of the share and the share `before`, so that a progress bar never moves back."""
     return share if share is None or before is None else max(share, before)

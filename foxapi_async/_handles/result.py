@@ -1,7 +1,7 @@
-"""The results of a finished task: values without key or connection, which can be saved and pickled.
+"""The results of a finished task. They hold no API key and no connection, so they can be pickled.
 
-An image has its address and, while its session is open, the session's downloads. If it was unpickled, or its session
-is closed, it fetches its file over its own connection.
+An image fetches its file over the connections of its session. If the image was unpickled, or its session is closed, it
+opens a connection of its own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class GeneratedImage:
     """One image of a finished task.
 
     Attributes:
-        url: the file's address; FoxAPI keeps the file for 24 hours (docs.foxapi.cc get-task-detail). A file
-            inside the reply has a `data:` address.
-        content_type: the MIME type if the reply named one; mostly None.
+        url: the file's address; FoxAPI keeps the file for 24 hours (docs.foxapi.cc get-task-detail). If the reply
+            contains the file itself, this is a `data:` address.
+        content_type: the MIME type if the reply named one; usually None.
         task_id: the task that made it; None if unknown.
         raw: the whole result object of the reply, with fields that this package does not know.
     """
@@ -49,19 +49,18 @@ class GeneratedImage:
     async def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Stream the image into the file `path` and return that path.
 
-        A path without the ending of a file type gets the ending for its content. The file gets its name only when it is
-        whole. Missing folders are made. If the URL has expired, an image of an open session reads its task
-        once for a fresh URL.
+        If `path` does not end as a file type does, the ending that fits the content is added. The file gets its name
+        only when it is complete. Missing folders are made. If the URL has expired and the session is open, the task
+        is read once to get a new URL.
 
         Raises:
-            DownloadError: the file exists already (found before anything is fetched) and `overwrite` is not
-                set; or the URL does not give an image; or the file cannot be written there. `charged` is
-                "yes".
+            DownloadError: the file exists already and `overwrite` is not set (this is checked before anything is
+                fetched); or the URL does not give an image; or the file cannot be written. `charged` is "yes".
         """
         return (await self.download(path, overwrite=overwrite)).path
 
     async def download(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> SavedFile:
-        """Do the same as `save`, and return size in bytes and checksum with the path.
+        """Do the same as `save`, and return the path with the size in bytes and the checksum.
 
         Raises:
             DownloadError: see `save`.
@@ -70,10 +69,10 @@ class GeneratedImage:
         return (await downloads_of(self).save([(file_of(self), target)]))[0]
 
     async def read(self) -> bytes:
-        """The image file as bytes, held in memory.
+        """The image file as bytes, in memory.
 
         Raises:
-            DownloadError: it cannot be fetched. `charged` is "yes".
+            DownloadError: the file cannot be fetched. `charged` is "yes".
         """
         return await downloads_of(self).read(file_of(self))
 
@@ -107,11 +106,11 @@ class TaskResult:
     Attributes:
         task_id: its id.
         model: the model that was used; it may differ from the requested one.
-        images: one for each output, in the order of the reply.
+        images: one image for each output, in the order of the reply.
         usage: the reply's `usage` object, such as `{"credits_reserved": 5}` in credits; empty if it had none.
         elapsed: seconds from the submit (for an attached task: from its creation) until its completion was noticed.
-        missing: how many of the requested images the service did not deliver. An attached task that has an image counts
-            as complete: 0.
+        missing: how many of the requested images the service did not deliver. It is 0 for an attached task with at
+            least one image, because the requested number is not known.
         raw: the whole reply.
     """
 
@@ -125,13 +124,15 @@ class TaskResult:
 
     @property
     def credits(self) -> float | None:
-        """The credits that the service says the task used. If it says nothing, those that it reserved; None if unknown."""
+        """The credits that the task used, as the service states them. If it states none, the credits that it reserved;
+        None if both are unknown.
+        """
         return credits_of(self.usage)
 
     @property
     def values(self) -> tuple[Any, ...]:
         """The results that are not files, each as the service gave it: a voice, a profile, a character, a transcript
-        or a language model's answer. A voice with a spoken example is in `images`, too.
+        or a language model's answer. If a voice comes with an audio file, that file is in `images`.
         """
         raw = dict(self.raw)
         return tuple(values_in(results_in(raw), raw.get("type")))
@@ -151,7 +152,7 @@ class TaskResult:
         The ending follows the content. The directory is made if it is missing.
 
         Raises:
-            DownloadError: `directory` has an image's ending; or see `GeneratedImage.save`. `.saved` has the
+            DownloadError: `directory` ends as a file type does; or see `GeneratedImage.save`. `.saved` has the
                 paths of the images that were saved.
         """
         return [file.path for file in await self.download(directory, overwrite=overwrite)]
@@ -159,7 +160,7 @@ class TaskResult:
     async def download(
         self, directory: str | os.PathLike[str], *, overwrite: bool = False
     ) -> list[SavedFile]:
-        """Do the same as `save`, and return size in bytes and checksum with each path.
+        """Do the same as `save`, and return each path with the size in bytes and the checksum.
 
         Raises:
             DownloadError: see `save`.
@@ -175,7 +176,7 @@ class TaskResult:
 
 
 async def save_as(result: TaskResult, folder: Path, name: str, *, overwrite: bool) -> list[SavedFile]:
-    """Save every image in `folder`, under a name with the fields `{id}` and `{n}`.
+    """Save every image in `folder`. `name` is the pattern of the file names, with the fields `{id}` and `{n}`.
 
     Raises:
         DownloadError: see `TaskResult.save`.

@@ -31,7 +31,7 @@ class TaskSnapshot:
     Attributes:
         id: the task's id, opaque.
         model: the model used; "" if the reply did not name it.
-        type: the kind of its results as the service names it: "image", "video", "audio", "document" or "llm"; "" if the
+        type: what its results are, as the service names it: "image", "video", "audio", "document" or "llm"; "" if the
             reply did not name it.
         status: pending, processing, completed, failed, cancelled, or a newer word as the service writes it.
         progress: 0–100 as the service gives it, or None.
@@ -41,7 +41,7 @@ class TaskSnapshot:
         error: why it failed, or None.
         usage: the `usage` object, or None.
         raw: the whole reply, with fields that this package does not know. Pass a mapping, or JSON as bytes.
-        has_results: whether the reply had any results, also such that cannot be read.
+        has_results: whether the reply had any results, including results that cannot be read.
         has_values: whether some results are not files: a voice, a profile, a character, a text (see `raw`).
     """
 
@@ -55,7 +55,7 @@ class TaskSnapshot:
     images: tuple[GeneratedImage, ...] = ()
     error: TaskProblem | None = None
     usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
-    # Mostly unparsed JSON: parsed, it takes five times the memory, and each task in flight keeps one.
+    # Usually unparsed JSON. Parsed JSON takes five times the memory, and each task in flight keeps a reply.
     _raw: Mapping[str, Any] | bytes = attrs.field(
         alias="raw", factory=dict[str, Any], repr=False, hash=False, eq=_parsed
     )
@@ -74,7 +74,7 @@ class TaskSnapshot:
 
 
 def signal_of(snapshot: TaskSnapshot) -> Signal:
-    """The signal of a state for a handle. Its status may be in upper or lower case."""
+    """The signal that a handle gets from this snapshot. The status may be in upper or lower case."""
     status = snapshot.status.lower()
     if status == "completed":
         return Signal.COMPLETED if snapshot.has_results else Signal.EMPTY
@@ -123,7 +123,7 @@ class TaskEvent:
         progress: 0–100 as the service gives it, or None.
         elapsed: since the submit (for an attached task: since its creation).
         remaining: the median of the time that the task still needs, given that it is not done yet. It is 0
-            when the task is over. It is None without an estimate and without an ended task of the model.
+            when the task is over. It is None if the service gave no estimate and no task of the model has ended yet.
         final: whether the task is over; no event of this task follows.
         snapshot: the state behind the event.
     """
@@ -158,7 +158,7 @@ def missing_of(snapshot: TaskSnapshot, expected: int) -> int:
 
 
 def ending_of(snapshot: TaskSnapshot, elapsed: float, expected: int = 1) -> TaskResult | FoxError:
-    """The result or the error of a finished task, of which so many results were `expected`."""
+    """The result or the error of a finished task. `expected` is how many results were requested."""
     if signal_of(snapshot) is not Signal.COMPLETED:
         return task_failure(snapshot)
     if not snapshot.images and not snapshot.has_values:

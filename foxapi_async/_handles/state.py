@@ -4,8 +4,8 @@ Rule 1: every transition is in the table below. No other code in the package com
 whether a handle is over. Rule 2: this file does not know where a signal comes from.
 
 A handle begins WAITING. Replies about the task either leave it WAITING or end it as the service says. The
-four local signals end it without any claim about the remote task, which continues and stays billed. The README
-shows the picture that `mermaid` draws from the table, and a test checks that they agree.
+four local signals end only the handle: the remote task continues and stays billed. `docs/guarantees.md` shows
+the picture that `mermaid` makes from the table, and a test checks that they agree.
 
 The statuses are those of docs.foxapi.cc get-task-detail: pending, processing, completed, failed, and
 `cancelled` from its older version. Any other status counts as still running, because the service may add
@@ -72,7 +72,7 @@ def advance(state: State, signal: Signal) -> State:
     """The state after `signal`.
 
     Raises:
-        FoxError: the table has no such transition. A handle that is over does not change.
+        FoxError: the table has no such transition. A handle that has ended does not change.
     """
     try:
         return TRANSITIONS[state][signal]
@@ -82,7 +82,7 @@ def advance(state: State, signal: Signal) -> State:
 
 
 def mermaid() -> str:
-    """The table as a Mermaid state diagram."""
+    """The table as a state diagram in Mermaid's language."""
     lines = ["stateDiagram-v2", "    [*] --> waiting: submit or attach"]
     for source, moves in TRANSITIONS.items():
         for signal, target in moves.items():
