@@ -139,5 +139,5 @@ def done(error: LedgerError | None = None) -> asyncio.Future[None]:
 
 
 def refused(key: str, entry: LedgerEntry | None, state: ItemState) -> LedgerError:
-    now = "not in the ledger" if entry is None else f"{entry.state.value} there"
+    now = "not in the ledger" if entry is None else f"{entry.state.value} in the ledger"
     return LedgerError(f"item {key!r} cannot become {state.value}: it is {now}")

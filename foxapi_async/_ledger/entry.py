@@ -2,7 +2,8 @@
 
 Rule 1: every move is in the table below, and the ledger's statements are made from it. Rule 2: if the service
 may still make the image, or has made it, no move leads back to SUBMITTING. The exceptions are UNCERTAIN and
-FAILED, which only the user sends again. A made image is never made again: an UNSAVED item only tries to save it.
+FAILED items, which are sent again only if the user asks for it. An UNSAVED item is never sent again: a run only tries
+again to save its image.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ class ItemState(enum.StrEnum):
     UNCERTAIN = "uncertain"
 
 
-# The states that may come before each state. A refused submit that was never sent before becomes NEW. An item
-# that is not in the ledger may become SUBMITTING.
+# The states that may come before each state. An item whose first submit was refused becomes NEW again. An item that is
+# not in the ledger may become SUBMITTING.
 COMES_FROM: dict[ItemState, frozenset[ItemState]] = {
     ItemState.NEW: frozenset({ItemState.SUBMITTING}),
     ItemState.SUBMITTING: frozenset({ItemState.NEW, ItemState.FAILED, ItemState.UNCERTAIN}),
-    # From FAILED and SUBMITTED only with the known id: for example, a failed download continues without a new
-    # bill. From UNCERTAIN with any id: the answer came late.
+    # From FAILED and SUBMITTED only with the known id, so that its task is polled again without a new bill. From
+    # UNCERTAIN with any id, because the answer may come late.
     ItemState.SUBMITTED: frozenset(
         {ItemState.SUBMITTING, ItemState.UNCERTAIN, ItemState.SUBMITTED, ItemState.FAILED}
     ),
     ItemState.DONE: frozenset({ItemState.SUBMITTED, ItemState.UNSAVED}),
     ItemState.UNSAVED: frozenset({ItemState.SUBMITTED, ItemState.UNSAVED}),
     ItemState.FAILED: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED, ItemState.UNSAVED}),
-    # From SUBMITTED if the service does not know the task any more, and it should be sent again.
+    # From SUBMITTED if the service does not know the task any more, and the user wants the item sent again.
     ItemState.UNCERTAIN: frozenset({ItemState.SUBMITTING, ItemState.SUBMITTED}),
 }
 KEEPS_ITS_ID = frozenset({ItemState.SUBMITTED, ItemState.FAILED})
@@ -53,14 +54,14 @@ class LedgerEntry:
 
     Attributes:
         key: the item's name within the batch.
-        fingerprint: the hash of its request; a different one under the same key means another request.
+        fingerprint: the hash of its request; if the same key comes with another hash, it is another request.
         state: its state.
         idempotency_key: the key of its last submit.
         task_id: the id from the answer to its last submit; None before that.
-        price: credits of its last submit; None if unknown, and after a refusal.
-        record: its last line of the manifest, as JSON; None before there is one.
+        price: credits of its last submit; None if unknown, or after a refusal.
+        record: its last line of the manifest, as JSON; None before its first end.
         changed: when it came into this state, in Unix seconds.
-        opening: the record of its last submit, for a later run; None when there is a final record.
+        opening: the record of its last submit, for a later run; None if there is a final record.
     """
 
     key: str

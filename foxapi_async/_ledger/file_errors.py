@@ -1,4 +1,4 @@
-"""What is wrong with a ledger's file, from the errors of SQLite and of the disk, and the remedy."""
+"""Explains errors of SQLite and of the disk to the user: what is wrong with a ledger's file, and what to do."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ BAD_FILE = {
 }
 
 
-# A write that failed for want of space may be repeated; a failed flush may not. SQLite says SQLITE_FULL only
-# for ENOSPC. For a quota, or a limit of the file's size, it says that a write failed.
+# A write that failed because there was no space may be repeated. A failed flush may not. SQLite reports SQLITE_FULL
+# only for ENOSPC. For a quota, or a limit of the file's size, it reports a failed write.
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def is_full(error: Exception) -> bool:
-    """Whether a write failed because there is no space for it."""
+    """Whether a write failed because there was no space."""
     if isinstance(error, OSError):
         return error.errno in _FULL_ERRNOS
     return getattr(error, "sqlite_errorcode", None) in _FULL_CODES
 
 
 def explained(path: Path, error: Exception) -> LedgerError:
-    """The error for the user: what is wrong with the ledger, and the fix."""
+    """The error for the user: what is wrong with the ledger, and what to do."""
     if isinstance(error, LedgerError):
         return error
     if isinstance(error, OSError) and is_full(error):
         return LedgerError(f"cannot write {error.filename or path}: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0)
     if code != sqlite3.SQLITE_IOERR_SHMSIZE:
-        code &= 0xFF  # the other bits are detail
+        code &= 0xFF  # without the bits for details
     advice = BAD_FILE.get(code, "cannot be used")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return LedgerError(f"the ledger {path} {advice} ({reason})")

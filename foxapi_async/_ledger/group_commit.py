@@ -1,13 +1,13 @@
 """The only thread that uses a ledger's connection. It commits in groups.
 
-All work that arrives while it is busy is done in one transaction: a thousand coroutines that each wait for
-their own record share one flush of the disk. The thread is the ledger's own, never the loop's default
+All work that arrives while the thread is busy is done in one transaction. So a thousand coroutines that each wait for
+their own record share one flush to the disk. The ledger has this thread to itself; it does not use the loop's default
 executor. `run_in_executor` starts it once for each busy period, and it works until the queue is empty. So all
 queued work is written even if the loop is blocked meanwhile.
 
-On a full disk nothing new is recorded, so nothing more is sent. The reserve is emptied, and its space is for
-the ids of the submits that are under way. An id that still cannot be written is logged at once, and tried
-again until it is written.
+If the disk is full, nothing new is recorded, so nothing more is sent. The reserve is emptied, so that there is space
+for the ids of the submits that are under way. An id that still cannot be written is logged at once. It is tried again
+for ten minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RETRY_SECONDS = 5.0
 GIVE_UP_SECONDS = 600.0
 """After this time, it is not tried any more."""
 
-# Faults of one statement: a refused move, a value that the file cannot hold. Any other fault concerns the file.
+# The faults of one statement: a refused change, or a value that the file cannot hold. Any other fault is the file's.
 _STATEMENT_ERRORS = (
     LedgerError,
     sqlite3.IntegrityError,
@@ -60,7 +60,7 @@ class _QueuedWork:
     Attributes:
         reads: whether it changes nothing.
         is_logged: whether the log has its id.
-        is_reported: whether its id was reported as not kept.
+        is_reported: whether it was reported that its id is not written.
     """
 
     work: Callable[[sqlite3.Connection], Any]
@@ -79,7 +79,7 @@ class _QueuedWork:
 
     @property
     def is_vital(self) -> bool:
-        """Whether it is done on a full disk too: an id, or a submit that was not billed."""
+        """Whether it is done even if the disk is full: it writes an id, or that a submit was not billed."""
         return isinstance(self.note, Accepted) or (
             isinstance(self.note, StateChange) and self.note.state is ItemState.NEW
         )
@@ -93,17 +93,17 @@ class _QueuedWork:
 
 
 class Writer:
-    """Uses one open ledger. It is called on the loop on which it was made, and does the work in its thread.
+    """Uses one open ledger. Code on the loop on which it was made calls it, and its thread does the work.
 
     Args:
         path: the file of the ledger, for the messages.
         begin: the statement that begins a transaction.
 
     Attributes:
-        log: the log that also gets the notes; None for no log. It gets them from the next transaction on, and is
+        log: the log that also gets the notes; None for no log. It gets the notes from the next transaction on. It is
             closed with the file.
         broken: why nothing can be written any more; None if writing works.
-        full: why nothing but ids is written any more; None if there is room.
+        full: why only ids and releases are still written; None if the disk has space.
         written: set while no id waits for space on the disk.
     """
 
@@ -129,7 +129,7 @@ class Writer:
         self._unwritten: list[_QueuedWork] = []
 
     async def open(self, opener: Callable[[Path], LedgerFile]) -> None:
-        """Open the file in the thread. If this is cancelled, it still waits until the file is open: then `close` can
+        """Open the file in the thread. If this is cancelled, it still waits until the file is open, so that `close` can
         close it.
 
         Raises:
@@ -142,11 +142,11 @@ class Writer:
         self._refusal = None
 
     async def close(self) -> None:
-        """Write the queued work, close the file, and release it for others. All this is done even if it is cancelled."""
+        """Write the queued work, close the file, and release it for others. A cancellation does not stop this."""
         if os.getpid() != self._process:
             return  # a forked child: the file belongs to its parent
         if self._retry is not None:
-            self._try_again()  # once more
+            self._try_again()  # for the last time
         self._refusal = "is closed"
         try:
             await to_its_end(self._loop.run_in_executor(self._executor, self._close))
@@ -158,7 +158,7 @@ class Writer:
         if self._unwritten:
             self.broken = self.full
         if self._file is not None:
-            # All queued work is committed. The next opening repeats the rest of the clean-up.
+            # All queued work is committed. If the clean-up fails, the next run does it.
             with contextlib.suppress(sqlite3.Error):
                 self._file.close(is_clean=self.broken is None)
         if self.log is not None:
@@ -170,10 +170,10 @@ class Writer:
         """Run `work(connection)` in the next transaction. It is queued before this returns.
 
         Args:
-            work: does its part of the transaction. It runs also if the future is cancelled. It is repeated if
-                the transaction fails on a full disk.
+            work: does its part of the transaction. It runs even if the future is cancelled. It is repeated if
+                the transaction fails because the disk is full.
             note: a note for the log: an id is written before the commit, everything else after it.
-            reads: whether the work changes nothing. Then it is done on a full disk too.
+            reads: whether the work changes nothing. Then it is done even if the disk is full.
 
         Returns:
             A future. It gets the result of `work` when the transaction is durable. It gets a LedgerError if
@@ -218,11 +218,12 @@ class Writer:
             return group
 
     def _resolve(self, group: Iterable[tuple[_QueuedWork, LedgerError | None]], *, is_short: bool) -> None:
-        """Give each waiting caller its result, and report the ids that are not kept. If the disk is short of
-        space for some of them, try again later.
+        """Give each waiting caller its result, and report the ids that are not written. If ids wait for space on the
+        disk, try again later.
 
         Args:
-            group: the work with its error. `job.error` may differ, because the thread may be trying it again.
+            group: each piece of work with its error. `job.error` may be another one, because the thread may be doing
+                the work again.
             is_short: whether ids wait for space.
         """
         for job, error in group:
@@ -263,7 +264,7 @@ class Writer:
             )
 
     def _try_again(self) -> None:
-        """Wake the thread, which first writes what it could not write before. After ten minutes, give up."""
+        """Wake the thread. It first writes the ids that it could not write before. After ten minutes, give up."""
         assert self._retry is not None  # noqa: S101 - only its timer and `close` call this
         self._retry.cancel()
         self._retry = None
@@ -282,20 +283,20 @@ class Writer:
             if fault is None:
                 try:
                     self._transact(group)
-                except Exception as error:  # the transaction's error, or a bug: the waiters must get it
+                except Exception as error:  # the transaction's error, or a bug: the callers must get it
                     fault = self._recover(group, error)
             if fault is not None:
                 for job in group:
                     job.fail(fault)
             outcomes = [(job, job.error) for job in group]
             done = functools.partial(self._resolve, outcomes, is_short=bool(self._unwritten))
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and all waiters are gone with it
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits any more
                 self._loop.call_soon_threadsafe(done)
 
     def _recover(self, group: list[_QueuedWork], error: Exception) -> LedgerError | None:
-        """After a failed transaction, undo it. On a full disk, use the reserve, and do only what must be done.
+        """Undo a failed transaction. If the disk is full, use the reserve, and do only what must be done.
 
-        Returns the error of all the work if the disk is not full.
+        If the disk is not full, return the error that all the work gets.
         """
         with contextlib.suppress(sqlite3.Error):
             assert self._file is not None  # noqa: S101 - as below
@@ -339,7 +340,7 @@ class Writer:
             unlogged = [job for job in group if job.note is not None and not job.is_logged]
             problem = notes.before_commit(connection, [job.note for job in unlogged if job.note is not None])
             if problem is not None and self.full is None and is_full(problem):
-                raise problem  # once more, with the space of the reserve
+                raise problem  # `_recover` repeats this with the space of the reserve
             for job in unlogged:
                 job.is_logged = problem is None
         connection.execute(self._begin)
@@ -358,7 +359,7 @@ class Writer:
             self._note_unlogged(group, problem)
 
     def _note_unlogged(self, group: list[_QueuedWork], problem: OSError) -> None:
-        """Refuse new work. The ledger has all work of the group, but lines of it are missing in the log."""
+        """Refuse new work. The ledger has all work of the group, but the log lacks some of its lines."""
         if is_full(problem):
             self._note_full(problem)
         else:
@@ -369,7 +370,7 @@ class Writer:
                 job.fail(fault)
 
     def _note_full(self, error: Exception) -> None:
-        """Begin to refuse new work, and give the space of the reserve to the ids."""
+        """Begin to refuse new work, and empty the reserve, so that there is space for the ids."""
         assert self._file is not None  # noqa: S101 - as above
         if self.full is None:
             self.full = explained(self._path, error)

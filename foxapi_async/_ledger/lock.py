@@ -1,4 +1,4 @@
-"""Allows one run at a time, by a lock. The kernel releases it when the process ends in any way."""
+"""A file lock, so that only one run uses a ledger at a time. The kernel releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from foxapi_async._errors import LedgerError
 from foxapi_async._files.disk import open_private
 
-# Seconds before each try: a program that checks whether a run is active has the lock for an instant.
+# Seconds before each try. A program that checks whether a run is active holds the lock for a moment.
 _PAUSES = (0.0, 0.02, 0.1)
 
 
 class FileLock:
-    """The lock of one file: it belongs to this run until `release`, or until the process ends.
+    """The lock of a ledger's file. This run holds it until `release`, or until the process ends.
 
-    The lock is a separate file, because SQLite loses its locks if any code in the process closes the database
-    file. The file is never removed: otherwise two runs could lock two files of the same name.
+    A separate file is locked, because SQLite loses its locks if any code in the process closes the database
+    file. The separate file is never removed. Otherwise two runs could lock two files of the same name.
 
     Raises:
         LedgerError: another run has the lock.
-        OSError: the file cannot be made, or is a link.
+        OSError: the separate file cannot be made, or is a link.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _release_in_child() -> None:
-    """Release the locks in a forked child: it shares them, and would keep them if its parent is killed."""
+    """Release the locks in a forked child. It shares them, and would keep them after its parent is killed."""
     for lock in list(_held):
         lock.release()
 
@@ -85,14 +85,14 @@ if sys.platform == "win32":  # pragma: no cover - Windows
     import msvcrt
 
     def _lock(file: int, *, shared: bool = False) -> bool:
-        os.lseek(file, 1 << 20, os.SEEK_SET)  # after the process id, which others may read
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # the locked byte is after the process id, which others read
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except PermissionError:
             return False
         finally:
             os.lseek(file, 0, os.SEEK_SET)
-        if shared:  # otherwise the lock would be released only later
+        if shared:  # Windows may release the lock late when the file is closed, so release it now
             os.lseek(file, 1 << 20, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
         return True

@@ -1,9 +1,9 @@
-"""The ledger protocol of a batch. `SqliteLedger` is a file; a database server, or a test, can replace it.
+"""The protocol of a batch's ledger. `SqliteLedger` keeps it in a file. Another class can keep it in a database server.
 
 An implementation makes two promises:
 
-- When `submitting` returns, its record is durable. Only then the POST is sent.
-- When `submitted` returns, the id is queued, and it is written even if the caller does not wait for the future.
+- When `submitting` returns, its record is durable. The POST is sent after that.
+- When `submitted` returns, the id is queued. It is written even if the caller does not wait for the future.
 
 `tests/ledger/test_contract.py` checks an implementation.
 """
@@ -35,16 +35,16 @@ class Totals:
 
 
 class LedgerView(Protocol):
-    """A ledger that is only read. Each call raises a LedgerError if it cannot be read."""
+    """A ledger that is only read. Each call raises a LedgerError if the ledger cannot be read."""
 
     async def look_up(self, keys: Iterable[str]) -> dict[str, LedgerEntry]:
-        """The entries of these keys. Unknown keys are missing."""
+        """The entries of these keys. The result has no unknown key."""
         ...
 
     def entries(self, *states: ItemState) -> AsyncGenerator[LedgerEntry, None]:
-        """The entries in one of these states, or all, in the order of their first submits.
+        """The entries in one of these states, in the order of their first submits. Without a state, all entries.
 
-        An entry that changes meanwhile is yielded once, in its old or new state.
+        An entry that changes while you iterate is yielded once, in its old or new state.
         """
         ...
 
@@ -60,10 +60,10 @@ class LedgerView(Protocol):
 class Ledger(LedgerView, Protocol):
     """The ledger of a running batch.
 
-    A change is queued before its call returns, in the order of the calls. It is made even if the caller does
-    not wait for its result, which comes when the change is durable. If the item's state does not allow a
-    change (`COMES_FROM`), only that change fails, with a LedgerError. If the ledger cannot be written, every
-    later change fails. If only space is missing, ids and releases are still written, as soon as there is room.
+    A change is queued before its call returns, in the order of the calls. Its result comes when the change is
+    durable. The change is made even if the caller does not wait for the result. If the item's state does not
+    allow a change (`COMES_FROM`), only that change fails, with a LedgerError. If the ledger cannot be written,
+    every later change fails. If the disk is full, ids and releases are still written as soon as there is space.
     An id that cannot be written is logged.
     """
 
@@ -84,7 +84,7 @@ class Ledger(LedgerView, Protocol):
             fingerprint: the hash of its request.
             idempotency_key: the key of the submit.
             price: the credits that it is expected to cost, if known. They count as spent from now on.
-            opening: the facts that another run needs to continue with it; kept until there is a final record.
+            opening: the facts that another run needs to continue the item; kept until there is a final record.
 
         Raises:
             LedgerError: the key is known with another fingerprint, or its state does not allow a submit, or
@@ -95,29 +95,29 @@ class Ledger(LedgerView, Protocol):
     def submitted(self, key: str, task_id: str, price: float | None = None) -> Awaitable[None]:
         """Record the id from the service, and the credits that it reserved.
 
-        A failed item may become submitted again with its id, to be polled once more.
+        A failed item may become SUBMITTED again with the same id, so that its task is polled again.
         """
         ...
 
     def released(self, key: str) -> Awaitable[None]:
-        """Record that the submit was refused and nothing was billed: the item returns to its former state.
+        """Record that the submit was refused and nothing was billed. The item returns to its former state.
 
-        That is NEW, or for a repeated submit FAILED or UNCERTAIN. The item keeps the idempotency key.
+        The former state is NEW; after a repeated submit it is FAILED or UNCERTAIN. The item keeps the idempotency key.
         """
         ...
 
     def ended(self, key: str, state: ItemState, record: str, price: float | None = None) -> Awaitable[None]:
-        """Record how the item ended: DONE (its files are saved), UNSAVED (it was made, and they are not), FAILED,
+        """Record how the item ended: DONE (its files are saved), UNSAVED (its image was made, but not saved), FAILED,
         or UNCERTAIN (it may have been accepted).
 
-        It counts as spent with the known price, or with `price`; 0 if it cost nothing.
+        `price` replaces the credits that were recorded for the submit; 0 if it cost nothing, None to keep them.
         """
         ...
 
     async def written(self) -> LedgerError | None:
-        """Wait until no id waits for room. Returns why no new item is recorded any more; None if it is."""
+        """Wait until no id waits for space on the disk. Returns an error if new items cannot be recorded, else None."""
         ...
 
     def set_meta(self, name: str, value: str | Callable[[], str]) -> Awaitable[None]:
-        """Keep a text under a name. A function makes its text after all earlier changes."""
+        """Keep a text under a name. A function that returns the text is called after all earlier changes."""
         ...

@@ -1,7 +1,7 @@
-"""Compares the ledger with the files beside it, and rebuilds it from them.
+"""Compares the ledger with the files beside it, and rebuilds the ledger from them.
 
-Both functions run in the ledger's thread, within one transaction. They read the files as streams, so memory
-does not grow with the batch.
+`compare` and `rebuild` run in the ledger's thread, each within one transaction. They read the files line by line, so
+memory does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Comparison:
 
     Attributes:
         lost: how many items the ledger has lost.
-        keys: the first of them.
+        keys: the keys of the first lost items.
         late: ids that a killed run has logged, but not committed to its ledger.
     """
 
@@ -111,7 +111,9 @@ def _judge(proof: Proof, known: _Known | None) -> _Finding:
         return _Finding.LOST
     if proof.state is ItemState.SUBMITTED:
         return _judge_accepted(proof, known)
-    if proof.record is None:  # a submit before its POST: the ledger's state of the item is newer
+    if (
+        proof.record is None
+    ):  # a line of `submitting.jsonl`: the ledger's state of the item is as new or newer
         return _Finding.NOTHING
     if proof.task_id is not None and proof.task_id == known.held:
         return _Finding.HELD
@@ -208,7 +210,7 @@ class _Proven:
     begun_key: str | None
 
     def concluded(self) -> _Proven | None:
-        """The item as the ledger must record it; None without a proof."""
+        """The item as the ledger must record it; None if the files prove nothing."""
         if self.begun_key is not None and not (self.logged and self.begun_key == self.idempotency_key):
             former = self.logged or self.task_id or self.former_task_id
             return attrs.evolve(
@@ -239,7 +241,8 @@ def rebuild(
         connection: of the ledger.
         accepted: the ids from the service.
         ended: the manifest.
-        begun: the submits before their POST. A submit without an id is SUBMITTING, because it may have been billed.
+        begun: the submits before their POST. The item of a submit without an id is SUBMITTING, because it may have been
+            billed.
         meta: names and texts to keep in the ledger.
     """
     connection.execute(_TABLE)

@@ -1,7 +1,7 @@
 """Opens a ledger's file: takes its lock, checks the existing file, and brings it up to date.
 
-The lock comes first. Then the file is checked and not changed, so another program's database and a ledger of
-a newer version keep every byte. After that the file is opened for writing, and SQLite may recover it after a
+The lock comes first. Then the file is checked without changing it. So another program's database, or a ledger of
+a newer version, keeps every byte. After that the file is opened for writing, and SQLite may recover it after a
 killed run. Every failure is a `LedgerError` that says what to do.
 """
 
@@ -56,7 +56,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 _CACHE_KIB = 8000
 
-# Another program that reads the file holds it only for moments.
+# How long to wait for another program that reads the file. Such a program holds the file only for a moment.
 _BUSY_SECONDS = 30.0
 
 _RESERVE = ".reserve"
@@ -68,7 +68,7 @@ _RESERVE_BYTES_OF_AN_ITEM = 8 * 1024
 class LedgerFile:
     """An open ledger: the only connection, the lock that makes it the only writer, and the reserve.
 
-    The reserve is a file of random bytes. If the disk becomes full, it is emptied, so that there is space for
+    The reserve is a file of random bytes. If the disk becomes full, the reserve is emptied, so that there is space for
     the ids of the tasks.
     """
 
@@ -78,10 +78,10 @@ class LedgerFile:
     _reserve: tuple[Path, int] | None = attrs.field(default=None, init=False)
 
     def fill_reserve(self, path: Path, items: int) -> None:
-        """Write the reserve for so many items in flight.
+        """Write the reserve, with space for the ids of this many items in flight.
 
         Raises:
-            LedgerError: there is no space for it.
+            LedgerError: there is no space for the reserve.
         """
         size = _RESERVE_BYTES + items * _RESERVE_BYTES_OF_AN_ITEM
         try:
@@ -96,8 +96,8 @@ class LedgerFile:
             return
         self.empty_reserve()
         raise LedgerError(
-            f"cannot write {path}: {problem}. Nothing was sent: these {size // 1024:,} KiB are for the ids of "
-            "the tasks if the disk becomes full. Free space on the disk, then run it again"
+            f"cannot write {path}: {problem}. Nothing was sent. This file reserves {size // 1024:,} KiB for the ids of "
+            "the tasks, in case the disk becomes full. Free space on the disk, then run it again"
         )
 
     def empty_reserve(self) -> None:
@@ -109,15 +109,15 @@ class LedgerFile:
     def close(self, *, is_clean: bool = True) -> None:
         """Close the connection, then release the file for others.
 
-        A ledger without a run is one file: a later reader finds no WAL, and makes none.
+        After a clean run the ledger is a single file. A later reader finds no WAL, and SQLite makes none for it.
 
         Args:
-            is_clean: whether the file is whole, and has everything. If not, the reserve stays, so that the next
+            is_clean: whether the file has everything and is not damaged. If not, the reserve stays, so that the next
                 run checks the whole file.
         """
         try:
             if self.lock is not None and is_clean:
-                # Another program that reads the file may prevent it. Then the next run does it.
+                # Another program that reads the file may prevent this. Then the next run does it.
                 with contextlib.suppress(sqlite3.Error):
                     for text in ("busy_timeout=0", "wal_checkpoint(TRUNCATE)", "journal_mode=DELETE"):
                         _pragma(self.connection, text)
@@ -135,12 +135,12 @@ class LedgerFile:
 
 
 def open_to_write(path: Path, room: int = 0, before_making: Callable[[], None] | None = None) -> LedgerFile:
-    """The ledger, open for this run only. It and its folder are made if missing; older versions are brought
+    """The ledger, open for this run only. If it or its folder is missing, it is made. An older version is brought
     up to date.
 
     Args:
         path: the file of the ledger.
-        room: the most items in flight, for which there is a reserve.
+        room: the largest number of items in flight. The reserve has space for their ids.
         before_making: called before a missing ledger is made; it may refuse with a LedgerError.
 
     Raises:
@@ -175,16 +175,19 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
     check = _pragma(connection, "quick_check(1)" if found.clean else "integrity_check(1)")
     if check != "ok":
         raise LedgerError(f"the ledger {path} {BAD_FILE[sqlite3.SQLITE_CORRUPT]} ({check})")
-    # WAL needs memory shared between processes. On a network file system without it, the answer is not "wal".
+    # WAL needs memory that processes share. A network file system may not have it. Then the answer is not "wal".
     if _pragma(connection, "journal_mode=WAL") != "wal":
         _pragma(connection, "journal_mode=DELETE")
     _pragma(connection, "synchronous=FULL")
     _pragma(connection, "temp_store=FILE")
-    # Keys come in random order. This limits the pages in memory; other pages are read again.
+    # Keys come in random order, so SQLite would keep most pages of the file in memory. This limits their number.
     _pragma(connection, f"cache_size={-_CACHE_KIB}")
     _pragma(connection, f"temp.cache_size={-_CACHE_KIB // 2}")
-    _pragma(connection, "temp.journal_mode=OFF")  # it is dropped at the end, and after any failure
-    if found.version < len(MIGRATIONS):  # in one transaction: a kill leaves the old version or the new one
+    # A temporary table is dropped at the end and after a failure, so it needs no journal.
+    _pragma(connection, "temp.journal_mode=OFF")
+    if found.version < len(
+        MIGRATIONS
+    ):  # in one transaction, so that a kill leaves the old version or the new one
         connection.executescript(
             "BEGIN IMMEDIATE;"
             + "".join(MIGRATIONS[found.version :])
@@ -195,7 +198,7 @@ def _prepare(path: Path, connection: sqlite3.Connection, found: _Found) -> None:
 def open_to_read(path: Path) -> LedgerFile:
     """The ledger, open for reading, even during a run. Older versions are not changed.
 
-    A ledger that needs recovery is read in a recovered copy: only a run changes the ledger.
+    If the ledger needs recovery, a recovered copy is read, because only a run may change the ledger.
 
     Raises:
         LedgerError: there is no ledger, or it is of a newer version, not a ledger, or cannot be read.
@@ -224,7 +227,7 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
     try:
         version = _version(path, file.connection)
     except sqlite3.OperationalError as error:
-        # A hot journal, or a WAL in a folder that cannot be written. For a ledger in use this is a real error.
+        # There is a hot journal, or a WAL in a folder that cannot be written. If a run is active, the error is real.
         if error.sqlite_errorcode & 0xFF not in _NEEDS_COPY or holder_of(path) is not None:
             raise
         undo.pop_all().close()
@@ -237,10 +240,10 @@ def _opened_to_read(path: Path, undo: contextlib.ExitStack) -> LedgerFile:
 
 
 def _is_at_rest(path: Path) -> bool:
-    """Whether a ledger in WAL mode has no run and no WAL. An older version leaves it so at a clean end.
+    """Whether a ledger in WAL mode has no run and no WAL. Older versions of this package end a run like this.
 
-    For such a file SQLite makes a new WAL even to read. In a folder that cannot be written this fails, and
-    elsewhere the WAL stays.
+    SQLite makes a new WAL for such a file, even to read it. In a folder that cannot be written this fails. In any
+    other folder the WAL stays.
     """
     if holder_of(path) is not None or any(_size(path, suffix) for suffix in _SUFFIXES):
         return False
@@ -278,9 +281,9 @@ class _Found:
 def _judge(path: Path) -> _Found:
     """The state of the file at the path, found without changing a byte.
 
-    The header of a closed ledger is enough. Otherwise the newest state may be in a WAL or a journal. Then
-    SQLite recovers a copy of the first page with those two files. Page 1 is enough, because it has the
-    application and the version.
+    For a closed ledger, its header is enough. Otherwise the newest state may be in a WAL or a journal. Then
+    SQLite recovers a copy of the first page with those two files. The first page is enough, because it has the
+    application id and the version.
 
     Raises:
         LedgerError: the file is another program's, or of a newer version.
@@ -331,7 +334,7 @@ def _copy_all(path: Path, target: Path) -> None:
 
 
 def _copy_head(path: Path, target: Path) -> None:
-    """Copy only the first page, into a file of the same size: the rest is a hole, which takes no space."""
+    """Copy only the first page, into a file of the same size. The rest is a hole, which takes no space on the disk."""
     with path.open("rb") as source, target.open("wb") as file:
         file.write(source.read(_LARGEST_PAGE))
         file.truncate(path.stat().st_size)
@@ -343,7 +346,7 @@ def _pragma(connection: sqlite3.Connection, text: str) -> object:
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int:
-    """The version of its tables; 0 for an empty file, which becomes a ledger. Reads only page 1."""
+    """The version of its tables; 0 for an empty file, which becomes a ledger. Reads only the first page."""
     application = _pragma(connection, "application_id")
     if application != APPLICATION and _pragma(connection, "schema_version"):
         raise LedgerError(

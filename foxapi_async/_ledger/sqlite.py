@@ -1,8 +1,7 @@
 """The ledger of a batch: each submit, with its id, its price and its result.
 
-It makes a batch safe to kill at any moment. A submit is stored in it durably before the POST is sent. Its task id
-enters the writer's queue before anything else can happen. A repeated run of the batch looks everything up
-here.
+With it, a batch can be killed at any moment. A submit is stored durably in the ledger before the POST is sent. Its task
+id enters the writer's queue before anything else can happen. When the batch is run again, it reads the ledger.
 
 It is one SQLite file (WAL, synchronous=FULL), with one thread that writes, and one lock against a second run.
 `SqliteLedger.peek` can read it at any time.
@@ -32,7 +31,7 @@ from foxapi_async._wire.json_values import read_price
 
 @attrs.define(eq=False, slots=False)
 class SqliteLedgerView:
-    """A ledger that is only read; see `protocol.LedgerView`. `SqliteLedger.peek` opens one."""
+    """A ledger that is only read; see `protocol.LedgerView`. `SqliteLedger.peek` opens it."""
 
     _writer: Writer
 
@@ -58,19 +57,19 @@ class SqliteLedgerView:
         return await self._writer.put(rows.totals, reads=True)
 
     async def meta(self, name: str) -> str | None:
-        """The text that `set_meta` kept. `created` is there from the beginning, in Unix seconds."""
+        """The text that `set_meta` kept. Every ledger has the name `created`: when it was made, in Unix seconds."""
         return await self._writer.put(partial(rows.meta, name=name), reads=True)
 
 
 @attrs.define(eq=False, slots=False)
 class SqliteLedger(SqliteLedgerView):
-    """The ledger of a running batch; see `protocol.Ledger`. `SqliteLedger.opened` opens one.
+    """The ledger of a running batch; see `protocol.Ledger`. `SqliteLedger.opened` opens it.
 
     Each change returns a future, which is done when the change is on the disk. If the file cannot be written,
     closing the ledger raises the error too.
 
     Attributes:
-        ends: how many ends of items this run has recorded, or is about to.
+        ends: for how many items this run has recorded an end, or has queued it.
     """
 
     ends: int = attrs.field(default=0, init=False)
@@ -87,12 +86,12 @@ class SqliteLedger(SqliteLedgerView):
         """The ledger at `path`, for this run only; made if missing.
 
         Args:
-            path: of the ledger.
-            room: the most items in flight. If the disk becomes full, there is still space for their ids.
+            path: the file of the ledger.
+            room: the largest number of items in flight. If the disk becomes full, there is still space for their ids.
             before_making: called in a thread if there is no ledger yet; it may refuse with a LedgerError.
 
         Raises:
-            LedgerError: another run has it, or it is of a newer version, damaged, not a ledger, or cannot be
+            LedgerError: another run uses the file, or it is of a newer version, damaged, not a ledger, or cannot be
                 written; or the disk is full.
         """
         writer = Writer(Path(path))
@@ -107,7 +106,7 @@ class SqliteLedger(SqliteLedgerView):
     @staticmethod
     @contextlib.asynccontextmanager
     async def peek(path: str | os.PathLike[str]) -> AsyncGenerator[SqliteLedgerView]:
-        """The ledger at `path`, only for reading, also during a run.
+        """The ledger at `path`, only for reading. It can be read during a run.
 
         Raises:
             LedgerError: there is no ledger, or it is of a newer version, or cannot be read.
@@ -149,11 +148,11 @@ class SqliteLedger(SqliteLedgerView):
         )
 
     async def keep_log(self, log: SubmittedLog, *, agrees: bool) -> None:
-        """Write each id from now on to this log, before it is committed.
+        """From now on, write each id to this log before the id is committed.
 
         Args:
-            log: is closed with the ledger.
-            agrees: whether the log has all ids of the ledger; if not, these are added.
+            log: the log. It is closed with the ledger.
+            agrees: whether the log has all ids of the ledger. If not, they are added.
 
         Raises:
             LedgerError: the log cannot be written.
@@ -202,7 +201,9 @@ class SqliteLedger(SqliteLedgerView):
         try:
             await self._writer.put(work, StateChange(key, ItemState.SUBMITTING, fingerprint, idempotency_key))
         except (CancelledError, LedgerError) as error:
-            if isinstance(error, CancelledError) or note.made:  # else it was refused
+            if (
+                isinstance(error, CancelledError) or note.made
+            ):  # else the ledger refused it, and nothing was changed
                 self._writer.put(
                     partial(rows.undo_submitting, note=note, key=key), StateChange(key, ItemState.NEW)
                 )

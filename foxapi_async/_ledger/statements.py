@@ -1,6 +1,6 @@
-"""The ledger's statements: plain functions of its connection, run in the writer's thread.
+"""The ledger's SQL statements, in functions that take its connection. The writer's thread calls them.
 
-The first statement of each change checks and makes its move, so a refused change leaves nothing behind.
+The first statement of each change checks whether the item's state allows the change. If not, it changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, Ledg
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
-# Rows per query: below the limit of variables of the oldest SQLite, and few enough not to delay the submits.
+# Rows in one query: fewer than the variables that the oldest SQLite allows, and so few that submits are not delayed.
 CHUNK = 500
 
 _COLUMNS = "item.key, fingerprint, state, idempotency_key, task_id, price, text, changed, opening"
@@ -145,7 +145,7 @@ def submitting(
         known = look_up(connection, (key,))[key]
         if known.fingerprint != fingerprint:
             raise LedgerError(
-                f"item {key!r} is in the ledger with another request: give the changed one its own id"
+                f"item {key!r} is in the ledger with another request: give the changed request its own id"
             )
         raise _refused(key, known, ItemState.SUBMITTING)
     if kept is not None:
@@ -154,7 +154,7 @@ def submitting(
 
 
 def undo_submitting(connection: sqlite3.Connection, note: Note, key: str) -> bool:
-    """Undo `submitting`, if it was recorded with that note and its transaction did not fail. Return whether it was."""
+    """Undo `submitting`, if it was recorded with this note and its transaction did not fail. Return whether it was."""
     return note.made and bool(connection.execute(_RELEASED, (key,)).rowcount)
 
 
@@ -174,7 +174,7 @@ def ended(
 
 
 def _text(value: object) -> str:
-    """A text that the file can hold, checked before anything is changed."""
+    """The value, if it is a text that the file can hold. This is checked before anything is changed."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not a text")  # noqa: TRY004 - `encode` below raises the same class
     value.encode()
@@ -193,6 +193,6 @@ def _move(
 
 
 def _refused(key: str, known: LedgerEntry | None, to: ItemState) -> LedgerError:
-    state = "not in the ledger" if known is None else f"{known.state.value} there"
+    state = "not in the ledger" if known is None else f"{known.state.value} in the ledger"
     task = f" as task {known.task_id}" if known is not None and known.task_id else ""
     return LedgerError(f"item {key!r} cannot become {to.value}: it is {state}{task}")

@@ -3,12 +3,12 @@
 `submitted.jsonl` has a line for each id from the service. The line is written before the ledger's commit, so
 the log is never behind the ledger. The file stays, and grows with the batch.
 
-`submitting.jsonl` has a line for each submit before its POST, written after the ledger's commit, and a line
-for each of these that ends without an id. Without it, a rebuilt ledger could not distinguish an item in the
-middle of its submit from one that did not start. It is emptied when a run begins and no submit is unanswered.
+`submitting.jsonl` has a line for each submit before its POST. The line is written after the ledger's commit. If the
+submit ends without an id, it gets a second line. Without this log, a rebuilt ledger could not distinguish an item in
+the middle of its submit from an item that did not start. It is emptied when a run begins and no submit is unanswered.
 
-Both are flushed to the disk only at a clean end. They protect against a lost file, not against a power
-failure. Against that, the ledger is flushed.
+Both logs are flushed to the disk only at a clean end. They protect against a lost ledger, not against a power
+failure. The ledger itself is flushed at each commit, so a power failure does not damage it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class SubmittedLog:
                 self._files[path] = file = open_private(path, os.O_RDWR | os.O_APPEND)
                 end = os.lseek(file, 0, os.SEEK_END)
                 if end and os.lseek(file, end - 1, os.SEEK_SET) >= 0 and os.read(file, 1) != b"\n":
-                    os.write(file, b"\n")  # a kill has cut the last line: the next one is whole
+                    os.write(file, b"\n")  # a killed run wrote only a part of the last line: begin a new one
             under_way = connection.execute(_UNDER_WAY).fetchall()
             if not under_way:
                 os.ftruncate(self._files[self.submitting], 0)
@@ -148,7 +148,7 @@ class SubmittedLog:
             )
 
     def before_commit(self, connection: sqlite3.Connection, notes: Iterable[Note]) -> OSError | None:
-        """Write the ids, in one piece, with the ledger's facts about their items.
+        """Write the ids, in one write, with the ledger's facts about their items.
 
         Returns:
             The error if the file cannot be written. Then it has none of these lines.
@@ -164,7 +164,7 @@ class SubmittedLog:
         return self._write(self.submitted, lines)
 
     def after_commit(self, notes: Iterable[Note]) -> OSError | None:
-        """Write the submits that may be sent now, in one piece, and the ends of others.
+        """Write the submits that may be sent now, and the ends of submits without an id, in one write.
 
         Returns:
             The error if the file cannot be written. Then it has none of these lines.
@@ -191,7 +191,7 @@ class SubmittedLog:
 
 
 def _objects(path: Path, start: int = 0) -> Iterator[dict[str, Any]]:
-    """The objects in a file of JSON lines. A line that is not an object, for example a cut one, is left out."""
+    """The objects in a file of JSON lines. A line that is not an object is skipped, for example an incomplete line."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -220,11 +220,11 @@ def _line_of_change(move: StateChange) -> str:
     return f"{json.dumps(facts)}\n"
 
 
-# How much of a file was read.
+# Up to which place an earlier run has read a file.
 
 
 def mark_of(path: Path, size: int | None = None) -> str:
-    """The size of a file and a checksum of the bytes before its end: enough to recognise it after it has grown."""
+    """The size of a file, and a checksum of its last bytes. With them, the file is recognised after it has grown."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END) if size is None else size

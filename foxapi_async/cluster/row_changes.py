@@ -123,10 +123,12 @@ def _refusal(to: ItemState, change: RowChange, entry: LedgerEntry | None) -> Led
         return LedgerError(f"item {key!r} cannot become {to.value}: it is not in the ledger")
     if to is ItemState.SUBMITTING and entry.fingerprint != change.row["fingerprint"]:
         return LedgerError(
-            f"item {key!r} is in the ledger with another request: give the changed one its own id"
+            f"item {key!r} is in the ledger with another request: give the changed request its own id"
         )
     task = f" as task {entry.task_id}" if entry.task_id else ""
-    return LedgerError(f"item {key!r} cannot become {to.value}: it is {entry.state.value} there{task}")
+    return LedgerError(
+        f"item {key!r} cannot become {to.value}: it is {entry.state.value} in the ledger{task}"
+    )
 
 
 async def _keep_second(connection: Connection, worker: int, spooled: SpooledId) -> None:

@@ -74,7 +74,9 @@ async def test_only_the_moves_of_the_table_are_made(ledger, before, after):
         await move(ledger, "a", after)
         assert after is (await entry_of(ledger, "a")).state
     else:
-        with pytest.raises(LedgerError, match=f"cannot become {after.value}: it is {before.value} there"):
+        with pytest.raises(
+            LedgerError, match=f"cannot become {after.value}: it is {before.value} in the ledger"
+        ):
             await move(ledger, "a", after)
         assert was == await entry_of(ledger, "a")
 

@@ -123,10 +123,12 @@ async def test_a_failed_item_may_come_back_with_its_id(ledger):
     await ledger.submitting("a", "fox", "key", 2)
     await ledger.submitted("a", "task-1")
     await ledger.ended("a", ItemState.FAILED, "{}")
-    with pytest.raises(LedgerError, match="cannot become submitted: it is failed there as task task-1"):
+    with pytest.raises(
+        LedgerError, match="cannot become submitted: it is failed in the ledger as task task-1"
+    ):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1")
-    with pytest.raises(LedgerError, match="it is submitted there as task task-1"):
+    with pytest.raises(LedgerError, match="it is submitted in the ledger as task task-1"):
         await ledger.submitted("a", "task-2")
     await ledger.submitted("a", "task-1", 3)
 
