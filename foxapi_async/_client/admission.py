@@ -1,8 +1,12 @@
-"""Decides which submit may be sent now. None is sent while the account is refused, only a limited number may
-be unanswered, and each waits for its turn.
+"""Decides which submit may be sent now.
 
-The breaker (account), the brake (missing answers, or an edge that refuses) and the limiter (rates and 429s)
-hold the rules. This module checks them in this order, and submits that they hold back wait here.
+Three objects have the rules, and this module asks them in this order:
+
+- The breaker refuses submits while the service refuses the account.
+- The brake limits how many submits may be unanswered. It holds submits back if answers are missing or an edge refuses.
+- The limiter keeps the rate, and waits after a 429.
+
+Submits that are held back wait here.
 """
 
 from __future__ import annotations
@@ -65,8 +69,8 @@ class Admission:
         """Wait until a submit may be sent.
 
         Returns:
-            The ticket for `note_ended`; None for a single submit, which does not wait for the brake. Or
-            the error, if it was held for too long.
+            The ticket for `note_ended`; None for a single submit, because it does not wait for the brake. If the
+            submit was held for too long, the error.
         """
         if submission.series is not None:  # its time limit is paused while it waits in line
             submission.deadline.pause()
@@ -101,8 +105,8 @@ class Admission:
         return None if self._brake.hold is None else self._brake.hold.error
 
     async def _pass_brake(self, submission: Submission) -> Ticket | FoxError:
-        """The ticket of the brake when it lets the submit go; or the error that holds an item of
-        `as_completed` for too long.
+        """Wait until the brake admits the submit. Return its ticket, or the error if an item of `as_completed` was held
+        for too long.
         """
         turn: asyncio.Future[Ticket] = self._loop.create_future()
         now = self._loop.time()
@@ -147,7 +151,8 @@ class Admission:
     def edge_wait(self, submission: Submission, seconds: float) -> float | None:
         """Seconds until the next try of a submit that the edge refused; None if there is no next try.
 
-        While the brake is closed it is 0: the brake decides the time of the next try. Else it is `seconds`.
+        While the brake is closed, the result is 0, because the brake decides when the next try begins. Otherwise it is
+        `seconds`.
         """
         if self._refuses_alone(submission):
             return None
@@ -159,13 +164,14 @@ class Admission:
             return False
         if self._brake.has_accepted_since(submission.refused_post):
             return True
-        # No other item waits for comparison: others were accepted before, and this one has been refused for long.
+        # No other item waits that could show whether the edge refuses all. Items were accepted before, and the edge has
+        # refused this one for a long time.
         pauses = submission.series is not None and submission.series.pauses
         alone = pauses and self._brake.ever_accepted and not self._queue
         return alone and self._loop.time() - submission.edge_refused_at > ALONE_SECONDS
 
     def close(self) -> None:
-        """Stop all reads."""
+        """Stop checking whether the service is there."""
         if self._probe_task is not None:
             self._probe_task.cancel()
 
@@ -205,15 +211,15 @@ class Admission:
             waiting.limit.reschedule(max(waiting.since, hold.since) + submission.longest_hold)
 
     def _rank(self, waiting: _Waiting) -> int:
-        """The order of submits: first, while the brake is closed, those that may be billed already; last, those
-        that the edge refused.
+        """The place of a submit in the order. While the brake is closed, submits that may be billed already are first.
+        Submits that the edge refused are last.
         """
         if self._brake.hold is not None and waiting.submission.maybe_accepted:
             return 0
         return 2 if waiting.submission.edge_refusals else 1
 
     async def _probe_service(self, hold: Hold) -> None:
-        """Check with reads, at growing gaps, whether the service is there, until one more submit may be sent."""
+        """Check with reads whether the service is there, with longer and longer gaps, until one submit may be sent."""
         while self._queue and self._brake.hold is hold and not hold.probing and not hold.ready:
             seconds = hold.until - self._loop.time()
             if seconds > 0:
@@ -238,7 +244,7 @@ def outcome_of(submission: Submission, judged: TaskReply | Verdict | None) -> Po
         return PostOutcome.UNSENT
     if isinstance(judged.error, UncertainSubmitError):
         return PostOutcome.UNCERTAIN
-    # Too large a body concerns only its item.
+    # A refused body size (413) concerns only its item, and the limiter handles a 429.
     is_edge = judged.edge and getattr(judged.error, "status", None) not in {413, 429}
     return PostOutcome.EDGE if is_edge else PostOutcome.REFUSED
 

@@ -68,7 +68,7 @@ class Api:
         self.reachability = Reachability()
 
     def limit_submits(self, rate: Rate) -> None:
-        """Let submits wait for this rate from now on. It may be a part of a shared rate."""
+        """Use this rate for submits from now on. It may be a part of a shared rate."""
         self.submits = PacedLimiter(rate, "submit", self._listener)
 
     async def submit(
@@ -92,8 +92,8 @@ class Api:
         return judged
 
     async def read(self, tasks: Mapping[str, bool]) -> dict[str, TaskReply | Verdict]:
-        """The reply about each of these tasks; see `StatusReader`. Nothing is repeated here: the poller's
-        schedule has the next poll.
+        """The reply about each of these tasks; see `StatusReader`. A failed read is not repeated here, because the
+        poller decides when to read again.
         """
         replies: dict[str, TaskReply | Verdict] = {}
         for task_id, fresh in tasks.items():
@@ -161,11 +161,11 @@ class Api:
         return await retried(attempt, rule, self._listener, "fetch", task_id=task_id)
 
     async def upload(self, source: Source, filename: str | None, by: int | None = None) -> UploadedFile:
-        """The stored file. `by` is the number of the submit that needs it, if any.
+        """Upload a file, and return the stored file. `by` is the number of the submit that needs it, if any.
 
         Raises:
-            InvalidRequestError: it cannot be read, is empty, or is too large.
-            FoxError: it could not be stored; nothing is billed.
+            InvalidRequestError: the file cannot be read, is empty, or is too large.
+            FoxError: the file could not be stored; nothing is billed.
         """
         await _measure(source)
         boundary = secrets.token_hex(16)

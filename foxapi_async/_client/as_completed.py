@@ -1,4 +1,4 @@
-"""`FoxSession.as_completed`: it takes many requests, and gives their outcomes in the order in which they end.
+"""`FoxSession.as_completed`: submits many requests, and yields their outcomes in the order in which they end.
 
 The iterator refers to the pipeline that does the work. The pipeline does not refer to the iterator. So Python removes
 an iterator that is not used any more (after `break`), and the session ends its pipeline.
@@ -24,8 +24,9 @@ RequestItems = Iterable[RequestItem] | AsyncIterable[RequestItem]
 class CompletedIterator:
     """The async iterator of `FoxSession.as_completed` over `Outcome`.
 
-    `stop()` ends submitting and yields the rest. `break` ends submitting too, at once under
-    `contextlib.aclosing`. Tasks that were submitted continue and stay in `FoxSession.unfinished`.
+    After `stop()`, no more items are submitted, and the outcomes of the submitted items are still yielded. `break` ends
+    submitting too; with `contextlib.aclosing` it does so at once. Submitted tasks continue and stay in
+    `FoxSession.unfinished`.
     """
 
     __dir__ = public_dir
@@ -47,11 +48,11 @@ class CompletedIterator:
         return outcome
 
     def stop(self) -> None:
-        """Submit no more. Iterating continues until all submitted tasks have ended."""
+        """Submit no more items. Iterating continues until all submitted tasks have ended."""
         self._pipeline.stop()
 
     async def aclose(self) -> None:
-        """End submitting at once, and do not read the rest. Returns when the source is closed."""
+        """Submit no more items, and do not wait for the submitted ones. Returns when the source is closed."""
         self._discard()
         await asyncio.wait([self._pipeline.start()])
 

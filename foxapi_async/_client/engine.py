@@ -1,12 +1,12 @@
 """Runs an open session: the task groups, the POSTs and the poller, and the order in which they end.
 
-A separate task of the session enters and exits the groups. The user's task only makes requests and waits. So a
-session may be entered in one task and exited in another, an error of the user's block is raised unchanged,
-and a bug in here never cancels the user's code.
+A separate asyncio task of the session enters and exits the groups. The user's task only makes requests and waits. So
+a session may be entered in one task and exited in another, an error of the user's block is raised unchanged,
+and a bug of this package never cancels the user's code.
 
-There are two groups, one inside the other. The inner one holds the poller: closing the session cancels it at
-once. The outer one holds the POSTs: each may bring the id of a task that is already paid for, so each gets
-its grace.
+There are two groups, one inside the other. The inner one has the poller, which is cancelled at once when the session is
+closed. The outer one has the POSTs. Each POST may bring the id of a task that is already paid for, so it may continue
+for the seconds of its grace.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from foxapi_async._handles.handle import TaskHandle
 from foxapi_async._http.transport import Transport
 from foxapi_async._listener import about, log
 from foxapi_async._options import RetryPolicy
+from foxapi_async._wire.texts import counted
 
 _STOPPED = "the session has stopped on an internal error: close it and report the error"
 
@@ -62,7 +63,7 @@ class Engine:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.api = api
-        self.streams: WeakSet[EventStream] = WeakSet()  # a stream without a reader disappears by itself
+        self.streams: WeakSet[EventStream] = WeakSet()  # an unused stream disappears by itself
         self.pipelines: set[Pipeline] = set()
         self.closed = asyncio.Event()
         self._transport = transport
@@ -126,7 +127,7 @@ class Engine:
             pipeline.cancel()
 
     def note_on(self, error: BaseException) -> None:
-        """Add a note with the tasks that continue to an error. Without logging, only its traceback shows them."""
+        """Add a note with the tasks that continue to an error. If logging is off, only the traceback shows them."""
         if self._unfinished_note is not None:
             error.add_note(self._unfinished_note)
 
@@ -135,8 +136,8 @@ class Engine:
         if ids:
             shown = ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
             self._unfinished_note = (
-                f"the session was closed with {len(ids)} task{'s' * (len(ids) > 1)} unfinished or never handed out, "
-                f"which stay billed; attach(id) waits for one again: {shown}"
+                f"the session was closed with {counted(len(ids), 'task')} unfinished, or finished and not read; each "
+                f"stays billed, and attach(id) waits for it again: {shown}"
             )
             log.warning("%s", self._unfinished_note, extra=about("unfinished", task_ids=ids))
 
@@ -190,7 +191,9 @@ class Engine:
     def call_when_collected(
         self, iterator: object, call: Callable[..., object], *args: object
     ) -> weakref.finalize[..., Any]:
-        """Make this call on the session's loop when the iterator is garbage. To prevent it, `detach` the result."""
+        """Make this call on the session's loop when Python removes the iterator. To prevent the call, `detach` the
+        result.
+        """
 
         def soon() -> None:  # the garbage collector may run in any thread
             if not self.loop.is_closed():

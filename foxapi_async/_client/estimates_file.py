@@ -50,8 +50,8 @@ def read_estimates(path: Path) -> Estimates:
 
 
 async def save_estimates(estimates: Estimates, path: Path) -> None:
-    """Write the estimates. Readers see the old file or the new one. A failure is only logged, because it costs only
-    a few polls.
+    """Write the estimates. Readers see the old file or the new one. A failure is only logged, because without the file
+    the next session only makes a few more polls.
     """
     body = json.dumps(estimates.to_dict(), separators=(",", ":")).encode()
     try:

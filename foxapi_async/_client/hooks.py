@@ -1,10 +1,10 @@
 """The hooks of a session, and their events. A hook is a plain function of one event, called on the loop. Its
 error affects no other hook.
 
-Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. `call`, a number that
-is unique in this process, connects a submit to its task: `Submitting`, then exactly one of `Submitted` or
-`SubmitFailed`. A poll is `Polling`, then `Polled` unless it is cancelled, then its result: a `TaskEvent`,
-`Retried` or `Left`. So the last event of a task, except for its files, is its final `TaskEvent`, or `Left`.
+Besides each `TaskEvent`, hooks get frozen notices of the requests that a session makes. A submit gives `Submitting`,
+then exactly one of `Submitted` or `SubmitFailed`. Their `call`, a number that is unique in this process, connects them.
+A poll gives `Polling`, then `Polled` unless it is cancelled, then its result: a `TaskEvent`, `Retried` or `Left`. So
+the last event of a task is its final `TaskEvent` or `Left`. Only notices of its files may follow.
 
 No `repr` shows a prompt, a key or an error message, which may quote an address.
 """
@@ -43,7 +43,7 @@ class Notice:
         final: False: only a `TaskEvent` ends a task.
     """
 
-    # A notice that always has a task writes `attrs.field()`: pyright inherits this default otherwise.
+    # A notice that always has a task writes `attrs.field()`. Without it, pyright would inherit this default.
     task_id: str | None = None
     final: ClassVar[bool] = False
 
@@ -163,7 +163,8 @@ class Retried(Notice):
 
 @attrs.frozen(kw_only=True)
 class Throttled(Notice):
-    """Requests of one kind are held back: by a 429, or by a limit of this session while one waits.
+    """Requests of one kind are held back, by a 429 or by a limit of this session. A limit is reported when a request
+    waits for it.
 
     Attributes:
         what: submit, poll (which includes fetches) or upload.
@@ -178,7 +179,7 @@ class Throttled(Notice):
 
 @attrs.frozen(kw_only=True)
 class Saved(Notice):
-    """A whole file is on disk. Also reported after the session was closed, but only on its event loop.
+    """A complete file is on disk. This is reported even after the session was closed, but only on its event loop.
 
     Attributes:
         file: its path, size and checksum.
@@ -233,7 +234,7 @@ class Hooks:
 
     @property
     def listener(self) -> Self | None:
-        """The target of reports; None without a hook, so that no notices are made."""
+        """The object that gets reports; None without a hook, so that no notices are made."""
         return self if self._hooks else None
 
     def on_retry(

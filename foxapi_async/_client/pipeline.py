@@ -1,7 +1,7 @@
 """Pulls items from a source while there is room, runs a work function for each, and yields each outcome when
 it is ready.
 
-A pipeline outlives its reader: submitted tasks are paid for and continue, even if their outcomes are not read.
+A pipeline continues when its outcomes are not read any more, because the submitted tasks are paid for.
 """
 
 from __future__ import annotations
@@ -78,17 +78,18 @@ class ItemSource(Generic[T]):
 
 @attrs.define(eq=False)
 class Pipeline:
-    """The items of one series, at most `room` of them started and not yet yielded.
+    """Runs the items of one series.
 
     Args:
-        source: of the items. Only a task of the pipeline pulls and closes it.
+        source: where the items come from. Only a task of the pipeline pulls and closes it.
         room: the most items that are started and not yet yielded.
         work: processes one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
         series: the submits of the items; they stop with the pipeline.
         spawn: starts a task of the session.
 
     Attributes:
-        handles: by the item's index, from the submit until its outcome is yielded; `work` adds them.
+        handles: the handles by the index of their items. `work` adds a handle after the submit. It is removed when the
+            outcome is yielded.
         discarded: set when the outcomes are not read any more.
     """
 
@@ -129,7 +130,7 @@ class Pipeline:
         self._series.stop()
 
     def cancel(self) -> None:
-        """Interrupt the source, also during its clean-up."""
+        """Interrupt the source, even during its clean-up."""
         self.start().cancel()
 
     def discard(self) -> None:
@@ -142,7 +143,7 @@ class Pipeline:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is discarded, and none of its items runs or is unread."""
+        """Whether it is discarded, its source is closed, and no item runs or has a handle that is not yielded."""
         closed = self._puller is not None and self._puller.done()
         return self.discarded.is_set() and closed and not self._running and not self.handles
 
@@ -179,7 +180,7 @@ class Pipeline:
                 self._running += 1
                 self._spawn(self._run(index, item))
                 index += 1
-                # Otherwise an endless plain iterator would block the loop, and so the submits.
+                # Without this, an endless plain iterator would block the loop, and the submits with it.
                 await asyncio.sleep(0)
         except StopAsyncIteration:
             pass

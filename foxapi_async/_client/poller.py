@@ -1,8 +1,8 @@
 """Polls each task of a session at the moments that the cadence gives, and reports to the handles.
 
-One timer serves all tasks. Its turn ends the handles whose deadline has passed, starts the polls that are due, and
-sets the timer to the next moment. At most as many polls run at the same time as there are connections; other
-due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its polls.
+One timer serves all tasks. When it fires, `_turn` ends the handles whose deadline has passed, starts the polls that are
+due, and sets the timer to the next moment. The number of polls at the same time is at most that of the connections. So
+other due tasks wait in the schedule and not inside aiohttp. All handles of one id share a `TrackedTask` and its polls.
 
 Every failure of a task is recorded in its handles. Only a bug of this package raises in the task group.
 
@@ -43,8 +43,8 @@ FRESH_AFTER_ATTACH = 2.0
 # This long before a handle's deadline its task is polled once more, because the paid task may be done.
 BEFORE_DEADLINE = 1.0
 
-# If the timer is this late, the loop was blocked, the process stopped, or the computer asleep. A handle whose
-# deadline passed meanwhile waits for one last poll, up to `LAST_POLL_SECONDS`.
+# If the timer is this late, the loop was blocked, the process was stopped, or the computer was asleep. A handle whose
+# deadline passed in this time waits for one last poll, up to `LAST_POLL_SECONDS`.
 LATE_SECONDS = 1.0
 LAST_POLL_SECONDS = 5.0
 
@@ -91,7 +91,7 @@ class Poller:
         self._timer = Timer(self._turn)
         self._fault = self._loop.create_future()
 
-    # Adding tasks. These are plain functions, so that an id always has an owner.
+    # Adding tasks. These are plain functions, so that nothing can interrupt them before the new id is tracked.
 
     def adopt(
         self,
@@ -217,7 +217,7 @@ class Poller:
             self._timer.set(-math.inf)
 
     def _report(self, fault: Exception) -> None:
-        """Raise a bug of ours in the task group, where it is noticed."""
+        """Raise a bug of ours in the task group. `Engine` handles it there."""
         if not self._fault.done():
             self._fault.set_exception(fault)
 
@@ -261,7 +261,7 @@ class Poller:
 
     def _observe(self, task: TrackedTask, snapshot: TaskSnapshot, date: str | None, now: float) -> None:
         """Report a task's state, and plan its next poll."""
-        # Tasks that are submitted or attached together are not polled together.
+        # The first step is random, so that tasks that were submitted or attached together are not polled together.
         step = random.uniform(*FIRST_STEPS) if task.event is None else 1.0  # noqa: S311 - no secret
         event = task.read(snapshot, date, self.estimates, now)
         if (snapshot.has_results or snapshot.error) and (warning := task.warning_of_status(snapshot)):
@@ -308,7 +308,7 @@ class Poller:
                 self._detach(handle)
             return
         wait = wait_seconds(verdict, task.failures)
-        asked = bool(verdict.retry_after)  # a 429 without it is counted, and delays only its own task
+        asked = bool(verdict.retry_after)  # without it, a 429 is counted, and delays only its own task
         if wait > LONGEST_HOLD:
             text = "the service asks for a wait of %.0f s before the next poll; the SDK waits only %.0f s: %s"
             self._warnings.warn("long_hold", now, text, wait, LONGEST_HOLD, verdict.error)
@@ -385,7 +385,7 @@ class Poller:
 
     @property
     def unfinished(self) -> list[TaskHandle]:
-        """Every handle whose task may still run. Of handles that ended locally, only the last for each id."""
+        """Every handle whose task may still run. If it ended locally, see `DetachedHandles`."""
         waiting = [handle for task in self._tasks.values() for handle in task.handles if is_kept(handle)]
         return list(dict.fromkeys([*waiting, *(handle for handle, _ in self._detached.values())]))
 

@@ -1,8 +1,7 @@
-"""A heap of moments that gives the next due key, without a clock of its own; and the timer that wakes the
-poller.
+"""The poller's schedule, which knows when each task is due, and the timer that wakes the poller.
 
-Putting a key again changes its moment; discarding it removes it. The old heap entry stays until it reaches
-the top. The heap is rebuilt when most of its entries are old, because each keeps its key alive.
+If a key is put again, its moment changes. The schedule is a heap, and the old entry of the key stays in it until
+it reaches the top. The heap is rebuilt when most of its entries are old, because each entry keeps its key in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 
-# uvloop's timers fire up to 1 ms early. Without this slack such a wake-up would find nothing due, and repeat at once.
+# uvloop's timers fire up to 1 ms early. Without this slack, the poller would find nothing due, and set the timer again
+# and again.
 SLACK_SECONDS = 0.001
 
 
@@ -40,7 +40,7 @@ class Schedule(Generic[K]):
         heapq.heappush(self._heap, (when, ticket, key))
 
     def discard(self, key: K) -> None:
-        """Drop `key`; an unknown key is allowed."""
+        """Remove `key`; an unknown key is allowed."""
         tickets = self._tickets
         tickets.pop(key, None)
         if len(self._heap) > 2 * len(tickets) + 64:
@@ -48,7 +48,7 @@ class Schedule(Generic[K]):
             heapq.heapify(self._heap)
 
     def first(self) -> tuple[float, K] | None:
-        """The next due key and its moment; of keys with the same moment, the one that was put first."""
+        """The moment and the key that are due next. Of keys with the same moment, the one that was put first."""
         heap = self._heap
         while heap and self._tickets.get(heap[0][2]) != heap[0][1]:
             heapq.heappop(heap)
@@ -58,8 +58,8 @@ class Schedule(Generic[K]):
 class Timer:
     """Makes one call at the earliest of the moments that were set.
 
-    The call runs in the context in which the timer was made. The call does not see the
-    context variables of the code that sets the timer, and the timer does not keep that code alive.
+    The call runs in the context in which the timer was made. So it does not see the context variables of the code that
+    sets the timer, and the timer does not keep their values in memory.
 
     Attributes:
         when: the moment of the call (`loop.time()` seconds); infinite if not set.
@@ -74,7 +74,7 @@ class Timer:
         self._is_running = False
 
     def start(self) -> None:
-        """Make the first call at once. Before that, nothing can be set."""
+        """Make the first call at once. Before `start`, `set` has no effect."""
         self._is_running = True
         self.when = self._loop.time()
         self._handle = self._loop.call_at(self.when, self._call, context=self._context.copy())

@@ -1,4 +1,4 @@
-"""The session that users hold. It checks arguments and calls the engine; the modules below do the rest."""
+"""The session that users hold. It checks arguments and calls the engine."""
 
 from __future__ import annotations
 
@@ -51,42 +51,38 @@ DEFAULT_IN_FLIGHT = 100
 
 
 class FoxSession:
-    """An open account at FoxAPI. It submits generation tasks, and polls each at its own best moments.
+    """A connection to FoxAPI with one key. It submits generation tasks, and polls each when it is likely to be done.
 
-    Use it with `async with`. One session serves a whole application. Making one needs no running loop. It
-    then belongs to the loop on which it is entered, and another task than the one that entered it may exit it.
+    Use it with `async with`. A whole application can use one session. You can make a session without a running loop. It
+    belongs to the loop on which it is entered. Any task on this loop may exit it.
 
     Args:
-        api_key: the key; default FOXAPI_API_KEY. White space around it is stripped.
-        base_url: the service; default FOXAPI_BASE_URL, else https://api.foxapi.cc.
+        api_key: the key; default FOXAPI_API_KEY. White space around it is removed.
+        base_url: the address of the service; default FOXAPI_BASE_URL, else https://api.foxapi.cc.
         cadence: how often tasks are polled.
-        retry: the bounds of one exchange.
+        retry: the tries and the time limits of a request.
         limits: how much of the service is used at once.
         estimates: task durations and prices that earlier sessions learned, so that the first polls are not guesses.
-            It is an `Estimates`, which continues to learn, or the path of a file. The file is read on entering, if it
+            Give an `Estimates`, which continues to learn, or the path of a file. The file is read on entering, if it
             exists, and written on exit.
-        task_timeout: seconds that a handle lives unless its own `timeout` says otherwise; None for no limit.
-            For an item of `as_completed` or of a batch this time is paused while the item waits for its turn
-            to be sent.
-        http: an `aiohttp.ClientSession` of your own, for proxies or TLS settings. We do not close it and
-            do not change its defaults. It costs one guarantee: the server may just have closed a connection
-            that the session kept open. A submit over it looks as if it was accepted and billed, and raises
-            `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector with `force_close=True`
-            avoids this.
-        hooks: plain functions of one event, called on the loop: with every `TaskEvent`, and with a `Notice`
-            of each request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Distinguish them with
-            `isinstance`. An error of a hook is logged once and does no harm. A slow hook blocks the loop, and
-            the log names it.
-        allow_http: let the key travel over plain http to another machine (also FOXAPI_ALLOW_HTTP=1).
-        proxy: the HTTP proxy that https requests go through, by CONNECT: "environment" takes HTTPS_PROXY, or the
-            settings of macOS and Windows, and reaches the hosts in NO_PROXY without it; an address such as
-            "http://user:password@proxy.example:3128"; None for no proxy. This machine is always reached
-            directly. A session in `http` keeps its own settings; its proxy, or else the environment's, is also that of
-            files that are fetched after it was closed.
+        task_timeout: seconds after which a handle ends, if no other `timeout` is given for it; None for no limit. For
+            an item of `as_completed` or of a batch, this time is paused while the item waits for its turn to be sent.
+        http: your own `aiohttp.ClientSession`, for proxies or TLS settings. We do not close it or change its defaults.
+            With it, one guarantee is lost: if the server has just closed a connection that was kept open, a submit over
+            it may have been billed, and raises `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector
+            with `force_close=True` avoids this.
+        hooks: plain functions of one event, called on the loop with every `TaskEvent`, and with a `Notice` of each
+            request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Distinguish them with `isinstance`. An error
+            of a hook is logged once and stops nothing. A slow hook blocks the loop, and is logged.
+        allow_http: send the key over plain http to another machine, too (also FOXAPI_ALLOW_HTTP=1).
+        proxy: the HTTP proxy for https requests (CONNECT). "environment" uses HTTPS_PROXY, or the settings of macOS and
+            Windows, except for the hosts in NO_PROXY. An address is such as "http://user:password@proxy.example:3128".
+            None uses no proxy. This machine is always reached directly. A session in `http` keeps its own settings.
+            Files that are fetched after closing use its proxy, or else that of the environment.
 
     Raises:
-        ConfigurationError: no key, a malformed one, an unsafe `base_url`, a wrong setting; on entering, a
-            file of estimates with other content.
+        ConfigurationError: the key is missing or malformed, `base_url` is unsafe, or a setting is wrong; on entering,
+            if the file of estimates has other content.
     """
 
     def __init__(
@@ -144,8 +140,7 @@ class FoxSession:
         return await self.open()
 
     async def open(self) -> Self:
-        """Open the session, where `async with` does not fit: in a notebook, or in a framework's start. Close it with
-        `aclose`.
+        """Open the session without `async with`, for example in a notebook. Close it with `aclose`.
 
         Raises:
             ConfigurationError: it was opened before. Make another session.
@@ -159,7 +154,7 @@ class FoxSession:
                 extra=about("key_unencrypted"),
             )
         import_everything()
-        # The first session that opens imports the engine, so that a program starts sooner. Nothing is imported later.
+        # The engine is imported only now, so that a program starts sooner. Nothing is imported after this.
         from foxapi_async._client.as_completed import CompletedIterator  # noqa: PLC0415 - imports the engine
         from foxapi_async._client.engine import Engine  # noqa: PLC0415 - a program without a session needs no engine
 
@@ -180,7 +175,7 @@ class FoxSession:
         return self
 
     async def aclose(self) -> None:
-        """Close the session, as at the end of `async with`. Once it is closed, this does nothing.
+        """Close the session, as at the end of `async with`. A second call does nothing.
 
         Tasks that still run stay billed, and are in `unfinished`.
         """
@@ -212,27 +207,25 @@ class FoxSession:
         timeout: Timeout = UNSET,
         idempotency_key: str | None = None,
     ) -> TaskHandle:
-        """Start one generation: one billed POST. Its task is polled from now on, whether or not you wait.
+        """Start one generation: one billed POST. Its task is polled from now on, even if you do not wait.
 
-        The POST belongs to the session: cancelling `submit` ends only the wait, and an id that still arrives
-        goes to the log, the hooks and `unfinished`. Local files in `image_urls` (`os.PathLike`) are uploaded
-        first.
+        Cancelling `submit` ends only the wait. If an id arrives after that, it is in the log, the hooks and
+        `unfinished`. Local files in `image_urls` (`os.PathLike`) are uploaded first.
 
         Args:
             request: the generation request, or a mapping for `parse_request`.
-            timeout: seconds for the whole life of the handle, counted from this call; None for no limit;
-                default the session's `task_timeout`.
-            idempotency_key: the value of the header `Idempotency-Key` in each try: 16 to 96 characters of
-                `A-Z a-z 0-9 . _ -`; default a random one. An application that keeps it before the call still knows it
-                after a crash, and the service's support can use it. The service does not document it: a second submit
-                with the same key may be billed again.
+            timeout: seconds from this call after which the handle ends; None for no limit; default the session's
+                `task_timeout`.
+            idempotency_key: the header `Idempotency-Key` of each try: 16 to 96 characters of `A-Z a-z 0-9 . _ -`;
+                default a random one. If you store it before the call, you know it after a crash, and the service's
+                support can use it. The service does not document it: a second submit with it may be billed again.
 
         Raises:
             InvalidRequestError, ConfigurationError: nothing was sent.
             ConnectionFailedError: nothing was sent, after a few tries.
-            APIError: the service refused it; nothing is billed. After a 401 or 402, a submit that is not sent also
-                raises it: see `resume`.
-            UncertainSubmitError: sent, but without a usable answer; may be billed, and is not sent again.
+            APIError: the service refused it; nothing is billed. After a 401 or 402, later submits raise it without
+                being sent: see `resume`.
+            UncertainSubmitError: it was sent and has no usable answer. It may be billed, and is not sent again.
         """
         engine = self._open_engine()
         given = request if isinstance(request, GenerationRequest) else parse_request(request)
@@ -252,7 +245,7 @@ class FoxSession:
         try:
             return await handle
         except asyncio.CancelledError:
-            # The task is billed, and may be over before another reader asks for it.
+            # The task is billed. If it ends soon, `unfinished` does not have it any more, so its id is logged.
             log.warning(
                 "generate() was cancelled; task %s continues and stays billed: attach(id) waits for it again",
                 handle.id,
@@ -265,8 +258,7 @@ class FoxSession:
     ) -> TaskHandle:
         """Continue with a task of an earlier process or another replica. Nothing is billed.
 
-        The task is polled at once. Its age comes from the reply (`Date` minus `created`, both on the
-        service's clock).
+        The task is polled at once. Its age comes from the reply (`Date` minus `created`, both on the service's clock).
 
         Args:
             task_id: the id that a submit returned.
@@ -283,13 +275,12 @@ class FoxSession:
         return engine.poller.attach(requests.check_task_id(task_id), estimated_time, self._seconds(timeout))
 
     def _attach_watcher(self, task_id: str) -> TaskHandle:
-        """`attach` for a reader with an id from elsewhere: the handle is not in `unfinished`."""
+        """`attach` for a reader that got the id from somewhere else. The handle is not in `unfinished`."""
         engine = self._open_engine()
         return engine.poller.attach(requests.check_task_id(task_id), None, self._seconds(UNSET), kept=False)
 
     async def fetch(self, task_id: str) -> TaskSnapshot:
-        """The present state of the task: one read, tried again a few times if the network or the service
-        fails.
+        """Read the present state of the task. If the network or the service fails, a few more tries are made.
 
         Raises:
             NotFoundError: the service does not know the id.
@@ -302,16 +293,16 @@ class FoxSession:
         """Submit many requests and get each outcome when it ends.
 
         Args:
-            requests: any iterable or async iterable of requests or mappings, also an endless one. It is
-                pulled only while there is room. An invalid mapping is an outcome with `request=None`.
+            requests: any iterable or async iterable of requests or mappings. It may be endless: an item is taken
+                only when there is room. An invalid mapping gives an outcome with `request=None`.
             max_in_flight: the most items that are submitted and not yet yielded; default
                 `Limits.max_in_flight`, else 100.
 
         Returns:
-            An async iterator of `Outcome`, with `stop()` (submit no more, yield the rest) and `aclose()`. An
-            item's error is in its outcome. If the source itself raises, all submitted items are yielded
-            first, then that error is raised. After `break` no more is submitted, at once under
-            `contextlib.aclosing`. Submitted tasks continue and stay in `unfinished`.
+            An async iterator of `Outcome`, with `stop()` (submit no more items, yield the submitted ones) and
+            `aclose()`. An item's error is in its outcome. If the source itself raises, all submitted items are
+            yielded first, then that error is raised. `break` ends submitting, with `contextlib.aclosing` at once.
+            Submitted tasks continue and stay in `unfinished`.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or `max_in_flight` is not a positive number.
@@ -325,15 +316,13 @@ class FoxSession:
     def unfinished(self) -> tuple[TaskHandle, ...]:
         """The handles of paid tasks that may still run.
 
-        It includes handles that timed out or were stopped (the last for each id, for two days), and handles
-        that a closed `as_completed` never yielded. You can still read it after the session is closed, and
-        `attach` to each id.
+        It includes handles that timed out or were stopped (the last one of each id, for two days), and handles that a
+        closed `as_completed` did not yield. You can read it after closing, and `attach` to each id in another session.
         """
         return () if self._engine is None else self._engine.unfinished
 
     def events(self) -> AsyncIterator[TaskEvent]:
-        """One stream of the events of all tasks. It begins with the present state of running tasks, and ends
-        when the session is closed.
+        """One stream of the events of all tasks, from the present state of running tasks until the session is closed.
 
         A slow reader gets the latest state of each task and every final event.
 
@@ -348,22 +337,21 @@ class FoxSession:
     async def upload(
         self, file: str | os.PathLike[str] | bytes | BinaryIO, *, filename: str | None = None
     ) -> UploadedFile:
-        """Store an input file at the service for 72 hours and get its URL, for `image_urls`. It is
-        streamed and not billed.
+        """Store an input file at the service for 72 hours, and return its URL for `image_urls`. It is not billed.
 
         Args:
             file: a path, bytes, or a binary file that can seek.
-            filename: its name at the service; default that of the file.
+            filename: its name at the service; default the name of the file.
 
         Raises:
-            InvalidRequestError: it cannot be read, is empty, or is larger than 100 MB.
-            FoxError: it could not be stored.
+            InvalidRequestError: the file cannot be read, is empty, or is larger than 100 MB.
+            FoxError: the file could not be stored.
         """
         engine = self._open_engine()
         return await engine.api.upload(Source(file), filename)
 
     async def credits(self) -> AccountCredits:
-        """The credits of the key and of its account. It is a read: it bills nothing, and is tried again like `fetch`.
+        """The credits of the key and of its account. A read is not billed, and is tried again like `fetch`.
 
         Raises:
             AuthenticationError: the service does not accept the key.
@@ -372,7 +360,7 @@ class FoxSession:
         return await self._open_engine().api.credits()
 
     async def models(self) -> tuple[str, ...]:
-        """The ids of the models that the key may call, in the order of the service. It is a read, like `credits`.
+        """The ids of the models that the key may call, in the order of the service. This is a read, like `credits`.
 
         Raises:
             AuthenticationError: the service does not accept the key.
@@ -381,11 +369,11 @@ class FoxSession:
         return await self._open_engine().api.models()
 
     def resume(self) -> None:
-        """Send submits again at once, after you repaired the key or bought credits.
+        """Send submits again at once. Call it after you have corrected the key or bought credits.
 
-        After a 401 or 402 on a submit, or on the upload of its files, all waiting and later submits raise
-        that error without being sent (`charged` is "no"). Every 30 s one submit is sent as a probe, and the
-        first accepted one ends the refusal. So a server that runs for months need not call this.
+        After a 401 or 402 on a submit, or on the upload of its files, all waiting and later submits raise that error
+        without being sent (`charged` is "no"). Every 30 s one submit is sent as a probe. When one is accepted, all
+        submits are sent again. So a server that runs for months need not call this.
 
         Raises:
             ConfigurationError: the session is not open.
@@ -393,12 +381,9 @@ class FoxSession:
         self._open_engine().resume()
 
     def _for_series(self, max_in_flight: int | None) -> tuple[Engine, int, float | None]:
-        """The engine, the number of items at a time, and the seconds to wait for each task."""
-        return (
-            self._open_engine(),
-            max_in_flight or self._limits.max_in_flight or DEFAULT_IN_FLIGHT,
-            self._task_timeout,
-        )
+        """The engine, the most items at a time, and the seconds to wait for each task."""
+        room = max_in_flight or self._limits.max_in_flight or DEFAULT_IN_FLIGHT
+        return self._open_engine(), room, self._task_timeout
 
     def _seconds(self, timeout: Timeout) -> float | None:
         return self._task_timeout if timeout is UNSET else check_timeout(timeout)

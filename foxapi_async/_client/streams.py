@@ -1,4 +1,4 @@
-"""One stream of the events of all tasks of a session, for readers of any speed."""
+"""One stream of the events of all tasks of a session. A slow reader does not delay the session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EventSink(Protocol):
     """A reader of events."""
 
     def put(self, event: TaskEvent) -> None:
-        """Take an event, without waiting."""
+        """Get an event. This must not wait."""
         ...
 
 
@@ -48,13 +48,13 @@ class EventStream:
         self.close()
 
     def put(self, event: TaskEvent) -> None:
-        """Take an event. It replaces an unread one of the same task."""
+        """Get an event. It replaces an unread event of the same task."""
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
             self._changed.set()
 
     def close(self) -> None:
-        """Take no further event. Pending ones can still be read."""
+        """Get no more events. Pending events can still be read."""
         self._closed = True
         self._changed.set()

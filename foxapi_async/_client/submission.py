@@ -1,8 +1,7 @@
 """One logical submit, billed at most once: its state, and the moves that are still possible.
 
-Rule 1: every move is in the table below. Rule 2: four things follow from its state, from `maybe_accepted`,
-and from its bar: whether it may still be sent, whether it may be billed, what its caller gets, and how long
-it may wait. Nothing else decides them.
+Rule 1: every move is in the table below. Rule 2: only its state, `maybe_accepted` and `barred` decide four things:
+whether it may still be sent, whether it may be billed, what its caller gets, and how long it may wait.
 """
 
 from __future__ import annotations
@@ -83,14 +82,14 @@ TRANSITIONS: dict[SubmitState, dict[SubmitEvent, SubmitState]] = {
 
 
 class SubmitJournal(Protocol):
-    """Records a submit, so that its sending is known even if this process ends."""
+    """Records a submit. If this process ends, a later one reads there that the submit may have been sent."""
 
     async def sending(self) -> None:
-        """Called before each try, which is sent after this returns."""
+        """Called before each try. The try is sent after this returns."""
         ...
 
     def accepted(self, reply: TaskReply) -> None:
-        """Called at once, before anything else can happen, also if the caller has gone."""
+        """Called as soon as the id is known, before anything else can happen, even if the caller has gone."""
         ...
 
     def refused(self) -> None:
@@ -103,7 +102,8 @@ class Barrier:
     """Why a submit may not be sent any more.
 
     Attributes:
-        error: the error for the caller of a submit that is not billed; None for the submit's last refusal.
+        error: the error for the caller of a submit that is not billed. If it is None, the caller gets the submit's last
+            refusal.
         reason: why a batch pauses; None if it does not.
     """
 
@@ -116,9 +116,10 @@ class Series:
     """The submits of one `as_completed` or of one batch: they wait after refusals, and end together.
 
     Args:
-        pauses: whether a hold that lasts too long ends all of them (a batch, which can be resumed). Else it
-            ends each item that was held for as long as its timeout.
-        may_send: whether a request may still leave, checked when its first bytes do; None if it always may.
+        pauses: True for a batch: a hold that lasts too long ends all of them, because a batch can be resumed. False for
+            `as_completed`: a hold ends only the items that it has held for longer than their timeout.
+        may_send: called before the first bytes of a request are sent; returns whether they may be sent. None if they
+            always may.
     """
 
     pauses: bool = attrs.field(kw_only=True)
@@ -129,7 +130,7 @@ class Series:
     stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
-        """Stop sending: sent submits continue, those that only waited for their turn end."""
+        """Stop sending. Sent submits continue. Those that only waited for their turn end."""
         self.stopped = True
         for submission in list(self.live.values()):
             submission.bar(Barrier())
@@ -138,8 +139,8 @@ class Series:
 class PausableDeadline:
     """The time that a submit may take, and that its caller waits. Moments are loop time in seconds.
 
-    A single submit has its timeout from the call on. Other items delay an item of a series. So its time is
-    paused while it waits in line. After it has waited out a refusal, it has the whole time again.
+    The time of a single submit counts from the call. An item of a series may wait for other items, so its time is
+    paused while it waits for its turn. After it has waited out a refusal, it has the whole time again.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -150,7 +151,7 @@ class PausableDeadline:
         self._waiting: asyncio.Timeout | None = None
 
     def remaining(self) -> float:
-        """Seconds until the deadline; infinite while paused, and without a timeout."""
+        """Seconds until the deadline; infinite if paused or without a timeout."""
         return float("inf") if self.when is None else self.when - self._loop.time()
 
     async def wait_for(self, task: asyncio.Task[Any]) -> bool:
@@ -171,12 +172,12 @@ class PausableDeadline:
             self._move(None)
 
     def resume(self) -> None:
-        """Continue with the seconds that are left, if paused."""
+        """If paused, continue with the seconds that are left."""
         if self.when is None and self._remaining is not None:
             self._move(self._loop.time() + self._remaining)
 
     def reset(self) -> None:
-        """Have the whole time again. If paused, it stays paused."""
+        """Give the submit its whole time again. If paused, it stays paused."""
         self._remaining = self.timeout
         if self.when is not None and self.timeout is not None:
             self._move(self._loop.time() + self.timeout)
@@ -199,20 +200,20 @@ class Submission:
         journal: records its progress.
 
     Attributes:
-        call: its number in this process, which all its notices have.
+        call: its number in this process. All its notices have this number.
         tries: how often it was sent, or a try was made to send it.
-        maybe_accepted: whether an earlier try may be billed. If so, no later refusal proves that it is not.
+        maybe_accepted: whether an earlier try may be billed. A later refusal does not prove that it is not.
         refusal: the error of its last try; None before that.
         refused_by_edge: whether that error came from something in front of the service.
         barred: why nothing more may be sent; None if it may.
         caller_gone: whether its caller has stopped waiting.
-        epochs: of the account and its model, at the beginning of its last try.
+        epochs: the breaker's epochs of the account and of its model when its last try began.
         edge_refusals: how often something in front of the service refused it.
         edge_refused_at: when the first of these tries began (loop time).
-        refused_post: the number of that POST, as the brake counts.
+        refused_post: the number that the brake gave to the POST of that try.
         held: seconds for which refusals have held it.
         pause: the reason for which its batch pauses; None if it does not.
-        ending: the final error instead of its last refusal; None if the refusal is final.
+        ending: the final error that replaces its last refusal; None if the last refusal is the final error.
         model: the requested model.
         task: the asyncio task that runs it; None before it is started.
     """
@@ -252,7 +253,7 @@ class Submission:
 
     @property
     def maybe_billed(self) -> bool:
-        """Whether the service has accepted it, or may have without our knowledge."""
+        """Whether the service has accepted it, or may have accepted it although no answer came."""
         return self.maybe_accepted or self.state in {
             SubmitState.SENT,
             SubmitState.ACCEPTED,
@@ -265,7 +266,9 @@ class Submission:
 
     @property
     def longest_hold(self) -> float:
-        """Seconds for which an item of many may still be held: a batch can be resumed, `as_completed` cannot."""
+        """Seconds for which an item of a series may still be held: for `as_completed`, what is left of its timeout. A
+        batch has a fixed time instead, because it can be resumed.
+        """
         if self.series is not None and self.series.pauses:
             return LONGEST_HOLD
         return float("inf") if self.deadline.timeout is None else self.deadline.timeout - self.held
@@ -287,7 +290,7 @@ class Submission:
             self.deadline.resume()
 
     async def begin(self, connect: float, reply: float) -> Exchange:
-        """Record a try, then begin it. `connect` and `reply` are the seconds of its exchange."""
+        """Record a try, then begin it. `connect` and `reply` are the time limits of its exchange in seconds."""
         if self._journal is not None:
             await self._journal.sending()
         self._move(SubmitEvent.BEGIN)
@@ -302,7 +305,8 @@ class Submission:
         """End a try with its result."""
         state = self.state
         self._exchange = None
-        self.tries += state is not SubmitState.QUEUED  # else its files could not be stored
+        # A QUEUED submit was not sent: its files could not be stored, or it was not admitted.
+        self.tries += state is not SubmitState.QUEUED
         if isinstance(judged, TaskReply):
             self._move(SubmitEvent.ACCEPT)
             if self._journal is not None:
@@ -321,7 +325,7 @@ class Submission:
             self._journal.refused()
 
     def hold(self, seconds: float, *, waited_out: bool) -> None:
-        """Wait this long for its next try. If `waited_out`, an item of many has its whole time again."""
+        """Hold it for `seconds` before its next try. If `waited_out`, an item of a series has its whole time again."""
         self._move(SubmitEvent.HOLD)
         self.held += seconds
         if waited_out and self.series is not None:
@@ -331,7 +335,7 @@ class Submission:
     # Events from outside.
 
     def bar(self, bar: Barrier) -> None:
-        """Stop sending: a try that has been sent may finish, anything before that ends now."""
+        """Stop sending. A try that has been sent may finish. A submit that has not been sent ends now."""
         self.barred = self.barred if self.barred is not None and bar.error is None else bar
         self.pause = bar.reason or self.pause
         if self._exchange is not None and not self._exchange.cancel():
@@ -340,7 +344,7 @@ class Submission:
             self.task.cancel()
 
     def note_caller_gone(self) -> None:
-        """The caller has gone: a sent try may finish within the grace, so that its id is not lost."""
+        """Note that the caller has gone. A sent try may finish within the grace, so that its id is not lost."""
         if self.caller_gone:
             return
         self.caller_gone = True
@@ -349,17 +353,17 @@ class Submission:
         self.bar(Barrier())
 
     async def settle(self) -> None:
-        """After the caller's deadline, wait for an answer that is already arriving, because it counts."""
+        """After the caller's deadline, wait for an answer that is already arriving. Such an answer still counts."""
         if self._exchange is not None:
             await self._exchange.settle()
 
     def withdraw(self) -> None:
-        """Note that it ended before its try did."""
+        """Note that the asyncio task that runs it was cancelled. If it was not sent, it is withdrawn."""
         if SubmitEvent.WITHDRAW in TRANSITIONS.get(self.state, {}):
             self._move(SubmitEvent.WITHDRAW)
 
     def final_error(self, error: Exception) -> Exception:
-        """The error to raise at the end: if an earlier try may be billed, it stays uncertain after any later
+        """The error to raise at the end. If an earlier try may be billed, the submit stays uncertain after any later
         error.
         """
         if self.ending is not None:

@@ -116,7 +116,7 @@ class Submitter:
         try:
             submission.epochs = self._admission.breaker.admit(request.model, self._loop.time())
         except FoxError as refusal:
-            # In a copy of the context, as in its own asyncio task, because hooks may change it.
+            # Hooks may change the context. So they run in a copy of it, as in the asyncio task of a submit.
             contextvars.copy_context().run(self._notify_unsent, request, submission, refusal)
             raise
         assert self._group is not None  # noqa: S101 - the session is open
@@ -186,10 +186,10 @@ class Submitter:
         return handle
 
     async def _try(self, request: GenerationRequest, submission: Submission) -> TaskReply:
-        """Store its files, wait for its turn, send it.
+        """Store the files of a request, wait for its turn, and send it.
 
         Raises:
-            RetrySignal: it was not accepted.
+            RetrySignal: the request was not accepted.
         """
         judged: TaskReply | Verdict | None = None
         if submission.state is SubmitState.HELD:
@@ -251,7 +251,7 @@ class Submitter:
     def _wait_for(
         self, submission: Submission, verdict: Verdict, failures: int, seconds: float
     ) -> float | None:
-        """The seconds to wait by the rules for this error, or None."""
+        """The seconds to wait by the rules for this error; None if there is no next try."""
         error, series = verdict.error, submission.series
         pauses = series is not None and series.pauses
         wait: float | None = None
@@ -348,7 +348,7 @@ class Submitter:
 
 
 def _detach_caller(submission: Submission, task: asyncio.Task[Answered]) -> None:
-    """Handle a cancelled caller. If its submit ended in the same turn of the loop, only the log can report how."""
+    """Handle a cancelled caller. If its submit ended in the same turn of the loop, only the log can report its end."""
     if not task.done():
         submission.note_caller_gone()
     elif not task.cancelled():  # pragma: no branch - else both were cancelled in one turn
@@ -364,4 +364,4 @@ def _log_without_caller(submission: Submission, outcome: Answered) -> None:
             extra=about("late_id", task_id=outcome.id),
         )
     elif submission.maybe_billed or not isinstance(outcome, FoxError) or outcome.charged != "no":
-        log.warning("a submit that is not waited for any more: %s", outcome, extra=about("lost_submit"))
+        log.warning("a submit ended after its caller had gone: %s", outcome, extra=about("lost_submit"))

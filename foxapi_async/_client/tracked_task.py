@@ -31,12 +31,13 @@ from foxapi_async._wire.headers import age_at_reply
 from foxapi_async._wire.replies import credits_of
 from foxapi_async._wire.texts import shorten
 
-# If the service itself has never answered, this many replies from an edge, over at least this many seconds,
-# end a handle.
+# "Edge" is anything in front of the service that answers for it, such as a proxy. If the service itself has never
+# answered, this many replies from an edge, over at least this many seconds, end a handle.
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 
-# A task that is "completed" without results gets them within seconds: poll soon, then less and less often.
+# A task that is "completed" without results gets them within seconds. The first poll for them comes after this time.
+# After each poll the time is doubled.
 EMPTY_SECONDS = 0.25
 
 # A task that is "completed" with fewer results than requested is polled this long for the rest.
@@ -54,8 +55,8 @@ class TrackedTask:
         id: the task's id.
         created: when it was created, if known.
         estimated_time: the estimate from the caller of `attach`.
-        fresh_until: until then a 404 may come from a replica that does not know it yet.
-        from_start: whether it is tracked from its beginning; else its age comes with the first reply.
+        fresh_until: until then, a 404 may come from a replica that does not know the task yet.
+        from_start: whether it is tracked from its beginning. If not, the first reply shows its age.
         forecast: the forecast of its end; None before the first reply.
         event: the last reply, as users see it.
         handles: its handles, each with its timeout in seconds; None for no limit.
@@ -163,9 +164,8 @@ class TrackedTask:
         return event
 
     def _note_price(self, snapshot: TaskSnapshot, signal: Signal, estimates: Estimates) -> None:
-        """Keep the credits that a reply states. If the task has given all its results, learn its price from them.
-
-        They are its cost, or if its last reply states none, the credits that were reserved for it.
+        """Keep the credits that a reply states. If the task has given all its results, learn its price from the last
+        stated credits. They are its cost, or the credits that were reserved if no reply states the cost.
         """
         stated = credits_of(snapshot.usage)
         if stated is not None:
@@ -232,14 +232,16 @@ class TrackedTask:
             self.poll.cancel()
 
     def _has_only_edge(self, now: float) -> bool:
-        """Count a reply from an edge, while the service has never answered. Return whether there are too many."""
+        """Count a reply from an edge before the service ever answered. Return whether there are too many."""
         if self.edge_replies == 0:
             self.edge_since = now
         self.edge_replies += 1
         return self.edge_replies >= EDGE_REPLIES and now - self.edge_since >= EDGE_SECONDS
 
     def gap(self, cadence: Cadence, now: float, *, step: float, scarcity: float = 1.0) -> float:
-        """Seconds until the next poll: the least of its forecasts, or soon if only its results are missing."""
+        """Seconds until the next poll, by the forecast that asks for the earliest one. If only the results of the task
+        are missing, a shorter time.
+        """
         if self.empties:
             soon = min(cadence.longest, EMPTY_SECONDS * 2.0 ** min(self.empties, 16))
             return soon if self.completed is None else min(soon, self.completed + RESULT_SECONDS - now)

@@ -1,4 +1,4 @@
-"""Uploads local files for requests. Each is stored once per session, even if many requests name it."""
+"""Uploads local files for requests. A session stores a file once in 48 hours, even if many requests name it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from foxapi_async._files import disk
 from foxapi_async._files.upload_source import Source, input_problem
 from foxapi_async.models import FieldSpec, GenerationRequest
 
-# The service keeps uploads for 72 hours (file-management/upload-stream). After the time here, which is shorter,
-# a file is stored again.
+# The service keeps uploads for 72 hours (file-management/upload-stream). A file is stored again earlier than that.
 FRESH_SECONDS = 48 * 3600.0
 
 Identity = tuple[str, int, int]
@@ -36,7 +35,7 @@ class Uploads:
         """The request with URLs in place of its local files. `call` is the number of its submit.
 
         Raises:
-            InvalidRequestError: a file cannot be read, or its field does not take it; nothing was stored.
+            InvalidRequestError: a file cannot be read, or its field does not allow it; nothing was stored.
             FoxError: a file could not be stored; nothing is billed.
         """
         found = {
