@@ -31,25 +31,25 @@ from foxapi_async.models import DEFAULT_MODEL
 class Batch:
     """Many requests, each done once, even if the run is killed and started again many times.
 
-    Running the same batch with the same folder continues it. Finished items are skipped, and submitted ones
-    are waited for. An item without an answer that may have been billed is reported and not sent again. An item
-    is recognised by its `id`, or without one by its request, and equal requests are numbered. So inserting or
-    reordering items bills nothing again.
+    To continue a batch, run it again with the same folder. Finished items are skipped, and submitted ones are waited
+    for. An item without an answer may have been billed, so it is reported and not sent again. An item is recognised by
+    its `id`. An item without an id is recognised by its request, and equal requests are numbered. So nothing is billed
+    again if you insert items or change their order.
 
     Args:
-        requests: requests, mappings (with an optional "id"), or pairs of an id and one of these; any iterable
-            or async iterable. The next item is taken only when there is room.
+        requests: an iterable or async iterable of requests, mappings (with an optional "id"), or pairs of an id and one
+            of these. The next item is taken only when there is room.
         out: the folder of the batch: it holds `ledger.sqlite`, `submitted.jsonl`, `manifest.jsonl` and `images/`.
         max_in_flight: the most items that are started and not yet yielded; default as in `FoxSession.as_completed`.
-        budget: the most credits that all runs together may spend; None for no limit. A request of a kind
-            with an unknown price is sent alone. The credits that the service reserves for it become the price
-            of the next one. If a submit costs more than was expected, the run ends.
+        budget: the most credits that all runs together may spend; None for no limit. If the price of a request is not
+            known, the request is sent alone. The credits that the service reserves for it become the price of the next
+            request of its kind. If a submit costs more than was expected, the run ends.
         price: credits of one image, if you know them. A price from the service replaces them.
         resubmit_uncertain: submit uncertain items again, with the same idempotency key. They may be billed already.
         retry_failed: submit failed items again.
         other_origin: continue although the batch was begun at a service with another address.
         rebuild_ledger: make a lost ledger again from `submitted.jsonl` and `manifest.jsonl`. Then an item
-            in the middle of its submit is uncertain. Without `submitted.jsonl`, every item that is not in the
+            whose submit had not ended is uncertain. Without `submitted.jsonl`, every item that is not in the
             manifest is uncertain.
 
     Raises:
@@ -199,9 +199,9 @@ class Batch:
         """Run the unfinished items. Returns an async iterator over the outcomes of this run, in the
         order in which they end.
 
-        If you stop early (`break`), the run still waits for the answers to sent submits. Under
-        `contextlib.aclosing` it waits at once, without it at the end of the session at the latest. The next run
-        continues with tasks that still run at the service.
+        If you stop early (`break`), the run still waits for the answers to sent submits. With `contextlib.aclosing`,
+        the program waits for them when it leaves the block. Without it, closing the session waits for them. The next
+        run continues with tasks that still run at the service.
 
         Args:
             fox: an open session.
@@ -212,7 +212,7 @@ class Batch:
             LedgerError: (when iterating) the ledger is in use by another run, was lost, or cannot be read or
                 written; or the batch was begun at another service.
             FoxError: (when iterating) the error that ended the run early, after all submitted items have been
-                yielded: see `paused`. A reached budget raises nothing.
+                yielded: see `paused`. If the budget is reached, nothing is raised.
         """
         engine, room, timeout = fox._for_series(self._room)  # noqa: SLF001 - a part of the same package
         credentials = fox._credentials  # noqa: SLF001 - as above
@@ -260,7 +260,7 @@ class BatchIterator:
     async def aclose(self) -> None:
         """End the run. Returns when all sent submits have their answers, and the ledger is closed.
 
-        If this is cancelled, it does not wait for those answers: their items are uncertain then.
+        If this is cancelled, it does not wait for those answers, and their items are uncertain.
 
         Raises:
             LedgerError: a record could not be written.

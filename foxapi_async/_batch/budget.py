@@ -1,8 +1,8 @@
 """The credits that a batch may still spend. Pure: if the answer is "wait", the caller waits.
 
-A submit counts as spent until it is known to be refused, so a thousand submits at a time cannot exceed a
-budget. Unknown prices are not guessed. A request of a kind without a known price is sent alone. The credits
-that the service reserves for it (`usage.credits_reserved`) are the price of the next one of its kind.
+A submit counts as spent until it is known to be refused. So even a thousand submits at a time cannot exceed a
+budget. Unknown prices are not guessed. If the price of a request is not known, the request is sent alone. The credits
+that the service reserves for it (`usage.credits_reserved`) become the price of the next request of its kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _features = json.JSONEncoder(sort_keys=True, default=str).encode
 
 @attrs.frozen
 class Kind:
-    """Requests of one kind have one price.
+    """A kind of request. Requests of one kind have the same price.
 
     Attributes:
         model: their model.
@@ -45,7 +45,7 @@ def kind_of(request: GenerationRequest) -> Kind:
 
 
 def result_of(kind: Kind) -> Priced:
-    """The kind of each of its results, whose price earlier runs may have learned."""
+    """The key in the price book for one result of a request of this kind."""
     return priced_by(kind.model, kind.images, json.loads(kind.features))
 
 
@@ -69,7 +69,7 @@ class Excess:
         kind: the kind of its request.
         expected: the credits that were expected; None if its price was unknown.
         credits: what it cost.
-        spent: what the batch has spent with it.
+        spent: what the batch has spent, including this submit.
     """
 
     kind: Kind
@@ -85,12 +85,12 @@ class Budget:
     Args:
         limit: the most credits that may be spent.
         spent: credits of earlier submits, including failed and uncertain items.
-        unpriced: earlier submits at an unknown price: each counts as the highest known one.
+        unpriced: how many earlier submits have an unknown price. Each counts with the highest known price.
         price: credits of one image, if the caller knows it; prices from the service replace it.
 
     Attributes:
         newly_spent: credits of the submits of this run; those without a known price are not included.
-        excess: the first submit that cost more than by the caller's price, or passed the limit because it cost
+        excess: the first submit that cost more than the caller's price, or that passed the limit because it cost
             more than was expected; None if there is none.
     """
 
@@ -100,7 +100,7 @@ class Budget:
     _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
     newly_spent: float = attrs.field(default=0.0, init=False)
     excess: Excess | None = attrs.field(default=None, init=False)
-    # What the service has stated: the highest price of each kind, and the lowest of an image of each model.
+    # The prices that the service has stated: the highest of each kind, and the lowest of one image of each model.
     _prices: dict[Kind, float] = attrs.field(factory=dict[Kind, float], init=False)
     _image_prices: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     _unpriced_kinds: set[Kind] = attrs.field(factory=set[Kind], init=False)
@@ -137,11 +137,13 @@ class Budget:
         known = self._prices.get(kind)
         if known is not None or self._price is None:
             return known
-        # If all images of this model cost more than the caller says, so does this one.
+        # If every image of this model has cost more than the caller says, this one will cost more, too.
         return max(self._price, self._image_prices.get(kind.model, 0.0)) * kind.images
 
     def expected_of(self, kind: Kind) -> float | None:
-        """The price, or if it is unknown, that of so many other images of the model; None without one of them."""
+        """The credits of a submit of this kind. If they are unknown, the lowest price for this number of images of the
+        model; None if no image of the model has a price.
+        """
         price, image = self.price_of(kind), self._image_prices.get(kind.model)
         return image * kind.images if price is None and image is not None else price
 
@@ -156,18 +158,18 @@ class Budget:
         self._dearest = max(self._dearest, price)
 
     def cost_of(self, requests: Mapping[Kind, int]) -> float | None:
-        """The expected credits of so many submits of each kind; None if one of them is unknown."""
+        """The expected credits of this number of submits of each kind; None if the price of one kind is unknown."""
         costs = [(self.expected_of(kind), number) for kind, number in requests.items()]
         known = [cost * number for cost, number in costs if cost is not None]
         return math.fsum(known) if len(known) == len(costs) else None
 
     def allows(self, total: float) -> bool:
-        """Whether so many credits in all are within the limit."""
+        """Whether `total` credits are within the limit."""
         return total <= self.limit * (1 + _EXACT)
 
     @property
     def stated(self) -> dict[Kind, float | None]:
-        """The prices that the service has stated; None for a kind of which it states none."""
+        """The prices that the service has stated; None for a kind without a stated price."""
         return {**dict.fromkeys(self._unpriced_kinds), **self._prices}
 
     def take(self, kind: Kind) -> None:
@@ -219,7 +221,7 @@ class Budget:
         return math.fsum(count * (self.price_of(kind) or 0.0) for kind, count in self._under_way.items())
 
     def _compare(self, kind: Kind, expected: float | None, stated: float) -> None:
-        """Learn a stated price, which is part of the spent credits, and note if it is above what was expected."""
+        """Learn a stated price, and note if it is above the expected one. The spent credits already include it."""
         is_given = kind not in self._prices and self._price is not None
         self.learn(kind, stated)
         is_above = expected is None or stated > expected * (1 + _EXACT)

@@ -1,4 +1,7 @@
-"""What the rest of a batch will cost, and how long it will take, by the items that are done. Pure, but for the reading."""
+"""Predicts from the done items of a batch what the rest will cost, and how long it will take.
+
+Only `experience_of` reads the ledger. Everything else is pure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from foxapi_async._policy.prices import PriceBook
 from foxapi_async._wire.json_values import read_mapping, read_number, read_price, read_whole
 from foxapi_async._wire.replies import credits_of
 
-# More of them would change an average little, and take long to read.
+# The most done items that are read. More items would hardly change an average, and take long to read.
 _MOST_READ = 2000
 
 
@@ -29,8 +32,8 @@ class DoneItems:
     Attributes:
         items: how many there are.
         images: how many images they made.
-        priced_images: how many were ordered by those with known credits.
-        credits: what those cost together.
+        priced_images: how many images were ordered by the items with known credits.
+        credits: what these items cost together.
         seconds: how long each item took at the service.
     """
 
@@ -48,7 +51,7 @@ class DoneItems:
         self.images += images
         credits_used = read_number(record.get("credits"))
         if credits_used is not None and images:
-            # What was ordered and is missing was paid for, too.
+            # An image that was ordered and is missing was paid for, too.
             self.priced_images += images + (read_whole(record.get("missing")) or 0)
             self.credits += credits_used
         seconds = read_number((read_mapping(record.get("timings")) or {}).get("elapsed"))
@@ -64,13 +67,15 @@ class DoneItems:
         self.seconds += other.seconds
 
     def cost_of(self, left: Tally, price: float | None) -> float | None:
-        """The credits of items like these; by the price of one image if no credits are known."""
+        """The credits of the items that are left, if their images cost as much as those of these items. If no credits
+        are known, `price` is the price of one image.
+        """
         image = self.credits / self.priced_images if self.priced_images else price
         return None if image is None else image * left.images
 
     @property
     def median(self) -> float | None:
-        """The seconds of an item in the middle; None if none is known."""
+        """The median of the seconds of an item; None if no seconds are known."""
         return sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else None
 
 
@@ -81,8 +86,8 @@ class Expectation:
     Attributes:
         credits: what they will cost; None if that is not known.
         seconds: how long a run of them will take; None if that is not known.
-        images: by how many earlier images that is known; 0 if the credits are those of a given price.
-        learned: whether some of the credits are known from earlier runs of any folder.
+        images: from how many earlier images the credits are known; 0 if they come only from given or learned prices.
+        learned: whether some of the credits come from prices that runs in any folder have learned.
     """
 
     credits: float | None
@@ -121,7 +126,7 @@ def expect(
         counts = [tally.requests for tally in left.values()]
         work = sum(count * median for count, median in zip(counts, medians, strict=True))
         spread = sum(counts) / submits_per_second if submits_per_second else 0.0
-        # They run side by side. The last one takes its whole time.
+        # The items run at the same time, but the run cannot take less time than one item.
         seconds = max(work / room, spread, *medians)
     return Expectation(
         credits=sum(costs) if costs else None,
@@ -132,7 +137,7 @@ def expect(
 
 
 def learned_costs(left: Count, book: PriceBook) -> dict[str, float]:
-    """The credits of all items of a model, by the last known prices. A model with an unknown price is left out."""
+    """The credits of the items of each model, by the last known prices. A model with an unknown price is left out."""
     costs: dict[str, float | None] = {}
     for kind, images in (left.kinds or {}).items():
         before, price = costs.get(kind.model, 0.0), book.price_of(kind)
@@ -148,7 +153,7 @@ def expect_alike(
     room: int,
     submits_per_second: float | None,
 ) -> Expectation:
-    """The same for `count` items of unknown models, as if they were like the done ones together."""
+    """The same as `expect` for `count` items of unknown models. Each counts as an average of all done items."""
     together = DoneItems()
     for each in done.values():
         together.join(each)
@@ -163,7 +168,7 @@ def expect_alike(
 
 
 def _all_known(values: list[float | None]) -> list[float]:
-    """The values; none if one of them is unknown."""
+    """The values; an empty list if one of them is unknown."""
     known = [value for value in values if value is not None]
     return known if len(known) == len(values) else []
 
@@ -188,14 +193,13 @@ class Experience:
         stated = credits_of(usage)
         if stated is not None and (request := request_in(record)) is not None:
             kind = kind_of(request)
-            reserved = read_price(
-                usage.get("credits_reserved")
-            )  # the next submit must be able to reserve it, too
+            # The budget must allow the next submit to reserve this, too.
+            reserved = read_price(usage.get("credits_reserved"))
             self.prices[kind] = max(stated, reserved or 0.0, self.prices.get(kind, 0.0))
 
 
 async def experience_of(ledger: LedgerView) -> Experience:
-    """What the done items of earlier runs show, of which at most the first 2,000 are read.
+    """What the done items of earlier runs show. At most the first 2,000 are read.
 
     Raises:
         LedgerError: the ledger cannot be read.

@@ -56,7 +56,7 @@ class ExportRow:
         """The row of a ledger's entry.
 
         Args:
-            entry: of the item.
+            entry: the ledger's entry of the item.
             columns: the name of the column for each field and each other column of the input.
         """
         opening = _opening_of(entry)
@@ -73,12 +73,12 @@ class ExportRow:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The JSON values by the names of their columns. A field that is not set is left out, but not our own columns."""
+        """The JSON values by the names of their columns. A field that is not set is left out. `OWN` is complete."""
         return {"id": self.id, **self.request, **self.extra, **self._results, "files": list(self.files)}
 
     @property
     def cells(self) -> dict[str, Cell]:
-        """The cells by the names of their columns. An input with these cells as a row has the same request."""
+        """The cells by the names of their columns. If an input has these cells as a row, its request is the same."""
         is_raw = "path" in self.request
         return {
             "id": self.id,
@@ -109,7 +109,7 @@ def _error_text(error: Mapping[str, Any]) -> str | None:
 
 
 def _number_or_text(text: str) -> Cell:
-    """The number that the text is, so that a spreadsheet can add it up; the text if it would change."""
+    """The text as a number, so that a spreadsheet can add it up; or the text, if the number would have other digits."""
     if not _NUMBER.fullmatch(text) or len(text) > 15:
         return text
     number = float(text) if "." in text else int(text)
@@ -183,7 +183,7 @@ def _read_table(connection: sqlite3.Connection) -> BatchTable:
 
 
 def _columns_of(names: Collection[str]) -> dict[str, str]:
-    """The column for each of these names, in their order. If we have a column of this name, it gets a longer one."""
+    """The column for each of these names, in their order. If one of our own columns has the name, a longer name."""
     taken = {*OWN, *names}
     columns: dict[str, str] = {}
     for name in names:

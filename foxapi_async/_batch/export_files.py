@@ -21,18 +21,18 @@ from foxapi_async._errors import InvalidRequestError
 ExportForm = Literal["csv", "jsonl", "xlsx"]
 
 LONGEST_CELL = 32_767
-"""The most UTF-16 units of a cell in a workbook."""
+"""The most UTF-16 units that a cell of a workbook can have."""
 
 CUT = "… [cut]"
 """The end of a cell that was too long."""
 
 _BLOCK_BYTES = 256 * 1024
 
-# With such a beginning, a spreadsheet takes a text for a formula: https://owasp.org/www-community/attacks/CSV_Injection
-# Some leave out blanks and control characters before it.
+# A spreadsheet reads a text that begins like this as a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# Some programs ignore blanks and control characters before it.
 _FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
-# In much of Europe, Excel opens any CSV at its semicolons. Then a quote before a comma begins no cell, so that quotes
-# protect neither a semicolon nor a line break: the text after it is a cell of its own.
+# In much of Europe, Excel separates the cells of every CSV file at semicolons. Then the quotes around our cells do not
+# protect a semicolon or a line break: Excel puts the text after it into a cell of its own.
 _LATER_FORMULA = re.compile(r"[;\t\r\n][\s\x00-\x1f\ufeff\"]*(?=[=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
 # XML has no such characters: https://www.w3.org/TR/xml/#charsets
@@ -47,7 +47,7 @@ class BatchExport:
         table: the rows.
 
     Attributes:
-        cut: how many cells were cut, because a workbook has no longer ones. It is known at the end.
+        cut: how many cells were cut, because they were too long for a workbook. The number is known at the end.
     """
 
     _table: BatchTable
@@ -68,7 +68,7 @@ class BatchExport:
             yield f"{json.dumps(row.values, allow_nan=False)}\n".encode()
 
     def _csv(self) -> Iterator[bytes]:
-        """A table that Excel opens as it is: with a byte order mark, and without a text that it takes for a formula."""
+        """A table that Excel can open: it has a byte order mark, and no text that Excel reads as a formula."""
         line = io.StringIO()
         writer = csv.writer(line, lineterminator="\r\n")
         yield b"\xef\xbb\xbf"
@@ -90,14 +90,15 @@ class BatchExport:
         openpyxl = import_openpyxl("a workbook")
         if len(self._table) >= MOST_ROWS:
             raise InvalidRequestError(
-                f"the batch has {len(self._table):,} items, and a sheet {MOST_ROWS:,} rows; write CSV or JSON lines"
+                f"the batch has {len(self._table):,} items, and a sheet has at most {MOST_ROWS:,} rows; write CSV or "
+                "JSON lines"
             )
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet("batch")
         sheet.freeze_panes = "A2"
 
         def cell(value: Cell) -> object:
-            if isinstance(value, int) and abs(value) >= 10**15:  # a spreadsheet has 15 digits
+            if isinstance(value, int) and abs(value) >= 10**15:  # a spreadsheet keeps only 15 digits
                 value = str(value)
             if not isinstance(value, str):
                 return value
@@ -105,7 +106,7 @@ class BatchExport:
             made.data_type = "s"  # never a formula or an error
             return made
 
-        with contextlib.closing(sheet):  # openpyxl reports one that is left open
+        with contextlib.closing(sheet):  # openpyxl warns about a sheet that stays open
             for cells in self._rows():
                 sheet.append(list(map(cell, cells)))
                 yield b""  # nothing is ready yet, but the caller may stop here
@@ -124,9 +125,10 @@ class BatchExport:
 
 
 def _harmless(value: Cell, *, is_first: bool) -> Cell:
-    """The cell for a spreadsheet, which must not take any text for a formula.
+    """The cell for a spreadsheet, changed so that the spreadsheet reads no text as a formula.
 
-    The first cell of a row gets no exception for numbers: after `-5`, the next cells could make it a formula.
+    A text such as `-5` is a number and stays. It is changed only in the first cell of a row, because together with the
+    next cells it could become a formula.
     """
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,4 +1,4 @@
-"""Opens the folder of a batch: its ledger, manifest and logs. Refuses it if continuing could bill twice."""
+"""Opens the folder of a batch: its ledger, manifest and logs. Refuses a folder if a run there could bill twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MANIFEST = "manifest.jsonl"
 RESERVE = "ledger.reserve"
 IMAGES = "images"
 OWN_FILES = (LEDGER, f"{LEDGER}.lock", RESERVE, MANIFEST, SUBMITTED, SUBMITTING)
-"""The files that tell the next run what is paid for, and the files beside them."""
+"""The files that show the next run what is paid for, and their helper files."""
 
 # Names of texts in the ledger.
 _EMULATED = "emulated"  # the emulator made the images of this folder
@@ -50,8 +50,8 @@ class Terms:
         base_url: of the service; None if this run sends nothing.
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
-        emulated: whether the session uses the command's emulator; None to skip this check.
-        page: whether people use it on the page of `foxapi serve`.
+        emulated: whether the session uses the emulator of the command line; None to skip this check.
+        page: whether people use the folder on the page of `foxapi serve`.
         room: the most items in flight.
         is_followed: whether workers send the items, and the folder only gets their records.
     """
@@ -67,7 +67,7 @@ class Terms:
 
 @attrs.frozen(kw_only=True)
 class BatchFolder:
-    """An open folder. `opened` makes one.
+    """An open folder. `opened` opens it.
 
     Attributes:
         out: its path.
@@ -90,7 +90,7 @@ class BatchFolder:
             InvalidRequestError: it was begun with the emulator and this is the service, or the other way round; or
                 it needs images of an emulator that has ended.
             LedgerError: its ledger was lost, is in use, or cannot be used; or it was begun at another service; or
-                its items are in a database now; or a file of it is a link; or the disk is full.
+                its items are in a database now; or one of its files is a link; or the disk is full.
         """
         files = Evidence(out / LEDGER, SubmittedLog(out), out / MANIFEST)
         await in_thread(_refuse_links, out)
@@ -128,7 +128,7 @@ class BatchFolder:
     @staticmethod
     @contextlib.asynccontextmanager
     async def peek(out: Path) -> AsyncGenerator[LedgerView | None]:
-        """The ledger of the folder `out` as it is now, to read; None if nothing was sent from there.
+        """The ledger of the folder `out` as it is now, only for reading; None if nothing was sent from this folder.
 
         Raises:
             LedgerError: its ledger was lost, or cannot be read.
@@ -149,17 +149,17 @@ class BatchFolder:
             LedgerError: the ledger cannot be written.
         """
         await self.ledger.set_meta(_CLUSTER, batch)
-        # If the ledger is lost, an item that is not in the manifest may have been sent. Without this log, such an
-        # item is uncertain.
+        # If the ledger is lost later, an item that is not in the manifest may have been sent by a worker. Because this
+        # log is missing, such an item becomes uncertain.
         await in_thread((self.out / SUBMITTING).unlink, missing_ok=True)
 
     async def keep_ends(self, records: Sequence[str], former: Iterable[str]) -> None:
-        """Add ends that workers have recorded to the manifest, and then to the ledger. If this is cancelled, it still
-        does both. If the ledger did not know a line, the line would be added again.
+        """Add ends that workers have recorded to the manifest, and then to the ledger. A cancellation does not stop
+        this, because a line that the ledger does not know would be added again.
 
         Args:
-            records: their lines of the manifest.
-            former: the last lines of the same items before. Some items have none.
+            records: the new lines of the manifest.
+            former: the last lines that the same items had before, if any.
 
         Raises:
             LedgerError: the manifest or the ledger cannot be written.
@@ -173,7 +173,7 @@ class BatchFolder:
         self.ledger.ends += len(records)
 
     async def mark_unproven(self, items: Sequence[WorkItem]) -> dict[str, LedgerEntry]:
-        """Record these items, which are not in the ledger, as uncertain. Returns their new entries.
+        """Record items that are not in the ledger as uncertain. Returns their new entries.
 
         Raises:
             LedgerError: the ledger cannot be written.
@@ -218,15 +218,15 @@ def _unproven_record(item: WorkItem, out: Path) -> str:
 
 
 def _refuse_links(out: Path) -> None:
-    """Refuse a link in place of a file or folder of ours. Writing through a link would change another file. Two
+    """Refuse a link in place of a file or folder of ours. If we wrote to a link, another file would change, and two
     runs with one ledger could lock two different files.
     """
     names = (*OWN_FILES, f".{SUBMITTED}.part", IMAGES)
     for path in (*map(out.joinpath, names), *out.glob(f"{IMAGES}/[0-9][0-9][0-9][0-9]*")):
         if path.is_symlink():
             raise LedgerError(
-                f"{path} is a link: writing to it would change another file. Nothing was sent. Remove the link (the "
-                "output folder itself may be one)"
+                f"{path} is a link: writing to it would change another file. Nothing was sent. Remove the link (only "
+                "the output folder itself may be a link)"
             )
 
 
@@ -240,7 +240,11 @@ async def is_page(ledger: LedgerView) -> bool:
 
 
 async def _check_place(out: Path, ledger: SqliteLedger, terms: Terms) -> str | None:
-    """The batch in a database that has the items of this folder; None if they are here."""
+    """The batch in a database that has the items of this folder; None if the items are in the folder.
+
+    Raises:
+        LedgerError: they are in a database, and this run would send them, too.
+    """
     moved = await moved_to(ledger)
     if moved is not None and not terms.is_followed:
         raise LedgerError(
@@ -270,7 +274,7 @@ async def begun_at(ledger: LedgerView) -> str | None:
 
 
 async def _note_ends(ledger: SqliteLedger, lines: Callable[[], Iterable[bytes]]) -> None:
-    """Write what lines of the manifest say into the ledger."""
+    """Write the ends in lines of the manifest into the ledger."""
     await ledger.rebuild(lambda: (), lambda: proven_ends(lines()), lambda: ())
 
 
@@ -286,10 +290,10 @@ async def moved_to(ledger: LedgerView) -> str | None:
 async def _check_service(
     out: Path, ledger: SqliteLedger, counts: Mapping[ItemState, int], terms: Terms
 ) -> None:
-    """Refuse a folder that was begun with the emulator if this is the service, or at another service."""
+    """Refuse a folder that was begun at another service. The emulator and the service are different services, too."""
     items = sum(counts.values())
     began_emulated = await ledger.meta(_EMULATED) is not None
-    # A ledger without items belongs to no service yet: an emulator run that was killed early may continue.
+    # A ledger without items does not belong to the service yet: an emulator run that was killed early may continue.
     is_refused = (
         began_emulated if terms.emulated is False else bool(terms.emulated and items and not began_emulated)
     )
@@ -305,18 +309,22 @@ async def _check_service(
     if terms.base_url is None:
         return
     known = await ledger.meta(_ORIGIN)
-    # A refused item was not sent, so a wrong address may be corrected.
+    # If all items are NEW, every submit was refused, so the user may correct a wrong address.
     is_other = known is not None and known != origin_of(terms.base_url) and items > counts[ItemState.NEW]
     if is_other and not terms.emulated and not terms.other_origin:
         raise LedgerError(
             f"the batch in {out} was begun at {known}, and the base URL is now {terms.base_url}: only the first "
-            "one knows the ids of its tasks. Nothing was sent",
+            "service knows the ids of its tasks. Nothing was sent",
             hint=Hint.OTHER_ORIGIN,
         )
 
 
 def _report_lost_tasks(out: Path, counts: Mapping[ItemState, int], terms: Terms) -> None:
-    """Report the tasks that ended with the emulator of an earlier command. A batch submits them again."""
+    """Report the tasks that were lost when the emulator of an earlier command ended. A batch submits them again.
+
+    Raises:
+        InvalidRequestError: some of their images were not saved, and are lost.
+    """
     if counts[ItemState.UNSAVED] and not terms.page:
         images = counted(counts[ItemState.UNSAVED], "item")
         raise InvalidRequestError(
@@ -334,6 +342,6 @@ def _report_lost_tasks(out: Path, counts: Mapping[ItemState, int], terms: Terms)
 
 
 def origin_of(base_url: str) -> str:
-    """Scheme, host and port: another path is the same service."""
+    """Scheme, host and port of an address. An address with another path is the same service."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}".lower()

@@ -2,8 +2,8 @@
 end.
 
 The order of the steps is a promise. A submit is durable in the ledger before the POST is sent. Its task id is
-in the ledger's queue before anything else can happen. An item is done in the ledger when its files are whole.
-So after a kill at any moment the ledger shows for each item whether it may be submitted again.
+in the ledger's queue before anything else can happen. An item is done in the ledger only after its files are complete.
+So after a kill at any moment, the ledger shows for each item whether it may be submitted again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RunContext:
         out: the folder of the run.
         timeout: seconds to wait for a task; None for no limit.
         series: the series of the submits; None if a person waits for each submit.
-        changed: set when the answer of the budget may have changed, or an item has ended.
+        changed: set when the budget may decide differently, or an item has ended.
         is_full: set when the ledger or the manifest cannot be written any more.
         downloads: limits how many files are fetched at the same time.
     """
@@ -141,7 +141,7 @@ class ItemRun:
         self._price = entry.price if entry is not None and self._is_recorded else None
         self._is_counted = self._is_recorded
         self._result: TaskResult | None = None
-        # Those that are saved. If another file of the task cannot be fetched, they are recorded with the error.
+        # The saved files. If another file of the task cannot be fetched, they are recorded with the error.
         self._files: tuple[SavedFile, ...] = ()
 
     async def handle(self) -> TaskHandle:
@@ -183,7 +183,7 @@ class ItemRun:
             (file_of(image), Target(path=folder / f"{stem}-{n}", exact=False, overwrite=True))
             for n, image in enumerate(result.images, 1)
         ]
-        if context.is_full.is_set():  # they would take the space that the ids need
+        if context.is_full.is_set():  # the images would take the space that the ids need
             raise LedgerError(
                 f"item {self._key}: its images are not fetched, because its end cannot be recorded",
                 task_id=self.task_id,
@@ -203,8 +203,8 @@ class ItemRun:
         return self.outcome(result=result)
 
     async def fail(self, error: FoxError) -> BatchOutcome | None:
-        """Record an error. If it cost nothing and does not concern the request, make the item new again and
-        return None.
+        """Record an error, and return the outcome. If the error cost nothing and the request did not cause it, make the
+        item new again and return None.
         """
         state = state_after(error, self.submission)
         if state is ItemState.NEW:
@@ -265,7 +265,7 @@ class ItemRun:
 
     @property
     def _kind(self) -> Kind:
-        assert self.item.kind is not None  # noqa: S101 - what is submitted has a request, and so a kind
+        assert self.item.kind is not None  # noqa: S101 - an item that is submitted has a request, and so a kind
         return self.item.kind
 
     # The item is the journal of its own submit.
@@ -280,7 +280,7 @@ class ItemRun:
             self._is_recorded = True
 
     def refused(self) -> None:
-        """Undo that record: nothing was billed, and the next try may be much later."""
+        """Undo the record of `sending`. Nothing was billed, and the next try may be much later."""
         if self._is_recorded:
             self._is_recorded = False
             self._release = self._context.ledger.released(self._key)
@@ -290,7 +290,7 @@ class ItemRun:
         self.task_id, self._submitted_at = reply.id, time.time()
         stated = credits_of(reply.usage)
         self._settle(stated)
-        if stated is not None:  # it may have been settled without its price, when its caller went away
+        if stated is not None:  # if its caller went away before, it was settled without its price
             self._context.budget.correct(self._kind, self._price, stated, is_new=True)
             self._price = stated
         self.kept = self._context.ledger.submitted(self._key, reply.id, self._price)

@@ -26,8 +26,8 @@ _CHUNK = 500
 def fingerprint(request: GenerationRequest) -> str:
     """24 hexadecimal digits that are the same for equal requests, now and in every later version.
 
-    They come from the canonical JSON of the fields that were set. A local file counts by its path, not its
-    content. The numbers 1 and 1.0 are sent differently, so they differ here too.
+    They come from the canonical JSON of the fields that were set. Of a local file, only the path counts, not the
+    content. The numbers 1 and 1.0 are sent differently, so they give different fingerprints.
     """
     return fingerprint_of(request.identity())
 
@@ -44,18 +44,18 @@ def _as_json(value: os.PathLike[str]) -> dict[str, str]:
     return {"file": value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value)}
 
 
-# Pure ASCII, so that a file name which is not UTF-8 can be hashed too.
+# ASCII, because a file name that is not UTF-8 cannot be encoded.
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
 ).encode
 
 
 class Numbering:
-    """Counts how often each text was given, in a temporary file: memory does not grow with the input."""
+    """Counts how often each text was given. It uses a temporary file, so that memory does not grow with the input."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        # Keys come in random order. This limits the pages in memory; other pages are read again.
+        # Keys come in random order, so SQLite would keep most pages of the file in memory. This limits their number.
         self._connection.executescript(
             f"PRAGMA journal_mode=OFF; PRAGMA cache_size={-_CACHE_KIB};"
             "CREATE TABLE seen (text TEXT PRIMARY KEY, times INTEGER) WITHOUT ROWID"
@@ -95,7 +95,7 @@ class Numbering:
 
 
 def counted_key(request_fingerprint: str, n: int) -> str:
-    """The key of the `n`-th item (from 1) without an id whose request has that fingerprint."""
+    """The key of the `n`-th item (from 1) of those that have no id, and whose request has this fingerprint."""
     return f"{request_fingerprint}#{n}"
 
 
@@ -106,16 +106,16 @@ def id_problem(item_id: str) -> str | None:
     if not item_id.isprintable() or item_id != item_id.strip():
         return f"id={item_id!r}: use printable characters, without blanks at its ends"
     if COUNTED_KEY.fullmatch(item_id):
-        return f"id={item_id!r}: this form is for lines without an id; leave it out, or use another"
+        return (
+            f"id={item_id!r}: only lines without an id get such a name; leave the id out, or use another one"
+        )
     return None
 
 
 def id_conflict(item_id: str, *, used: bool, known: bool) -> str | None:
-    """The problem if an id names another request: `used` in the same input, or `known` from an earlier run."""
+    """The problem if an id names two requests: both in the same input (`used`), or one in an earlier run (`known`)."""
     if used:
-        return f"id={item_id!r} is used twice, for different requests: give each its own"
+        return f"id={item_id!r} is used twice, for different requests: give each request its own id"
     if known:
-        return (
-            f"id={item_id!r} was used in an earlier run for another request: give the changed one its own id"
-        )
+        return f"id={item_id!r} was used in an earlier run for another request: give the changed request its own id"
     return None

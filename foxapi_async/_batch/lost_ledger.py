@@ -1,4 +1,4 @@
-"""The files beside the ledger in a batch's folder. They show that a ledger was lost, and it is made again from them."""
+"""The files beside the ledger in a batch's folder. They show that a ledger was lost. A new one is made from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 
 UNPROVEN = "unproven"
-"""A ledger has this mark if it was made again without logs. Then an item that it does not know may have been sent."""
+"""A ledger has this mark if it was made again without logs. Then an item that it does not have may have been sent."""
 
 NOTHING_SENT = "Nothing was sent: a new ledger would bill everything again"
 
@@ -57,7 +57,7 @@ class Evidence:
                 raise LedgerError(f"{text}. {NOTHING_SENT}", hint=Hint.REBUILD_LEDGER)
 
     async def compare(self, ledger: SqliteLedger, marks: Marks) -> None:
-        """Refuse a ledger that lacks items of the files. Add ids that a killed run logged but did not commit."""
+        """Refuse a ledger that lacks items of the files. Add ids that a killed run logged, but did not commit."""
         log = self.log
         start = known_part(log.submitted, marks.submitted) or 0
         # Without the log, the whole manifest is the only evidence.

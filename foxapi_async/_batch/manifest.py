@@ -1,7 +1,7 @@
 """The manifest of a batch: a line of JSON for each item when it ends, for people and programs.
 
 A line is written after the ledger has the same record. The next run adds lines that a killed run could not
-write. No line is ever removed: an item that is sent again has a line for each end, and the last one counts.
+write. No line is ever removed. An item that is sent again has a line for each end, and the last one counts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENDED = (ItemState.DONE, ItemState.UNSAVED, ItemState.FAILED, ItemState.UNCERTAI
 
 @attrs.define(eq=False)
 class Manifest:
-    """The open manifest. `opened` makes one.
+    """The open manifest. `opened` opens it.
 
     Attributes:
         appended: how many lines this run has added for its own items.
@@ -57,11 +57,11 @@ class Manifest:
     async def opened(
         cls, path: Path, ledger: SqliteLedger, *, is_whole: bool = False
     ) -> AsyncGenerator[Manifest]:
-        """The open manifest at `path`. First it gets the missing last lines of items that ended in the ledger.
+        """The open manifest at `path`. If the last lines of items that ended are missing, they are added first.
 
         Args:
             path: the file.
-            ledger: the ledger of the batch.
+            ledger: the ledger of the batch. It has these lines.
             is_whole: whether the file is known to have all these lines already.
 
         Raises:
@@ -102,8 +102,8 @@ class Manifest:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The lines of a file from byte `start` on, without their ends. If a killed run wrote only a part of the last line,
-    this line is left out.
+    """The lines of a file from byte `start` on, without the line ends. If a killed run wrote only a part of the last
+    line, this line is left out.
     """
     if not path.exists():
         return
@@ -115,7 +115,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def proven_ends(lines: Iterable[bytes]) -> Iterator[Proof]:
-    """The proofs in lines of a manifest. A line without one is left out."""
+    """The proofs in lines of a manifest. A line that proves nothing is skipped."""
     for text in lines:
         with contextlib.suppress(ValueError, RecursionError):
             line: JsonValue = json.loads(text)
@@ -143,7 +143,7 @@ def _proof(line: Mapping[str, JsonValue], record: str) -> Proof | None:
 
 
 def _fingerprint(key: str, request: Any) -> str:
-    """The fingerprint of the request in a line, in which the path of a local file is a text."""
+    """The fingerprint of the request in a line. In the line, the path of a local file is a text."""
     if counted := COUNTED_KEY.fullmatch(key):
         return counted[1]
     (row,) = LineReader(form="jsonl").read([TextLine(1, json.dumps(request))])

@@ -1,4 +1,4 @@
-"""Why a run ends early: the reason of each error, and the words for it."""
+"""Why a run ends early: the reason for each error, and its text for users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from foxapi_async._listener import about, log
 from foxapi_async._policy.brake import Reason
 from foxapi_async._wire.texts import counted
 
-# A refusal of the account says itself what to do.
+# The error of a refused account already says what to do.
 _ADVICE: dict[Reason, str] = {
     "path": "check the base URL with its path, the key, and any proxy or gateway in front of the service",
     "outage": "wait until the service can be reached",
@@ -37,10 +37,10 @@ class Paused(str):
         reason: the same in one word: "account" (the key or the balance), "path" (something in front of the
             service answers, or the service knows none of the tasks), "outage", "uncertain" (too many submits
             have no usable answer), "hold" (the service asks for a long wait), "disk" or "budget".
-        what_happened: the text without the last advice, which depends on how the batch was started.
-        hint: that advice; None if there is none.
-        least_budget: for a used budget, the budget that is expected to cover the rest, or one more item if the rest
-            or its prices are not known; otherwise None.
+        what_happened: the text without its last advice. That advice is different on the command line.
+        hint: the last advice; None if there is none.
+        least_budget: if the budget is used up, the budget that is expected to cover the rest. If the rest or its prices
+            are not known, the budget that allows one more item. Otherwise None.
     """
 
     __slots__ = ("hint", "least_budget", "reason", "what_happened")
@@ -64,7 +64,7 @@ class Paused(str):
     @classmethod
     def after(cls, reason: Reason, error: FoxError) -> Self:
         """The pause after an error that concerns all items."""
-        if error.hint in _SET_UP:  # it will not pass by itself
+        if error.hint in _SET_UP:  # waiting does not help
             return cls(error.what_happened, reason, error.hint)
         text = "; ".join(filter(None, (error.what_happened, _ADVICE.get(reason))))
         return cls(text, reason, Hint.RUN_AGAIN)
@@ -86,20 +86,21 @@ class Paused(str):
     def at_excess(cls, budget: Budget, excess: Excess) -> Self:
         """The pause after a submit that cost more than was expected."""
         kind, limit = excess.kind, budget.limit
-        expected = "" if excess.expected is None else f", where {excess.expected:.10g} were expected"
+        expected = "" if excess.expected is None else f" instead of the expected {excess.expected:.10g}"
         spent = "" if math.isinf(limit) else f": {excess.spent:.10g} of the budget of {limit:.10g} are spent"
         cost = f"{counted(kind.images, 'image')} of {kind.model} cost {excess.credits:.10g} credits"
         least = budget.spent + excess.credits
         return cls(f"{cost}{expected}{spent}", "budget", None, None if budget.allows(least) else least)
 
     def warn(self) -> None:
-        """Log what happened, because it ends nothing: a submit cost more than was expected."""
+        """Log that a submit cost more than was expected. The run does not end because of it."""
         log.warning("%s", self.what_happened, extra=about("price_exceeded"))
 
     def with_rest(self, budget: Budget, rest: Mapping[Kind, int] | None) -> Self:
-        """The pause at a budget with what the rest of the batch costs, if that is known, else one more item.
+        """The pause at a budget, with the expected cost of the rest of the batch. If that is not known, with the cost of
+        one more item.
 
-        `rest` has the number of requests of each kind; None if it is not known.
+        `rest` is the number of requests of each kind; None if it is not known.
         """
         if self.hint is not None:  # a price is not known, so no budget can be named
             return self

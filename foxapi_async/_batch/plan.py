@@ -37,9 +37,9 @@ class WorkPlan:
         given: the items of the batch.
         ledger: the record of earlier runs.
         budget: the credits that may be spent.
-        again: ended items in these states are run again.
-        changed: set when the answer of the budget may have changed, or an item has ended.
-        exhausted: called with the kind of the item that the budget does not allow. Then the plan ends.
+        again: the states of ended items that are run again.
+        changed: set when the budget may decide differently, or an item has ended.
+        exhausted: called with the kind of the item that the budget does not allow. Then no more items follow.
 
     Attributes:
         count: how many items were read from `given`.
@@ -52,8 +52,8 @@ class WorkPlan:
     _again: frozenset[ItemState]
     _changed: asyncio.Event
     _exhausted: Callable[[Kind], None]
-    # Takes items that are not in the ledger. Records as uncertain those that may have been sent, and returns
-    # their entries.
+    # Called with items that are not in the ledger, if they may have been sent. It records them as uncertain, and
+    # returns their entries.
     mark_unproven: Callable[[list[WorkItem]], Awaitable[dict[str, LedgerEntry]]] | None = attrs.field(
         default=None, init=False
     )
@@ -62,11 +62,11 @@ class WorkPlan:
     _stopped_models: set[str] = attrs.field(factory=set[str], init=False)
     # How many tasks of earlier runs have no answer yet in this run.
     _awaited: int = attrs.field(default=0, init=False)
-    # By key, the items to submit again, because the service no longer knows their tasks.
+    # The items to submit again, by key, because the service no longer knows their tasks.
     _unknown: dict[str, WorkItem] = attrs.field(factory=dict[str, WorkItem], init=False)
 
     async def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """First the `ended` outcomes, then the paid tasks whose images are not saved yet, then the new items."""
+        """Yield the `ended` outcomes, then the paid tasks whose images are not saved yet, then the items to submit."""
         for outcome in ended:
             yield outcome
         async with contextlib.aclosing(self._ledger.entries(*PAID_TASK)) as entries:
@@ -117,7 +117,7 @@ class WorkPlan:
         return await left_in(given, self._ledger, self._again)
 
     async def unstarted(self) -> AsyncGenerator[WorkItem, None]:
-        """The items to submit, and the items that cannot be submitted."""
+        """The items to submit, and the items whose error is their outcome."""
         async with contextlib.aclosing(keyed_items(self._given)) as chunks:
             async for chunk in chunks:
                 self.count += len(chunk)
@@ -132,14 +132,14 @@ class WorkPlan:
                 yield item
 
     async def _remaining(self, items: Sequence[WorkItem]) -> list[WorkItem]:
-        """The items of a chunk that still need work. A repeated item is left out."""
+        """The items of a chunk that still need work. Repeated items are left out."""
         known = await self._ledger.look_up(item.key for item in items if item.key is not None)
         if self.mark_unproven is not None:
             unknown = [item for item in items if item.key is not None and item.key not in known]
             known |= await self.mark_unproven(unknown)
         remaining: list[WorkItem] = []
         open_states = {ItemState.NEW, *self._again}
-        for item in items:  # most items of a resumed batch are done: create no object for them
+        for item in items:  # most items of a resumed batch are done, so no object is made for those
             entry = known.get(item.key or "")
             if item.key is None:
                 if item.error is not None:
@@ -186,7 +186,7 @@ async def left_in(
 
 
 def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
-    """A given value as an item. Its key is the explicit id, or None for now."""
+    """The item for a given value. Its key is the explicit id, or None until it is numbered."""
     key: object = None
     extra = given.extra if isinstance(given, InputRow) else None
     fields: GenerationRequest | Mapping[str, Any]
@@ -212,7 +212,7 @@ def _read(index: int, given: BatchItem | InputRow) -> WorkItem:
 
 
 def _numbered_names(item: WorkItem) -> list[str]:
-    """The names for which an item gets a number each, for `_keyed`."""
+    """The names that are numbered for an item. `_keyed` needs a number for each."""
     if item.error is not None:
         return []
     if item.key is None:
@@ -237,7 +237,7 @@ def _with_problem(item: WorkItem, problem: str | None) -> WorkItem:
 
 
 async def _chunks(given: BatchItems | InputFile) -> AsyncGenerator[Sequence[BatchItem | InputRow], None]:
-    """The items in chunks: many at once from a list, one at a time from a generator, which may be slow."""
+    """The items in chunks. A list gives large chunks. A generator gives one item at a time, because it may be slow."""
     if isinstance(given, list | tuple):
         for start in range(0, len(given), _CHUNK):
             yield given[start : start + _CHUNK]

@@ -1,4 +1,4 @@
-"""One item of a batch in this run, its records, and the state after its end."""
+"""One item of a batch in this run, its records, and its state after an error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BatchOutcome(Outcome):
 
     Attributes:
         key: the item's id, or its counted key; None if the item was not a valid request.
-        files: its saved images, also if another one of them cannot be fetched (`error` says so).
+        files: its saved files. If another file cannot be fetched, there is also an `error`.
     """
 
     key: str | None = None
@@ -86,7 +86,7 @@ class WorkItem:
 
     @property
     def recorded_request(self) -> Mapping[str, Any] | None:
-        """The fields of its request, as the records show them; None if they are not known."""
+        """The fields of its request in its record; None if they are not known."""
         entry = self.entry
         recorded = entry and (entry.opening or entry.record)
         fields: Mapping[str, Any] | None = json.loads(recorded).get("request") if recorded else None
@@ -109,7 +109,7 @@ def unanswered_error(entry: LedgerEntry) -> UncertainSubmitError:
 
 
 def item_of(entry: LedgerEntry) -> WorkItem:
-    """An unfinished item of an earlier run."""
+    """The item to continue for an entry of an earlier run."""
     opening = json.loads(entry.opening or entry.record or "{}")
     request = request_in(opening)
     return WorkItem(
@@ -146,7 +146,7 @@ def request_in(record: Mapping[str, Any]) -> GenerationRequest | None:
 
 
 def _as_given(file: Any) -> Any:
-    """An input file of the ledger's record, as the user gave it. The record holds a local path as a text."""
+    """An input file as the user gave it. A record has a local path as a text."""
     return Path(file) if isinstance(file, str) and not _URL.match(file) else file
 
 
@@ -163,7 +163,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
     if error.task_id is not None or error.charged != "no":
         return None
     if submission is not None and submission.series is not None and submission.refused_by_edge:
-        # An edge refused it. The item has failed, unless the edge also stopped other items: then it is new again.
+        # An edge refused it. If the edge also holds other items back, the item is new again. Otherwise it has failed.
         is_held_back = submission.barred is not None or submission.pause is not None
         return ItemState.NEW if is_held_back else ItemState.FAILED
     is_held_back = submission is not None and submission.pause is not None
@@ -171,7 +171,7 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
 
 
 def is_temporary(error: FoxError) -> bool:
-    """Whether a refusal that cost nothing was not caused by the request: its cause is temporary, or the account."""
+    """Whether the request did not cause a refusal that cost nothing. The cause is temporary, or it is the account."""
     passing = (_errors.ConnectionFailedError, _errors.RateLimitError, _errors.ConfigurationError)
     return error.retryable or isinstance(error, ACCOUNT_ERRORS + passing)
 
@@ -197,8 +197,8 @@ def closing_record(
     timings: Mapping[str, float],
     error: FoxError | None = None,
 ) -> str:
-    """An item's line of the manifest, as JSON. Results that are not files are its `values`. Only the line of an UNSAVED
-    item has the `results` as they came.
+    """An item's line of the manifest, as JSON. Results that are not files are in `values`. Only the line of an UNSAVED
+    item has `results`, as the service sent them.
     """
     results = [dict(image.raw) for image in result.images] if result else getattr(error, "results", None)
     problem = error and {

@@ -17,16 +17,12 @@ from foxapi_async._batch.input.validation import is_finished, note_finished, val
 from foxapi_async._batch.item import RunContext
 from foxapi_async._batch.pause import Paused
 from foxapi_async._batch.plan import BatchItems, WorkPlan
-from foxapi_async._batch.record import (
-    BatchOutcome,
-)
+from foxapi_async._batch.record import BatchOutcome
 from foxapi_async._batch.work import BatchWork, note_unanswered
 from foxapi_async._cadence.estimates import price_book
 from foxapi_async._client.engine import Engine
 from foxapi_async._client.submission import Series
-from foxapi_async._errors import (
-    ConfigurationError,
-)
+from foxapi_async._errors import ConfigurationError
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.protocol import Ledger
 
@@ -40,7 +36,7 @@ class RunOptions:
         out: the folder of the batch.
         budget: the most credits that all runs together may spend.
         price: credits of one image, if the caller knows them.
-        again: ended items in these states are run again.
+        again: the states of ended items that are run again.
     """
 
     given: BatchItems | InputFile
@@ -66,8 +62,8 @@ class Run:
         tally: how many items are in each state; empty before the ledger is open.
         budget: the credits that may be spent.
         expected: how many items there are, if known.
-        left: what is submitted in this run, if known.
-        learned: what that costs for each model, by the prices that the session knew when the run began.
+        left: what this run will submit, if known.
+        learned: what `left` costs for each model, by the prices that the session knew when the run began.
         experience: what the done items of earlier runs show; empty before the ledger is open.
     """
 
@@ -84,7 +80,8 @@ class Run:
     learned: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     experience: Experience = attrs.field(factory=Experience, init=False)
     _keeping: asyncio.Task[None] | None = attrs.field(default=None, init=False)
-    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)  # or cannot be opened
+    # Set when the ledger is open, or cannot be opened.
+    _is_open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _is_discarded: bool = attrs.field(default=False, init=False)
     _fault: Exception | None = attrs.field(default=None, init=False)
     _context: RunContext = attrs.field(init=False)
@@ -139,7 +136,7 @@ class Run:
     async def close(self) -> None:
         """End the run. Returns when all sent submits have their answers, and the ledger is closed.
 
-        If this is cancelled, it does not wait for those answers: their items are uncertain then.
+        If this is cancelled, it does not wait for those answers, and their items are uncertain.
 
         Raises:
             LedgerError: a record could not be written.
@@ -154,7 +151,7 @@ class Run:
                 self._work.pipeline.cancel()
             raise
         if self._work is not None:
-            self._work.note_excess()  # of an answer that came after its reader had gone
+            self._work.note_excess()  # the answer of an item may have come after its work was cancelled
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
@@ -176,7 +173,7 @@ class Run:
                     await folder.note_all_proven()
                 if self._plan.ended and isinstance(given, InputFile):
                     await note_finished(given, folder.ledger)
-                    if not given.is_regular:  # else the check has warned
+                    if not given.is_regular:  # `validated` has warned about a regular file
                         warn_if_empty(given, self._plan.count)
         except Exception as error:  # it is raised to the reader of the outcomes
             self._fault = error
@@ -223,11 +220,11 @@ class Run:
 
     @property
     def _has_prices(self) -> bool:
-        """Whether learned prices are of use."""
+        """Whether the caller needs learned prices, and there are some."""
         return self._counts_left and len(price_book(self._engine.poller.estimates)) > 0
 
     async def _count_left(self, counted: Count | None) -> Count | None:
-        """What the run will submit, if known. A file that was just `counted` is not read once more only for this."""
+        """What the run will submit, if known. A file that was just `counted` is not read again only for this."""
         if counted is None:
             kinds = await self._plan.left()
             return None if kinds is None else Count.of(kinds, by_kind=self._has_prices)

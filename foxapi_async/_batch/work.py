@@ -41,14 +41,14 @@ from foxapi_async._policy.brake import Reason
 
 FIRST_UNCERTAIN = 10
 UNCERTAIN_SHARE = 0.01
-"""The work pauses if more submits are uncertain than FIRST_UNCERTAIN and this share of the sent ones together."""
+"""The work pauses if the number of uncertain submits is above FIRST_UNCERTAIN plus this share of the sent submits."""
 
 FIRST_UNKNOWN = 3
-"""If the service knows none of this many tasks of earlier runs, and no other task, the work pauses."""
+"""If the service does not know this many tasks of earlier runs, and knows no task at all, the work pauses."""
 
 
 class WorkSource(Protocol):
-    """Where the items come from.
+    """Gives the items of the work.
 
     Attributes:
         ended: whether all items were processed.
@@ -57,7 +57,7 @@ class WorkSource(Protocol):
     ended: bool
 
     def items(self, ended: Iterable[BatchOutcome]) -> AsyncGenerator[WorkItem | BatchOutcome, None]:
-        """First the `ended` outcomes, then the items to work on."""
+        """Yield the `ended` outcomes first, and then the items to work on."""
         ...
 
     def stop_model(self, model: str) -> None:
@@ -69,7 +69,7 @@ class WorkSource(Protocol):
         ...
 
     def note_end(self, item: WorkItem, state: ItemState | None) -> None:
-        """Note the state of an item at the end of its work: None if its task continues, SUBMITTED if it was
+        """Note the state of an item at the end of its work: None if its task continues, SUBMITTED if the work was
         interrupted.
         """
         ...
@@ -91,11 +91,11 @@ class BatchWork:
     Args:
         context: what the items share.
         series: the submits of the items.
-        again: ended items in these states are run again.
+        again: the states of ended items that are run again.
 
     Attributes:
         tally: how many items are in each state.
-        paused: why it ended early; None if it did not.
+        paused: why the work ended early; None if it did not.
         error: the error of the pause; None if there is none.
         pipeline: runs the items.
     """
@@ -119,7 +119,7 @@ class BatchWork:
     _has_concluded: bool = attrs.field(default=False, init=False)
 
     def begin(self, source: WorkSource, room: int, ended: Iterable[BatchOutcome] = ()) -> None:
-        """Begin to pull items, at most `room` of them started and not yet yielded. `ended` comes first."""
+        """Begin to pull items. At most `room` are started and not yet yielded. The `ended` outcomes come first."""
         engine, self._source = self._context.engine, source
         self.pipeline = Pipeline(
             ItemSource(source.items(ended)), room, self._process, self._series, engine.spawn
@@ -146,7 +146,7 @@ class BatchWork:
         return None
 
     async def _process(self, index: int, item: WorkItem | BatchOutcome) -> BatchOutcome | None:
-        """Process one item. Returns None if it was not sent, because the run or its model was stopped."""
+        """Process one item. Returns None if there is nothing to yield, for example because its model was stopped."""
         if isinstance(item, BatchOutcome):
             return item
         if item.key is None:
@@ -175,7 +175,7 @@ class BatchWork:
         return outcome
 
     async def _conclude(self, index: int, run: ItemRun) -> tuple[ItemState | None, BatchOutcome | None]:
-        """Run one item to its end. Returns its state then, None if its task continues, and its outcome."""
+        """Run one item to its end. Returns its state at the end, or None if its task continues; and its outcome."""
         handle = None
         try:
             self.pipeline.handles[index] = handle = await run.handle()
@@ -213,7 +213,9 @@ class BatchWork:
         ):
             self._quotas.setdefault(request.model, error)
             self._source.stop_model(request.model)
-            if len(self._quotas) == 1:  # the other models continue until a second one is refused like this
+            if (
+                len(self._quotas) == 1
+            ):  # the other models continue until the service refuses a second one like this
                 return
         reason = pause_reason(error, run.submission)
         if reason is not None:
@@ -252,7 +254,7 @@ class BatchWork:
         return None, run.outcome(error=error)
 
     def note_excess(self) -> None:
-        """If a submit cost more than was expected, end early. Without a budget, or if it ends already, only warn."""
+        """If a submit cost more than was expected, end early. Without a budget, or if the work is ending, only warn."""
         budget = self._context.budget
         if budget.excess is None or self._has_noted_excess:
             return
@@ -262,9 +264,9 @@ class BatchWork:
             paused.warn()
 
     async def _conclude_at_budget(self, paused: Paused) -> None:
-        """Say what the rest of the items needs. If no item is left, the run did not end early."""
+        """Add to `paused` what the remaining items need. If no item is left, the run did not end early."""
         rest = None
-        with contextlib.suppress(InvalidRequestError, LedgerError):  # it is not known
+        with contextlib.suppress(InvalidRequestError, LedgerError):  # then the rest is not known
             rest = await self._source.left()
         is_complete = self._source.ended and not self.tally[ItemState.NEW] if rest is None else not rest
         self.paused = None if is_complete else paused.with_rest(self._context.budget, rest)
@@ -272,7 +274,7 @@ class BatchWork:
             paused.warn()
 
     def stop_at_budget(self, kind: Kind, budget: Budget | None = None) -> None:
-        """Pause, because the budget does not allow a submit of this kind. `budget` is that of all workers together."""
+        """Pause, because the budget does not allow a submit of this kind. Workers pass the budget that they share."""
         self._end_early(Paused.at_budget(budget or self._context.budget, kind))
 
     def pause(self, reason: Reason, error: FoxError) -> None:
@@ -280,7 +282,7 @@ class BatchWork:
         self._end_early(Paused.after(reason, error), error)
 
     def _end_early(self, paused: Paused, error: FoxError | None = None) -> bool:
-        """End, unless it ends already. The whole batch can be resumed. The reader gets the error at the end."""
+        """End the work early. The reader gets the error at the end. Return False if the work is already ending."""
         if self.paused is not None or self.pipeline.discarded.is_set():
             return False
         self.paused, self.error = paused, error
@@ -294,6 +296,6 @@ async def note_unanswered(context: RunContext) -> list[BatchOutcome]:
     outcomes: list[BatchOutcome] = []
     for entry in entries:
         outcome = await ItemRun(context, item_of(entry)).fail(unanswered_error(entry))
-        if outcome is not None:  # pragma: no branch - it is uncertain
+        if outcome is not None:  # pragma: no branch - the item is uncertain, so there is an outcome
             outcomes.append(outcome)
     return outcomes

@@ -389,7 +389,9 @@ async def test_more_rows_than_a_sheet_has(tmp_path, monkeypatch):
     monkeypatch.setattr(export_files, "MOST_ROWS", 2)
     await ledger_of(tmp_path, ("a", opening(0)), ("b", opening(1)))
 
-    with pytest.raises(InvalidRequestError, match="the batch has 2 items, and a sheet 2 rows; write CSV"):
+    with pytest.raises(
+        InvalidRequestError, match="the batch has 2 items, and a sheet has at most 2 rows; write CSV"
+    ):
         written(tmp_path, "xlsx")
 
 

@@ -608,7 +608,7 @@ def test_a_line_from_a_pipe_names_only_files_below_the_folder(tmp_path, name, is
     (row,) = reader.read([TextLine(1, json.dumps({"prompt": "a", "image_urls": [name]}))])
 
     assert is_taken == (row.request is not None)
-    assert is_taken or "a line from a pipe may name no other file" in row.problems[0]
+    assert is_taken or "lines from a pipe may only name files below it" in row.problems[0]
 
 
 async def test_check_keeps_the_first_thousand_problems(tmp_path):

@@ -164,7 +164,8 @@ async def test_a_price_of_the_caller_that_is_too_low_ends_the_run(service, tmp_p
 
     assert "budget" == batch.paused.reason
     assert (
-        "1 image of grok-imagine-image cost 5 credits, where 2 were expected: 5 of the budget" in batch.paused
+        "1 image of grok-imagine-image cost 5 credits instead of the expected 2: 5 of the budget"
+        in batch.paused
     )
     assert batch.paused.endswith(" credits: the budget covers it")
     assert batch.paused.least_budget is None
@@ -192,7 +193,7 @@ async def test_a_price_that_is_too_low_without_a_budget_is_a_warning(service, tm
     batch, outcomes = await run(service, foxes(20), tmp_path, price=2)
 
     assert (None, 20, ["price_exceeded"]) == (batch.paused, len(outcomes), events(caplog))
-    assert "1 image of grok-imagine-image cost 5 credits, where 2 were expected" == caplog.messages[0]
+    assert "1 image of grok-imagine-image cost 5 credits instead of the expected 2" == caplog.messages[0]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ async def test_a_charge_above_the_expectation_of_the_last_item_is_a_warning(
     batch, outcomes = await run(service, form(foxes(1)), tmp_path, budget=budget, price=2)
 
     assert (None, 1, ["price_exceeded"]) == (batch.paused, len(outcomes), events(caplog))
-    assert f"where 2 were expected: 5 of the budget of {budget} are spent" in caplog.text
+    assert f"instead of the expected 2: 5 of the budget of {budget} are spent" in caplog.text
 
 
 async def test_an_unknown_price_that_passes_the_budget_is_said(service, tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Validates a batch's input and counts the images that it would make, without sending anything."""
+"""Checks a batch's input and counts the images that it would make, without sending anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from foxapi_async.models._doubts import NewDoubts
 from foxapi_async.models._values import shown
 
 _KEPT_WRONG = 1000
-# The number of checked local files that are remembered: often every line has the same reference image.
+# How many checked local files are remembered, because often every line has the same reference image.
 _REMEMBERED_FILES = 4096
 
 
@@ -42,8 +42,8 @@ class Count:
 
     Attributes:
         models: the requests of each model.
-        kinds: how many images there are of each kind with a price of its own; None if they are not counted. To count
-            them takes a tenth of the time of a check.
+        kinds: how many images there are of each kind with a price of its own; None if they are not counted, because
+            counting them takes a tenth of the time of a check.
     """
 
     models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
@@ -51,7 +51,7 @@ class Count:
 
     @classmethod
     def of(cls, kinds: Mapping[Kind, int], *, by_kind: bool = False) -> Self:
-        """The count of so many requests of each kind."""
+        """The count of this number of requests of each kind."""
         count = cls(Counter() if by_kind else None)
         for kind, number in kinds.items():
             count.add(kind.model, kind.images, number)
@@ -66,7 +66,7 @@ class Count:
             self.kinds[priced_as(request)] += request.expected
 
     def add(self, model: str, images: int, number: int = 1) -> None:
-        """Count so many requests of a model, each for so many images."""
+        """Count `number` requests of a model, each for this number of images."""
         known = self.models.get(model, Tally())
         self.models[model] = Tally(known.requests + number, known.images + number * images)
 
@@ -83,13 +83,14 @@ class Count:
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """The content of an input.
+    """What a check has found in an input.
 
     Attributes:
         count: the items that can be submitted.
-        wrong: how many cannot.
+        wrong: how many items cannot be submitted.
         problems: the first 1,000 wrong lines.
-        broken: the fault that ended the reading. It is not a fault of one item. None if the file was read to its end.
+        broken: the fault that ended the reading, which is not a fault of one item; None if the file was read to its
+            end.
         checksum: the checksum of the file; None if it was not read to its end.
     """
 
@@ -116,7 +117,7 @@ class Check:
 
     @property
     def fault(self) -> str:
-        """What is wrong as a whole, for an input that is not right."""
+        """What is wrong with the input as a whole. Only for an input that is not right."""
         if self.broken is None:
             return f"{self.wrong} of {self.items} items are wrong"
         if not self.items:
@@ -135,7 +136,7 @@ async def check(
 
     Args:
         file: the input.
-        compared: returns the lines of a chunk, with problems if they conflict with known items.
+        compared: returns the lines of a chunk. A line that conflicts with a known item gets problems.
         by_kind: whether to count the images by their price, too.
 
     Raises:
@@ -192,7 +193,7 @@ class _Checked:
 
     def summary(self, file: InputFile) -> Check:
         """The result of the check. Three things are also logged: lines that may be comments, because they are billed;
-        files from other folders, because they are sent to the service; and fields that may be wrong.
+        files from other folders, because they are sent to the service; and fields whose value may be wrong.
         """
         if self._first_comment is not None:
             warn_of_comments(file, self._comments, self._first_comment)

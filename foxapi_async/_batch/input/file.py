@@ -43,9 +43,9 @@ class InputFile:
 
     Args:
         source: a path, or "-" for standard input.
-        form: its format. If None, the ending of the name decides. For a pipe without an ending the first line
-            decides: `{` means JSON lines, anything else means prompts.
-        defaults: values for the fields that a line does not set. A path in them begins at the working folder.
+        form: its format. If None, the ending of the name decides. If a pipe has no ending, its first line decides:
+            `{` means JSON lines, a header with tabs means a table, anything else means prompts.
+        defaults: values for the fields that a line does not set. A relative path in them is below the working folder.
         delimiter: the character between two cells of a table; None to find it.
         keeps_extra: whether columns of a table that are not fields are kept beside the request.
 
@@ -69,7 +69,7 @@ class InputFile:
         self._defaults = _with_absolute_files(defaults or {})
         self._delimiter = delimiter
         self._keeps_extra = keeps_extra
-        # A pipe can be read only once, and a read may block. A regular file has neither limit.
+        # A pipe can be read only once, and a read of it may block. For a regular file, neither is true.
         self.is_regular = self._path is not None and _is_regular(self._path)
         self._form: Form | None = form or self._form_by_name()
         if self._form == "xlsx" and not self.is_regular:
@@ -83,7 +83,9 @@ class InputFile:
 
     @property
     def validation(self) -> str | None:
-        """A hash of the checksum, format, folder and defaults: everything that decides the meaning of a line."""
+        """A hash of everything that decides the meaning of a line: the checksum, the format, the folder, the defaults
+        and the options of a table. None until the checksum is known.
+        """
         if self.checksum is None:
             return None
         facts: list[Any] = [self.checksum, self._form, str(self._folder), sorted(self._defaults.items())]
@@ -106,7 +108,7 @@ class InputFile:
             keeps_extra=self._keeps_extra,
         )
         chunks = _Chunks(await self._run(self._open), reader, size, self.name)
-        has_warned = self.is_regular  # the check of a file warns once for all of its lines
+        has_warned = self.is_regular  # for a regular file, the check warns once for all lines
         try:
             while chunk := await self._run(chunks.next):
                 if not has_warned and (found := [row for row in chunk if row.may_be_comment]):
@@ -154,7 +156,7 @@ class InputFile:
 
     @property
     def _folder(self) -> Path:
-        """An absolute path, so that a line means the same in every working folder."""
+        """The folder for relative names of input files. It is absolute, so that the working folder does not matter."""
         return Path.cwd() if self._path is None or not self.is_regular else self._path.absolute().parent
 
     def _form_by_name(self) -> Form | None:
@@ -172,7 +174,7 @@ class InputFile:
 
 
 def warn_of_comments(file: InputFile, count: int, first: InputRow) -> None:
-    """Log that so many lines of a list of prompts may be comments, which are billed as the other lines are."""
+    """Log that `count` lines of a list of prompts may be comments. They are billed as all other lines are."""
     log.warning(
         "%s: lines that begin with '# ' are prompts, too, and are billed: %d of them, the first on line %d; remove "
         "those that are comments",
@@ -184,7 +186,7 @@ def warn_of_comments(file: InputFile, count: int, first: InputRow) -> None:
 
 
 def _with_absolute_files(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with absolute paths, so that they mean the same in every working folder. Several files become a list."""
+    """The fields with absolute paths, so that the working folder does not matter. Several files become a list."""
     given = {name: _as_list(value) if is_file_list(name) else value for name, value in fields.items()}
     return map_files(given, _as_absolute)
 
@@ -209,7 +211,7 @@ def _is_regular(path: Path) -> bool:
 
 
 class _Chunks:
-    """The items of one open file. Each call of `next` returns a chunk, and is made in a thread."""
+    """The items of one open file. Each call of `next` is made in a thread, and returns a chunk."""
 
     def __init__(self, file: FileIO, reader: LineReader, size: int, name: str) -> None:
         self.checksum: str | None = None
@@ -245,7 +247,9 @@ class _Chunks:
         return chunk
 
     def _records(self, name: str) -> Iterator[Record]:
-        """The rows of a workbook. All its blocks are read first, for the checksum, because the rows are not in order."""
+        """The rows of a workbook. First, all blocks of the file are read for the checksum, because openpyxl does not
+        read the file from its beginning to its end.
+        """
         for _ in self._blocks():
             pass
         yield from sheet_records(self._file, name)
@@ -259,8 +263,8 @@ class _Chunks:
 
 
 async def _in_own_thread(call: Callable[[], T]) -> T:
-    """The result of a call that may block forever. Nothing waits for its thread after a cancellation, or when
-    the interpreter exits.
+    """The result of a call that may block forever. After a cancellation, and when the interpreter exits, nothing waits
+    for its thread.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

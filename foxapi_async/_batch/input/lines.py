@@ -1,6 +1,6 @@
-"""Makes a batch's input lines (JSON lines, tables or plain prompts) and sheets into requests or problems.
+"""Makes requests from the lines of a batch's input (JSON, tables or plain prompts), and from the rows of a sheet.
 
-A wrong line never ends the reading: it becomes an `InputRow` without a request, with its problems.
+A wrong line does not end the reading. It becomes an `InputRow` with its problems and without a request.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ SUFFIXES: Mapping[str, Form] = {
     ".xlsm": "xlsx",
     ".txt": "text",
 }
-"""The format for a file's ending."""
+"""The format of a file with this ending."""
 
-# As on the command line, a text without a scheme is a local file. The check reports any other text with `://`.
+# As on the command line, a text without a scheme is a local file. For any other scheme, the check reports an error.
 _NO_PATH = re.compile(r"https?:|data:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-# A prompt may begin with a colour, as in `#ff0000 background`.
+# A comment has a blank after `#`, because a prompt may begin with a colour, as in `#ff0000 background`.
 _COMMENT = re.compile(r"#+(\s|$)")
 
 
@@ -61,10 +61,10 @@ class InputRow:
         request: the request; None if there are problems.
         problems: one line for each fault.
         outside: the first of its input files that is not below the folder; None if there is none.
-        extra: the cells of columns that are no field of the request.
+        extra: the cells of columns that are not fields of the request.
         hint: what can be done about the problems.
-        may_be_comment: whether it is a line of a list of prompts that begins as a comment does in other formats.
-        part: the part of the file that is wrong, if the problems are not those of an item; nothing after it is read.
+        may_be_comment: whether it is a prompt that begins as a comment does in other formats.
+        part: the part of the file that is wrong, if the problems are not those of an item. Nothing after it is read.
     """
 
     number: int
@@ -83,12 +83,12 @@ class LineReader:
     """Makes items from lines.
 
     Args:
-        form: the format of the lines. If it is None, a first line that begins with `{` means JSON lines, else prompts.
-        defaults: values for the fields that a line does not set. A JSON `null` still leaves a field out.
+        form: the format of the lines; None if the first line decides.
+        defaults: values for the fields that a line does not set. A JSON `null` leaves a field out in spite of them.
         folder: the folder for relative names of local input files.
-        is_confined: whether a line may only name files below that folder: it may come from a stranger.
-        delimiter: between two cells of a table; None to find it.
-        keeps_extra: whether columns of a table that are no field are kept beside the request.
+        is_confined: whether a line may only name files below that folder, because it may come from a stranger.
+        delimiter: the character between two cells of a table; None to find it.
+        keeps_extra: whether columns of a table that are not fields are kept beside the request.
     """
 
     form: Form | None
@@ -106,7 +106,7 @@ class LineReader:
             form, lines = _sniffed(iter(lines), form)
             filled = (line for line in lines if line.fault or line.text.strip())
         if form in {"csv", "tsv"}:
-            # Within quotes, a table's blank lines are part of a text.
+            # A blank line within quotes is a part of a cell's text.
             yield from self._read_table(lines, "\t" if form == "tsv" else ",")
             return
         if form == "json":
@@ -198,7 +198,9 @@ class LineReader:
         given = map_files(given, functools.partial(self._located, outside=outside))
         if outside and self.is_confined:
             where = f"the input file {shown(str(outside[0]))} is not below {shown(str(self.folder))}"
-            problems += (f"{where}: a line from a pipe may name no other file; give the lines as a file",)
+            problems += (
+                f"{where}: lines from a pipe may only name files below it; give the lines as a file",
+            )
         request = None
         try:
             request = parse_request({**self.defaults, **given})
@@ -214,8 +216,8 @@ class LineReader:
         )
 
     def _located(self, file: Any, outside: list[Path]) -> Any:
-        """An input file of a line, with the folder before a local name. One that leaves the folder is also put into
-        `outside`.
+        """An input file of a line, as a path in the folder if it is local. A file that is not below the folder is also
+        added to `outside`.
         """
         if not isinstance(file, str) or not file.strip() or _NO_PATH.match(file):
             return file
@@ -226,7 +228,7 @@ class LineReader:
 
 
 def _sniffed(lines: Iterator[TextLine], form: Form | None) -> tuple[Form, Iterator[TextLine]]:
-    """The form that the first line shows, and all lines. A text whose first line is a header is a table."""
+    """The format that the first line shows, and all lines. A text is a table if its first line is a header with tabs."""
     first = next((line for line in lines if line.fault or line.text.strip()), None)
     if first is None:
         return "text", lines
@@ -255,7 +257,7 @@ def _first_element(text: str) -> tuple[JsonValue, str] | None:
 
 
 def _read_id(given: Any) -> tuple[str | None, tuple[str, ...]]:
-    """The id as text, with its faults."""
+    """The id as a text, and its faults."""
     if given is None:
         return None, ()
     if isinstance(given, str):

@@ -1,6 +1,6 @@
-"""Reads tables: finds the delimiter, matches the header to the fields, and gives each cell the type of its field.
+"""Reads tables: finds the delimiter, finds the field for each column, and gives each cell the type of its field.
 
-`cell_of` is the way back.
+`cell_of` does the opposite: it makes the cell for a value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from foxapi_async.models._catalogue import is_known
 from foxapi_async.models._model import unknown_field
 from foxapi_async.models._values import shown
 
-# The first of several that occur equally often in the header.
+# If several of them occur equally often in the header, the first one is used.
 DELIMITERS = (",", ";", "\t", "|")
 
 Record = tuple[int, list[str], str | None]
@@ -49,7 +49,7 @@ class TableRow:
         extra: the cells of the other columns.
         fault: why it cannot be read; None if it can.
         hint: what can be done about the fault, or about a field that the model does not have.
-        is_header: whether the fault is that of the header. No row follows it.
+        is_header: whether the fault is in the header. Then no row follows.
     """
 
     number: int
@@ -77,11 +77,11 @@ def read_table(
     """The rows of a text; see `read_records`.
 
     Args:
-        lines: of the file.
+        lines: the lines of the file.
         defaults: values for the fields that a row does not set.
-        delimiter: between two cells; None to find it in the header, or in a line such as `sep=;` before it.
-        usual: the delimiter for a header with a single column.
-        keeps_extra: whether columns that are no field are kept beside the request.
+        delimiter: the character between two cells; None to find it in the header, or in a line such as `sep=;` before.
+        usual: the delimiter if the header has only one column.
+        keeps_extra: whether columns that are not fields are kept beside the request.
     """
     lines = iter(lines)
     first = next((line for line in lines if line.fault or line.text.strip()), None)
@@ -97,12 +97,12 @@ def read_table(
 def read_records(
     records: Iterable[Record], defaults: Mapping[str, Any], *, keeps_extra: bool
 ) -> Iterator[TableRow]:
-    """The rows below the header, which is the first record. If the header is wrong, only its fault.
+    """The rows below the header. The header is the first record. If it is wrong, there is only its fault.
 
     Args:
-        records: of the table.
+        records: the records of the table.
         defaults: values for the fields that a row does not set.
-        keeps_extra: whether columns that are no field are kept beside the request.
+        keeps_extra: whether columns that are not fields are kept beside the request.
     """
     header: _Header | None = None
     for number, row, fault in records:
@@ -129,7 +129,7 @@ def _delimiter_of(header: str, default: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A column's name as a field is written: `Aspect Ratio` is `aspect_ratio`."""
+    """The name of a column, written like a field: `Aspect Ratio` becomes `aspect_ratio`."""
     return re.sub(r"[\s-]+", "_", name.strip().strip('"').strip().lower())
 
 
@@ -138,8 +138,8 @@ class _Header:
     """The columns of a table.
 
     Attributes:
-        names: of the columns, without empty ones at the end.
-        keeps_extra: whether columns that are no field of a row's model are kept beside the request.
+        names: the names of the columns, without empty names at the end.
+        keeps_extra: whether columns that are not fields of a row's model are kept beside the request.
         fault: why the header cannot be used; None if it can.
         hint: what can be done about the fault.
     """
@@ -162,7 +162,7 @@ class _Header:
         if twice := next((name for name in names if names.count(name) > 1), None):
             return cls(names, fault=f"the header has the field {shown(twice)} twice")
         if not _is_known(model) or "path" in defaults or {"model", "path"} & set(names):
-            return cls(names, keeps_extra)  # a row may be of any model, and have any field
+            return cls(names, keeps_extra)  # each row may be for another model, so any column may be a field
         known = tuple(_kinds(model))
         unknown = [name for name in names if name not in known]
         if len(unknown) == len(names):
@@ -177,7 +177,9 @@ class _Header:
         return cls(names, keeps_extra)
 
     def row(self, number: int, cells: Sequence[str], defaults: Mapping[str, Any]) -> TableRow:
-        """The cells that are not empty, each with the type of its field. An unknown model may have any field."""
+        """The row of these cells. Empty cells are left out, and each other cell gets the type of its field. An unknown
+        model may have any field.
+        """
         filled = {name: cell for name, cell in zip(self.names, cells, strict=False) if cell.strip()}
         model = filled.get("model", str(defaults.get("model", ""))).strip()
         is_raw = not _is_known(model) or "path" in filled or "path" in defaults
@@ -193,12 +195,12 @@ def _is_known(model: str) -> bool:
     return model in MODELS or is_known(model)
 
 
-class _UnusableRecord(Exception):  # noqa: N818 - csv's reader passes it on, and `_records` catches it
+class _UnusableRecord(Exception):  # noqa: N818 - it comes through csv's reader, and `_records` catches it
     pass
 
 
 class _CsvLines:
-    """Gives csv's reader one line after the other, and keeps the number of the line where the record began.
+    """Gives csv's reader one line after another, and keeps the number of the line on which the record begins.
 
     It is not a generator, because a generator ends after its first exception.
     """
@@ -228,7 +230,7 @@ class _CsvLines:
 
 def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[Record]:
     csv_lines = _CsvLines(lines)
-    # A cell may hold the data of an image. The limit is that of the process: it is only raised, above that of a record.
+    # A cell may have the data of an image. The limit is for the whole process, so it is never lowered here.
     csv.field_size_limit(max(2 * LONGEST_LINE, csv.field_size_limit()))
     reader = csv.reader(csv_lines, delimiter=delimiter, strict=True)
     while True:
@@ -247,12 +249,12 @@ def _records(lines: Iterable[TextLine], delimiter: str) -> Iterator[Record]:
 
 @functools.lru_cache(256)
 def _kinds(model: str | None) -> dict[str, str]:
-    """The kind of each column of a model; for None and an unknown model, those that all models with a class have."""
+    """The kind of each column of a model. For None or an unknown model, the columns of all models with a class."""
     models = [model] if model is not None and _is_known(model) else MODELS
     kinds: dict[str, str] = {
         spec.name: spec.kind for each in models for spec in model_definition(each).fields
     }
-    # These also hold for a row that is sent unchecked.
+    # Even a row that is sent unchecked has these columns.
     return kinds | dict.fromkeys(_OWN, "name")
 
 
@@ -265,24 +267,24 @@ def _read_flag(cell: str) -> bool | str:
 
 
 def _read_choice(cell: str) -> str:
-    """A spreadsheet takes the ratio 16:9 for a time of day, and writes 16:09 or 16:09:00."""
+    """The text of a choice. A spreadsheet reads the ratio 16:9 as a time of day, and writes 16:09 or 16:09:00."""
     text = cell.strip()
     clock = _CLOCK.fullmatch(text)
     return f"{clock[1]}:{clock[2]}" if clock else text
 
 
 def _read_files(cell: str) -> Any:
-    """White space or `|` separates several addresses. A name that contains one of them needs a JSON array."""
+    """Several addresses, separated by white space or `|`. A name that contains one of these needs a JSON array."""
     return _read_any(cell) if cell.lstrip().startswith("[") else cell.replace("|", " ").split()
 
 
 def _read_list(cell: str) -> Any:
-    """A JSON array, or texts with `|` between them."""
+    """The list in a JSON array, or in texts with `|` between them."""
     return _read_any(cell) if cell.lstrip().startswith("[") else [text.strip() for text in cell.split("|")]
 
 
 def _read_size(cell: str) -> Any:
-    """A JSON object with width and height in pixels, or the name of a size."""
+    """The size in a JSON object, with width and height in pixels; or the name of a size."""
     return _read_any(cell) if cell.lstrip().startswith("{") else _read_choice(cell)
 
 
@@ -313,10 +315,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def cell_of(name: str, value: Any, *, is_raw: bool) -> Cell:
-    """The cell for a field of a request, from which a table's row gets the same value.
+    """The cell for a value. If the cell is read again, it gives the same value.
 
     Args:
-        name: of the field.
+        name: the name of the field.
         value: a JSON value.
         is_raw: whether the request is sent unchecked.
     """

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from foxapi_async.models._values import shown
 
 LONGEST_LINE = 1024 * 1024
-"""The most bytes of a line, and the most characters of a table's record."""
+"""The most bytes that a line may have, and the most characters that a table's record may have."""
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -28,7 +28,8 @@ class TextLine(NamedTuple):
 class TextLines:
     """The lines of a stream of blocks: UTF-8, or UTF-16 with a byte order mark, ending in LF, CRLF or CR.
 
-    `drained` is true if all lines that are not blank were returned. The next line needs another block.
+    `drained` is true if all complete lines of the last block were returned, except for blank ones. Then the next line
+    needs another block.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -81,7 +82,7 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     if start.startswith(_UTF16):
         decoder = codecs.getincrementaldecoder("utf-16")("replace")
         blocks = (decoder.decode(block).encode("utf-8", "replace") for block in blocks)
-    held = b""  # a CR at the end of a block: the LF of a CRLF may begin the next one
+    held = b""  # a CR at the end of a block, because the next block may begin with the LF of a CRLF
     for block in blocks:
         text = held + block
         held = b"\r" if text.endswith(b"\r") else b""
@@ -94,7 +95,7 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object, if no name is given twice: the last of two equal names would replace the first silently."""
+    """The object, if no name is given twice. Python's own decoder would silently keep only the last of equal names."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -108,4 +109,4 @@ def _no_number(name: str) -> NoReturn:
 
 
 STRICT_JSON = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
-"""Reads JSON without a name that is given twice, and without NaN."""
+"""Reads JSON, but refuses an object with the same name twice, and NaN."""

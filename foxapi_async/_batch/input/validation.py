@@ -1,4 +1,4 @@
-"""Notes in the ledger that an input file was validated or processed, so that neither is done twice."""
+"""Notes in the ledger that an input file was checked, or was processed to its end, so that neither is done twice."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from foxapi_async._ledger.protocol import Ledger, LedgerView
 from foxapi_async._listener import about, log
 
 VALIDATED = "validated"
-"""The name of the ledger's note about the last valid input; `count_in` reads its number of items."""
+"""The name of the ledger's note about the last valid input. `count_in` reads the number of items from the note."""
 
 _FINISHED = "finished"
 
 
 async def validated(file: InputFile, ledger: Ledger, *, by_kind: bool = False) -> tuple[int, Count | None]:
-    """How many items the file has, and the count of its requests. The file is validated first. If the ledger notes
-    that it is valid, it is not, and there is no count.
+    """How many items the file has, and the count of its requests.
 
-    The file is read once here. If it has the size of the validated file, only its checksum is read, else it
-    is checked. A file with that size and other content is read twice.
+    The file is checked first, unless the ledger has a note that it is valid. Then the count is None. A file is read
+    once: only for its checksum if it has the size in the note, otherwise for the check. If a file has that size and
+    other content, it is read twice.
 
     Raises:
         InvalidRequestError: lines are wrong, each with its number in `.problems`; or the file cannot be read.
@@ -58,7 +58,7 @@ async def validated(file: InputFile, ledger: Ledger, *, by_kind: bool = False) -
 
 
 def warn_if_empty(file: InputFile, count: int) -> None:
-    """Log that a file without items has none: it may be the wrong one."""
+    """Log a warning if the file has no items, because it may be the wrong file."""
     if not count:
         log.warning("%s has no items, so there is nothing to do", file.name, extra=about("empty_input"))
 
@@ -70,12 +70,12 @@ async def expected_items(ledger: LedgerView) -> int | None:
 
 
 def count_in(known: str) -> int:
-    """How many items the note says that the input had."""
+    """The number of items in the note about an input."""
     return int(known.rpartition(" ")[2])
 
 
 async def checked(file: InputFile, ledger: LedgerView | None, *, by_kind: bool = False) -> Check:
-    """The result of `check`. An id that names another request, in the file or in the ledger, is a problem too.
+    """The result of `check`. If an id also names another request in the file or in the ledger, that is a problem, too.
 
     Raises:
         InvalidRequestError: the file cannot be read.
@@ -89,7 +89,7 @@ async def checked(file: InputFile, ledger: LedgerView | None, *, by_kind: bool =
 
 
 async def _compared(numbering: Numbering, ledger: LedgerView | None, chunk: list[InputRow]) -> list[InputRow]:
-    """The lines, with a problem if an id names another request: in an earlier line, or in an earlier run."""
+    """The lines. A line gets a problem if its id names another request in an earlier line or in an earlier run."""
     fingerprints = {n: fingerprint(line.request) for n, line in enumerate(chunk) if line.id and line.request}
     names = [
         name

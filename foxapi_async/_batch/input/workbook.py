@@ -1,7 +1,7 @@
 """Reads the first visible sheet of a workbook (.xlsx) as the records of a table.
 
-Three kinds of cells are a fault of their row: a formula without a stored value, an error such as `#N/A`, and a cell
-that is merged with one above it. openpyxl reads them as empty cells or as texts.
+A row has a fault if it has one of three kinds of cells: a formula without a stored value, an error such as `#N/A`, or
+a cell that is merged with one above it. openpyxl reads such cells as empty cells or as texts.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from foxapi_async._errors import ConfigurationError, InvalidRequestError
 MOST_ROWS = 1_048_576
 """The most rows of a sheet."""
 
-# A file of 1 MB can unpack to 1 GB, and openpyxl has a text in memory several times.
+# A file of 1 MB can unpack to 1 GB, and openpyxl keeps several copies of a text in memory.
 _MOST_UNPACKED = 512 * 1024 * 1024
 # The first bytes of an .xls file, and of an .xlsx file with a password.
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 _BLOCK_BYTES = 256 * 1024
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
-# Longer than any such element.
+# Blocks are searched with this many bytes of the block before. No such element is longer.
 _OVERLAP = 512
 
-# A file stores CR in this way.
+# How a workbook stores line ends with a CR.
 _LINE_END = re.compile(r"(?:_x000D_|\r)\n?")
-# Larger whole numbers have lost digits already.
+# Larger whole numbers have already lost digits in the spreadsheet.
 _LARGEST_WHOLE = 1e15
 
 
@@ -51,8 +51,8 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
         InvalidRequestError: the file is not a workbook, is damaged or has a password, or has no visible sheet.
     """
     openpyxl = import_openpyxl(f"{name}: a workbook")
-    # `catch_warnings` is not safe in threads: each may restore what the other has set. This filter concerns only
-    # openpyxl.
+    # `catch_warnings` is not safe in threads, because one thread may restore the filters of another. This filter stays,
+    # and concerns only openpyxl.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"openpyxl\.")
     buffered = io.BufferedReader(file)
     try:
@@ -70,7 +70,7 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
             "as .xlsx again"
         )
     finally:
-        # The caller closes the file; if it stops before the last row, it has done so already.
+        # The caller closes the file. If it stops before the last row, it has already closed it.
         with contextlib.suppress(ValueError):
             buffered.detach()
     raise InvalidRequestError(f"{name}: {problem}")
@@ -109,7 +109,7 @@ def _rows(openpyxl: Any, file: IO[bytes]) -> Iterator[Record]:
     if sheet is None:
         raise ValueError("it has no visible sheet")
     merged = _MergedCells(file, sheet._worksheet_path)  # noqa: SLF001 - no other name of the sheet in the file
-    # The rows with the stored values of formulas. Most sheets have no formula, so they are opened at the first one.
+    # The rows with the stored values of formulas. They are opened at the first formula, because most sheets have none.
     stored: Iterator[tuple[int, Sequence[Any]]] | None = None
     width = 0
     for number, row in _cells(sheet):
@@ -137,7 +137,7 @@ def _cells(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
     """The rows with their numbers. The size that a file states is often wrong, so it is not used.
 
     Raises:
-        ValueError: a row has a number that no sheet has. openpyxl would make all rows before it.
+        ValueError: the number of a row is too large for a sheet. openpyxl would make all rows before it.
     """
     sheet.reset_dimensions()
     for number, row in enumerate(sheet.iter_rows(), 1):
@@ -156,7 +156,7 @@ def _cell_fault(kinds: Sequence[str], row: Sequence[Any]) -> str | None:
     for kind, cell in zip(kinds, row, strict=True):
         if cell.data_type == "e":
             return f"{cell.coordinate} has the error {cell.value}"
-        # An empty text is stored as such a cell of the type "str".
+        # If the value of a formula is an empty text, the type is "str" and no value is stored.
         if kind == "f" and cell.value is None and cell.data_type != "str":
             what = f"{cell.coordinate} has a formula without a stored value"
             return f"{what}; open the file in a spreadsheet program, and save it again"
@@ -169,7 +169,7 @@ def _size_fault(texts: list[str]) -> str | None:
 
 
 def _text(value: object) -> str:
-    """The value of a cell as a table in a text file has it."""
+    """The value of a cell as a CSV file would have it."""
     return _TEXTS.get(type(value), str)(value)
 
 
@@ -201,11 +201,11 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     time: time.isoformat,
     timedelta: _text_of_duration,
 }
-"""The text of a value, by its type. Others have the text that Python gives them."""
+"""Makes a text of a value, by its type. A value of another type has the text that Python gives it."""
 
 
 class _Merged(NamedTuple):
-    """Merged cells, from the row `top` to the row `bottom`. `left` is their first column, from 1."""
+    """Merged cells from the row `top` to the row `bottom`. `left` is their first column, counted from 1."""
 
     top: int
     bottom: int
@@ -214,9 +214,9 @@ class _Merged(NamedTuple):
 
 
 class _MergedCells:
-    """The merged cells of a sheet that go over several rows. Only the first row has their value.
+    """The merged cells of a sheet that are in several rows. Only their first row has the value.
 
-    openpyxl does not read them in a stream. They stand after the rows.
+    openpyxl does not give them when it reads a sheet row by row, so this class reads them from the file.
     """
 
     def __init__(self, file: IO[bytes], path: str) -> None:
@@ -233,8 +233,8 @@ class _MergedCells:
         self._above: list[_Merged] = []
 
     def fault(self, number: int, width: int) -> str | None:
-        """The fault of a row with a cell that is merged with one above it, in the first `width` columns. Rows are
-        asked for in their order.
+        """The fault of a row if a cell in its first `width` columns is merged with one above it. Call this for the rows
+        in their order.
         """
         while self._next and self._next[-1].top < number:
             self._above.append(self._next.pop())
