@@ -110,11 +110,8 @@ class FoxSession:
         if isinstance(resolved, ConfigurationError):
             raise resolved
         resolved.check(credentials.base_url)
-        for name, value, kind in (
-            ("cadence", cadence, Cadence),
-            ("retry", retry, RetryPolicy),
-            ("limits", limits, Limits),
-        ):
+        settings = {"cadence": (cadence, Cadence), "retry": (retry, RetryPolicy), "limits": (limits, Limits)}
+        for name, (value, kind) in settings.items():
             if not isinstance(value, kind):
                 raise ConfigurationError(f"{name}={value!r}: give a {kind.__name__}(...)")
         self._credentials = credentials

@@ -198,7 +198,6 @@ async def test_a_report_counts_what_has_not_ended(service, tmp_path):
     assert ("1", "1", "10") == (found["done"], found["not ended"], found["credits"])
 
 
-@pytest.mark.thorough
 async def test_a_report_of_a_ledger_with_damaged_pages_says_so(service, tmp_path):
     """If the ledger opens and its rows cannot be read, the sums are those of the manifest too."""
     await run(service, 20, tmp_path)

@@ -492,7 +492,6 @@ def test_models_are_learned_separately():
     assert model_estimates(estimates, "fox") is model_estimates(estimates, "fox")
 
 
-@pytest.mark.thorough
 def test_invented_models_do_not_pile_up():
     """Only the latest models are remembered, so a service that invents names costs no more."""
     estimates = Estimates()

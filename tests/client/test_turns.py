@@ -236,7 +236,6 @@ async def test_an_outage_ends_where_the_service_slows_us_down(tmp_path):
     assert (None, 1) == (outcome.error, emulator.billed)
 
 
-@pytest.mark.thorough
 async def test_an_account_that_is_refused_meanwhile_is_what_an_item_ends_with():
     """If the account was refused while an item ran, a 429 to that item is not its final error."""
 

@@ -332,7 +332,6 @@ def test_a_budget_ends_a_batch_with_4(foxapi, service):
     )
 
 
-@pytest.mark.thorough
 def test_a_budget_below_what_is_spent(foxapi, service):
     """If earlier runs spent more than the budget, the words say so, and the command has a budget that is enough."""
     name = write("p.jsonl", *foxes(9))

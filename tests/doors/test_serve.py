@@ -1280,7 +1280,6 @@ def test_a_killed_server_leaves_its_history(clean):
         assert 2 == emulator.billed
 
 
-@pytest.mark.thorough
 def test_the_emulator_needs_no_key(clean):
     """`--emulator` makes a page without a key; Ctrl-C ends it with 130 and says that nothing was billed."""
     server = Running("--emulator", "--emulator-seconds", "0.1", "-v")
@@ -1320,7 +1319,6 @@ def test_an_emulator_that_was_not_started_ends_nothing(clean, capsys):
     )
 
 
-@pytest.mark.thorough
 def test_beyond_this_machine_there_is_a_token(clean):
     """At another address than loopback's a token is made, and printed only in the address."""
     server = Running("--emulator", "--host", "0.0.0.0", "--json")

@@ -1321,7 +1321,6 @@ async def test_fixture_in_an_asynchronous_test(foxapi_emulator):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.thorough
 def test_command(number):
     """The command prints the variables to export, serves, and ends with a sum and with 0 on a signal."""
     command = [

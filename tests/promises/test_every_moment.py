@@ -32,7 +32,7 @@ from foxapi_async._http.exchange import PAUSE
 from foxapi_async.emulator import Emulator, Fault
 
 # How many moments are between those that are used, times the test's own step.
-PACE = 1 if WHOLE else 10
+PACE = 1 if WHOLE else 7
 
 FAULTS = {
     "answered": lambda: (),

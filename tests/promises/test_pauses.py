@@ -106,7 +106,6 @@ async def test_a_full_disk_is_the_reason_of_a_pause(tmp_path, monkeypatch):
     assert (why, type(seen.raised)) == ("disk", DownloadError)
 
 
-@pytest.mark.thorough
 async def test_many_uncertain_submits_are_the_reason_of_a_pause(tmp_path):
     """A run pauses if more than 10 + 1 % of its submits are uncertain; its error counts them."""
     fault = Fault.cut_after("submit", probability=0.15, times=None)
