@@ -23,7 +23,7 @@ from foxapi_async._ledger.file_errors import explained
 from foxapi_async._ledger.schema import open_to_read
 
 OWN = ("id", "state", "files", "error", "credits")
-"""The columns of each row beside those of its request and of the input."""
+"""The columns that each row has in addition to those of its request and of the input."""
 
 # A number that a spreadsheet shows with the same digits.
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,14})?")
@@ -183,7 +183,7 @@ def _read_table(connection: sqlite3.Connection) -> BatchTable:
 
 
 def _columns_of(names: Collection[str]) -> dict[str, str]:
-    """The column for each of these names, in their order. If one of our own columns has the name, a longer name."""
+    """The column for each of these names, in their order. A name that is in `OWN` gets a column with a longer name."""
     taken = {*OWN, *names}
     columns: dict[str, str] = {}
     for name in names:

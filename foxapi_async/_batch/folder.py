@@ -47,7 +47,7 @@ class Terms:
     """How a folder is opened.
 
     Attributes:
-        base_url: of the service; None if this run sends nothing.
+        base_url: the address of the service; None if this run sends nothing.
         other_origin: continue although the folder was begun at another service.
         rebuild: make the ledger again from the other files.
         emulated: whether the session uses the emulator of the command line; None to skip this check.

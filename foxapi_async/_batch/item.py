@@ -51,7 +51,7 @@ class RunContext:
     """The data that all items of one run share.
 
     Attributes:
-        engine: the session's.
+        engine: the engine of the session.
         ledger: the record of submits.
         manifest: the record of ends; None if only the ledger has it.
         budget: the credits that may be spent.
@@ -117,7 +117,7 @@ class ItemRun:
         item: the item.
         task_id: its task; None before the service has given one.
         submission: its submit; None before the submit, or if a task of an earlier run continues.
-        kept: done when the ledger has the id of its submit; None before there is an id.
+        kept: a future that is done when the ledger has the id of its submit; None before there is an id.
     """
 
     def __init__(self, context: RunContext, item: WorkItem) -> None:
@@ -133,11 +133,11 @@ class ItemRun:
         self._submitted_at = 0.0 if entry is None else entry.changed
         # Whether the credits that the budget holds for this item were settled or released.
         self._is_settled = item.task_id is not None
-        # Whether the item is SUBMITTING in the ledger. That is recorded just before the POST.
+        # Whether the ledger has its present submit. It is recorded just before the POST.
         self._is_recorded = entry is not None and entry.state in {ItemState.SUBMITTING, *PAID_TASK}
         self._release: Awaitable[None] | None = None
         self._idempotency_key = item.idempotency_key or secrets.token_hex(16)
-        # The credits that count as spent for its submit, and whether any do. They may be unknown.
+        # Whether its submit counts as spent, and the credits that count for it; None if they are unknown.
         self._price = entry.price if entry is not None and self._is_recorded else None
         self._is_counted = self._is_recorded
         self._result: TaskResult | None = None

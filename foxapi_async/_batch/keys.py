@@ -19,7 +19,7 @@ _LONGEST_ID = 200
 
 _CACHE_KIB = 4000
 
-# Below the limit of variables of the oldest SQLite.
+# Fewer than the variables that the oldest SQLite allows in one query.
 _CHUNK = 500
 
 
@@ -44,7 +44,7 @@ def _as_json(value: os.PathLike[str]) -> dict[str, str]:
     return {"file": value.as_posix() if isinstance(value, PurePath) else os.fsdecode(value)}
 
 
-# ASCII, because a file name that is not UTF-8 cannot be encoded.
+# The JSON is ASCII, because a file name that is not UTF-8 cannot be encoded.
 _canonical = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), check_circular=False, default=_as_json
 ).encode

@@ -51,7 +51,7 @@ class Run:
     """The work of one run. An asyncio task of the session keeps its ledger open until the run is discarded.
 
     Args:
-        engine: the session's.
+        engine: the engine of the session.
         options: the options of the run.
         terms: how its folder is opened.
         room: the most items that are started and not yet yielded.

@@ -72,7 +72,7 @@ class Admission:
             The ticket for `note_ended`; None for a single submit, because it does not wait for the brake. If the
             submit was held for too long, the error.
         """
-        if submission.series is not None:  # its time limit is paused while it waits in line
+        if submission.series is not None:  # its time limit is paused while it waits for its turn
             submission.deadline.pause()
         while True:
             ticket = None
@@ -135,7 +135,7 @@ class Admission:
                 submission.held += max(0.0, self._loop.time() - max(now, self._last_hold.since))
 
     def note_ended(self, ticket: Ticket, submission: Submission, judged: TaskReply | Verdict | None) -> None:
-        """Note how a try ended. `judged` is None if the try was cut off locally."""
+        """Note how a try ended. `judged` is None if it was cancelled, or could not be recorded in the ledger."""
         error = judged.error if isinstance(judged, Verdict) else None
         answer = outcome_of(submission, judged)
         if answer is PostOutcome.EDGE and submission.edge_refusals == 1:
@@ -144,7 +144,7 @@ class Admission:
         self._dispatch()
 
     def note_accepted(self, task_id: str) -> None:
-        """Note that the service accepted a task, of a series or single."""
+        """Note that the service accepted a submit. Single submits count, too."""
         self._newest_id = task_id
         self._brake.ever_accepted = True
 

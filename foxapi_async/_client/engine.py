@@ -48,7 +48,7 @@ class Engine:
         estimates: the known durations of tasks.
         connections: the most polls at the same time.
         hooks: get every event and a notice of every request; None without a hook.
-        retry: the bounds of one exchange.
+        retry: the tries and the time limits of a request.
     """
 
     def __init__(

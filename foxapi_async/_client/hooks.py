@@ -39,8 +39,8 @@ class Notice:
     """The attributes that all notices share with a `TaskEvent`, so that one plain function can take both.
 
     Attributes:
-        task_id: the task concerned; None while there is none.
-        final: False: only a `TaskEvent` ends a task.
+        task_id: the task; None if there is none yet.
+        final: always False, because only a `TaskEvent` ends a task.
     """
 
     # A notice that always has a task writes `attrs.field()`. Without it, pyright would inherit this default.
@@ -75,7 +75,7 @@ class Submitted(Notice):
         task_id: the new task.
         call: the submit's number.
         model: the requested model.
-        tries: how often it was sent, or a try was made to send it.
+        tries: how many tries were made to send it.
         seconds: from `Submitting` until the answer, waits included.
     """
 
@@ -94,8 +94,8 @@ class SubmitFailed(Notice):
         call: the submit's number.
         model: the requested model.
         error: its error; `charged` says whether it may still be billed.
-        tries: how often it was sent, or a try was made to send it.
-        seconds: from `Submitting` on, waits included.
+        tries: how many tries were made to send it.
+        seconds: from `Submitting` until the error, waits included.
     """
 
     call: int
@@ -217,7 +217,7 @@ class Hooks:
     """The hooks of a session, called in order.
 
     Attributes:
-        clock: returns seconds, to time the hooks; the session sets its loop's.
+        clock: returns seconds, to time the hooks. The session sets the clock of its loop.
 
     Raises:
         ConfigurationError: one of them cannot be called.
@@ -266,7 +266,7 @@ class Hooks:
             except (
                 Exception,
                 asyncio.CancelledError,
-            ):  # the latter comes, for example, from `result()` of a cancelled future
+            ):  # for example, `result()` of a cancelled future raises a CancelledError
                 if number not in self._reported:
                     self._reported.add(number)
                     log.exception(

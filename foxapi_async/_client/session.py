@@ -51,7 +51,7 @@ DEFAULT_IN_FLIGHT = 100
 
 
 class FoxSession:
-    """A connection to FoxAPI with one key. It submits generation tasks, and polls each when it is likely to be done.
+    """A session at FoxAPI with one key. It submits generation tasks, and polls each when it is likely to be done.
 
     Use it with `async with`. A whole application can use one session. You can make a session without a running loop. It
     belongs to the loop on which it is entered. Any task on this loop may exit it.
@@ -76,9 +76,9 @@ class FoxSession:
             of a hook is logged once and stops nothing. A slow hook blocks the loop, and is logged.
         allow_http: send the key over plain http to another machine, too (also FOXAPI_ALLOW_HTTP=1).
         proxy: the HTTP proxy for https requests (CONNECT). "environment" uses HTTPS_PROXY, or the settings of macOS and
-            Windows, except for the hosts in NO_PROXY. An address is such as "http://user:password@proxy.example:3128".
-            None uses no proxy. This machine is always reached directly. A session in `http` keeps its own settings.
-            Files that are fetched after closing use its proxy, or else that of the environment.
+            Windows, except for the hosts in NO_PROXY. "http://user:password@proxy.example:3128" is an address. None
+            means no proxy. This machine is always reached directly. A session in `http` keeps its own settings. Files
+            that are fetched after closing use its proxy, or else that of the environment.
 
     Raises:
         ConfigurationError: the key is missing or malformed, `base_url` is unsafe, or a setting is wrong; on entering,

@@ -117,7 +117,7 @@ class Series:
 
     Args:
         pauses: True for a batch: a hold that lasts too long ends all of them, because a batch can be resumed. False for
-            `as_completed`: a hold ends only the items that it has held for longer than their timeout.
+            `as_completed`: only items that were held for longer than their timeout end.
         may_send: called before the first bytes of a request are sent; returns whether they may be sent. None if they
             always may.
     """
@@ -201,7 +201,7 @@ class Submission:
 
     Attributes:
         call: its number in this process. All its notices have this number.
-        tries: how often it was sent, or a try was made to send it.
+        tries: how many tries were made to send it.
         maybe_accepted: whether an earlier try may be billed. A later refusal does not prove that it is not.
         refusal: the error of its last try; None before that.
         refused_by_edge: whether that error came from something in front of the service.

@@ -1,7 +1,7 @@
 """Sends the submits of a session. Each runs in its own asyncio task, because it may bring the id of a paid
 task.
 
-A submit is admitted, recorded in the ledger, and sent. Its caller may stop waiting meanwhile. Then the log
+A submit is admitted, recorded in the ledger, and sent. Its caller may stop waiting before it ends. Then the log
 reports how the submit ended, unless it cost nothing.
 """
 
@@ -83,7 +83,7 @@ class Submitter:
         self._group = self._admission.group = group
 
     async def submit(self, request: GenerationRequest, submission: Submission) -> TaskHandle:
-        """The handle of an accepted request. Waits for it until the caller's deadline.
+        """Submit a request, and wait for its handle until the caller's deadline.
 
         Raises:
             FoxError: see `FoxSession.submit`.
@@ -134,7 +134,7 @@ class Submitter:
     # One submit, in its own asyncio task.
 
     async def _deliver(self, request: GenerationRequest, submission: Submission) -> Answered:
-        """Send the request and track its task. Errors are returned, because one must not end other submits."""
+        """Send the request and track its task. Errors are returned, because a raised error would end other submits."""
         outcome: Answered
         began = self._loop.time()
         if self._hooks is not None:

@@ -36,8 +36,8 @@ from foxapi_async._wire.texts import shorten
 EDGE_REPLIES = 5
 EDGE_SECONDS = 30.0
 
-# A task that is "completed" without results gets them within seconds. The first poll for them comes after this time.
-# After each poll the time is doubled.
+# A task that is "completed" without results gets them within seconds. The first poll for them comes after twice this
+# time. Each next poll waits twice as long as the one before.
 EMPTY_SECONDS = 0.25
 
 # A task that is "completed" with fewer results than requested is polled this long for the rest.
@@ -61,7 +61,7 @@ class TrackedTask:
         event: the last reply, as users see it.
         handles: its handles, each with its timeout in seconds; None for no limit.
         deadline: the earliest end of its handles; infinite if none has a timeout.
-        poll: the running poll.
+        poll: the running poll, if any.
         earliest: when the next poll would be due if polls were not scarce.
         demand: polls per second that it would take if polls were not scarce.
         confirmed: whether the service is known to have the task: it accepted the submit, or answered a poll.

@@ -65,13 +65,13 @@ class Uploads:
 
 
 def _identify(file: os.PathLike[str], field: FieldSpec | None) -> Identity:
-    """Facts that change if the file does: its path, time and size."""
+    """The path, time and size of a file. If the content changes, they change, too."""
     problem = input_problem(file, field)
     try:
         if problem is None:
             path = Path(file).resolve(strict=True)
             facts = path.stat()
             return (str(path), facts.st_mtime_ns, facts.st_size)
-    except OSError as error:  # it was removed meanwhile
+    except OSError as error:  # the file was removed after it was checked
         problem = error.strerror or str(error)
     raise InvalidRequestError(f"cannot use the input file {os.fspath(file)}: {problem}")

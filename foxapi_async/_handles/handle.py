@@ -39,7 +39,7 @@ class TaskHandle:
 
     - `await handle` returns its `TaskResult`. Several tasks may await it; cancelling one does not disturb the others.
     - `async for event in handle` yields a `TaskEvent` for the current state, then for each poll, and ends
-      after the final one. A slow loop skips to the latest state; it never delays the polling.
+      after the final one. A slow reader gets only the latest state; it never delays the polling.
     - `handle.stop()` ends the polling, not the task.
     - In a notebook, a cell that ends with `handle` shows a progress bar until the task ends, and then the images.
 

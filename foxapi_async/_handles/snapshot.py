@@ -29,7 +29,7 @@ class TaskSnapshot:
     """The state of a task in one reply (docs.foxapi.cc get-task-detail).
 
     Attributes:
-        id: the task's id, opaque.
+        id: the task's id.
         model: the model used; "" if the reply did not name it.
         type: what its results are, as the service names it: "image", "video", "audio", "document" or "llm"; "" if the
             reply did not name it.
@@ -69,7 +69,7 @@ class TaskSnapshot:
 
     @property
     def finished(self) -> bool:
-        """Whether the task is over. "completed" without results is not over: they follow within seconds."""
+        """Whether the task is over. If it is "completed" without results, it is not: they follow within seconds."""
         return signal_of(self) in state.REMOTELY_OVER
 
 

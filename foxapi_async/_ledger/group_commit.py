@@ -3,7 +3,7 @@
 All work that arrives while the thread is busy is done in one transaction. So a thousand coroutines that each wait for
 their own record share one flush to the disk. The ledger has this thread to itself; it does not use the loop's default
 executor. `run_in_executor` starts it once for each busy period, and it works until the queue is empty. So all
-queued work is written even if the loop is blocked meanwhile.
+queued work is written even if the loop is blocked.
 
 If the disk is full, nothing new is recorded, so nothing more is sent. The reserve is emptied, so that there is space
 for the ids of the submits that are under way. An id that still cannot be written is logged at once. It is tried again
@@ -352,7 +352,7 @@ class Writer:
                 job.fail(explained(self._path, error))
         connection.execute("COMMIT")
         if notes is not None and problem is None:
-            # A statement that changes nothing fails, or returns False: then its note is not logged.
+            # A statement that changes nothing fails, or returns False. Then its note is not logged.
             done = [job for job in group if job.error is None and job.result is not False]
             problem = notes.after_commit(job.note for job in done if job.note is not None)
         if problem is not None:

@@ -36,7 +36,7 @@ class FileLock:
             else:
                 raise LedgerError(  # noqa: TRY301 - the file is closed below
                     f"the ledger {path} is in use by {_holder_name(self._file)}: wait for its end, or stop it; "
-                    "`foxapi status` can read the ledger meanwhile"
+                    "until then, `foxapi status` can read the ledger"
                 )
             os.ftruncate(self._file, 0)
             os.write(self._file, str(os.getpid()).encode())

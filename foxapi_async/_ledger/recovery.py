@@ -238,7 +238,7 @@ def rebuild(
     """Write the facts that the files prove into the ledger. Newer facts of the ledger stay.
 
     Args:
-        connection: of the ledger.
+        connection: the ledger's connection.
         accepted: the ids from the service.
         ended: the manifest.
         begun: the submits before their POST. The item of a submit without an id is SUBMITTING, because it may have been

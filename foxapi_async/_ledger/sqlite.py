@@ -57,7 +57,7 @@ class SqliteLedgerView:
         return await self._writer.put(rows.totals, reads=True)
 
     async def meta(self, name: str) -> str | None:
-        """The text that `set_meta` kept. Every ledger has the name `created`: when it was made, in Unix seconds."""
+        """The text that `set_meta` kept. Every ledger has the text `created`: when it was made, in Unix seconds."""
         return await self._writer.put(partial(rows.meta, name=name), reads=True)
 
 

@@ -109,7 +109,7 @@ class SubmittedLog:
         """Begin to write.
 
         Args:
-            connection: of the ledger.
+            connection: the ledger's connection.
             agrees: whether `submitted.jsonl` is as the ledger's last run left it, or longer. If not, every id
                 of the ledger is added.
 

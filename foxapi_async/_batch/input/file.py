@@ -280,7 +280,7 @@ async def _in_own_thread(call: Callable[[], T]) -> T:
             value = call()
         except BaseException as error:  # any error belongs to the caller
             take, value = future.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop was closed before the call ended
             loop.call_soon_threadsafe(settle, take, value)
 
     threading.Thread(target=run, name="foxapi-input", daemon=True).start()

@@ -84,7 +84,8 @@ class LineReader:
 
     Args:
         form: the format of the lines; None if the first line decides.
-        defaults: values for the fields that a line does not set. A JSON `null` leaves a field out in spite of them.
+        defaults: values for the fields that a line does not set. A JSON `null` leaves a field out, even if it has a
+            default.
         folder: the folder for relative names of local input files.
         is_confined: whether a line may only name files below that folder, because it may come from a stranger.
         delimiter: the character between two cells of a table; None to find it.
