@@ -68,17 +68,16 @@ class FoxSession:
         task_timeout: seconds after which a handle ends, if no other `timeout` is given for it; None for no limit. For
             an item of `as_completed` or of a batch, this time is paused while the item waits for its turn to be sent.
         http: your own `aiohttp.ClientSession`, for proxies or TLS settings. We do not close it or change its defaults.
-            With it, one guarantee is lost: if the server has just closed a connection that was kept open, a submit over
-            it may have been billed, and raises `UncertainSubmitError` (0.5 % of submits after idle gaps). A connector
-            with `force_close=True` avoids this.
+            If the server has just closed an idle connection of it, a submit raises `UncertainSubmitError` although it
+            was not accepted (0.5 % of submits after idle gaps). A connector with `force_close=True` avoids this.
         hooks: plain functions of one event, called on the loop with every `TaskEvent`, and with a `Notice` of each
             request, such as `Submitted`, `Polled`, `Retried` or `Saved`. Distinguish them with `isinstance`. An error
             of a hook is logged once and stops nothing. A slow hook blocks the loop, and is logged.
         allow_http: send the key over plain http to another machine, too (also FOXAPI_ALLOW_HTTP=1).
         proxy: the HTTP proxy for https requests (CONNECT). "environment" uses HTTPS_PROXY, or the settings of macOS and
-            Windows, except for the hosts in NO_PROXY. "http://user:password@proxy.example:3128" is an address. None
-            means no proxy. This machine is always reached directly. A session in `http` keeps its own settings. Files
-            that are fetched after closing use its proxy, or else that of the environment.
+            Windows, except for the hosts in NO_PROXY. You can also give an address, such as
+            "http://user:password@proxy.example:3128", or None for no proxy. This machine is always reached directly. A
+            session in `http` keeps its own settings. Files fetched after closing use its proxy, or the environment's.
 
     Raises:
         ConfigurationError: the key is missing or malformed, `base_url` is unsafe, or a setting is wrong; on entering,
