@@ -46,7 +46,7 @@ def _main(words: list[str]) -> int:
 
 
 def _run(args: Namespace) -> int:
-    # A help text needs none of these, and they import aiohttp.
+    # These modules import aiohttp. A help text does not need them.
     from foxapi_async._errors import FoxError  # noqa: PLC0415 - as above
     from foxapi_async.cli import _commands, _exits  # noqa: PLC0415 - as above
     from foxapi_async.cli._messages import logging_to, report  # noqa: PLC0415 - as above

@@ -144,10 +144,8 @@ async def show_status(folder: Path, screen: Screen) -> int:
     status = await read_status(folder)
     screen.line(f"{folder}: {status.states}")
     if status.batch is not None:
-        here = "as they were when this folder was last followed"
-        screen.line(
-            f"database: batch {status.batch}; the states are {here}, and --dsn shows the present ones"
-        )
+        last = "from the last `foxapi batch --dsn` with this folder"
+        screen.line(f"database: batch {status.batch}; the states are {last}; --dsn shows the present states")
     screen.line(f"run: {f'on, in {status.run}' if status.run else 'none'}")
     screen.line(f"spent: {status.cost or 'not known'}")
     oldest = status.oldest

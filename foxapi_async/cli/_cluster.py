@@ -75,7 +75,9 @@ async def _migrate(database: Database, screen: Screen) -> int:
     if before == now:
         words = f"the tables have version {now} already"
     else:
-        words = f"the tables have version {now} now" + (f", before it was {before}" if before else "")
+        words = f"the tables have version {now} now" + (
+            f"; before, they had version {before}" if before else ""
+        )
     screen.line(f"{database}: {words}")
     screen.data({"before": before, "version": now})
     return _exits.DONE

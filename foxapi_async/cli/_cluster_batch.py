@@ -124,7 +124,7 @@ class FollowCommand(ShownRun):
         screen.error(self._state_words(status))
         self._show_uncertain(status)
         screen.error(f"its state: {command_for(args, 'status', batch)}")
-        screen.error(f"to stop it: {command_for(args, 'cluster', 'pause', batch)}")
+        screen.error(f"to pause it: {command_for(args, 'cluster', 'pause', batch)}")
         self._show_how_to_continue()
 
     def _show_how_to_continue(self, least_budget: float | None = None) -> None:

@@ -62,7 +62,7 @@ class WorkerCommand:
             if self._is_stopped:
                 self._worker.stop()
             await self._worker.run()
-        self._screen.note("stopped: other workers can take its items")
+        self._screen.note("this worker has stopped; other workers can take its items")
         return _exits.DONE
 
     def stop(self) -> None:

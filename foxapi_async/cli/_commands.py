@@ -81,7 +81,7 @@ def wait(args: Namespace, screen: Screen) -> int:
     ids = list(dict.fromkeys(check_task_id(task_id) for task_id in args.ids))
     name = _requests.read_name(args.name, ("id", "n"))
     if len(ids) > 1 and "{id}" not in name:
-        raise InvalidRequestError(f"--name {name}: several tasks need {{id}} in it")
+        raise InvalidRequestError(f"--name {name}: for several tasks, the name needs {{id}}")
     service = _requests.read_service(args)
     folder = _requests.open_folder(args.out)
     screen.note(f"waiting for {counted(len(ids), 'task')} of {service}")

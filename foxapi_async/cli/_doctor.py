@@ -32,9 +32,9 @@ from foxapi_async.cli._screen import Screen
 
 # No task has this id, so the service answers 404 if it accepts the key.
 _NO_TASK = "foxapi-doctor"
-# Stands for a key that is missing or wrong, so that the rest can still be checked.
+# Replaces a key that is missing or wrong, so that the rest can still be checked.
 _NO_KEY = "sk-00000000"
-# `foxapi doctor` has no --emulator: it checks the way to the service.
+# `foxapi doctor` has no --emulator, because it checks the connection to the real service.
 _WORDS = SHELL_WORDS | {Hint.SET_KEY: "set FOXAPI_API_KEY (`foxapi generate PROMPT --emulator` needs no key)"}
 _CLOCK_SECONDS = 30.0
 _LEAST_FREE = 100 * 1024 * 1024

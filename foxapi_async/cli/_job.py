@@ -96,9 +96,7 @@ class TaskCommand:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
     def _on_event(self, event: HookEvent) -> None:
-        """Note which prompt a task belongs to, and that its images are ready, also if the command does not wait
-        any more.
-        """
+        """Note the prompt of a task, and that its images are ready, even if the command no longer waits."""
         if isinstance(event, Submitting):
             self._calls[event.call] = next(job for job in self._jobs if job.request is event.request)
         elif isinstance(event, Submitted):
@@ -124,7 +122,7 @@ class TaskCommand:
         return code
 
     async def _generate_one(self, fox: FoxSession, job: PromptJob) -> int:
-        """Submit, with a row on the screen for as long as it takes; then wait and save."""
+        """Submit the request, and show a row while this takes. Then wait and save."""
         request, row = job.request, f"submit {id(job.request)}"
         async with self._turns:
             if self._refusal is not None:
@@ -249,7 +247,7 @@ def _value_lines(result: TaskResult) -> Iterator[str]:
 
 
 def _made(result: TaskResult) -> str:
-    """How many results of which kind a task has."""
+    """The number and the kind of a task's results, in words."""
     if not result.images and result.values:
         return counted(len(result.values), "result")
     return counted(len(result.images), _NOUNS.get(str(result.raw.get("type")), "image"))

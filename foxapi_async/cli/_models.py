@@ -61,7 +61,7 @@ def show_models(args: Namespace, screen: Screen, mine: Sequence[str] | None = No
     all_known = {definition.model for definition in find_models()}
     if others := [model for model in mine or () if model not in all_known]:
         count = counted(len(others), "model")
-        screen.note(f"the key may also call {count} not known here: {', '.join(others)}")
+        screen.note(f"the key may also call {count} that this version does not know: {', '.join(others)}")
     return _exits.DONE
 
 

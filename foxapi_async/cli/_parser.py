@@ -36,8 +36,8 @@ _FIELDS = {
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of `foxapi`.
 
-    It makes the options of a command only if the command line, `words`, contains the name of the command. They need
-    imports: all models for `generate`, the input formats for `batch`, a web server for `emulator`.
+    It makes the options of a command only if the command line, `words`, contains the name of the command. The
+    options need imports: all models for `generate`, the input formats for `batch`, a web server for `emulator`.
     """
     parser = OneLineParser(
         prog="foxapi",

@@ -1,8 +1,7 @@
 """An emulator of the FoxAPI service on this machine: real HTTP, real pictures, no bill.
 
-It is made from the service's documentation alone, and shares no code with the client. So a mistake on one side is
-not hidden by the same mistake on the other. It counts the submits that the service would bill, and plays a script
-of faults if you give one.
+It is made from the service's documentation, and shares no code with the client. So the same mistake on both sides
+is unlikely. It counts the submits that the service would bill, and plays a script of faults if you give one.
 
     async with Emulator(seconds=0.2, faults=[Fault.status("submit", 429, retry_after=1)]) as emulator:
         print(emulator.url, emulator.key)

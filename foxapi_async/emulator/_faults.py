@@ -371,7 +371,7 @@ class Fault:
         times: int | None = None,
         **aim: Unpack[Aim],
     ) -> Self:
-        """Answer polls of completed tasks with other fields than the normal ones: any JSON, however odd.
+        """Answer polls of completed tasks with other fields than the normal ones. They may be any JSON.
 
             Fault.completes_with({"results": [{"url": "data:image/png;base64,…"}]})  # or {"b64_json": …}
             Fault.completes_with({"results": [{"url": "{path}"}]})   # an address without the host

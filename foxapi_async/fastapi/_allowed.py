@@ -64,7 +64,8 @@ class AllowedModels:
         """The request from a client's JSON object.
 
         Raises:
-            InvalidRequestError: the model is not one of these, or as `parse_request`. The client chooses no path.
+            InvalidRequestError: the model is not one of these, the client chooses another path, or the request is
+                wrong, as in `parse_request`.
         """
         model, path = body.get("model"), body.get("path")
         if not isinstance(model, str) or model not in {*self.known, *self.raw}:

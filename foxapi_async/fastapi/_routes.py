@@ -44,7 +44,7 @@ FIRST_POLL_SECONDS = 10.0
 LONGEST_WAIT = 300.0
 
 GONE = Response(status_code=499)
-"""The answer to a client that left. Its number is the one that proxies log."""
+"""The answer to a client that left. Proxies log the same number."""
 
 
 class _ImageRoute(APIRoute):
@@ -174,7 +174,7 @@ async def image_result(
 ) -> ImageResult:
     """Wait for the task up to `wait` seconds; 504 with its id if it takes longer.
 
-    `images` are its files, also if they are videos. `values` are results without a file, such as a transcript.
+    `images` has all files, even if they are videos. `values` are results without a file, such as a transcript.
     """
     return ImageResult.of(await _result_of(request, task_id, fox, wait))
 

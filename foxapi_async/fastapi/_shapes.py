@@ -96,7 +96,7 @@ def _facts(snapshot: TaskSnapshot) -> dict[str, Any]:
 class ImageResult(BaseModel):
     """A task that completed. `elapsed` is in seconds since its creation.
 
-    `images` are its files, also if they are videos. `values` are results without a file, such as a transcript.
+    `images` has all files, even if they are videos. `values` are results without a file, such as a transcript.
     """
 
     id: str

@@ -38,7 +38,7 @@ class _ShortRepr(reprlib.Repr):
 
 
 class _ShortJson(_ShortRepr):
-    """JSON's spelling, shortened. A value that JSON does not know, such as a path, has Python's."""
+    """JSON's spelling, shortened. A value that JSON does not know, such as a path, has Python's spelling."""
 
     def repr_str(self, x: str, _: int) -> str:
         if len(x) > _LONGEST_TEXT:
@@ -83,7 +83,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def has_scheme(text: str) -> bool:
-    """Whether a text has the form of an address, even a wrong one, and not of a file's path."""
+    """Whether a text looks like an address, even a wrong one, and not like a file's path."""
     return bool(_SCHEME.match(text))
 
 

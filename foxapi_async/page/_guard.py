@@ -57,7 +57,8 @@ class Gate:
     Attributes:
         local: whether the server listens on loopback, and answers only to loopback names in the Host header.
         token: the token that every client needs; None if they need no token.
-        cookie: the name of the cookie that replaces the token. Ports share cookies, so it has the port's number.
+        cookie: the name of the cookie that replaces the token. All ports of a host share cookies, so the name has the
+            port's number.
     """
 
     local: bool = True
@@ -66,7 +67,7 @@ class Gate:
 
     @property
     def cookie_value(self) -> str:
-        """The value of the cookie: not the token, because other servers on this host see it."""
+        """The value of the cookie. It is not the token, because other servers on this host see the cookie."""
         return hashlib.sha256(f"foxapi serve\n{self.token}".encode()).hexdigest()
 
     def is_token(self, given: str | None) -> bool:

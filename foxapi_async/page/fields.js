@@ -1,4 +1,4 @@
-// A control for each kind of field. If the facts of a field are not sure (level "extract"), its control allows all values.
+// A control for each kind of field. If the facts are not sure (level "extract"), a choice or a number allows other values, too.
 import { make } from "/dom.js";
 import { helpOf, labelOf, text } from "/texts.js";
 
@@ -36,7 +36,7 @@ export function isAdvanced(spec) {
   return !spec.required && Boolean(spec.advanced || isTechnical);
 }
 
-// The allowed values that the control itself does not show, in words.
+// The form or the range of the values in words, if the control does not show it.
 function factsOf(spec) {
   if (spec.kind === "object" || spec.kind === "any") return text("field.json");
   if (spec.kind === "list" && !spec.choices) return text("field.lines");

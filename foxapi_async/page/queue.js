@@ -69,7 +69,7 @@ async function sendOne(press) {
   else show(press, "refused", { message: refusal.message, code: refusal.type, charged: "no", problems: refusal.problems });
 }
 
-// The same press is posted again after this, because the server sends it only once.
+// Waits before the same press is posted again. The server sends it only once.
 function pause() {
   return new Promise((resolve) => setTimeout(resolve, PAUSE));
 }

@@ -49,9 +49,8 @@ def log_events(logger: logging.Logger | None = None) -> Callable[[HookEvent], No
     tasks are at WARNING. Polls and everything else are at DEBUG. The prompt is only in a DEBUG record, cut to
     80 characters. Control characters in texts from outside are escaped.
 
-    Each record also has fields for programs: `event` (the class of the event) and the event's own fields,
-    flat. Examples are `task_id`, `call`, `model`, `seconds` and `status`; an error has `error_type`, `error`
-    and `charged`.
+    Each record also has fields for programs: `event`, which is the class of the event, and the fields of the event.
+    Examples are `task_id`, `call`, `model`, `seconds` and `status`. An error has `error_type`, `error` and `charged`.
 
     Args:
         logger: the logger to use; default the logger "foxapi_async". No handler is added, and no level is set.

@@ -2,7 +2,7 @@
 
 The names follow the conventions for generative AI, version 0.1.0
 (github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/client-inference.md).
-Those are still in development, so the names are plain text here, each once.
+The conventions are still in development, so each name is written here once, as plain text.
 """
 
 from __future__ import annotations

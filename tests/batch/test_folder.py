@@ -600,7 +600,9 @@ def test_the_status_names_the_batch_in_the_database(in_database):
     """`foxapi status` says that its states may be old."""
     _, out, _ = in_database.foxapi("status", str(in_database.path))
 
-    assert "\ndatabase: batch foxes; the states are as they were when this folder was last followed" in out
+    assert (
+        "\ndatabase: batch foxes; the states are from the last `foxapi batch --dsn` with this folder" in out
+    )
     assert "foxes" == in_database.status()["batch"]
 
 

@@ -107,7 +107,7 @@ def test_models_of_the_key_that_are_not_known_are_named(foxapi, monkeypatch):
         point_to(emulator, monkeypatch)
         _, _, err = foxapi("models", "--mine")
 
-    assert "the key may also call 1 model not known here: fox-9" in err
+    assert "the key may also call 1 model that this version does not know: fox-9" in err
 
 
 def test_an_unknown_model_is_no_model(foxapi):

@@ -236,7 +236,10 @@ REFUSED = {
         ["generate", "--prompt", "A fox", "--prompt", "a fox!", "--name", "{prompt}"],
         "add {id}",
     ),
-    "no id for two tasks": (["wait", "t-1", "t-2", "--name", "{n}"], "several tasks need {id} in it"),
+    "no id for two tasks": (
+        ["wait", "t-1", "t-2", "--name", "{n}"],
+        "for several tasks, the name needs {id}",
+    ),
     "no prompt for wait": (
         ["wait", "t-1", "--name", "{prompt}"],
         "{prompt} is not a field; the fields are {id}, {n}",
