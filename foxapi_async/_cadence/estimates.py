@@ -28,7 +28,8 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async._options import is_number
 from foxapi_async._policy.prices import PriceBook
 
-# How many tasks are remembered, besides those in flight. The remaining noise costs 1 to 2 % above the optimum.
+# How many tasks are remembered, with two more for each task in flight. The remaining noise costs 1 to 2 % more than the
+# optimum.
 MEMORY = 150.0
 
 # The durations of about the last `RECENT` ended tasks are compared with the expectation. If they differ by
@@ -206,9 +207,7 @@ class ModelEstimates:
         return self.usual_seconds
 
     def trusts(self, group: int) -> bool:
-        """Whether progress has been a better guide than time: surely in all groups together, and probably in this
-        group.
-        """
+        """Whether progress has predicted better than time: surely in all groups together, and probably in this group."""
         return self._trust[group] > 0.5 and sum(self._trust) >= PROOF
 
     def doubts(self, group: int) -> bool:
@@ -251,7 +250,7 @@ class ModelEstimates:
 
 
 def _saved_unit(saved: Mapping[str, Any], *, learned: bool) -> float | None:
-    """The unit of a saved `untimed`. A state that was saved before there were several units has the first one."""
+    """The unit of a saved `untimed`. In a state that older versions saved, it is `NO_ESTIMATE_SECONDS`."""
     unit = saved.get("usual_seconds", NO_ESTIMATE_SECONDS if learned else None)
     if unit is None and not learned:
         return None

@@ -116,8 +116,8 @@ class TaskForecast:
     def forecasts(self) -> list[Forecast]:
         """The forecasts that may be right.
 
-        If progress has proved to be the better guide for this model, only its forecast is used. Until then both
-        are used, and the earlier poll counts: progress that jumps may forecast an end long after the true one.
+        If progress has proved to be the better guide for this model, only its forecast is used. Until then both are
+        used, and the earlier poll counts, because progress that jumps may forecast an end long after the true one.
         """
         return [guide.forecast for guide in self._guides()]
 
@@ -158,7 +158,7 @@ class TaskForecast:
         yield from (self._by_progress or {}).values()
 
     def _use_progress(self, group: int, total: float) -> None:
-        """Use the newest progress. In each group, the newest is kept, and the table learns from it until the end.
+        """Use the newest progress. Each group keeps its newest progress, and its table learns from it until the end.
 
         The record that it replaces stays in its table as running. This causes no bias, because it does not
         depend on the end of the task.

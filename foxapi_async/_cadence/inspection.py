@@ -96,7 +96,7 @@ def _surplus(table: Table, cumulative: float, price: float, i: int) -> float:
 
 
 def _due(table: Table, cumulative: float, price: float, i: int) -> int:
-    """The first point from i on at which a poll is due; one beyond the last if there is no such point."""
+    """The first point from i on at which a poll is due; the number of points if there is no such point."""
     end = len(table.xs)
     while i < end and not _is_due(table, cumulative, price, i):
         i += 1

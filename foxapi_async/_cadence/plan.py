@@ -41,7 +41,7 @@ class PollPlan:
         mean_polls: the polls that a task takes, on average.
         mean_lag: from the end of a task to the poll that sees it, on average.
         interval: the fixed interval that needs as many polls on average, if the first poll comes at a random time.
-        interval_lag: the mean lag with that interval: half of it.
+        interval_lag: the mean lag with that interval, which is half the interval.
     """
 
     polls: tuple[PlannedPoll, ...]

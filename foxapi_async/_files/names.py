@@ -232,7 +232,7 @@ _DRAWING = re.compile(
 
 
 def _is_drawing(text: bytes, declared: str) -> bool:
-    """Whether markup is an SVG image: by its root element, or as declared, unless it is a web page."""
+    """Whether markup is an SVG image: its root element says so, or its declared type, if it is not a web page."""
     is_page = text.lower().startswith((b"<!doctype html", b"<html"))
     return _DRAWING.match(text) is not None or (declared == "image/svg+xml" and not is_page)
 

@@ -29,7 +29,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_HEADERS = 512
 
 AS_IT_COMES: Mapping[str, Any] = {
-    # aiohttp would repeat a POST on 307, also to another origin.
+    # aiohttp would repeat a POST on 307, even to another origin.
     "allow_redirects": False,
     "raise_for_status": False,
     "max_line_size": MAX_HEADER_BYTES,
@@ -98,7 +98,7 @@ def is_of_proxy(error: BaseException, proxy: Proxy) -> bool:
 
 
 def hint_for(error: BaseException, proxy: Proxy) -> Hint | None:
-    """What can be done about a failure that will not pass by itself; None for any other."""
+    """What can be done about a failure that waiting does not cure; None for any other failure."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return Hint.CHECK_CERTIFICATES
     return Hint.SET_PROXY if proxy.address is not None and is_of_proxy(error, proxy) else None

@@ -31,7 +31,7 @@ _PLACEHOLDERS = {"sk-...", "sk-…", "YOUR_API_KEY"}
 
 
 class Secret(str):
-    """A text that is sent but never shown: its repr is stars, also inside containers.
+    """A text that is sent but never shown: its repr is stars, even inside a container.
 
     A container with its own repr would protect less: aiohttp copies the headers that it gets, but keeps their values.
     """
@@ -60,7 +60,7 @@ class Credentials:
 def resolve_credentials(
     api_key: object, base_url: object, *, allow_http: bool, environ: Mapping[str, str]
 ) -> Credentials | ConfigurationError:
-    """The account from the arguments, else from FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
+    """The key and its address from the arguments, or else from FOXAPI_API_KEY, FOXAPI_BASE_URL and FOXAPI_ALLOW_HTTP.
 
     A fault is returned as an error: no key, a key with white space inside, a URL that is not http(s), or
     plain http to another machine. The caller raises it in a frame that holds neither the key nor the
@@ -134,7 +134,7 @@ def _redacted(url: str) -> str:
 
 
 class Redactor:
-    """Replaces the key by stars in text from outside, also in its JSON, HTML and URL spellings.
+    """Replaces the key by stars in texts from other programs. It also finds the key's spellings in JSON, HTML and URLs.
 
     Args:
         key: the key to hide.

@@ -78,7 +78,7 @@ class FileClient:
     Args:
         session: the aiohttp session.
         proxy: the proxy that https requests go through.
-        middlewares: replace those of a user's session, so that it repeats nothing; None for our own session.
+        middlewares: used in place of those of a user's session, so that it repeats nothing; None for our own session.
     """
 
     _session: aiohttp.ClientSession
@@ -143,7 +143,7 @@ class FileClient:
             reason = f"no answer in {seconds:g} s"
         except ExchangeFailed as error:
             reason = error.reason
-        except ConfigurationError as error:  # of the proxy
+        except ConfigurationError as error:  # the proxy cannot be used
             reason, final, hint = error.what_happened, True, error.hint
         except aiohttp.ClientConnectorError as error:  # a certificate error is a ValueError as well
             reason, hint = describe(error, self._proxy), hint_for(error, self._proxy)
@@ -155,7 +155,7 @@ class FileClient:
 
 
 def redirect_target(source: str, location: str) -> str:
-    """The target of a redirect, if it is no less safe than its source.
+    """The target of a redirect, if it is at least as safe as its source.
 
     Raises:
         ExchangeFailed: the target is not a URL, has a scheme other than http and https, or goes from https to http.

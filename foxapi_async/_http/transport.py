@@ -89,7 +89,7 @@ class Transport:
         self._headers = CIMultiDict(
             {"User-Agent": USER_AGENT, "Authorization": Secret(f"Bearer {credentials.key}")}
         )
-        # A session from the user keeps its own middlewares. Ours comes last, next to the connection.
+        # A user's session keeps its own middlewares. Ours is the last one, next to the connection.
         given = getattr(http, "_middlewares", None) or ()
         self._middlewares = None if http is None else (*given, never_repeat)
 

@@ -60,12 +60,12 @@ class Hold:
     """A closed brake. Moments are loop time in seconds.
 
     Attributes:
-        error: the error that closed it, or that of the last probe.
+        error: the error that closed it, or the error of the last probe.
         since: when it closed.
         until: when the next probe may be sent.
         edge: True if something in front of the service refused; False if answers were missing.
         probes: how many gaps have begun.
-        refusals: how many submits the edge refused, each sent after the answer to the one before.
+        refusals: how many submits the edge refused. Each was sent after the answer to the submit before it.
         ready: whether the next submit may be sent.
         probing: whether a probe is unanswered.
     """

@@ -1,4 +1,6 @@
-"""Parses JSON from others within limits, and reads its values. A number may come as a text, and a text as a number."""
+"""Parses JSON from other programs within limits, and reads its values. A number may be sent as a text, and a text as a
+number.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ JsonValue: TypeAlias = "dict[str, Any] | list[JsonValue] | str | int | float | b
 # A float holds each whole number below this one exactly.
 _EXACT = 2**53
 
-# A status reply has some hundred bytes. A status reply with images inside has some hundred kB. A body above this
+# A status reply has a few hundred bytes. A status reply with images inside has a few hundred kB. A body above this
 # limit is not read.
 MAX_JSON_BYTES = 32 * 1024 * 1024
 
@@ -221,7 +223,7 @@ def excerpt(reply: Reply) -> str:
 
 
 def read_number(value: object) -> float | None:
-    """The value as a finite number, also if it is a text; else None."""
+    """The value as a finite number, even if it is a text; else None."""
     if value is None or (type(value) is int and -_EXACT < value < _EXACT):
         return value  # nearly all values
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -236,15 +238,15 @@ def read_number(value: object) -> float | None:
 
 
 def read_price(value: object) -> float | None:
-    """Credits that can be added up: a finite number, zero or more; else None. A strange price is no error, because an
-    error would lose the id of its task.
+    """Credits that can be added up: a finite number, zero or more; else None. A strange price does not raise an error,
+    because an error would lose the id of its task.
     """
     number = read_number(value)
     return None if number is None or number < 0 else float(number)
 
 
 def read_text(value: object) -> str | None:
-    """The value as a text, also if it is a number (some codes are); else None."""
+    """The value as a text, even if it is a number, as some codes are; else None."""
     if value is None or isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

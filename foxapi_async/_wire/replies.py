@@ -4,7 +4,7 @@
 - Every text is cleaned when the reply is parsed (`json_values`).
 - A field that is missing, null or of the wrong type becomes None or empty. Only `id` is required: the
   service's own specification marks no field as required.
-- Numbers may come as text. NaN and infinity count as missing.
+- A number may be sent as a text. NaN and infinity count as missing.
 - `estimated_time` is in `task_info`.
 - `error` is an object or a text.
 

@@ -136,7 +136,7 @@ class Cluster:
             try:
                 enqueued = await enqueue(connection, batch, requests)
             except InvalidRequestError:
-                await connection.execute(_SEAL, (batch,))  # else its results would wait for the rest
+                await connection.execute(_SEAL, (batch,))  # otherwise `results` would wait for more items
                 raise
             states = [state.value for state, is_asked in asked.items() if is_asked]
             await connection.execute(_AGAIN, {"batch": batch, "states": states, "new": True})
@@ -330,7 +330,7 @@ class Opening:
 
     async def _open(self) -> Cluster:
         cluster = Cluster(self._database)
-        async with cluster._connected():  # noqa: SLF001 - of its own module
+        async with cluster._connected():  # noqa: SLF001 - a class of this module
             return cluster
 
 

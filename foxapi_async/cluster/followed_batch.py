@@ -260,7 +260,7 @@ class FollowedBatch:
         status = self._status
         if self._has_warned or status is None:
             return
-        waiting = status.counts[ItemState.SUBMITTED]  # their images are saved, also in a pause
+        waiting = status.counts[ItemState.SUBMITTED]  # workers save their images even in a pause
         if status.state == "open":
             waiting += status.counts[ItemState.NEW]
         is_alive = any(each.state == "alive" and each.silent < SILENT_SECONDS for each in status.workers)

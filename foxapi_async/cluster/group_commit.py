@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds before each try to reach the database again; the last one repeats."""
+"""Seconds before each try to reach the database again; the last value repeats."""
 
 CLOSING_SECONDS = 30.0
 """Seconds for which `close` still tries to write."""

@@ -76,8 +76,8 @@ def make_queue(
 
 @contextlib.asynccontextmanager
 async def opened(queue: procrastinate.App) -> AsyncGenerator[None]:
-    """The queue with its connections. They are closed at the end, and also if opening the queue is cancelled.
-    Otherwise the program could not end before the tasks of the pool.
+    """The queue with its connections. They are closed at the end, even if opening the queue is cancelled. Otherwise the
+    program would have to wait for the tasks of the pool before it can end.
 
     Raises:
         Exception: the database cannot be reached.

@@ -32,7 +32,7 @@ _CURSOR = re.compile(r"([0-9]+)-([0-9]+)@(\S+)")
 _IS_AHEAD = "SELECT %s::xid8 >= pg_snapshot_xmax(pg_current_snapshot())"
 
 POLL_SECONDS = (0.2, 0.5, 1.0)
-"""Seconds between two reads while nothing new comes; the last one repeats."""
+"""Seconds between two reads while there are no new ends; the last value repeats."""
 
 _ENDS = f"""
     SELECT ended::text, number, key, state, task_id, price::float8, record FROM item

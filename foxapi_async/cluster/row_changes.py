@@ -1,4 +1,4 @@
-"""Makes a group of changes of items in one transaction, and explains those that the rows do not allow."""
+"""Makes a group of changes of items in one transaction, and says why the rows do not allow some of them."""
 
 from __future__ import annotations
 
