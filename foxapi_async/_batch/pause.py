@@ -119,8 +119,8 @@ class Paused(str):
 
 def pause_reason(error: FoxError, submission: Submission | None) -> Reason | None:
     """The reason for the whole run to pause after an error of one item; None if it continues."""
-    if submission is not None and submission.pause is not None:
-        return submission.pause
+    if submission is not None and submission.pause_reason is not None:
+        return submission.pause_reason
     if isinstance(error, _errors.LedgerError | _errors.DownloadError):
         return "disk" if getattr(error, "local", True) else None
     is_new = state_after(error, submission) is ItemState.NEW

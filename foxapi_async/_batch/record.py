@@ -164,9 +164,9 @@ def state_after(error: FoxError, submission: Submission | None) -> ItemState | N
         return None
     if submission is not None and submission.series is not None and submission.refused_by_edge:
         # An edge refused it. If the edge also holds other items back, the item is new again. Otherwise it has failed.
-        is_held_back = submission.barred is not None or submission.pause is not None
+        is_held_back = submission.barred is not None or submission.pause_reason is not None
         return ItemState.NEW if is_held_back else ItemState.FAILED
-    is_held_back = submission is not None and submission.pause is not None
+    is_held_back = submission is not None and submission.pause_reason is not None
     return ItemState.NEW if is_held_back or is_temporary(error) else ItemState.FAILED
 
 

@@ -280,7 +280,7 @@ class Poller:
             self._plan(task, step, now)
         if self._notify is not None:
             self._notify(event)
-        for stream in self._streams or ():
+        for stream in self._streams:
             stream.put(event)
 
     def _plan(self, task: TrackedTask, step: float, now: float) -> None:

@@ -212,7 +212,7 @@ class Submission:
         edge_refused_at: when the first of these tries began (loop time).
         refused_post: the number that the brake gave to the POST of that try.
         held: seconds for which refusals have held it.
-        pause: the reason for which its batch pauses; None if it does not.
+        pause_reason: the reason for which its batch pauses; None if it does not.
         ending: the final error that replaces its last refusal; None if the last refusal is the final error.
         model: the requested model.
         task: the asyncio task that runs it; None before it is started.
@@ -235,7 +235,7 @@ class Submission:
     edge_refused_at: float = attrs.field(default=0.0, init=False)
     refused_post: int = attrs.field(default=0, init=False)
     held: float = attrs.field(default=0.0, init=False)
-    pause: Reason | None = attrs.field(default=None, init=False)
+    pause_reason: Reason | None = attrs.field(default=None, init=False)
     ending: FoxError | None = attrs.field(default=None, init=False)
     model: str = attrs.field(default="", init=False)
     task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
@@ -337,7 +337,7 @@ class Submission:
     def bar(self, bar: Barrier) -> None:
         """Stop sending. A try that has been sent may finish. A submit that has not been sent ends now."""
         self.barred = self.barred if self.barred is not None and bar.error is None else bar
-        self.pause = bar.reason or self.pause
+        self.pause_reason = bar.reason or self.pause_reason
         if self._exchange is not None and not self._exchange.cancel():
             return
         if self.task is not None and self._state is not SubmitState.ACCEPTED:

@@ -256,7 +256,7 @@ class Submitter:
         pauses = series is not None and series.pauses
         wait: float | None = None
         if series is not None and isinstance(error, RateLimitError):
-            wait, submission.pause = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
+            wait, submission.pause_reason = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
         elif series is not None and outcome_of(submission, verdict) is PostOutcome.EDGE:
             wait = self._admission.edge_wait(submission, seconds)
         elif (
@@ -268,7 +268,7 @@ class Submitter:
         elif pauses and error.retryable:
             left = self._outage_remaining()
             wait = min(random.uniform(CAP_SECONDS, 2 * CAP_SECONDS), left + 0.01) if left >= 0 else None  # noqa: S311 - no secret
-            submission.pause = "outage" if wait is None else None
+            submission.pause_reason = "outage" if wait is None else None
         return wait
 
     def _outage_remaining(self) -> float:
