@@ -1,10 +1,10 @@
 """Makes the catalogue of models from its two sources, and what depends on it.
 
     python docs/catalogue.py                    the catalogue, the classes, the types of fields, and docs/models.md
-    python docs/catalogue.py extract FOLDER     docs/catalogue/extract.json from OpenAPI files
+    python docs/catalogue.py extract FOLDER     `extract.json`, from OpenAPI files
 
-`docs/catalogue/extract.json` holds what the service's OpenAPI files say, `facts.toml` beside it what they do not. A fact
-that is in both must be the same.
+The sources are in `foxapi_async/models/catalogue`. `extract.json` has what the service's OpenAPI files say. `facts.toml` has
+what they do not say. A fact that is in both must be the same.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-SOURCES = Path(__file__).parent / "catalogue"
 ROOT = Path(__file__).parents[1]
+SOURCES = ROOT / "foxapi_async" / "models" / "catalogue"
 CATALOGUE = ROOT / "foxapi_async" / "models" / "_generated.json"
 TYPES = ROOT / "foxapi_async" / "models" / "fields.pyi"
 CLASSES = ROOT / "foxapi_async" / "models" / "_generated.py"

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 import attrs
 
 from foxapi_async import LedgerError
-from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry
+from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry, refused_move
 from foxapi_async._ledger.protocol import Totals
 
 
@@ -67,10 +67,10 @@ class MemoryLedger:
         opening: str | None = None,
     ) -> None:
         item = self._items.get(key)
-        if item is not None and item.entry.fingerprint != fingerprint:
-            raise LedgerError(f"item {key!r} is in the ledger with another request")
-        if item is not None and item.entry.state not in COMES_FROM[ItemState.SUBMITTING]:
-            raise refused(key, item.entry, ItemState.SUBMITTING)
+        if item is not None and (
+            item.entry.fingerprint != fingerprint or item.entry.state not in COMES_FROM[ItemState.SUBMITTING]
+        ):
+            raise refused_move(key, item.entry, ItemState.SUBMITTING, fingerprint)
         old = item.entry if item else None
         entry = LedgerEntry(
             key,
@@ -90,21 +90,21 @@ class MemoryLedger:
         item = self._items.get(key)
         keeps = item is not None and item.entry.state in KEEPS_ITS_ID and item.entry.task_id != task_id
         if keeps or not self._may(key, ItemState.SUBMITTED):
-            return done(refused(key, item and item.entry, ItemState.SUBMITTED))
+            return done(refused_move(key, item and item.entry, ItemState.SUBMITTED))
         assert item is not None
         price = item.entry.price if price is None else price
         return self._change(key, state=ItemState.SUBMITTED, task_id=task_id, price=price)
 
     def released(self, key: str) -> asyncio.Future[None]:
         if not self._may(key, ItemState.NEW):
-            return done(refused(key, self._entry(key), ItemState.NEW))
+            return done(refused_move(key, self._entry(key), ItemState.NEW))
         return self._change(key, state=self._items[key].origin, price=None)
 
     def ended(
         self, key: str, state: ItemState, record: str, price: float | None = None
     ) -> asyncio.Future[None]:
         if not self._may(key, state):
-            return done(refused(key, self._entry(key), state))
+            return done(refused_move(key, self._entry(key), state))
         price = self._items[key].entry.price if price is None else price
         return self._change(key, state=state, record=record, price=price, opening=None)
 
@@ -136,8 +136,3 @@ def done(error: LedgerError | None = None) -> asyncio.Future[None]:
         future.set_exception(error)
         future.exception()
     return future
-
-
-def refused(key: str, entry: LedgerEntry | None, state: ItemState) -> LedgerError:
-    now = "not in the ledger" if entry is None else f"{entry.state.value} in the ledger"
-    return LedgerError(f"item {key!r} cannot become {state.value}: it is {now}")

@@ -256,7 +256,9 @@ class Submitter:
         pauses = series is not None and series.pauses
         wait: float | None = None
         if series is not None and isinstance(error, RateLimitError):
-            wait, submission.pause_reason = (seconds, None) if seconds < submission.longest_hold else (None, "hold")
+            wait, submission.pause_reason = (
+                (seconds, None) if seconds < submission.longest_hold else (None, "hold")
+            )
         elif series is not None and outcome_of(submission, verdict) is PostOutcome.EDGE:
             wait = self._admission.edge_wait(submission, seconds)
         elif (

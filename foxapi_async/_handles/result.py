@@ -199,7 +199,7 @@ class Outcome:
         request: the request; None if the item was not a valid request.
         task_id: the id; None if the service never gave one.
         result: the task's result, or None.
-        error: a `FoxError`, or None.
+        error: why it has no result, usually a `FoxError`; None if it has one.
     """
 
     index: int

@@ -12,6 +12,8 @@ import enum
 
 import attrs
 
+from foxapi_async._errors import LedgerError
+
 
 class ItemState(enum.StrEnum):
     """The state of an item."""
@@ -73,3 +75,23 @@ class LedgerEntry:
     record: str | None
     changed: float
     opening: str | None = None
+
+
+def refused_move(
+    key: str, known: LedgerEntry | None, to: ItemState, fingerprint: str | None = None
+) -> LedgerError:
+    """The error for a move that the table does not allow, or for a key that another request already has.
+
+    Args:
+        key: the item's name within the batch.
+        known: its entry; None if it has none.
+        to: the refused state.
+        fingerprint: the hash of the request to submit, if `to` is SUBMITTING.
+    """
+    if to is ItemState.SUBMITTING and known is not None and known.fingerprint != fingerprint:
+        return LedgerError(
+            f"item {key!r} is in the ledger with another request: give the changed request its own id"
+        )
+    state = "not in the ledger" if known is None else f"{known.state.value} in the ledger"
+    task = f" as task {known.task_id}" if known is not None and known.task_id else ""
+    return LedgerError(f"item {key!r} cannot become {to.value}: it is {state}{task}")

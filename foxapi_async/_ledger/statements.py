@@ -12,8 +12,7 @@ from typing import Any
 
 import attrs
 
-from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry
+from foxapi_async._ledger.entry import COMES_FROM, KEEPS_ITS_ID, ItemState, LedgerEntry, refused_move
 from foxapi_async._ledger.protocol import Totals
 from foxapi_async._ledger.schema import NOW
 
@@ -142,12 +141,7 @@ def submitting(
 ) -> None:
     kept = None if opening is None else _text(opening)
     if not connection.execute(_SUBMITTING, (key, fingerprint, idempotency_key, price)).rowcount:
-        known = look_up(connection, (key,))[key]
-        if known.fingerprint != fingerprint:
-            raise LedgerError(
-                f"item {key!r} is in the ledger with another request: give the changed request its own id"
-            )
-        raise _refused(key, known, ItemState.SUBMITTING)
+        raise refused_move(key, look_up(connection, (key,))[key], ItemState.SUBMITTING, fingerprint)
     if kept is not None:
         connection.execute(_OPENING, (kept, key))
     note.made = True
@@ -189,10 +183,4 @@ def _move(
     to: ItemState,
 ) -> None:
     if not connection.execute(statement, values).rowcount:
-        raise _refused(key, look_up(connection, (key,)).get(key), to)
-
-
-def _refused(key: str, known: LedgerEntry | None, to: ItemState) -> LedgerError:
-    state = "not in the ledger" if known is None else f"{known.state.value} in the ledger"
-    task = f" as task {known.task_id}" if known is not None and known.task_id else ""
-    return LedgerError(f"item {key!r} cannot become {to.value}: it is {state}{task}")
+        raise refused_move(key, look_up(connection, (key,)).get(key), to)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._ledger.entry import ItemState, LedgerEntry
+from foxapi_async._ledger.entry import ItemState, refused_move
 from foxapi_async._listener import about, log
 from foxapi_async.cluster import statements
 from foxapi_async.cluster.spool import SpooledId
@@ -110,25 +110,11 @@ async def _move_items(
     if refused and to is not None:
         known = await statements.look_up(connection, batch, [change.row["key"] for change in refused])
         for change in refused:
-            entry = known.get(change.row["key"])
-            change.error = _refusal(to, change, entry)
+            key = change.row["key"]
+            entry = known.get(key)
+            change.error = refused_move(key, entry, to, change.row.get("fingerprint"))
             if to is ItemState.SUBMITTED and (entry is None or entry.task_id != change.row["task_id"]):
                 await _keep_second(connection, worker, change.spooled)
-
-
-def _refusal(to: ItemState, change: RowChange, entry: LedgerEntry | None) -> LedgerError:
-    """Why an item does not move."""
-    key = change.row["key"]
-    if entry is None:
-        return LedgerError(f"item {key!r} cannot become {to.value}: it is not in the ledger")
-    if to is ItemState.SUBMITTING and entry.fingerprint != change.row["fingerprint"]:
-        return LedgerError(
-            f"item {key!r} is in the ledger with another request: give the changed request its own id"
-        )
-    task = f" as task {entry.task_id}" if entry.task_id else ""
-    return LedgerError(
-        f"item {key!r} cannot become {to.value}: it is {entry.state.value} in the ledger{task}"
-    )
 
 
 async def _keep_second(connection: Connection, worker: int, spooled: SpooledId) -> None:

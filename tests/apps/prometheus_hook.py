@@ -14,7 +14,7 @@ from foxapi_async import (
 )
 
 submits = Counter("foxapi_submits", "Submits by how they ended", ["model", "ended"])
-running = Gauge("foxapi_running", "Tasks that are looked at")
+running = Gauge("foxapi_running", "Tasks that are polled")
 tasks = Counter("foxapi_tasks", "Tasks that ended", ["model", "status"])
 waits = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 seconds = Histogram("foxapi_task_seconds", "From submit to end", ["model"], buckets=waits)
