@@ -59,9 +59,8 @@ def a_few_tries(tries: int, limiter: RateLimiter | None = None) -> NextWait:
 
     def next_wait(verdict: Verdict, failures: int) -> float | None:
         seconds = wait_seconds(verdict, failures)
-        if (
-            verdict.hold and limiter is not None
-        ):  # even after the last try, because the other requests must wait, too
+        # Even after the last try, the other requests must wait.
+        if verdict.hold and limiter is not None:
             pause = seconds if verdict.retry_after else 0.0
             limiter.hold(asyncio.get_running_loop().time() + pause, verdict.refusal)
         return seconds if verdict.again and failures < tries and seconds < LONGEST_WAIT else None

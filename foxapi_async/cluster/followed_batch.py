@@ -34,11 +34,10 @@ from foxapi_async.cluster.pauses import hint_of, pause_of
 from foxapi_async.cluster.results import ItemEnd, ends
 from foxapi_async.cluster.status import ClusterStatus
 
-# Names of texts in the folder's ledger.
-_CURSOR = "cluster_cursor"  # the identity of the database, and the cursor of the last end in the manifest
-_ENQUEUED = (
-    "cluster_enqueued"  # the identity of the database, and a hash of the input file that it has as a whole
-)
+# Names of texts in the folder's ledger. Each text begins with the identity of the database. The first continues with the
+# cursor of the last end in the manifest, the second with a hash of the input file that the database has as a whole.
+_CURSOR = "cluster_cursor"
+_ENQUEUED = "cluster_enqueued"
 
 REFRESH_SECONDS = 1.0
 """Seconds between two reads of the state of the batch."""

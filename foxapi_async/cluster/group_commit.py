@@ -173,9 +173,7 @@ class RowWriter:
         try:
             await self._write_groups()
         finally:
-            self._closing = (
-                True  # if it was cancelled, later changes are refused, and their ids go to the file
-            )
+            self._closing = True  # after a cancellation, changes are refused, and ids go to the file
             self._spool.close()
             self._idle.set()
 
@@ -190,9 +188,7 @@ class RowWriter:
             self._group = group[:]  # a copy, because `_commit` removes refused submits from the group
             try:
                 await self._commit(group)
-            except (
-                Exception
-            ) as error:  # a bug of ours, or of the database: the waiting callers must get an error
+            except Exception as error:  # a bug of ours, or of the database: its callers must get an error
                 problem = f"the database {self._database} cannot be written: {first_line(error)}"
                 self._refuse(group, LedgerError(problem))
             except asyncio.CancelledError:  # by `close`, or at the end of the program
