@@ -299,7 +299,6 @@ async def assert_all(walks):
                 assert scene.submission.maybe_billed, where
 
 
-@pytest.mark.thorough
 async def test_after_an_ambiguity_it_is_sent_no_more_and_never_called_free():
     """In every seventh order of answers and events: no second POST, none after a bar, and `charged` is never
     too low.

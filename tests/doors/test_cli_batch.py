@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers import posts
 from PIL import Image
 from shell import on_a_terminal, point_to
 
@@ -67,10 +68,24 @@ def feed(monkeypatch):
         yield put
 
 
-def interrupt_after(seconds, number=signal.SIGINT):
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), number))
-    timer.start()
-    return timer
+def interrupt_when(is_time, *numbers):
+    """Send these signals to this process, 0.3 s apart, as soon as `is_time()` is true."""
+
+    def interrupt():
+        until = time.monotonic() + 20
+        while not is_time() and time.monotonic() < until:
+            time.sleep(0.01)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
+def has_ids(count, out="out"):
+    """A function that returns whether the log of a folder has the ids of so many tasks."""
+    log = Path(out, "submitted.jsonl")
+    return lambda: log.exists() and len(log.read_bytes().splitlines()) >= count
 
 
 # batch
@@ -442,7 +457,7 @@ def test_a_signal_reports_what_is_left(foxapi, monkeypatch, number, code):
     """Ctrl-C and SIGTERM end a batch with the finished items, the running ones, and the command that continues."""
     with ThreadedEmulator(seconds=60) as emulator:
         point_to(emulator, monkeypatch)
-        interrupt_after(1.5, number)
+        interrupt_when(has_ids(3, "a b"), number)
         got, _, err = foxapi("batch", write("p.jsonl", *foxes(5)), "--max-in-flight", "3", "--out", "a b")
 
         assert (code, 3) == (got, emulator.billed)
@@ -455,8 +470,7 @@ def test_a_second_signal_leaves_at_once(foxapi, service):
     """If the wait for an answer is ended, its submit is uncertain, and named."""
     service.add_fault(Fault.hang("submit", times=None))
     began = time.monotonic()
-    interrupt_after(1.0)
-    interrupt_after(1.5)
+    interrupt_when(lambda: len(posts(service)) == 3, signal.SIGINT, signal.SIGINT)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(3)))
 
     assert 130 == code
@@ -468,7 +482,7 @@ def test_a_second_signal_leaves_at_once(foxapi, service):
 
 def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
     """With --emulator no task goes on. The same command makes them again."""
-    interrupt_after(1.0)
+    interrupt_when(has_ids(1), signal.SIGINT)
     code, _, err = foxapi("batch", write("p.jsonl", *foxes(1)), "--emulator", "--emulator-seconds", "60")
 
     assert 130 == code
@@ -481,7 +495,7 @@ def test_an_interrupted_emulator_run_has_no_resume_command(foxapi):
 def test_an_interrupted_emulator_run_is_made_again(foxapi):
     """The tasks ended with the first emulator. The same command says so once, and submits them to its own emulator."""
     words = ("batch", write("p.jsonl", *foxes(5)), "--emulator", "--max-in-flight", "4")
-    interrupt_after(1.0)
+    interrupt_when(has_ids(4), signal.SIGINT)
     stopped, _, _ = foxapi(*words, "--emulator-seconds", "60")
     code, _, err = foxapi(*words, "--emulator-seconds", "0.1")
 

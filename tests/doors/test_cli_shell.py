@@ -231,7 +231,10 @@ REFUSED = {
     "hidden": (["generate", "a", "--name", ".{n}"], "begin with a dot"),
     "ending": (["generate", "a", "--name", "fox.png"], "give a name without .png"),
     "long": (["generate", "a", "--name", "x" * 121], "a name can have at most 120 bytes"),
-    "long with its prompt": (["generate", "a" * 50, "--name", "x" * 80 + "{prompt}"], "can have at most 120 bytes"),
+    "long with its prompt": (
+        ["generate", "a" * 50, "--name", "x" * 80 + "{prompt}"],
+        "can have at most 120 bytes",
+    ),
     "one name for two prompts": (
         ["generate", "--prompt", "A fox", "--prompt", "a fox!", "--name", "{prompt}"],
         "add {id}",

@@ -115,10 +115,10 @@ def test_a_command_without_its_streams(service, capfd, name, streams):
     "words",
     [
         ["models"],
+        ["batch", "p.jsonl", "--json"],
         *(
             pytest.param(words, marks=pytest.mark.thorough)
             for words in (
-                ["batch", "p.jsonl", "--json"],
                 ["models", "--json"],
                 ["--version"],
                 ["batch", "--help"],

@@ -1293,7 +1293,6 @@ def test_the_emulator_needs_no_key(clean):
     assert "of-somebody" not in told
 
 
-@pytest.mark.thorough
 def test_an_emulator_run_and_the_service_stay_apart(clean, capsys):
     """A folder of the emulator's images is refused at the service, in one line."""
     server = Running("--emulator")

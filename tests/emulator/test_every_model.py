@@ -84,6 +84,15 @@ async def test_a_cloned_voice_reads_a_text(tmp_path):
     assert "audio/wav" == result.images[0].content_type
 
 
+async def test_a_cloned_voice_without_a_text_has_no_file():
+    """The result is the voice alone."""
+    result = await result_of(
+        parse_request({"model": "minimax-voice-clone", "audio_url": "https://example.com/fox.wav"})
+    )
+
+    assert (True, ()) == (bool(result.values[0]["voice_id"]), result.images)
+
+
 async def test_a_transcript_is_a_text():
     """A transcript of scribe-v2 also has the time of each word."""
     result = await result_of(
