@@ -17,14 +17,14 @@ from foxapi_async._batch.lost_ledger import UNPROVEN, Evidence, Marks
 from foxapi_async._batch.manifest import Manifest, proven_ends, whole_lines
 from foxapi_async._batch.record import WorkItem, closing_record
 from foxapi_async._errors import InvalidRequestError, LedgerError, UncertainSubmitError
-from foxapi_async._files.disk import in_thread, remove_parts
+from foxapi_async._files.disk import remove_parts
 from foxapi_async._hints import Hint
 from foxapi_async._ledger.entry import ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
 from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SUBMITTED, SUBMITTING, SubmittedLog, known_part, mark_of
 from foxapi_async._listener import about, log
-from foxapi_async._threads import to_its_end
+from foxapi_async._threads import in_thread, to_its_end
 from foxapi_async._wire.texts import counted
 
 LEDGER = "ledger.sqlite"

@@ -22,11 +22,12 @@ from foxapi_async._batch.input.lines import LineReader
 from foxapi_async._batch.input.text import TextLine
 from foxapi_async._batch.keys import fingerprint, fingerprint_of
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import append_whole, in_thread, open_private
+from foxapi_async._files.disk import append_whole, open_private
 from foxapi_async._files.names import COUNTED_KEY
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.recovery import Proof
 from foxapi_async._ledger.sqlite import SqliteLedger
+from foxapi_async._threads import in_thread
 from foxapi_async._wire.json_values import JsonValue, read_mapping, read_price
 from foxapi_async._wire.replies import credits_of
 

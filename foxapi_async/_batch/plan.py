@@ -18,9 +18,9 @@ from foxapi_async._batch.keys import Numbering, counted_key, fingerprint, id_con
 from foxapi_async._batch.record import BatchOutcome, WorkItem, item_of
 from foxapi_async._client.pipeline import ItemSource
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import PAID_TASK, ItemState, LedgerEntry
 from foxapi_async._ledger.protocol import LedgerView
+from foxapi_async._threads import in_thread
 from foxapi_async.models import GenerationRequest, parse_request
 
 BatchItem = GenerationRequest | Mapping[str, Any] | tuple[str | None, GenerationRequest | Mapping[str, Any]]

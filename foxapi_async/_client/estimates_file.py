@@ -8,8 +8,9 @@ from pathlib import Path
 
 from foxapi_async._cadence.estimates import Estimates
 from foxapi_async._errors import ConfigurationError
-from foxapi_async._files.disk import in_thread, part_file
+from foxapi_async._files.disk import part_file
 from foxapi_async._listener import about, log
+from foxapi_async._threads import in_thread
 
 
 def check_estimates(given: Estimates | str | os.PathLike[str] | None) -> Estimates | Path:

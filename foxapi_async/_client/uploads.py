@@ -9,8 +9,8 @@ from pathlib import Path
 
 from foxapi_async._client.api import Api
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files import disk
 from foxapi_async._files.upload_source import Source, input_problem
+from foxapi_async._threads import in_thread
 from foxapi_async.models import FieldSpec, GenerationRequest
 
 # The service keeps uploads for 72 hours (file-management/upload-stream). A file is stored again earlier than that.
@@ -39,7 +39,7 @@ class Uploads:
             FoxError: a file could not be stored; nothing is billed.
         """
         found = {
-            file: await disk.in_thread(_identify, file, request.field(name))
+            file: await in_thread(_identify, file, request.field(name))
             for name, file in request.local_files_by_field()
         }
         urls = {file: await self._url_of(file, identity, call) for file, identity in found.items()}

@@ -20,12 +20,8 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from foxapi_async import _threads
 from foxapi_async._files.resume import PartialFile
-
-# The packages above import these from here.
-in_thread = _threads.in_thread
-to_its_end = _threads.to_its_end
+from foxapi_async._threads import in_thread
 
 BUFFER_BYTES = 256 * 1024
 

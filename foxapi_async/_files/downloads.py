@@ -29,12 +29,12 @@ from foxapi_async._listener import Listener
 from foxapi_async._options import RetryPolicy
 from foxapi_async._policy.verdict import Verdict, is_transient
 from foxapi_async._retry.retry import RetrySignal, a_few_tries, retried
+from foxapi_async._threads import in_thread
 from foxapi_async._wire import error_replies, results
 from foxapi_async._wire.requests import Reply
 
 # An uncompressed 4K image has 64 MB. Videos that come through RawRequest are larger.
 MAX_FILE_BYTES = 1024 * 1024 * 1024
-
 IDLE_SECONDS = 30.0
 LIFETIME = "result files live for 24 hours"
 
@@ -145,7 +145,7 @@ class Downloads:
         """
         for file, target in wanted:
             with _disk_errors(file, target.path):
-                obstacle = await disk.in_thread(_obstacle, target)
+                obstacle = await in_thread(_obstacle, target)
             if obstacle is not None:  # found before anything is fetched
                 raise _error(file, *obstacle)
         async with asyncio.TaskGroup() as group:
@@ -168,7 +168,7 @@ class Downloads:
                 async with disk.part_file(path.parent, path.name) as part:
                     ending = await self._fetch(file, part, slots)
                     final = path if target.exact else Path(f"{path}{ending}")
-                    checksum = await disk.in_thread(part.commit, final, overwrite=target.overwrite)
+                    checksum = await in_thread(part.commit, final, overwrite=target.overwrite)
         except DownloadError as error:
             return error
         saved = SavedFile(final, checksum, part.size)
@@ -248,7 +248,7 @@ class Downloads:
     async def _decode(self, file: FileRequest, sink: Sink) -> str:
         """Write the file that its `data:` address contains into `sink`, and return the ending for its content."""
         try:
-            data, sink.known.content_type = await disk.in_thread(results.decode, file.url)
+            data, sink.known.content_type = await in_thread(results.decode, file.url)
         except ValueError as error:
             problem = str(error)
         else:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from foxapi_async._files import names
-from foxapi_async._files.disk import BUFFER_BYTES, HEAD_BYTES, in_thread
+from foxapi_async._files.disk import BUFFER_BYTES, HEAD_BYTES
+from foxapi_async._threads import in_thread
 from foxapi_async.models import FieldSpec
 
 

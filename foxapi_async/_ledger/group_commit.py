@@ -26,12 +26,12 @@ from typing import Any, TypeVar
 import attrs
 
 from foxapi_async._errors import LedgerError
-from foxapi_async._files.disk import to_its_end
 from foxapi_async._ledger.entry import ItemState
 from foxapi_async._ledger.file_errors import explained, is_full
 from foxapi_async._ledger.schema import LedgerFile
 from foxapi_async._ledger.submitted_log import Accepted, Note, StateChange, SubmittedLog
 from foxapi_async._listener import about, log
+from foxapi_async._threads import to_its_end
 
 T = TypeVar("T")
 

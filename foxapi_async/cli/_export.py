@@ -12,7 +12,8 @@ from foxapi_async._batch.export import BatchTable, open_table
 from foxapi_async._batch.export_files import CUT, LONGEST_CELL, BatchExport, ExportForm
 from foxapi_async._batch.folder import LEDGER, OWN_FILES
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files.disk import in_thread, part_file
+from foxapi_async._files.disk import part_file
+from foxapi_async._threads import in_thread
 from foxapi_async._wire.texts import counted
 from foxapi_async.cli import _exits
 from foxapi_async.cli._requests import read_batch_folder

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError, LedgerError
-from foxapi_async._files.disk import in_thread
 from foxapi_async._files.upload_source import input_problem
+from foxapi_async._threads import in_thread
 from foxapi_async.models import FieldSpec, GenerationRequest, parse_request
 from foxapi_async.models._file_fields import map_files
 

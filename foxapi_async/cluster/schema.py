@@ -8,7 +8,7 @@ other.
 
 from __future__ import annotations
 
-from foxapi_async._ledger.entry import PAID_TASK, ItemState
+from foxapi_async._ledger.entry import ItemState
 
 SCHEMA = "foxapi"
 
@@ -195,6 +195,3 @@ VERSION = len(MIGRATIONS)
 def names(states: frozenset[ItemState]) -> str:
     """States as a list for SQL."""
     return ", ".join(sorted(f"'{state.value}'" for state in states))
-
-
-PAID_NAMES = names(PAID_TASK)

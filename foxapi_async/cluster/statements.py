@@ -28,7 +28,7 @@ INSERT_MISSING = """
         SELECT * FROM unnest(%(key)s::text[], %(fingerprint)s::text[], %(opening)s::text[])
         AS given(key, fingerprint, opening)
     ), made AS (
-        INSERT INTO item (batch_id, key, fingerprint) SELECT %(batch)s, key, fingerprint FROM given
+        INSERT INTO item (batch_id, key, fingerprint) SELECT %(batch)s, key, fingerprint FROM given ORDER BY key
         ON CONFLICT DO NOTHING RETURNING key
     )
     INSERT INTO request SELECT %(batch)s, key, opening FROM given JOIN made USING (key) WHERE opening IS NOT NULL

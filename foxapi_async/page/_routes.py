@@ -21,9 +21,9 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 
 from foxapi_async._client.api import MAX_UPLOAD_BYTES
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files.disk import in_thread
 from foxapi_async._files.names import safe_name
 from foxapi_async._lightbox import read_asset
+from foxapi_async._threads import in_thread
 from foxapi_async.fastapi._body import read_object
 from foxapi_async.fastapi._routes import submitted_by
 from foxapi_async.fastapi._shapes import RequestProblem, SubmittedImage

@@ -24,6 +24,7 @@ from foxapi_async import (
 from foxapi_async._client import api
 from foxapi_async._files import disk, downloads
 from foxapi_async._files.upload_source import Source
+from foxapi_async._threads import in_thread
 from foxapi_async.emulator import Fault
 
 pytestmark = pytest.mark.virtual
@@ -312,7 +313,7 @@ async def test_a_cancelled_thread_is_waited_for():
         go_on.wait(5)
         ended.append(True)
 
-    task = asyncio.create_task(disk.in_thread(work))
+    task = asyncio.create_task(in_thread(work))
     for _ in range(3):
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -14,10 +14,10 @@ import attrs
 from foxapi_async._batch.budget import Kind, result_of
 from foxapi_async._batch.input.file import InputFile, warn_of_comments
 from foxapi_async._batch.input.lines import InputRow
-from foxapi_async._files.disk import in_thread
 from foxapi_async._files.upload_source import input_problem
 from foxapi_async._listener import about, log
 from foxapi_async._policy.prices import Priced, priced_as
+from foxapi_async._threads import in_thread
 from foxapi_async._wire.texts import counted
 from foxapi_async.models import GenerationRequest
 from foxapi_async.models._doubts import NewDoubts

@@ -21,9 +21,9 @@ from foxapi_async._batch.input.tables import Record
 from foxapi_async._batch.input.text import TextLines
 from foxapi_async._batch.input.workbook import sheet_records
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files.disk import in_thread
 from foxapi_async._hints import Hint
 from foxapi_async._listener import about, log
+from foxapi_async._threads import in_thread
 from foxapi_async.models._file_fields import is_file_list, map_files
 from foxapi_async.models._values import as_images
 

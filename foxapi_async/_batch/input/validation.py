@@ -12,10 +12,10 @@ from foxapi_async._batch.input.file import InputFile
 from foxapi_async._batch.input.lines import InputRow
 from foxapi_async._batch.keys import Numbering, fingerprint, id_conflict
 from foxapi_async._errors import InvalidRequestError
-from foxapi_async._files.disk import in_thread
 from foxapi_async._ledger.entry import PAID_TASK, ItemState
 from foxapi_async._ledger.protocol import Ledger, LedgerView
 from foxapi_async._listener import about, log
+from foxapi_async._threads import in_thread
 
 VALIDATED = "validated"
 """The name of the ledger's note about the last valid input. `count_in` reads the number of items from the note."""
