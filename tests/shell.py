@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 
 # Terms for programmers, which a shell user must not see.
 PYTHON = re.compile(
@@ -56,3 +58,17 @@ def on_a_terminal(*words, columns=100, interrupt_at=None, **env):
     os.close(terminal)
     out, _ = process.communicate(timeout=20)
     return process.returncode, out, shown.decode()
+
+
+def interrupt_when(is_time, *numbers):
+    """Send these signals to this process, 0.3 s apart, as soon as `is_time()` is true."""
+
+    def interrupt():
+        until = time.monotonic() + 20
+        while not is_time() and time.monotonic() < until:
+            time.sleep(0.01)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+
+    threading.Thread(target=interrupt, daemon=True).start()

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import posts
 from PIL import Image
-from shell import on_a_terminal, point_to
+from shell import interrupt_when, on_a_terminal, point_to
 
 from foxapi_async._batch.input.file import InputFile
 from foxapi_async._ledger.entry import ItemState
@@ -66,20 +65,6 @@ def feed(monkeypatch):
             monkeypatch.setattr(sys, "stdin", stack.enter_context(os.fdopen(reading)))
 
         yield put
-
-
-def interrupt_when(is_time, *numbers):
-    """Send these signals to this process, 0.3 s apart, as soon as `is_time()` is true."""
-
-    def interrupt():
-        until = time.monotonic() + 20
-        while not is_time() and time.monotonic() < until:
-            time.sleep(0.01)
-        for number in numbers:
-            os.kill(os.getpid(), number)
-            time.sleep(0.3)
-
-    threading.Thread(target=interrupt, daemon=True).start()
 
 
 def has_ids(count, out="out"):
@@ -542,7 +527,6 @@ def test_an_interrupt_before_there_is_a_ledger(foxapi, service, monkeypatch):
     ) == err
 
 
-@pytest.mark.thorough
 def test_a_closed_standard_input(service):
     """A batch with a closed standard input says so, and ends normally, also on libuv's loop."""
     done = subprocess.run(

@@ -14,11 +14,13 @@ import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import aiohttp
 import attrs
 import pytest
 from helpers import fox_request, session_at
+from shell import interrupt_when, point_to
 
 from foxapi_async import ConfigurationError, LedgerError, RetryPolicy
 from foxapi_async._batch.record import WorkItem, opening_record
@@ -1184,6 +1186,31 @@ def test_a_port_that_is_taken_is_reported(clean, capsys):
 
         assert 3 == main(["serve", "--emulator", "--port", port])
     assert f"port {port}" in capsys.readouterr().err
+
+
+def answers_at(port):
+    """A function that returns whether the page is served at the port."""
+
+    def answers():
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    return answers
+
+
+def test_a_server_without_running_tasks_names_none(clean, monkeypatch, capsys):
+    """At its end it says nothing of tasks."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with ThreadedEmulator() as emulator:
+        point_to(emulator, monkeypatch)
+        interrupt_when(answers_at(port), signal.SIGINT)
+
+        assert 130 == main(["serve", "--port", str(port), "--out", "page"])
+    assert "running" not in capsys.readouterr().err
 
 
 class Running:
