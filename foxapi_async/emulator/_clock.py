@@ -23,7 +23,7 @@ class Clock:
         self._read = read
 
     def stop(self) -> None:
-        """Stop the clock. The loop may be closed after this, and tests may still read the tasks."""
+        """Stop the clock, because tests may still read the tasks after the loop is closed."""
         last = self._read()
         self._read = lambda: last
 

@@ -38,7 +38,7 @@ class Fault:
     """One thing that goes wrong. Build it with the class methods, which name each case.
 
     Raises:
-        ValueError: A field has a value that no request could ever match.
+        ValueError: A field has a value that is not allowed.
     """
 
     on: On

@@ -1,4 +1,4 @@
-"""All items of a folder, newest first, as a page shows them: an index of the ledger, which has the data."""
+"""An index of all items of a folder for the page, newest first. The ledger has their data."""
 
 from __future__ import annotations
 

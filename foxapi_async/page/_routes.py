@@ -56,7 +56,7 @@ _ASSETS = {
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
     "/favicon.ico": ("favicon.svg", "image/svg+xml"),
 }
-# These keep a file harmless if it is opened alone: an SVG runs no script, and a file of another type is only saved.
+# These keep a file harmless if it is opened alone: an SVG runs no script, and a file of unknown type is only saved.
 HEADERS_OF_FILES = {
     "image/svg+xml": {"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'"},
     ANY_TYPE: {"Content-Disposition": "attachment"},

@@ -26,7 +26,7 @@ _MOST_CARDS = 20_000
 
 
 def page_of(manifest: ReportData, name: str, ledger: Totals | LedgerError | None) -> str:
-    """The whole page of a batch. The page loads only the images beside it.
+    """The whole page of a batch. The page loads only files of its folder.
 
     Args:
         manifest: its items.
