@@ -49,9 +49,7 @@ IMAGE_MODELS = (
     *("wan2.5-image-to-image", "wan2.5-text-to-image"),
 )
 _PROMPTLESS = frozenset(
-    {
-        *("phota-image-enhance", "phota-create-profile", "patina-material-extract", "patina-pbr-maps"),
-    }
+    {"phota-image-enhance", "phota-create-profile", "patina-material-extract", "patina-pbr-maps"}
 )
 # https://docs.foxapi.cc/pages/zh/api-manual/image-series/gpt-image-2/gpt-image-2. The service's own clients say
 # that this model refuses every other field, such as OpenAI's `n` and `size`, and does so with 400.

@@ -8,7 +8,6 @@ from foxapi_async._display import show_under
 from foxapi_async.models._base import GenerationRequest
 from foxapi_async.models._catalogue import ModelDefinition
 from foxapi_async.models._catalogue_request import CatalogueRequest
-from foxapi_async.models._describe import describe
 from foxapi_async.models._discovery import find_models, model_definition
 from foxapi_async.models._fields import FieldSpec
 from foxapi_async.models._model import MODELS, ModelRequest
@@ -58,7 +57,6 @@ __all__ = [
     "PhotaImageEnhance",
     "RawRequest",
     "Wan27Image",
-    "describe",
     "find_models",
     "model_definition",
     "parse_request",

@@ -29,7 +29,6 @@ from foxapi_async.models import (
     GrokImagineImage,
     ModelRequest,
     RawRequest,
-    describe,
     parse_request,
 )
 from foxapi_async.models._fields import option
@@ -741,7 +740,7 @@ def wan():
 
 
 def test_a_model_is_its_definition(wan):
-    """Defining a class is enough: it is checked, sent, parsed and described."""
+    """Defining a class is enough: it is checked, sent and parsed."""
     request = wan("a", style="oil", seed=10**9, steps=-3)
 
     assert request == parse_request(request.to_dict())
@@ -754,7 +753,6 @@ def test_a_model_is_its_definition(wan):
         "seed=-1: allowed values are whole numbers from 0, or leave it out",
         'steps="1": allowed values are whole numbers, or leave it out',
     )
-    assert "| `steps` | whole numbers | not documented | Steps. |" in describe(wan)
 
 
 def test_a_variant_does_not_replace_a_model(wan):
@@ -765,19 +763,6 @@ def test_a_variant_does_not_replace_a_model(wan):
         pass
 
     assert MODELS["wan"] is wan
-
-
-@pytest.mark.parametrize("cls", TYPED)
-def test_description(cls):
-    """The table for the documentation names every field and value."""
-    table = describe(cls)
-
-    assert table.startswith(f"### `{cls.model}`: `{cls.__name__}`\n")
-    for spec in cls.fields():
-        [row] = [row for row in table.splitlines() if row.startswith(f"| `{spec.name}` |")]
-        assert all(f"`{choice}`" in row for choice in spec.choices)
-        assert spec.help in row
-        assert spec.advanced == ("Leave it out unless you need it." in row)
 
 
 def test_field_spec():
