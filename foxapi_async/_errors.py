@@ -53,7 +53,7 @@ ProblemType = Literal[
     "unknown_model",
     "other",
 ]
-"""What is wrong with a field of a request, for programs that have their own words for it."""
+"""What is wrong with a field of a request, as a code. Programs that show messages of their own use it."""
 
 # `str(error)` lists this many problems; `.problems` has all.
 _SHOWN_PROBLEMS = 20
@@ -66,7 +66,7 @@ class FoxError(Exception):
         task_id: the id of the task concerned; None before the service has given one.
         charged: whether the generation that this call asked for may be billed: "no", "yes" or "unknown".
         retryable: True only if the same call, unchanged, may succeed and cannot bill the same work twice.
-        hint: what can be done, for programs that have their own words for it; None if there is nothing to add.
+        hint: what can be done, as a code for programs that show messages of their own; None if there is nothing to add.
     """
 
     default_charged: ClassVar[Charged] = "no"
@@ -97,15 +97,15 @@ class FoxError(Exception):
 
 
 class FieldProblem(str):
-    """One problem of a request, as a line: names of fields and texts in turn, beginning with a name.
+    """One problem of a request, as a line of text. Its parts are the name of a field, a text, the name of a field, and so on.
 
     `FieldProblem("prompt", ": missing", type="missing")`. A line that concerns no field begins with an empty name.
 
     Attributes:
-        parts: the names and texts.
-        type: what is wrong, for a program with its own words for it; "other" if only the line says it.
-        values: the JSON values that such words need, by name.
-        hint: what can be done about it, if that needs other words in Python than on the command line.
+        parts: these names and texts.
+        type: what is wrong, as a code; "other" if there is no code for it.
+        values: the JSON values that a message of a program's own needs, by name.
+        hint: what can be done about it, if this is different in Python and on the command line; else None.
     """
 
     __slots__ = ("hint", "parts", "type", "values")
@@ -137,7 +137,7 @@ def _field_problem(
 
 
 def parts_of(problem: str) -> tuple[str, ...]:
-    """The parts of a line of `InvalidRequestError.problems`: names of fields and texts in turn."""
+    """The parts of a line of `InvalidRequestError.problems`; see `FieldProblem`."""
     return problem.parts if isinstance(problem, FieldProblem) else ("", problem)
 
 
@@ -315,8 +315,8 @@ class TaskError(FoxError):
 class TaskFailedError(TaskError):
     """The service reports that the generation failed. Refunds are not documented.
 
-    `.code` is the service's open-ended reason such as "content_policy_violation" (None if it gave no code),
-    and `.message` its message.
+    `.code` is the service's reason, such as "content_policy_violation". Other values are possible, and None means that it
+    gave no code. `.message` is the service's message.
     """
 
     default_charged: ClassVar[Charged] = "unknown"
@@ -347,7 +347,7 @@ class UnreadableResultError(TaskError):
 
 
 class TaskTimeoutError(TaskError):
-    """The time limit is over. The task continues and stays billed: `FoxSession.attach(task_id)`.
+    """The time limit is over. The task continues and stays billed. `FoxSession.attach(task_id)` waits for it again.
 
     This is not a `TimeoutError` on purpose: generic retry layers repeat those, and would bill again.
 
@@ -361,8 +361,8 @@ class TaskTimeoutError(TaskError):
 
 
 class TaskAbandonedError(TaskError):
-    """The SDK no longer polls this task (you stopped it, or closed the session):
-    `FoxSession.attach(task_id)`.
+    """The SDK no longer polls this task, because you stopped its handle or closed the session.
+    `FoxSession.attach(task_id)` waits for it again.
 
     This error means that *you* stopped waiting; `TaskTimeoutError` means that the time ran out.
     """

@@ -15,19 +15,19 @@ from foxapi_async._ledger.sqlite import SqliteLedger
 from foxapi_async._ledger.submitted_log import SubmittedLog, known_part, mark_of
 
 UNPROVEN = "unproven"
-"""A ledger has this mark if it was made again without logs. Then an item that it does not have may have been sent."""
+"""A ledger has this mark if it was rebuilt while a log was missing. Then an item that is not in it may have been sent."""
 
 NOTHING_SENT = "Nothing was sent: a new ledger would bill everything again"
 
 
 @attrs.frozen
 class Marks:
-    """Up to which place of each file its content is in the ledger.
+    """For each file: how much of it, from its beginning, is in the ledger.
 
     Attributes:
         submitted: the mark of the log of ids.
         manifest: the mark of the manifest.
-        is_whole: whether the manifest has the ends of all items up to its mark.
+        is_whole: whether the manifest has, up to its mark, a line for each item that has ended.
     """
 
     submitted: str = ""

@@ -14,9 +14,10 @@ class Verdict:
     Attributes:
         error: the error to raise if it is not repeated.
         again: whether to try again.
-        hold: whether the limiter counts the refusal (429). If the service asks for a wait, it then holds all requests of
-            this kind back.
-        answer: the service's own error, if `error` nevertheless says that the outcome is unknown.
+        hold: whether the limiter counts the refusal (429). If the service also asks for a wait, the limiter holds back
+            all requests of this kind for that time.
+        answer: the error of the last try alone, if `error` is another one; else None. For example, `error` is about a
+            submit that stays uncertain, or about a download.
         edge: whether something in front of the service (a page, a redirect) answered, and not the service itself.
         too_large: whether the answer exceeded the size limit (`error` names it).
     """
@@ -30,7 +31,7 @@ class Verdict:
 
     @property
     def refusal(self) -> FoxError:
-        """The service's own error, if there was one, else `error`. Other waiting requests may raise it."""
+        """The error of the last try alone. Other waiting requests may raise it."""
         return self.answer or self.error
 
     @property

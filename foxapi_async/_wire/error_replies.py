@@ -51,7 +51,7 @@ def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = Fa
     """The error for a refusing reply. Its body may be the service's error object, HTML or plain text.
 
     `wall_now` is Unix time in seconds. It is used to read a Retry-After date if the reply has no `Date` header.
-    With `submit`, a quota code also chooses the class of a 403 and a 429.
+    With `submit`, a 403 or 429 with a quota code is an `InsufficientQuotaError`, or a `RateLimitError` if it asks for a wait.
     """
     envelope = _envelope(reply)
     kind, code = read_text(envelope.get("type")), read_text(envelope.get("code"))
@@ -69,7 +69,7 @@ def read_error(reply: Reply, wall_now: float | None = None, *, submit: bool = Fa
 
 
 def read_edge(reply: Reply) -> APIError:
-    """A plain `APIError` for a reply to a read, if an edge gave the reply and not the service."""
+    """A plain `APIError` for a reply that an edge gave, and not the service, to a request other than a submit."""
     words = shorten(_target(reply) or excerpt(reply))
     request_id = _request_id(reply.headers, words)
     text = _error_text(reply.status, "", words, _EDGE_ADVICE, request_id)
@@ -89,8 +89,8 @@ def _target(reply: Reply) -> str | None:
 
 
 def _class_of(status: int, kind: str | None) -> type[APIError]:
-    # The page error-codes contradicts itself: if there is no channel, the status is 503 by one of its tables, and 422
-    # with this type by the other.
+    # The service's page `error-codes` contradicts itself. For a model without a channel, one table has the status 503,
+    # and the other has 422 with this type.
     if status == 422 and kind in {"service_unavailable_error", "service_unavailable"}:
         return _errors.ServiceUnavailableError
     return _CLASSES.get(status) or (_errors.ServerError if status >= 500 else APIError)
@@ -130,9 +130,9 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     """Seconds to wait as the service asks: from the headers, else from a hint in the error's body.
 
     `Retry-After` is a date, or seconds as gateways write them: `2`, `1.5`, `2s`, `2, 2` (two headers joined).
-    Some gateways also send `retry-after-ms`, which is exact. The hints in a body are those of EvoLink
-    (`retry_after: 60`, `fallback_suggestion: "retry after 60 seconds"`), in the error or beside it, and of OpenAI
-    ("try again in 1m30s").
+    Some gateways also send `retry-after-ms`, which is exact. A body may have a hint, too. EvoLink, a gateway with the
+    same API, sends `retry_after: 60` or `fallback_suggestion: "retry after 60 seconds"`, inside `error` or beside it.
+    OpenAI writes "try again in 1m30s" in the message.
     """
     header = headers.get("Retry-After") or ""
     asked = _milliseconds(headers.get("Retry-After-Ms"))
@@ -152,7 +152,7 @@ def retry_after(headers: Headers, envelope: Mapping[str, Any], wall_now: float |
     return asked
 
 
-# A time in words: "2s", "1m30s", "350 ms", "5 minutes". Whole words, because "3 more tries" is not a time.
+# A time in words: "2s", "1m30s", "350 ms", "5 minutes". A unit is a whole word: "3 more tries" is not 3 m.
 _UNITS = {"m": 60.0, "s": 1.0, "h": 3600.0}
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])"

@@ -31,7 +31,7 @@ Work = Callable[["TaskCommand", FoxSession], Awaitable[int]]
 _PROMPT_CHARACTERS = 40
 # What the files of a task are, by its type.
 _NOUNS = {"video": "video", "audio": "recording", "document": "document"}
-# At most this many submits wait for their answers at the same time. A session begins with the same number.
+# At most this many submits wait for their answers at the same time. A batch begins with the same number.
 _SUBMITS_AT_ONCE = 8
 
 
@@ -42,7 +42,7 @@ class PromptJob:
     Attributes:
         request: what is sent.
         name: the name for its images, with the fields `{id}` and `{n}`.
-        label: its prompt for a line of text; empty if there is only one.
+        label: its shortened prompt, which names it in messages; empty if the command has only one request.
     """
 
     request: GenerationRequest
@@ -79,7 +79,7 @@ class TaskCommand:
         self._unsent = 0
 
     async def in_session(self, work: Work) -> int:
-        """Run `work` in an open session, of the service or of an emulator made for it."""
+        """Open a session with the service, or with an emulator made for this command, and run `work` in it."""
         async with self._session as fox:
             try:
                 async with fox, self._screen.following(self._progress):
@@ -96,7 +96,7 @@ class TaskCommand:
         return UNSET if self._args.timeout is None else float(self._args.timeout)
 
     def _on_event(self, event: HookEvent) -> None:
-        """Note the prompt of a task, and that its images are ready, even if the command no longer waits."""
+        """Note the prompt of each task, and whether its images are ready. This also works after the command has stopped waiting."""
         if isinstance(event, Submitting):
             self._calls[event.call] = next(job for job in self._jobs if job.request is event.request)
         elif isinstance(event, Submitted):
@@ -122,7 +122,7 @@ class TaskCommand:
         return code
 
     async def _generate_one(self, fox: FoxSession, job: PromptJob) -> int:
-        """Submit the request, and show a row while this takes. Then wait and save."""
+        """Submit the request, and show a row of progress until it is accepted. Then wait for its images, and save them."""
         request, row = job.request, f"submit {id(job.request)}"
         async with self._turns:
             if self._refusal is not None:
@@ -197,7 +197,7 @@ class TaskCommand:
         self._screen.note(f"{_made(result)} in {duration(result.elapsed)}{cost}")
 
     def _report(self, error: FoxError, job: PromptJob | None) -> int:
-        """Report an error. The refusal of the account is shown once: the command sends nothing more."""
+        """Report an error. If the service refuses the account, nothing more is sent, and people see this error once."""
         about, prompt = (job.label, job.request.prompt) if job is not None else ("", None)
         is_shown = False
         if isinstance(error, _exits.REFUSED_ACCOUNT):
@@ -254,5 +254,5 @@ def _made(result: TaskResult) -> str:
 
 
 def _label(request: GenerationRequest) -> str:
-    """The prompt of one of several requests, for a line of text."""
+    """The shortened prompt of one of several requests. It names the request in messages."""
     return f'"{elided(request.prompt or "", _PROMPT_CHARACTERS)}"'

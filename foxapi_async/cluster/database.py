@@ -48,8 +48,8 @@ _IDENTITY = f"""
 NEW_IDENTITY = f"""
     SELECT 'identity', concat_ws('/', system, timeline, database, pg_current_xact_id()::xid) FROM ({_PLACE}) AS place
 """  # noqa: S608 - as above
-"""The row of `meta` with the identity that these tables get now. It must be written in a transaction without savepoints,
-because after a savepoint `xmin` is another number.
+"""Selects the row of `meta` that gives the tables a new identity. Insert it in a transaction without savepoints, because
+after a savepoint `xmin` is another number.
 """
 
 
@@ -183,7 +183,9 @@ async def check_version(connection: Connection) -> None:
     version = await version_of(connection)
     if version < VERSION:
         state = (
-            "has no tables yet" if version == 0 else f"has tables of version {version}, and this is {VERSION}"
+            "has no tables yet"
+            if version == 0
+            else f"has tables of version {version}, and this package needs {VERSION}"
         )
         raise OutdatedError(f"the database {state}: run `foxapi cluster migrate`")
     if version > VERSION:
@@ -265,8 +267,8 @@ async def errors_of(database: Database) -> AsyncGenerator[None]:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether waiting may help after this error: the server is away, is busy, is full or allows only reads. If waiting
-    does not help, the statement is wrong.
+    """Whether waiting may help after this error: the server is away, is busy, is full or allows only reads. False means
+    that the statement itself is wrong.
     """
     import psycopg  # noqa: PLC0415 - of an extra
 
@@ -281,7 +283,7 @@ def may_pass(error: Exception) -> bool:
 def problem_of(error: BaseException) -> str:
     """What went wrong, in words. If a right is missing, all rights of a worker are named.
 
-    An error of the queue says nothing itself: its cause is the error of the database.
+    An error of the job queue has no useful text. So the text is that of its cause, the error of the database.
     """
     import psycopg  # noqa: PLC0415 - of an extra
     from procrastinate.exceptions import ConnectorException  # noqa: PLC0415 - as above

@@ -50,12 +50,15 @@ class SharedHolds:
         self._obeyed: dt.datetime | None = None
 
     def take(self, event: HookEvent) -> None:
-        """Take a notice of the session, which may be a hold of its submits."""
+        """Receive an event of the session. If it says that a 429 holds back its submits, remember this."""
         if isinstance(event, Throttled) and event.what == "submit" and event.error is not None:
             self._own.append((event.seconds, event.error.what_happened))
 
     async def share(self, connection: Connection, worker: int, seconds: float) -> None:
-        """Report the holds of this worker, and obey those of the others. A closed brake is a hold of `seconds`."""
+        """Report the holds of this worker, and obey those of the others.
+
+        While the brake of the session is closed (`_policy/brake.py`), this is reported as a hold of `seconds`.
+        """
         if (closed := self._engine.submitter.hold) is not None:
             self._own.append((seconds, closed.what_happened))
         own, self._own = self._own, []
@@ -71,10 +74,10 @@ class SharedHolds:
             refusal = RateLimitError(f"another worker was refused: {problem}", status=429)
             before = len(self._own)
             self._engine.api.submits.hold(self._engine.loop.time() + seconds, refusal)
-            del self._own[before:]  # its notice would come back to the others as a hold of this worker
+            del self._own[before:]  # `take` has just added it, but it is not a hold of this worker
 
     async def is_held(self, connection: Connection, worker: int) -> bool:
-        """Whether another worker holds its submits back."""
+        """Whether a hold of another worker holds back the submits of this worker."""
         return await self._of_others(connection, worker) is not None
 
     async def _of_others(self, connection: Connection, worker: int) -> tuple[dt.datetime, float, str] | None:

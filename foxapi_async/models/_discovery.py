@@ -1,4 +1,4 @@
-"""Finds models: those with a class, and those of the catalogue."""
+"""Finds models: those with a class in Python, and those that only the catalogue has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_models(*, returns: Medium | None = None, search: str | None = None) -> 
     """The known models, those with a class first. The service may have more.
 
     Args:
-        returns: only models that make this.
+        returns: only models that make this kind of result, such as "image" or "video".
         search: only models that have all these words in their id or in their fields.
     """
     words = (search or "").casefold().split()

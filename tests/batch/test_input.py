@@ -595,7 +595,7 @@ async def test_check_says_which_files_lie_elsewhere(tmp_path, caplog):
 
     assert 4 == found.good
     assert [
-        f"{path}: 2 items with input files that are not below its folder, the first on line 2: {folder}/../fox.png"
+        f"{path}: 2 items with input files outside the folder of the input, the first on line 2: {folder}/../fox.png"
     ] == [record.getMessage() for record in caplog.records]
 
 

@@ -42,8 +42,8 @@ class Count:
 
     Attributes:
         models: the requests of each model.
-        kinds: how many images there are of each kind with a price of its own; None if they are not counted, because
-            counting them takes a tenth of the time of a check.
+        kinds: how many images there are of each kind; all images of a kind have the same price. None if they are not
+            counted: counting them would take a tenth of the time of a check.
     """
 
     models: dict[str, Tally] = attrs.field(factory=dict[str, Tally], init=False)
@@ -51,7 +51,7 @@ class Count:
 
     @classmethod
     def of(cls, kinds: Mapping[Kind, int], *, by_kind: bool = False) -> Self:
-        """The count of this number of requests of each kind."""
+        """The count for these numbers of requests, by kind."""
         count = cls(Counter() if by_kind else None)
         for kind, number in kinds.items():
             count.add(kind.model, kind.images, number)
@@ -136,7 +136,8 @@ async def check(
 
     Args:
         file: the input.
-        compared: returns the lines of a chunk. A line that conflicts with a known item gets problems.
+        compared: compares the lines of a chunk with the known items, and returns them. A line that conflicts with an
+            item has this as a problem.
         by_kind: whether to count the images by their price, too.
 
     Raises:
@@ -192,14 +193,14 @@ class _Checked:
         return tuple(f"the input file {shown(file)}: {fault}" for file, fault in faults if fault)
 
     def summary(self, file: InputFile) -> Check:
-        """The result of the check. Three things are also logged: lines that may be comments, because they are billed;
-        files from other folders, because they are sent to the service; and fields whose value may be wrong.
+        """The result of the check. Warnings of three things are also logged: lines that may be comments and would be
+        billed; input files outside the folder, which the service would get; and fields whose value may be wrong.
         """
         if self._first_comment is not None:
             warn_of_comments(file, self._comments, self._first_comment)
         if (first := self._first_outside) is not None:
             log.warning(
-                "%s: %s with input files that are not below its folder, the first on line %d: %s",
+                "%s: %s with input files outside the folder of the input, the first on line %d: %s",
                 file.name,
                 counted(self._outside, "item"),
                 first.number,

@@ -30,7 +30,8 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 _BLOCK_BYTES = 256 * 1024
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]*?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
-# Blocks are searched with this many bytes of the block before. No such element is longer.
+# Each block is searched together with this many bytes before it, because a `mergeCell` may be in two blocks. None is
+# longer.
 _OVERLAP = 512
 
 # How a workbook stores line ends with a CR.
@@ -40,7 +41,7 @@ _LARGEST_WHOLE = 1e15
 
 
 def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
-    """The rows that are not blank, beginning with the header. Each number is that of the row in the sheet.
+    """The rows that are not blank, beginning with the header. The number of a record is the number of its row in the sheet.
 
     Args:
         file: the open workbook.
@@ -70,7 +71,7 @@ def sheet_records(file: io.FileIO, name: str) -> Iterator[Record]:
             "as .xlsx again"
         )
     finally:
-        # The caller closes the file. If it stops before the last row, it has already closed it.
+        # The caller closes the file. If the caller has stopped before the last row, the file is closed already.
         with contextlib.suppress(ValueError):
             buffered.detach()
     raise InvalidRequestError(f"{name}: {problem}")
@@ -108,7 +109,7 @@ def _rows(openpyxl: Any, file: IO[bytes]) -> Iterator[Record]:
     sheet = next((sheet for sheet in book.worksheets if sheet.sheet_state == "visible"), None)
     if sheet is None:
         raise ValueError("it has no visible sheet")
-    merged = _MergedCells(file, sheet._worksheet_path)  # noqa: SLF001 - no other name of the sheet in the file
+    merged = _MergedCells(file, sheet._worksheet_path)  # noqa: SLF001 - openpyxl has no public name for this path
     # The rows with the stored values of formulas. They are opened at the first formula, because most sheets have none.
     stored: Iterator[tuple[int, Sequence[Any]]] | None = None
     width = 0
