@@ -1,4 +1,4 @@
-"""The credits that a batch may still spend. Pure: if the answer is "wait", the caller waits.
+"""The credits that a batch may still spend. Pure: it says "wait", and the caller waits.
 
 A submit counts as spent until it is known to be refused. So even a thousand submits at a time cannot exceed a
 budget. Unknown prices are not guessed. If the price of a request is not known, the request is sent alone. The credits
@@ -45,7 +45,7 @@ def kind_of(request: GenerationRequest) -> Kind:
 
 
 def result_of(kind: Kind) -> Priced:
-    """The key in the price book for one result of a request of this kind."""
+    """The key under which the price book has the price of one result of such requests."""
     return priced_by(kind.model, kind.images, json.loads(kind.features))
 
 
@@ -90,8 +90,8 @@ class Budget:
 
     Attributes:
         newly_spent: credits of the submits of this run; those without a known price are not included.
-        excess: the first submit that cost more than the caller's price, or that passed the limit because it cost
-            more than was expected; None if there is none.
+        excess: the first submit that cost more than the caller's price, or more than expected while the batch is above
+            its limit; None if there is none.
     """
 
     limit: float = math.inf
@@ -100,7 +100,7 @@ class Budget:
     _unpriced: int = attrs.field(alias="unpriced", default=0, kw_only=True)
     newly_spent: float = attrs.field(default=0.0, init=False)
     excess: Excess | None = attrs.field(default=None, init=False)
-    # The prices that the service has stated: the highest of each kind, and the lowest of one image of each model.
+    # The highest price that the service has stated for each kind, and the lowest for one image of each model.
     _prices: dict[Kind, float] = attrs.field(factory=dict[Kind, float], init=False)
     _image_prices: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     _unpriced_kinds: set[Kind] = attrs.field(factory=set[Kind], init=False)
@@ -141,14 +141,14 @@ class Budget:
         return max(self._price, self._image_prices.get(kind.model, 0.0)) * kind.images
 
     def expected_of(self, kind: Kind) -> float | None:
-        """The credits of a submit of this kind. If they are unknown, the lowest price for this number of images of the
-        model; None if no image of the model has a price.
+        """The credits of a submit of this kind. If they are unknown: the lowest known price of one image of the model,
+        times the number of images; None if no such price is known.
         """
         price, image = self.price_of(kind), self._image_prices.get(kind.model)
         return image * kind.images if price is None and image is not None else price
 
     def learn(self, kind: Kind, price: float | None) -> None:
-        """Note what the service states as the price of a kind; None if it states none."""
+        """Note the price that the service states for a kind. `price` is None if it states none."""
         if price is None:
             self._unpriced_kinds.add(kind)
             return
@@ -158,7 +158,7 @@ class Budget:
         self._dearest = max(self._dearest, price)
 
     def cost_of(self, requests: Mapping[Kind, int]) -> float | None:
-        """The expected credits of this number of submits of each kind; None if the price of one kind is unknown."""
+        """The expected credits of these numbers of submits, by kind; None if they are unknown for any of the kinds."""
         costs = [(self.expected_of(kind), number) for kind, number in requests.items()]
         known = [cost * number for cost, number in costs if cost is not None]
         return math.fsum(known) if len(known) == len(costs) else None

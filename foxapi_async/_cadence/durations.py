@@ -3,7 +3,7 @@
 The ratio x is distributed as a mixture of lognormal components, with density f and survival function S. Two
 functions of it decide when to poll:
 
-- the *hazard rate* h(x) = f(x) / S(x): how likely a task that still runs finishes at x;
+- the *hazard rate* h(x) = f(x) / S(x): the rate at which the tasks that still run at x finish then;
 - the *cumulative hazard* H(x) = ∫₀ˣ h = -ln S(x).
 
 Both are tabulated once for each distribution, densely where a component has its mass.
@@ -21,8 +21,8 @@ import attrs
 # No poll outside these ratios matters: 1e-4 of an estimate is about a millisecond, 1e4 of it is days.
 _LOWEST, _HIGHEST, _COARSE = math.log(1e-4), math.log(1e4), 0.15
 
-# A component is tabulated densely within these standard deviations, if it has at least this share of all tasks.
-# At the upper end, 1e-15 of its tasks still run.
+# A component is tabulated densely at these distances from its centre, in standard deviations, if it has more than a share
+# of `_WORTH_A_FINE_GRID` of all tasks. At the upper end, 1e-15 of its tasks still run.
 _FINE = tuple(0.25 * i for i in range(-20, 33))
 _WORTH_A_FINE_GRID = 0.001
 
@@ -46,7 +46,7 @@ class LogNormal:
         return math.log(self.weight) + log_normal_survival((log_x - self.centre) / self.spread)
 
     def log_density(self, log_x: float) -> float:
-        """ln of weight · the density of ln x (the density of x is this minus ln x)."""
+        """ln(weight · density of ln x). Minus ln x, it is ln(weight · density of x)."""
         z = (log_x - self.centre) / self.spread
         return math.log(self.weight / self.spread) - z * z / 2 - _LOG_ROOT_TWO_PI
 
@@ -54,7 +54,7 @@ class LogNormal:
 def log_normal_survival(z: float) -> float:
     """ln of the standard normal's upper tail.
 
-    Beyond z = 30, where it underflows, it comes from the asymptotic series of Mills' ratio (1926).
+    From z = 30 on, before `erfc` underflows, it comes from the asymptotic series of Mills' ratio (1926).
     """
     if z < 30:
         return math.log(0.5 * math.erfc(z / _ROOT_TWO))
@@ -62,7 +62,7 @@ def log_normal_survival(z: float) -> float:
 
 
 def normal_hazard(z: float) -> float:
-    """The standard normal's density divided by its upper tail. This equals the mean of that tail."""
+    """The standard normal's density divided by its upper tail. It is also the mean of the values above z."""
     return math.exp(-z * z / 2 - _LOG_ROOT_TWO_PI - log_normal_survival(z))
 
 
@@ -75,7 +75,7 @@ def log_sum(logs: Iterable[float]) -> float:
 
 @attrs.frozen
 class Table:
-    """Growing points x from 0, and for each point the cumulative hazard, which also grows, and the hazard rate."""
+    """Three lists of one length: growing points x from 0, the cumulative hazard at each, and the hazard rate at each."""
 
     xs: list[float]
     cumulative_hazards: list[float]
@@ -113,8 +113,8 @@ class Durations:
         return Table(xs, cumulative_hazards, hazards)
 
     def _plain(self, logs: Iterable[float]) -> Iterator[tuple[float, float, float]]:
-        """Each ln x, with S and the density of ln x, without logarithms. This is ten times faster, but very small
-        values underflow.
+        """For each ln x: ln x, S, and the density of ln x. S and the density are not logarithms. This is ten times faster,
+        but very small values underflow.
         """
         parts = [
             (part.centre, part.spread, 0.5 * part.weight, part.weight / part.spread) for part in self.parts

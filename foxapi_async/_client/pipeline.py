@@ -1,7 +1,8 @@
 """Pulls items from a source while there is room, runs a work function for each, and yields each outcome when
 it is ready.
 
-A pipeline continues when its outcomes are not read any more, because the submitted tasks are paid for.
+If its outcomes are not read any more, a pipeline pulls no more items. The tasks that it has submitted continue, because
+they are paid for.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Pipeline:
         source: where the items come from. Only a task of the pipeline pulls and closes it.
         room: the most items that are started and not yet yielded.
         work: processes one item, given its index from 0. Returns its outcome, or None if there is nothing to yield.
-        series: the submits of the items; they stop with the pipeline.
+        series: the submits of the items. When the pipeline stops, those that are not sent yet end.
         spawn: starts a task of the session.
 
     Attributes:
@@ -120,7 +121,7 @@ class Pipeline:
         return self._puller
 
     def stop(self) -> None:
-        """Stop pulling and sending. Sent submits continue; those that only waited for their turn end."""
+        """Stop pulling and sending. Sent submits continue. Submits that still wait for their turn are given up."""
         if self._stopped:
             return
         self._stopped = True
@@ -143,7 +144,7 @@ class Pipeline:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is discarded, its source is closed, and no item runs or has a handle that is not yielded."""
+        """Whether it is discarded, its source is closed, no item runs, and `handles` is empty."""
         closed = self._puller is not None and self._puller.done()
         return self.discarded.is_set() and closed and not self._running and not self.handles
 

@@ -14,7 +14,7 @@ class EventSink(Protocol):
     """A reader of events."""
 
     def put(self, event: TaskEvent) -> None:
-        """Get an event. This must not wait."""
+        """Accept an event, without waiting."""
         ...
 
 
@@ -48,13 +48,13 @@ class EventStream:
         self.close()
 
     def put(self, event: TaskEvent) -> None:
-        """Get an event. It replaces an unread event of the same task."""
+        """Accept an event. It replaces an unread event of the same task."""
         if not self._closed:
             self._pending.pop(event.task_id, None)
             self._pending[event.task_id] = event
             self._changed.set()
 
     def close(self) -> None:
-        """Get no more events. Pending events can still be read."""
+        """Accept no more events. The reader still gets the pending ones."""
         self._closed = True
         self._changed.set()

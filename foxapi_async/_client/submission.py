@@ -130,7 +130,7 @@ class Series:
     stopped: bool = attrs.field(default=False, init=False)
 
     def stop(self) -> None:
-        """Stop sending. Sent submits continue. Those that only waited for their turn end."""
+        """Stop sending. Sent submits continue. Submits that still wait for their turn are given up."""
         self.stopped = True
         for submission in list(self.live.values()):
             submission.bar(Barrier())

@@ -38,9 +38,10 @@ class Proxy:
     Attributes:
         address: its address, without a user name and password; None if there is none.
         login: the value of its Proxy-Authorization header, if it needs one.
-        setting: where it was set: "proxy", the environment variable, or "http.proxy" of a session of the user.
+        setting: the name of its setting: "proxy", the environment variable, or "http.proxy" for the proxy of the user's
+            own aiohttp session.
         obeys_no_proxy: whether NO_PROXY names hosts that are reached without it.
-        fault: why it cannot be used; None if it can. It matters only for hosts that are reached through it.
+        fault: why it cannot be used; None if it can. A fault matters only for hosts that would be reached through the proxy.
     """
 
     address: URL | None = None
@@ -50,8 +51,8 @@ class Proxy:
     fault: str | None = None
 
     def __str__(self) -> str:
-        """The setting and its value, without the user name and password. "http=" (a session of the user) if there is no
-        address.
+        """The setting and its value, without the user name and password. Without an address it is "http=", the argument
+        for the user's own aiohttp session.
         """
         if self.address is None:
             return "http="
@@ -139,8 +140,8 @@ def _parse(given: object, name: str, *, obeys_no_proxy: bool) -> Proxy:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         # A path, a query or a fragment may be a part of the password: a password may have any character.
         is_bare = parts.path in {"", "/"} and not parts.query and not parts.fragment
-        # If one of them has an @, the password has a slash, a ? or a #. Then the host that was parsed may be a part
-        # of the password, so it is not shown.
+        # An @ in one of them suggests that a slash, a ? or a # of the password was read as the end of the host. Then the
+        # parsed host may be a part of the password, so it is not shown.
         if "@" not in parts.path + parts.query + parts.fragment:
             shown = f"{parts.scheme}://{parts.hostname or ''}"
         if is_bare and parts.scheme == "http" and parts.hostname:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +29,12 @@ class BatchStatus:
     Attributes:
         counts: how many items are in each state.
         spent: the credits of all items with a known price.
-        uncertain: the first 20 keys of items that may have been billed without an answer.
+        uncertain: the keys of the first 20 items whose submit got no answer, so that they may have been billed.
         oldest: the task that has run longest; None if none runs.
         run: the process of the run, in words; None if no run is active.
         expected: how many items its last input file had; None if that is not known.
-        page: whether people use it on the page of `foxapi serve`.
-        batch: the batch in a database that has its items; None if they are in the folder.
+        page: whether the folder of the batch is used on the page of `foxapi serve`.
+        batch: the name of the batch in a database that has the items now; None if the folder has them itself.
     """
 
     counts: Mapping[ItemState, int]
@@ -52,7 +53,9 @@ class BatchStatus:
 
     @property
     def unclear(self) -> int:
-        """Items that may have been billed without an answer. If no run is active, this includes unanswered submits."""
+        """Items whose submit got no answer, so that they may have been billed. If no run is active, items that were being
+        submitted count too.
+        """
         return self.counts[ItemState.UNCERTAIN] + (0 if self.run else self.counts[ItemState.SUBMITTING])
 
     @property
@@ -90,7 +93,7 @@ class BatchStatus:
         keys = ", ".join(map(plain, self.uncertain)) + (f" and {more:,} more" if more > 0 else "")
         again = "foxapi batch --resubmit-uncertain sends them again"
         if self.page:
-            again = "check your account; Use again, on the page, makes a new image"
+            again = "check your account; the button Use again, on the page, makes a new image"
         return f"{counted(self.unclear, 'item')} sent without an answer, and maybe billed: {keys}  ({again})"
 
 
@@ -144,8 +147,9 @@ async def show_status(folder: Path, screen: Screen) -> int:
     status = await read_status(folder)
     screen.line(f"{folder}: {status.states}")
     if status.batch is not None:
-        last = "from the last `foxapi batch --dsn` with this folder"
-        screen.line(f"database: batch {status.batch}; the states are {last}; --dsn shows the present states")
+        present = f"the present states: foxapi status {shlex.quote(status.batch)} --dsn"
+        last = f"the states are from the last `foxapi batch --dsn` with this folder; {present}"
+        screen.line(f"database: batch {status.batch}; {last}")
     screen.line(f"run: {f'on, in {status.run}' if status.run else 'none'}")
     screen.line(f"spent: {status.cost or 'not known'}")
     oldest = status.oldest

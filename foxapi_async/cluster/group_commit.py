@@ -143,7 +143,8 @@ class RowWriter:
 
     async def written(self) -> None:
         """Wait until everything that is queued is written, or can no longer be written."""
-        await self._idle.wait()
+        while not self._idle.is_set():  # a change that is written now may be undone, if its caller has gone
+            await self._idle.wait()
 
     def keep_unwritten(self) -> None:
         """Keep all ids that are not written in the file at once, because the process may end at any moment. Ids that come
@@ -154,13 +155,15 @@ class RowWriter:
 
     async def close(self) -> None:
         """Write everything, then disconnect. After `CLOSING_SECONDS` without the database, it gives up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await self.written()
         self._closing = True
         self._wake.set()
-        assert self._task is not None  # noqa: S101 - it was opened before
-        _, late = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
         self._give_up.set()
-        if late:  # it ends after this try, unless the database is silent
-            _, late = await asyncio.wait(late, timeout=CLOSING_SECONDS)
+        assert self._task is not None  # noqa: S101 - it was opened before
+        # If something is left, it ends after this try, unless the database is silent.
+        _, late = await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
         if late:
             self._task.cancel()
             await asyncio.wait(late)

@@ -35,13 +35,15 @@ class SpooledId:
 
 
 def spool_path(folder: Path, worker: int) -> Path:
-    """A new file for a worker. Workers of other databases may have the same number and the same folder."""
+    """A new path for the file of a worker. It has a random part, because a worker of another database may have the same
+    number and folder.
+    """
     return folder / f"unwritten-{worker}-{secrets.token_hex(4)}.jsonl"
 
 
 @attrs.define
 class Spool:
-    """A file of ids, one JSON object on each line. Only its user may read it. It is made when the first id is kept.
+    """A file of ids, one JSON object on each line. Only the user who runs the worker may read the file. It is made when the first id is kept.
 
     Args:
         path: the path of the file.
@@ -64,11 +66,9 @@ class Spool:
             append_whole(self._file, lines.encode())
             os.fsync(self._file)
         except OSError as error:
-            problem = f" The file cannot be written: {error.strerror or error}."
-        sys.stderr.write(
-            f"The database cannot be written. Ids of billed tasks are kept in {self.path}.{problem} "
-            f"They are:\n{lines}"
-        )
+            problem = error.strerror or str(error)
+        kept = f"{self.path} cannot be written either: {problem}. Save" if problem else f"{self.path} keeps"
+        sys.stderr.write(f"The database cannot be written. {kept} these ids of billed tasks:\n{lines}")
         sys.stderr.flush()
 
     def remove(self) -> None:

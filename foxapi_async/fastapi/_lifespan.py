@@ -16,9 +16,9 @@ from foxapi_async._errors import ConfigurationError
 from foxapi_async.fastapi._stopping import STATE_KEY, stop_event
 
 _NO_SESSION = (
-    "no session is open for this app, because no fox_lifespan() has run: give it to the outermost app, "
-    "FastAPI(lifespan=fox_lifespan()), because the lifespan of a mounted app does not run; in a test, enter the client, "
-    "`with TestClient(app) as client`"
+    "no session is open for this app, because no fox_lifespan() has run. Give it to the outermost app: "
+    "FastAPI(lifespan=fox_lifespan()); the lifespan of a mounted app does not run. In a test, use the client in a `with` "
+    "block: `with TestClient(app) as client`"
 )
 
 State = dict[str, Any]

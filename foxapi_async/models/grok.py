@@ -24,7 +24,7 @@ class GrokImagineImage(ModelRequest):
         prompt: what to generate, or how to edit the input images.
         num_outputs: how many images, 1 to 4; each is billed. The service makes 1 if it is left out.
         aspect_ratio: width to height, only without `image_urls`; "1:1" if left out.
-        output_format: the file format; "jpeg" if left out. The page advises against passing it.
+        output_format: the file format; "jpeg" if left out. The service's page advises against giving it.
         image_urls: 1 to 3 input images, each a URL or a local file as a path. With them, the model edits these images.
 
     Raises:

@@ -20,8 +20,8 @@ REPORT = "report.html"
 
 
 def write_report(out: Path) -> Path:
-    """Write `out/report.html` from `out/manifest.jsonl` and return its path. An older page is replaced at the
-    end. The sum of credits comes from the ledger, as in `foxapi status`; without a ledger, from the manifest.
+    """Write `out/report.html` from `out/manifest.jsonl` and return its path. An older page stays until
+    the new one is written. The sum of credits comes from the ledger, as in `foxapi status`; without a ledger, from the manifest.
 
     Raises:
         InvalidRequestError: there is no readable manifest, or the page cannot be written there.

@@ -146,6 +146,21 @@ async def test_a_submit_that_is_given_up_during_its_record_is_undone(database, b
     )
 
 
+async def test_a_submit_that_is_given_up_while_its_worker_leaves_is_undone(database, batch, proxy, tmp_path):
+    """The writer is closed before the record is written. Then the item is new, and not uncertain."""
+    async with opened_ledger(database, tmp_path, batch, through=Database.at(proxy.dsn)) as ledger:
+        await claimed(database, ledger)
+        proxy.stall()
+        submit = asyncio.create_task(ledger.submitting("a", "fox", "key"))
+        await asyncio.sleep(0.1)
+        submit.cancel()
+        asyncio.get_running_loop().call_later(0.1, proxy.flow)
+
+    assert [("new", None)] == await run(
+        database, "SELECT state, owner FROM item WHERE batch_id = %s AND key = 'a'", batch
+    )
+
+
 # Takeovers.
 
 

@@ -268,7 +268,7 @@ async def test_the_status_of_a_page_offers_what_a_page_has(page, quick, tmp_path
 
     assert 0 == await asyncio.to_thread(main, ["status", str(tmp_path / "page")])
     shown = capsys.readouterr().out
-    assert "(check your account; Use again, on the page, makes a new image)" in shown
+    assert "(check your account; the button Use again, on the page, makes a new image)" in shown
     assert "--resubmit" not in shown
 
 
